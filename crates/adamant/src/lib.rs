@@ -1,0 +1,53 @@
+//! **adamant** trains and fine-tunes models on CPUs: PyTorch's semantics, no
+//! Python, one `cargo build`.
+//!
+//! Begin with `use adamant::prelude::*;`. Each crate of the workspace is a
+//! module here:
+//!
+//! * [`tensor`]: tensors and the tape;
+//! * [`nn`]: modules, layers, losses;
+//! * [`optim`]: Adam;
+//! * [`data`]: data sets and loaders;
+//! * [`checkpoint`]: state in files.
+//!
+//! ```
+//! use adamant::prelude::*;
+//!
+//! let mut rng = Generator::seed(0);
+//! let model = Sequential::new()
+//!     .add(Linear::new(2, 16, &mut rng))
+//!     .add(Tanh)
+//!     .add(Linear::new(16, 2, &mut rng));
+//! let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(0.05)).unwrap();
+//! let inputs = Tensor::from_vec(vec![0., 0., 0., 1., 1., 0., 1., 1.], [4, 2]).unwrap();
+//! for _ in 0..100 {
+//!     adam.zero_grad(true);
+//!     cross_entropy(&model.forward(&inputs), &[0, 1, 1, 0]).backward();
+//!     adam.step();
+//! }
+//! assert_eq!(model.forward(&inputs).argmax(1), [0, 1, 1, 0]); // exclusive or
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub use adamant_checkpoint as checkpoint;
+pub use adamant_data as data;
+pub use adamant_nn as nn;
+pub use adamant_optim as optim;
+pub use adamant_tensor as tensor;
+
+pub use adamant_tensor::{memory_stats, num_threads, set_num_threads};
+
+/// What a program that trains models names: `use adamant::prelude::*;`.
+pub mod prelude {
+    pub use adamant_checkpoint::{load_safetensors, save_safetensors};
+    pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
+    pub use adamant_nn::{
+        Dropout, Forward, Linear, Module, Relu, Sequential, Sigmoid, Tanh, cross_entropy,
+    };
+    pub use adamant_optim::{Adam, AdamOptions, Optimizer, ParamGroup};
+    pub use adamant_tensor::{
+        Generator, GradOptions, Parameter, StateDict, Stateful, Tensor, enable_grad, grad,
+        gradcheck, gradgradcheck, no_grad,
+    };
+}

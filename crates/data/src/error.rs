@@ -1,0 +1,49 @@
+//! What is wrong with data from outside.
+
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why data could not be used.
+#[derive(Debug, Error)]
+pub enum DataError {
+    /// A file could not be opened or read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: found {found}, expected {expected}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What should be.
+        expected: String,
+    },
+    /// Samples and targets that do not belong together.
+    #[error("found {targets} targets for {samples} samples, expected one for each")]
+    Lengths {
+        /// The number of samples.
+        samples: usize,
+        /// The number of targets.
+        targets: usize,
+    },
+}
+
+impl DataError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        DataError::Io { path: path.into(), source }
+    }
+
+    pub(crate) fn format(
+        path: &Path,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        DataError::Format { path: path.into(), found: found.into(), expected: expected.into() }
+    }
+}

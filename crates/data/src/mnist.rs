@@ -1,0 +1,122 @@
+//! MNIST, and data sets in the same files.
+
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::idx::read_idx;
+use std::path::{Path, PathBuf};
+
+/// Handwritten digits: images of 28 × 28, classes 0 to 9.
+///
+/// A sample is `[784]`: a pixel's byte `b` becomes `(b / 255 − 0.1307) / 0.3081`,
+/// which gives MNIST's training images mean 0 and variance 1, as in PyTorch's example.
+#[derive(Clone, Debug)]
+pub struct Mnist {
+    /// The training set: 60,000 images.
+    pub train: Dataset,
+    /// The test set: 10,000 images.
+    pub test: Dataset,
+}
+
+/// The mean and standard deviation of the training images' pixels.
+const MEAN: f64 = 0.1307;
+const STD: f64 = 0.3081;
+const CLASSES: u8 = 10;
+
+impl Mnist {
+    /// The real MNIST that comes with the source of this crate.
+    ///
+    /// # Errors
+    /// If the files are not where they were when the program was compiled;
+    /// [`open`](Mnist::open) reads them from anywhere.
+    ///
+    /// ```
+    /// use adamant_data::Mnist;
+    /// let mnist = Mnist::bundled().unwrap();
+    /// assert_eq!((mnist.train.len(), mnist.test.len()), (60_000, 10_000));
+    /// ```
+    pub fn bundled() -> Result<Self, DataError> {
+        Self::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data/mnist"))
+    }
+
+    /// A data set in the four files of MNIST (so Fashion-MNIST too), each plain
+    /// or with `.gz` at its end.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, the images are not 28 × 28, a label is
+    /// above 9, or there is not one label for each image.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, DataError> {
+        let folder = folder.as_ref();
+        Ok(Mnist { train: open_part(folder, "train")?, test: open_part(folder, "t10k")? })
+    }
+}
+
+fn open_part(folder: &Path, part: &str) -> Result<Dataset, DataError> {
+    let images_path = find(folder, &format!("{part}-images-idx3-ubyte"));
+    let labels_path = find(folder, &format!("{part}-labels-idx1-ubyte"));
+    let (images, labels) = (read_idx(&images_path)?, read_idx(&labels_path)?);
+    let &[count, 28, 28] = images.shape.as_slice() else {
+        let found = format!("shape {:?}", images.shape);
+        return Err(DataError::format(&images_path, found, "images of 28 × 28: [N, 28, 28]"));
+    };
+    if labels.shape != [count] {
+        let found = format!("labels of shape {:?}", labels.shape);
+        let expected = format!("[{count}], one for each image of {}", images_path.display());
+        return Err(DataError::format(&labels_path, found, expected));
+    }
+    if let Some(i) = labels.bytes.iter().position(|&label| label >= CLASSES) {
+        let found = format!("label {} for image {i}", labels.bytes[i]);
+        return Err(DataError::format(&labels_path, found, "labels from 0 to 9"));
+    }
+    let (scale, shift) = ((1.0 / (255.0 * STD)) as f32, (-MEAN / STD) as f32);
+    let targets = labels.bytes.into_iter().map(usize::from).collect();
+    Dataset::from_bytes(images.bytes, [28 * 28], scale, shift, targets)
+}
+
+/// The plain file if it is there, else the compressed one.
+fn find(folder: &Path, name: &str) -> PathBuf {
+    let plain = folder.join(name);
+    if plain.exists() { plain } else { folder.join(format!("{name}.gz")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_set_is_mnist() {
+        let mnist = Mnist::bundled().unwrap();
+        let mut counts = [0; 10];
+        mnist.train.targets().for_each(|target| counts[target] += 1);
+        assert_eq!(counts, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
+        assert_eq!(mnist.test.targets().take(5).collect::<Vec<_>>(), [7, 2, 1, 0, 4]);
+        let pixels = mnist.train.batch(&(0..1000).collect::<Vec<_>>()).inputs;
+        assert!(pixels.mean().item().abs() < 0.05);
+    }
+
+    fn write(folder: &Path, name: &str, sizes: &[u32], bytes: &[u8]) {
+        let mut file = vec![0, 0, 8, sizes.len() as u8];
+        sizes.iter().for_each(|size| file.extend(size.to_be_bytes()));
+        file.extend(bytes);
+        std::fs::write(folder.join(name), file).unwrap();
+    }
+
+    #[test]
+    fn images_and_labels_must_belong_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let open = || Mnist::open(folder).map(drop).unwrap_err().to_string();
+        assert!(open().contains("train-images-idx3-ubyte.gz: No such file"), "{}", open());
+        let images = vec![0; 2 * 784];
+        write(folder, "train-images-idx3-ubyte", &[2, 28, 28], &images);
+        write(folder, "train-labels-idx1-ubyte", &[3], &[1, 2, 3]);
+        assert!(
+            open().contains("found labels of shape [3], expected [2], one for each image"),
+            "{}",
+            open()
+        );
+        write(folder, "train-labels-idx1-ubyte", &[2], &[1, 10]);
+        assert!(open().contains("label 10 for image 1"), "{}", open());
+        write(folder, "train-images-idx3-ubyte", &[2, 784], &images);
+        assert!(open().contains("found shape [2, 784]"), "{}", open());
+    }
+}

@@ -1,0 +1,243 @@
+//! One result for each position: `out[i] ← f(x[i])` and `out[i] ← f(x[i], y[i])`.
+
+use crate::parallel::{CHUNK, drain};
+use crate::simd::vectorize;
+use crate::strided::{Nest, View};
+
+/// `out[i] ← f(x[i])` for every position of `shape`, row-major in `out`.
+///
+/// # Panics
+/// If `out` has not as many elements as `shape`, or `x` is too short for it.
+///
+/// ```
+/// use adamant_kernels::{View, map};
+/// let x = [1.0f32, 2.0, 3.0, 4.0];
+/// let mut out = [0.0; 4];
+/// map(&mut out, &[2, 2], View { data: &x, strides: &[1, 2] }, |x| -x); // transposed
+/// assert_eq!(out, [-1.0, -3.0, -2.0, -4.0]);
+/// ```
+pub fn map<T, U, F>(out: &mut [U], shape: &[usize], x: View<'_, T>, f: F)
+where
+    T: Copy + Sync,
+    U: Copy + Send,
+    F: Fn(T) -> U + Sync,
+{
+    assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
+    let nest = Nest::new(shape, [x.strides]);
+    let [step] = nest.inner_strides();
+    let cost = out.len();
+    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
+        vectorize(
+            #[inline(always)]
+            || {
+                let start = chunk * CHUNK;
+                nest.runs(
+                    start..start + out.len(),
+                    #[inline(always)]
+                    |run, [x0]| {
+                        let out = &mut out[run];
+                        match step {
+                            0 => out.fill(f(x.data[x0])),
+                            1 => {
+                                let x = &x.data[x0..x0 + out.len()];
+                                out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x));
+                            }
+                            _ => {
+                                let x = x.data[x0..].iter().step_by(step);
+                                out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x));
+                            }
+                        }
+                    },
+                );
+            },
+        );
+    });
+}
+
+/// `out[i] ← f(x[i], y[i])` for every position of `shape`, row-major in `out`.
+///
+/// # Panics
+/// If `out` has not as many elements as `shape`, or an operand is too short.
+///
+/// ```
+/// use adamant_kernels::{View, zip};
+/// let (x, row) = ([1.0f32, 2.0, 3.0, 4.0], [10.0, 20.0]);
+/// let mut out = [0.0; 4];
+/// let (x, row) = (View { data: &x, strides: &[2, 1] }, View { data: &row, strides: &[0, 1] });
+/// zip(&mut out, &[2, 2], x, row, |x, y| x + y);
+/// assert_eq!(out, [11.0, 22.0, 13.0, 24.0]);
+/// ```
+pub fn zip<T, F>(out: &mut [T], shape: &[usize], x: View<'_, T>, y: View<'_, T>, f: F)
+where
+    T: Copy + Send + Sync,
+    F: Fn(T, T) -> T + Sync,
+{
+    assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
+    let nest = Nest::new(shape, [x.strides, y.strides]);
+    let steps = nest.inner_strides();
+    let cost = out.len();
+    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
+        vectorize(
+            #[inline(always)]
+            || {
+                let start = chunk * CHUNK;
+                nest.runs(
+                    start..start + out.len(),
+                    #[inline(always)]
+                    |run, [x0, y0]| {
+                        let out = &mut out[run];
+                        let (x, y, len) = (&x.data[x0..], &y.data[y0..], out.len());
+                        match steps {
+                            [1, 1] => {
+                                let xy = x[..len].iter().zip(&y[..len]);
+                                out.iter_mut().zip(xy).for_each(|(out, (&x, &y))| *out = f(x, y));
+                            }
+                            [1, 0] => {
+                                let y = y[0];
+                                let x = &x[..len];
+                                out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x, y));
+                            }
+                            [0, 1] => {
+                                let x = x[0];
+                                let y = &y[..len];
+                                out.iter_mut().zip(y).for_each(|(out, &y)| *out = f(x, y));
+                            }
+                            [x_step, y_step] => {
+                                for (i, out) in out.iter_mut().enumerate() {
+                                    *out = f(x[i * x_step], y[i * y_step]);
+                                }
+                            }
+                        }
+                    },
+                );
+            },
+        );
+    });
+}
+
+/// `x[i] ← f(x[i])`, in place.
+///
+/// ```
+/// let mut x = [1.0f32, -2.0];
+/// adamant_kernels::map_assign(&mut x, |x| x * 3.0);
+/// assert_eq!(x, [3.0, -6.0]);
+/// ```
+pub fn map_assign<T, F>(x: &mut [T], f: F)
+where
+    T: Copy + Send,
+    F: Fn(T) -> T + Sync,
+{
+    let cost = x.len();
+    drain(x.chunks_mut(CHUNK), cost, |x| {
+        vectorize(
+            #[inline(always)]
+            || x.iter_mut().for_each(|x| *x = f(*x)),
+        );
+    });
+}
+
+/// `x[i] ← f(x[i], y[i])`, in place.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let mut x = [1.0f32, -2.0];
+/// adamant_kernels::zip_assign(&mut x, &[10.0, 20.0], |x, y| x + y);
+/// assert_eq!(x, [11.0, 18.0]);
+/// ```
+pub fn zip_assign<T, F>(x: &mut [T], y: &[T], f: F)
+where
+    T: Copy + Send + Sync,
+    F: Fn(T, T) -> T + Sync,
+{
+    assert_eq!(x.len(), y.len(), "operands of one length");
+    let cost = x.len();
+    drain(x.chunks_mut(CHUNK).zip(y.chunks(CHUNK)), cost, |(x, y)| {
+        vectorize(
+            #[inline(always)]
+            || x.iter_mut().zip(y).for_each(|(x, &y)| *x = f(*x, y)),
+        );
+    });
+}
+
+/// Writes the row-major `x` into the positions of `out` that `shape` and
+/// `strides` (none of them 0) name; the rest of `out` stays.
+///
+/// # Panics
+/// If `x` has not as many elements as `shape`, or `out` is too short.
+///
+/// ```
+/// let mut out = [0; 6];
+/// adamant_kernels::assign(&mut out, &[2, 1], &[3, 1], &[7, 8]); // the first column of 2 × 3
+/// assert_eq!(out, [7, 0, 0, 8, 0, 0]);
+/// ```
+pub fn assign<T: Copy>(out: &mut [T], shape: &[usize], strides: &[usize], x: &[T]) {
+    assert_eq!(x.len(), shape.iter().product::<usize>(), "one value for each position");
+    let nest = Nest::new(shape, [strides]);
+    let [step] = nest.inner_strides();
+    nest.runs(0..x.len(), |run, [start]| {
+        let out = out[start..].iter_mut().step_by(step);
+        out.zip(&x[run]).for_each(|(out, &x)| *out = x);
+    });
+}
+
+/// `out[i] ← x[i] · scale + shift`, from bytes to numbers.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::convert_bytes(&mut out, &[0, 255], 2.0, -0.5);
+/// assert_eq!(out, [-0.5, 509.5]);
+/// ```
+pub fn convert_bytes(out: &mut [f32], x: &[u8], scale: f32, shift: f32) {
+    assert_eq!(x.len(), out.len(), "operands of one length");
+    vectorize(
+        #[inline(always)]
+        || {
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = f32::from(x).mul_add(scale, shift);
+            }
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Long enough for several chunks and threads, with every kind of inner run.
+    #[test]
+    fn zip_agrees_with_indexing() {
+        let (rows, cols) = (700, 301);
+        let x: Vec<f64> = (0..rows * cols).map(|i| i as f64).collect();
+        for (sx, sy) in [
+            ([cols, 1], [cols, 1]),
+            ([cols, 1], [0, 1]),
+            ([cols, 1], [1, 0]),
+            ([1, 0], [0, 1]),
+            ([1, rows], [cols, 1]),
+            ([0, 0], [1, rows]),
+        ] {
+            let mut out = vec![0.0; rows * cols];
+            let (vx, vy) = (View { data: &x, strides: &sx }, View { data: &x, strides: &sy });
+            zip(&mut out, &[rows, cols], vx, vy, |x, y| 3.0 * x - y);
+            for i in 0..rows {
+                for j in 0..cols {
+                    let expected = 3.0 * x[i * sx[0] + j * sx[1]] - x[i * sy[0] + j * sy[1]];
+                    assert_eq!(out[i * cols + j], expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn empty_operands_are_fine() {
+        let nothing = View { data: &[] as &[f32], strides: &[3, 1] };
+        map(&mut [], &[0, 3], nothing, |x| x);
+        zip(&mut [], &[0, 3], nothing, nothing, |x, _| x);
+        assign(&mut [1.0], &[0], &[1], &[]);
+    }
+}

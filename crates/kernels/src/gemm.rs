@@ -1,0 +1,190 @@
+//! Matrix products: `C ← A B + β C`, by the `matrixmultiply` crate, on several threads.
+//!
+//! A product is cut along the longer side of C, never along the summed
+//! dimension, so each element of C is summed in the same order whatever the cut.
+
+use crate::float::Float;
+use crate::parallel::{drain, num_threads};
+
+/// A strided matrix: element `(i, j)` is `data[i·row_stride + j·col_stride]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a, T> {
+    /// Begins at element (0, 0).
+    pub data: &'a [T],
+    /// The number of rows.
+    pub rows: usize,
+    /// The number of columns.
+    pub cols: usize,
+    /// From an element to the one below.
+    pub row_stride: usize,
+    /// From an element to the one on its right.
+    pub col_stride: usize,
+}
+
+impl<T> Matrix<'_, T> {
+    /// Panics unless every element is within the slice.
+    fn check(&self) {
+        if self.rows > 0 && self.cols > 0 {
+            let last = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride;
+            assert!(last < self.data.len(), "the matrix reaches past its slice");
+        }
+    }
+}
+
+/// The product on raw pointers, as `matrixmultiply` has it.
+pub trait Gemm: Sized {
+    /// `C ← A B + β C`
+    ///
+    /// # Safety
+    /// Every element of the `m × k`, `k × n` and `m × n` matrices that the
+    /// pointers and strides describe must be valid to read, and those of C to
+    /// write, with no other reference to C's.
+    #[doc(hidden)]
+    #[expect(clippy::too_many_arguments)]
+    unsafe fn gemm_raw(
+        m: usize,
+        k: usize,
+        n: usize,
+        a: (*const Self, usize, usize),
+        b: (*const Self, usize, usize),
+        beta: Self,
+        c: (*mut Self, usize, usize),
+    );
+}
+
+macro_rules! gemm {
+    ($t:ident, $f:path) => {
+        impl Gemm for $t {
+            unsafe fn gemm_raw(
+                m: usize,
+                k: usize,
+                n: usize,
+                a: (*const $t, usize, usize),
+                b: (*const $t, usize, usize),
+                beta: $t,
+                c: (*mut $t, usize, usize),
+            ) {
+                // Strides of slices fit: a slice has at most isize::MAX bytes.
+                let (rsa, csa) = (a.1 as isize, a.2 as isize);
+                let (rsb, csb) = (b.1 as isize, b.2 as isize);
+                let (rsc, csc) = (c.1 as isize, c.2 as isize);
+                // SAFETY: the caller's promise is the one this function asks for.
+                unsafe { $f(m, k, n, 1.0, a.0, rsa, csa, b.0, rsb, csb, beta, c.0, rsc, csc) }
+            }
+        }
+    };
+}
+
+gemm!(f32, matrixmultiply::sgemm);
+gemm!(f64, matrixmultiply::dgemm);
+
+/// Blocks of C are a multiple of this, the widest micro-kernel's side.
+const TILE: usize = 16;
+
+/// `C ← A B + β C`, with C row-major: `[M, K] × [K, N] → [M, N]`.
+///
+/// With β = 0, what C held before does not matter (not even NaN). With K = 0
+/// the product is 0.
+///
+/// # Panics
+/// If the shapes do not fit, or a matrix reaches past its slice.
+///
+/// ```
+/// use adamant_kernels::{Matrix, gemm};
+/// let a = Matrix { data: &[1.0f32, 2.0, 3.0, 4.0], rows: 2, cols: 2, row_stride: 2, col_stride: 1 };
+/// let mut c = [0.0; 4];
+/// gemm(a, a, 0.0, &mut c);
+/// assert_eq!(c, [7.0, 10.0, 15.0, 22.0]);
+/// ```
+pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) {
+    let (m, k, n) = (a.rows, a.cols, b.cols);
+    assert_eq!(b.rows, k, "the inner dimensions agree");
+    assert_eq!(c.len(), m * n, "C is M × N");
+    a.check();
+    b.check();
+    if c.is_empty() {
+        return;
+    }
+
+    // Each block of C packs all of the other operand anew: as few blocks as there are threads.
+    let by_rows = m >= n;
+    let side = if by_rows { m } else { n };
+    let block = side.div_ceil(num_threads()).next_multiple_of(TILE);
+    let cost = (m * n).saturating_mul(k) / 8; // a multiply-add is some 8 times quicker than a load and store
+
+    struct Pointer<T>(*mut T);
+    // SAFETY: the jobs below write disjoint blocks through it.
+    unsafe impl<T: Send> Sync for Pointer<T> {}
+    let c = Pointer(c.as_mut_ptr());
+    let c = &c;
+
+    drain((0..side.div_ceil(block)).map(|i| i * block), cost, |start| {
+        let len = block.min(side - start);
+        let (m, n) = if by_rows { (len, n) } else { (m, len) };
+        let (a_start, b_start, c_start, c_rows) = if by_rows {
+            (start * a.row_stride, 0, start * b.cols, b.cols)
+        } else {
+            (0, start * b.col_stride, start, b.cols)
+        };
+        // SAFETY: `check` has shown that the last element of A and of B is in its
+        // slice, and the block's are no further; with K = 0 none is read. C has
+        // M · N elements; blocks of rows, or of columns, do not overlap, and the
+        // slice stays mutably borrowed until `drain` returns.
+        unsafe {
+            T::gemm_raw(
+                m,
+                k,
+                n,
+                (a.data.as_ptr().wrapping_add(a_start), a.row_stride, a.col_stride),
+                (b.data.as_ptr().wrapping_add(b_start), b.row_stride, b.col_stride),
+                beta,
+                (c.0.wrapping_add(c_start), c_rows, 1),
+            );
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(m: usize, k: usize, n: usize, a_transposed: bool, b_transposed: bool, beta: f64) {
+        let numbers =
+            |len: usize| -> Vec<f64> { (0..len).map(|i| ((i * 7) % 13) as f64).collect() };
+        let (a, b) = (numbers(m * k), numbers(k * n));
+        let strides = |rows, cols, transposed| if transposed { (1, rows) } else { (cols, 1) };
+        let (ra, ca) = strides(m, k, a_transposed);
+        let (rb, cb) = strides(k, n, b_transposed);
+        let mut c = vec![if beta == 0.0 { f64::NAN } else { 2.0 }; m * n];
+        gemm(
+            Matrix { data: &a, rows: m, cols: k, row_stride: ra, col_stride: ca },
+            Matrix { data: &b, rows: k, cols: n, row_stride: rb, col_stride: cb },
+            beta,
+            &mut c,
+        );
+        for i in 0..m {
+            for j in 0..n {
+                let product: f64 = (0..k).map(|p| a[i * ra + p * ca] * b[p * rb + j * cb]).sum();
+                assert_eq!(c[i * n + j], product + beta * 2.0, "{m} × {k} × {n} at [{i}, {j}]");
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_integers_are_exact() {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (64, 300, 129), (200, 80, 70), (2, 0, 3), (0, 3, 2)]
+        {
+            for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+                check(m, k, n, ta, tb, 0.0);
+                check(m, k, n, ta, tb, 1.0);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "past its slice")]
+    fn a_matrix_larger_than_its_slice_is_refused() {
+        let a = Matrix { data: &[1.0f32; 3], rows: 2, cols: 2, row_stride: 2, col_stride: 1 };
+        gemm(a, a, 0.0, &mut [0.0; 4]);
+    }
+}

@@ -1,0 +1,33 @@
+//! Slices in, slices out: the loops under adamant.
+//!
+//! This crate knows numbers, slices and strides. It refuses to know what a
+//! tensor, a gradient or a layer is. Three things live here and nowhere else:
+//!
+//! * **SIMD**: [`vectorize`] compiles a loop three times and picks the widest
+//!   version at run time, so that nobody needs `-C target-cpu`.
+//! * **Threads**: [`drain`] is the one place that decides when work goes
+//!   parallel. Work is cut by its size alone, never by the number of threads,
+//!   so results have the same bits on any machine load and thread count.
+//! * **`unsafe`**: each block with its reason; every other crate forbids it.
+
+mod adam;
+mod elementwise;
+mod float;
+mod gemm;
+mod memory;
+mod parallel;
+mod reduce;
+mod simd;
+mod softmax;
+mod strided;
+
+pub use adam::{AdamBuffers, AdamScalars, adam};
+pub use elementwise::{assign, convert_bytes, map, map_assign, zip, zip_assign};
+pub use float::Float;
+pub use gemm::{Matrix, gemm};
+pub use memory::CacheLine;
+pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
+pub use reduce::{argmax_rows, sum};
+pub use simd::vectorize;
+pub use softmax::{log_softmax_rows, nll_rows, softmax_rows};
+pub use strided::{View, contiguous_strides};

@@ -1,0 +1,92 @@
+//! Softmax and its logarithm over rows, stable at any finite input.
+
+use crate::float::Float;
+use crate::parallel::{CHUNK, drain};
+
+/// The largest element, or NaN if there is one; −∞ for an empty row.
+fn max<T: Float>(row: &[T]) -> T {
+    row.iter().fold(T::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max })
+}
+
+/// Calls `f(out_row, x_row)` for each row of `row` elements.
+fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(&mut [T], &[T]) + Sync) {
+    assert_eq!(out.len(), x.len(), "operands of one length");
+    if x.is_empty() {
+        return;
+    }
+    assert!(x.len().is_multiple_of(row), "rows of one length");
+    let piece = CHUNK.div_ceil(row) * row;
+    let cost = x.len().saturating_mul(8); // an exponential is some 8 additions
+    drain(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
+        for (out, x) in out.chunks_exact_mut(row).zip(x.chunks_exact(row)) {
+            f(out, x);
+        }
+    });
+}
+
+/// `out[i] ← exp(x[i] − max) / Σⱼ exp(x[j] − max)` over each row of `row` elements.
+///
+/// # Panics
+/// If the lengths differ or `row` does not divide them.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::softmax_rows(&mut out, &[1e4, 1e4], 2);
+/// assert_eq!(out, [0.5, 0.5]);
+/// ```
+pub fn softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
+    rows(out, x, row, |out, x| {
+        let max = max(x);
+        let mut sum = T::ZERO;
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = (x - max).exp();
+            sum += *out;
+        }
+        out.iter_mut().for_each(|out| *out /= sum);
+    });
+}
+
+/// `out[i] ← x[i] − max − ln Σⱼ exp(x[j] − max)` over each row of `row` elements.
+///
+/// # Panics
+/// If the lengths differ or `row` does not divide them.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::log_softmax_rows(&mut out, &[1e4, -1e4], 2);
+/// assert_eq!(out, [0.0, -2e4]);
+/// ```
+pub fn log_softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
+    rows(out, x, row, |out, x| {
+        let max = max(x);
+        let ln_sum = x.iter().map(|&x| (x - max).exp()).sum::<T>().ln();
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = x - max - ln_sum;
+        }
+    });
+}
+
+/// `out[r] ← −log_softmax(x[r])[targets[r]]`: the negative log-likelihood of
+/// each row's class, with nothing stored between.
+///
+/// # Panics
+/// If the lengths do not fit, or a target is no class.
+///
+/// ```
+/// let mut out = [0.0f32; 1];
+/// adamant_kernels::nll_rows(&mut out, &[0.0, 0.0], &[1]);
+/// assert_eq!(out, [2.0f32.ln()]);
+/// ```
+pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
+    assert_eq!(out.len(), targets.len(), "a target for each row");
+    if targets.is_empty() {
+        return;
+    }
+    let row = x.len() / targets.len();
+    assert_eq!(x.len(), row * targets.len(), "rows of one length");
+    for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row.max(1))).zip(targets) {
+        let max = max(x);
+        let sum: T = x.iter().map(|&x| (x - max).exp()).sum();
+        *out = (max - x[target]) + sum.ln();
+    }
+}

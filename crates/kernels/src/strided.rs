@@ -1,0 +1,124 @@
+//! Walking several strided operands in step.
+//!
+//! Results are always written in row-major order, so an output needs no
+//! strides. The operands' dimensions are merged where memory allows, which
+//! leaves a nest of loops whose innermost run is as long as it can be.
+
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// A slice seen through strides: index `(i, j, …)` is `data[i·s₀ + j·s₁ + …]`.
+///
+/// A stride of 0 repeats an element (a broadcast dimension).
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a, T> {
+    /// Begins at the view's first element.
+    pub data: &'a [T],
+    /// One for each dimension, in elements.
+    pub strides: &'a [usize],
+}
+
+/// The row-major strides of `shape`.
+///
+/// ```
+/// assert_eq!(adamant_kernels::contiguous_strides(&[2, 3, 4]).as_slice(), [12, 4, 1]);
+/// ```
+#[must_use]
+pub fn contiguous_strides(shape: &[usize]) -> SmallVec<[usize; 4]> {
+    let mut strides = SmallVec::from_elem(1, shape.len());
+    for d in (1..shape.len()).rev() {
+        strides[d - 1] = strides[d] * shape[d];
+    }
+    strides
+}
+
+/// A loop nest over `N` operands, outermost dimension first; never empty.
+pub(crate) struct Nest<const N: usize> {
+    dims: SmallVec<[Dim<N>; 4]>,
+}
+
+#[derive(Clone, Copy)]
+struct Dim<const N: usize> {
+    size: usize,
+    strides: [usize; N],
+}
+
+impl<const N: usize> Nest<N> {
+    pub(crate) fn new(shape: &[usize], strides: [&[usize]; N]) -> Self {
+        assert!(strides.iter().all(|s| s.len() == shape.len()), "a stride for each dimension");
+        let mut dims: SmallVec<[Dim<N>; 4]> = SmallVec::new();
+        for (d, &size) in shape.iter().enumerate().filter(|&(_, &size)| size != 1) {
+            let inner = Dim { size, strides: std::array::from_fn(|i| strides[i][d]) };
+            match dims.last_mut() {
+                // Stepping the outer dimension once is walking the inner one to its end.
+                Some(outer) if (0..N).all(|i| outer.strides[i] == inner.strides[i] * size) => {
+                    *outer = Dim { size: outer.size * size, ..inner };
+                }
+                _ => dims.push(inner),
+            }
+        }
+        if dims.is_empty() {
+            dims.push(Dim { size: 1, strides: [1; N] });
+        }
+        Nest { dims }
+    }
+
+    /// The strides within a run.
+    pub(crate) fn inner_strides(&self) -> [usize; N] {
+        self.dims[self.dims.len() - 1].strides
+    }
+
+    /// Calls `f(run, offsets)` for each innermost run, or part of one, within
+    /// `range` (positions in row-major order): `run` is relative to the range's
+    /// start, `offsets` are where the operands' runs begin.
+    #[inline(always)]
+    pub(crate) fn runs(&self, range: Range<usize>, mut f: impl FnMut(Range<usize>, [usize; N])) {
+        let (inner, outer) = self.dims.split_last().expect("a nest is never empty");
+        let mut at = range.start;
+        while at < range.end {
+            let within = at % inner.size;
+            let len = (inner.size - within).min(range.end - at);
+            let mut offsets = inner.strides.map(|s| s * within);
+            let mut rest = at / inner.size;
+            for dim in outer.iter().rev() {
+                let index = rest % dim.size;
+                rest /= dim.size;
+                for (offset, stride) in offsets.iter_mut().zip(dim.strides) {
+                    *offset += index * stride;
+                }
+            }
+            f(at - range.start..at - range.start + len, offsets);
+            at += len;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_merge_where_memory_allows() {
+        let merged = |shape: &[usize], strides: &[usize]| Nest::new(shape, [strides]).dims.len();
+        assert_eq!(merged(&[2, 3, 4], &[12, 4, 1]), 1);
+        assert_eq!(merged(&[2, 3, 4], &[4, 8, 1]), 3);
+        assert_eq!(merged(&[2, 1, 4], &[4, 77, 1]), 1);
+        assert_eq!(merged(&[], &[]), 1);
+        assert_eq!(merged(&[5, 4], &[0, 0]), 1); // one element, repeated
+    }
+
+    #[test]
+    fn runs_visit_every_position_once() {
+        let nest = Nest::new(&[3, 4, 5], [&[1, 15, 3]]);
+        for range in [0..60, 7..41, 59..60, 10..10] {
+            let mut seen = Vec::new();
+            nest.runs(range.clone(), |run, [start]| {
+                let [stride] = nest.inner_strides();
+                seen.extend((0..run.len()).map(|i| start + i * stride));
+            });
+            let expected: Vec<usize> =
+                range.map(|p| p / 20 + (p / 5 % 4) * 15 + (p % 5) * 3).collect();
+            assert_eq!(seen, expected);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Dropout.
+
+use crate::module::{Forward, Leaf, Module, Path};
+use crate::state::{self, lock};
+use adamant_tensor::{Float, Generator, StateDict, StateError, Stateful, Tensor};
+use std::sync::Mutex;
+
+/// While training, sets each element to 0 with probability `p` and scales the
+/// others by `1 / (1 − p)`; in evaluation, lets everything through.
+///
+/// The layer has a generator of its own, part of its state: a run that is
+/// resumed drops the same elements.
+///
+/// PyTorch: `torch.nn.Dropout(p)`.
+///
+/// ```
+/// use adamant_nn::{Dropout, Forward};
+/// use adamant_tensor::{Generator, Tensor};
+/// let dropout = Dropout::new(0.5, &mut Generator::seed(0));
+/// let y = dropout.forward(&Tensor::<f32>::ones([100]));
+/// assert!(y.to_vec().iter().all(|&y| y == 0.0 || y == 2.0));
+/// ```
+#[derive(Debug)]
+pub struct Dropout {
+    p: f64,
+    training: bool,
+    rng: Mutex<Generator>,
+}
+
+impl Dropout {
+    /// A layer that drops with probability `p`, in training mode.
+    ///
+    /// # Panics
+    /// If `p` is not within `[0, 1]`.
+    #[must_use]
+    #[track_caller]
+    pub fn new(p: f64, rng: &mut Generator) -> Self {
+        assert!((0.0..=1.0).contains(&p), "Dropout: the probability is {p}; expected 0 to 1");
+        Dropout { p, training: true, rng: Mutex::new(rng.fork()) }
+    }
+}
+
+impl<T: Float> Forward<T> for Dropout {
+    fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+        if !self.training || self.p == 0.0 {
+            return x.clone();
+        }
+        // With p = 1 nothing is kept, and PyTorch's scale is 0 rather than ∞.
+        let keep = if self.p == 1.0 { 0.0 } else { 1.0 / (1.0 - self.p) };
+        let mask = Tensor::build(x.shape(), |out| {
+            lock(&self.rng).bernoulli_mask(out, self.p, T::from_f64(keep));
+        });
+        x * mask
+    }
+}
+
+// By hand: it has no parameter to say of which type it is.
+impl<T: Float> Module<T> for Dropout {
+    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
+    }
+    fn set_training(&mut self, training: bool) {
+        self.training = training;
+    }
+}
+
+impl Stateful for Dropout {
+    fn state_dict(&self) -> StateDict {
+        state::module_state::<f32>(self)
+    }
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        state::check_module_state::<f32>(self, state)
+    }
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        state::load_module_state::<f32>(self, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evaluation_lets_everything_through() {
+        let mut dropout = Dropout::new(0.9, &mut Generator::seed(0));
+        Module::<f32>::eval(&mut dropout);
+        assert_eq!(dropout.forward(&Tensor::<f32>::ones([50])).to_vec(), [1.0; 50]);
+    }
+
+    #[test]
+    fn the_ends_are_pytorchs() {
+        let ones = Tensor::<f64>::ones([50]);
+        let rng = &mut Generator::seed(0);
+        assert_eq!(Dropout::new(0.0, rng).forward(&ones).to_vec(), [1.0; 50]);
+        assert_eq!(Dropout::new(1.0, rng).forward(&ones).to_vec(), [0.0; 50]);
+    }
+
+    #[test]
+    fn the_gradient_is_dropped_with_the_value() {
+        let x = Tensor::<f32>::ones([50]).requires_grad();
+        let y = Dropout::new(0.5, &mut Generator::seed(0)).forward(&x);
+        y.sum().backward();
+        assert_eq!(x.grad().unwrap().to_vec(), y.to_vec());
+    }
+}

@@ -1,0 +1,25 @@
+//! Models: modules, layers, initialisation.
+//!
+//! A [`Module`] is a tree whose leaves are parameters (and the generators of
+//! random layers); `#[derive(Module)]` makes one of a struct. [`Forward`] is
+//! the common way through it. This crate refuses to know optimizers, data
+//! sets and files.
+
+#![forbid(unsafe_code)]
+
+mod activation;
+mod dropout;
+pub mod init;
+mod linear;
+mod module;
+mod sequential;
+mod state;
+
+pub use activation::{Relu, Sigmoid, Tanh};
+pub use adamant_nn_derive::Module;
+pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
+pub use dropout::Dropout;
+pub use linear::Linear;
+pub use module::{Forward, Leaf, Module, Path};
+pub use sequential::{Layer, Sequential};
+pub use state::{check_module_state, load_module_state, module_state};

@@ -1,0 +1,95 @@
+//! The fully connected layer.
+
+use crate::{Forward, Module, init};
+use adamant_tensor::{Float, Generator, Parameter, Tensor};
+
+/// `y = x Wᵀ + b`: `[…, inputs] → […, outputs]`.
+///
+/// `weight` is `[outputs, inputs]`, kaiming-uniform with a = √5; `bias` is
+/// `[outputs]`, uniform in ±1/√inputs.
+///
+/// PyTorch: `torch.nn.Linear`.
+///
+/// ```
+/// use adamant_nn::{Forward, Linear};
+/// use adamant_tensor::{Generator, Tensor};
+/// let layer = Linear::new(784, 10, &mut Generator::seed(0));
+/// assert_eq!(layer.forward(&Tensor::zeros([64, 784])).shape(), [64, 10]);
+/// ```
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T)]
+pub struct Linear<T: Float = f32> {
+    /// `[outputs, inputs]`
+    pub weight: Parameter<T>,
+    /// `[outputs]`
+    pub bias: Option<Parameter<T>>,
+}
+
+impl Linear {
+    /// A layer with a bias, in `f32`. For another type, or without bias:
+    /// [`with_bias`](Linear::with_bias).
+    #[must_use]
+    pub fn new(inputs: usize, outputs: usize, rng: &mut Generator) -> Self {
+        Linear::with_bias(inputs, outputs, true, rng)
+    }
+}
+
+impl<T: Float> Linear<T> {
+    /// A layer with or without a bias, of any type.
+    ///
+    /// ```
+    /// use adamant_nn::Linear;
+    /// use adamant_tensor::Generator;
+    /// let layer = Linear::<f64>::with_bias(3, 2, false, &mut Generator::seed(0));
+    /// assert!(layer.bias.is_none());
+    /// ```
+    #[must_use]
+    pub fn with_bias(inputs: usize, outputs: usize, bias: bool, rng: &mut Generator) -> Self {
+        Linear {
+            weight: Parameter::new(init::kaiming_uniform([outputs, inputs], 5f64.sqrt(), rng)),
+            bias: bias.then(|| Parameter::new(init::bias(outputs, inputs, rng))),
+        }
+    }
+}
+
+impl<T: Float> Forward<T> for Linear<T> {
+    /// # Panics
+    /// If the last dimension of `x` is not `inputs`.
+    #[track_caller]
+    fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+        let bias = self.bias.as_ref().map(Parameter::tensor);
+        x.linear(&self.weight.tensor(), bias.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn weights_start_within_pytorchs_bounds() {
+        let layer = Linear::new(400, 50, &mut Generator::seed(0));
+        let largest = |x: &Tensor| x.to_vec().iter().fold(0f32, |max, x| max.max(x.abs()));
+        let (weight, bias) =
+            (largest(&layer.weight.tensor()), largest(&layer.bias.unwrap().tensor()));
+        assert!((0.0499..=0.05).contains(&weight) && (0.045..=0.05).contains(&bias));
+    }
+
+    #[test]
+    fn a_wrong_width_panics_at_the_callers_line() {
+        static MESSAGE: Mutex<String> = Mutex::new(String::new());
+        let layer = Linear::new(784, 10, &mut Generator::seed(0));
+        let x = Tensor::zeros([64, 783]);
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|info| *MESSAGE.lock().unwrap() = info.to_string()));
+        let line = line!() + 1;
+        let result = std::panic::catch_unwind(|| layer.forward(&x));
+        std::panic::set_hook(hook);
+        let message = MESSAGE.lock().unwrap();
+        assert!(result.is_err());
+        for part in ["[64, 783]", "[10, 784]", &format!("{}:{line}", file!())] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

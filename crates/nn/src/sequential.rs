@@ -1,0 +1,98 @@
+//! Layers one after the other.
+
+use crate::module::{Forward, Leaf, Module, Path};
+use crate::state;
+use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
+
+/// A module with a way through it: what [`Sequential`] holds.
+pub trait Layer<T: Float = f32>: Module<T> + Forward<T> + Send + Sync {}
+impl<T: Float, L: Module<T> + Forward<T> + Send + Sync> Layer<T> for L {}
+
+/// Layers one after the other; their names are their positions.
+///
+/// PyTorch: `torch.nn.Sequential`.
+///
+/// ```
+/// use adamant_nn::{Forward, Linear, Module, Relu, Sequential};
+/// use adamant_tensor::{Generator, Tensor};
+/// let mut rng = Generator::seed(0);
+/// let net = Sequential::new()
+///     .add(Linear::new(4, 8, &mut rng))
+///     .add(Relu)
+///     .add(Linear::new(8, 2, &mut rng));
+/// assert_eq!(net.forward(&Tensor::ones([3, 4])).shape(), [3, 2]);
+/// assert_eq!(net.named_parameters()[2].0, "2.weight");
+/// ```
+pub struct Sequential<T: Float = f32> {
+    layers: Vec<Box<dyn Layer<T>>>,
+}
+
+impl Sequential {
+    /// Without layers, in `f32`. For another type: `Sequential::<f64>::default()`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<T: Float> Sequential<T> {
+    /// This with another layer at the end.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "it adds a layer, not a number")]
+    pub fn add(mut self, layer: impl Layer<T> + 'static) -> Self {
+        self.layers.push(Box::new(layer));
+        self
+    }
+
+    /// The number of layers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether there is no layer: what goes in comes out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+}
+
+impl<T: Float> Default for Sequential<T> {
+    fn default() -> Self {
+        Sequential { layers: Vec::new() }
+    }
+}
+
+impl<T: Float> std::fmt::Debug for Sequential<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.named_parameters()).finish()
+    }
+}
+
+impl<T: Float> Forward<T> for Sequential<T> {
+    fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+        self.layers.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+    }
+}
+
+// By hand: a derived one would put the field's name before the positions.
+impl<T: Float> Module<T> for Sequential<T> {
+    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        self.layers.visit(path, visit);
+    }
+    fn set_training(&mut self, training: bool) {
+        self.layers.set_training(training);
+    }
+}
+
+impl<T: Float> Stateful for Sequential<T> {
+    fn state_dict(&self) -> StateDict {
+        state::module_state(self)
+    }
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        state::check_module_state(self, state)
+    }
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        state::load_module_state(self, state)
+    }
+}

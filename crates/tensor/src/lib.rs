@@ -1,0 +1,40 @@
+//! Tensors with a tape: reverse-mode automatic differentiation, to any order.
+//!
+//! * [`Tensor`] is an immutable value: numbers, and where gradients are wanted,
+//!   a node of the tape. Views copy nothing.
+//! * [`Parameter`] is the one thing that changes in place.
+//! * [`Tensor::backward`] and [`grad()`] replay the tape.
+//! * An operation lives in one file of `ops/`: formula, check, forward,
+//!   backward, tests.
+//! * [`StateDict`] and [`Stateful`] are how anything is saved and put back.
+//!
+//! This crate refuses to know layers, optimizers, data sets and files.
+
+#![forbid(unsafe_code)]
+
+mod array;
+mod backward;
+mod generator;
+mod grad_cell;
+mod grad_mode;
+mod gradcheck;
+mod node;
+mod ops;
+mod parameter;
+mod shape;
+mod state;
+mod storage;
+mod tensor;
+
+pub use adamant_kernels::{Float, num_threads, set_num_threads};
+pub use array::Array;
+pub use backward::{GradOptions, grad};
+pub use generator::Generator;
+pub use grad_mode::{enable_grad, is_grad_enabled, no_grad};
+pub use gradcheck::{GradCheckError, gradcheck, gradgradcheck};
+pub use ops::cross_entropy::cross_entropy;
+pub use parameter::{Parameter, ValueMut};
+pub use shape::Shape;
+pub use state::{StateDict, StateError, Stateful, Value};
+pub use storage::{MemoryStats, memory_stats};
+pub use tensor::{ShapeError, Tensor};

@@ -1,0 +1,194 @@
+//! The tape: what was computed from what.
+//!
+//! There is no tape object. A node belongs to the tensors computed by it and
+//! holds its parents, so a graph lives exactly as long as something needs it.
+//! Sequence numbers grow with time and a node is made after its parents: to
+//! visit nodes from the highest number down is to visit them in order.
+
+use crate::array::Array;
+use crate::grad_cell::GradCell;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+use smallvec::SmallVec;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A leaf that collects a gradient, or one recorded operation.
+pub(crate) struct Node<T: Float> {
+    pub(crate) sequence: u64,
+    pub(crate) shape: Shape,
+    pub(crate) kind: Kind<T>,
+}
+
+pub(crate) enum Kind<T: Float> {
+    Leaf(GradCell<T>),
+    Op {
+        name: &'static str,
+        location: &'static Location<'static>,
+        /// `None` once a backward pass has used and freed it.
+        recorded: Mutex<Option<Recorded<T>>>,
+    },
+}
+
+/// What backward needs of an operation.
+#[derive(Clone)]
+pub(crate) struct Recorded<T: Float> {
+    /// The nodes of the inputs; `None` for one that wants no gradient.
+    pub(crate) parents: Parents<T>,
+    pub(crate) backward: Arc<BackwardFn<T>>,
+}
+
+pub(crate) type Parents<T> = SmallVec<[Option<Arc<Node<T>>>; 2]>;
+pub(crate) type Gradients<T> = SmallVec<[Option<Tensor<T>>; 2]>;
+type BackwardFn<T> = dyn Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync;
+
+static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn live_nodes() -> usize {
+    LIVE.load(Ordering::Relaxed)
+}
+
+/// A lock that is only ever held to move a value in or out, which cannot panic.
+pub(crate) fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T: Float> Node<T> {
+    fn new(shape: Shape, kind: Kind<T>) -> Arc<Self> {
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Node { sequence, shape, kind })
+    }
+
+    pub(crate) fn leaf(shape: Shape) -> Arc<Self> {
+        Node::new(shape, Kind::Leaf(GradCell::empty()))
+    }
+
+    /// Of a leaf: where its gradient is.
+    pub(crate) fn grad_cell(&self) -> Option<&GradCell<T>> {
+        match &self.kind {
+            Kind::Leaf(cell) => Some(cell),
+            Kind::Op { .. } => None,
+        }
+    }
+}
+
+impl<T: Float> Drop for Node<T> {
+    /// Drops the graph above iteratively: a chain of any length fits any stack.
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+        let mut orphans: SmallVec<[Arc<Node<T>>; 8]> = SmallVec::new();
+        let adopt = |node: &mut Node<T>, orphans: &mut SmallVec<_>| {
+            if let Kind::Op { recorded, .. } = &mut node.kind
+                && let Some(recorded) =
+                    recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                // The parents first: what the backward saved then holds no last handle to them.
+                orphans.extend(recorded.parents.into_iter().flatten());
+                drop(recorded.backward);
+            }
+        };
+        adopt(self, &mut orphans);
+        while let Some(node) = orphans.pop() {
+            if let Some(mut node) = Arc::into_inner(node) {
+                adopt(&mut node, &mut orphans);
+            }
+        }
+    }
+}
+
+/// What a backward function is given.
+pub(crate) struct Context<'a, T: Float> {
+    pub(crate) node: &'a Arc<Node<T>>,
+    pub(crate) parents: &'a Parents<T>,
+    pub(crate) grad: Tensor<T>,
+}
+
+impl<T: Float> Context<'_, T> {
+    /// The gradient of the operation's output.
+    pub(crate) fn grad(&self) -> &Tensor<T> {
+        &self.grad
+    }
+
+    /// Whether input `i` wants a gradient.
+    pub(crate) fn needs(&self, i: usize) -> bool {
+        self.parents[i].is_some()
+    }
+
+    /// The operation's output, from its saved array. (To save the tensor itself
+    /// would make the node hold itself.)
+    pub(crate) fn output(&self, saved: &Array<T>) -> Tensor<T> {
+        Tensor { array: saved.clone(), node: Some(self.node.clone()) }
+    }
+}
+
+/// The result of an operation: recorded if gradients are on and an input is tracked.
+///
+/// `backward` gives a gradient for each input, `None` where the context needs
+/// none. It is written in tensor operations, so that it can be differentiated
+/// in its turn; what it captures is what the operation saves.
+#[track_caller]
+pub(crate) fn record<T: Float, const N: usize>(
+    name: &'static str,
+    inputs: [&Tensor<T>; N],
+    value: Array<T>,
+    backward: impl Fn(&Context<'_, T>) -> [Option<Tensor<T>>; N] + Send + Sync + 'static,
+) -> Tensor<T> {
+    record_many(name, &inputs, value, move |context| backward(context).into_iter().collect())
+}
+
+/// [`record`] for a number of inputs that is not known in advance.
+#[track_caller]
+pub(crate) fn record_many<T: Float>(
+    name: &'static str,
+    inputs: &[&Tensor<T>],
+    value: Array<T>,
+    backward: impl Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync + 'static,
+) -> Tensor<T> {
+    if !crate::is_grad_enabled() || inputs.iter().all(|input| input.node.is_none()) {
+        return Tensor { array: value, node: None };
+    }
+    let parents = inputs.iter().map(|input| input.node.clone()).collect();
+    let recorded = Recorded { parents, backward: Arc::new(backward) };
+    let kind =
+        Kind::Op { name, location: Location::caller(), recorded: Mutex::new(Some(recorded)) };
+    let node = Node::new(value.shape().clone(), kind);
+    Tensor { array: value, node: Some(node) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tensor, grad_mode::no_grad};
+
+    #[test]
+    fn a_long_chain_fits_a_small_stack() {
+        let chain = || {
+            let x = Tensor::from_vec(vec![1.0f64], [1]).unwrap().requires_grad();
+            let mut y = x.clone();
+            for _ in 0..200_000 {
+                y = &y + 1.0;
+            }
+            let mut unused = x.clone();
+            for _ in 0..200_000 {
+                unused = &unused * &x; // saves its inputs, and is dropped unused
+            }
+            drop(unused);
+            y.sum().backward();
+            x.grad().unwrap().item()
+        };
+        let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(chain).unwrap();
+        assert_eq!(thread.join().unwrap(), 1.0);
+    }
+
+    #[test]
+    fn untracked_inputs_record_nothing() {
+        let x = Tensor::from_vec(vec![1.0f32], [1]).unwrap();
+        assert!(!(&x * &x).is_tracked());
+        let x = x.requires_grad();
+        assert!(!no_grad(|| &x * &x).is_tracked());
+        assert!((&x * &x).is_tracked());
+    }
+}

@@ -1,0 +1,68 @@
+//! `a + b`, `a − b`, `−a`, with tensors and scalars.
+//!
+//! Gradients: `∂(a + b) = g, g`; `∂(a − b) = g, −g`; each summed over the
+//! dimensions along which its operand was broadcast. Nothing is saved but shapes.
+//! PyTorch: `torch.add`, `torch.sub`, `torch.neg`.
+
+use super::broadcast_shape;
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+#[track_caller]
+pub(super) fn add<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+    let (sa, sb) = (a.array.shape().clone(), b.array.shape().clone());
+    let value = a.array.zip(&b.array, broadcast_shape("add", &sa, &sb), |a, b| a + b);
+    record("add", [a, b], value, move |ctx| {
+        [ctx.needs(0).then(|| ctx.grad().sum_to(&sa)), ctx.needs(1).then(|| ctx.grad().sum_to(&sb))]
+    })
+}
+
+#[track_caller]
+pub(super) fn sub<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+    let (sa, sb) = (a.array.shape().clone(), b.array.shape().clone());
+    let value = a.array.zip(&b.array, broadcast_shape("sub", &sa, &sb), |a, b| a - b);
+    record("sub", [a, b], value, move |ctx| {
+        [
+            ctx.needs(0).then(|| ctx.grad().sum_to(&sa)),
+            ctx.needs(1).then(|| neg(&ctx.grad().sum_to(&sb))),
+        ]
+    })
+}
+
+#[track_caller]
+pub(super) fn add_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
+    record("add", [a], a.array.map(|a| a + b), |ctx| [Some(ctx.grad().clone())])
+}
+
+/// `a − b` for a scalar `a`.
+#[track_caller]
+pub(super) fn scalar_sub<T: Float>(a: T, b: &Tensor<T>) -> Tensor<T> {
+    record("sub", [b], b.array.map(|b| a - b), |ctx| [Some(neg(ctx.grad()))])
+}
+
+#[track_caller]
+pub(super) fn neg<T: Float>(a: &Tensor<T>) -> Tensor<T> {
+    record("neg", [a], a.array.map(|a| -a), |ctx| [Some(neg(ctx.grad()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        for shapes in [[&[2, 3][..], &[2, 3]], [&[2, 3], &[3]], [&[], &[2, 1]], [&[0, 3], &[1]]] {
+            check_op(|x| (&x[0] + &x[1]) * &x[0], &shapes, -2.0..2.0);
+            check_op(|x| (&x[0] - &x[1]) * &x[0], &shapes, -2.0..2.0);
+        }
+        check_op(|x| (&x[0] + 2.0) * (3.0 - &x[0]) * -&x[0], &[&[2, 3]], -2.0..2.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "add: shapes [2, 3] and [2] do not broadcast")]
+    fn shapes_that_do_not_fit_are_refused() {
+        let _ = Tensor::<f32>::ones([2, 3]) + Tensor::ones([2]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Repeating along dimensions, and the sum that undoes it.
+
+use crate::node::record;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// The view of this shape in which dimensions of size 1, and missing
+    /// leading ones, repeat. Copies nothing.
+    ///
+    /// Gradient: summed over the repeated dimensions.
+    ///
+    /// PyTorch: `x.broadcast_to(shape)`, `x.expand(shape)`.
+    ///
+    /// # Panics
+    /// If the shape does not broadcast to that one.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap();
+    /// assert_eq!(x.broadcast_to([2, 2]).to_vec(), [1.0, 2.0, 1.0, 2.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Tensor<T> {
+        let (from, to) = (self.array.shape().clone(), shape.into());
+        assert!(
+            from.broadcast(&to).as_ref() == Some(&to),
+            "broadcast_to: a tensor of shape {from} does not broadcast to {to}"
+        );
+        let value = self.array.broadcast_to(&to);
+        record("broadcast_to", [self], value, move |ctx| [Some(ctx.grad().sum_to(&from))])
+    }
+
+    /// The sum over the dimensions along which `shape` was broadcast to this:
+    /// the gradient's way back through a broadcast.
+    #[track_caller]
+    pub(crate) fn sum_to(&self, shape: &Shape) -> Tensor<T> {
+        let mut sum = self.clone();
+        if self.array.shape() == shape {
+            return sum;
+        }
+        while sum.array.shape().len() > shape.len() {
+            sum = sum.sum_dim(0, false);
+        }
+        for dim in 0..shape.len() {
+            if shape[dim] == 1 && sum.array.shape()[dim] != 1 {
+                sum = sum.sum_dim(dim, true);
+            }
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        check_op(|x| x[0].broadcast_to([4, 2, 3]).powf(2.0), &[&[2, 1]], -2.0..2.0);
+        check_op(|x| x[0].broadcast_to([2, 3]).powf(2.0), &[&[]], -2.0..2.0);
+        check_op(|x| x[0].broadcast_to([0, 3]), &[&[1, 3]], -2.0..2.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "a tensor of shape [2, 3] does not broadcast to [3]")]
+    fn a_shape_cannot_shrink() {
+        let _ = Tensor::<f32>::ones([2, 3]).broadcast_to([3]);
+    }
+}

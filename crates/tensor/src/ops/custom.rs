@@ -1,0 +1,56 @@
+//! Users' own operations.
+
+use crate::node::record_many;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// An operation of the user's: `value` computed from `inputs` by any means,
+    /// and a function from the gradient of `value` to those of the inputs.
+    ///
+    /// `backward` gives one entry for each input, `None` for one that gets no
+    /// gradient. Written in tensor operations it can be differentiated in its
+    /// turn; the tensors that it captures are what the operation saves. Check
+    /// it with [`gradcheck`](crate::gradcheck).
+    ///
+    /// PyTorch: `torch.autograd.Function`.
+    ///
+    /// # Panics
+    /// In a backward pass: if `backward` gives another number of gradients, or
+    /// one of another shape than its input.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![2.0f64], [1]).unwrap().requires_grad();
+    /// let input = x.clone();
+    /// let cube = Tensor::custom("cube", &[&x], x.detach().powf(3.0), move |g| {
+    ///     vec![Some(g * &input.powf(2.0) * 3.0)]
+    /// });
+    /// cube.sum().backward();
+    /// assert_eq!(x.grad().unwrap().item(), 12.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn custom(
+        name: &'static str,
+        inputs: &[&Tensor<T>],
+        value: Tensor<T>,
+        backward: impl Fn(&Tensor<T>) -> Vec<Option<Tensor<T>>> + Send + Sync + 'static,
+    ) -> Tensor<T> {
+        record_many(name, inputs, value.array, move |ctx| backward(ctx.grad()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+
+    #[test]
+    #[should_panic(expected = "odd: backward gives input 0 a gradient of its shape")]
+    fn a_gradient_of_another_shape_is_refused() {
+        let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap().requires_grad();
+        Tensor::custom("odd", &[&x], x.detach(), |_| vec![Some(Tensor::ones([3]))])
+            .sum()
+            .backward();
+    }
+}

@@ -1,0 +1,52 @@
+//! `a / b`, element by element, with tensors and scalars.
+//!
+//! Gradients: `g / b` and `−g (a / b) / b`, each summed over the dimensions
+//! along which its operand was broadcast. PyTorch: `torch.div`.
+
+use super::add::neg;
+use super::broadcast_shape;
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+#[track_caller]
+pub(super) fn div<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+    let (sa, sb) = (a.array.shape().clone(), b.array.shape().clone());
+    let value = a.array.zip(&b.array, broadcast_shape("div", &sa, &sb), |a, b| a / b);
+    let dividend = b.is_tracked().then(|| a.clone());
+    let divisor = b.clone();
+    record("div", [a, b], value, move |ctx| {
+        let (g, b) = (ctx.grad(), &divisor);
+        [
+            ctx.needs(0).then(|| div(g, b).sum_to(&sa)),
+            dividend.as_ref().map(|a| neg(&(g * div(&div(a, b), b))).sum_to(&sb)),
+        ]
+    })
+}
+
+#[track_caller]
+pub(super) fn div_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
+    record("div", [a], a.array.map(|a| a / b), move |ctx| [Some(div_scalar(ctx.grad(), b))])
+}
+
+/// `a / b` for a scalar `a`.
+#[track_caller]
+pub(super) fn scalar_div<T: Float>(a: T, b: &Tensor<T>) -> Tensor<T> {
+    let divisor = b.clone();
+    record("div", [b], b.array.map(|b| a / b), move |ctx| {
+        [Some(neg(&(ctx.grad() * div(&scalar_div(a, &divisor), &divisor))))]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        for shapes in [[&[2, 3][..], &[2, 3]], [&[2, 3], &[3]], [&[], &[2, 1]], [&[0, 3], &[1]]] {
+            check_op(|x| &x[0] / &x[1], &shapes, 0.5..2.0);
+        }
+        check_op(|x| (&x[0] / 3.0) * (2.0 / &x[0]) / &x[0], &[&[2, 3]], 0.5..2.0);
+    }
+}

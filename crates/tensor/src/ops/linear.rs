@@ -1,0 +1,104 @@
+//! The affine map of a layer: a product and a bias in one pass.
+
+use crate::array::Array;
+use crate::node::record_many;
+use crate::tensor::Tensor;
+use adamant_kernels::{Float, gemm};
+use smallvec::smallvec;
+
+impl<T: Float> Tensor<T> {
+    /// `x Wᵀ + b`: `[…, K], [N, K], [N] → […, N]`.
+    ///
+    /// Gradients: `g W`, `gᵀ x` and `Σ g`. PyTorch: `torch.nn.functional.linear`.
+    ///
+    /// # Panics
+    /// If the last dimension of `x` is not that of `weight`, or `bias` has not
+    /// an element for each row of it.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2]).unwrap();
+    /// let weight = Tensor::from_vec(vec![1.0, 1.0, 0.0, 3.0], [2, 2]).unwrap();
+    /// let bias = Tensor::from_vec(vec![0.5, 0.0], [2]).unwrap();
+    /// assert_eq!(x.linear(&weight, Some(&bias)).to_vec(), [3.5, 6.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn linear(&self, weight: &Tensor<T>, bias: Option<&Tensor<T>>) -> Tensor<T> {
+        let (sx, sw) = (self.array.shape(), weight.array.shape());
+        assert!(
+            sw.len() == 2 && sx.last() == Some(&sw[1]),
+            "linear: the input has shape {sx}, which a weight of shape {sw} does not fit: the last \
+             dimensions must be equal"
+        );
+        if let Some(bias) = bias {
+            let sb = bias.array.shape();
+            assert!(
+                **sb == sw[..1],
+                "linear: the bias has shape {sb}, the weight {sw}: it needs an element for each row"
+            );
+        }
+        if sx.len() == 2 {
+            return matrix_linear(self, weight, bias);
+        }
+        let (lead, inner) = (&sx[..sx.len() - 1], sw[1]);
+        let out_shape: Vec<usize> = lead.iter().chain(&sw[..1]).copied().collect();
+        let rows = lead.iter().product();
+        matrix_linear(&self.reshape([rows, inner]), weight, bias).reshape(out_shape)
+    }
+}
+
+#[track_caller]
+fn matrix_linear<T: Float>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    bias: Option<&Tensor<T>>,
+) -> Tensor<T> {
+    let (rows, cols) = (x.array.shape()[0], weight.array.shape()[0]);
+    let transposed = weight.array.permute(&[1, 0]);
+    let value = Array::build([rows, cols].into(), |out| {
+        let beta = match bias {
+            Some(bias) => {
+                let bias = bias.array.contiguous();
+                out.chunks_exact_mut(cols.max(1)).for_each(|row| row.copy_from_slice(bias.dense()));
+                T::ONE
+            }
+            None => T::ZERO,
+        };
+        gemm(x.array.matrix(), transposed.matrix(), beta, out);
+    });
+    let for_x = x.is_tracked().then(|| weight.clone());
+    let for_weight = weight.is_tracked().then(|| x.clone());
+    let gradient_x = move |g: &Tensor<T>| for_x.as_ref().map(|weight| g.matmul(weight));
+    let gradient_weight =
+        move |g: &Tensor<T>| for_weight.as_ref().map(|x| g.transpose(0, 1).matmul(x));
+    match bias {
+        None => record_many("linear", &[x, weight], value, move |ctx| {
+            smallvec![gradient_x(ctx.grad()), gradient_weight(ctx.grad())]
+        }),
+        Some(bias) => record_many("linear", &[x, weight, bias], value, move |ctx| {
+            let gradient_bias = ctx.needs(2).then(|| ctx.grad().sum_dim(0, false));
+            smallvec![gradient_x(ctx.grad()), gradient_weight(ctx.grad()), gradient_bias]
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        for x in [&[2, 3][..], &[3], &[2, 2, 3], &[0, 3]] {
+            check_op(|i| i[0].linear(&i[1], Some(&i[2])), &[x, &[4, 3], &[4]], -2.0..2.0);
+            check_op(|i| i[0].linear(&i[1], None), &[x, &[4, 3]], -2.0..2.0);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the input has shape [2, 5], which a weight of shape [4, 3]")]
+    fn a_wrong_width_is_refused() {
+        let _ = Tensor::<f32>::ones([2, 5]).linear(&Tensor::ones([4, 3]), None);
+    }
+}

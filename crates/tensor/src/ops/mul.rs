@@ -1,0 +1,42 @@
+//! `a · b`, element by element, with tensors and scalars.
+//!
+//! Gradients: `g b` and `g a`, each summed over the dimensions along which its
+//! operand was broadcast. An operand is saved only if the other is tracked.
+//! PyTorch: `torch.mul`.
+
+use super::broadcast_shape;
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+#[track_caller]
+pub(super) fn mul<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+    let (sa, sb) = (a.array.shape().clone(), b.array.shape().clone());
+    let value = a.array.zip(&b.array, broadcast_shape("mul", &sa, &sb), |a, b| a * b);
+    let for_a = a.is_tracked().then(|| b.clone());
+    let for_b = b.is_tracked().then(|| a.clone());
+    record("mul", [a, b], value, move |ctx| {
+        [
+            for_a.as_ref().map(|b| mul(ctx.grad(), b).sum_to(&sa)),
+            for_b.as_ref().map(|a| mul(ctx.grad(), a).sum_to(&sb)),
+        ]
+    })
+}
+
+#[track_caller]
+pub(super) fn mul_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
+    record("mul", [a], a.array.map(|a| a * b), move |ctx| [Some(mul_scalar(ctx.grad(), b))])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        for shapes in [[&[2, 3][..], &[2, 3]], [&[2, 3], &[3]], [&[], &[2, 1]], [&[0, 3], &[1]]] {
+            check_op(|x| &x[0] * &x[1], &shapes, -2.0..2.0);
+        }
+        check_op(|x| &x[0] * &x[0] * 3.0, &[&[2, 3]], -2.0..2.0);
+    }
+}

@@ -1,0 +1,144 @@
+//! Buffers of numbers, recycled.
+//!
+//! A training step makes the same buffers as the step before it. What a step
+//! drops is kept here, by size, and handed out again: no call to the system's
+//! allocator, no page fault, a warm cache. Contents are never cleared: a buffer
+//! is always initialised memory, and who takes one writes all of it.
+
+use adamant_kernels::{CacheLine, Float};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+/// A fixed number of floats, aligned to a cache line.
+pub(crate) struct Storage<T> {
+    lines: Vec<CacheLine>,
+    len: usize,
+    float: PhantomData<T>,
+}
+
+impl<T: Float> Storage<T> {
+    /// A buffer with arbitrary contents, for a caller who writes all of it.
+    pub(crate) fn stale(len: usize) -> Self {
+        let lines = (len * size_of::<T>()).div_ceil(CacheLine::BYTES);
+        Storage { lines: take(lines), len, float: PhantomData }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[T] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+impl<T> Drop for Storage<T> {
+    fn drop(&mut self) {
+        give(std::mem::take(&mut self.lines));
+    }
+}
+
+/// Free buffers beyond this many bytes go back to the system.
+const KEPT_BYTES: usize = 1 << 28;
+
+#[derive(Default)]
+struct Pool {
+    /// Free buffers by their number of lines.
+    free: HashMap<usize, Vec<Vec<CacheLine>>>,
+    free_bytes: usize,
+    live_bytes: usize,
+    peak_bytes: usize,
+}
+
+static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
+
+fn pool() -> MutexGuard<'static, Pool> {
+    // Nothing in this file panics while it holds the lock.
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take(lines: usize) -> Vec<CacheLine> {
+    let bytes = lines * CacheLine::BYTES;
+    let recycled = {
+        let mut pool = pool();
+        pool.live_bytes += bytes;
+        pool.peak_bytes = pool.peak_bytes.max(pool.live_bytes);
+        let recycled = pool.free.get_mut(&lines).and_then(Vec::pop);
+        if recycled.is_some() {
+            pool.free_bytes -= bytes;
+        }
+        recycled
+    };
+    recycled.unwrap_or_else(|| vec![CacheLine::ZERO; lines])
+}
+
+fn give(lines: Vec<CacheLine>) {
+    let bytes = lines.len() * CacheLine::BYTES;
+    let mut surplus = HashMap::new();
+    let mut pool = pool();
+    pool.live_bytes -= bytes;
+    if pool.free_bytes + bytes > KEPT_BYTES {
+        // The sizes in use may have changed: start afresh rather than keep the old ones.
+        surplus = std::mem::take(&mut pool.free);
+        pool.free_bytes = 0;
+    }
+    if bytes <= KEPT_BYTES {
+        pool.free_bytes += bytes;
+        pool.free.entry(lines.len()).or_default().push(lines);
+    }
+    drop(pool);
+    drop(surplus); // freeing memory takes time: not under the lock
+}
+
+/// What tensors hold, in bytes and nodes: see [`memory_stats`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Bytes in buffers that some tensor, parameter or saved value holds.
+    pub live_bytes: usize,
+    /// The most that `live_bytes` has been.
+    pub peak_bytes: usize,
+    /// Bytes in buffers kept for use again.
+    pub free_bytes: usize,
+    /// Nodes of the tape: leaves and recorded operations.
+    pub live_nodes: usize,
+}
+
+/// What all tensors of the process hold at this moment.
+///
+/// ```
+/// use adamant_tensor::{Tensor, memory_stats};
+/// let before = memory_stats().live_bytes;
+/// let x = Tensor::<f32>::zeros([1024, 1024]);
+/// assert!(memory_stats().live_bytes >= before + 4 * 1024 * 1024);
+/// ```
+#[must_use]
+pub fn memory_stats() -> MemoryStats {
+    let pool = pool();
+    MemoryStats {
+        live_bytes: pool.live_bytes,
+        peak_bytes: pool.peak_bytes,
+        free_bytes: pool.free_bytes,
+        live_nodes: crate::node::live_nodes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_buffer_is_handed_out_again() {
+        const LEN: usize = 123_457; // a size that no other test uses
+        let first = Storage::<f32>::stale(LEN);
+        let address = first.as_slice().as_ptr();
+        assert!(address.addr().is_multiple_of(64));
+        drop(first);
+        assert_eq!(Storage::<f32>::stale(LEN).as_slice().as_ptr(), address);
+    }
+
+    #[test]
+    fn empty_buffers_are_fine() {
+        assert!(Storage::<f64>::stale(0).as_mut_slice().is_empty());
+    }
+}

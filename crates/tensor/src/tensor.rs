@@ -1,0 +1,261 @@
+//! The handle that users hold: numbers, and where they came from.
+
+use crate::array::Array;
+use crate::generator::Generator;
+use crate::grad_cell::GradCell;
+use crate::node::Node;
+use crate::shape::Shape;
+use adamant_kernels::Float;
+use std::fmt;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// An immutable n-dimensional array of `f32` (or `f64`) that may be tracked.
+///
+/// Cloning is cheap and shares the numbers. A tensor is tracked if it is a leaf
+/// that [requires a gradient](Tensor::requires_grad), or was computed from one.
+///
+/// ```
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap().requires_grad();
+/// let y = (&x * &x + 1.0).sum();
+/// y.backward();
+/// assert_eq!(x.grad().unwrap().to_vec(), [2.0, 4.0, 6.0]);
+/// ```
+#[derive(Clone)]
+pub struct Tensor<T: Float = f32> {
+    pub(crate) array: Array<T>,
+    pub(crate) node: Option<Arc<Node<T>>>,
+}
+
+/// A list of numbers that does not fill its shape.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("a tensor of shape {shape} has {} elements, but {found} were given",
+    shape.checked_numel().map_or("too many".to_string(), |n| n.to_string()))]
+pub struct ShapeError {
+    /// The shape asked for.
+    pub shape: Shape,
+    /// The number of elements given.
+    pub found: usize,
+}
+
+impl<T: Float> Tensor<T> {
+    /// A tensor of these numbers, row-major.
+    ///
+    /// PyTorch: `torch.tensor(values).reshape(shape)`.
+    ///
+    /// # Errors
+    /// If the shape has another number of elements.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
+    /// assert_eq!(x.shape(), [2, 2]);
+    /// assert!(Tensor::from_vec(vec![1.0f32], [2, 2]).is_err());
+    /// ```
+    pub fn from_vec(values: Vec<T>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
+        let shape = shape.into();
+        if shape.checked_numel() != Some(values.len()) {
+            return Err(ShapeError { shape, found: values.len() });
+        }
+        Ok(Array::from_slice(shape, &values).into())
+    }
+
+    /// A tensor of shape `[]`: one number.
+    ///
+    /// PyTorch: `torch.tensor(value)`.
+    #[must_use]
+    pub fn scalar(value: T) -> Self {
+        Tensor::full([], value)
+    }
+
+    /// All elements `value`.
+    ///
+    /// PyTorch: `torch.full(shape, value)`.
+    #[must_use]
+    pub fn full(shape: impl Into<Shape>, value: T) -> Self {
+        Array::full(shape.into(), value).into()
+    }
+
+    /// All elements 0.
+    ///
+    /// PyTorch: `torch.zeros(shape)`.
+    #[must_use]
+    pub fn zeros(shape: impl Into<Shape>) -> Self {
+        Tensor::full(shape, T::ZERO)
+    }
+
+    /// All elements 1.
+    ///
+    /// PyTorch: `torch.ones(shape)`.
+    #[must_use]
+    pub fn ones(shape: impl Into<Shape>) -> Self {
+        Tensor::full(shape, T::ONE)
+    }
+
+    /// A tensor whose elements `fill` writes, row-major: how data sets make
+    /// batches without a copy. The slice holds arbitrary numbers before, and
+    /// `fill` must write each of them.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::build([2, 2], |out: &mut [f32]| out.copy_from_slice(&[1.0, 2.0, 3.0, 4.0]));
+    /// assert_eq!(x.to_vec(), [1.0, 2.0, 3.0, 4.0]);
+    /// ```
+    #[must_use]
+    pub fn build(shape: impl Into<Shape>, fill: impl FnOnce(&mut [T])) -> Self {
+        Array::build(shape.into(), fill).into()
+    }
+
+    /// Numbers drawn from the normal distribution with mean 0 and variance 1.
+    ///
+    /// PyTorch: `torch.randn(shape, generator=rng)`.
+    ///
+    /// ```
+    /// use adamant_tensor::{Generator, Tensor};
+    /// let x = Tensor::<f32>::randn([2, 3], &mut Generator::seed(0));
+    /// assert_eq!(x.to_vec(), Tensor::<f32>::randn([2, 3], &mut Generator::seed(0)).to_vec());
+    /// ```
+    #[must_use]
+    pub fn randn(shape: impl Into<Shape>, rng: &mut Generator) -> Self {
+        Tensor::build(shape, |out| out.fill_with(|| T::from_f64(rng.normal())))
+    }
+
+    /// Numbers drawn uniformly from `[low, high)`.
+    ///
+    /// PyTorch: `torch.empty(shape).uniform_(low, high, generator=rng)`.
+    #[must_use]
+    pub fn uniform(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut Generator) -> Self {
+        let mut draw = || T::from_f64(low + (high - low) * rng.uniform());
+        Tensor::build(shape, |out| out.fill_with(&mut draw))
+    }
+
+    /// The sizes of the dimensions.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn numel(&self) -> usize {
+        self.array.numel()
+    }
+
+    /// The elements in row-major order, copied.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<T> {
+        self.array.to_vec()
+    }
+
+    /// The number that a tensor of one element holds.
+    ///
+    /// # Panics
+    /// If it holds more, or none.
+    #[must_use]
+    #[track_caller]
+    pub fn item(&self) -> T {
+        let shape = self.array.shape();
+        assert!(shape.numel() == 1, "item: a tensor of shape {shape} is not a single number");
+        self.array.view().data[0]
+    }
+
+    /// The numbers alone.
+    #[must_use]
+    pub fn array(&self) -> &Array<T> {
+        &self.array
+    }
+
+    /// Makes this a leaf that collects a gradient. What is tracked already stays as it is.
+    ///
+    /// PyTorch: `tensor.requires_grad_()`.
+    #[must_use]
+    pub fn requires_grad(self) -> Self {
+        let node = self.node.unwrap_or_else(|| Node::leaf(self.array.shape().clone()));
+        Tensor { array: self.array, node: Some(node) }
+    }
+
+    /// Whether operations on this are recorded: it is a leaf that requires a
+    /// gradient, or computed from one.
+    ///
+    /// PyTorch: `tensor.requires_grad`.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The same numbers, untracked.
+    ///
+    /// PyTorch: `tensor.detach()`.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Tensor { array: self.array.clone(), node: None }
+    }
+
+    fn grad_cell(&self) -> Option<&GradCell<T>> {
+        self.node.as_deref()?.grad_cell()
+    }
+
+    /// The gradient that has arrived at this leaf; `None` if none has, or if
+    /// this is no leaf.
+    ///
+    /// PyTorch: `tensor.grad`.
+    #[must_use]
+    pub fn grad(&self) -> Option<Tensor<T>> {
+        self.grad_cell().and_then(GradCell::get)
+    }
+
+    /// Forgets this leaf's gradient (`true`), or sets what is there to zero (`false`).
+    ///
+    /// PyTorch: `optimizer.zero_grad(set_to_none)` on one tensor.
+    pub fn zero_grad(&self, set_to_none: bool) {
+        if let Some(cell) = self.grad_cell() {
+            cell.zero(set_to_none);
+        }
+    }
+}
+
+impl<T: Float> From<Array<T>> for Tensor<T> {
+    fn from(array: Array<T>) -> Self {
+        Tensor { array, node: None }
+    }
+}
+
+impl<T: Float> fmt::Debug for Tensor<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 16;
+        let values = self.to_vec();
+        let shown = &values[..values.len().min(SHOWN)];
+        let more = if values.len() > SHOWN { " …" } else { "" };
+        write!(f, "Tensor<{}>({}, {shown:?}{more}", T::DTYPE, self.array.shape())?;
+        f.write_str(if self.is_tracked() { ", tracked)" } else { ")" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_length_says_what_would_fit() {
+        let error = Tensor::from_vec(vec![1.0f32; 5], [2, 3]).unwrap_err();
+        assert_eq!(error.to_string(), "a tensor of shape [2, 3] has 6 elements, but 5 were given");
+    }
+
+    #[test]
+    fn zeroing_keeps_the_buffer_or_forgets_it() {
+        let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap().requires_grad();
+        x.zero_grad(false);
+        assert!(x.grad().is_none());
+        (&x * 3.0).sum().backward();
+        let address = x.grad().unwrap().array.dense().as_ptr();
+        x.zero_grad(false);
+        assert_eq!(x.grad().unwrap().array.dense().as_ptr(), address);
+        let held = x.grad().unwrap();
+        (&x * 3.0).sum().backward();
+        assert_eq!(held.to_vec(), [0.0, 0.0]); // what someone holds does not change
+        assert_eq!(x.grad().unwrap().to_vec(), [3.0, 3.0]);
+        x.zero_grad(true);
+        assert!(x.grad().is_none());
+    }
+}

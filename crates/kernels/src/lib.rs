@@ -20,6 +20,7 @@ mod reduce;
 mod simd;
 mod softmax;
 mod strided;
+mod team;
 
 pub use adam::{AdamBuffers, AdamScalars, adam};
 pub use elementwise::{assign, convert_bytes, map, map_assign, zip, zip_assign};

@@ -189,6 +189,22 @@ impl<T: Float> Adam<T> {
         Ok(())
     }
 
+    /// Sets the learning rate of a group.
+    ///
+    /// # Errors
+    /// If it is negative or NaN. Nothing is changed then.
+    ///
+    /// # Panics
+    /// If there is no such group.
+    #[track_caller]
+    pub fn set_lr(&mut self, group: usize, lr: f64) -> Result<(), OptimError> {
+        let count = self.groups.len();
+        assert!(group < count, "set_lr: group {group} of an optimizer with {count}");
+        at_least_0(group, "lr", lr)?;
+        self.groups[group].lr = lr;
+        Ok(())
+    }
+
     /// The groups, with the hyperparameters in force.
     #[must_use]
     pub fn param_groups(&self) -> &[AdamGroup<T>] {
@@ -198,21 +214,11 @@ impl<T: Float> Adam<T> {
 
 impl<T: Float> AdamGroup<T> {
     fn check(&self, group: usize) -> Result<(), OptimError> {
-        let check = |name, found: f64, fits: bool, expected| {
-            if fits {
-                Ok(())
-            } else {
-                Err(OptimError::Hyperparameter { group, name, found, expected })
-            }
-        };
-        let at_least_0 = |name, x: f64| check(name, x, x >= 0.0, "a number of at least 0");
-        let below_1 =
-            |name, x| check(name, x, (0.0..1.0).contains(&x), "a number from 0 to below 1");
-        at_least_0("lr", self.lr)?;
-        below_1("beta1", self.betas.0)?;
-        below_1("beta2", self.betas.1)?;
-        at_least_0("eps", self.eps)?;
-        at_least_0("weight_decay", self.weight_decay)
+        at_least_0(group, "lr", self.lr)?;
+        below_1(group, "beta1", self.betas.0)?;
+        below_1(group, "beta2", self.betas.1)?;
+        at_least_0(group, "eps", self.eps)?;
+        at_least_0(group, "weight_decay", self.weight_decay)
     }
 
     /// The numbers of step `t`: in f64, rounded once.
@@ -229,6 +235,18 @@ impl<T: Float> AdamGroup<T> {
             eps: T::from_f64(self.eps),
         }
     }
+}
+
+fn at_least_0(group: usize, name: &'static str, found: f64) -> Result<(), OptimError> {
+    let expected = "a number of at least 0";
+    let error = OptimError::Hyperparameter { group, name, found, expected };
+    if found >= 0.0 { Ok(()) } else { Err(error) } // NaN is no such number
+}
+
+fn below_1(group: usize, name: &'static str, found: f64) -> Result<(), OptimError> {
+    let expected = "a number from 0 to below 1";
+    let error = OptimError::Hyperparameter { group, name, found, expected };
+    if (0.0..1.0).contains(&found) { Ok(()) } else { Err(error) }
 }
 
 impl<T: Float> Optimizer<T> for Adam<T> {
@@ -334,6 +352,9 @@ mod tests {
             refuse(options.lr(-1.0)),
             "parameter group 0: lr is -1; expected a number of at least 0"
         );
+        let mut adam = Adam::new([p.clone()], options).unwrap();
+        assert!(adam.set_lr(0, f64::NAN).is_err() && adam.set_lr(0, 0.5).is_ok());
+        assert_eq!(adam.param_groups()[0].lr, 0.5);
         assert!(refuse(options.lr(f64::NAN)).contains("lr is NaN"));
         assert!(refuse(options.betas(1.0, 0.9)).contains("beta1 is 1"));
         assert!(refuse(options.betas(0.9, -0.1)).contains("beta2 is -0.1"));

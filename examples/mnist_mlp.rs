@@ -1,0 +1,252 @@
+//! Trains a multi-layer perceptron on the real MNIST.
+//!
+//! ```text
+//! cargo run --release --example mnist_mlp
+//! cargo run --release --example mnist_mlp -- --help
+//! ```
+
+use adamant::prelude::*;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Train a multi-layer perceptron on MNIST
+#[derive(Parser)]
+struct Args {
+    /// Passes over the training images
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: u32,
+    /// Images in a step
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+    /// Adam's learning rate at the start; it falls linearly to 0
+    #[arg(long, default_value_t = 1e-3)]
+    lr: f64,
+    /// Widths of the hidden layers
+    #[arg(long, default_value = "256,128", value_delimiter = ',')]
+    hidden: Vec<usize>,
+    /// Where the random numbers start: for the weights and the order of the images
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads to use [default: one for each core]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
+    /// Folder with the four files of MNIST, or of Fashion-MNIST [default: the bundled MNIST]
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Write the trained weights to this file, as safetensors
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Draw loss and accuracy by epoch into this SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+const PIXELS: usize = 784;
+const CLASSES: usize = 10;
+
+/// What an epoch came to.
+struct Epoch {
+    loss: f64,
+    accuracy: f64,
+    test_accuracy: f64,
+    time: Duration,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    if let Some(threads) = args.threads {
+        adamant::set_num_threads(threads as usize)?;
+    }
+    let mnist = match &args.data {
+        Some(folder) => Mnist::open(folder)?,
+        None => Mnist::bundled()?,
+    };
+
+    let mut rng = Generator::seed(args.seed);
+    let widths: Vec<usize> = [&[PIXELS], args.hidden.as_slice(), &[CLASSES]].concat();
+    let mut model = Sequential::new();
+    for (i, pair) in widths.windows(2).enumerate() {
+        if i > 0 {
+            model = model.add(Relu);
+        }
+        model = model.add(Linear::new(pair[0], pair[1], &mut rng));
+    }
+    let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(args.lr))?;
+    let mut loader = DataLoader::new(&mnist.train, args.batch_size as usize).shuffle(&mut rng);
+
+    let shape: Vec<String> = widths.iter().map(usize::to_string).collect();
+    println!("{} training and {} test images", mnist.train.len(), mnist.test.len());
+    println!("{} perceptron, {} parameters", shape.join("-"), model.num_parameters());
+    println!(
+        "{} epochs, batch {}, Adam with rate {}, seed {}, {} threads\n",
+        args.epochs,
+        args.batch_size,
+        args.lr,
+        args.seed,
+        adamant::num_threads()
+    );
+
+    let steps = (args.epochs as usize * loader.len()) as f64;
+    let mut step = 0;
+    let mut epochs = Vec::new();
+    let mut confusion = Vec::new();
+    for number in 1..=args.epochs {
+        let start = Instant::now();
+        let bar = progress_bar(number, args.epochs, mnist.train.len());
+        let (mut seen, mut loss_sum, mut correct) = (0, 0.0, 0);
+        for batch in loader.epoch() {
+            adam.set_lr(0, args.lr * (1.0 - f64::from(step) / steps))?;
+            adam.zero_grad(true);
+            let logits = model.forward(&batch.inputs);
+            let loss = cross_entropy(&logits, &batch.targets);
+            loss.backward();
+            adam.step();
+
+            let size = batch.targets.len();
+            step += 1;
+            seen += size;
+            loss_sum += f64::from(loss.item()) * size as f64;
+            correct += hits(&logits.argmax(1), &batch.targets);
+            bar.inc(size as u64);
+            bar.set_message(format!(
+                "loss {:.4}  accuracy {:5.2} %",
+                loss_sum / seen as f64,
+                percent(correct, seen)
+            ));
+        }
+        bar.finish_and_clear();
+        let time = start.elapsed();
+        confusion = confusion_matrix(&model, &mnist.test);
+        let test_correct: usize = (0..CLASSES).map(|class| confusion[class][class]).sum();
+        let epoch = Epoch {
+            loss: loss_sum / seen as f64,
+            accuracy: percent(correct, seen),
+            test_accuracy: percent(test_correct, mnist.test.len()),
+            time,
+        };
+        println!(
+            "epoch {number}/{}: loss {:.4}, accuracy {:.2} %, test accuracy {:.2} % ({:.0} images/s)",
+            args.epochs,
+            epoch.loss,
+            epoch.accuracy,
+            epoch.test_accuracy,
+            seen as f64 / time.as_secs_f64()
+        );
+        epochs.push(epoch);
+    }
+
+    print_table(&epochs);
+    print_confusion(&confusion);
+    if let Some(path) = &args.save {
+        save_safetensors(&model.state_dict(), path)?;
+        println!("\nweights: {}", path.display());
+    }
+    if let Some(path) = &args.plot {
+        plot(&epochs, path)?;
+        println!("\ncurves: {}", path.display());
+    }
+    Ok(())
+}
+
+/// A bar on the terminal; nothing where there is none.
+fn progress_bar(epoch: u32, epochs: u32, images: usize) -> ProgressBar {
+    let bar = ProgressBar::new(images as u64);
+    let template = "epoch {prefix} {bar:30} {percent:>3} %  {msg}  {per_sec}  {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+    bar.set_prefix(format!("{epoch}/{epochs}"));
+    bar
+}
+
+fn hits(guesses: &[usize], targets: &[usize]) -> usize {
+    guesses.iter().zip(targets).filter(|(guess, target)| guess == target).count()
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    100.0 * part as f64 / whole as f64
+}
+
+/// How often a digit (row) was taken for another (column).
+fn confusion_matrix(model: &Sequential, data: &Dataset) -> Vec<[usize; CLASSES]> {
+    let mut counts = vec![[0; CLASSES]; CLASSES];
+    no_grad(|| {
+        for batch in DataLoader::new(data, 1000).epoch() {
+            let guesses = model.forward(&batch.inputs).argmax(1);
+            for (guess, target) in guesses.into_iter().zip(batch.targets) {
+                counts[target][guess] += 1;
+            }
+        }
+    });
+    counts
+}
+
+fn print_table(epochs: &[Epoch]) {
+    println!("\nepoch    loss   accuracy   test accuracy   seconds");
+    for (number, epoch) in (1..).zip(epochs) {
+        println!(
+            "{number:5}  {:6.4}   {:6.2} %        {:6.2} %   {:7.2}",
+            epoch.loss,
+            epoch.accuracy,
+            epoch.test_accuracy,
+            epoch.time.as_secs_f64()
+        );
+    }
+}
+
+fn print_confusion(confusion: &[[usize; CLASSES]]) {
+    let mut pairs: Vec<(usize, usize, usize)> = (0..CLASSES)
+        .flat_map(|a| (a + 1..CLASSES).map(move |b| (confusion[a][b] + confusion[b][a], a, b)))
+        .collect();
+    pairs.sort_by_key(|&(count, a, b)| (std::cmp::Reverse(count), a, b));
+    println!("\nmost confused digits of the test images");
+    for (count, a, b) in pairs.into_iter().take(5).filter(|&(count, ..)| count > 0) {
+        let (ab, ba) = (confusion[a][b], confusion[b][a]);
+        println!("  {a} and {b}: {count:3} times ({ab} × {a} read as {b}, {ba} × {b} read as {a})");
+    }
+}
+
+/// Two curves by epoch: the loss, and the accuracy on training and test images.
+fn plot(epochs: &[Epoch], path: &Path) -> Result<(), Box<dyn Error>> {
+    use plotters::prelude::*;
+
+    let root = SVGBackend::new(path, (900, 400)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let (left, right) = root.split_horizontally(450);
+    let accuracies = || epochs.iter().flat_map(|epoch| [epoch.accuracy, epoch.test_accuracy]);
+    let highest_loss = epochs.iter().map(|epoch| epoch.loss).fold(0.0, f64::max);
+    let lowest_accuracy = accuracies().fold(100.0, f64::min).floor();
+    type Curve = (&'static str, RGBColor, fn(&Epoch) -> f64);
+    let loss: [Curve; 1] = [("training", BLUE, |epoch| epoch.loss)];
+    let accuracy: [Curve; 2] =
+        [("training", BLUE, |epoch| epoch.accuracy), ("test", RED, |epoch| epoch.test_accuracy)];
+    let charts = [
+        (left, "Loss", 0.0..highest_loss * 1.05, &loss[..]),
+        (right, "Accuracy (%)", lowest_accuracy..100.0, &accuracy[..]),
+    ];
+    for (area, title, range, curves) in charts {
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, ("sans-serif", 20))
+            .margin(15)
+            .x_label_area_size(30)
+            .y_label_area_size(45)
+            .build_cartesian_2d(0.5..epochs.len() as f64 + 0.5, range)?;
+        chart
+            .configure_mesh()
+            .x_desc("epoch")
+            .x_labels(epochs.len().min(10) + 1)
+            .x_label_formatter(&|x| if x.fract() == 0.0 { format!("{x}") } else { String::new() })
+            .draw()?;
+        for &(name, color, value) in curves {
+            let points = (1..).zip(epochs).map(|(x, epoch)| (f64::from(x), value(epoch)));
+            chart
+                .draw_series(LineSeries::new(points, color.stroke_width(2)).point_size(3))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 15, y)], color));
+        }
+        chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+    }
+    root.present()?;
+    Ok(())
+}

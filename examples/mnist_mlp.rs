@@ -22,11 +22,12 @@ struct Args {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
     /// Adam's learning rate at the start; it falls linearly to 0
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
     lr: f64,
     /// Widths of the hidden layers
-    #[arg(long, default_value = "256,128", value_delimiter = ',')]
-    hidden: Vec<usize>,
+    #[arg(long, default_value = "256,128", value_delimiter = ',',
+        value_parser = clap::value_parser!(u32).range(1..))]
+    hidden: Vec<u32>,
     /// Where the random numbers start: for the weights and the order of the images
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -37,10 +38,10 @@ struct Args {
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Write the trained weights to this file, as safetensors
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
     save: Option<PathBuf>,
     /// Draw loss and accuracy by epoch into this SVG file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
     plot: Option<PathBuf>,
 }
 
@@ -66,7 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let mut rng = Generator::seed(args.seed);
-    let widths: Vec<usize> = [&[PIXELS], args.hidden.as_slice(), &[CLASSES]].concat();
+    let hidden = args.hidden.iter().map(|&width| width as usize);
+    let widths: Vec<usize> = [PIXELS].into_iter().chain(hidden).chain([CLASSES]).collect();
     let mut model = Sequential::new();
     for (i, pair) in widths.windows(2).enumerate() {
         if i > 0 {
@@ -81,8 +83,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} training and {} test images", mnist.train.len(), mnist.test.len());
     println!("{} perceptron, {} parameters", shape.join("-"), model.num_parameters());
     println!(
-        "{} epochs, batch {}, Adam with rate {}, seed {}, {} threads\n",
+        "{} {}, batch {}, Adam with rate {}, seed {}, {} threads\n",
         args.epochs,
+        if args.epochs == 1 { "epoch" } else { "epochs" },
         args.batch_size,
         args.lr,
         args.seed,
@@ -112,9 +115,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             correct += hits(&logits.argmax(1), &batch.targets);
             bar.inc(size as u64);
             bar.set_message(format!(
-                "loss {:.4}  accuracy {:5.2} %",
+                "loss {:.4}  accuracy {:5.2} %  {:.0} images/s",
                 loss_sum / seen as f64,
-                percent(correct, seen)
+                percent(correct, seen),
+                bar.per_sec()
             ));
         }
         bar.finish_and_clear();
@@ -151,10 +155,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A file that can be written at the end: better said before the training than after.
+fn in_a_folder(path: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(format!("{} is no folder", folder.display()))
+        }
+        _ => Ok(path),
+    }
+}
+
 /// A bar on the terminal; nothing where there is none.
 fn progress_bar(epoch: u32, epochs: u32, images: usize) -> ProgressBar {
     let bar = ProgressBar::new(images as u64);
-    let template = "epoch {prefix} {bar:30} {percent:>3} %  {msg}  {per_sec}  {eta} left";
+    let template = "epoch {prefix} {bar:30} {percent:>3} %  {msg}  {eta} left";
     bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
     bar.set_prefix(format!("{epoch}/{epochs}"));
     bar
@@ -234,6 +249,7 @@ fn plot(epochs: &[Epoch], path: &Path) -> Result<(), Box<dyn Error>> {
             .build_cartesian_2d(0.5..epochs.len() as f64 + 0.5, range)?;
         chart
             .configure_mesh()
+            .light_line_style(WHITE)
             .x_desc("epoch")
             .x_labels(epochs.len().min(10) + 1)
             .x_label_formatter(&|x| if x.fract() == 0.0 { format!("{x}") } else { String::new() })

@@ -4,11 +4,11 @@
 //! Begin with `use adamant::prelude::*;`. Each crate of the workspace is a
 //! module here:
 //!
-//! * [`tensor`]: tensors and the tape;
-//! * [`nn`]: modules, layers, losses;
-//! * [`optim`]: Adam;
-//! * [`data`]: data sets and loaders;
-//! * [`checkpoint`]: state in files.
+//! * [`tensor`] — tensors and the tape;
+//! * [`nn`] — modules, layers, losses;
+//! * [`optim`] — Adam;
+//! * [`data`] — data sets and loaders;
+//! * [`checkpoint`] — state in files.
 //!
 //! ```
 //! use adamant::prelude::*;
@@ -51,3 +51,8 @@ pub mod prelude {
         gradcheck, gradgradcheck, no_grad,
     };
 }
+
+/// The README's program is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,10 +1,11 @@
 //! What is wrong with a file.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a file could not be written or read.
-#[derive(Debug, Error)]
+#[derive(Error)]
 pub enum FileError {
     /// The system refused.
     #[error("{}: {source}", path.display())]
@@ -24,6 +25,13 @@ pub enum FileError {
         /// What should be.
         expected: &'static str,
     },
+}
+
+/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+impl fmt::Debug for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl FileError {

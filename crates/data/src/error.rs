@@ -1,10 +1,11 @@
 //! What is wrong with data from outside.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why data could not be used.
-#[derive(Debug, Error)]
+#[derive(Error)]
 pub enum DataError {
     /// A file could not be opened or read.
     #[error("{}: {source}", path.display())]
@@ -32,6 +33,13 @@ pub enum DataError {
         /// The number of targets.
         targets: usize,
     },
+}
+
+/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+impl fmt::Debug for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl DataError {

@@ -51,8 +51,8 @@ impl Mnist {
 }
 
 fn open_part(folder: &Path, part: &str) -> Result<Dataset, DataError> {
-    let images_path = find(folder, &format!("{part}-images-idx3-ubyte"));
-    let labels_path = find(folder, &format!("{part}-labels-idx1-ubyte"));
+    let images_path = find(folder, &format!("{part}-images-idx3-ubyte"))?;
+    let labels_path = find(folder, &format!("{part}-labels-idx1-ubyte"))?;
     let (images, labels) = (read_idx(&images_path)?, read_idx(&labels_path)?);
     let &[count, 28, 28] = images.shape.as_slice() else {
         let found = format!("shape {:?}", images.shape);
@@ -73,9 +73,18 @@ fn open_part(folder: &Path, part: &str) -> Result<Dataset, DataError> {
 }
 
 /// The plain file if it is there, else the compressed one.
-fn find(folder: &Path, name: &str) -> PathBuf {
-    let plain = folder.join(name);
-    if plain.exists() { plain } else { folder.join(format!("{name}.gz")) }
+fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
+    let compressed = format!("{name}.gz");
+    let present =
+        [name, &compressed].into_iter().map(|name| folder.join(name)).find(|path| path.exists());
+    present.ok_or_else(|| {
+        let what = if folder.is_dir() { "file of that name" } else { "such folder" };
+        DataError::format(
+            folder,
+            format!("no {what}"),
+            format!("a folder with {name} or {compressed}"),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -105,7 +114,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let open = || Mnist::open(folder).map(drop).unwrap_err().to_string();
-        assert!(open().contains("train-images-idx3-ubyte.gz: No such file"), "{}", open());
+        assert!(open().contains("found no file of that name, expected"), "{}", open());
+        let missing = Mnist::open(folder.join("missing")).map(drop).unwrap_err().to_string();
+        assert!(missing.contains("missing: found no such folder"), "{missing}");
         let images = vec![0; 2 * 784];
         write(folder, "train-images-idx3-ubyte", &[2, 28, 28], &images);
         write(folder, "train-labels-idx1-ubyte", &[3], &[1, 2, 3]);

@@ -40,7 +40,6 @@ pub trait Gemm: Sized {
     /// pointers and strides describe must be valid to read, and those of C to
     /// write, with no other reference to C's.
     #[doc(hidden)]
-    #[expect(clippy::too_many_arguments)]
     unsafe fn gemm_raw(
         m: usize,
         k: usize,

@@ -1,9 +1,10 @@
 //! What an optimizer refuses.
 
+use std::fmt;
 use thiserror::Error;
 
 /// Why an optimizer or a group was refused; nothing was changed.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 pub enum OptimError {
     /// A hyperparameter outside its range.
     #[error("parameter group {group}: {name} is {found}; expected {expected}")]
@@ -38,4 +39,11 @@ pub enum OptimError {
         /// The group that has it already.
         other: usize,
     },
+}
+
+/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+impl fmt::Debug for OptimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

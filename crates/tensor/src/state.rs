@@ -212,9 +212,16 @@ impl StateDict {
 }
 
 /// All that keeps a state from being loaded: a line for each mismatch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct StateError {
     mismatches: Vec<String>,
+}
+
+/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+impl fmt::Debug for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl StateError {

@@ -29,7 +29,7 @@ pub struct Tensor<T: Float = f32> {
 }
 
 /// A list of numbers that does not fill its shape.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[error("a tensor of shape {shape} has {} elements, but {found} were given",
     shape.checked_numel().map_or("too many".to_string(), |n| n.to_string()))]
 pub struct ShapeError {
@@ -37,6 +37,13 @@ pub struct ShapeError {
     pub shape: Shape,
     /// The number of elements given.
     pub found: usize,
+}
+
+/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+impl fmt::Debug for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl<T: Float> Tensor<T> {

@@ -1,0 +1,54 @@
+//! A short training run follows PyTorch's: fixtures by `tests/fixtures/mlp.py`, PyTorch 2.15.0.
+
+use adamant::prelude::*;
+use adamant::tensor::Float;
+
+fn follows_pytorch<T: Float>(file: &str, tolerance: f64) {
+    let path = format!("{}/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
+    let fixture = load_safetensors(path).unwrap();
+    let tensor = |name: &str| -> Tensor<T> {
+        fixture.get(name).and_then(|value| value.array()).expect(name).clone().into()
+    };
+    let close = |found: &Tensor<T>, name: &str| {
+        let expected = tensor(name);
+        assert_eq!(found.shape(), expected.shape(), "{name}");
+        for (found, expected) in found.to_vec().into_iter().zip(expected.to_vec()) {
+            let (found, expected) = (found.to_f64(), expected.to_f64());
+            let fits = (found - expected).abs() <= tolerance * (1e-2 + expected.abs());
+            assert!(fits, "{name}: {found} {expected}");
+        }
+    };
+
+    let mut rng = Generator::seed(0);
+    let mut model = Sequential::<T>::default()
+        .add(Linear::with_bias(12, 16, true, &mut rng))
+        .add(Relu)
+        .add(Linear::with_bias(16, 9, true, &mut rng))
+        .add(Tanh)
+        .add(Linear::with_bias(9, 4, true, &mut rng));
+    model.load_state_dict(&fixture.part("before")).unwrap();
+    let options = AdamOptions::default().lr(1e-2).weight_decay(1e-3);
+    let mut adam = Adam::new(model.parameters(), options).unwrap();
+    for step in 0..5 {
+        let targets = tensor(&format!("targets.{step}")).to_vec();
+        let targets: Vec<usize> = targets.into_iter().map(|t| t.to_f64() as usize).collect();
+        adam.zero_grad(true);
+        let loss = cross_entropy(&model.forward(&tensor(&format!("inputs.{step}"))), &targets);
+        loss.backward();
+        adam.step();
+        close(&loss, &format!("loss.{step}"));
+    }
+    for (name, parameter) in model.named_parameters() {
+        close(&parameter.tensor(), &format!("after.{name}"));
+    }
+}
+
+#[test]
+fn five_steps_in_f32() {
+    follows_pytorch::<f32>("mlp_f32.safetensors", 1e-5);
+}
+
+#[test]
+fn five_steps_in_f64() {
+    follows_pytorch::<f64>("mlp_f64.safetensors", 1e-12);
+}

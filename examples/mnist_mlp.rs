@@ -9,6 +9,7 @@ use adamant::prelude::*;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ struct Args {
     lr: f64,
     /// Widths of the hidden layers
     #[arg(long, default_value = "256,128", value_delimiter = ',',
-        value_parser = clap::value_parser!(u32).range(1..))]
+        value_parser = clap::value_parser!(u32).range(1..=65_536))]
     hidden: Vec<u32>,
     /// Where the random numbers start: for the weights and the order of the images
     #[arg(long, default_value_t = 0)]
@@ -41,7 +42,7 @@ struct Args {
     #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
     save: Option<PathBuf>,
     /// Draw loss and accuracy by epoch into this SVG file
-    #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
+    #[arg(long, value_name = "FILE", value_parser = svg_in_a_folder)]
     plot: Option<PathBuf>,
 }
 
@@ -57,7 +58,18 @@ struct Epoch {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
+    match run(&Args::parse(), &mut io::stdout().lock()) {
+        // Whoever reads the output has seen enough: `… | head`.
+        Err(error) if is_broken_pipe(&*error) => Ok(()),
+        result => result,
+    }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     if let Some(threads) = args.threads {
         adamant::set_num_threads(threads as usize)?;
     }
@@ -80,17 +92,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut loader = DataLoader::new(&mnist.train, args.batch_size as usize).shuffle(&mut rng);
 
     let shape: Vec<String> = widths.iter().map(usize::to_string).collect();
-    println!("{} training and {} test images", mnist.train.len(), mnist.test.len());
-    println!("{} perceptron, {} parameters", shape.join("-"), model.num_parameters());
-    println!(
-        "{} {}, batch {}, Adam with rate {}, seed {}, {} threads\n",
+    writeln!(out, "{} training and {} test images", mnist.train.len(), mnist.test.len())?;
+    writeln!(out, "{} perceptron, {} parameters", shape.join("-"), model.num_parameters())?;
+    writeln!(
+        out,
+        "{} {}, batch {}, Adam with a rate falling from {} to 0, seed {}, {} threads\n",
         args.epochs,
         if args.epochs == 1 { "epoch" } else { "epochs" },
         args.batch_size,
         args.lr,
         args.seed,
         adamant::num_threads()
-    );
+    )?;
 
     let steps = (args.epochs as usize * loader.len()) as f64;
     let mut step = 0;
@@ -101,7 +114,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let bar = progress_bar(number, args.epochs, mnist.train.len());
         let (mut seen, mut loss_sum, mut correct) = (0, 0.0, 0);
         for batch in loader.epoch() {
-            adam.set_lr(0, args.lr * (1.0 - f64::from(step) / steps))?;
+            let rate = args.lr * (1.0 - f64::from(step) / steps);
+            adam.change_group(0, |group| group.lr = rate)?;
             adam.zero_grad(true);
             let logits = model.forward(&batch.inputs);
             let loss = cross_entropy(&logits, &batch.targets);
@@ -131,26 +145,27 @@ fn main() -> Result<(), Box<dyn Error>> {
             test_accuracy: percent(test_correct, mnist.test.len()),
             time,
         };
-        println!(
+        writeln!(
+            out,
             "epoch {number}/{}: loss {:.4}, accuracy {:.2} %, test accuracy {:.2} % ({:.0} images/s)",
             args.epochs,
             epoch.loss,
             epoch.accuracy,
             epoch.test_accuracy,
             seen as f64 / time.as_secs_f64()
-        );
+        )?;
         epochs.push(epoch);
     }
 
-    print_table(&epochs);
-    print_confusion(&confusion);
+    write_table(out, &epochs)?;
+    write_confusion(out, &confusion)?;
     if let Some(path) = &args.save {
         save_safetensors(&model.state_dict(), path)?;
-        println!("\nweights: {}", path.display());
+        writeln!(out, "\nweights: {}", path.display())?;
     }
     if let Some(path) = &args.plot {
         plot(&epochs, path)?;
-        println!("\ncurves: {}", path.display());
+        writeln!(out, "\ncurves: {}", path.display())?;
     }
     Ok(())
 }
@@ -158,11 +173,23 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A file that can be written at the end: better said before the training than after.
 fn in_a_folder(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
+    if path.is_dir() {
+        return Err("it is a folder".into());
+    }
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
             Err(format!("{} is no folder", folder.display()))
         }
         _ => Ok(path),
+    }
+}
+
+fn svg_in_a_folder(path: &str) -> Result<PathBuf, String> {
+    let path = in_a_folder(path)?;
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
+        Ok(path)
+    } else {
+        Err("the curves are drawn as SVG: expected a name that ends in .svg".into())
     }
 }
 
@@ -197,29 +224,35 @@ fn confusion_matrix(model: &Sequential, data: &Dataset) -> Vec<[usize; CLASSES]>
     counts
 }
 
-fn print_table(epochs: &[Epoch]) {
-    println!("\nepoch    loss   accuracy   test accuracy   seconds");
+fn write_table(out: &mut impl Write, epochs: &[Epoch]) -> io::Result<()> {
+    writeln!(out, "\nepoch    loss   accuracy   test accuracy   seconds")?;
     for (number, epoch) in (1..).zip(epochs) {
-        println!(
+        writeln!(
+            out,
             "{number:5}  {:6.4}   {:6.2} %        {:6.2} %   {:7.2}",
             epoch.loss,
             epoch.accuracy,
             epoch.test_accuracy,
             epoch.time.as_secs_f64()
-        );
+        )?;
     }
+    Ok(())
 }
 
-fn print_confusion(confusion: &[[usize; CLASSES]]) {
+fn write_confusion(out: &mut impl Write, confusion: &[[usize; CLASSES]]) -> io::Result<()> {
     let mut pairs: Vec<(usize, usize, usize)> = (0..CLASSES)
         .flat_map(|a| (a + 1..CLASSES).map(move |b| (confusion[a][b] + confusion[b][a], a, b)))
         .collect();
     pairs.sort_by_key(|&(count, a, b)| (std::cmp::Reverse(count), a, b));
-    println!("\nmost confused digits of the test images");
+    writeln!(out, "\nmost confused digits of the test images")?;
     for (count, a, b) in pairs.into_iter().take(5).filter(|&(count, ..)| count > 0) {
         let (ab, ba) = (confusion[a][b], confusion[b][a]);
-        println!("  {a} and {b}: {count:3} times ({ab} × {a} read as {b}, {ba} × {b} read as {a})");
+        writeln!(
+            out,
+            "  {a} and {b}: {count:3} times ({ab} × {a} read as {b}, {ba} × {b} read as {a})"
+        )?;
     }
+    Ok(())
 }
 
 /// Two curves by epoch: the loss, and the accuracy on training and test images.

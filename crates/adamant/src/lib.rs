@@ -45,7 +45,11 @@ pub mod prelude {
     pub use adamant_nn::{
         Dropout, Forward, Linear, Module, Relu, Sequential, Sigmoid, Tanh, cross_entropy,
     };
-    pub use adamant_optim::{Adam, AdamOptions, Optimizer, ParamGroup};
+    pub use adamant_optim::{
+        Adam, AdamOptions, CosineAnnealingLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr,
+        OneCycleLr, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau, Scheduler, SequentialLr,
+        Sgd, SgdOptions, StepLr, clip_grad_norm, clip_grad_value,
+    };
     pub use adamant_tensor::{
         Generator, GradOptions, Parameter, StateDict, Stateful, Tensor, enable_grad, grad,
         gradcheck, gradgradcheck, no_grad,

@@ -42,7 +42,7 @@ pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(),
                     x.shape(),
                     x.to_vec().iter().flat_map(|x| x.to_le_bytes()).collect(),
                 ),
-                Value::Int(_) | Value::Float(_) | Value::Text(_) => return None,
+                _ => return None,
             };
             Some((name, dtype, shape.to_vec(), bytes))
         })
@@ -58,7 +58,14 @@ pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(),
 /// Writes beside the target, then renames: at any moment the old file is there or the new one.
 fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        // As of any new file: the user's umask says who may read it.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -68,11 +68,11 @@ impl Dataset {
         Self::from_samples(Samples::Floats(inputs.to_vec().into()), samples, shape, targets)
     }
 
-    /// A set of `bytes.len() / shape.numel()` samples, whose bytes become
-    /// `byte · scale + shift` when a batch is made.
+    /// A set of samples of this shape, whose bytes become `byte · scale + shift`
+    /// when a batch is made.
     ///
     /// # Errors
-    /// If there is not one target for each sample.
+    /// If the bytes do not make one sample for each target.
     pub fn from_bytes(
         bytes: Vec<u8>,
         shape: impl Into<Shape>,
@@ -81,9 +81,11 @@ impl Dataset {
         targets: Vec<usize>,
     ) -> Result<Self, DataError> {
         let shape = shape.into();
-        let samples = bytes.len() / shape.numel().max(1);
+        if targets.len().checked_mul(shape.numel()) != Some(bytes.len()) {
+            return Err(DataError::Bytes { shape, bytes: bytes.len(), targets: targets.len() });
+        }
         let bytes = Samples::Bytes { bytes: bytes.into(), scale, shift };
-        Self::from_samples(bytes, samples, shape, targets)
+        Self::from_samples(bytes, targets.len(), shape, targets)
     }
 
     fn from_samples(
@@ -187,5 +189,7 @@ mod tests {
     fn a_missing_target_is_refused() {
         let error = Dataset::new(&Tensor::ones([3, 2]), vec![0]).unwrap_err().to_string();
         assert_eq!(error, "found 1 targets for 3 samples, expected one for each");
+        let error = Dataset::from_bytes(vec![0; 5], [2, 2], 1.0, 0.0, vec![0]).unwrap_err();
+        assert_eq!(error.to_string(), "found 5 bytes for 1 targets, expected [2, 2] for each");
     }
 }

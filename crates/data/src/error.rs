@@ -1,5 +1,6 @@
 //! What is wrong with data from outside.
 
+use adamant_tensor::Shape;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -24,6 +25,16 @@ pub enum DataError {
         found: String,
         /// What should be.
         expected: String,
+    },
+    /// Bytes that do not make a sample for each target.
+    #[error("found {bytes} bytes for {targets} targets, expected {shape} for each")]
+    Bytes {
+        /// The shape of a sample.
+        shape: Shape,
+        /// The number of bytes.
+        bytes: usize,
+        /// The number of targets.
+        targets: usize,
     },
     /// Samples and targets that do not belong together.
     #[error("found {targets} targets for {samples} samples, expected one for each")]

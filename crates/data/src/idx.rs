@@ -28,18 +28,26 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// If the file cannot be read, is no such file, or is shorter or longer than
 /// its header says.
 pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx, DataError> {
-    let path = path.as_ref();
+    read_idx_if(path.as_ref(), |_| Ok(()))
+}
+
+/// [`read_idx`], if `check` accepts the shape, before any element is read; what
+/// it expects, if not.
+pub(crate) fn read_idx_if(
+    path: &Path,
+    check: impl FnOnce(&[usize]) -> Result<(), String>,
+) -> Result<Idx, DataError> {
     let io = |source| DataError::io(path, source);
     let mut file = BufReader::new(File::open(path).map_err(io)?);
     if file.fill_buf().map_err(io)?.starts_with(&GZIP_MAGIC) {
-        parse(path, MultiGzDecoder::new(file)).map_err(|error| match error {
+        parse(path, MultiGzDecoder::new(file), check).map_err(|error| match error {
             DataError::Io { source, .. } if is_damage(source.kind()) => {
                 DataError::format(path, format!("damage ({source})"), "a whole gzip stream")
             }
             other => other,
         })
     } else {
-        parse(path, file)
+        parse(path, file, check)
     }
 }
 
@@ -48,7 +56,11 @@ fn is_damage(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof)
 }
 
-fn parse(path: &Path, mut reader: impl Read) -> Result<Idx, DataError> {
+fn parse(
+    path: &Path,
+    mut reader: impl Read,
+    check: impl FnOnce(&[usize]) -> Result<(), String>,
+) -> Result<Idx, DataError> {
     let io = |source| DataError::io(path, source);
     let mut header = Vec::new();
     (&mut reader).take(4).read_to_end(&mut header).map_err(io)?;
@@ -79,6 +91,9 @@ fn parse(path: &Path, mut reader: impl Read) -> Result<Idx, DataError> {
         .chunks_exact(4)
         .map(|size| u32::from_be_bytes([size[0], size[1], size[2], size[3]]) as usize)
         .collect();
+    check(&shape).map_err(|expected| {
+        DataError::format(path, format!("a header that claims shape {shape:?}"), expected)
+    })?;
     let Some(len) = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size)) else {
         let found = format!("a header that claims shape {shape:?}");
         return Err(DataError::format(path, found, "a size that fits in memory"));

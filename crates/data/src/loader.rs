@@ -115,7 +115,7 @@ impl<'d> DataLoader<'d> {
     }
 
     fn take(&mut self) -> Option<Batch> {
-        let end = self.samples_per_epoch().min(self.given + self.batch_size);
+        let end = self.samples_per_epoch().min(self.given.saturating_add(self.batch_size));
         let positions =
             self.order.get(self.given..end).filter(|positions| !positions.is_empty())?;
         self.given = end;
@@ -180,6 +180,7 @@ mod tests {
         assert_eq!(sizes(DataLoader::new(&set, 4)), [4, 4, 2]);
         assert_eq!(sizes(DataLoader::new(&set, 4).drop_last(true)), [4, 4]);
         assert_eq!(sizes(DataLoader::new(&set, 11).drop_last(true)), [0; 0]);
+        assert_eq!(sizes(DataLoader::new(&set, usize::MAX)), [10]);
     }
 
     #[test]

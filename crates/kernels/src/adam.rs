@@ -1,10 +1,14 @@
-//! Adam's update of one parameter, in one pass over its memory.
+//! Adam's update, in one pass over the memory of all parameters.
+//!
+//! Where PyTorch's vectorised kernels have fused multiply-adds, these have
+//! them, so that in `f32` the results are PyTorch's in every bit;
+//! `docs/numerics.md` has the formulas.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
 use crate::simd::vectorize;
+use crate::sweep::{Cut, SweepSize, sweep};
 
-/// What the update reads and writes; all slices of one length.
+/// What the update of one parameter reads and writes; all slices of one length.
 #[derive(Debug)]
 pub struct AdamBuffers<'a, T> {
     /// The parameter, updated in place.
@@ -15,71 +19,155 @@ pub struct AdamBuffers<'a, T> {
     pub exp_avg: &'a mut [T],
     /// The running mean of its square, updated in place.
     pub exp_avg_sq: &'a mut [T],
+    /// With amsgrad: the largest that has been, updated in place.
+    pub max_exp_avg_sq: Option<&'a mut [T]>,
+    /// The numbers of its step.
+    pub scalars: AdamScalars<T>,
 }
 
 /// The numbers of a step: computed in f64, then rounded once.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamScalars<T> {
-    /// `λ`, the decay added to the gradient.
+    /// `1`, or `−1` to maximize.
+    pub sign: T,
+    /// `λ`, the decay added to the gradient; 0 for none.
     pub weight_decay: T,
+    /// `1 − lr λ`, the decoupled decay's factor; 1 for none.
+    pub shrink: T,
     /// `1 − β₁`
     pub one_minus_beta1: T,
+    /// Whether `1 − β₁ ≥ ½`, where PyTorch interpolates from the other end,
+    /// with the weight `−β₁`.
+    pub from_gradient: bool,
+    /// `(1 − β₁) − 1`
+    pub minus_beta1: T,
     /// `β₂`
     pub beta2: T,
     /// `1 − β₂`
     pub one_minus_beta2: T,
     /// `√(1 − β₂ᵗ)`
     pub bias_correction2_sqrt: T,
+    /// `1 − β₂ᵗ` if amsgrad takes the maximum of the bias-corrected moment
+    /// instead of the raw one.
+    pub corrected_maximum: Option<T>,
     /// `−lr / (1 − β₁ᵗ)`
     pub negative_step_size: T,
     /// `ε`
     pub eps: T,
 }
 
-/// One step of Adam:
+/// One step of Adam for each of `buffers`, whose elements `size` counts.
 ///
 /// ```text
-/// g ← g + λ p
+/// g ← ±g;   p ← (1 − lr λ) p  (decoupled)   or   g ← g + λ p
 /// m ← m + (1 − β₁)(g − m)
 /// v ← β₂ v + (1 − β₂) g²
 /// p ← p − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 /// ```
 ///
-/// The fused multiply-adds stand where PyTorch's vectorised kernels have them.
+/// With amsgrad `v` in the last line is `v̂ ← max(v̂, v)`, NaN if either is; with
+/// `corrected_maximum` the root is `√v̂` of `v̂ ← max(v̂, v / (1 − β₂ᵗ))`.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn adam<T: Float>(buffers: AdamBuffers<'_, T>, scalars: AdamScalars<T>) {
-    let AdamBuffers { param, grad, exp_avg, exp_avg_sq } = buffers;
-    let len = param.len();
-    assert!(
-        grad.len() == len && exp_avg.len() == len && exp_avg_sq.len() == len,
-        "operands of one length"
-    );
-    let pieces = param
-        .chunks_mut(CHUNK)
-        .zip(grad.chunks(CHUNK))
-        .zip(exp_avg.chunks_mut(CHUNK).zip(exp_avg_sq.chunks_mut(CHUNK)));
-    let cost = len.saturating_mul(2); // a square root and a division
-    drain(pieces, cost, |((param, grad), (exp_avg, exp_avg_sq))| {
+/// If the lengths of a parameter's buffers differ.
+pub fn adam<'a, T: Float>(
+    buffers: impl Iterator<Item = AdamBuffers<'a, T>> + Send,
+    size: SweepSize,
+) {
+    sweep(buffers, size, |buffers| {
+        let AdamBuffers { param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, scalars } = buffers;
+        let len = param.len();
+        assert!(
+            grad.len() == len && exp_avg.len() == len && exp_avg_sq.len() == len,
+            "operands of one length"
+        );
+        let Some(max_exp_avg_sq) = max_exp_avg_sq else {
+            return vectorize(
+                #[inline(always)]
+                || {
+                    let moments = exp_avg.iter_mut().zip(exp_avg_sq);
+                    for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
+                        let root = update_moments(p, g, m, v, scalars).sqrt();
+                        *p += change(*m, root / scalars.bias_correction2_sqrt, scalars);
+                    }
+                },
+            );
+        };
+        assert!(max_exp_avg_sq.len() == len, "operands of one length");
         vectorize(
             #[inline(always)]
             || {
-                let moments = exp_avg.iter_mut().zip(exp_avg_sq);
-                for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
-                    update(p, g, m, v, scalars);
+                let moments = exp_avg.iter_mut().zip(exp_avg_sq).zip(max_exp_avg_sq);
+                for ((p, &g), ((m, v), max)) in param.iter_mut().zip(grad).zip(moments) {
+                    let v = update_moments(p, g, m, v, scalars);
+                    let root = match scalars.corrected_maximum {
+                        None => {
+                            *max = maximum(*max, v);
+                            max.sqrt() / scalars.bias_correction2_sqrt
+                        }
+                        Some(bias_correction2) => {
+                            *max = maximum(*max, v / bias_correction2);
+                            max.sqrt()
+                        }
+                    };
+                    *p += change(*m, root, scalars);
                 }
             },
         );
     });
 }
 
+/// Decay and moments; gives the new `v`.
 #[inline(always)]
-fn update<T: Float>(p: &mut T, g: T, m: &mut T, v: &mut T, s: AdamScalars<T>) {
+fn update_moments<T: Float>(p: &mut T, g: T, m: &mut T, v: &mut T, s: AdamScalars<T>) -> T {
+    *p *= s.shrink;
+    let g = g * s.sign;
     // Without decay the parameter stays out of it: 0 · ∞ would be NaN.
     let g = if s.weight_decay == T::ZERO { g } else { s.weight_decay.mul_add(*p, g) };
-    *m = s.one_minus_beta1.mul_add(g - *m, *m);
+    let towards = g - *m;
+    *m = if s.from_gradient {
+        s.minus_beta1.mul_add(towards, g)
+    } else {
+        s.one_minus_beta1.mul_add(towards, *m)
+    };
     *v = (s.one_minus_beta2 * g).mul_add(g, s.beta2 * *v);
-    let denominator = v.sqrt() / s.bias_correction2_sqrt + s.eps;
-    *p += (s.negative_step_size * *m) / denominator;
+    *v
+}
+
+#[inline(always)]
+fn change<T: Float>(m: T, root: T, s: AdamScalars<T>) -> T {
+    (s.negative_step_size * m) / (root + s.eps)
+}
+
+/// The larger; NaN if either is.
+#[inline(always)]
+fn maximum<T: Float>(a: T, b: T) -> T {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+impl<T: Copy> Cut for AdamBuffers<'_, T> {
+    fn elements(&self) -> usize {
+        self.param.len()
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        let (param, param_rest) = self.param.split_at_mut(at);
+        let (grad, grad_rest) = self.grad.split_at(at);
+        let (exp_avg, exp_avg_rest) = self.exp_avg.split_at_mut(at);
+        let (exp_avg_sq, exp_avg_sq_rest) = self.exp_avg_sq.split_at_mut(at);
+        let (max_exp_avg_sq, max_exp_avg_sq_rest) =
+            self.max_exp_avg_sq.map(|max| max.split_at_mut(at)).unzip();
+        let scalars = self.scalars;
+        (
+            AdamBuffers { param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, scalars },
+            AdamBuffers {
+                param: param_rest,
+                grad: grad_rest,
+                exp_avg: exp_avg_rest,
+                exp_avg_sq: exp_avg_sq_rest,
+                max_exp_avg_sq: max_exp_avg_sq_rest,
+                scalars,
+            },
+        )
+    }
 }

@@ -25,8 +25,11 @@ impl<T> Matrix<'_, T> {
     /// Panics unless every element is within the slice.
     fn check(&self) {
         if self.rows > 0 && self.cols > 0 {
-            let last = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride;
-            assert!(last < self.data.len(), "the matrix reaches past its slice");
+            let down = (self.rows - 1).checked_mul(self.row_stride);
+            let right = (self.cols - 1).checked_mul(self.col_stride);
+            let last = down.and_then(|down| down.checked_add(right?));
+            let fits = last.is_some_and(|last| last < self.data.len());
+            assert!(fits, "the matrix reaches past its slice");
         }
     }
 }
@@ -98,18 +101,21 @@ const TILE: usize = 16;
 pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
     assert_eq!(b.rows, k, "the inner dimensions agree");
-    assert_eq!(c.len(), m * n, "C is M × N");
+    assert_eq!(m.checked_mul(n), Some(c.len()), "C is M × N");
     a.check();
     b.check();
     if c.is_empty() {
         return;
     }
 
-    // Each block of C packs all of the other operand anew: as few blocks as there are threads.
+    // Each block of C packs all of the other operand anew: as few blocks as there
+    // are threads. The bits do not depend on it: `matrixmultiply` cuts the summed
+    // dimension into blocks of a fixed size, within which a micro-kernel adds in
+    // order, the same one for each element. tests/determinism.rs stands guard.
     let by_rows = m >= n;
     let side = if by_rows { m } else { n };
     let block = side.div_ceil(num_threads()).next_multiple_of(TILE);
-    let cost = (m * n).saturating_mul(k) / 8; // a multiply-add is some 8 times quicker than a load and store
+    let cost = c.len().saturating_mul(k) / 8; // a multiply-add is some 8 times quicker than a load and store
 
     struct Pointer<T>(*mut T);
     // SAFETY: the jobs below write disjoint blocks through it.
@@ -178,6 +184,21 @@ mod tests {
                 check(m, k, n, ta, tb, 1.0);
             }
         }
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        let huge = 1 << (usize::BITS - 1);
+        let product = |a: Matrix<'_, f32>, b, c: &mut [f32]| {
+            let c = std::panic::AssertUnwindSafe(c);
+            std::panic::catch_unwind(move || gemm(a, b, 0.0, { c }.0)).is_err()
+        };
+        let one = Matrix { data: &[1.0], rows: 1, cols: 1, row_stride: 1, col_stride: 1 };
+        let far = Matrix { data: &[0.0; 4], rows: 3, cols: 1, row_stride: huge, col_stride: 0 };
+        assert!(product(far, one, &mut [0.0; 3]));
+        let tall = Matrix { rows: huge + 1, row_stride: 0, col_stride: 0, ..one };
+        let row = Matrix { cols: 2, col_stride: 0, ..one };
+        assert!(product(tall, row, &mut [0.0; 2]));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! * **SIMD**: [`vectorize`] compiles a loop three times and picks the widest
 //!   version at run time, so that nobody needs `-C target-cpu`.
 //! * **Threads**: [`drain`] is the one place that decides when work goes
-//!   parallel. Work is cut by its size alone, never by the number of threads,
-//!   so results have the same bits on any machine load and thread count.
+//!   parallel. No sum is cut by the number of threads, so results have the same
+//!   bits on any machine load and thread count.
 //! * **`unsafe`**: each block with its reason; every other crate forbids it.
 
 mod adam;
@@ -17,9 +17,11 @@ mod gemm;
 mod memory;
 mod parallel;
 mod reduce;
+mod sgd;
 mod simd;
 mod softmax;
 mod strided;
+mod sweep;
 mod team;
 
 pub use adam::{AdamBuffers, AdamScalars, adam};
@@ -29,6 +31,8 @@ pub use gemm::{Matrix, gemm};
 pub use memory::CacheLine;
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
 pub use reduce::{argmax_rows, sum};
+pub use sgd::{SgdBuffers, SgdScalars, sgd};
 pub use simd::vectorize;
 pub use softmax::{log_softmax_rows, nll_rows, softmax_rows};
 pub use strided::{View, contiguous_strides};
+pub use sweep::{Cut, SweepSize, sweep};

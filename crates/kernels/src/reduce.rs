@@ -42,7 +42,8 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
             }
         });
     } else {
-        let width = inner.min(CHUNK);
+        // Columns per piece of work, in whole tiles.
+        let width = (CHUNK.div_ceil(reduce)).next_multiple_of(LANES).min(inner);
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
                 vectorize(
@@ -55,7 +56,7 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
 }
 
 /// The sum of a contiguous row, in blocks of [`CHUNK`] whatever its length.
-fn sum_row<T: Float>(row: &[T]) -> T {
+pub(crate) fn sum_row<T: Float>(row: &[T]) -> T {
     if row.len() > CHUNK {
         let mut partial = vec![T::ZERO; row.len().div_ceil(CHUNK)];
         drain(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {

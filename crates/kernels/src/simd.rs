@@ -51,7 +51,13 @@ enum Level {
 fn level() -> Level {
     use std::arch::is_x86_feature_detected as has;
     // Each test is one load of a word that std caches.
-    if has!("avx512f") && has!("avx512vl") && has!("avx512dq") && has!("avx512bw") && has!("fma") {
+    if has!("avx512f")
+        && has!("avx512vl")
+        && has!("avx512dq")
+        && has!("avx512bw")
+        && has!("avx2")
+        && has!("fma")
+    {
         Level::Avx512
     } else if has!("avx2") && has!("fma") {
         Level::Avx2

@@ -2,10 +2,17 @@
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
+use crate::reduce::sum_row;
 
 /// The largest element, or NaN if there is one; −∞ for an empty row.
 fn max<T: Float>(row: &[T]) -> T {
     row.iter().fold(T::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max })
+}
+
+/// `out[i] ← exp(x[i] − max)`; gives their sum.
+fn exp_less_max<T: Float>(out: &mut [T], x: &[T], max: T) -> T {
+    out.iter_mut().zip(x).for_each(|(out, &x)| *out = (x - max).exp());
+    sum_row(out)
 }
 
 /// Calls `f(out_row, x_row)` for each row of `row` elements.
@@ -36,12 +43,7 @@ fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(&mut [T], &[T])
 /// ```
 pub fn softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
     rows(out, x, row, |out, x| {
-        let max = max(x);
-        let mut sum = T::ZERO;
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = (x - max).exp();
-            sum += *out;
-        }
+        let sum = exp_less_max(out, x, max(x));
         out.iter_mut().for_each(|out| *out /= sum);
     });
 }
@@ -59,7 +61,7 @@ pub fn softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
 pub fn log_softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
     rows(out, x, row, |out, x| {
         let max = max(x);
-        let ln_sum = x.iter().map(|&x| (x - max).exp()).sum::<T>().ln();
+        let ln_sum = exp_less_max(out, x, max).ln();
         for (out, &x) in out.iter_mut().zip(x) {
             *out = x - max - ln_sum;
         }
@@ -84,9 +86,14 @@ pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
     }
     let row = x.len() / targets.len();
     assert_eq!(x.len(), row * targets.len(), "rows of one length");
-    for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row.max(1))).zip(targets) {
-        let max = max(x);
-        let sum: T = x.iter().map(|&x| (x - max).exp()).sum();
-        *out = (max - x[target]) + sum.ln();
-    }
+    let row = row.max(1);
+    let piece = CHUNK.div_ceil(row); // rows per piece of work
+    let pieces = out.chunks_mut(piece).zip(x.chunks(piece * row)).zip(targets.chunks(piece));
+    drain(pieces, x.len().saturating_mul(8), |((out, x), targets)| {
+        let mut scratch = vec![T::ZERO; row];
+        for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {
+            let max = max(x);
+            *out = (max - x[target]) + exp_less_max(&mut scratch, x, max).ln();
+        }
+    });
 }

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How long a helper looks out for the next piece of work.
 const LINGER: Duration = Duration::from_micros(200);
+/// How long it stays in all: a pool's thread may be wanted for something else.
+const STAY: Duration = Duration::from_millis(10);
 
 static TEAM: Team = Team {
     engaged: AtomicBool::new(false),
@@ -117,8 +119,9 @@ impl Drop for Engagement {
 
 /// A helper: takes a seat wherever one is free, and leaves after a while without.
 fn help() {
-    let mut idle_since = Instant::now();
-    loop {
+    let begun = Instant::now();
+    let mut idle_since = begun;
+    while idle_since.duration_since(begun) < STAY {
         if TEAM.open.load(Ordering::Acquire)
             && let Some(Work(work)) = take_seat()
         {

@@ -4,6 +4,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Error, Field, Fields, Index, Member, Path, Type, parse_macro_input};
 
 /// Implements `Module`, and with it `Stateful`, for a struct whose fields are modules.
@@ -39,7 +40,13 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
             None => Member::Unnamed(Index::from(index)),
         })
         .collect();
-    let names: Vec<String> = members.iter().map(|member| quote!(#member).to_string()).collect();
+    let names: Vec<String> = members
+        .iter()
+        .map(|member| match member {
+            Member::Named(ident) => ident.unraw().to_string(), // a field `r#type` is `type`
+            Member::Unnamed(index) => index.index.to_string(),
+        })
+        .collect();
 
     let ident = &input.ident;
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();

@@ -3,6 +3,7 @@
 use crate::module::{Forward, Leaf, Module, Path};
 use crate::state;
 use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
+use std::panic::Location;
 
 /// A module with a way through it: what [`Sequential`] holds.
 pub trait Layer<T: Float = f32>: Module<T> + Forward<T> + Send + Sync {}
@@ -69,9 +70,32 @@ impl<T: Float> std::fmt::Debug for Sequential<T> {
     }
 }
 
+/// A panic in a layer is at a line of this library: this tells the caller's.
+struct Whereabouts {
+    layer: usize,
+    caller: &'static Location<'static>,
+}
+
+impl Drop for Whereabouts {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("in layer {} of the Sequential called at {}", self.layer, self.caller);
+        }
+    }
+}
+
 impl<T: Float> Forward<T> for Sequential<T> {
+    /// # Panics
+    /// If a layer does; which one, and the caller's line, are printed besides.
+    #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
-        self.layers.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+        let mut at = Whereabouts { layer: 0, caller: Location::caller() };
+        let mut x = x.clone();
+        for layer in &self.layers {
+            x = layer.forward(&x);
+            at.layer += 1;
+        }
+        x
     }
 }
 

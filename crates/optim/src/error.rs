@@ -3,41 +3,52 @@
 use std::fmt;
 use thiserror::Error;
 
-/// Why an optimizer or a group was refused; nothing was changed.
+/// Why an optimizer, a group or a schedule was refused; nothing was changed.
 #[derive(Clone, PartialEq, Error)]
 pub enum OptimError {
     /// A hyperparameter outside its range.
-    #[error("parameter group {group}: {name} is {found}; expected {expected}")]
+    #[error("{place}: {name} is {found}; expected {expected}")]
     Hyperparameter {
-        /// The group's position.
-        group: usize,
+        /// Where: `parameter group 1`, `StepLr`.
+        place: String,
         /// The hyperparameter.
         name: &'static str,
         /// Its value.
-        found: f64,
+        found: String,
         /// What would do.
         expected: &'static str,
     },
-    /// A group without parameters.
+    /// A hyperparameter that the optimizer does not have.
+    #[error("parameter group {group}: {optimizer} has no {name}")]
+    Unknown {
+        /// The group's position.
+        group: usize,
+        /// The optimizer.
+        optimizer: &'static str,
+        /// The hyperparameter.
+        name: &'static str,
+    },
+    /// A group without parameters, or no group.
     #[error("parameter group {group} has no parameters; expected at least one")]
     NoParameters {
         /// The group's position.
         group: usize,
     },
     /// The same parameter twice.
-    #[error(
-        "parameter {index} (shape {shape:?}) of parameter group {group} is also in group {other}; \
-         expected each parameter once"
-    )]
+    #[error("parameter group {group}: {parameter} is also in group {other}; expected each once")]
     Duplicate {
         /// The group's position.
         group: usize,
-        /// The parameter's position in it.
-        index: usize,
-        /// The parameter's shape.
-        shape: Vec<usize>,
+        /// The parameter, by position, name and shape.
+        parameter: String,
         /// The group that has it already.
         other: usize,
+    },
+    /// Gradients whose norm is infinite or NaN.
+    #[error("clip_grad_norm: the norm of the gradients is {norm}; expected a finite number")]
+    NonFiniteNorm {
+        /// The norm.
+        norm: f64,
     },
 }
 
@@ -46,4 +57,32 @@ impl fmt::Debug for OptimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// `Ok` if the value `fits`.
+pub(crate) fn check(
+    place: &str,
+    name: &'static str,
+    found: impl fmt::Display,
+    fits: bool,
+    expected: &'static str,
+) -> Result<(), OptimError> {
+    if fits {
+        return Ok(());
+    }
+    Err(OptimError::Hyperparameter {
+        place: place.into(),
+        name,
+        found: found.to_string(),
+        expected,
+    })
+}
+
+/// NaN is not at least 0, and infinity is no rate.
+pub(crate) fn at_least_0(place: &str, name: &'static str, x: f64) -> Result<(), OptimError> {
+    check(place, name, x, x >= 0.0 && x.is_finite(), "a finite number of at least 0")
+}
+
+pub(crate) fn below_1(place: &str, name: &'static str, x: f64) -> Result<(), OptimError> {
+    check(place, name, x, (0.0..1.0).contains(&x), "a number from 0 to below 1")
 }

@@ -172,6 +172,13 @@ impl<T: Float> Array<T> {
         Array { shape, offset, ..self.clone() }
     }
 
+    /// The view without dimension `dim`, which has size 1.
+    pub(crate) fn without_dim(&self, dim: usize) -> Array<T> {
+        let mut strides = self.strides.clone();
+        strides.remove(dim);
+        Array { shape: self.shape.without(dim), strides, ..self.clone() }
+    }
+
     /// Zeros of `shape`, but for this array at `start` of dimension `dim`: what `narrow` undoes.
     pub(crate) fn embed(&self, shape: &Shape, dim: usize, start: usize) -> Array<T> {
         let x = self.contiguous();

@@ -5,7 +5,7 @@ use crate::grad_mode::with_grad;
 use crate::node::{Context, Kind, Node, Recorded, lock};
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What [`grad`] does besides; nothing by default.
@@ -70,7 +70,7 @@ pub fn grad<T: Float>(
     options: GradOptions,
 ) -> Vec<Tensor<T>> {
     let (root, seed) = start("grad", output);
-    let mut wanted = BTreeMap::new();
+    let mut wanted: BTreeMap<u64, Option<Tensor<T>>> = BTreeMap::new();
     for (i, input) in inputs.iter().enumerate() {
         let node = input.node.as_ref();
         let node = node.unwrap_or_else(|| panic!("grad: input {i} is not tracked"));
@@ -172,6 +172,36 @@ enum Goal<'a, T: Float> {
     Collect(&'a mut BTreeMap<u64, Option<Tensor<T>>>),
 }
 
+/// The nodes from `root` up that lead to one of the wanted ones, by sequence
+/// number: all that a pass for these has to go through.
+fn leading_to<T: Float>(
+    root: &Arc<Node<T>>,
+    wanted: &BTreeMap<u64, Option<Tensor<T>>>,
+) -> BTreeSet<u64> {
+    let Some((&oldest, _)) = wanted.first_key_value() else { return BTreeSet::new() };
+    // A node's parents are older than it: collect by falling number, then mark by rising.
+    let mut seen = BTreeMap::new();
+    let mut open = vec![root.clone()];
+    while let Some(node) = open.pop() {
+        if node.sequence < oldest || seen.contains_key(&node.sequence) {
+            continue;
+        }
+        let parents = node.parents();
+        seen.insert(
+            node.sequence,
+            parents.iter().map(|parent| parent.sequence).collect::<Vec<_>>(),
+        );
+        open.extend(parents);
+    }
+    let mut leading = BTreeSet::new();
+    for (sequence, parents) in seen {
+        if wanted.contains_key(&sequence) || parents.iter().any(|parent| leading.contains(parent)) {
+            leading.insert(sequence);
+        }
+    }
+    leading
+}
+
 #[track_caller]
 fn replay<T: Float>(
     root: Arc<Node<T>>,
@@ -184,6 +214,10 @@ fn replay<T: Float>(
     with_grad(create_graph, || {
         // Nodes that gradients have reached, by sequence number. Whatever may still
         // add to the highest one has a higher number: it is complete.
+        let leading = match &goal {
+            Goal::Accumulate => None,
+            Goal::Collect(wanted) => Some(leading_to(&root, wanted)),
+        };
         let mut pending = BTreeMap::from([(root.sequence, (root, seed))]);
         while let Some((sequence, (node, grad))) = pending.pop_last() {
             if let Goal::Collect(wanted) = &mut goal
@@ -200,7 +234,16 @@ fn replay<T: Float>(
                     continue;
                 }
             };
-            let Recorded { parents, backward } = node.recorded(keep);
+            if let Some(leading) = &leading
+                && !node.parents().iter().any(|parent| leading.contains(&parent.sequence))
+            {
+                continue; // what lies further up is not asked for, and stays as it is
+            }
+            let Recorded { mut parents, backward } = node.recorded(keep);
+            if let Some(leading) = &leading {
+                let asked = |parent: &Arc<Node<T>>| leading.contains(&parent.sequence);
+                parents.iter_mut().for_each(|parent| *parent = parent.take().filter(asked));
+            }
             let grads = backward(&Context { node: &node, parents: &parents, grad });
             drop(backward); // and with it what the operation saved
             assert_eq!(
@@ -226,6 +269,17 @@ fn replay<T: Float>(
 }
 
 impl<T: Float> Node<T> {
+    /// The inputs' nodes; none of a leaf, or of an operation that has been freed.
+    fn parents(&self) -> Vec<Arc<Node<T>>> {
+        match &self.kind {
+            Kind::Leaf(_) => Vec::new(),
+            Kind::Op { recorded, .. } => match &*lock(recorded) {
+                Some(recorded) => recorded.parents.iter().flatten().cloned().collect(),
+                None => Vec::new(),
+            },
+        }
+    }
+
     fn recorded(&self, keep: bool) -> Recorded<T> {
         let Kind::Op { name, location, recorded } = &self.kind else {
             unreachable!("only operations are asked")
@@ -305,6 +359,16 @@ mod tests {
         let values: Vec<f64> = grads.iter().map(Tensor::item).collect();
         assert_eq!(values, [18.0, 108.0, 108.0]);
         assert!(x.grad().is_none());
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_left_alone() {
+        let (x, w) = (leaf(&[3.0]), leaf(&[2.0]));
+        let h = &x * &w;
+        let loss = (&h * &h).sum();
+        let found = grad(&loss, &[&h], GradOptions::default());
+        h.backward_with(&found[0]); // the graph above h is still there
+        assert_eq!(x.grad().unwrap().item(), 24.0); // 2 x w²
     }
 
     #[test]

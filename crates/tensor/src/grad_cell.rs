@@ -20,6 +20,10 @@ impl<T: Float> GradCell<T> {
         lock(&self.0).clone()
     }
 
+    pub(crate) fn take(&self) -> Option<Tensor<T>> {
+        lock(&self.0).take()
+    }
+
     /// Puts `grad` in place of what is there; contiguous, since an optimizer
     /// wants plain memory and not a view of something larger.
     pub(crate) fn set(&self, grad: Option<Tensor<T>>) {
@@ -27,7 +31,7 @@ impl<T: Float> GradCell<T> {
     }
 
     pub(crate) fn zero(&self, set_to_none: bool) {
-        let present = lock(&self.0).take();
+        let present = self.take();
         if let (false, Some(mut grad)) = (set_to_none, present) {
             match grad.array.get_mut() {
                 Some(numbers) => numbers.fill(T::ZERO),

@@ -85,7 +85,8 @@ pub fn gradcheck(
     Ok(())
 }
 
-/// Checks second derivatives: [`gradcheck`] of the gradients of `f`.
+/// Checks second derivatives: [`gradcheck`] of the gradients of `f`, with respect
+/// to the inputs and to the gradient that arrives at the output.
 ///
 /// PyTorch: `torch.autograd.gradgradcheck`.
 ///
@@ -101,10 +102,11 @@ pub fn gradgradcheck(
     f: impl Fn(&[Tensor<f64>]) -> Tensor<f64>,
     inputs: &[Tensor<f64>],
 ) -> Result<(), GradCheckError> {
-    let gradients = |inputs: &[Tensor<f64>]| {
+    let gradients = |inputs_and_arriving: &[Tensor<f64>]| {
         enable_grad(|| {
+            let (arriving, inputs) = inputs_and_arriving.split_last().expect("it was put there");
             let leaves: Vec<_> = inputs.iter().map(|x| x.clone().requires_grad()).collect();
-            let output = weighted_sum(&f(&leaves), 2);
+            let output = (f(&leaves) * arriving).sum();
             if !output.is_tracked() {
                 return Tensor::scalar(0.0); // constant: all derivatives are 0
             }
@@ -114,7 +116,10 @@ pub fn gradgradcheck(
             sums.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::scalar(0.0))
         })
     };
-    gradcheck(gradients, inputs)
+    let output = f(&inputs.iter().map(Tensor::detach).collect::<Vec<_>>());
+    let arriving = Tensor::uniform(output.shape(), 0.5, 1.5, &mut Generator::seed(2));
+    let inputs: Vec<_> = inputs.iter().cloned().chain([arriving]).collect();
+    gradcheck(gradients, &inputs)
 }
 
 /// The sum with random weights: no gradient hides behind another.
@@ -202,7 +207,13 @@ mod tests {
             let saved = x.detach(); // forgets where the input came from
             Tensor::custom("cut", &[x], x.detach().powf(2.0), move |g| vec![Some(g * &saved * 2.0)])
         };
+        let detached = |inputs: &[Tensor<f64>]| {
+            let x = &inputs[0];
+            Tensor::custom("detached", &[x], x.detach() * 2.0, |g| vec![Some(g.detach() * 2.0)])
+        };
         let x = Tensor::from_vec(vec![2.0], [1]).unwrap();
+        assert!(gradcheck(detached, std::slice::from_ref(&x)).is_ok());
+        assert!(gradgradcheck(detached, std::slice::from_ref(&x)).is_err());
         assert!(gradcheck(cut, std::slice::from_ref(&x)).is_ok());
         assert!(gradgradcheck(cut, &[x]).is_err());
     }

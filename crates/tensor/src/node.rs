@@ -11,6 +11,8 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use smallvec::SmallVec;
+use std::any::Any;
+use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,27 +78,59 @@ impl<T: Float> Node<T> {
     }
 }
 
+thread_local! {
+    /// While a node is being dropped on this thread: what further nodes held,
+    /// that were reached through a user's captures and not through parents.
+    static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
+}
+
 impl<T: Float> Drop for Node<T> {
     /// Drops the graph above iteratively: a chain of any length fits any stack.
     fn drop(&mut self) {
         LIVE.fetch_sub(1, Ordering::Relaxed);
-        let mut orphans: SmallVec<[Arc<Node<T>>; 8]> = SmallVec::new();
-        let adopt = |node: &mut Node<T>, orphans: &mut SmallVec<_>| {
-            if let Kind::Op { recorded, .. } = &mut node.kind
-                && let Some(recorded) =
-                    recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
-            {
-                // The parents first: what the backward saved then holds no last handle to them.
-                orphans.extend(recorded.parents.into_iter().flatten());
-                drop(recorded.backward);
-            }
+        let Kind::Op { recorded, .. } = &mut self.kind else { return };
+        let Some(recorded) = recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+        else {
+            return;
         };
-        adopt(self, &mut orphans);
-        while let Some(node) = orphans.pop() {
-            if let Some(mut node) = Arc::into_inner(node) {
-                adopt(&mut node, &mut orphans);
+        let outermost = DROPPING.with_borrow_mut(|queue| match queue {
+            Some(_) => false,
+            None => {
+                *queue = Some(Vec::new());
+                true
             }
+        });
+        if !outermost {
+            let later: Box<dyn Any> = Box::new(recorded);
+            DROPPING.with_borrow_mut(|queue| queue.get_or_insert_default().push(later));
+            return;
         }
+        drop_ancestors(recorded);
+        while let Some(later) = DROPPING.with_borrow_mut(|queue| queue.as_mut().and_then(Vec::pop))
+        {
+            drop(later);
+        }
+        DROPPING.set(None);
+    }
+}
+
+/// The usual way up, over parents, without a queue of boxes.
+fn drop_ancestors<T: Float>(recorded: Recorded<T>) {
+    let mut orphans: SmallVec<[Arc<Node<T>>; 8]> = SmallVec::new();
+    let mut recorded = Some(recorded);
+    loop {
+        if let Some(Recorded { parents, backward }) = recorded {
+            // The parents first: what the backward saved then holds no last handle to them.
+            orphans.extend(parents.into_iter().flatten());
+            drop(backward);
+        }
+        let Some(node) = orphans.pop() else { return };
+        recorded = Arc::into_inner(node).and_then(|mut node| match &mut node.kind {
+            Kind::Op { recorded, .. } => {
+                recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+            }
+            Kind::Leaf(_) => None,
+        });
     }
 }
 
@@ -176,6 +210,14 @@ mod tests {
                 unused = &unused * &x; // saves its inputs, and is dropped unused
             }
             drop(unused);
+            let mut hidden = x.clone();
+            for _ in 0..200_000 {
+                let captured = hidden.clone(); // tracked, and no input
+                hidden = Tensor::custom("hidden", &[&x], x.detach(), move |g| {
+                    vec![Some(g * captured.detach())]
+                });
+            }
+            drop(hidden);
             y.sum().backward();
             x.grad().unwrap().item()
         };

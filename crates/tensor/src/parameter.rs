@@ -119,6 +119,15 @@ impl<T: Float> Parameter<T> {
         self.grad_cell().set(grad);
     }
 
+    /// Changes the gradient's numbers, row-major, if there is one: in place if
+    /// no one else holds it.
+    pub fn change_grad(&self, change: impl FnOnce(&mut [T])) {
+        if let Some(mut grad) = self.grad_cell().take() {
+            change(grad.array.make_mut());
+            self.grad_cell().set(Some(grad));
+        }
+    }
+
     /// Forgets the gradient (`true`), or sets what is there to zero (`false`).
     pub fn zero_grad(&self, set_to_none: bool) {
         self.grad_cell().zero(set_to_none);
@@ -127,12 +136,15 @@ impl<T: Float> Parameter<T> {
     /// Replaces the value.
     ///
     /// # Panics
-    /// If its shape is not the parameter's.
+    /// If its shape is not the parameter's, or the value is being updated.
     #[track_caller]
     pub fn set_value(&self, value: &Tensor<T>) {
         let (found, expected) = (value.array.shape(), &self.cell.shape);
         assert_eq!(found, expected, "set_value: the value has the parameter's shape");
-        *lock(&self.cell.value) = Some(value.array.clone());
+        match &mut *lock(&self.cell.value) {
+            Some(present) => *present = value.array.clone(),
+            None => in_use(),
+        }
     }
 
     /// The numbers to write to, row-major. In place if no tensor still holds
@@ -143,10 +155,10 @@ impl<T: Float> Parameter<T> {
     /// to read or write a parameter during its update is a mistake, and is said.
     #[must_use]
     #[track_caller]
-    pub fn value_mut(&self) -> ValueMut<'_, T> {
+    pub fn value_mut(&self) -> ValueMut<T> {
         let Some(mut array) = lock(&self.cell.value).take() else { in_use() };
         let _ = array.make_mut();
-        ValueMut { parameter: self, array: Some(array) }
+        ValueMut { parameter: self.clone(), array: Some(array) }
     }
 
     /// Whether both are handles to the same parameter.
@@ -181,25 +193,25 @@ impl<T: Float> fmt::Debug for Parameter<T> {
 }
 
 /// A parameter's numbers, to write to; they go back when this is dropped.
-pub struct ValueMut<'a, T: Float> {
-    parameter: &'a Parameter<T>,
+pub struct ValueMut<T: Float> {
+    parameter: Parameter<T>,
     array: Option<Array<T>>,
 }
 
-impl<T: Float> Deref for ValueMut<'_, T> {
+impl<T: Float> Deref for ValueMut<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         self.array.as_ref().expect("taken in drop only").dense()
     }
 }
 
-impl<T: Float> DerefMut for ValueMut<'_, T> {
+impl<T: Float> DerefMut for ValueMut<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         self.array.as_mut().expect("taken in drop only").make_mut()
     }
 }
 
-impl<T: Float> Drop for ValueMut<'_, T> {
+impl<T: Float> Drop for ValueMut<T> {
     fn drop(&mut self) {
         *lock(&self.parameter.cell.value) = self.array.take();
     }
@@ -237,6 +249,14 @@ mod tests {
         let w = parameter();
         let _guard = w.value_mut();
         let _ = w.tensor();
+    }
+
+    #[test]
+    #[should_panic(expected = "being updated")]
+    fn writing_during_an_update_is_said() {
+        let w = parameter();
+        let _guard = w.value_mut();
+        w.set_value(&Tensor::zeros([2]));
     }
 
     #[test]

@@ -29,11 +29,10 @@ impl Shape {
     }
 
     pub(crate) fn checked_numel(&self) -> Option<usize> {
-        if self.0.contains(&0) {
-            return Some(0);
-        }
-        let numel = self.0.iter().try_fold(1usize, |n, &size| n.checked_mul(size))?;
-        (numel <= isize::MAX as usize / size_of::<f64>()).then_some(numel)
+        // Sizes of 0 count as 1 here: strides are products too, and must not overflow.
+        let extent = self.0.iter().try_fold(1usize, |n, &size| n.checked_mul(size.max(1)))?;
+        let fits = extent <= isize::MAX as usize / size_of::<f64>();
+        fits.then_some(if self.0.contains(&0) { 0 } else { extent })
     }
 
     /// The shape that both broadcast to by the rules of NumPy and PyTorch:
@@ -157,6 +156,7 @@ mod tests {
     #[test]
     fn too_large_a_shape_is_noticed() {
         assert_eq!(Shape::from([usize::MAX, 2]).checked_numel(), None);
-        assert_eq!(Shape::from([usize::MAX, 0]).checked_numel(), Some(0));
+        assert_eq!(Shape::from([usize::MAX, 0]).checked_numel(), None);
+        assert_eq!(Shape::from([usize::MAX / 16, 0]).checked_numel(), Some(0));
     }
 }

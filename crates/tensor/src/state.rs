@@ -4,6 +4,7 @@
 use crate::array::Array;
 use crate::shape::Shape;
 use adamant_kernels::Float;
+use std::collections::HashMap;
 use std::fmt;
 
 /// What a name in a [`StateDict`] stands for.
@@ -13,6 +14,8 @@ pub enum Value {
     F32(Array<f32>),
     /// Double-precision numbers.
     F64(Array<f64>),
+    /// Yes or no.
+    Bool(bool),
     /// A whole number.
     Int(i64),
     /// A number.
@@ -38,6 +41,7 @@ impl Value {
         match self {
             Value::F32(array) => format!("f32 {}", array.shape()),
             Value::F64(array) => format!("f64 {}", array.shape()),
+            Value::Bool(value) => value.to_string(),
             Value::Int(value) => format!("the whole number {value}"),
             Value::Float(value) => format!("the number {value}"),
             Value::Text(value) => format!("the text {value:?}"),
@@ -61,6 +65,7 @@ impl PartialEq for Value {
         match (self, other) {
             (Value::F32(a), Value::F32(b)) => same(a, b, |x| u64::from(x.to_bits())),
             (Value::F64(a), Value::F64(b)) => same(a, b, f64::to_bits),
+            (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::Int(a), Value::Int(b)) => a == b,
             (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
             (Value::Text(a), Value::Text(b)) => a == b,
@@ -77,6 +82,12 @@ impl<T: Float> From<Array<T>> for Value {
             (_, Some(array)) => Value::F64(array.clone()),
             _ => unreachable!("Float is sealed"),
         }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
     }
 }
 
@@ -114,9 +125,23 @@ impl From<String> for Value {
 /// assert_eq!(state.float("lr"), Ok(1e-3));
 /// assert!(state.float("momentum").is_err());
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub struct StateDict {
     entries: Vec<(String, Value)>,
+    /// Where each name is.
+    places: HashMap<String, usize>,
+}
+
+impl fmt::Debug for StateDict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for StateDict {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
 }
 
 impl StateDict {
@@ -129,16 +154,19 @@ impl StateDict {
     /// Sets `name` to `value`: at the end, or in its place if it is there.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
-        match self.entries.iter_mut().find(|(present, _)| *present == name) {
-            Some(entry) => entry.1 = value,
-            None => self.entries.push((name, value)),
+        match self.places.get(&name) {
+            Some(&place) => self.entries[place].1 = value,
+            None => {
+                self.places.insert(name.clone(), self.entries.len());
+                self.entries.push((name, value));
+            }
         }
     }
 
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.entries.iter().find(|(present, _)| present == name).map(|(_, value)| value)
+        self.places.get(name).map(|&place| &self.entries[place].1)
     }
 
     /// Adds the entries of a part, their names behind `part.`
@@ -151,9 +179,13 @@ impl StateDict {
     /// The entries whose names begin with `part.`, without it.
     #[must_use]
     pub fn part(&self, part: &str) -> StateDict {
-        let rest = |name: &str| Some(name.strip_prefix(part)?.strip_prefix('.')?.to_string());
-        let entries = self.iter().filter_map(|(name, value)| Some((rest(name)?, value.clone())));
-        StateDict { entries: entries.collect() }
+        let mut found = StateDict::new();
+        for (name, value) in self.iter() {
+            if let Some(rest) = name.strip_prefix(part).and_then(|rest| rest.strip_prefix('.')) {
+                found.insert(rest, value.clone());
+            }
+        }
+        found
     }
 
     /// Names and values, in order.
@@ -173,8 +205,17 @@ impl StateDict {
         read(value).ok_or_else(|| format!("`{name}`: found {}, expected {expected}", value.kind()))
     }
 
+    /// The yes or no `name`; an error text if it is missing or something else.
+    #[allow(clippy::missing_errors_doc, reason = "said above, here and below")]
+    pub fn bool(&self, name: &str) -> Result<bool, String> {
+        self.expect(name, "true or false", |value| match value {
+            Value::Bool(value) => Some(*value),
+            _ => None,
+        })
+    }
+
     /// The whole number `name`; an error text if it is missing or something else.
-    #[expect(clippy::missing_errors_doc, reason = "said above, here and below")]
+    #[allow(clippy::missing_errors_doc, reason = "said above")]
     pub fn int(&self, name: &str) -> Result<i64, String> {
         self.expect(name, "a whole number", |value| match value {
             Value::Int(value) => Some(*value),
@@ -183,7 +224,7 @@ impl StateDict {
     }
 
     /// The number `name`; an error text if it is missing or something else.
-    #[expect(clippy::missing_errors_doc, reason = "said above")]
+    #[allow(clippy::missing_errors_doc, reason = "said above")]
     pub fn float(&self, name: &str) -> Result<f64, String> {
         self.expect(name, "a number", |value| match value {
             Value::Float(value) => Some(*value),
@@ -192,7 +233,7 @@ impl StateDict {
     }
 
     /// The text `name`; an error text if it is missing or something else.
-    #[expect(clippy::missing_errors_doc, reason = "said above")]
+    #[allow(clippy::missing_errors_doc, reason = "said above")]
     pub fn text(&self, name: &str) -> Result<&str, String> {
         self.expect(name, "a text", |value| match value {
             Value::Text(value) => Some(value.as_str()),
@@ -202,7 +243,7 @@ impl StateDict {
 
     /// The array `name` of this type and shape; an error text if it is missing
     /// or something else.
-    #[expect(clippy::missing_errors_doc, reason = "said above")]
+    #[allow(clippy::missing_errors_doc, reason = "said above")]
     pub fn array<T: Float>(&self, name: &str, shape: &[usize]) -> Result<&Array<T>, String> {
         let expected = format!("{} {}", T::DTYPE, Shape::from(shape));
         self.expect(name, &expected, |value| {

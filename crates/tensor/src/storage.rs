@@ -39,7 +39,8 @@ impl<T> Drop for Storage<T> {
     }
 }
 
-/// Free buffers beyond this many bytes go back to the system.
+/// Free buffers beyond this many bytes, and beyond the most that has been in use
+/// at once, go back to the system.
 const KEPT_BYTES: usize = 1 << 28;
 
 #[derive(Default)]
@@ -78,15 +79,13 @@ fn give(lines: Vec<CacheLine>) {
     let mut surplus = HashMap::new();
     let mut pool = pool();
     pool.live_bytes -= bytes;
-    if pool.free_bytes + bytes > KEPT_BYTES {
+    if pool.free_bytes + bytes > KEPT_BYTES.max(pool.peak_bytes) {
         // The sizes in use may have changed: start afresh rather than keep the old ones.
         surplus = std::mem::take(&mut pool.free);
         pool.free_bytes = 0;
     }
-    if bytes <= KEPT_BYTES {
-        pool.free_bytes += bytes;
-        pool.free.entry(lines.len()).or_default().push(lines);
-    }
+    pool.free_bytes += bytes;
+    pool.free.entry(lines.len()).or_default().push(lines);
     drop(pool);
     drop(surplus); // freeing memory takes time: not under the lock
 }

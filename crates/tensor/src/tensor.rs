@@ -128,7 +128,7 @@ impl<T: Float> Tensor<T> {
         Tensor::build(shape, |out| out.fill_with(|| T::from_f64(rng.normal())))
     }
 
-    /// Numbers drawn uniformly from `[low, high)`.
+    /// Numbers drawn uniformly from `[low, high)`; rounding may give `high`.
     ///
     /// PyTorch: `torch.empty(shape).uniform_(low, high, generator=rng)`.
     #[must_use]

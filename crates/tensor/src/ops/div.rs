@@ -19,7 +19,10 @@ pub(super) fn div<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
         let (g, b) = (ctx.grad(), &divisor);
         [
             ctx.needs(0).then(|| div(g, b).sum_to(&sa)),
-            dividend.as_ref().map(|a| neg(&(g * div(&div(a, b), b))).sum_to(&sb)),
+            dividend
+                .as_ref()
+                .filter(|_| ctx.needs(1))
+                .map(|a| neg(&(g * div(&div(a, b), b))).sum_to(&sb)),
         ]
     })
 }

@@ -1,7 +1,7 @@
 //! The affine map of a layer: a product and a bias in one pass.
 
 use crate::array::Array;
-use crate::node::record_many;
+use crate::node::{Context, record_many};
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, gemm};
 use smallvec::smallvec;
@@ -69,16 +69,19 @@ fn matrix_linear<T: Float>(
     });
     let for_x = x.is_tracked().then(|| weight.clone());
     let for_weight = weight.is_tracked().then(|| x.clone());
-    let gradient_x = move |g: &Tensor<T>| for_x.as_ref().map(|weight| g.matmul(weight));
-    let gradient_weight =
-        move |g: &Tensor<T>| for_weight.as_ref().map(|x| g.transpose(0, 1).matmul(x));
+    let gradient_x = move |ctx: &Context<'_, T>| {
+        for_x.as_ref().filter(|_| ctx.needs(0)).map(|weight| ctx.grad().matmul(weight))
+    };
+    let gradient_weight = move |ctx: &Context<'_, T>| {
+        for_weight.as_ref().filter(|_| ctx.needs(1)).map(|x| ctx.grad().transpose(0, 1).matmul(x))
+    };
     match bias {
         None => record_many("linear", &[x, weight], value, move |ctx| {
-            smallvec![gradient_x(ctx.grad()), gradient_weight(ctx.grad())]
+            smallvec![gradient_x(ctx), gradient_weight(ctx)]
         }),
         Some(bias) => record_many("linear", &[x, weight, bias], value, move |ctx| {
             let gradient_bias = ctx.needs(2).then(|| ctx.grad().sum_dim(0, false));
-            smallvec![gradient_x(ctx.grad()), gradient_weight(ctx.grad()), gradient_bias]
+            smallvec![gradient_x(ctx), gradient_weight(ctx), gradient_bias]
         }),
     }
 }

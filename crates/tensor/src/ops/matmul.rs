@@ -41,8 +41,14 @@ impl<T: Float> Tensor<T> {
         let for_b = other.is_tracked().then(|| self.clone());
         record("matmul", [self, other], value, move |ctx| {
             [
-                for_a.as_ref().map(|b| ctx.grad().matmul(&b.transpose(0, 1))),
-                for_b.as_ref().map(|a| a.transpose(0, 1).matmul(ctx.grad())),
+                for_a
+                    .as_ref()
+                    .filter(|_| ctx.needs(0))
+                    .map(|b| ctx.grad().matmul(&b.transpose(0, 1))),
+                for_b
+                    .as_ref()
+                    .filter(|_| ctx.needs(1))
+                    .map(|a| a.transpose(0, 1).matmul(ctx.grad())),
             ]
         })
     }

@@ -17,8 +17,8 @@ pub(super) fn mul<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     let for_b = b.is_tracked().then(|| a.clone());
     record("mul", [a, b], value, move |ctx| {
         [
-            for_a.as_ref().map(|b| mul(ctx.grad(), b).sum_to(&sa)),
-            for_b.as_ref().map(|a| mul(ctx.grad(), a).sum_to(&sb)),
+            for_a.as_ref().filter(|_| ctx.needs(0)).map(|b| mul(ctx.grad(), b).sum_to(&sa)),
+            for_b.as_ref().filter(|_| ctx.needs(1)).map(|a| mul(ctx.grad(), a).sum_to(&sb)),
         ]
     })
 }

@@ -53,8 +53,12 @@ impl<T: Float> Tensor<T> {
             index < shape[dim],
             "select: index {index} of dimension {dim} of a tensor of shape {shape}"
         );
-        let rest = shape.without(dim);
-        self.narrow(dim, index, 1).reshape(rest)
+        let shape = shape.clone();
+        let value = self.array.narrow(dim, index, 1).without_dim(dim);
+        record("select", [self], value, move |ctx| {
+            let one = ctx.grad().reshape(shape.with(dim, 1));
+            [Some(embed(&one, &shape, dim, index))]
+        })
     }
 }
 

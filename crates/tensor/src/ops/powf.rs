@@ -9,7 +9,8 @@ impl<T: Float> Tensor<T> {
     ///
     /// Gradient: `g e xᵉ⁻¹`, and 0 for `e = 0`.
     ///
-    /// PyTorch: `x.pow(e)`; as there, the exponents 2 and 3 are plain products.
+    /// PyTorch: `x.pow(e)`; as there, the exponents ±½, ±1, ±2 and 3 are roots,
+    /// products and quotients.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -20,12 +21,14 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn powf(&self, e: f64) -> Tensor<T> {
         let exponent = T::from_f64(e);
-        let value = if e == 2.0 {
-            self.array.map(|x| x * x)
-        } else if e == 3.0 {
-            self.array.map(|x| x * x * x)
-        } else {
-            self.array.map(|x| x.powf(exponent))
+        let value = match e {
+            2.0 => self.array.map(|x| x * x),
+            3.0 => self.array.map(|x| x * x * x),
+            0.5 => self.array.map(T::sqrt),
+            -0.5 => self.array.map(|x| T::ONE / x.sqrt()),
+            -1.0 => self.array.map(|x| T::ONE / x),
+            -2.0 => self.array.map(|x| T::ONE / (x * x)),
+            _ => self.array.map(|x| x.powf(exponent)),
         };
         let x = self.clone();
         record("powf", [self], value, move |ctx| {
@@ -47,9 +50,17 @@ mod tests {
 
     #[test]
     fn gradients() {
-        for e in [2.0, 3.0, -1.0, 0.5, 2.7, 1.0, 0.0] {
+        for e in [2.0, 3.0, -1.0, 0.5, -0.5, -2.0, 2.7, 1.0, 0.0] {
             check_op(|x| x[0].powf(e), &[&[2, 3]], 0.5..2.0);
         }
+    }
+
+    #[test]
+    fn roots_are_pytorchs() {
+        let x = Tensor::from_vec(vec![f64::NEG_INFINITY, -0.0], [2]).unwrap();
+        let root = x.powf(0.5).to_vec();
+        assert!(root[0].is_nan() && root[1] == 0.0 && root[1].is_sign_negative());
+        assert_eq!(x.powf(-0.5).to_vec()[1], f64::NEG_INFINITY);
     }
 
     #[test]

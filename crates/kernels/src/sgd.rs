@@ -1,0 +1,103 @@
+//! Stochastic gradient descent's update, in one pass over all parameters.
+
+use crate::float::Float;
+use crate::simd::vectorize;
+use crate::sweep::{Cut, SweepSize, sweep};
+
+/// What the update of one parameter reads and writes; all slices of one length.
+#[derive(Debug)]
+pub struct SgdBuffers<'a, T> {
+    /// The parameter, updated in place.
+    pub param: &'a mut [T],
+    /// Its gradient.
+    pub grad: &'a [T],
+    /// With momentum: the running sum, updated in place.
+    pub momentum_buffer: Option<&'a mut [T]>,
+    /// The numbers of its step.
+    pub scalars: SgdScalars<T>,
+}
+
+/// The numbers of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct SgdScalars<T> {
+    /// `1`, or `−1` to maximize.
+    pub sign: T,
+    /// `λ`, the decay added to the gradient; 0 for none.
+    pub weight_decay: T,
+    /// `μ`
+    pub momentum: T,
+    /// `1 − τ`, the dampening's complement.
+    pub one_minus_dampening: T,
+    /// Whether this is the first step, at which the running sum is the gradient.
+    pub first: bool,
+    /// Whether to look ahead along the running sum.
+    pub nesterov: bool,
+    /// `−lr`
+    pub negative_lr: T,
+}
+
+/// One step of gradient descent for each of `buffers`, whose elements `size` counts.
+///
+/// ```text
+/// g ← ±g + λ p
+/// b ← g at the first step, then μ b + (1 − τ) g
+/// p ← p − lr · b,   or with Nesterov's momentum   p ← p − lr · (g + μ b)
+/// ```
+///
+/// # Panics
+/// If the lengths of a parameter's buffers differ.
+pub fn sgd<'a, T: Float>(buffers: impl Iterator<Item = SgdBuffers<'a, T>> + Send, size: SweepSize) {
+    sweep(buffers, size, |SgdBuffers { param, grad, momentum_buffer, scalars: s }| {
+        assert_eq!(param.len(), grad.len(), "operands of one length");
+        let gradient = |p: T, g: T| {
+            let g = g * s.sign;
+            if s.weight_decay == T::ZERO { g } else { s.weight_decay.mul_add(p, g) }
+        };
+        let Some(buffer) = momentum_buffer else {
+            return vectorize(
+                #[inline(always)]
+                || {
+                    for (p, &g) in param.iter_mut().zip(grad) {
+                        *p = s.negative_lr.mul_add(gradient(*p, g), *p);
+                    }
+                },
+            );
+        };
+        assert_eq!(param.len(), buffer.len(), "operands of one length");
+        vectorize(
+            #[inline(always)]
+            || {
+                for ((p, &g), b) in param.iter_mut().zip(grad).zip(buffer) {
+                    let g = gradient(*p, g);
+                    *b =
+                        if s.first { g } else { s.one_minus_dampening.mul_add(g, s.momentum * *b) };
+                    let direction = if s.nesterov { s.momentum.mul_add(*b, g) } else { *b };
+                    *p = s.negative_lr.mul_add(direction, *p);
+                }
+            },
+        );
+    });
+}
+
+impl<T: Copy> Cut for SgdBuffers<'_, T> {
+    fn elements(&self) -> usize {
+        self.param.len()
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        let (param, param_rest) = self.param.split_at_mut(at);
+        let (grad, grad_rest) = self.grad.split_at(at);
+        let (momentum_buffer, momentum_buffer_rest) =
+            self.momentum_buffer.map(|buffer| buffer.split_at_mut(at)).unzip();
+        let scalars = self.scalars;
+        (
+            SgdBuffers { param, grad, momentum_buffer, scalars },
+            SgdBuffers {
+                param: param_rest,
+                grad: grad_rest,
+                momentum_buffer: momentum_buffer_rest,
+                scalars,
+            },
+        )
+    }
+}

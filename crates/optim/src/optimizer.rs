@@ -1,0 +1,326 @@
+//! An optimizer: groups of parameters, moved by one rule.
+
+use crate::algorithm::Algorithm;
+use crate::error::OptimError;
+use crate::group::{Group, Loaded, Slot, check_count, describe, place};
+use crate::hooks::{HookId, Hooks};
+use crate::param_group::ParamGroup;
+use crate::rates::Rates;
+use adamant_kernels::SweepSize;
+use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad};
+use std::collections::HashMap;
+
+/// What every optimizer does.
+///
+/// PyTorch: `torch.optim.Optimizer`.
+pub trait Optimizer<T: Float = f32>: Rates + Stateful {
+    /// Moves every parameter that has a gradient. One that has none is left
+    /// alone: its value and what is remembered of it stay as they are.
+    ///
+    /// PyTorch: `optimizer.step()`.
+    ///
+    /// # Panics
+    /// If another thread is reading or writing a parameter's value meanwhile.
+    fn step(&mut self);
+
+    /// Evaluates the model once, with gradients enabled (even within
+    /// `no_grad`), then moves the parameters; gives what the closure gives.
+    ///
+    /// PyTorch: `optimizer.step(closure)`.
+    fn step_with<R>(&mut self, closure: impl FnOnce(&mut Self) -> R) -> R
+    where
+        Self: Sized,
+    {
+        let result = enable_grad(|| closure(self));
+        self.step();
+        result
+    }
+
+    /// Forgets every gradient (`true`), or sets to zero what is there (`false`).
+    ///
+    /// PyTorch: `optimizer.zero_grad(set_to_none)`.
+    fn zero_grad(&mut self, set_to_none: bool);
+
+    /// Adds a group, at any time: its parameters begin at their own first step.
+    ///
+    /// PyTorch: `optimizer.add_param_group(group)`.
+    ///
+    /// # Errors
+    /// If the group is empty, a parameter stands twice, here or in another
+    /// group, or a hyperparameter is unknown or out of range. Nothing is
+    /// changed then.
+    fn add_param_group(&mut self, group: ParamGroup<T>) -> Result<(), OptimError>;
+}
+
+/// An optimizer with groups of parameters and the rule `A`: see [`Adam`](crate::Adam)
+/// and [`Sgd`](crate::Sgd).
+pub struct GroupOptimizer<T: Float, A: Algorithm<T>> {
+    defaults: A,
+    groups: Vec<Group<T, A>>,
+    before_step: Hooks<Self>,
+    after_step: Hooks<Self>,
+}
+
+impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
+    /// An optimizer of these parameters, as one group.
+    ///
+    /// # Errors
+    /// If there is no parameter, one stands twice, or a hyperparameter is out of range.
+    pub fn new(
+        params: impl IntoIterator<Item = Parameter<T>>,
+        options: A,
+    ) -> Result<Self, OptimError> {
+        Self::with_groups([ParamGroup::new(params)], options)
+    }
+
+    /// An optimizer of several groups; what a group does not set comes from `options`.
+    ///
+    /// # Errors
+    /// If there is no group, or one could not be [added](Optimizer::add_param_group).
+    pub fn with_groups(
+        groups: impl IntoIterator<Item = ParamGroup<T>>,
+        options: A,
+    ) -> Result<Self, OptimError> {
+        options.check("the defaults")?;
+        let (before_step, after_step) = (Hooks::default(), Hooks::default());
+        let mut optimizer =
+            GroupOptimizer { defaults: options, groups: Vec::new(), before_step, after_step };
+        groups.into_iter().try_for_each(|group| optimizer.add_param_group(group))?;
+        if optimizer.groups.is_empty() {
+            return Err(OptimError::NoParameters { group: 0 });
+        }
+        Ok(optimizer)
+    }
+
+    /// The groups, with the hyperparameters in force.
+    ///
+    /// PyTorch: `optimizer.param_groups`, to read.
+    #[must_use]
+    pub fn param_groups(&self) -> &[Group<T, A>] {
+        &self.groups
+    }
+
+    /// Changes the hyperparameters of a group: all that `change` sets, or
+    /// nothing if any of it is out of range.
+    ///
+    /// PyTorch: `optimizer.param_groups[group]["lr"] = …`, without a check.
+    ///
+    /// # Errors
+    /// The first hyperparameter that is out of its range.
+    ///
+    /// # Panics
+    /// If there is no such group.
+    ///
+    /// ```
+    /// use adamant_optim::{Adam, AdamOptions};
+    /// use adamant_tensor::{Parameter, Tensor};
+    /// let p = Parameter::new(Tensor::<f32>::ones([2]));
+    /// let mut adam = Adam::new([p], AdamOptions::default()).unwrap();
+    /// adam.change_group(0, |group| group.lr = 1e-4).unwrap();
+    /// assert!(adam.change_group(0, |group| group.lr = f64::NAN).is_err());
+    /// assert_eq!(adam.param_groups()[0].lr, 1e-4);
+    /// ```
+    #[track_caller]
+    pub fn change_group(
+        &mut self,
+        group: usize,
+        change: impl FnOnce(&mut A),
+    ) -> Result<(), OptimError> {
+        let count = self.groups.len();
+        assert!(group < count, "change_group: group {group} of an optimizer with {count}");
+        let mut hyper = self.groups[group].hyper.clone();
+        change(&mut hyper);
+        hyper.check(&place(group))?;
+        self.groups[group].hyper = hyper;
+        Ok(())
+    }
+
+    /// What is remembered of a parameter; `None` if it has not been moved.
+    ///
+    /// PyTorch: `optimizer.state[parameter]`.
+    #[must_use]
+    pub fn memory(&self, parameter: &Parameter<T>) -> Option<&A::Memory> {
+        let mut slots = self.groups.iter().flat_map(|group| &group.slots);
+        slots.find(|slot| slot.parameter.is_same(parameter))?.memory.as_ref()
+    }
+
+    /// Calls `hook` before each step, after the hooks that are there.
+    ///
+    /// PyTorch: `optimizer.register_step_pre_hook(hook)`.
+    pub fn register_step_pre_hook(
+        &mut self,
+        hook: impl FnMut(&mut Self) + Send + 'static,
+    ) -> HookId {
+        self.before_step.add(hook)
+    }
+
+    /// Calls `hook` after each step, after the hooks that are there.
+    ///
+    /// PyTorch: `optimizer.register_step_post_hook(hook)`.
+    pub fn register_step_post_hook(
+        &mut self,
+        hook: impl FnMut(&mut Self) + Send + 'static,
+    ) -> HookId {
+        self.after_step.add(hook)
+    }
+
+    /// Removes a hook; `false` if it is not there any more.
+    pub fn remove_hook(&mut self, hook: HookId) -> bool {
+        self.before_step.remove(hook) || self.after_step.remove(hook)
+    }
+
+    fn call_hooks(&mut self, hooks: fn(&mut Self) -> &mut Hooks<Self>) {
+        if hooks(self).is_empty() {
+            return;
+        }
+        let mut called = std::mem::take(hooks(self));
+        called.call(self);
+        hooks(self).put_back(called);
+    }
+
+    /// All that `state` says, read and checked; nothing is changed.
+    fn read(&self, state: &StateDict) -> Result<Vec<Loaded<A, A::Memory>>, StateError> {
+        let mut errors = StateError::new();
+        if let Some(optimizer) = errors.take(state.text("optimizer"))
+            && optimizer != A::OPTIMIZER
+        {
+            errors.push(format!("`optimizer`: found {optimizer}, expected {}", A::OPTIMIZER));
+        }
+        check_count(&mut errors, state, "groups", self.groups.len());
+        let groups = self.groups.iter().enumerate();
+        let loaded = groups.map(|(g, group)| group.read(g, state, &mut errors)).collect();
+        errors.into_result()?;
+        Ok(loaded)
+    }
+}
+
+/// The values and gradients of all parameters that have one; the values go
+/// back when this is dropped, by a panic too.
+struct AtHand<'g, T: Float, A: Algorithm<T>>(&'g mut [Group<T, A>]);
+
+impl<'g, T: Float, A: Algorithm<T>> AtHand<'g, T, A> {
+    fn take(groups: &'g mut [Group<T, A>]) -> Self {
+        let at_hand = AtHand(groups);
+        for slot in at_hand.0.iter_mut().flat_map(|group| &mut group.slots) {
+            slot.at_hand = slot.parameter.grad().map(|grad| (slot.parameter.value_mut(), grad));
+        }
+        at_hand
+    }
+}
+
+impl<T: Float, A: Algorithm<T>> Drop for AtHand<'_, T, A> {
+    fn drop(&mut self) {
+        let slots = self.0.iter_mut().flat_map(|group| &mut group.slots);
+        slots.for_each(|slot| slot.at_hand = None);
+    }
+}
+
+impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
+    fn step(&mut self) {
+        self.call_hooks(|optimizer| &mut optimizer.before_step);
+        let at_hand = AtHand::take(&mut self.groups);
+        let mut size = SweepSize::default();
+        for group in &mut *at_hand.0 {
+            for slot in group.slots.iter_mut().filter(|slot| slot.at_hand.is_some()) {
+                group.hyper.advance(&mut slot.memory, &slot.parameter);
+                size.add(slot.parameter.numel());
+            }
+        }
+        A::update(at_hand.0, size);
+        drop(at_hand);
+        self.call_hooks(|optimizer| &mut optimizer.after_step);
+    }
+
+    fn zero_grad(&mut self, set_to_none: bool) {
+        let params = self.groups.iter().flat_map(Group::params);
+        params.for_each(|parameter| parameter.zero_grad(set_to_none));
+    }
+
+    fn add_param_group(&mut self, group: ParamGroup<T>) -> Result<(), OptimError> {
+        let index = self.groups.len();
+        let mut hyper = self.defaults.clone();
+        for setting in group.settings {
+            if !hyper.set(setting) {
+                let (optimizer, name) = (A::OPTIMIZER, setting.name());
+                return Err(OptimError::Unknown { group: index, optimizer, name });
+            }
+        }
+        hyper.check(&place(index))?;
+        if group.params.is_empty() {
+            return Err(OptimError::NoParameters { group: index });
+        }
+        let mut owners: HashMap<usize, usize> = HashMap::new();
+        for (i, group) in self.groups.iter().enumerate() {
+            owners.extend(group.params().map(|parameter| (parameter.id(), i)));
+        }
+        let mut slots = Vec::with_capacity(group.params.len());
+        for (i, named) in group.params.into_iter().enumerate() {
+            let slot =
+                Slot { parameter: named.parameter, name: named.name, memory: None, at_hand: None };
+            if let Some(other) = owners.insert(slot.parameter.id(), index) {
+                let parameter = describe(i, &slot);
+                return Err(OptimError::Duplicate { group: index, parameter, other });
+            }
+            slots.push(slot);
+        }
+        self.groups.push(Group { hyper, base_lr: None, name: group.name, slots });
+        Ok(())
+    }
+}
+
+impl<T: Float, A: Algorithm<T>> Stateful for GroupOptimizer<T, A> {
+    /// The hyperparameters of each group, and what is remembered of each
+    /// parameter that has been moved. `docs/numerics.md` lists the names.
+    fn state_dict(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert("optimizer", A::OPTIMIZER);
+        state.insert("groups", self.groups.len() as i64);
+        self.groups.iter().enumerate().for_each(|(g, group)| group.save(g, &mut state));
+        state
+    }
+
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        self.read(state).map(drop)
+    }
+
+    /// As in PyTorch, the saved hyperparameters take the place of the present ones.
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        let loaded = self.read(state)?;
+        self.groups.iter_mut().zip(loaded).for_each(|(group, loaded)| group.load(loaded));
+        Ok(())
+    }
+}
+
+impl<T: Float, A: Algorithm<T>> Rates for GroupOptimizer<T, A> {
+    fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn lr(&self, group: usize) -> f64 {
+        self.groups[group].hyper.lr()
+    }
+
+    fn base_lr(&self, group: usize) -> f64 {
+        self.groups[group].base_lr.unwrap_or_else(|| self.lr(group))
+    }
+
+    fn set_scheduled_lr(&mut self, group: usize, lr: f64) {
+        let base = self.base_lr(group);
+        self.groups[group].base_lr = Some(base);
+        self.groups[group].hyper.set_lr(lr);
+    }
+
+    fn set_base_lr(&mut self, group: usize, lr: f64) {
+        self.groups[group].base_lr = Some(lr);
+    }
+
+    fn set_scheduled_momentum(&mut self, group: usize, momentum: f64) {
+        self.groups[group].hyper.set_momentum(momentum);
+    }
+}
+
+impl<T: Float, A: Algorithm<T>> std::fmt::Debug for GroupOptimizer<T, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct(A::OPTIMIZER).field("groups", &self.groups).finish()
+    }
+}

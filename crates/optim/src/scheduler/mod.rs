@@ -1,0 +1,162 @@
+//! Schedules: how learning rates change from epoch to epoch, or step to step.
+//!
+//! A schedule gives the next rate from the one in force, as PyTorch's do. So
+//! what changes a rate besides (another schedule, the user, a loaded state) is
+//! kept, and a group that is added later is scheduled from its own rate. The
+//! base rate lives in the group; a schedule's own state is its epoch.
+
+mod one_cycle;
+mod plateau;
+mod rules;
+mod sequential;
+
+pub use one_cycle::{OneCycle, OneCycleLr};
+pub use plateau::{PlateauMode, ReduceLrOnPlateau};
+pub use rules::{
+    CosineAnnealing, CosineAnnealingLr, Exponential, ExponentialLr, Lambda, LambdaLr, Linear,
+    LinearLr, MultiStep, MultiStepLr, Step, StepLr,
+};
+pub use sequential::SequentialLr;
+
+use crate::rates::Rates;
+use adamant_tensor::{StateDict, StateError, Stateful};
+
+/// A schedule of learning rates.
+///
+/// PyTorch: `torch.optim.lr_scheduler.LRScheduler`.
+pub trait Scheduler: Stateful {
+    /// Goes one epoch on, and sets the rates of every group: call it after the
+    /// optimizer's step or steps.
+    fn step(&mut self, optimizer: &mut dyn Rates);
+
+    /// Goes to epoch 0, and sets the rates with which the schedule begins.
+    fn restart(&mut self, optimizer: &mut dyn Rates);
+
+    /// How often the schedule has stepped.
+    fn epoch(&self) -> u64;
+}
+
+/// The formula of a schedule.
+pub trait Rule: Send {
+    /// The rate at `epoch`, which is at least 1, from the rate at the epoch before.
+    fn rate(&self, epoch: u64, lr: f64, base_lr: f64) -> f64;
+
+    /// The rate at epoch 0.
+    fn start(&self, base_lr: f64) -> f64 {
+        base_lr
+    }
+
+    /// The momentum at `epoch`, for rules that move it too.
+    fn momentum(&self, _epoch: u64) -> Option<f64> {
+        None
+    }
+
+    /// Adds the rule's numbers under their names.
+    fn save(&self, state: &mut StateDict);
+
+    /// Takes over the rule's numbers.
+    ///
+    /// # Errors
+    /// For each that is missing or out of its range, in `errors`.
+    fn load(&mut self, state: &StateDict, errors: &mut StateError);
+}
+
+/// A rule, and how far it has been followed.
+#[derive(Clone, Debug)]
+pub struct Schedule<R> {
+    rule: R,
+    epoch: u64,
+}
+
+impl<R: Rule + Clone> Schedule<R> {
+    /// A schedule whose rates at epoch 0 are those in force.
+    fn at_present_rates(rule: R) -> Self {
+        Schedule { rule, epoch: 0 }
+    }
+
+    /// A schedule that sets the rates of epoch 0.
+    fn started(rule: R, optimizer: &mut dyn Rates) -> Self {
+        let mut schedule = Schedule { rule, epoch: 0 };
+        schedule.restart(optimizer);
+        schedule
+    }
+
+    fn set(&self, optimizer: &mut dyn Rates, rate: impl Fn(&R, f64, f64) -> f64) {
+        for group in 0..optimizer.group_count() {
+            let lr = rate(&self.rule, optimizer.lr(group), optimizer.base_lr(group));
+            optimizer.set_scheduled_lr(group, lr);
+            if let Some(momentum) = self.rule.momentum(self.epoch) {
+                optimizer.set_scheduled_momentum(group, momentum);
+            }
+        }
+    }
+}
+
+impl<R: Rule + Clone> Scheduler for Schedule<R> {
+    fn step(&mut self, optimizer: &mut dyn Rates) {
+        self.epoch += 1;
+        self.set(optimizer, |rule, lr, base_lr| rule.rate(self.epoch, lr, base_lr));
+    }
+
+    fn restart(&mut self, optimizer: &mut dyn Rates) {
+        self.epoch = 0;
+        self.set(optimizer, |rule, _, base_lr| rule.start(base_lr));
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
+
+impl<R: Rule + Clone> Schedule<R> {
+    fn read(&self, state: &StateDict) -> Result<Self, StateError> {
+        let mut errors = StateError::new();
+        let mut read = self.clone();
+        errors.check_names(state, self.state_dict().iter().map(|(name, _)| name));
+        read.rule.load(state, &mut errors);
+        read.epoch = take_count(&mut errors, state, "epoch");
+        errors.into_result().map(|()| read)
+    }
+}
+
+impl<R: Rule + Clone> Stateful for Schedule<R> {
+    fn state_dict(&self) -> StateDict {
+        let mut state = StateDict::new();
+        self.rule.save(&mut state);
+        state.insert("epoch", self.epoch as i64);
+        state
+    }
+
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        self.read(state).map(drop)
+    }
+
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        *self = self.read(state)?;
+        Ok(())
+    }
+}
+
+/// A whole number of at least 0; 0 and an error if there is none.
+fn take_count(errors: &mut StateError, state: &StateDict, name: &str) -> u64 {
+    let Some(found) = errors.take(state.int(name)) else { return 0 };
+    u64::try_from(found).unwrap_or_else(|_| {
+        errors.push(format!("`{name}`: found {found}, expected at least 0"));
+        0
+    })
+}
+
+/// A finite number; 0 and an error if there is none.
+fn take_finite(errors: &mut StateError, state: &StateDict, name: &str) -> f64 {
+    let Some(found) = errors.take(state.float(name)) else { return 0.0 };
+    if !found.is_finite() {
+        errors.push(format!("`{name}`: found {found}, expected a finite number"));
+    }
+    found
+}
+
+/// Panics at the caller's line unless a schedule's number is in its range.
+#[track_caller]
+fn require(schedule: &str, name: &str, found: impl std::fmt::Display, fits: bool, expected: &str) {
+    assert!(fits, "{schedule}: {name} is {found}; expected {expected}");
+}

@@ -1,0 +1,346 @@
+//! The schedules that are one formula.
+
+use super::{Rule, Schedule, require, take_count, take_finite};
+use crate::rates::Rates;
+use adamant_tensor::{StateDict, StateError};
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+/// Multiplies the rates by `gamma` every `step_size` epochs.
+///
+/// PyTorch: `torch.optim.lr_scheduler.StepLR`.
+///
+/// ```
+/// use adamant_optim::{Adam, AdamOptions, Scheduler, StepLr};
+/// use adamant_tensor::{Parameter, Tensor};
+/// let p = Parameter::new(Tensor::<f32>::ones([2]));
+/// let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
+/// let mut schedule = StepLr::new(&adam, 2, 0.5);
+/// let mut rates = Vec::new();
+/// for _ in 0..4 {
+///     schedule.step(&mut adam);
+///     rates.push(adam.param_groups()[0].lr);
+/// }
+/// assert_eq!(rates, [1.0, 0.5, 0.5, 0.25]);
+/// ```
+pub type StepLr = Schedule<Step>;
+
+/// The rule of [`StepLr`].
+#[derive(Clone, Debug)]
+pub struct Step {
+    step_size: u64,
+    gamma: f64,
+}
+
+impl StepLr {
+    /// The schedule, beginning with the present rates.
+    ///
+    /// # Panics
+    /// If `step_size` is 0 or `gamma` not finite.
+    #[track_caller]
+    pub fn new(_optimizer: &dyn Rates, step_size: u64, gamma: f64) -> Self {
+        require("StepLr", "step_size", step_size, step_size > 0, "at least 1");
+        require("StepLr", "gamma", gamma, gamma.is_finite(), "a finite number");
+        Schedule::at_present_rates(Step { step_size, gamma })
+    }
+}
+
+impl Rule for Step {
+    fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
+        if epoch.is_multiple_of(self.step_size) { lr * self.gamma } else { lr }
+    }
+
+    fn save(&self, state: &mut StateDict) {
+        state.insert("step_size", self.step_size as i64);
+        state.insert("gamma", self.gamma);
+    }
+
+    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
+        self.step_size = take_count(errors, state, "step_size");
+        if self.step_size == 0 {
+            errors.push("`step_size`: found 0, expected at least 1");
+        }
+        self.gamma = take_finite(errors, state, "gamma");
+    }
+}
+
+/// Multiplies the rates by `gamma` at each of the milestones, twice at one
+/// that stands twice.
+///
+/// PyTorch: `torch.optim.lr_scheduler.MultiStepLR`.
+pub type MultiStepLr = Schedule<MultiStep>;
+
+/// The rule of [`MultiStepLr`].
+#[derive(Clone, Debug)]
+pub struct MultiStep {
+    milestones: Vec<u64>,
+    gamma: f64,
+}
+
+impl MultiStepLr {
+    /// The schedule, beginning with the present rates.
+    ///
+    /// # Panics
+    /// If `gamma` is not finite.
+    #[track_caller]
+    pub fn new(_optimizer: &dyn Rates, milestones: impl Into<Vec<u64>>, gamma: f64) -> Self {
+        require("MultiStepLr", "gamma", gamma, gamma.is_finite(), "a finite number");
+        Schedule::at_present_rates(MultiStep { milestones: milestones.into(), gamma })
+    }
+}
+
+impl MultiStep {
+    fn count(&self, epoch: u64) -> i32 {
+        self.milestones.iter().filter(|&&milestone| milestone == epoch).count() as i32
+    }
+}
+
+impl Rule for MultiStep {
+    fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
+        match self.count(epoch) {
+            0 => lr,
+            count => lr * self.gamma.powf(f64::from(count)),
+        }
+    }
+
+    fn start(&self, base_lr: f64) -> f64 {
+        base_lr * self.gamma.powf(f64::from(self.count(0)))
+    }
+
+    fn save(&self, state: &mut StateDict) {
+        state.insert("milestones", self.milestones.len() as i64);
+        for (i, &milestone) in self.milestones.iter().enumerate() {
+            state.insert(format!("milestones.{i}"), milestone as i64);
+        }
+        state.insert("gamma", self.gamma);
+    }
+
+    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
+        let count = take_count(errors, state, "milestones");
+        if count != self.milestones.len() as u64 {
+            let expected = self.milestones.len();
+            return errors
+                .push(format!("`milestones`: found {count} of them, expected {expected}"));
+        }
+        let milestone = |i: u64| take_count(errors, state, &format!("milestones.{i}"));
+        self.milestones = (0..count).map(milestone).collect();
+        self.gamma = take_finite(errors, state, "gamma");
+    }
+}
+
+/// Multiplies the rates by `gamma` every epoch.
+///
+/// PyTorch: `torch.optim.lr_scheduler.ExponentialLR`.
+pub type ExponentialLr = Schedule<Exponential>;
+
+/// The rule of [`ExponentialLr`].
+#[derive(Clone, Debug)]
+pub struct Exponential {
+    gamma: f64,
+}
+
+impl ExponentialLr {
+    /// The schedule, beginning with the present rates.
+    ///
+    /// # Panics
+    /// If `gamma` is not finite.
+    #[track_caller]
+    pub fn new(_optimizer: &dyn Rates, gamma: f64) -> Self {
+        require("ExponentialLr", "gamma", gamma, gamma.is_finite(), "a finite number");
+        Schedule::at_present_rates(Exponential { gamma })
+    }
+}
+
+impl Rule for Exponential {
+    fn rate(&self, _epoch: u64, lr: f64, _base_lr: f64) -> f64 {
+        lr * self.gamma
+    }
+
+    fn save(&self, state: &mut StateDict) {
+        state.insert("gamma", self.gamma);
+    }
+
+    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
+        self.gamma = take_finite(errors, state, "gamma");
+    }
+}
+
+/// Follows half a cosine from the base rate down to a lowest rate in `t_max`
+/// epochs (and up again, and so on).
+///
+/// PyTorch: `torch.optim.lr_scheduler.CosineAnnealingLR`.
+pub type CosineAnnealingLr = Schedule<CosineAnnealing>;
+
+/// The rule of [`CosineAnnealingLr`].
+#[derive(Clone, Debug)]
+pub struct CosineAnnealing {
+    t_max: u64,
+    eta_min: f64,
+}
+
+impl CosineAnnealingLr {
+    /// The schedule down to 0, beginning with the present rates.
+    ///
+    /// # Panics
+    /// If `t_max` is 0.
+    #[track_caller]
+    pub fn new(_optimizer: &dyn Rates, t_max: u64) -> Self {
+        require("CosineAnnealingLr", "t_max", t_max, t_max > 0, "at least 1");
+        Schedule::at_present_rates(CosineAnnealing { t_max, eta_min: 0.0 })
+    }
+
+    /// This schedule down to another lowest rate.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[must_use]
+    #[track_caller]
+    pub fn eta_min(mut self, eta_min: f64) -> Self {
+        let fits = eta_min >= 0.0 && eta_min.is_finite();
+        require("CosineAnnealingLr", "eta_min", eta_min, fits, "a finite number of at least 0");
+        self.rule.eta_min = eta_min;
+        self
+    }
+}
+
+impl Rule for CosineAnnealing {
+    fn rate(&self, epoch: u64, lr: f64, base_lr: f64) -> f64 {
+        let (t, t_max, low) = (epoch as f64, self.t_max as f64, self.eta_min);
+        // Once a period the recursion below divides by 0: the rate has been at its lowest.
+        let turned = (epoch as i64 - 1 - self.t_max as i64).rem_euclid(2 * self.t_max as i64) == 0;
+        if turned {
+            return lr + (base_lr - low) * (1.0 - (PI / t_max).cos()) / 2.0;
+        }
+        (1.0 + (PI * t / t_max).cos()) / (1.0 + (PI * (t - 1.0) / t_max).cos()) * (lr - low) + low
+    }
+
+    fn save(&self, state: &mut StateDict) {
+        state.insert("t_max", self.t_max as i64);
+        state.insert("eta_min", self.eta_min);
+    }
+
+    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
+        self.t_max = take_count(errors, state, "t_max");
+        if self.t_max == 0 {
+            errors.push("`t_max`: found 0, expected at least 1");
+        }
+        self.eta_min = take_finite(errors, state, "eta_min");
+    }
+}
+
+/// Moves the rates linearly from `start_factor` to `end_factor` times the base
+/// rate in `total_iters` epochs: a warm-up.
+///
+/// PyTorch: `torch.optim.lr_scheduler.LinearLR`.
+///
+/// ```
+/// use adamant_optim::{Adam, AdamOptions, LinearLr, Scheduler};
+/// use adamant_tensor::{Parameter, Tensor};
+/// let p = Parameter::new(Tensor::<f32>::ones([2]));
+/// let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
+/// let mut warm_up = LinearLr::new(&mut adam, 0.25, 1.0, 3);
+/// assert_eq!(adam.param_groups()[0].lr, 0.25);
+/// warm_up.step(&mut adam);
+/// assert_eq!(adam.param_groups()[0].lr, 0.5);
+/// ```
+pub type LinearLr = Schedule<Linear>;
+
+/// The rule of [`LinearLr`].
+#[derive(Clone, Debug)]
+pub struct Linear {
+    start_factor: f64,
+    end_factor: f64,
+    total_iters: u64,
+}
+
+impl LinearLr {
+    /// The schedule; the rates become those of epoch 0.
+    ///
+    /// # Panics
+    /// If `start_factor` is not in `(0, 1]`, `end_factor` not in `[0, 1]`, or
+    /// `total_iters` 0.
+    #[track_caller]
+    pub fn new(
+        optimizer: &mut dyn Rates,
+        start_factor: f64,
+        end_factor: f64,
+        total_iters: u64,
+    ) -> Self {
+        let fits = start_factor > 0.0 && start_factor <= 1.0;
+        require("LinearLr", "start_factor", start_factor, fits, "above 0, at most 1");
+        let fits = (0.0..=1.0).contains(&end_factor);
+        require("LinearLr", "end_factor", end_factor, fits, "0 to 1");
+        require("LinearLr", "total_iters", total_iters, total_iters > 0, "at least 1");
+        Schedule::started(Linear { start_factor, end_factor, total_iters }, optimizer)
+    }
+}
+
+impl Rule for Linear {
+    fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
+        if epoch > self.total_iters {
+            return lr;
+        }
+        let rise = self.end_factor - self.start_factor;
+        let before = self.total_iters as f64 * self.start_factor + (epoch - 1) as f64 * rise;
+        lr * (1.0 + rise / before)
+    }
+
+    fn start(&self, base_lr: f64) -> f64 {
+        base_lr * self.start_factor
+    }
+
+    fn save(&self, state: &mut StateDict) {
+        state.insert("start_factor", self.start_factor);
+        state.insert("end_factor", self.end_factor);
+        state.insert("total_iters", self.total_iters as i64);
+    }
+
+    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
+        self.start_factor = take_finite(errors, state, "start_factor");
+        self.end_factor = take_finite(errors, state, "end_factor");
+        self.total_iters = take_count(errors, state, "total_iters");
+    }
+}
+
+/// Sets the rates to the base rate times a function of the epoch.
+///
+/// The function is no part of the state: a schedule that is loaded keeps its own.
+///
+/// PyTorch: `torch.optim.lr_scheduler.LambdaLR`.
+pub type LambdaLr = Schedule<Lambda>;
+
+/// The rule of [`LambdaLr`].
+#[derive(Clone)]
+pub struct Lambda {
+    factor: Arc<dyn Fn(u64) -> f64 + Send + Sync>,
+}
+
+impl LambdaLr {
+    /// The schedule; the rates become those of epoch 0.
+    pub fn new(
+        optimizer: &mut dyn Rates,
+        factor: impl Fn(u64) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        Schedule::started(Lambda { factor: Arc::new(factor) }, optimizer)
+    }
+}
+
+impl std::fmt::Debug for Lambda {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lambda")
+    }
+}
+
+impl Rule for Lambda {
+    fn rate(&self, epoch: u64, _lr: f64, base_lr: f64) -> f64 {
+        base_lr * (self.factor)(epoch)
+    }
+
+    fn start(&self, base_lr: f64) -> f64 {
+        base_lr * (self.factor)(0)
+    }
+
+    fn save(&self, _state: &mut StateDict) {}
+
+    fn load(&mut self, _state: &StateDict, _errors: &mut StateError) {}
+}

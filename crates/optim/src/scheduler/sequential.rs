@@ -1,0 +1,123 @@
+//! One schedule after the other.
+
+use super::{Scheduler, require, take_count};
+use crate::rates::Rates;
+use adamant_tensor::{StateDict, StateError, Stateful};
+
+/// Follows one schedule after the other, going on to the next at each milestone.
+///
+/// PyTorch: `torch.optim.lr_scheduler.SequentialLR`.
+///
+/// ```
+/// use adamant_optim::{Adam, AdamOptions, CosineAnnealingLr, LinearLr, Scheduler, SequentialLr};
+/// use adamant_tensor::{Parameter, Tensor};
+/// let p = Parameter::new(Tensor::<f32>::ones([2]));
+/// let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
+/// let warm_up = LinearLr::new(&mut adam, 0.5, 1.0, 2);
+/// let down = CosineAnnealingLr::new(&adam, 10);
+/// let mut schedule = SequentialLr::new(&mut adam, warm_up).then(2, down);
+/// let mut rates = vec![adam.param_groups()[0].lr];
+/// for _ in 0..2 {
+///     schedule.step(&mut adam);
+///     rates.push(adam.param_groups()[0].lr);
+/// }
+/// assert_eq!(rates, [0.5, 0.75, 1.0]);
+/// ```
+pub struct SequentialLr {
+    schedules: Vec<Box<dyn Scheduler>>,
+    milestones: Vec<u64>,
+    epoch: u64,
+}
+
+impl SequentialLr {
+    /// `first`, from the rates with which it begins.
+    pub fn new(optimizer: &mut dyn Rates, first: impl Scheduler + 'static) -> Self {
+        let schedules: Vec<Box<dyn Scheduler>> = vec![Box::new(first)];
+        let mut sequence = SequentialLr { schedules, milestones: Vec::new(), epoch: 0 };
+        sequence.restart(optimizer);
+        sequence
+    }
+
+    /// And `next` from epoch `milestone` on.
+    ///
+    /// # Panics
+    /// If the milestone does not come after the one before.
+    #[must_use]
+    #[track_caller]
+    pub fn then(mut self, milestone: u64, next: impl Scheduler + 'static) -> Self {
+        let before = self.milestones.last().copied().unwrap_or(0);
+        let expected = format!("more than {before}");
+        require("SequentialLr", "milestone", milestone, milestone > before, &expected);
+        self.milestones.push(milestone);
+        self.schedules.push(Box::new(next));
+        self
+    }
+}
+
+impl Scheduler for SequentialLr {
+    fn step(&mut self, optimizer: &mut dyn Rates) {
+        self.epoch += 1;
+        let present = self.milestones.partition_point(|&milestone| milestone <= self.epoch);
+        let begins = present > 0 && self.milestones[present - 1] == self.epoch;
+        let schedule = &mut self.schedules[present];
+        if begins { schedule.restart(optimizer) } else { schedule.step(optimizer) }
+    }
+
+    fn restart(&mut self, optimizer: &mut dyn Rates) {
+        self.epoch = 0;
+        for group in 0..optimizer.group_count() {
+            optimizer.set_scheduled_lr(group, optimizer.base_lr(group));
+        }
+        self.schedules[0].restart(optimizer);
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
+
+impl Stateful for SequentialLr {
+    fn state_dict(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert("epoch", self.epoch as i64);
+        state.insert("schedules", self.schedules.len() as i64);
+        for (i, schedule) in self.schedules.iter().enumerate() {
+            if let Some(milestone) = i.checked_sub(1).map(|before| self.milestones[before]) {
+                state.insert(format!("milestones.{i}"), milestone as i64);
+            }
+            state.insert_part(&format!("schedules.{i}"), schedule.state_dict());
+        }
+        state
+    }
+
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        let mut errors = StateError::new();
+        take_count(&mut errors, state, "epoch");
+        let (found, expected) = (take_count(&mut errors, state, "schedules"), self.schedules.len());
+        if found != expected as u64 {
+            errors.push(format!("`schedules`: found {found} of them, expected {expected}"));
+        }
+        for (i, schedule) in self.schedules.iter().enumerate() {
+            if i > 0 {
+                take_count(&mut errors, state, &format!("milestones.{i}"));
+            }
+            let part = format!("schedules.{i}");
+            errors.extend(&part, schedule.check_state_dict(&state.part(&part)));
+        }
+        errors.into_result()
+    }
+
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        self.check_state_dict(state)?;
+        let mut errors = StateError::new(); // stays empty: all of it has been checked
+        self.epoch = take_count(&mut errors, state, "epoch");
+        for (i, milestone) in (1..).zip(&mut self.milestones) {
+            *milestone = take_count(&mut errors, state, &format!("milestones.{i}"));
+        }
+        for (i, schedule) in self.schedules.iter_mut().enumerate() {
+            let part = format!("schedules.{i}");
+            errors.extend(&part, schedule.load_state_dict(&state.part(&part)));
+        }
+        errors.into_result()
+    }
+}

@@ -81,40 +81,72 @@ pub fn adam<'a, T: Float>(
             grad.len() == len && exp_avg.len() == len && exp_avg_sq.len() == len,
             "operands of one length"
         );
-        let Some(max_exp_avg_sq) = max_exp_avg_sq else {
-            return vectorize(
+        match (max_exp_avg_sq, scalars.corrected_maximum) {
+            (None, _) => vectorize(
                 #[inline(always)]
                 || {
                     let moments = exp_avg.iter_mut().zip(exp_avg_sq);
                     for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
-                        let root = update_moments(p, g, m, v, scalars).sqrt();
-                        *p += change(*m, root / scalars.bias_correction2_sqrt, scalars);
+                        let v = update_moments(p, g, m, v, scalars);
+                        *p += change(*m, v.sqrt() / scalars.bias_correction2_sqrt, scalars);
                     }
                 },
-            );
-        };
-        assert!(max_exp_avg_sq.len() == len, "operands of one length");
-        vectorize(
-            #[inline(always)]
-            || {
-                let moments = exp_avg.iter_mut().zip(exp_avg_sq).zip(max_exp_avg_sq);
-                for ((p, &g), ((m, v), max)) in param.iter_mut().zip(grad).zip(moments) {
-                    let v = update_moments(p, g, m, v, scalars);
-                    let root = match scalars.corrected_maximum {
-                        None => {
-                            *max = maximum(*max, v);
-                            max.sqrt() / scalars.bias_correction2_sqrt
-                        }
-                        Some(bias_correction2) => {
-                            *max = maximum(*max, v / bias_correction2);
-                            max.sqrt()
-                        }
-                    };
-                    *p += change(*m, root, scalars);
-                }
-            },
-        );
+            ),
+            (Some(max), None) => with_maximum(
+                param,
+                grad,
+                exp_avg,
+                exp_avg_sq,
+                max,
+                scalars,
+                #[inline(always)]
+                move |max, v| {
+                    let max = maximum(max, v);
+                    (max, max.sqrt() / scalars.bias_correction2_sqrt)
+                },
+            ),
+            (Some(max), Some(bias_correction2)) => {
+                with_maximum(
+                    param,
+                    grad,
+                    exp_avg,
+                    exp_avg_sq,
+                    max,
+                    scalars,
+                    #[inline(always)]
+                    move |max, v| {
+                        let max = maximum(max, v / bias_correction2);
+                        (max, max.sqrt())
+                    },
+                );
+            }
+        }
     });
+}
+
+/// The loop of amsgrad; `root(max, v)` gives the new maximum and the denominator's root.
+fn with_maximum<T: Float>(
+    param: &mut [T],
+    grad: &[T],
+    exp_avg: &mut [T],
+    exp_avg_sq: &mut [T],
+    max_exp_avg_sq: &mut [T],
+    scalars: AdamScalars<T>,
+    root: impl Fn(T, T) -> (T, T),
+) {
+    assert!(max_exp_avg_sq.len() == param.len(), "operands of one length");
+    vectorize(
+        #[inline(always)]
+        || {
+            let moments = exp_avg.iter_mut().zip(exp_avg_sq).zip(max_exp_avg_sq);
+            for ((p, &g), ((m, v), max)) in param.iter_mut().zip(grad).zip(moments) {
+                let v = update_moments(p, g, m, v, scalars);
+                let (new_max, root) = root(*max, v);
+                *max = new_max;
+                *p += change(*m, root, scalars);
+            }
+        },
+    );
 }
 
 /// Decay and moments; gives the new `v`.

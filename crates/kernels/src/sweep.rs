@@ -1,6 +1,10 @@
 //! One pass over many buffers of many sizes, as an optimizer's step makes it.
 
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::drain;
+
+/// Elements in a piece: half a megabyte of f32 in each buffer, long stretches
+/// for memory to deliver.
+const PIECE: usize = 1 << 17;
 
 /// Buffers that are walked in step, and can be cut in two.
 pub trait Cut: Sized {
@@ -21,12 +25,12 @@ pub struct SweepSize {
 impl SweepSize {
     /// Adds a set of buffers of this length.
     pub fn add(&mut self, elements: usize) {
-        self.pieces += elements.div_ceil(CHUNK);
+        self.pieces += elements.div_ceil(PIECE);
         self.elements += elements;
     }
 }
 
-/// Runs `job` on all of `buffers`, in pieces of at most [`CHUNK`] elements, on
+/// Runs `job` on all of `buffers`, in pieces, on
 /// several threads if all of it together is worth it. Allocates nothing.
 ///
 /// `size` is that of all the buffers.
@@ -55,10 +59,10 @@ impl<B: Cut, I: Iterator<Item = B>> Iterator for Pieces<I> {
             None => self.buffers.find(|buffers| buffers.elements() > 0)?,
         };
         self.left = self.left.saturating_sub(1);
-        if buffers.elements() <= CHUNK {
+        if buffers.elements() <= PIECE {
             return Some(buffers);
         }
-        let (piece, rest) = buffers.cut(CHUNK);
+        let (piece, rest) = buffers.cut(PIECE);
         self.rest = Some(rest);
         Some(piece)
     }
@@ -85,7 +89,7 @@ mod tests {
 
     #[test]
     fn every_element_is_swept_once() {
-        let lengths = [3, 0, CHUNK, CHUNK + 1, 5 * CHUNK - 1, 0, 1];
+        let lengths = [3, 0, PIECE, PIECE + 1, 5 * PIECE - 1, 0, 1];
         let mut buffers: Vec<Vec<u8>> = lengths.iter().map(|&len| vec![0; len]).collect();
         let mut size = SweepSize::default();
         lengths.iter().for_each(|&len| size.add(len));

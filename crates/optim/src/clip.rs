@@ -84,7 +84,7 @@ mod tests {
     fn the_norm_is_of_all_gradients_together() {
         let params = [with_grad(&[2.0, 0.0]), with_grad(&[1.0]), with_grad(&[2.0])];
         let frozen = Parameter::new(Tensor::ones([2]));
-        let all = [params.as_slice(), &[frozen.clone()]].concat();
+        let all = [params.as_slice(), std::slice::from_ref(&frozen)].concat();
         assert_eq!(clip_grad_norm(&all, 1.5, true).unwrap(), 3.0);
         let after: Vec<f64> = params.iter().flat_map(|p| p.grad().unwrap().to_vec()).collect();
         for (found, expected) in after.iter().zip([1.0, 0.0, 0.5, 1.0]) {
@@ -98,10 +98,10 @@ mod tests {
     #[test]
     fn a_norm_that_is_not_finite_is_an_error_if_asked() {
         let p = with_grad(&[f64::INFINITY, 1.0]);
-        let error = clip_grad_norm(&[p.clone()], 1.0, true).unwrap_err();
+        let error = clip_grad_norm(std::slice::from_ref(&p), 1.0, true).unwrap_err();
         assert_eq!(error, OptimError::NonFiniteNorm { norm: f64::INFINITY });
         assert_eq!(p.grad().unwrap().to_vec(), [f64::INFINITY, 1.0]);
-        clip_grad_norm(&[p.clone()], 1.0, false).unwrap(); // as PyTorch: ∞ · 0 is NaN
+        clip_grad_norm(std::slice::from_ref(&p), 1.0, false).unwrap(); // as PyTorch: ∞ · 0 is NaN
         let after = p.grad().unwrap().to_vec();
         assert!(after[0].is_nan() && after[1] == 0.0);
     }

@@ -4,8 +4,7 @@ use adamant::prelude::*;
 use adamant::tensor::Float;
 
 fn follows_pytorch<T: Float>(file: &str, tolerance: f64) {
-    let path = format!("{}/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
-    let fixture = load_safetensors(path).unwrap();
+    let fixture = crate::common::fixture(file);
     let tensor = |name: &str| -> Tensor<T> {
         fixture.get(name).and_then(|value| value.array()).expect(name).clone().into()
     };
@@ -45,10 +44,10 @@ fn follows_pytorch<T: Float>(file: &str, tolerance: f64) {
 
 #[test]
 fn five_steps_in_f32() {
-    follows_pytorch::<f32>("mlp_f32.safetensors", 1e-5);
+    follows_pytorch::<f32>("mlp_f32", 1e-5);
 }
 
 #[test]
 fn five_steps_in_f64() {
-    follows_pytorch::<f64>("mlp_f64.safetensors", 1e-12);
+    follows_pytorch::<f64>("mlp_f64", 1e-12);
 }

@@ -1,6 +1,7 @@
 //! Adam against PyTorch's, step for step: fixtures by `tests/fixtures/adam.py`,
 //! PyTorch 2.15.0 on AVX-512.
 
+use crate::common::{fixture, numbers};
 use adamant::prelude::*;
 use adamant::tensor::Float;
 use std::collections::BTreeMap;
@@ -8,17 +9,6 @@ use std::collections::BTreeMap;
 const SHAPES: [&[usize]; 6] = [&[], &[1], &[7], &[33], &[5, 13], &[2, 3, 17]];
 const STEPS: usize = 1500;
 const STORED: [usize; 8] = [1, 2, 3, 10, 100, 500, 1000, 1500];
-
-/// As `numbers` of the script.
-fn numbers<T: Float>(seed: u64, shape: &[usize], scale: f64) -> Tensor<T> {
-    let number = |i: u64| {
-        let x = i.wrapping_add(seed.wrapping_mul(1_000_003)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let x = (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        T::from_f64(((x >> 40) as f64 * (-24f64).exp2() - 0.5) * scale)
-    };
-    let len = shape.iter().product::<usize>() as u64;
-    Tensor::from_vec((0..len).map(number).collect(), shape).unwrap()
-}
 
 #[derive(Default)]
 struct Case {
@@ -107,8 +97,7 @@ fn run<T: Float>(case: &Case) -> Vec<(String, Tensor<T>)> {
 
 /// Compares every value of every case; `fits(found, expected)`.
 fn compare<T: Float>(file: &str, fits: impl Fn(T, T) -> bool) {
-    let path = format!("{}/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
-    let fixture = load_safetensors(path).unwrap();
+    let fixture = fixture(file);
     let (mut values, mut identical, mut names) = (0, 0, 0);
     for (name, case) in cases() {
         for (key, found) in run::<T>(&case) {
@@ -129,10 +118,10 @@ fn compare<T: Float>(file: &str, fits: impl Fn(T, T) -> bool) {
 #[test]
 fn f32_within_two_units_in_the_last_place() {
     let place = |x: f32| i64::from(x.to_bits() as i32 & i32::MAX) * if x < 0.0 { -1 } else { 1 };
-    compare("adam_f32.safetensors", |a, b| (place(a) - place(b)).abs() <= 2);
+    compare("adam_f32", |a, b| (place(a) - place(b)).abs() <= 2);
 }
 
 #[test]
 fn f64_within_a_part_in_a_million_millions() {
-    compare("adam_f64.safetensors", |a: f64, b| (a - b).abs() <= 1e-12 * b.abs());
+    compare("adam_f64", |a: f64, b| (a - b).abs() <= 1e-12 * b.abs());
 }

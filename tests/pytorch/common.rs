@@ -1,0 +1,21 @@
+//! What the comparisons with PyTorch share.
+
+use adamant::prelude::*;
+use adamant::tensor::Float;
+
+/// The arrays of `tests/fixtures/NAME.safetensors`.
+pub(crate) fn fixture(name: &str) -> StateDict {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    load_safetensors(format!("{folder}/{name}.safetensors")).unwrap()
+}
+
+/// As `numbers` of `tests/fixtures/adam.py`: multiples of 2⁻²⁴ in ±scale/2.
+pub(crate) fn numbers<T: Float>(seed: u64, shape: &[usize], scale: f64) -> Tensor<T> {
+    let number = |i: u64| {
+        let x = i.wrapping_add(seed.wrapping_mul(1_000_003)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let x = (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        T::from_f64(((x >> 40) as f64 * (-24f64).exp2() - 0.5) * scale)
+    };
+    let len = shape.iter().product::<usize>() as u64;
+    Tensor::from_vec((0..len).map(number).collect(), shape).unwrap()
+}

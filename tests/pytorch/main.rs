@@ -1,0 +1,7 @@
+//! Parity with PyTorch: what a run there gave, this gives. The fixtures and the
+//! scripts that make them are in `tests/fixtures`.
+
+mod adam;
+mod common;
+mod mlp;
+mod schedules;

@@ -1,0 +1,160 @@
+//! Schedules and SGD against PyTorch's: fixtures by `tests/fixtures/schedules.py`, PyTorch 2.15.0.
+
+use crate::common::{fixture, numbers};
+use adamant::prelude::*;
+
+fn adam() -> Adam {
+    let parameter = || Parameter::new(Tensor::zeros([1]));
+    let groups = [ParamGroup::new([parameter()]), ParamGroup::new([parameter()]).lr(3e-3)];
+    Adam::with_groups(groups, AdamOptions::default().lr(0.05)).unwrap()
+}
+
+/// Both groups' rates and the first one's β₁.
+fn row(adam: &Adam) -> [f64; 3] {
+    let groups = adam.param_groups();
+    [groups[0].lr, groups[1].lr, groups[0].betas.0]
+}
+
+#[track_caller]
+fn same_rates(name: &str, found: &[[f64; 3]]) {
+    let expected = fixture("schedules").array::<f64>(name, &[31, 3]).unwrap().to_vec();
+    for (step, (found, expected)) in found.iter().zip(expected.chunks(3)).enumerate() {
+        for (found, expected) in found.iter().zip(expected) {
+            let fits = (found - expected).abs() <= 1e-14 * expected.abs();
+            assert!(fits, "{name}, step {step}: {found:e}, PyTorch has {expected:e}");
+        }
+    }
+}
+
+/// Compares thirty steps; halfway the state is saved, and loaded into a fresh
+/// schedule and a fresh optimizer, the schedule first.
+fn check<S: Scheduler>(name: &str, make: impl Fn(&mut Adam) -> S) {
+    let mut adam_now = adam();
+    let mut schedule = make(&mut adam_now);
+    let mut rows = vec![row(&adam_now)];
+    for step in 0..30 {
+        if step == 13 {
+            let saved = (schedule.state_dict(), adam_now.state_dict());
+            adam_now = adam();
+            schedule = make(&mut adam_now);
+            schedule.load_state_dict(&saved.0).unwrap();
+            adam_now.load_state_dict(&saved.1).unwrap();
+            assert_eq!(schedule.epoch(), 13);
+        }
+        schedule.step(&mut adam_now);
+        rows.push(row(&adam_now));
+    }
+    same_rates(name, &rows);
+}
+
+#[test]
+fn schedules_give_pytorchs_rates() {
+    check("step", |adam| StepLr::new(adam, 4, 0.3));
+    check("multi_step", |adam| MultiStepLr::new(adam, [3, 9, 9, 20], 0.3));
+    check("exponential", |adam| ExponentialLr::new(adam, 0.93));
+    check("cosine", |adam| CosineAnnealingLr::new(adam, 7).eta_min(1e-4));
+    check("cosine_0", |adam| CosineAnnealingLr::new(adam, 10));
+    check("linear", |adam| LinearLr::new(adam, 0.2, 0.9, 8));
+    check("lambda", |adam| LambdaLr::new(adam, |epoch| 1.0 / (1 + epoch) as f64));
+    check("one_cycle", |adam| OneCycleLr::new(adam, 0.1, 30));
+    check("one_cycle_more", |adam| {
+        let cycle = OneCycleLr::new(adam, 0.2, 30).pct_start(adam, 0.4);
+        cycle.div_factors(adam, 10.0, 100.0).momentum_range(adam, 0.8, 0.9)
+    });
+    check("sequential", |adam| {
+        let warm_up = LinearLr::new(adam, 0.1, 1.0, 5);
+        let (down, tail) = (CosineAnnealingLr::new(adam, 12), ExponentialLr::new(adam, 0.9));
+        SequentialLr::new(adam, warm_up).then(5, down).then(17, tail)
+    });
+}
+
+#[test]
+fn plateaus_are_seen_as_pytorch_sees_them() {
+    let metrics = fixture("schedules").array::<f64>("metrics", &[30]).unwrap().to_vec();
+    let check = |name: &str, make: fn() -> ReduceLrOnPlateau| {
+        let (mut adam, mut schedule) = (adam(), make());
+        let mut rows = vec![row(&adam)];
+        for (step, &metric) in metrics.iter().enumerate() {
+            if step == 9 {
+                let saved = schedule.state_dict();
+                schedule = make();
+                schedule.load_state_dict(&saved).unwrap();
+            }
+            schedule.step(&mut adam, metric);
+            rows.push(row(&adam));
+        }
+        same_rates(name, &rows);
+    };
+    check("plateau", || {
+        let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Min);
+        (schedule.factor, schedule.patience, schedule.cooldown) = (0.5, 2, 1);
+        schedule.min_lr = 1e-3;
+        schedule
+    });
+    check("plateau_max", || {
+        let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Max);
+        (schedule.factor, schedule.patience) = (0.5, 3);
+        (schedule.threshold, schedule.relative) = (0.5, false);
+        schedule
+    });
+}
+
+#[test]
+fn an_added_group_is_scheduled_from_its_own_rate() {
+    let mut adam = adam();
+    let mut schedule = LambdaLr::new(&mut adam, |epoch| 1.0 / (1 + epoch) as f64);
+    schedule.step(&mut adam);
+    let late = Parameter::new(Tensor::zeros([1]));
+    adam.add_param_group(ParamGroup::new([late]).lr(0.8)).unwrap();
+    schedule.step(&mut adam);
+    schedule.step(&mut adam);
+    assert_eq!((adam.param_groups()[0].lr, adam.param_groups()[2].lr), (0.05 / 4.0, 0.8 / 4.0));
+}
+
+#[test]
+fn a_schedules_state_is_checked_before_it_is_loaded() {
+    let adam = adam();
+    let mut schedule = StepLr::new(&adam, 4, 0.3);
+    let mut state = schedule.state_dict();
+    state.insert("step_size", 0);
+    state.insert("epoch", -1);
+    state.insert("t_max", 3);
+    let before = schedule.state_dict();
+    let error = schedule.load_state_dict(&state).unwrap_err();
+    assert_eq!(error.mismatches().len(), 3, "{error}");
+    assert_eq!(schedule.state_dict(), before);
+}
+
+#[test]
+fn sgd_follows_pytorch() {
+    let fixture = fixture("sgd");
+    let lr = SgdOptions::default().lr(0.1);
+    for (case, options) in [
+        ("plain", lr),
+        ("decay", lr.weight_decay(0.1).maximize(true)),
+        ("momentum", lr.momentum(0.9).dampening(0.3).weight_decay(0.01)),
+        ("nesterov", lr.momentum(0.8).nesterov(true)),
+    ] {
+        let params = [1usize, 7, 33].iter().enumerate();
+        let params = params.map(|(p, &len)| Parameter::new(numbers(p as u64, &[len], 4.0)));
+        let params: Vec<Parameter> = params.collect();
+        let mut sgd = Sgd::new(params.clone(), options).unwrap();
+        for step in 1..=200 {
+            if step == 60 {
+                let state = sgd.state_dict();
+                sgd = Sgd::new(params.clone(), SgdOptions::default()).unwrap();
+                sgd.load_state_dict(&state).unwrap();
+            }
+            for (p, param) in params.iter().enumerate() {
+                let scale = (((step * 7 + p) % 12) as f64 - 8.0).exp2();
+                let seed = (100 + step * 10 + p) as u64;
+                param.set_grad(Some(numbers(seed, param.shape(), scale)));
+            }
+            sgd.step();
+        }
+        for (p, param) in params.iter().enumerate() {
+            let expected = fixture.array::<f32>(&format!("{case}/{p}"), param.shape()).unwrap();
+            assert_eq!(param.tensor().to_vec(), expected.to_vec(), "{case}, parameter {p}");
+        }
+    }
+}

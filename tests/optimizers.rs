@@ -57,7 +57,7 @@ fn every_optimizer_finds_every_minimum() {
     let variants = [
         ("adam", adam.lr(0.01)),
         ("amsgrad", adam.lr(0.05).amsgrad(true)),
-        ("corrected amsgrad", adam.lr(0.05).amsgrad_corrected()),
+        ("corrected amsgrad", adam.lr(0.5).amsgrad_corrected()),
         ("low betas", adam.lr(0.01).betas(0.5, 0.9)),
         ("maximize", adam.lr(0.01).maximize(true)),
         ("adamw", AdamOptions::adamw().lr(0.01).weight_decay(1e-9)),

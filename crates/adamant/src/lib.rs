@@ -6,7 +6,7 @@
 //!
 //! * [`tensor`] — tensors and the tape;
 //! * [`nn`] — modules, layers, losses;
-//! * [`optim`] — Adam;
+//! * [`optim`] — Adam, SGD, schedules, clipping;
 //! * [`data`] — data sets and loaders;
 //! * [`checkpoint`] — state in files.
 //!

@@ -7,15 +7,18 @@
 //!
 //! With `--json` it prints medians, in milliseconds, and nothing else. A step
 //! reads and writes parameter and moments and reads the gradient: 28 bytes for
-//! each element. The triad `a[i] ← b[i] + s c[i]`, in the same pieces on the
-//! same threads, moves 16 (what it writes is read first).
+//! each element. The triad `a[i] ← b[i] + s c[i]`, in pieces of as many bytes on
+//! the same threads, moves 16 (what it writes is read first).
 
 use adamant::prelude::*;
-use adamant_kernels::{CHUNK, drain, vectorize};
+use adamant_kernels::{drain, vectorize};
 use std::time::Instant;
 
 const CASES: [(&str, usize, usize); 3] =
     [("1 × 10 M", 1, 10_000_000), ("200 × 50 k", 200, 50_000), ("1,000 × 1 k", 1_000, 1_000)];
+
+/// As in Adam's sweep.
+const PIECE: usize = 1 << 17;
 
 fn median_ms(mut f: impl FnMut()) -> f64 {
     (0..5).for_each(|_| f());
@@ -46,7 +49,7 @@ fn adam_ms(tensors: usize, elements: usize, amsgrad: bool) -> f64 {
 fn triad_ms(elements: usize) -> f64 {
     let (mut a, b, c) = (vec![0f32; elements], vec![1f32; elements], vec![2f32; elements]);
     median_ms(|| {
-        let pieces = a.chunks_mut(CHUNK).zip(b.chunks(CHUNK).zip(c.chunks(CHUNK)));
+        let pieces = a.chunks_mut(PIECE).zip(b.chunks(PIECE).zip(c.chunks(PIECE)));
         drain(pieces, elements, |(a, (b, c))| {
             vectorize(
                 #[inline(always)]

@@ -69,6 +69,56 @@ fn schedules_give_pytorchs_rates() {
 }
 
 #[test]
+fn schedules_that_are_stacked_start_from_the_present_rate() {
+    let mut adam = adam();
+    let mut stack: Vec<Box<dyn Scheduler>> = vec![Box::new(LinearLr::new(&mut adam, 0.5, 1.0, 4))];
+    stack.push(Box::new(MultiStepLr::new(&mut adam, [0, 5], 0.5)));
+    stack.push(Box::new(StepLr::new(&adam, 2, 0.7)));
+    let mut rows = vec![row(&adam)];
+    for step in 1..=30 {
+        stack.iter_mut().for_each(|schedule| schedule.step(&mut adam));
+        if step == 3 {
+            stack.push(Box::new(LinearLr::new(&mut adam, 0.25, 1.0, 6)));
+            stack.push(Box::new(CosineAnnealingLr::new(&adam, 9)));
+        }
+        rows.push(row(&adam));
+    }
+    same_rates("stack", &rows);
+}
+
+#[test]
+fn gradients_are_clipped_as_pytorch_clips_them() {
+    let fixture = fixture("clip");
+    for case in ["low", "high", "value"] {
+        let params = [1usize, 7, 33].iter().enumerate().map(|(p, &len)| {
+            let parameter = Parameter::new(Tensor::zeros([len]));
+            parameter.set_grad(Some(numbers::<f32>(p as u64, &[len], 4.0)));
+            parameter
+        });
+        let params: Vec<Parameter> = params.collect();
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs();
+        match case {
+            "value" => clip_grad_value(&params, 0.5),
+            _ => {
+                let max_norm = if case == "low" { 1.0 } else { 100.0 };
+                let norm = clip_grad_norm(&params, max_norm, true).unwrap();
+                let expected = fixture.array::<f32>(&format!("{case}/norm"), &[]).unwrap().to_vec();
+                assert!(close(norm, f64::from(expected[0])), "{norm} {expected:?}");
+            }
+        }
+        for (p, param) in params.iter().enumerate() {
+            let expected = fixture.array::<f32>(&format!("{case}/{p}"), param.shape()).unwrap();
+            for (found, expected) in param.grad().unwrap().to_vec().iter().zip(expected.to_vec()) {
+                assert!(
+                    close(f64::from(*found), f64::from(expected)),
+                    "{case}: {found} {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn plateaus_are_seen_as_pytorch_sees_them() {
     let metrics = fixture("schedules").array::<f64>("metrics", &[30]).unwrap().to_vec();
     let check = |name: &str, make: fn() -> ReduceLrOnPlateau| {
@@ -123,6 +173,38 @@ fn a_schedules_state_is_checked_before_it_is_loaded() {
     let error = schedule.load_state_dict(&state).unwrap_err();
     assert_eq!(error.mismatches().len(), 3, "{error}");
     assert_eq!(schedule.state_dict(), before);
+}
+
+#[test]
+fn states_that_a_constructor_would_refuse_are_refused() {
+    fn refused(schedule: &mut dyn Stateful, name: &str, value: f64) {
+        let before = schedule.state_dict();
+        let mut state = before.clone();
+        state.insert(name, value);
+        let error = schedule.load_state_dict(&state).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        assert_eq!(schedule.state_dict(), before);
+    }
+    let adam = &mut adam();
+    refused(&mut StepLr::new(adam, 4, 0.3), "gamma", f64::NAN);
+    refused(&mut MultiStepLr::new(adam, [3], 0.3), "gamma", -1.0);
+    refused(&mut ExponentialLr::new(adam, 0.3), "gamma", f64::INFINITY);
+    refused(&mut CosineAnnealingLr::new(adam, 3), "eta_min", -1.0);
+    refused(&mut LinearLr::new(adam, 0.5, 1.0, 3), "start_factor", 0.0);
+    refused(&mut OneCycleLr::new(adam, 0.1, 3), "base_momentum", 5.0);
+    refused(&mut OneCycleLr::new(adam, 0.1, 3), "div_factor", 0.0);
+    refused(&mut ReduceLrOnPlateau::new(PlateauMode::Min), "factor", 5.0);
+    let tail = StepLr::new(adam, 4, 0.3);
+    let mut sequence = SequentialLr::new(adam, tail.clone()).then(3, tail.clone()).then(7, tail);
+    let mut state = sequence.state_dict();
+    state.insert("milestones.2", 2);
+    assert!(sequence.load_state_dict(&state).unwrap_err().to_string().contains("more than 3"));
+}
+
+#[test]
+#[should_panic(expected = "parameter group 0: lr is NaN")]
+fn a_schedule_cannot_set_a_rate_that_is_none() {
+    LambdaLr::new(&mut adam(), |_| f64::NAN);
 }
 
 #[test]

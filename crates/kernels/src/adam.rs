@@ -203,3 +203,71 @@ impl<T: Copy> Cut for AdamBuffers<'_, T> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scalars(corrected_maximum: Option<f32>) -> AdamScalars<f32> {
+        AdamScalars {
+            sign: -1.0,
+            weight_decay: 0.1,
+            shrink: 0.99,
+            one_minus_beta1: 0.1,
+            from_gradient: false,
+            minus_beta1: -0.9,
+            beta2: 0.99,
+            one_minus_beta2: 0.01,
+            bias_correction2_sqrt: 0.3,
+            corrected_maximum,
+            negative_step_size: -0.01,
+            eps: 1e-8,
+        }
+    }
+
+    /// Long enough to be cut twice, and odd: against one element after the
+    /// other, without vectors, threads and cuts.
+    #[test]
+    fn every_element_is_updated_alike_whatever_the_width_and_the_cut() {
+        let len = 2 * (1 << 17) + 3;
+        let numbers = |seed: usize| -> Vec<f32> {
+            (0..len).map(|i| ((i * 31 + seed * 17) % 1009) as f32 / 500.0 - 1.0).collect()
+        };
+        for (amsgrad, corrected) in [(false, None), (true, None), (true, Some(0.09))] {
+            let scalars = scalars(corrected);
+            let (mut p, g, mut m) = (numbers(1), numbers(2), numbers(3));
+            let squares = |seed| numbers(seed).iter().map(|x| x * x).collect::<Vec<f32>>();
+            let (mut v, mut max) = (squares(4), squares(5));
+            let before = (p.clone(), m.clone(), v.clone(), max.clone());
+            let mut size = SweepSize::default();
+            size.add(len);
+            let buffers = AdamBuffers {
+                param: &mut p,
+                grad: &g,
+                exp_avg: &mut m,
+                exp_avg_sq: &mut v,
+                max_exp_avg_sq: amsgrad.then_some(&mut max),
+                scalars,
+            };
+            adam(std::iter::once(buffers), size);
+            for i in 0..len {
+                let (mut ep, mut em, mut ev) = (before.0[i], before.1[i], before.2[i]);
+                let new_v = update_moments(&mut ep, g[i], &mut em, &mut ev, scalars);
+                let (e_max, root) = match (amsgrad, corrected) {
+                    (false, _) => (before.3[i], new_v.sqrt() / scalars.bias_correction2_sqrt),
+                    (true, None) => {
+                        let max = maximum(before.3[i], new_v);
+                        (max, max.sqrt() / scalars.bias_correction2_sqrt)
+                    }
+                    (true, Some(correction)) => {
+                        let max = maximum(before.3[i], new_v / correction);
+                        (max, max.sqrt())
+                    }
+                };
+                ep += change(em, root, scalars);
+                let (found, expected) = ([p[i], m[i], v[i], max[i]], [ep, em, ev, e_max]);
+                assert_eq!(found.map(f32::to_bits), expected.map(f32::to_bits), "element {i}");
+            }
+        }
+    }
+}

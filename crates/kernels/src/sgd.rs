@@ -101,3 +101,36 @@ impl<T: Copy> Cut for SgdBuffers<'_, T> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_parameter_is_cut_where_all_its_buffers_are() {
+        let len = 2 * (1 << 17) + 3;
+        let numbers =
+            |step: usize| -> Vec<f64> { (0..len).map(|i| ((i * step) % 97) as f64).collect() };
+        let (mut p, g, mut b) = (numbers(3), numbers(5), numbers(7));
+        let (before_p, before_b) = (p.clone(), b.clone());
+        let scalars = SgdScalars {
+            sign: 1.0,
+            weight_decay: 0.0,
+            momentum: 0.5,
+            one_minus_dampening: 1.0,
+            first: false,
+            nesterov: true,
+            negative_lr: -2.0,
+        };
+        let mut size = SweepSize::default();
+        size.add(len);
+        let momentum_buffer = Some(b.as_mut_slice());
+        let buffers = SgdBuffers { param: &mut p, grad: &g, momentum_buffer, scalars };
+        sgd(std::iter::once(buffers), size);
+        for i in 0..len {
+            let expected_b = 0.5 * before_b[i] + g[i];
+            assert_eq!(b[i], expected_b);
+            assert_eq!(p[i], before_p[i] - 2.0 * (g[i] + 0.5 * expected_b), "element {i}");
+        }
+    }
+}

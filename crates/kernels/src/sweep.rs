@@ -31,7 +31,7 @@ impl SweepSize {
 }
 
 /// Runs `job` on all of `buffers`, in pieces, on
-/// several threads if all of it together is worth it. Allocates nothing.
+/// several threads if all of it together is worth it. No list of pieces is made.
 ///
 /// `size` is that of all the buffers.
 pub fn sweep<B: Cut + Send>(

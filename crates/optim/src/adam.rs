@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba, 2015) and its variants, as `torch.optim.Adam` computes them.
 
-use crate::algorithm::{Algorithm, Hyperparameters, Memory};
+use crate::algorithm::{Algorithm, Hyperparameters, Memory, take_step};
 use crate::error::{OptimError, at_least_0, below_1};
 use crate::group::{Group, Slot};
 use crate::optimizer::GroupOptimizer;
@@ -22,7 +22,8 @@ use adamant_tensor::{Array, Float, Parameter, Shape, StateDict, StateError, Valu
 /// moments decay, and the parameter may move.
 ///
 /// The step counts are the parameters' own. Scalars are computed in `f64` and
-/// rounded once. In `f32` every bit is PyTorch's; `docs/numerics.md` says how.
+/// rounded once. In `f32` every bit is PyTorch's, given square roots that are
+/// right to the last bit; `docs/numerics.md` says how, and where PyTorch's are not.
 ///
 /// PyTorch: `torch.optim.Adam`.
 ///
@@ -199,12 +200,15 @@ impl Hyperparameters for AdamOptions {
         true
     }
 
-    fn check(&self, place: &str) -> Result<(), OptimError> {
-        at_least_0(place, "lr", self.lr)?;
-        below_1(place, "beta1", self.betas.0)?;
-        below_1(place, "beta2", self.betas.1)?;
-        at_least_0(place, "eps", self.eps)?;
-        at_least_0(place, "weight_decay", self.weight_decay)
+    fn problems(&self, place: &str) -> Vec<OptimError> {
+        let checks = [
+            at_least_0(place, "lr", self.lr),
+            below_1(place, "beta1", self.betas.0),
+            below_1(place, "beta2", self.betas.1),
+            at_least_0(place, "eps", self.eps),
+            at_least_0(place, "weight_decay", self.weight_decay),
+        ];
+        checks.into_iter().filter_map(Result::err).collect()
     }
 
     fn lr(&self) -> f64 {
@@ -261,6 +265,8 @@ pub struct Moments<T: Float> {
     exp_avg: Array<T>,
     exp_avg_sq: Array<T>,
     max_exp_avg_sq: Option<Array<T>>,
+    /// Whether the maximum is one of bias-corrected moments.
+    max_is_corrected: bool,
 }
 
 impl<T: Float> Moments<T> {
@@ -290,12 +296,16 @@ impl<T: Float> Moments<T> {
 }
 
 impl<T: Float> Memory<T> for Moments<T> {
+    const PARTS: &'static [&'static str] =
+        &["step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "max_is_corrected"];
+
     fn save(&self, prefix: &str, state: &mut StateDict) {
         state.insert(format!("{prefix}.step"), self.step as i64);
         state.insert(format!("{prefix}.exp_avg"), self.exp_avg.clone());
         state.insert(format!("{prefix}.exp_avg_sq"), self.exp_avg_sq.clone());
         if let Some(max_exp_avg_sq) = &self.max_exp_avg_sq {
             state.insert(format!("{prefix}.max_exp_avg_sq"), max_exp_avg_sq.clone());
+            state.insert(format!("{prefix}.max_is_corrected"), self.max_is_corrected);
         }
     }
 
@@ -307,13 +317,10 @@ impl<T: Float> Memory<T> for Moments<T> {
     ) -> Option<Self> {
         let name = |part: &str| format!("{prefix}.{part}");
         let has = |part: &str| state.get(&name(part)).is_some();
-        if !["step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"].into_iter().any(has) {
+        if !<Self as Memory<T>>::PARTS.iter().any(|part| has(part)) {
             return None; // never moved
         }
-        let step = errors.take(state.int(&name("step")));
-        if step.is_some_and(|step| step < 1) {
-            errors.push(format!("`{prefix}.step`: found {step:?}, expected at least 1"));
-        }
+        let step = take_step(prefix, state, errors);
         let exp_avg = errors.take(state.array(&name("exp_avg"), shape)).cloned();
         let mut second_moment = |part: &str| {
             let name = name(part);
@@ -329,8 +336,16 @@ impl<T: Float> Memory<T> for Moments<T> {
         let exp_avg_sq = second_moment("exp_avg_sq");
         let max_exp_avg_sq =
             if has("max_exp_avg_sq") { second_moment("max_exp_avg_sq") } else { None };
-        let step = u64::try_from(step?).ok()?;
-        Some(Moments { step, exp_avg: exp_avg?, exp_avg_sq: exp_avg_sq?, max_exp_avg_sq })
+        let flag = name("max_is_corrected"); // missing from an older state
+        let corrected =
+            state.get(&flag).is_some() && errors.take(state.bool(&flag)).unwrap_or(false);
+        Some(Moments {
+            step: step?,
+            exp_avg: exp_avg?,
+            exp_avg_sq: exp_avg_sq?,
+            max_exp_avg_sq,
+            max_is_corrected: corrected,
+        })
     }
 }
 
@@ -344,13 +359,16 @@ impl<T: Float> Algorithm<T> for AdamOptions {
             exp_avg: zeros(),
             exp_avg_sq: zeros(),
             max_exp_avg_sq: None,
+            max_is_corrected: false,
         });
-        if self.amsgrad == Amsgrad::Off {
-            // The maximum stays as it is, for when amsgrad is switched on again.
-        } else if moments.max_exp_avg_sq.is_none() {
-            // Switched on after the fact, the maximum starts from the present second moment.
+        let corrected = self.amsgrad == Amsgrad::Corrected;
+        let other = moments.max_exp_avg_sq.is_none() || moments.max_is_corrected != corrected;
+        // Switched off, the maximum stays as it is. Switched on after the fact, or
+        // to the other reading, it starts from the present second moment.
+        if self.amsgrad != Amsgrad::Off && other {
+            moments.max_is_corrected = corrected;
             let mut maximum = moments.exp_avg_sq.clone();
-            if self.amsgrad == Amsgrad::Corrected && moments.step > 0 {
+            if corrected && moments.step > 0 {
                 let correction = T::from_f64(1.0 - self.betas.1.powf(moments.step as f64));
                 maximum.make_mut().iter_mut().for_each(|v| *v /= correction);
             }
@@ -390,7 +408,7 @@ fn buffers<T: Float>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Optimizer, ParamGroup};
+    use crate::{NamedParameter, Optimizer, ParamGroup};
     use adamant_tensor::{Stateful, Tensor};
 
     fn parameter(values: &[f64]) -> Parameter<f64> {
@@ -508,6 +526,74 @@ mod tests {
         set_grad(&p, &[0.0]);
         adam.step();
         assert_eq!(adam.memory(&p).unwrap().max_exp_avg_sq().unwrap().to_vec(), present);
+    }
+
+    #[test]
+    fn the_maximum_starts_anew_when_its_reading_changes() {
+        let p = parameter(&[1.0]);
+        let options = AdamOptions::default().amsgrad(true);
+        let mut adam = Adam::new([p.clone()], options).unwrap();
+        set_grad(&p, &[10.0]);
+        adam.step();
+        let corrected = adam.memory(&p).unwrap().exp_avg_sq().to_vec()[0] / (1.0 - 0.999);
+        adam.change_group(0, |options| options.amsgrad = Amsgrad::Corrected).unwrap();
+        set_grad(&p, &[0.0]);
+        adam.step();
+        let maximum = adam.memory(&p).unwrap().max_exp_avg_sq().unwrap().to_vec()[0];
+        assert!((maximum / corrected - 1.0).abs() < 1e-12, "{maximum} {corrected}");
+    }
+
+    #[test]
+    fn names_that_do_not_tell_apart_are_refused() {
+        let named = |name: &str| (name.to_string(), parameter(&[1.0]));
+        let refuse =
+            |group| Adam::with_groups([group], AdamOptions::default()).unwrap_err().to_string();
+        let twice = refuse(ParamGroup::new([named("a"), named("a")]));
+        assert!(twice.contains("group 0: two parameters named `a`"), "{twice}");
+        let mixed = [named("a").into(), NamedParameter::from(parameter(&[1.0]))];
+        let mixed = refuse(ParamGroup::new(mixed));
+        assert!(mixed.contains("1 parameters with a name and 1 without"), "{mixed}");
+    }
+
+    #[test]
+    fn a_hook_can_remove_itself() {
+        let p = parameter(&[1.0]);
+        let mut adam = Adam::new([p], AdamOptions::default()).unwrap();
+        let id = std::sync::Arc::new(std::sync::Mutex::new(None));
+        let (own, calls) = (id.clone(), std::sync::Arc::new(std::sync::Mutex::new(0)));
+        let count = calls.clone();
+        *id.lock().unwrap() = Some(adam.register_step_post_hook(move |adam| {
+            *count.lock().unwrap() += 1;
+            assert!(adam.remove_hook(own.lock().unwrap().unwrap()));
+        }));
+        (0..3).for_each(|_| adam.step());
+        assert_eq!(*calls.lock().unwrap(), 1);
+    }
+
+    #[test]
+    fn nonsense_in_a_state_is_refused() {
+        let p = parameter(&[1.0]);
+        let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
+        set_grad(&p, &[1.0]);
+        adam.step();
+        let before = adam.state_dict();
+        let bad: [(&str, Value); 6] = [
+            ("groups.0.base_lr", f64::NAN.into()),
+            ("groups.0.params.0.step", 0.into()),
+            ("groups.0.params.0.exp_avg_sqs", 1.into()),
+            ("groups.0.amsgrads", true.into()),
+            ("groups.0.beta1", 1.0.into()),
+            ("groups.0.params.0.exp_avg", Tensor::<f32>::ones([1]).array().clone().into()),
+        ];
+        let mut all = before.clone();
+        for (name, value) in bad {
+            let mut state = before.clone();
+            state.insert(name, value.clone());
+            all.insert(name, value);
+            assert_eq!(adam.load_state_dict(&state).unwrap_err().mismatches().len(), 1, "{name}");
+        }
+        assert_eq!(adam.load_state_dict(&all).unwrap_err().mismatches().len(), 6);
+        assert_eq!(adam.state_dict(), before);
     }
 
     #[test]

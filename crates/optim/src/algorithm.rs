@@ -15,11 +15,17 @@ pub trait Hyperparameters: Clone + Debug + Send + Sync + 'static {
     /// Sets one; `false` if the optimizer has none of this name.
     fn set(&mut self, setting: Setting) -> bool;
 
-    /// Checks every one; `place` is named in the error.
+    /// Checks every one; gives an error for each that is out of its range, which
+    /// names `place`.
+    fn problems(&self, place: &str) -> Vec<OptimError>;
+
+    /// The first of the [`problems`](Hyperparameters::problems).
     ///
     /// # Errors
-    /// The first one that is out of its range.
-    fn check(&self, place: &str) -> Result<(), OptimError>;
+    /// If there is one.
+    fn check(&self, place: &str) -> Result<(), OptimError> {
+        self.problems(place).into_iter().next().map_or(Ok(()), Err)
+    }
 
     /// The learning rate.
     fn lr(&self) -> f64;
@@ -39,6 +45,9 @@ pub trait Hyperparameters: Clone + Debug + Send + Sync + 'static {
 
 /// What an optimizer remembers of a parameter that it has moved.
 pub trait Memory<T: Float>: Sized + Send {
+    /// The names of its parts in a state.
+    const PARTS: &'static [&'static str];
+
     /// Adds it, behind `prefix`.
     fn save(&self, prefix: &str, state: &mut StateDict);
 
@@ -50,6 +59,17 @@ pub trait Memory<T: Float>: Sized + Send {
         state: &StateDict,
         errors: &mut StateError,
     ) -> Option<Self>;
+}
+
+/// How often a parameter has been moved.
+pub(crate) fn take_step(prefix: &str, state: &StateDict, errors: &mut StateError) -> Option<u64> {
+    let name = format!("{prefix}.step");
+    let step = errors.take(state.int(&name))?;
+    let count = u64::try_from(step).ok().filter(|&count| count > 0);
+    if count.is_none() {
+        errors.push(format!("`{name}`: found {step}, expected at least 1"));
+    }
+    count
 }
 
 /// An optimizer's rule: its hyperparameters, what it remembers of a parameter,

@@ -36,8 +36,10 @@ pub fn clip_grad_norm<T: Float>(
         return Err(OptimError::NonFiniteNorm { norm });
     }
     let factor = T::from_f64(max_norm) / (total + T::from_f64(1e-6));
-    // Not min(), which would make 1 of NaN.
-    let factor = if factor > T::ONE { T::ONE } else { factor };
+
+    if factor >= T::ONE {
+        return Ok(norm);
+    }
     change_grads(params, |g| g * factor);
     Ok(norm)
 }

@@ -44,6 +44,14 @@ pub enum OptimError {
         /// The group that has it already.
         other: usize,
     },
+    /// Names that do not tell parameters apart.
+    #[error("parameter group {group}: {found}; expected a name of its own for each, or for none")]
+    Names {
+        /// The group's position.
+        group: usize,
+        /// What is there.
+        found: String,
+    },
     /// Gradients whose norm is infinite or NaN.
     #[error("clip_grad_norm: the norm of the gradients is {norm}; expected a finite number")]
     NonFiniteNorm {

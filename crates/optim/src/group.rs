@@ -5,6 +5,7 @@ use crate::algorithm::{Algorithm, Memory};
 use adamant_tensor::{Float, Parameter, Shape, StateDict, StateError, Tensor, ValueMut};
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::sync::OnceLock;
 
 /// Parameters with the hyperparameters in force for them, which can be read as fields.
 ///
@@ -16,8 +17,8 @@ use std::ops::Deref;
 /// ```
 pub struct Group<T: Float, A: Algorithm<T>> {
     pub(crate) hyper: A,
-    /// The rate that schedules start from, once one has changed the rate.
-    pub(crate) base_lr: Option<f64>,
+    /// The rate that schedules start from, once there is one.
+    pub(crate) base_lr: OnceLock<f64>,
     pub(crate) name: Option<String>,
     pub(crate) slots: Vec<Slot<T, A::Memory>>,
 }
@@ -61,7 +62,7 @@ impl<T: Float, M> std::fmt::Debug for Slot<T, M> {
 /// A group's part of a state, read and not yet taken over.
 pub(crate) struct Loaded<A, M> {
     hyper: A,
-    base_lr: Option<f64>,
+    base_lr: OnceLock<f64>,
     name: Option<String>,
     memories: Vec<Option<M>>,
 }
@@ -73,7 +74,7 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
             state.insert(format!("{prefix}.name"), name.as_str());
         }
         self.hyper.save(&prefix, state);
-        if let Some(base_lr) = self.base_lr {
+        if let Some(&base_lr) = self.base_lr.get() {
             state.insert(format!("{prefix}.base_lr"), base_lr);
         }
         state.insert(format!("{prefix}.params"), self.slots.len() as i64);
@@ -98,27 +99,46 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         let prefix = format!("groups.{g}");
         let mut hyper = self.hyper.clone();
         hyper.load(&prefix, state, errors);
-        if let Err(error) = hyper.check(&format!("`{prefix}`")) {
-            errors.push(error.to_string());
+        for problem in hyper.problems(&format!("`{prefix}`")) {
+            errors.push(problem.to_string());
         }
-        let optional = |name: &str| state.get(name).is_some();
         let base_name = format!("{prefix}.base_lr");
-        let base_lr = optional(&base_name).then(|| errors.take(state.float(&base_name))).flatten();
+        let base_lr = match state.get(&base_name) {
+            Some(_) => errors.take(state.float(&base_name)),
+            None => None,
+        };
+        if let Some(base_lr) = base_lr.filter(|lr| !(*lr >= 0.0 && lr.is_finite())) {
+            let expected = "expected a finite number of at least 0";
+            errors.push(format!("`{base_name}`: found {base_lr}, {expected}"));
+        }
         let group_name = format!("{prefix}.name");
-        let name = optional(&group_name).then(|| errors.take(state.text(&group_name))).flatten();
-        let name = name.map(String::from);
+        let saved_name = match state.get(&group_name) {
+            Some(_) => errors.take(state.text(&group_name)),
+            None => None,
+        };
+        if let (Some(found), Some(expected)) = (saved_name, self.name())
+            && found != expected
+        {
+            errors.push(format!("`{group_name}`: found \"{found}\", expected \"{expected}\""));
+        }
 
         check_count(errors, state, &format!("{prefix}.params"), self.slots.len());
         let places = self.places(&prefix, state, errors);
-        let memory = |(slot, place): (&Slot<T, A::Memory>, usize)| {
-            A::Memory::load(
-                &format!("{prefix}.params.{place}"),
-                slot.parameter.shape(),
-                state,
-                errors,
-            )
+        let memory = |(slot, place): (&Slot<T, A::Memory>, Option<usize>)| {
+            let mut of_slot = StateError::new();
+            let prefix = format!("{prefix}.params.{}", place?);
+            let memory = A::Memory::load(&prefix, slot.parameter.shape(), state, &mut of_slot);
+            for mismatch in of_slot.mismatches() {
+                match &slot.name {
+                    Some(name) => errors.push(format!("{mismatch} (parameter `{name}`)")),
+                    None => errors.push(mismatch.clone()),
+                }
+            }
+            memory
         };
         let memories = self.slots.iter().zip(places).map(memory).collect();
+        let base_lr = base_lr.map_or_else(OnceLock::new, OnceLock::from);
+        let name = saved_name.map(String::from).or_else(|| self.name.clone());
         Loaded { hyper, base_lr, name, memories }
     }
 
@@ -131,34 +151,51 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         }
     }
 
-    /// Where in the state each parameter is: by name if both sides have names
-    /// for all of them, else by position.
-    fn places(&self, prefix: &str, state: &StateDict, errors: &mut StateError) -> Vec<usize> {
+    /// Where in the state each parameter is: by name if both sides have names,
+    /// else by position; `None` for one that is not there.
+    fn places(
+        &self,
+        prefix: &str,
+        state: &StateDict,
+        errors: &mut StateError,
+    ) -> Vec<Option<usize>> {
+        let count = state.int(&format!("{prefix}.params")).unwrap_or(0);
+        let count = count.clamp(0, MANY) as usize;
         let saved_name = |i: usize| state.text(&format!("{prefix}.params.{i}.name")).ok();
-        let saved: Option<Vec<&str>> = (0..self.slots.len()).map(saved_name).collect();
-        let ours: Option<Vec<&str>> = self.slots.iter().map(|slot| slot.name.as_deref()).collect();
-        let (Some(saved), Some(ours)) = (saved, ours) else {
-            return (0..self.slots.len()).collect();
-        };
-        let by_name: HashMap<&str, usize> =
-            saved.iter().enumerate().map(|(i, &n)| (n, i)).collect();
-        if by_name.len() < saved.len() {
-            errors.push(format!("`{prefix}.params`: found a name twice, expected each once"));
+        let saved: Vec<Option<&str>> = (0..count).map(saved_name).collect();
+        // A group has names for all of its parameters or for none.
+        let named = self.slots.iter().all(|slot| slot.name.is_some());
+        if !named || saved.iter().all(Option::is_none) {
+            return (0..self.slots.len()).map(|i| (i < count).then_some(i)).collect();
         }
-        for name in saved.iter().filter(|name| !ours.contains(name)) {
-            errors.push(format!(
-                "`{prefix}.params`: found a parameter `{name}`, expected none of this name"
-            ));
+        let mut by_name: HashMap<&str, usize> = HashMap::new();
+        for (i, name) in saved.iter().enumerate() {
+            let Some(name) = name else {
+                errors.push(format!("`{prefix}.params.{i}.name`: missing, expected a name"));
+                continue;
+            };
+            if by_name.insert(name, i).is_some() {
+                errors.push(format!("`{prefix}.params`: found `{name}` twice, expected it once"));
+            }
         }
-        let place = |name: &&str| {
-            by_name.get(name).copied().or_else(|| {
-                errors.push(format!("`{prefix}.params`: no parameter `{name}`, expected one"));
-                None
-            })
-        };
-        ours.iter().filter_map(place).collect()
+        let place = |slot: &Slot<T, A::Memory>| by_name.remove(slot.name.as_deref()?);
+        let places: Vec<Option<usize>> = self.slots.iter().map(place).collect();
+        for (slot, _) in self.slots.iter().zip(&places).filter(|(_, place)| place.is_none()) {
+            let name = slot.name.as_deref().unwrap_or_default();
+            errors.push(format!("`{prefix}.params`: no parameter `{name}`, expected one"));
+        }
+        let mut left: Vec<&str> = by_name.into_keys().collect();
+        left.sort_unstable();
+        for name in left {
+            let found = format!("found a parameter `{name}`, expected none of this name");
+            errors.push(format!("`{prefix}.params`: {found}"));
+        }
+        places
     }
 }
+
+/// More parameters than any group has: what a state claims is not believed.
+const MANY: i64 = 1 << 20;
 
 pub(crate) fn check_count(errors: &mut StateError, state: &StateDict, name: &str, expected: usize) {
     if let Some(found) = errors.take(state.int(name))

@@ -8,8 +8,8 @@ pub struct HookId(u64);
 
 type Hook<O> = Box<dyn FnMut(&mut O) + Send>;
 
-/// Hooks, in the order in which they were registered.
-pub(crate) struct Hooks<O>(Vec<(HookId, Hook<O>)>);
+/// Hooks, in the order in which they were registered; `None` for one that runs.
+pub(crate) struct Hooks<O>(Vec<(HookId, Option<Hook<O>>)>);
 
 impl<O> Default for Hooks<O> {
     fn default() -> Self {
@@ -21,7 +21,7 @@ impl<O> Hooks<O> {
     pub(crate) fn add(&mut self, hook: impl FnMut(&mut O) + Send + 'static) -> HookId {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = HookId(NEXT.fetch_add(1, Ordering::Relaxed));
-        self.0.push((id, Box::new(hook)));
+        self.0.push((id, Some(Box::new(hook))));
         id
     }
 
@@ -31,17 +31,18 @@ impl<O> Hooks<O> {
         self.0.len() < before
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(crate) fn ids(&self) -> impl Iterator<Item = HookId> {
+        self.0.iter().map(|&(id, _)| id)
     }
 
-    pub(crate) fn call(&mut self, optimizer: &mut O) {
-        self.0.iter_mut().for_each(|(_, hook)| hook(optimizer));
+    pub(crate) fn take(&mut self, id: HookId) -> Option<Hook<O>> {
+        self.0.iter_mut().find(|(present, _)| *present == id)?.1.take()
     }
 
-    /// Puts back hooks that were taken to be called, before those that they registered.
-    pub(crate) fn put_back(&mut self, mut called: Hooks<O>) {
-        called.0.append(&mut self.0);
-        *self = called;
+    /// Puts back a hook that has run, unless it has been removed meanwhile.
+    pub(crate) fn put_back(&mut self, id: HookId, hook: Hook<O>) {
+        if let Some((_, place)) = self.0.iter_mut().find(|(present, _)| *present == id) {
+            *place = Some(hook);
+        }
     }
 }

@@ -32,7 +32,7 @@ pub use param_group::{NamedParameter, ParamGroup, Setting};
 pub use rates::Rates;
 pub use scheduler::{
     CosineAnnealing, CosineAnnealingLr, Exponential, ExponentialLr, Lambda, LambdaLr, Linear,
-    LinearLr, MultiStep, MultiStepLr, OneCycle, OneCycleLr, PlateauMode, ReduceLrOnPlateau, Rule,
-    Schedule, Scheduler, SequentialLr, Step, StepLr,
+    LinearLr, MultiStep, MultiStepLr, OneCycle, OneCycleLr, PlateauMode, Problem,
+    ReduceLrOnPlateau, Rule, Schedule, Scheduler, SequentialLr, Step, StepLr,
 };
 pub use sgd::{Momentum, Sgd, SgdOptions};

@@ -1,6 +1,6 @@
 //! An optimizer: groups of parameters, moved by one rule.
 
-use crate::algorithm::Algorithm;
+use crate::algorithm::{Algorithm, Memory};
 use crate::error::OptimError;
 use crate::group::{Group, Loaded, Slot, check_count, describe, place};
 use crate::hooks::{HookId, Hooks};
@@ -8,7 +8,8 @@ use crate::param_group::ParamGroup;
 use crate::rates::Rates;
 use adamant_kernels::SweepSize;
 use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 /// What every optimizer does.
 ///
@@ -27,14 +28,10 @@ pub trait Optimizer<T: Float = f32>: Rates + Stateful {
     /// `no_grad`), then moves the parameters; gives what the closure gives.
     ///
     /// PyTorch: `optimizer.step(closure)`.
+    /// Hooks before the step run before the closure, as there.
     fn step_with<R>(&mut self, closure: impl FnOnce(&mut Self) -> R) -> R
     where
-        Self: Sized,
-    {
-        let result = enable_grad(|| closure(self));
-        self.step();
-        result
-    }
+        Self: Sized;
 
     /// Forgets every gradient (`true`), or sets to zero what is there (`false`).
     ///
@@ -169,13 +166,44 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         self.before_step.remove(hook) || self.after_step.remove(hook)
     }
 
-    fn call_hooks(&mut self, hooks: fn(&mut Self) -> &mut Hooks<Self>) {
-        if hooks(self).is_empty() {
-            return;
+    /// What a schedule sets must be in range too.
+    #[track_caller]
+    fn set_checked(&mut self, group: usize, change: impl FnOnce(&mut A)) {
+        if let Err(error) = self.change_group(group, change) {
+            panic!("a schedule sets what cannot be: {error}");
         }
-        let mut called = std::mem::take(hooks(self));
-        called.call(self);
-        hooks(self).put_back(called);
+    }
+
+    fn call_hooks(&mut self, hooks: fn(&mut Self) -> &mut Hooks<Self>) {
+        let ids: Vec<HookId> = hooks(self).ids().collect();
+        for id in ids {
+            // Taken out while it runs, since it has the optimizer: it may add and remove hooks.
+            if let Some(mut hook) = hooks(self).take(id) {
+                hook(self);
+                hooks(self).put_back(id, hook);
+            }
+        }
+    }
+
+    /// Every name must be one that a state of this optimizer can have: a
+    /// misspelt one would be missing without a word.
+    fn check_names(&self, state: &StateDict, errors: &mut StateError) {
+        let ours = self.state_dict();
+        for (name, _) in state.iter() {
+            let parts: Vec<&str> = name.split('.').collect();
+            let here = |g: &str| g.parse::<usize>().is_ok_and(|g| g < self.groups.len());
+            let known = match parts[..] {
+                ["optimizer" | "groups"] | ["groups", _, "name" | "base_lr"] => true,
+                ["groups", _, "params", _, part] => {
+                    part == "name" || <A::Memory as Memory<T>>::PARTS.contains(&part)
+                }
+                ["groups", g, _] => ours.get(name).is_some() || !here(g), // the count tells of others
+                _ => false,
+            };
+            if !known {
+                errors.push(format!("`{name}`: found, expected nothing of this name"));
+            }
+        }
     }
 
     /// All that `state` says, read and checked; nothing is changed.
@@ -189,6 +217,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         check_count(&mut errors, state, "groups", self.groups.len());
         let groups = self.groups.iter().enumerate();
         let loaded = groups.map(|(g, group)| group.read(g, state, &mut errors)).collect();
+        self.check_names(state, &mut errors);
         errors.into_result()?;
         Ok(loaded)
     }
@@ -217,7 +246,12 @@ impl<T: Float, A: Algorithm<T>> Drop for AtHand<'_, T, A> {
 
 impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
     fn step(&mut self) {
+        self.step_with(|_| ());
+    }
+
+    fn step_with<R>(&mut self, closure: impl FnOnce(&mut Self) -> R) -> R {
         self.call_hooks(|optimizer| &mut optimizer.before_step);
+        let result = enable_grad(|| closure(self));
         let at_hand = AtHand::take(&mut self.groups);
         let mut size = SweepSize::default();
         for group in &mut *at_hand.0 {
@@ -229,6 +263,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
         A::update(at_hand.0, size);
         drop(at_hand);
         self.call_hooks(|optimizer| &mut optimizer.after_step);
+        result
     }
 
     fn zero_grad(&mut self, set_to_none: bool) {
@@ -253,6 +288,17 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
         for (i, group) in self.groups.iter().enumerate() {
             owners.extend(group.params().map(|parameter| (parameter.id(), i)));
         }
+        let names: Vec<&str> = group.params.iter().filter_map(|p| p.name.as_deref()).collect();
+        let unnamed = group.params.len() - names.len();
+        if unnamed > 0 && !names.is_empty() {
+            let found = format!("{} parameters with a name and {unnamed} without", names.len());
+            return Err(OptimError::Names { group: index, found });
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = names.into_iter().find(|&name| !seen.insert(name)) {
+            let found = format!("two parameters named `{twice}`");
+            return Err(OptimError::Names { group: index, found });
+        }
         let mut slots = Vec::with_capacity(group.params.len());
         for (i, named) in group.params.into_iter().enumerate() {
             let slot =
@@ -263,7 +309,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
             }
             slots.push(slot);
         }
-        self.groups.push(Group { hyper, base_lr: None, name: group.name, slots });
+        self.groups.push(Group { hyper, base_lr: OnceLock::new(), name: group.name, slots });
         Ok(())
     }
 }
@@ -301,21 +347,20 @@ impl<T: Float, A: Algorithm<T>> Rates for GroupOptimizer<T, A> {
     }
 
     fn base_lr(&self, group: usize) -> f64 {
-        self.groups[group].base_lr.unwrap_or_else(|| self.lr(group))
+        *self.groups[group].base_lr.get_or_init(|| self.lr(group))
     }
 
     fn set_scheduled_lr(&mut self, group: usize, lr: f64) {
-        let base = self.base_lr(group);
-        self.groups[group].base_lr = Some(base);
-        self.groups[group].hyper.set_lr(lr);
+        self.base_lr(group); // the present rate, if there was no schedule before
+        self.set_checked(group, |hyper| hyper.set_lr(lr));
     }
 
     fn set_base_lr(&mut self, group: usize, lr: f64) {
-        self.groups[group].base_lr = Some(lr);
+        self.groups[group].base_lr = OnceLock::from(lr);
     }
 
     fn set_scheduled_momentum(&mut self, group: usize, momentum: f64) {
-        self.groups[group].hyper.set_momentum(momentum);
+        self.set_checked(group, |hyper| hyper.set_momentum(momentum));
     }
 }
 

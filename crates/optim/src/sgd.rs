@@ -1,6 +1,6 @@
 //! Stochastic gradient descent, as `torch.optim.SGD` computes it.
 
-use crate::algorithm::{Algorithm, Hyperparameters, Memory};
+use crate::algorithm::{Algorithm, Hyperparameters, Memory, take_step};
 use crate::error::{OptimError, at_least_0, check};
 use crate::group::{Group, Slot};
 use crate::optimizer::GroupOptimizer;
@@ -131,13 +131,23 @@ impl Hyperparameters for SgdOptions {
         true
     }
 
-    fn check(&self, place: &str) -> Result<(), OptimError> {
-        at_least_0(place, "lr", self.lr)?;
-        at_least_0(place, "momentum", self.momentum)?;
-        check(place, "dampening", self.dampening, self.dampening.is_finite(), "a finite number")?;
-        at_least_0(place, "weight_decay", self.weight_decay)?;
-        let fits = !self.nesterov || (self.momentum > 0.0 && self.dampening == 0.0);
-        check(place, "nesterov", self.nesterov, fits, "a momentum and no dampening with it")
+    fn problems(&self, place: &str) -> Vec<OptimError> {
+        let finite = self.dampening.is_finite();
+        let nesterov = !self.nesterov || (self.momentum > 0.0 && self.dampening == 0.0);
+        let checks = [
+            at_least_0(place, "lr", self.lr),
+            at_least_0(place, "momentum", self.momentum),
+            check(place, "dampening", self.dampening, finite, "a finite number"),
+            at_least_0(place, "weight_decay", self.weight_decay),
+            check(
+                place,
+                "nesterov",
+                self.nesterov,
+                nesterov,
+                "a momentum and no dampening with it",
+            ),
+        ];
+        checks.into_iter().filter_map(Result::err).collect()
     }
 
     fn lr(&self) -> f64 {
@@ -199,6 +209,8 @@ impl<T: Float> Momentum<T> {
 }
 
 impl<T: Float> Memory<T> for Momentum<T> {
+    const PARTS: &'static [&'static str] = &["step", "momentum_buffer"];
+
     fn save(&self, prefix: &str, state: &mut StateDict) {
         state.insert(format!("{prefix}.step"), self.step as i64);
         if let Some(buffer) = &self.buffer {
@@ -221,8 +233,8 @@ impl<T: Float> Memory<T> for Momentum<T> {
             true => Some(errors.take(state.array(&buffer, shape))?.clone()),
             false => None,
         };
-        let step = errors.take(state.int(&step))?;
-        Some(Momentum { step: u64::try_from(step).ok()?, buffer, first: false })
+        let step = take_step(prefix, state, errors)?;
+        Some(Momentum { step, buffer, first: false })
     }
 }
 
@@ -261,4 +273,42 @@ fn buffers<T: Float>(
         momentum_buffer: buffer.map(Array::make_mut),
         scalars: options.scalars(memory.first),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Optimizer;
+    use adamant_tensor::{Stateful, Tensor};
+
+    #[test]
+    fn a_state_that_does_not_fit_is_refused() {
+        let p = Parameter::new(Tensor::<f64>::ones([2]));
+        p.set_grad(Some(Tensor::ones([2])));
+        let mut sgd = Sgd::new([p], SgdOptions::default().momentum(0.9)).unwrap();
+        sgd.step();
+        let before = sgd.state_dict();
+        for (name, value) in [
+            ("groups.0.params.0.step", Value::from(-5)),
+            ("groups.0.momentum", Value::from(-0.5)),
+            ("groups.0.nesterov", Value::from("yes")),
+            ("optimizer", Value::from("Adam")),
+        ] {
+            let mut state = before.clone();
+            state.insert(name, value);
+            assert!(sgd.load_state_dict(&state).is_err(), "{name}");
+        }
+        assert_eq!(sgd.state_dict(), before);
+    }
+
+    #[test]
+    fn nesterov_needs_momentum_and_no_dampening() {
+        let refuse = |options| {
+            let p = Parameter::new(Tensor::<f64>::ones([2]));
+            Sgd::new([p], options).unwrap_err().to_string()
+        };
+        let options = SgdOptions::default().nesterov(true);
+        assert!(refuse(options).contains("nesterov is true; expected a momentum"));
+        assert!(refuse(options.momentum(0.9).dampening(0.1)).contains("no dampening"));
+    }
 }

@@ -93,24 +93,35 @@ impl<T: Float> Drop for Node<T> {
         else {
             return;
         };
-        let outermost = DROPPING.with_borrow_mut(|queue| match queue {
-            Some(_) => false,
-            None => {
-                *queue = Some(Vec::new());
-                true
+        /// Ends the outermost drop, by a panic of something captured too.
+        struct End;
+        impl Drop for End {
+            fn drop(&mut self) {
+                let _ = DROPPING.try_with(RefCell::take);
             }
+        }
+        let outermost = DROPPING.try_with(|queue| {
+            let mut queue = queue.borrow_mut();
+            let outermost = queue.is_none();
+            queue.get_or_insert_default();
+            outermost
         });
-        if !outermost {
-            let later: Box<dyn Any> = Box::new(recorded);
-            DROPPING.with_borrow_mut(|queue| queue.get_or_insert_default().push(later));
-            return;
+        match outermost {
+            Ok(true) => {
+                let _end = End;
+                drop_ancestors(recorded);
+                let next = || DROPPING.try_with(|queue| queue.borrow_mut().as_mut()?.pop());
+                while let Ok(Some(later)) = next() {
+                    drop(later);
+                }
+            }
+            Ok(false) => {
+                let later: Box<dyn Any> = Box::new(recorded);
+                let _ = DROPPING
+                    .try_with(|queue| queue.borrow_mut().get_or_insert_default().push(later));
+            }
+            Err(_) => drop_ancestors(recorded), // the thread is ending
         }
-        drop_ancestors(recorded);
-        while let Some(later) = DROPPING.with_borrow_mut(|queue| queue.as_mut().and_then(Vec::pop))
-        {
-            drop(later);
-        }
-        DROPPING.set(None);
     }
 }
 

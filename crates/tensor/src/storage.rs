@@ -39,8 +39,8 @@ impl<T> Drop for Storage<T> {
     }
 }
 
-/// Free buffers beyond this many bytes, and beyond the most that has been in use
-/// at once, go back to the system.
+/// Free buffers go back to the system where they and those in use would be more
+/// bytes than this, and more than the most that has been in use at once.
 const KEPT_BYTES: usize = 1 << 28;
 
 #[derive(Default)]
@@ -61,33 +61,29 @@ fn pool() -> MutexGuard<'static, Pool> {
 
 fn take(lines: usize) -> Vec<CacheLine> {
     let bytes = lines * CacheLine::BYTES;
-    let recycled = {
-        let mut pool = pool();
-        pool.live_bytes += bytes;
-        pool.peak_bytes = pool.peak_bytes.max(pool.live_bytes);
-        let recycled = pool.free.get_mut(&lines).and_then(Vec::pop);
-        if recycled.is_some() {
-            pool.free_bytes -= bytes;
-        }
-        recycled
-    };
+    let mut surplus = HashMap::new();
+    let mut pool = pool();
+    pool.live_bytes += bytes;
+    pool.peak_bytes = pool.peak_bytes.max(pool.live_bytes);
+    let recycled = pool.free.get_mut(&lines).and_then(Vec::pop);
+    if recycled.is_some() {
+        pool.free_bytes -= bytes;
+    } else if pool.live_bytes + pool.free_bytes > KEPT_BYTES.max(pool.peak_bytes) {
+        // The sizes in use have changed: start afresh rather than keep the old ones.
+        surplus = std::mem::take(&mut pool.free);
+        pool.free_bytes = 0;
+    }
+    drop(pool);
+    drop(surplus); // freeing memory takes time: not under the lock
     recycled.unwrap_or_else(|| vec![CacheLine::ZERO; lines])
 }
 
 fn give(lines: Vec<CacheLine>) {
     let bytes = lines.len() * CacheLine::BYTES;
-    let mut surplus = HashMap::new();
     let mut pool = pool();
     pool.live_bytes -= bytes;
-    if pool.free_bytes + bytes > KEPT_BYTES.max(pool.peak_bytes) {
-        // The sizes in use may have changed: start afresh rather than keep the old ones.
-        surplus = std::mem::take(&mut pool.free);
-        pool.free_bytes = 0;
-    }
     pool.free_bytes += bytes;
     pool.free.entry(lines.len()).or_default().push(lines);
-    drop(pool);
-    drop(surplus); // freeing memory takes time: not under the lock
 }
 
 /// What tensors hold, in bytes and nodes: see [`memory_stats`].

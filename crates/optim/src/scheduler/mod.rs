@@ -41,7 +41,12 @@ pub trait Rule: Send {
     /// The rate at `epoch`, which is at least 1, from the rate at the epoch before.
     fn rate(&self, epoch: u64, lr: f64, base_lr: f64) -> f64;
 
-    /// The rate at epoch 0.
+    /// The rate at epoch 0, from the rate in force when the schedule is made.
+    fn begin(&self, lr: f64, _base_lr: f64) -> f64 {
+        lr
+    }
+
+    /// The rate at epoch 0 when the schedule follows another.
     fn start(&self, base_lr: f64) -> f64 {
         base_lr
     }
@@ -51,14 +56,41 @@ pub trait Rule: Send {
         None
     }
 
+    /// The schedule's name, for errors.
+    const NAME: &'static str;
+
+    /// The numbers that are out of their range.
+    fn problems(&self) -> Vec<Problem>;
+
     /// Adds the rule's numbers under their names.
     fn save(&self, state: &mut StateDict);
 
-    /// Takes over the rule's numbers.
-    ///
-    /// # Errors
-    /// For each that is missing or out of its range, in `errors`.
+    /// Takes over the rule's numbers; an error for each that is missing. Those
+    /// that are out of their range are [`problems`](Rule::problems).
     fn load(&mut self, state: &StateDict, errors: &mut StateError);
+}
+
+/// A number that is out of its range.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    name: &'static str,
+    found: String,
+    expected: &'static str,
+}
+
+/// `None` if it `fits`.
+fn problem(
+    name: &'static str,
+    found: impl std::fmt::Display,
+    fits: bool,
+    expected: &'static str,
+) -> Option<Problem> {
+    (!fits).then(|| Problem { name, found: found.to_string(), expected })
+}
+
+/// A factor between rates: one that is negative would turn the descent around.
+fn factor(name: &'static str, found: f64) -> Option<Problem> {
+    problem(name, found, found >= 0.0 && found.is_finite(), "a finite number of at least 0")
 }
 
 /// A rule, and how far it has been followed.
@@ -70,15 +102,30 @@ pub struct Schedule<R> {
 
 impl<R: Rule + Clone> Schedule<R> {
     /// A schedule whose rates at epoch 0 are those in force.
-    fn at_present_rates(rule: R) -> Self {
-        Schedule { rule, epoch: 0 }
+    #[track_caller]
+    fn at_present_rates(rule: R, optimizer: &dyn Rates) -> Self {
+        let schedule = Schedule { rule, epoch: 0 }.checked();
+        for group in 0..optimizer.group_count() {
+            optimizer.base_lr(group); // the present rate, if there was no schedule before
+        }
+        schedule
     }
 
     /// A schedule that sets the rates of epoch 0.
-    fn started(rule: R, optimizer: &mut dyn Rates) -> Self {
-        let mut schedule = Schedule { rule, epoch: 0 };
-        schedule.restart(optimizer);
+    #[track_caller]
+    fn begun(rule: R, optimizer: &mut dyn Rates) -> Self {
+        let schedule = Self::at_present_rates(rule, optimizer);
+        schedule.set(optimizer, |rule, lr, base_lr| rule.begin(lr, base_lr));
         schedule
+    }
+
+    /// Panics at the caller's line if a number is out of its range.
+    #[track_caller]
+    fn checked(self) -> Self {
+        if let Some(Problem { name, found, expected }) = self.rule.problems().into_iter().next() {
+            panic!("{}: {name} is {found}; expected {expected}", R::NAME);
+        }
+        self
     }
 
     fn set(&self, optimizer: &mut dyn Rates, rate: impl Fn(&R, f64, f64) -> f64) {
@@ -113,7 +160,13 @@ impl<R: Rule + Clone> Schedule<R> {
         let mut errors = StateError::new();
         let mut read = self.clone();
         errors.check_names(state, self.state_dict().iter().map(|(name, _)| name));
+        let before = errors.mismatches().len();
         read.rule.load(state, &mut errors);
+        if errors.mismatches().len() == before {
+            for Problem { name, found, expected } in read.rule.problems() {
+                errors.push(format!("`{name}`: found {found}, expected {expected}"));
+            }
+        }
         read.epoch = take_count(&mut errors, state, "epoch");
         errors.into_result().map(|()| read)
     }
@@ -146,17 +199,7 @@ fn take_count(errors: &mut StateError, state: &StateDict, name: &str) -> u64 {
     })
 }
 
-/// A finite number; 0 and an error if there is none.
-fn take_finite(errors: &mut StateError, state: &StateDict, name: &str) -> f64 {
-    let Some(found) = errors.take(state.float(name)) else { return 0.0 };
-    if !found.is_finite() {
-        errors.push(format!("`{name}`: found {found}, expected a finite number"));
-    }
-    found
-}
-
-/// Panics at the caller's line unless a schedule's number is in its range.
-#[track_caller]
-fn require(schedule: &str, name: &str, found: impl std::fmt::Display, fits: bool, expected: &str) {
-    assert!(fits, "{schedule}: {name} is {found}; expected {expected}");
+/// A number; 0 and an error if there is none.
+fn take_float(errors: &mut StateError, state: &StateDict, name: &str) -> f64 {
+    errors.take(state.float(name)).unwrap_or(0.0)
 }

@@ -1,6 +1,6 @@
 //! The schedule that watches a metric.
 
-use super::{require, take_count};
+use super::take_count;
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
@@ -24,7 +24,7 @@ use adamant_tensor::{StateDict, StateError, Stateful};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReduceLrOnPlateau {
     /// Whether the metric should fall or rise.
-    pub mode: PlateauMode,
+    mode: PlateauMode,
     /// What the rates are multiplied by: 0.1.
     pub factor: f64,
     /// How many epochs without improvement are let pass: 10.
@@ -81,11 +81,12 @@ impl ReduceLrOnPlateau {
     /// Takes note of the metric, and reduces the rates if it is time.
     ///
     /// # Panics
-    /// If `factor` is not within `[0, 1)`.
+    /// If a field is out of its range.
     #[track_caller]
     pub fn step(&mut self, optimizer: &mut dyn Rates, metric: f64) {
-        let fits = (0.0..1.0).contains(&self.factor);
-        require("ReduceLrOnPlateau", "factor", self.factor, fits, "0 to below 1");
+        if let Some((name, found, expected)) = self.problem() {
+            panic!("ReduceLrOnPlateau: {name} is {found}; expected {expected}");
+        }
         self.epoch += 1;
         if self.is_better(metric) {
             self.best = metric;
@@ -108,6 +109,17 @@ impl ReduceLrOnPlateau {
                 }
             }
         }
+    }
+
+    /// The first number that is out of its range.
+    fn problem(&self) -> Option<(&'static str, f64, &'static str)> {
+        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
+        if !(0.0..1.0).contains(&self.factor) {
+            return Some(("factor", self.factor, "0 to below 1"));
+        }
+        let others = [("threshold", self.threshold), ("min_lr", self.min_lr), ("eps", self.eps)];
+        let wrong = others.into_iter().find(|&(_, x)| !at_least_0(x));
+        wrong.map(|(name, x)| (name, x, "a finite number of at least 0"))
     }
 
     fn is_better(&self, metric: f64) -> bool {
@@ -138,8 +150,7 @@ impl ReduceLrOnPlateau {
         let (patience, cooldown) = (count("patience"), count("cooldown"));
         let (bad_epochs, cooldown_left) = (count("bad_epochs"), count("cooldown_left"));
         let epoch = count("epoch");
-        errors.into_result()?;
-        Ok(ReduceLrOnPlateau {
+        let read = ReduceLrOnPlateau {
             mode,
             factor,
             patience,
@@ -152,7 +163,11 @@ impl ReduceLrOnPlateau {
             bad_epochs,
             cooldown_left,
             epoch,
-        })
+        };
+        if let Some((name, found, expected)) = read.problem() {
+            errors.push(format!("`{name}`: found {found}, expected {expected}"));
+        }
+        errors.into_result().map(|()| read)
     }
 }
 

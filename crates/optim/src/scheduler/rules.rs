@@ -1,6 +1,6 @@
 //! The schedules that are one formula.
 
-use super::{Rule, Schedule, require, take_count, take_finite};
+use super::{Problem, Rule, Schedule, factor, problem, take_count, take_float};
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError};
 use std::f64::consts::PI;
@@ -36,16 +36,21 @@ impl StepLr {
     /// The schedule, beginning with the present rates.
     ///
     /// # Panics
-    /// If `step_size` is 0 or `gamma` not finite.
+    /// If `step_size` is 0, or `gamma` negative or not finite.
     #[track_caller]
-    pub fn new(_optimizer: &dyn Rates, step_size: u64, gamma: f64) -> Self {
-        require("StepLr", "step_size", step_size, step_size > 0, "at least 1");
-        require("StepLr", "gamma", gamma, gamma.is_finite(), "a finite number");
-        Schedule::at_present_rates(Step { step_size, gamma })
+    pub fn new(optimizer: &dyn Rates, step_size: u64, gamma: f64) -> Self {
+        Schedule::at_present_rates(Step { step_size, gamma }, optimizer)
     }
 }
 
 impl Rule for Step {
+    const NAME: &'static str = "StepLr";
+
+    fn problems(&self) -> Vec<Problem> {
+        let step_size = problem("step_size", self.step_size, self.step_size > 0, "at least 1");
+        step_size.into_iter().chain(factor("gamma", self.gamma)).collect()
+    }
+
     fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
         if epoch.is_multiple_of(self.step_size) { lr * self.gamma } else { lr }
     }
@@ -57,10 +62,7 @@ impl Rule for Step {
 
     fn load(&mut self, state: &StateDict, errors: &mut StateError) {
         self.step_size = take_count(errors, state, "step_size");
-        if self.step_size == 0 {
-            errors.push("`step_size`: found 0, expected at least 1");
-        }
-        self.gamma = take_finite(errors, state, "gamma");
+        self.gamma = take_float(errors, state, "gamma");
     }
 }
 
@@ -78,14 +80,13 @@ pub struct MultiStep {
 }
 
 impl MultiStepLr {
-    /// The schedule, beginning with the present rates.
+    /// The schedule; a milestone at 0 acts at once.
     ///
     /// # Panics
-    /// If `gamma` is not finite.
+    /// If `gamma` is negative or not finite.
     #[track_caller]
-    pub fn new(_optimizer: &dyn Rates, milestones: impl Into<Vec<u64>>, gamma: f64) -> Self {
-        require("MultiStepLr", "gamma", gamma, gamma.is_finite(), "a finite number");
-        Schedule::at_present_rates(MultiStep { milestones: milestones.into(), gamma })
+    pub fn new(optimizer: &mut dyn Rates, milestones: impl Into<Vec<u64>>, gamma: f64) -> Self {
+        Schedule::begun(MultiStep { milestones: milestones.into(), gamma }, optimizer)
     }
 }
 
@@ -96,6 +97,16 @@ impl MultiStep {
 }
 
 impl Rule for MultiStep {
+    const NAME: &'static str = "MultiStepLr";
+
+    fn problems(&self) -> Vec<Problem> {
+        factor("gamma", self.gamma).into_iter().collect()
+    }
+
+    fn begin(&self, lr: f64, base_lr: f64) -> f64 {
+        self.rate(0, lr, base_lr)
+    }
+
     fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
         match self.count(epoch) {
             0 => lr,
@@ -124,7 +135,7 @@ impl Rule for MultiStep {
         }
         let milestone = |i: u64| take_count(errors, state, &format!("milestones.{i}"));
         self.milestones = (0..count).map(milestone).collect();
-        self.gamma = take_finite(errors, state, "gamma");
+        self.gamma = take_float(errors, state, "gamma");
     }
 }
 
@@ -143,15 +154,20 @@ impl ExponentialLr {
     /// The schedule, beginning with the present rates.
     ///
     /// # Panics
-    /// If `gamma` is not finite.
+    /// If `gamma` is negative or not finite.
     #[track_caller]
-    pub fn new(_optimizer: &dyn Rates, gamma: f64) -> Self {
-        require("ExponentialLr", "gamma", gamma, gamma.is_finite(), "a finite number");
-        Schedule::at_present_rates(Exponential { gamma })
+    pub fn new(optimizer: &dyn Rates, gamma: f64) -> Self {
+        Schedule::at_present_rates(Exponential { gamma }, optimizer)
     }
 }
 
 impl Rule for Exponential {
+    const NAME: &'static str = "ExponentialLr";
+
+    fn problems(&self) -> Vec<Problem> {
+        factor("gamma", self.gamma).into_iter().collect()
+    }
+
     fn rate(&self, _epoch: u64, lr: f64, _base_lr: f64) -> f64 {
         lr * self.gamma
     }
@@ -161,7 +177,7 @@ impl Rule for Exponential {
     }
 
     fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        self.gamma = take_finite(errors, state, "gamma");
+        self.gamma = take_float(errors, state, "gamma");
     }
 }
 
@@ -184,9 +200,8 @@ impl CosineAnnealingLr {
     /// # Panics
     /// If `t_max` is 0.
     #[track_caller]
-    pub fn new(_optimizer: &dyn Rates, t_max: u64) -> Self {
-        require("CosineAnnealingLr", "t_max", t_max, t_max > 0, "at least 1");
-        Schedule::at_present_rates(CosineAnnealing { t_max, eta_min: 0.0 })
+    pub fn new(optimizer: &dyn Rates, t_max: u64) -> Self {
+        Schedule::at_present_rates(CosineAnnealing { t_max, eta_min: 0.0 }, optimizer)
     }
 
     /// This schedule down to another lowest rate.
@@ -196,14 +211,19 @@ impl CosineAnnealingLr {
     #[must_use]
     #[track_caller]
     pub fn eta_min(mut self, eta_min: f64) -> Self {
-        let fits = eta_min >= 0.0 && eta_min.is_finite();
-        require("CosineAnnealingLr", "eta_min", eta_min, fits, "a finite number of at least 0");
         self.rule.eta_min = eta_min;
-        self
+        self.checked()
     }
 }
 
 impl Rule for CosineAnnealing {
+    const NAME: &'static str = "CosineAnnealingLr";
+
+    fn problems(&self) -> Vec<Problem> {
+        let t_max = problem("t_max", self.t_max, self.t_max > 0, "at least 1");
+        t_max.into_iter().chain(factor("eta_min", self.eta_min)).collect()
+    }
+
     fn rate(&self, epoch: u64, lr: f64, base_lr: f64) -> f64 {
         let (t, t_max, low) = (epoch as f64, self.t_max as f64, self.eta_min);
         // Once a period the recursion below divides by 0: the rate has been at its lowest.
@@ -221,10 +241,7 @@ impl Rule for CosineAnnealing {
 
     fn load(&mut self, state: &StateDict, errors: &mut StateError) {
         self.t_max = take_count(errors, state, "t_max");
-        if self.t_max == 0 {
-            errors.push("`t_max`: found 0, expected at least 1");
-        }
-        self.eta_min = take_finite(errors, state, "eta_min");
+        self.eta_min = take_float(errors, state, "eta_min");
     }
 }
 
@@ -266,16 +283,27 @@ impl LinearLr {
         end_factor: f64,
         total_iters: u64,
     ) -> Self {
-        let fits = start_factor > 0.0 && start_factor <= 1.0;
-        require("LinearLr", "start_factor", start_factor, fits, "above 0, at most 1");
-        let fits = (0.0..=1.0).contains(&end_factor);
-        require("LinearLr", "end_factor", end_factor, fits, "0 to 1");
-        require("LinearLr", "total_iters", total_iters, total_iters > 0, "at least 1");
-        Schedule::started(Linear { start_factor, end_factor, total_iters }, optimizer)
+        Schedule::begun(Linear { start_factor, end_factor, total_iters }, optimizer)
     }
 }
 
 impl Rule for Linear {
+    const NAME: &'static str = "LinearLr";
+
+    fn problems(&self) -> Vec<Problem> {
+        let (start, end) = (self.start_factor, self.end_factor);
+        let problems = [
+            problem("start_factor", start, start > 0.0 && start <= 1.0, "above 0, at most 1"),
+            problem("end_factor", end, (0.0..=1.0).contains(&end), "0 to 1"),
+            problem("total_iters", self.total_iters, self.total_iters > 0, "at least 1"),
+        ];
+        problems.into_iter().flatten().collect()
+    }
+
+    fn begin(&self, lr: f64, _base_lr: f64) -> f64 {
+        lr * self.start_factor
+    }
+
     fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
         if epoch > self.total_iters {
             return lr;
@@ -296,8 +324,8 @@ impl Rule for Linear {
     }
 
     fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        self.start_factor = take_finite(errors, state, "start_factor");
-        self.end_factor = take_finite(errors, state, "end_factor");
+        self.start_factor = take_float(errors, state, "start_factor");
+        self.end_factor = take_float(errors, state, "end_factor");
         self.total_iters = take_count(errors, state, "total_iters");
     }
 }
@@ -321,7 +349,7 @@ impl LambdaLr {
         optimizer: &mut dyn Rates,
         factor: impl Fn(u64) -> f64 + Send + Sync + 'static,
     ) -> Self {
-        Schedule::started(Lambda { factor: Arc::new(factor) }, optimizer)
+        Schedule::begun(Lambda { factor: Arc::new(factor) }, optimizer)
     }
 }
 
@@ -332,6 +360,16 @@ impl std::fmt::Debug for Lambda {
 }
 
 impl Rule for Lambda {
+    const NAME: &'static str = "LambdaLr";
+
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    fn begin(&self, _lr: f64, base_lr: f64) -> f64 {
+        self.start(base_lr)
+    }
+
     fn rate(&self, epoch: u64, _lr: f64, base_lr: f64) -> f64 {
         base_lr * (self.factor)(epoch)
     }

@@ -1,6 +1,6 @@
 //! One schedule after the other.
 
-use super::{Scheduler, require, take_count};
+use super::{Scheduler, take_count};
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
@@ -46,8 +46,10 @@ impl SequentialLr {
     #[track_caller]
     pub fn then(mut self, milestone: u64, next: impl Scheduler + 'static) -> Self {
         let before = self.milestones.last().copied().unwrap_or(0);
-        let expected = format!("more than {before}");
-        require("SequentialLr", "milestone", milestone, milestone > before, &expected);
+        assert!(
+            milestone > before,
+            "SequentialLr: milestone is {milestone}; expected more than {before}"
+        );
         self.milestones.push(milestone);
         self.schedules.push(Box::new(next));
         self
@@ -97,9 +99,20 @@ impl Stateful for SequentialLr {
         if found != expected as u64 {
             errors.push(format!("`schedules`: found {found} of them, expected {expected}"));
         }
+        let known = self.state_dict();
+        let parts =
+            state.iter().map(|(name, _)| name).filter(|name| name.starts_with("schedules."));
+        errors.check_names(state, known.iter().map(|(name, _)| name).chain(parts));
+        let mut before = 0;
         for (i, schedule) in self.schedules.iter().enumerate() {
             if i > 0 {
-                take_count(&mut errors, state, &format!("milestones.{i}"));
+                let name = format!("milestones.{i}");
+                let milestone = take_count(&mut errors, state, &name);
+                if milestone <= before {
+                    let expected = format!("expected more than {before}");
+                    errors.push(format!("`{name}`: found {milestone}, {expected}"));
+                }
+                before = milestone;
             }
             let part = format!("schedules.{i}");
             errors.extend(&part, schedule.check_state_dict(&state.part(&part)));

@@ -107,14 +107,14 @@ fn compare<T: Float>(file: &str, fits: impl Fn(T, T) -> bool) -> f64 {
             names += 1;
             for (found, expected) in found.to_vec().into_iter().zip(expected.to_vec()) {
                 values += 1;
-                identical += usize::from(found.to_f64().to_bits() == expected.to_f64().to_bits());
+                identical += i32::from(found.to_f64().to_bits() == expected.to_f64().to_bits());
                 assert!(fits(found, expected), "{key}: {found:e}, PyTorch has {expected:e}");
             }
         }
     }
     assert_eq!(names, fixture.iter().count());
     println!("{file}: {identical} of {values} values have PyTorch's bits");
-    identical as f64 / values as f64
+    f64::from(identical) / f64::from(values)
 }
 
 #[test]

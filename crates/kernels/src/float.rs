@@ -4,7 +4,7 @@ use crate::gemm::Gemm;
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub};
 
 mod sealed {
     pub trait Sealed {}
@@ -35,7 +35,6 @@ pub trait Float:
     + Div<Output = Self>
     + Neg<Output = Self>
     + AddAssign
-    + SubAssign
     + MulAssign
     + DivAssign
     + 'static
@@ -46,8 +45,6 @@ pub trait Float:
     const ONE: Self;
     /// −∞
     const NEG_INFINITY: Self;
-    /// The difference between 1 and the next larger number.
-    const EPSILON: Self;
     /// The name that PyTorch and safetensors users know: `f32` or `f64`.
     const DTYPE: &'static str;
 
@@ -81,7 +78,6 @@ macro_rules! float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const NEG_INFINITY: Self = $t::NEG_INFINITY;
-            const EPSILON: Self = $t::EPSILON;
             const DTYPE: &'static str = stringify!($t);
 
             #[inline(always)]

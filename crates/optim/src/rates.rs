@@ -2,7 +2,7 @@
 
 /// The learning rates of an optimizer's groups.
 ///
-/// A group's base rate is the rate that it had when a schedule first changed
+/// A group's base rate is the rate that it had when a schedule first looked at
 /// it: it lives in the group, so that groups may be added, and optimizer and
 /// schedule loaded, in any order.
 pub trait Rates {

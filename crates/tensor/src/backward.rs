@@ -187,15 +187,15 @@ fn leading_to<T: Float>(
             continue;
         }
         let parents = node.parents();
-        seen.insert(
-            node.sequence,
-            parents.iter().map(|parent| parent.sequence).collect::<Vec<_>>(),
-        );
-        open.extend(parents);
+        let numbers = parents.as_ref().map(|p| p.iter().map(|p| p.sequence).collect::<Vec<_>>());
+        seen.insert(node.sequence, numbers);
+        open.extend(parents.into_iter().flatten());
     }
     let mut leading = BTreeSet::new();
     for (sequence, parents) in seen {
-        if wanted.contains_key(&sequence) || parents.iter().any(|parent| leading.contains(parent)) {
+        // Where a freed operation led is not known: the pass goes there, and says so.
+        let leads = parents.is_none_or(|parents| parents.iter().any(|p| leading.contains(p)));
+        if leads || wanted.contains_key(&sequence) {
             leading.insert(sequence);
         }
     }
@@ -235,7 +235,7 @@ fn replay<T: Float>(
                 }
             };
             if let Some(leading) = &leading
-                && !node.parents().iter().any(|parent| leading.contains(&parent.sequence))
+                && node.parents().is_some_and(|p| p.iter().all(|p| !leading.contains(&p.sequence)))
             {
                 continue; // what lies further up is not asked for, and stays as it is
             }
@@ -269,14 +269,14 @@ fn replay<T: Float>(
 }
 
 impl<T: Float> Node<T> {
-    /// The inputs' nodes; none of a leaf, or of an operation that has been freed.
-    fn parents(&self) -> Vec<Arc<Node<T>>> {
+    /// The inputs' nodes; `None` of an operation that has been freed.
+    fn parents(&self) -> Option<Vec<Arc<Node<T>>>> {
         match &self.kind {
-            Kind::Leaf(_) => Vec::new(),
-            Kind::Op { recorded, .. } => match &*lock(recorded) {
-                Some(recorded) => recorded.parents.iter().flatten().cloned().collect(),
-                None => Vec::new(),
-            },
+            Kind::Leaf(_) => Some(Vec::new()),
+            Kind::Op { recorded, .. } => {
+                let recorded = lock(recorded);
+                Some(recorded.as_ref()?.parents.iter().flatten().cloned().collect())
+            }
         }
     }
 
@@ -369,6 +369,15 @@ mod tests {
         let found = grad(&loss, &[&h], GradOptions::default());
         h.backward_with(&found[0]); // the graph above h is still there
         assert_eq!(x.grad().unwrap().item(), 24.0); // 2 x w²
+    }
+
+    #[test]
+    #[should_panic(expected = "the graph of `mul`")]
+    fn a_freed_graph_is_not_taken_for_an_unused_input() {
+        let x = leaf(&[2.0]);
+        let y = &x * &x;
+        y.sum().backward();
+        let _ = grad(&(&y * 1.0).sum(), &[&x], GradOptions::default().allow_unused(true));
     }
 
     #[test]

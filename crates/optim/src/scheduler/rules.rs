@@ -245,8 +245,8 @@ impl Rule for CosineAnnealing {
     }
 }
 
-/// Moves the rates linearly from `start_factor` to `end_factor` times the base
-/// rate in `total_iters` epochs: a warm-up.
+/// Moves the rates linearly from `start_factor` to `end_factor` times the rates in
+/// force in `total_iters` epochs: a warm-up.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.LinearLR`.
 ///

@@ -1,5 +1,6 @@
 //! One result for each position: `out[i] ← f(x[i])` and `out[i] ← f(x[i], y[i])`.
 
+use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 use crate::simd::vectorize;
 use crate::strided::{Nest, View};
@@ -67,10 +68,11 @@ where
 /// zip(&mut out, &[2, 2], x, row, |x, y| x + y);
 /// assert_eq!(out, [11.0, 22.0, 13.0, 24.0]);
 /// ```
-pub fn zip<T, F>(out: &mut [T], shape: &[usize], x: View<'_, T>, y: View<'_, T>, f: F)
+pub fn zip<T, U, F>(out: &mut [U], shape: &[usize], x: View<'_, T>, y: View<'_, T>, f: F)
 where
-    T: Copy + Send + Sync,
-    F: Fn(T, T) -> T + Sync,
+    T: Copy + Sync,
+    U: Copy + Send,
+    F: Fn(T, T) -> U + Sync,
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides, y.strides]);
@@ -110,6 +112,74 @@ where
                         }
                     },
                 );
+            },
+        );
+    });
+}
+
+/// Below this many elements a plain loop is done before vectors and threads are thought of.
+const SHORT: usize = 32;
+
+/// [`map`] of a slice without gaps: `out[i] ← f(x[i])`.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::map_dense(&mut out, &[1.0f32, -2.0], |x| x * 3.0);
+/// assert_eq!(out, [3.0, -6.0]);
+/// ```
+#[inline]
+pub fn map_dense<T, U, F>(out: &mut [U], x: &[T], f: F)
+where
+    T: Copy + Sync,
+    U: Copy + Send,
+    F: Fn(T) -> U + Sync,
+{
+    assert_eq!(out.len(), x.len(), "operands of one length");
+    if out.len() <= SHORT {
+        return out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x));
+    }
+    let cost = out.len();
+    drain(out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)), cost, |(out, x)| {
+        vectorize(
+            #[inline(always)]
+            || out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x)),
+        );
+    });
+}
+
+/// [`zip`] of slices without gaps: `out[i] ← f(x[i], y[i])`.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::zip_dense(&mut out, &[1.0f32, -2.0], &[10.0, 20.0], |x, y| x + y);
+/// assert_eq!(out, [11.0, 18.0]);
+/// ```
+#[inline]
+pub fn zip_dense<T, U, F>(out: &mut [U], x: &[T], y: &[T], f: F)
+where
+    T: Copy + Sync,
+    U: Copy + Send,
+    F: Fn(T, T) -> U + Sync,
+{
+    assert!(out.len() == x.len() && x.len() == y.len(), "operands of one length");
+    if out.len() <= SHORT {
+        let xy = x.iter().zip(y);
+        return out.iter_mut().zip(xy).for_each(|(out, (&x, &y))| *out = f(x, y));
+    }
+    let cost = out.len();
+    let pieces = out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK));
+    drain(pieces, cost, |((out, x), y)| {
+        vectorize(
+            #[inline(always)]
+            || {
+                let xy = x.iter().zip(y);
+                out.iter_mut().zip(xy).for_each(|(out, (&x, &y))| *out = f(x, y));
             },
         );
     });
@@ -161,24 +231,31 @@ where
     });
 }
 
-/// Writes the row-major `x` into the positions of `out` that `shape` and
-/// `strides` (none of them 0) name; the rest of `out` stays.
+/// `out[p] ← out[p] + x[i]` for the position `p` that `shape` and `strides` name
+/// as the `i`-th in row-major order; a position may be named more than once.
 ///
 /// # Panics
 /// If `x` has not as many elements as `shape`, or `out` is too short.
 ///
 /// ```
-/// let mut out = [0; 6];
-/// adamant_kernels::assign(&mut out, &[2, 1], &[3, 1], &[7, 8]); // the first column of 2 × 3
-/// assert_eq!(out, [7, 0, 0, 8, 0, 0]);
+/// let mut out = [0.0f32; 6];
+/// adamant_kernels::add_strided(&mut out, &[2, 1], &[3, 1], &[7.0, 8.0]); // the first column of 2 × 3
+/// assert_eq!(out, [7.0, 0.0, 0.0, 8.0, 0.0, 0.0]);
 /// ```
-pub fn assign<T: Copy>(out: &mut [T], shape: &[usize], strides: &[usize], x: &[T]) {
+pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], x: &[T]) {
     assert_eq!(x.len(), shape.iter().product::<usize>(), "one value for each position");
     let nest = Nest::new(shape, [strides]);
     let [step] = nest.inner_strides();
     nest.runs(0..x.len(), |run, [start]| {
-        let out = out[start..].iter_mut().step_by(step);
-        out.zip(&x[run]).for_each(|(out, &x)| *out = x);
+        let x = &x[run];
+        match step {
+            0 => x.iter().for_each(|&x| out[start] += x),
+            1 => out[start..start + x.len()].iter_mut().zip(x).for_each(|(out, &x)| *out += x),
+            _ => {
+                let out = out[start..].iter_mut().step_by(step);
+                out.zip(x).for_each(|(out, &x)| *out += x);
+            }
+        }
     });
 }
 
@@ -238,6 +315,6 @@ mod tests {
         let nothing = View { data: &[] as &[f32], strides: &[3, 1] };
         map(&mut [], &[0, 3], nothing, |x| x);
         zip(&mut [], &[0, 3], nothing, nothing, |x, _| x);
-        assign(&mut [1.0], &[0], &[1], &[]);
+        add_strided(&mut [1.0f32], &[0], &[1], &[]);
     }
 }

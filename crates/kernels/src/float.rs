@@ -1,4 +1,4 @@
-//! The two number types that everything is generic over.
+//! What buffers hold, and the two number types that everything is generic over.
 
 use crate::gemm::Gemm;
 use bytemuck::Pod;
@@ -10,24 +10,31 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
+    impl Sealed for u8 {}
+    impl Sealed for usize {}
 }
+
+/// What an array may hold: numbers, indices (`usize`) and truth values (`u8`, 0 or 1).
+///
+/// Any bits are a value, so a buffer can be used again for another element type.
+pub trait Element:
+    sealed::Sealed + Pod + Default + PartialEq + PartialOrd + Debug + Send + Sync
+{
+}
+
+impl Element for f32 {}
+impl Element for f64 {}
+impl Element for u8 {}
+impl Element for usize {}
 
 /// `f32` or `f64`; sealed, so that a kernel may rely on IEEE 754.
 ///
 /// The methods are those of the primitive types, under the same names.
 pub trait Float:
-    sealed::Sealed
+    Element
     + Gemm
-    + Pod
-    + Copy
-    + Default
-    + PartialEq
-    + PartialOrd
-    + Debug
     + Display
     + LowerExp
-    + Send
-    + Sync
     + Sum
     + Add<Output = Self>
     + Sub<Output = Self>
@@ -43,8 +50,12 @@ pub trait Float:
     const ZERO: Self;
     /// `1`
     const ONE: Self;
+    /// ∞
+    const INFINITY: Self;
     /// −∞
     const NEG_INFINITY: Self;
+    /// Not a number.
+    const NAN: Self;
     /// The name that PyTorch and safetensors users know: `f32` or `f64`.
     const DTYPE: &'static str;
 
@@ -58,14 +69,34 @@ pub trait Float:
     fn sqrt(self) -> Self;
     /// eˢᵉˡᶠ
     fn exp(self) -> Self;
+    /// eˢᵉˡᶠ − 1, precise near 0
+    fn exp_m1(self) -> Self;
     /// ln self
     fn ln(self) -> Self;
+    /// ln(1 + self), precise near 0
+    fn ln_1p(self) -> Self;
+    /// log₂ self
+    fn log2(self) -> Self;
+    /// sin self
+    fn sin(self) -> Self;
+    /// cos self
+    fn cos(self) -> Self;
+    /// The angle of the point (x, self), in radians.
+    fn atan2(self, x: Self) -> Self;
     /// tanh self
     fn tanh(self) -> Self;
+    /// The error function: 2/√π ∫₀ˢᵉˡᶠ exp(−t²) dt
+    fn erf(self) -> Self;
     /// selfᵉ
     fn powf(self, e: Self) -> Self;
     /// |self|
     fn abs(self) -> Self;
+    /// The largest whole number that is not above.
+    fn floor(self) -> Self;
+    /// The smallest whole number that is not below.
+    fn ceil(self) -> Self;
+    /// The nearest whole number, the even one of two.
+    fn round_ties_even(self) -> Self;
     /// Whether this is not a number.
     fn is_nan(self) -> bool;
     /// Whether this is neither infinite nor NaN.
@@ -73,11 +104,13 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident) => {
+    ($t:ident, $erf:path) => {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const INFINITY: Self = $t::INFINITY;
             const NEG_INFINITY: Self = $t::NEG_INFINITY;
+            const NAN: Self = $t::NAN;
             const DTYPE: &'static str = stringify!($t);
 
             #[inline(always)]
@@ -101,8 +134,36 @@ macro_rules! float {
                 $t::exp(self)
             }
             #[inline(always)]
+            fn exp_m1(self) -> Self {
+                $t::exp_m1(self)
+            }
+            #[inline(always)]
             fn ln(self) -> Self {
                 $t::ln(self)
+            }
+            #[inline(always)]
+            fn ln_1p(self) -> Self {
+                $t::ln_1p(self)
+            }
+            #[inline(always)]
+            fn log2(self) -> Self {
+                $t::log2(self)
+            }
+            #[inline(always)]
+            fn sin(self) -> Self {
+                $t::sin(self)
+            }
+            #[inline(always)]
+            fn cos(self) -> Self {
+                $t::cos(self)
+            }
+            #[inline(always)]
+            fn atan2(self, x: Self) -> Self {
+                $t::atan2(self, x)
+            }
+            #[inline(always)]
+            fn erf(self) -> Self {
+                $erf(self)
             }
             #[inline(always)]
             fn tanh(self) -> Self {
@@ -117,6 +178,18 @@ macro_rules! float {
                 $t::abs(self)
             }
             #[inline(always)]
+            fn floor(self) -> Self {
+                $t::floor(self)
+            }
+            #[inline(always)]
+            fn ceil(self) -> Self {
+                $t::ceil(self)
+            }
+            #[inline(always)]
+            fn round_ties_even(self) -> Self {
+                $t::round_ties_even(self)
+            }
+            #[inline(always)]
             fn is_nan(self) -> bool {
                 $t::is_nan(self)
             }
@@ -128,5 +201,5 @@ macro_rules! float {
     };
 }
 
-float!(f32);
-float!(f64);
+float!(f32, libm::erff);
+float!(f64, libm::erf);

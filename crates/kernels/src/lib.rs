@@ -25,12 +25,14 @@ mod sweep;
 mod team;
 
 pub use adam::{AdamBuffers, AdamScalars, adam};
-pub use elementwise::{assign, convert_bytes, map, map_assign, zip, zip_assign};
-pub use float::Float;
+pub use elementwise::{
+    add_strided, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,
+};
+pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm};
 pub use memory::CacheLine;
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
-pub use reduce::{argmax_rows, sum};
+pub use reduce::{arg_best, reduce_rows, sum, sum_row};
 pub use sgd::{SgdBuffers, SgdScalars, sgd};
 pub use simd::vectorize;
 pub use softmax::{log_softmax_rows, nll_rows, softmax_rows};

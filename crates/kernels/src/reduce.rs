@@ -56,7 +56,12 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
 }
 
 /// The sum of a contiguous row, in blocks of [`CHUNK`] whatever its length.
-pub(crate) fn sum_row<T: Float>(row: &[T]) -> T {
+///
+/// ```
+/// assert_eq!(adamant_kernels::sum_row(&[1.0f32, 2.0, 4.0]), 7.0);
+/// ```
+#[must_use]
+pub fn sum_row<T: Float>(row: &[T]) -> T {
     if row.len() > CHUNK {
         let mut partial = vec![T::ZERO; row.len().div_ceil(CHUNK)];
         drain(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
@@ -68,7 +73,10 @@ pub(crate) fn sum_row<T: Float>(row: &[T]) -> T {
         #[inline(always)]
         || {
             let (body, tail) = row.split_at(row.len() - row.len() % LANES);
-            let mut lanes: [T; LANES] = sum_tile(body, LANES);
+            let mut lanes = match body {
+                [] => [T::ZERO; LANES],
+                _ => sum_tile(body, LANES),
+            };
             for (lane, &x) in lanes.iter_mut().zip(tail) {
                 *lane += x;
             }
@@ -139,32 +147,53 @@ fn sum_tile<T: Float, const W: usize>(x: &[T], stride: usize) -> [T; W] {
     total
 }
 
-/// The index of the largest element of each row of `row` elements; the first
-/// of equals, and the first NaN if there is one.
+/// `out[r] ← f(x[r])` for each row of `row` elements, which may be none.
 ///
 /// # Panics
-/// If `row` is 0 or does not divide the length.
+/// If `x` is not one row for each result.
 ///
 /// ```
-/// let x = [1.0f32, 3.0, 3.0, f32::NAN, 9.0, f32::NAN];
-/// assert_eq!(adamant_kernels::argmax_rows(&x, 3), [1, 0]);
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::reduce_rows(&mut out, &[1.0f32, 2.0, 3.0, 5.0], 2, |row| row[0] * row[1]);
+/// assert_eq!(out, [2.0, 15.0]);
+/// ```
+pub fn reduce_rows<T: Sync, U: Send>(
+    out: &mut [U],
+    x: &[T],
+    row: usize,
+    f: impl Fn(&[T]) -> U + Sync,
+) {
+    assert_eq!(x.len(), out.len() * row, "a row for each result");
+    if row == 0 {
+        return out.iter_mut().for_each(|out| *out = f(&[]));
+    }
+    let rows = CHUNK.div_ceil(row); // per piece of work
+    drain(out.chunks_mut(rows).zip(x.chunks(rows * row)), x.len(), |(out, x)| {
+        for (out, x) in out.iter_mut().zip(x.chunks_exact(row)) {
+            *out = f(x);
+        }
+    });
+}
+
+/// The index of the element of `row` to which no other is `better`: the first
+/// of equals, and the first NaN if there is one. 0 for an empty row.
+///
+/// ```
+/// let best = |row: &[f32]| adamant_kernels::arg_best(row, |x, best| x > best);
+/// assert_eq!((best(&[1.0, 3.0, 3.0]), best(&[9.0, f32::NAN, f32::NAN])), (1, 1));
 /// ```
 #[must_use]
-pub fn argmax_rows<T: Float>(x: &[T], row: usize) -> Vec<usize> {
-    assert!(row > 0 && x.len().is_multiple_of(row), "rows of one length");
-    let best = |row: &[T]| {
-        let mut best = 0;
-        for (i, &x) in row.iter().enumerate() {
-            if row[best].is_nan() {
-                break;
-            }
-            if x > row[best] || x.is_nan() {
-                best = i;
-            }
+pub fn arg_best<T: Float>(row: &[T], better: impl Fn(T, T) -> bool) -> usize {
+    let mut best = 0;
+    for (i, &x) in row.iter().enumerate() {
+        if x.is_nan() {
+            return i;
         }
-        best
-    };
-    x.chunks_exact(row).map(best).collect()
+        if better(x, row[best]) {
+            best = i;
+        }
+    }
+    best
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub struct View<'a, T> {
 /// assert_eq!(adamant_kernels::contiguous_strides(&[2, 3, 4]).as_slice(), [12, 4, 1]);
 /// ```
 #[must_use]
+#[inline]
 pub fn contiguous_strides(shape: &[usize]) -> SmallVec<[usize; 4]> {
     let mut strides = SmallVec::from_elem(1, shape.len());
     for d in (1..shape.len()).rev() {

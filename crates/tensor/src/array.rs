@@ -1,42 +1,55 @@
-//! Numbers with a shape: storage and layout, no gradient.
+//! Elements with a shape: storage and layout, no gradient.
 
 use crate::shape::Shape;
 use crate::storage::Storage;
-use adamant_kernels::{self as kernels, Float, View, contiguous_strides};
+use adamant_kernels::{self as kernels, Element, Float, View};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// The steps between neighbours along each dimension, in elements.
 type Strides = SmallVec<[usize; 4]>;
 
 /// An immutable n-dimensional array: shared storage seen through strides.
 ///
-/// Cloning and every change of view share the numbers. Only [`Array::make_mut`]
+/// Cloning and every change of view share the elements. Only [`Array::make_mut`]
 /// writes, and it copies first if anyone else can see them.
-#[derive(Clone)]
-pub struct Array<T: Float> {
-    storage: Arc<Storage<T>>,
+pub struct Array<E: Element> {
+    storage: Arc<Storage<E>>,
     shape: Shape,
     strides: Strides,
     offset: usize,
 }
 
-impl<T: Float> Array<T> {
+// By hand: to copy strides as a slice is several times quicker than to clone a SmallVec.
+impl<E: Element> Clone for Array<E> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Array {
+            storage: self.storage.clone(),
+            shape: self.shape.clone(),
+            strides: Strides::from_slice(&self.strides),
+            offset: self.offset,
+        }
+    }
+}
+
+impl<E: Element> Array<E> {
     /// A new row-major array, written by `fill`, which must write every element:
-    /// the slice holds arbitrary numbers before.
-    pub(crate) fn build(shape: Shape, fill: impl FnOnce(&mut [T])) -> Self {
+    /// the slice holds arbitrary elements before.
+    pub(crate) fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
         let mut storage = Storage::stale(shape.numel());
         fill(storage.as_mut_slice());
-        let strides = contiguous_strides(&shape);
+        let strides = kernels::contiguous_strides(&shape);
         Array { storage: Arc::new(storage), shape, strides, offset: 0 }
     }
 
     /// All elements `value`.
     #[must_use]
-    pub fn full(shape: Shape, value: T) -> Self {
+    pub fn full(shape: Shape, value: E) -> Self {
         Array::build(shape, |out| out.fill(value))
     }
 
-    pub(crate) fn from_slice(shape: Shape, values: &[T]) -> Self {
+    pub(crate) fn from_slice(shape: Shape, values: &[E]) -> Self {
         Array::build(shape, |out| out.copy_from_slice(values))
     }
 
@@ -46,37 +59,31 @@ impl<T: Float> Array<T> {
         &self.shape
     }
 
+    #[inline]
     pub(crate) fn numel(&self) -> usize {
         self.shape.numel()
     }
 
-    /// The numbers, if they lie row-major without gaps.
+    /// The elements, if they lie row-major without gaps.
     #[must_use]
-    pub fn as_slice(&self) -> Option<&[T]> {
+    pub fn as_slice(&self) -> Option<&[E]> {
         let range = self.offset..self.offset + self.numel();
         self.is_contiguous().then(|| &self.storage.as_slice()[range])
     }
 
-    /// The numbers in row-major order, copied.
+    /// The elements in row-major order, copied.
     #[must_use]
-    pub fn to_vec(&self) -> Vec<T> {
+    pub fn to_vec(&self) -> Vec<E> {
         self.contiguous().dense().to_vec()
     }
 
-    /// Of a contiguous array: its numbers.
-    pub(crate) fn dense(&self) -> &[T] {
+    /// Of a contiguous array: its elements.
+    pub(crate) fn dense(&self) -> &[E] {
         self.as_slice().expect("made contiguous by the caller")
     }
 
-    pub(crate) fn view(&self) -> View<'_, T> {
+    pub(crate) fn view(&self) -> View<'_, E> {
         View { data: &self.storage.as_slice()[self.offset..], strides: &self.strides }
-    }
-
-    /// As a matrix for a product; a stride per dimension says where all is.
-    pub(crate) fn matrix(&self) -> kernels::Matrix<'_, T> {
-        let &[rows, cols] = &*self.shape else { panic!("a matrix has two dimensions") };
-        let View { data, strides } = self.view();
-        kernels::Matrix { data, rows, cols, row_stride: strides[0], col_stride: strides[1] }
     }
 
     /// Whether the elements lie row-major without gaps.
@@ -91,16 +98,16 @@ impl<T: Float> Array<T> {
         true
     }
 
-    /// The same numbers, row-major: a copy only if they are not.
-    pub(crate) fn contiguous(&self) -> Array<T> {
+    /// The same elements, row-major: a copy only if they are not.
+    pub(crate) fn contiguous(&self) -> Array<E> {
         if self.is_contiguous() {
             return self.clone();
         }
-        Array::build(self.shape.clone(), |out| kernels::map(out, &self.shape, self.view(), |x| x))
+        self.map(|x| x)
     }
 
-    /// The numbers to write to, if they are contiguous and no one else sees them.
-    pub(crate) fn get_mut(&mut self) -> Option<&mut [T]> {
+    /// The elements to write to, if they are contiguous and no one else sees them.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut [E]> {
         if !self.is_contiguous() {
             return None;
         }
@@ -108,35 +115,43 @@ impl<T: Float> Array<T> {
         Arc::get_mut(&mut self.storage).map(|storage| &mut storage.as_mut_slice()[range])
     }
 
-    /// The numbers to write to, row-major; copied first if anyone else sees them.
+    /// The elements to write to, row-major; copied first if anyone else sees them.
     #[must_use]
-    pub fn make_mut(&mut self) -> &mut [T] {
+    pub fn make_mut(&mut self) -> &mut [E] {
         if self.get_mut().is_none() {
-            let copy = |out: &mut [T]| kernels::map(out, &self.shape, self.view(), |x| x);
-            *self = Array::build(self.shape.clone(), copy);
+            *self = self.map(|x| x);
         }
         self.get_mut().expect("a new array is contiguous and unshared")
     }
 
     /// `f` of each element.
-    pub(crate) fn map(&self, f: impl Fn(T) -> T + Sync) -> Array<T> {
-        Array::build(self.shape.clone(), |out| kernels::map(out, &self.shape, self.view(), f))
+    pub(crate) fn map<U: Element>(&self, f: impl Fn(E) -> U + Sync) -> Array<U> {
+        Array::build(self.shape.clone(), |out| match self.as_slice() {
+            Some(x) => kernels::map_dense(out, x, f),
+            None => kernels::map(out, &self.shape, self.view(), f),
+        })
     }
 
     /// `f` of each pair of elements, both broadcast to `shape`.
-    pub(crate) fn zip(
+    pub(crate) fn zip<U: Element>(
         &self,
-        other: &Array<T>,
+        other: &Array<E>,
         shape: Shape,
-        f: impl Fn(T, T) -> T + Sync,
-    ) -> Array<T> {
+        f: impl Fn(E, E) -> U + Sync,
+    ) -> Array<U> {
+        if self.shape == shape
+            && other.shape == shape
+            && let (Some(a), Some(b)) = (self.as_slice(), other.as_slice())
+        {
+            return Array::build(shape, |out| kernels::zip_dense(out, a, b, f));
+        }
         let (a, b) = (self.broadcast_to(&shape), other.broadcast_to(&shape));
         Array::build(shape, |out| kernels::zip(out, &a.shape, a.view(), b.view(), f))
     }
 
     /// The view in which size-1 and missing leading dimensions repeat; the
     /// caller has checked that the shapes broadcast.
-    pub(crate) fn broadcast_to(&self, shape: &Shape) -> Array<T> {
+    pub(crate) fn broadcast_to(&self, shape: &Shape) -> Array<E> {
         if self.shape == *shape {
             return self.clone();
         }
@@ -147,46 +162,114 @@ impl<T: Float> Array<T> {
                 strides[lead + d] = stride;
             }
         }
-        Array { shape: shape.clone(), strides, ..self.clone() }
+        self.seen(shape.clone(), strides)
     }
 
     /// The same elements in row-major order under another shape of as many:
-    /// a view if the elements are contiguous, else a copy.
-    pub(crate) fn reshape(&self, shape: Shape) -> Array<T> {
-        let strides = contiguous_strides(&shape);
-        Array { shape, strides, ..self.contiguous() }
+    /// a view if strides can say it, else a copy.
+    pub(crate) fn reshape(&self, shape: Shape) -> Array<E> {
+        match reshaped_strides(&self.shape, &self.strides, &shape) {
+            Some(strides) => self.seen(shape, strides),
+            None => {
+                let strides = kernels::contiguous_strides(&shape);
+                self.map(|x| x).seen(shape, strides)
+            }
+        }
     }
 
     /// Dimension `d` of the view is dimension `order[d]` of this.
-    pub(crate) fn permute(&self, order: &[usize]) -> Array<T> {
+    pub(crate) fn permute(&self, order: &[usize]) -> Array<E> {
         let shape = order.iter().map(|&d| self.shape[d]).collect();
         let strides = order.iter().map(|&d| self.strides[d]).collect();
-        Array { shape, strides, ..self.clone() }
+        self.seen(shape, strides)
     }
 
-    /// The view of `len` elements of dimension `dim` from `start` on.
-    pub(crate) fn narrow(&self, dim: usize, start: usize, len: usize) -> Array<T> {
-        let shape = self.shape.with(dim, len);
+    /// The view of `len` elements of dimension `dim` from `start` on, `step` apart.
+    pub(crate) fn slice(&self, dim: usize, start: usize, len: usize, step: usize) -> Array<E> {
+        let mut view = self.seen(self.shape.with(dim, len), Strides::from_slice(&self.strides));
         // Of an empty view every offset is right, but one past the end is not a place.
-        let offset = if shape.contains(&0) { 0 } else { self.offset + start * self.strides[dim] };
-        Array { shape, offset, ..self.clone() }
+        if !view.shape.contains(&0) {
+            view.offset += start * view.strides[dim];
+        }
+        view.strides[dim] *= step;
+        view
     }
 
     /// The view without dimension `dim`, which has size 1.
-    pub(crate) fn without_dim(&self, dim: usize) -> Array<T> {
-        let mut strides = self.strides.clone();
+    pub(crate) fn without_dim(&self, dim: usize) -> Array<E> {
+        let mut strides = Strides::from_slice(&self.strides);
         strides.remove(dim);
-        Array { shape: self.shape.without(dim), strides, ..self.clone() }
+        self.seen(self.shape.without(dim), strides)
     }
 
-    /// Zeros of `shape`, but for this array at `start` of dimension `dim`: what `narrow` undoes.
-    pub(crate) fn embed(&self, shape: &Shape, dim: usize, start: usize) -> Array<T> {
+    /// The view of the elements at equal places along two dimensions, `len` of them
+    /// from `start` (a place in each): both disappear, and the diagonal comes last.
+    pub(crate) fn diagonal(&self, dims: [usize; 2], start: [usize; 2], len: usize) -> Array<E> {
+        let [a, b] = dims;
+        let kept = || (0..self.shape.len()).filter(|d| !dims.contains(d));
+        let shape = kept().map(|d| self.shape[d]).chain([len]).collect();
+        let strides = kept().map(|d| self.strides[d]);
+        let strides = strides.chain([self.strides[a] + self.strides[b]]).collect();
+        let mut view = self.seen(shape, strides);
+        if !view.shape.contains(&0) {
+            view.offset += start[0] * self.strides[a] + start[1] * self.strides[b];
+        }
+        view
+    }
+
+    /// The view of windows of `size` elements along `dim`, `step` apart: `dim`
+    /// counts them, and a new last dimension is the place within one.
+    pub(crate) fn windows(&self, dim: usize, size: usize, step: usize) -> Array<E> {
+        let count = (self.shape[dim] - size) / step + 1;
+        let shape = self.shape.with(dim, count).iter().copied().chain([size]).collect();
+        let mut strides = Strides::from_slice(&self.strides);
+        strides.push(self.strides[dim]);
+        strides[dim] *= step;
+        self.seen(shape, strides)
+    }
+
+    /// The elements, row-major, with the dimensions `dims` moved behind the others.
+    pub(crate) fn rows(&self, dims: &[usize]) -> Array<E> {
+        let kept = (0..self.shape.len()).filter(|d| !dims.contains(d));
+        let order: SmallVec<[usize; 4]> = kept.chain(dims.iter().copied()).collect();
+        self.permute(&order).contiguous()
+    }
+
+    /// The same storage from the same place, seen otherwise.
+    fn seen(&self, shape: Shape, strides: Strides) -> Array<E> {
+        Array { storage: self.storage.clone(), shape, strides, offset: self.offset }
+    }
+}
+
+impl<T: Float> Array<T> {
+    /// As a matrix for a product; a stride per dimension says where all is.
+    pub(crate) fn matrix(&self) -> kernels::Matrix<'_, T> {
+        let &[rows, cols] = &*self.shape else { panic!("a matrix has two dimensions") };
+        let View { data, strides } = self.view();
+        kernels::Matrix { data, rows, cols, row_stride: strides[0], col_stride: strides[1] }
+    }
+
+    /// Zeros of `shape`, to which this array is added in the places that `view`
+    /// shows of it, where a place may be shown more than once: what undoes a view.
+    pub(crate) fn unview(&self, shape: &Shape, view: impl Fn(&Array<T>) -> Array<T>) -> Array<T> {
+        // What the view does to a row-major array of this shape: no element is looked at.
+        let seen = view(&Array {
+            storage: Arc::new(Storage::stale(0)),
+            shape: shape.clone(),
+            strides: kernels::contiguous_strides(shape),
+            offset: 0,
+        });
         let x = self.contiguous();
         Array::build(shape.clone(), |out| {
             out.fill(T::ZERO);
-            let strides = contiguous_strides(shape);
-            let first = if x.numel() == 0 { 0 } else { start * strides[dim] };
-            kernels::assign(&mut out[first..], &x.shape, &strides, x.dense());
+            if x.numel() > 0 {
+                kernels::add_strided(
+                    &mut out[seen.offset..],
+                    &seen.shape,
+                    &seen.strides,
+                    x.dense(),
+                );
+            }
         })
     }
 
@@ -198,5 +281,80 @@ impl<T: Float> Array<T> {
         let split = [size(outer), size(&x.shape[dims.clone()]), size(inner)];
         let shape = outer.iter().chain(inner).copied().collect();
         Array::build(shape, |out| kernels::sum(out, x.dense(), split))
+    }
+}
+
+/// The strides under which elements seen through `shape` and `strides` are
+/// `to`, in the same order; `None` if there are none.
+fn reshaped_strides(shape: &[usize], strides: &[usize], to: &Shape) -> Option<Strides> {
+    if to.contains(&0) || shape.is_empty() {
+        return Some(kernels::contiguous_strides(to)); // no place, or one
+    }
+    let mut found = Strides::from_elem(0, to.len());
+    let mut next = to.len(); // dimensions of `to` from here on have their strides
+    // A run is some neighbouring dimensions that lie in memory as one would.
+    let mut run = 1;
+    let mut step = strides[shape.len() - 1];
+    for d in (0..shape.len()).rev() {
+        run *= shape[d];
+        if d > 0 && (shape[d - 1] == 1 || strides[d - 1] == run * step) {
+            continue;
+        }
+        let mut filled = 1;
+        while next > 0 && (filled < run || to[next - 1] == 1) {
+            next -= 1;
+            found[next] = filled * step;
+            filled *= to[next];
+        }
+        if filled != run {
+            return None;
+        }
+        if d > 0 {
+            (run, step) = (1, strides[d - 1]);
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(shape: &[usize]) -> Array<usize> {
+        Array::build(shape.into(), |out| out.iter_mut().enumerate().for_each(|(i, out)| *out = i))
+    }
+
+    #[test]
+    fn a_reshape_copies_only_where_it_must() {
+        let shares = |a: &Array<usize>, b: &Array<usize>| Arc::ptr_eq(&a.storage, &b.storage);
+        let x = counted(&[2, 3, 4]);
+        let moved = x.permute(&[1, 0, 2]); // strides 4, 12, 1
+        for (from, to, view) in [
+            (&x, &[6, 4][..], true),
+            (&moved, &[3, 1, 2, 2, 2], true),
+            (&moved, &[6, 4], false),
+            (&x.slice(1, 0, 2, 1), &[2, 8, 1], true),
+            (&x.slice(1, 0, 2, 1), &[16], false),
+            (&x.slice(2, 0, 1, 1), &[6], true),
+            (&x.slice(2, 0, 2, 2), &[12], true),
+            (&counted(&[]), &[1, 1], true),
+        ] {
+            let reshaped = from.reshape(to.into());
+            assert_eq!(reshaped.to_vec(), from.to_vec(), "{:?} to {to:?}", from.shape);
+            assert_eq!(shares(&reshaped, from), view, "{:?} to {to:?}", from.shape);
+        }
+    }
+
+    #[test]
+    fn views_show_the_right_places() {
+        let x = counted(&[3, 4]);
+        assert_eq!(x.slice(1, 1, 2, 2).to_vec(), [1, 3, 5, 7, 9, 11]);
+        assert_eq!(x.diagonal([0, 1], [0, 1], 3).to_vec(), [1, 6, 11]);
+        assert_eq!(
+            x.windows(1, 2, 1).to_vec(),
+            [0, 1, 1, 2, 2, 3, 4, 5, 5, 6, 6, 7, 8, 9, 9, 10, 10, 11]
+        );
+        let sum = Array::full([3, 3, 2].into(), 1.0f32).unview(x.shape(), |x| x.windows(1, 2, 1));
+        assert_eq!(sum.to_vec(), [1.0, 2.0, 2.0, 1.0].repeat(3));
     }
 }

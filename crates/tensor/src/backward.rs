@@ -1,11 +1,12 @@
 //! Replaying the tape from an output to what it was computed from.
 
-use crate::grad_cell::add;
+use crate::grad_cell::add_to;
 use crate::grad_mode::with_grad;
 use crate::node::{Context, Kind, Node, Recorded, lock};
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What [`grad`] does besides; nothing by default.
@@ -202,6 +203,19 @@ fn leading_to<T: Float>(
     leading
 }
 
+/// Nodes that gradients have reached and what has arrived at each, by falling
+/// sequence number. A deque: operations come near its front, leaves near its back.
+struct Pending<T: Float>(VecDeque<(Arc<Node<T>>, Tensor<T>)>);
+
+impl<T: Float> Pending<T> {
+    fn add(&mut self, node: Arc<Node<T>>, grad: Tensor<T>) {
+        match self.0.binary_search_by_key(&Reverse(node.sequence), |(n, _)| Reverse(n.sequence)) {
+            Ok(at) => add_to(&mut self.0[at].1, grad),
+            Err(at) => self.0.insert(at, (node, grad)),
+        }
+    }
+}
+
 #[track_caller]
 fn replay<T: Float>(
     root: Arc<Node<T>>,
@@ -212,14 +226,15 @@ fn replay<T: Float>(
 ) {
     // with_grad takes a closure, which would hide the caller; panics below name the op instead.
     with_grad(create_graph, || {
-        // Nodes that gradients have reached, by sequence number. Whatever may still
-        // add to the highest one has a higher number: it is complete.
         let leading = match &goal {
             Goal::Accumulate => None,
             Goal::Collect(wanted) => Some(leading_to(&root, wanted)),
         };
-        let mut pending = BTreeMap::from([(root.sequence, (root, seed))]);
-        while let Some((sequence, (node, grad))) = pending.pop_last() {
+        // Whatever may still add to the highest node has a higher number: it is complete.
+        let mut pending = Pending(VecDeque::new());
+        pending.add(root, seed);
+        while let Some((node, grad)) = pending.0.pop_front() {
+            let sequence = node.sequence;
             if let Goal::Collect(wanted) = &mut goal
                 && let Some(found) = wanted.get_mut(&sequence)
             {
@@ -258,11 +273,7 @@ fn replay<T: Float>(
                     found, expected,
                     "{name}: backward gives input {i} a gradient of its shape"
                 );
-                let sum = match pending.remove(&parent.sequence) {
-                    Some((_, sum)) => add(sum, grad),
-                    None => grad,
-                };
-                pending.insert(parent.sequence, (parent, sum));
+                pending.add(parent, grad);
             }
         }
     });

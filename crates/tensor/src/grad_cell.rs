@@ -47,33 +47,27 @@ impl<T: Float> GradCell<T> {
         let mut grad = Tensor::from(grad.array.contiguous());
         loop {
             let mut cell = lock(&self.0);
-            let Some(present) = cell.take() else {
+            let Some(mut present) = cell.take() else {
                 *cell = Some(grad);
                 return;
             };
             drop(cell);
-            grad = no_grad(|| add(present, grad));
+            no_grad(|| add_to(&mut present, grad));
+            grad = present;
         }
     }
 }
 
-/// The sum of two gradients, in place where no one else sees one of them.
-pub(crate) fn add<T: Float>(mut a: Tensor<T>, mut b: Tensor<T>) -> Tensor<T> {
-    if crate::is_grad_enabled() && (a.is_tracked() || b.is_tracked()) {
-        return a + b;
-    }
-    let add_to = |sum: &mut Tensor<T>, other: &Tensor<T>| match sum.array.get_mut() {
-        Some(sum) => {
-            zip_assign(sum, other.array.contiguous().dense(), |x, y| x + y);
-            true
-        }
-        None => false,
-    };
-    if add_to(&mut a, &b) {
-        a
-    } else if add_to(&mut b, &a) {
-        b
+/// Adds a gradient to another, in place where no one else sees one of them.
+pub(crate) fn add_to<T: Float>(sum: &mut Tensor<T>, mut grad: Tensor<T>) {
+    if crate::is_grad_enabled() && (sum.is_tracked() || grad.is_tracked()) {
+        *sum = &*sum + grad;
+    } else if let Some(numbers) = sum.array.get_mut() {
+        zip_assign(numbers, grad.array.contiguous().dense(), |x, y| x + y);
+    } else if let Some(numbers) = grad.array.get_mut() {
+        zip_assign(numbers, sum.array.contiguous().dense(), |y, x| x + y);
+        *sum = grad;
     } else {
-        a + b
+        *sum = &*sum + grad;
     }
 }

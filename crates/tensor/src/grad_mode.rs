@@ -10,6 +10,7 @@ thread_local! {
 ///
 /// PyTorch: `torch.is_grad_enabled()`.
 #[must_use]
+#[inline]
 pub fn is_grad_enabled() -> bool {
     ENABLED.get()
 }

@@ -148,7 +148,7 @@ pub(crate) mod testing {
         let transposed = |shape: &[usize], draw: &mut dyn FnMut(&[usize]) -> Tensor<f64>| {
             let reversed: Vec<usize> = shape.iter().rev().copied().collect();
             let order: Vec<usize> = (0..shape.len()).rev().collect();
-            draw(&reversed).permute(&order)
+            draw(&reversed).permute(&order[..])
         };
         let sliced = |shape: &[usize], draw: &mut dyn FnMut(&[usize]) -> Tensor<f64>| {
             let Some(last) = shape.len().checked_sub(1) else { return draw(shape) };

@@ -14,10 +14,13 @@
 
 mod array;
 mod backward;
+mod dims;
 mod generator;
 mod grad_cell;
 mod grad_mode;
 mod gradcheck;
+mod indices;
+mod mask;
 mod node;
 mod ops;
 mod parameter;
@@ -26,15 +29,19 @@ mod state;
 mod storage;
 mod tensor;
 
-pub use adamant_kernels::{Float, num_threads, set_num_threads};
+pub use adamant_kernels::{Element, Float, num_threads, set_num_threads};
 pub use array::Array;
 pub use backward::{GradOptions, grad};
+pub use dims::{Dim, Dims};
 pub use generator::Generator;
 pub use grad_mode::{enable_grad, is_grad_enabled, no_grad};
 pub use gradcheck::{GradCheckError, gradcheck, gradgradcheck};
+pub use indices::Indices;
+pub use mask::Mask;
 pub use ops::cross_entropy::cross_entropy;
+pub use ops::operand::Operand;
 pub use parameter::{Parameter, ValueMut};
-pub use shape::Shape;
+pub use shape::{REST, Shape};
 pub use state::{StateDict, StateError, Stateful, Value};
 pub use storage::{MemoryStats, memory_stats};
 pub use tensor::{ShapeError, Tensor};

@@ -163,10 +163,38 @@ impl<T: Float> Context<'_, T> {
         self.parents[i].is_some()
     }
 
+    /// For an input that was broadcast: its gradient, from that of the broadcast
+    /// input; `None` if it wants none.
+    #[track_caller]
+    pub(crate) fn broadcast_back(
+        &self,
+        i: usize,
+        gradient: impl FnOnce() -> Tensor<T>,
+    ) -> Option<Tensor<T>> {
+        self.parents[i].as_ref().map(|input| gradient().sum_to(&input.shape))
+    }
+
     /// The operation's output, from its saved array. (To save the tensor itself
     /// would make the node hold itself.)
     pub(crate) fn output(&self, saved: &Array<T>) -> Tensor<T> {
         Tensor { array: saved.clone(), node: Some(self.node.clone()) }
+    }
+
+    /// A gradient from that of the output and the output itself: in one loop, or
+    /// where it is to be differentiated again in tensor operations. The two are
+    /// the same formula.
+    #[track_caller]
+    pub(crate) fn chain(
+        &self,
+        saved: &Array<T>,
+        in_one_loop: impl Fn(T, T) -> T + Sync,
+        in_operations: impl FnOnce(&Tensor<T>, &Tensor<T>) -> Tensor<T>,
+    ) -> Tensor<T> {
+        if crate::is_grad_enabled() {
+            in_operations(&self.grad, &self.output(saved))
+        } else {
+            self.grad.array.zip(saved, saved.shape().clone(), in_one_loop).into()
+        }
     }
 }
 

@@ -14,8 +14,32 @@ use std::ops::Deref;
 /// assert_eq!((shape.numel(), shape.len(), shape[1]), (6, 2, 3));
 /// assert_eq!(shape.to_string(), "[2, 3]");
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Default, Eq)]
 pub struct Shape(SmallVec<[usize; 4]>);
+
+// By hand: a few sizes are compared faster than memcmp is called.
+impl PartialEq for Shape {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().zip(other.iter()).all(|(a, b)| a == b)
+    }
+}
+
+// By hand: to copy a slice is several times quicker than to clone a SmallVec.
+impl Clone for Shape {
+    #[inline]
+    fn clone(&self) -> Self {
+        Shape(SmallVec::from_slice(&self.0))
+    }
+}
+
+/// In [`reshape`](crate::Tensor::reshape), the size that is left over: PyTorch's `-1`.
+///
+/// ```
+/// use adamant_tensor::{REST, Tensor};
+/// assert_eq!(Tensor::<f32>::ones([4, 6]).reshape([3, REST]).shape(), [3, 8]);
+/// ```
+pub const REST: usize = usize::MAX;
 
 impl Shape {
     /// The number of elements: the product of the sizes, 1 for a scalar.
@@ -24,15 +48,21 @@ impl Shape {
     /// If the product does not fit in memory's address space.
     #[must_use]
     #[track_caller]
+    #[inline]
     pub fn numel(&self) -> usize {
         self.checked_numel().unwrap_or_else(|| panic!("a tensor of shape {self} is too large"))
     }
 
+    #[inline]
     pub(crate) fn checked_numel(&self) -> Option<usize> {
         // Sizes of 0 count as 1 here: strides are products too, and must not overflow.
-        let extent = self.0.iter().try_fold(1usize, |n, &size| n.checked_mul(size.max(1)))?;
+        let (mut extent, mut empty) = (1usize, false);
+        for &size in &self.0 {
+            extent = extent.checked_mul(size.max(1))?;
+            empty |= size == 0;
+        }
         let fits = extent <= isize::MAX as usize / size_of::<f64>();
-        fits.then_some(if self.0.contains(&0) { 0 } else { extent })
+        fits.then_some(if empty { 0 } else { extent })
     }
 
     /// The shape that both broadcast to by the rules of NumPy and PyTorch:
@@ -55,23 +85,86 @@ impl Shape {
             .map(Shape)
     }
 
+    /// [`broadcast`](Shape::broadcast) for an operation, which panics where they do not fit.
+    #[track_caller]
+    pub(crate) fn broadcast_with(&self, op: &str, other: &Shape) -> Shape {
+        self.broadcast(other).unwrap_or_else(|| {
+            panic!(
+                "{op}: shapes {self} and {other} do not broadcast: aligned at the last dimension, \
+                 sizes must be equal or one of them 1"
+            )
+        })
+    }
+
+    /// Panics unless this shape broadcasts to `shape`.
+    #[track_caller]
+    pub(crate) fn check_broadcast_to(&self, op: &str, shape: &Shape) {
+        assert!(
+            self.broadcast(shape).as_ref() == Some(shape),
+            "{op}: a tensor of shape {self} does not broadcast to {shape}: aligned at the last \
+             dimension, sizes must be equal or the tensor's 1"
+        );
+    }
+
+    /// The shape to which one of this shape is reshaped: `shape`, with
+    /// [`REST`] filled in; panics unless it has as many elements.
+    #[track_caller]
+    pub(crate) fn to_reshaped(&self, op: &str, shape: Shape) -> Shape {
+        let numel = self.numel();
+        let rest = shape.iter().filter(|&&size| size == REST).count();
+        let shown: Vec<String> = shape
+            .iter()
+            .map(|&size| if size == REST { "REST".to_string() } else { size.to_string() })
+            .collect();
+        let shown = shown.join(", ");
+        assert!(rest <= 1, "{op}: shape [{shown}] leaves more than one size open");
+        let filled = if rest == 0 {
+            shape
+        } else {
+            let known = shape.iter().filter(|&&size| size != REST).product::<usize>();
+            let fits = known > 0 && numel.is_multiple_of(known);
+            assert!(
+                fits,
+                "{op}: a tensor of shape {self} has {numel} elements, which fill no shape [{shown}]"
+            );
+            shape.iter().map(|&size| if size == REST { numel / known } else { size }).collect()
+        };
+        assert!(
+            filled.checked_numel() == Some(numel),
+            "{op}: a tensor of shape {self} has {numel} elements, which shape {filled} has not"
+        );
+        filled
+    }
+
+    /// This shape without dimensions `dims`, or with size 1 for them if `keepdim`.
+    pub(crate) fn reduced(&self, dims: &[usize], keepdim: bool) -> Shape {
+        let sizes = self.iter().enumerate();
+        let reduced = |(d, &size): (usize, &usize)| match (dims.contains(&d), keepdim) {
+            (false, _) => Some(size),
+            (true, true) => Some(1),
+            (true, false) => None,
+        };
+        sizes.filter_map(reduced).collect()
+    }
+
     /// This shape without dimension `dim`.
     pub(crate) fn without(&self, dim: usize) -> Shape {
-        let mut sizes = self.0.clone();
-        sizes.remove(dim);
-        Shape(sizes)
+        let mut shape = self.clone();
+        shape.0.remove(dim);
+        shape
     }
 
     /// This shape with `size` at dimension `dim`.
     pub(crate) fn with(&self, dim: usize, size: usize) -> Shape {
-        let mut sizes = self.0.clone();
-        sizes[dim] = size;
-        Shape(sizes)
+        let mut shape = self.clone();
+        shape.0[dim] = size;
+        shape
     }
 }
 
 impl Deref for Shape {
     type Target = [usize];
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.0
     }
@@ -117,20 +210,6 @@ impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
-}
-
-/// Panics unless `dim` is a dimension of `shape`.
-#[track_caller]
-pub(crate) fn check_dim(op: &str, dim: usize, shape: &Shape) {
-    assert!(
-        dim < shape.len(),
-        "{op}: dimension {dim} of a tensor of shape {shape}, which has {}",
-        match shape.len() {
-            0 => "none".to_string(),
-            1 => "only dimension 0".to_string(),
-            n => format!("dimensions 0 to {}", n - 1),
-        }
-    );
 }
 
 #[cfg(test)]

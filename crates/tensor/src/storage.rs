@@ -5,39 +5,80 @@
 //! allocator, no page fault, a warm cache. Contents are never cleared: a buffer
 //! is always initialised memory, and who takes one writes all of it.
 
-use adamant_kernels::{CacheLine, Float};
+use adamant_kernels::{CacheLine, Element};
 use std::collections::HashMap;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-/// A fixed number of floats, aligned to a cache line.
-pub(crate) struct Storage<T> {
-    lines: Vec<CacheLine>,
+/// A fixed number of elements.
+pub(crate) struct Storage<E> {
+    buffer: Buffer,
     len: usize,
-    float: PhantomData<T>,
+    element: PhantomData<E>,
 }
 
-impl<T: Float> Storage<T> {
+enum Buffer {
+    /// A scalar or a few numbers: not worth a buffer of their own.
+    Inline([u64; INLINE_BYTES / 8]),
+    /// Aligned to a cache line, from the pool.
+    Lines(Vec<CacheLine>),
+}
+
+const INLINE_BYTES: usize = 32;
+
+impl<E: Element> Storage<E> {
     /// A buffer with arbitrary contents, for a caller who writes all of it.
     pub(crate) fn stale(len: usize) -> Self {
-        let lines = (len * size_of::<T>()).div_ceil(CacheLine::BYTES);
-        Storage { lines: take(lines), len, float: PhantomData }
+        let bytes = len * size_of::<E>();
+        let buffer = if bytes <= INLINE_BYTES {
+            Buffer::Inline([0; INLINE_BYTES / 8])
+        } else {
+            Buffer::Lines(take(bytes.div_ceil(CacheLine::BYTES)))
+        };
+        let storage = Storage { buffer, len, element: PhantomData };
+        let live = LIVE_BYTES.fetch_add(storage.bytes(), Ordering::Relaxed) + storage.bytes();
+        if live > PEAK_BYTES.load(Ordering::Relaxed) {
+            PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
+        }
+        storage
     }
 
-    pub(crate) fn as_slice(&self) -> &[T] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+    pub(crate) fn as_slice(&self) -> &[E] {
+        match &self.buffer {
+            Buffer::Inline(words) => &bytemuck::cast_slice(words)[..self.len],
+            Buffer::Lines(lines) => &bytemuck::cast_slice(lines)[..self.len],
+        }
     }
 
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [E] {
+        match &mut self.buffer {
+            Buffer::Inline(words) => &mut bytemuck::cast_slice_mut(words)[..self.len],
+            Buffer::Lines(lines) => &mut bytemuck::cast_slice_mut(lines)[..self.len],
+        }
     }
 }
 
-impl<T> Drop for Storage<T> {
+impl<E> Storage<E> {
+    fn bytes(&self) -> usize {
+        match &self.buffer {
+            Buffer::Inline(_) => INLINE_BYTES,
+            Buffer::Lines(lines) => lines.len() * CacheLine::BYTES,
+        }
+    }
+}
+
+impl<E> Drop for Storage<E> {
     fn drop(&mut self) {
-        give(std::mem::take(&mut self.lines));
+        LIVE_BYTES.fetch_sub(self.bytes(), Ordering::Relaxed);
+        if let Buffer::Lines(lines) = &mut self.buffer {
+            give(std::mem::take(lines));
+        }
     }
 }
+
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Free buffers go back to the system where they and those in use would be more
 /// bytes than this, and more than the most that has been in use at once.
@@ -48,8 +89,6 @@ struct Pool {
     /// Free buffers by their number of lines.
     free: HashMap<usize, Vec<Vec<CacheLine>>>,
     free_bytes: usize,
-    live_bytes: usize,
-    peak_bytes: usize,
 }
 
 static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
@@ -63,12 +102,12 @@ fn take(lines: usize) -> Vec<CacheLine> {
     let bytes = lines * CacheLine::BYTES;
     let mut surplus = HashMap::new();
     let mut pool = pool();
-    pool.live_bytes += bytes;
-    pool.peak_bytes = pool.peak_bytes.max(pool.live_bytes);
     let recycled = pool.free.get_mut(&lines).and_then(Vec::pop);
     if recycled.is_some() {
         pool.free_bytes -= bytes;
-    } else if pool.live_bytes + pool.free_bytes > KEPT_BYTES.max(pool.peak_bytes) {
+    } else if LIVE_BYTES.load(Ordering::Relaxed) + bytes + pool.free_bytes
+        > KEPT_BYTES.max(PEAK_BYTES.load(Ordering::Relaxed))
+    {
         // The sizes in use have changed: start afresh rather than keep the old ones.
         surplus = std::mem::take(&mut pool.free);
         pool.free_bytes = 0;
@@ -81,7 +120,6 @@ fn take(lines: usize) -> Vec<CacheLine> {
 fn give(lines: Vec<CacheLine>) {
     let bytes = lines.len() * CacheLine::BYTES;
     let mut pool = pool();
-    pool.live_bytes -= bytes;
     pool.free_bytes += bytes;
     pool.free.entry(lines.len()).or_default().push(lines);
 }
@@ -109,11 +147,10 @@ pub struct MemoryStats {
 /// ```
 #[must_use]
 pub fn memory_stats() -> MemoryStats {
-    let pool = pool();
     MemoryStats {
-        live_bytes: pool.live_bytes,
-        peak_bytes: pool.peak_bytes,
-        free_bytes: pool.free_bytes,
+        live_bytes: LIVE_BYTES.load(Ordering::Relaxed),
+        peak_bytes: PEAK_BYTES.load(Ordering::Relaxed),
+        free_bytes: pool().free_bytes,
         live_nodes: crate::node::live_nodes(),
     }
 }

@@ -39,6 +39,17 @@ pub struct ShapeError {
     pub found: usize,
 }
 
+impl ShapeError {
+    /// The shape, if `found` values fill it.
+    pub(crate) fn check(found: usize, shape: Shape) -> Result<Shape, ShapeError> {
+        if shape.checked_numel() == Some(found) {
+            Ok(shape)
+        } else {
+            Err(ShapeError { shape, found })
+        }
+    }
+}
+
 /// As `Display`: it is what `main` prints of an error, and `unwrap`.
 impl fmt::Debug for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,10 +72,7 @@ impl<T: Float> Tensor<T> {
     /// assert!(Tensor::from_vec(vec![1.0f32], [2, 2]).is_err());
     /// ```
     pub fn from_vec(values: Vec<T>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
-        let shape = shape.into();
-        if shape.checked_numel() != Some(values.len()) {
-            return Err(ShapeError { shape, found: values.len() });
-        }
+        let shape = ShapeError::check(values.len(), shape.into())?;
         Ok(Array::from_slice(shape, &values).into())
     }
 
@@ -187,8 +195,21 @@ impl<T: Float> Tensor<T> {
     ///
     /// PyTorch: `tensor.requires_grad`.
     #[must_use]
+    #[inline]
     pub fn is_tracked(&self) -> bool {
         self.node.is_some()
+    }
+
+    /// The shape that this and another operand broadcast to.
+    #[track_caller]
+    pub(crate) fn broadcast_with(&self, op: &str, other: &Tensor<T>) -> Shape {
+        self.array.shape().broadcast_with(op, other.array.shape())
+    }
+
+    /// Whether an operation on this will be asked for a gradient: if not, it saves nothing for it.
+    #[inline]
+    pub(crate) fn wants_grad(&self) -> bool {
+        self.is_tracked() && crate::is_grad_enabled()
     }
 
     /// The same numbers, untracked.

@@ -4,29 +4,21 @@
 //! dimensions along which its operand was broadcast. Nothing is saved but shapes.
 //! PyTorch: `torch.add`, `torch.sub`, `torch.neg`.
 
-use super::broadcast_shape;
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 #[track_caller]
 pub(super) fn add<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let (sa, sb) = (a.array.shape().clone(), b.array.shape().clone());
-    let value = a.array.zip(&b.array, broadcast_shape("add", &sa, &sb), |a, b| a + b);
-    record("add", [a, b], value, move |ctx| {
-        [ctx.needs(0).then(|| ctx.grad().sum_to(&sa)), ctx.needs(1).then(|| ctx.grad().sum_to(&sb))]
-    })
+    let value = a.array.zip(&b.array, a.broadcast_with("add", b), |a, b| a + b);
+    record("add", [a, b], value, |ctx| [0, 1].map(|i| ctx.broadcast_back(i, || ctx.grad().clone())))
 }
 
 #[track_caller]
 pub(super) fn sub<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let (sa, sb) = (a.array.shape().clone(), b.array.shape().clone());
-    let value = a.array.zip(&b.array, broadcast_shape("sub", &sa, &sb), |a, b| a - b);
-    record("sub", [a, b], value, move |ctx| {
-        [
-            ctx.needs(0).then(|| ctx.grad().sum_to(&sa)),
-            ctx.needs(1).then(|| neg(&ctx.grad().sum_to(&sb))),
-        ]
+    let value = a.array.zip(&b.array, a.broadcast_with("sub", b), |a, b| a - b);
+    record("sub", [a, b], value, |ctx| {
+        [ctx.broadcast_back(0, || ctx.grad().clone()), ctx.broadcast_back(1, || neg(ctx.grad()))]
     })
 }
 

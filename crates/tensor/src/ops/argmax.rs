@@ -1,8 +1,8 @@
-//! The place of the largest.
+//! The place of the largest and of the smallest.
 
-use crate::shape::check_dim;
+use crate::dims::{Dim, check_dim};
 use crate::tensor::Tensor;
-use adamant_kernels::{Float, argmax_rows};
+use adamant_kernels::{Float, arg_best, reduce_rows};
 
 impl<T: Float> Tensor<T> {
     /// The index of the largest element along dimension `dim`, in row-major
@@ -20,13 +20,44 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn argmax(&self, dim: usize) -> Vec<usize> {
+    pub fn argmax(&self, dim: impl Dim) -> Vec<usize> {
+        let dim = check_dim("argmax", dim, self.array.shape());
+        self.arg_best("argmax", dim, |x, best| x > best)
+    }
+
+    /// The index of the smallest element along dimension `dim`, in row-major
+    /// order of the others; the first of equals, the first NaN if there is one.
+    ///
+    /// PyTorch: `x.argmin(dim)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or it is empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 5.0, 2.0, 0.0], [2, 2]).unwrap();
+    /// assert_eq!(x.argmin(-1), [0, 1]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn argmin(&self, dim: impl Dim) -> Vec<usize> {
+        let dim = check_dim("argmin", dim, self.array.shape());
+        self.arg_best("argmin", dim, |x, best| x < best)
+    }
+
+    #[track_caller]
+    pub(super) fn arg_best(
+        &self,
+        op: &str,
+        dim: usize,
+        better: impl Fn(T, T) -> bool + Sync,
+    ) -> Vec<usize> {
         let shape = self.array.shape();
-        check_dim("argmax", dim, shape);
-        assert!(shape[dim] > 0, "argmax: dimension {dim} of a tensor of shape {shape} is empty");
-        let mut order: Vec<usize> = (0..shape.len()).filter(|&d| d != dim).collect();
-        order.push(dim);
-        argmax_rows(self.array.permute(&order).contiguous().dense(), shape[dim])
+        assert!(shape[dim] > 0, "{op}: dimension {dim} of a tensor of shape {shape} is empty");
+        let mut out = vec![0; shape.without(dim).numel()];
+        let rows = self.array.rows(&[dim]);
+        reduce_rows(&mut out, rows.dense(), shape[dim], |row| arg_best(row, &better));
+        out
     }
 }
 

@@ -25,10 +25,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Tensor<T> {
         let (from, to) = (self.array.shape().clone(), shape.into());
-        assert!(
-            from.broadcast(&to).as_ref() == Some(&to),
-            "broadcast_to: a tensor of shape {from} does not broadcast to {to}"
-        );
+        from.check_broadcast_to("broadcast_to", &to);
         let value = self.array.broadcast_to(&to);
         record("broadcast_to", [self], value, move |ctx| [Some(ctx.grad().sum_to(&from))])
     }

@@ -4,25 +4,21 @@
 //! along which its operand was broadcast. PyTorch: `torch.div`.
 
 use super::add::neg;
-use super::broadcast_shape;
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 #[track_caller]
 pub(super) fn div<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let (sa, sb) = (a.array.shape().clone(), b.array.shape().clone());
-    let value = a.array.zip(&b.array, broadcast_shape("div", &sa, &sb), |a, b| a / b);
-    let dividend = b.is_tracked().then(|| a.clone());
+    let value = a.array.zip(&b.array, a.broadcast_with("div", b), |a, b| a / b);
+    let dividend = b.wants_grad().then(|| a.clone());
     let divisor = b.clone();
     record("div", [a, b], value, move |ctx| {
         let (g, b) = (ctx.grad(), &divisor);
+        let of_divisor = |a: &Tensor<T>| neg(&(g * div(&div(a, b), b)));
         [
-            ctx.needs(0).then(|| div(g, b).sum_to(&sa)),
-            dividend
-                .as_ref()
-                .filter(|_| ctx.needs(1))
-                .map(|a| neg(&(g * div(&div(a, b), b))).sum_to(&sb)),
+            ctx.broadcast_back(0, || div(g, b)),
+            dividend.as_ref().and_then(|a| ctx.broadcast_back(1, || of_divisor(a))),
         ]
     })
 }

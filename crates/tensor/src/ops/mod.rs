@@ -14,25 +14,14 @@ mod linear;
 mod matmul;
 mod mul;
 mod narrow;
+pub(crate) mod operand;
 mod operators;
 mod permute;
 mod powf;
+mod reduction;
 mod relu;
 mod reshape;
 mod sigmoid;
 mod softmax;
 mod sum;
 mod tanh;
-
-use crate::shape::Shape;
-
-/// The shape that two operands broadcast to.
-#[track_caller]
-fn broadcast_shape(op: &str, a: &Shape, b: &Shape) -> Shape {
-    a.broadcast(b).unwrap_or_else(|| {
-        panic!(
-            "{op}: shapes {a} and {b} do not broadcast: aligned at the last dimension, sizes \
-             must be equal or one of them 1"
-        )
-    })
-}

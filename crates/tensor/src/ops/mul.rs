@@ -4,21 +4,19 @@
 //! operand was broadcast. An operand is saved only if the other is tracked.
 //! PyTorch: `torch.mul`.
 
-use super::broadcast_shape;
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 #[track_caller]
 pub(super) fn mul<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let (sa, sb) = (a.array.shape().clone(), b.array.shape().clone());
-    let value = a.array.zip(&b.array, broadcast_shape("mul", &sa, &sb), |a, b| a * b);
-    let for_a = a.is_tracked().then(|| b.clone());
-    let for_b = b.is_tracked().then(|| a.clone());
+    let value = a.array.zip(&b.array, a.broadcast_with("mul", b), |a, b| a * b);
+    let for_a = a.wants_grad().then(|| b.clone());
+    let for_b = b.wants_grad().then(|| a.clone());
     record("mul", [a, b], value, move |ctx| {
         [
-            for_a.as_ref().filter(|_| ctx.needs(0)).map(|b| mul(ctx.grad(), b).sum_to(&sa)),
-            for_b.as_ref().filter(|_| ctx.needs(1)).map(|a| mul(ctx.grad(), a).sum_to(&sb)),
+            for_a.as_ref().and_then(|b| ctx.broadcast_back(0, || mul(ctx.grad(), b))),
+            for_b.as_ref().and_then(|a| ctx.broadcast_back(1, || mul(ctx.grad(), a))),
         ]
     })
 }

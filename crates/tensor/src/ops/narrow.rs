@@ -1,14 +1,20 @@
-//! A part of a dimension. Views: nothing is copied.
+//! Parts of a tensor. Views: nothing is copied.
+//!
+//! The gradient of each is `g` at the places that the view shows, added up where
+//! it shows one more than once, and 0 elsewhere.
 
+use crate::array::Array;
+use crate::dims::{Dim, check_dim};
 use crate::node::record;
-use crate::shape::{Shape, check_dim};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
+use std::ops::{Bound, RangeBounds};
 
 impl<T: Float> Tensor<T> {
     /// The view of `len` elements of dimension `dim`, from `start` on.
     ///
-    /// Gradient: `g` at its place, 0 elsewhere. PyTorch: `x.narrow(dim, start, len)`.
+    /// PyTorch: `x.narrow(dim, start, len)`.
     ///
     /// # Panics
     /// If there is no such dimension or range.
@@ -20,16 +26,49 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn narrow(&self, dim: usize, start: usize, len: usize) -> Tensor<T> {
-        let shape = self.array.shape().clone();
-        check_dim("narrow", dim, &shape);
+    pub fn narrow(&self, dim: impl Dim, start: usize, len: usize) -> Tensor<T> {
+        let shape = self.array.shape();
+        let dim = check_dim("narrow", dim, shape);
         assert!(
             start.checked_add(len).is_some_and(|end| end <= shape[dim]),
             "narrow: {len} elements from {start} on are not in dimension {dim} of a tensor of \
-             shape {shape}"
+             shape {shape}, which has {}",
+            shape[dim]
         );
-        let value = self.array.narrow(dim, start, len);
-        record("narrow", [self], value, move |ctx| [Some(embed(ctx.grad(), &shape, dim, start))])
+        view("narrow", self, move |x| x.slice(dim, start, len, 1))
+    }
+
+    /// The view of every `step`-th element of a range of dimension `dim`.
+    ///
+    /// A range that reaches past the end stops there. PyTorch: `x[start:end:step]`
+    /// (in dimension `dim`).
+    ///
+    /// # Panics
+    /// If there is no such dimension, or `step` is 0.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::<f32>::arange(0.0, 6.0, 1.0);
+    /// assert_eq!(x.slice(0, 1.., 2).to_vec(), [1.0, 3.0, 5.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn slice(&self, dim: impl Dim, range: impl RangeBounds<usize>, step: usize) -> Tensor<T> {
+        let shape = self.array.shape();
+        let dim = check_dim("slice", dim, shape);
+        assert!(step > 0, "slice: a step of 0 along dimension {dim} of a tensor of shape {shape}");
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => usize::MAX,
+        };
+        let len = end.min(shape[dim]).saturating_sub(start).div_ceil(step);
+        view("slice", self, move |x| x.slice(dim, start, len, step))
     }
 
     /// The view at `index` of dimension `dim`, which disappears.
@@ -46,28 +85,140 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn select(&self, dim: usize, index: usize) -> Tensor<T> {
+    pub fn select(&self, dim: impl Dim, index: usize) -> Tensor<T> {
         let shape = self.array.shape();
-        check_dim("select", dim, shape);
+        let dim = check_dim("select", dim, shape);
         assert!(
             index < shape[dim],
-            "select: index {index} of dimension {dim} of a tensor of shape {shape}"
+            "select: index {index} of dimension {dim} of a tensor of shape {shape}, which has {}",
+            shape[dim]
         );
-        let shape = shape.clone();
-        let value = self.array.narrow(dim, index, 1).without_dim(dim);
-        record("select", [self], value, move |ctx| {
-            let one = ctx.grad().reshape(shape.with(dim, 1));
-            [Some(embed(&one, &shape, dim, index))]
-        })
+        view("select", self, move |x| x.slice(dim, index, 1, 1).without_dim(dim))
+    }
+
+    /// Views of `size` elements each along dimension `dim`; the last may be smaller.
+    ///
+    /// PyTorch: `x.split(size, dim)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or `size` is 0.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let parts = Tensor::<f32>::ones([5]).split(2, 0);
+    /// assert_eq!(parts.iter().map(Tensor::numel).collect::<Vec<_>>(), [2, 2, 1]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn split(&self, size: usize, dim: impl Dim) -> Vec<Tensor<T>> {
+        let shape = self.array.shape();
+        let dim = check_dim("split", dim, shape);
+        assert!(size > 0, "split: parts of 0 elements of a tensor of shape {shape}");
+        let part = |start: usize| self.narrow(dim, start, size.min(shape[dim] - start));
+        // As in PyTorch, an empty dimension gives one empty part.
+        (0..shape[dim].max(1)).step_by(size).map(part).collect()
+    }
+
+    /// At most `count` views of equal size along dimension `dim`; the last may be smaller.
+    ///
+    /// PyTorch: `x.chunk(count, dim)`, which may give fewer too.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or `count` is 0.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::<f32>::ones([2, 6]).chunk(3, 1)[2].shape(), [2, 2]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn chunk(&self, count: usize, dim: impl Dim) -> Vec<Tensor<T>> {
+        let shape = self.array.shape();
+        let dim = check_dim("chunk", dim, shape);
+        assert!(count > 0, "chunk: a tensor of shape {shape} in 0 parts");
+        self.split(shape[dim].div_ceil(count).max(1), dim)
+    }
+
+    /// The view of the elements whose places along `dim1` and `dim2` differ by
+    /// `offset` (the second is larger by so much). Both dimensions disappear; the
+    /// diagonal is the last dimension.
+    ///
+    /// PyTorch: `x.diagonal(offset, dim1, dim2)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions, or they are the same.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
+    /// assert_eq!(x.diagonal(0, 0, 1).to_vec(), [1.0, 4.0]);
+    /// assert_eq!(x.diagonal(1, 0, 1).to_vec(), [2.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn diagonal(&self, offset: isize, dim1: impl Dim, dim2: impl Dim) -> Tensor<T> {
+        let shape = self.array.shape();
+        let dims = [check_dim("diagonal", dim1, shape), check_dim("diagonal", dim2, shape)];
+        assert!(
+            dims[0] != dims[1],
+            "diagonal: dimension {} of a tensor of shape {shape} twice",
+            dims[0]
+        );
+        let start = [offset.min(0).unsigned_abs(), offset.max(0).unsigned_abs()];
+        let left = |i: usize| shape[dims[i]].saturating_sub(start[i]);
+        let len = left(0).min(left(1));
+        view("diagonal", self, move |x| x.diagonal(dims, start, len))
+    }
+
+    /// The view of all windows of `size` elements along dimension `dim`, `step`
+    /// apart: `dim` counts the windows, a new last dimension the places in one.
+    ///
+    /// PyTorch: `x.unfold(dim, size, step)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, it is shorter than `size`, or `step` is 0.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::<f32>::arange(0.0, 5.0, 1.0);
+    /// assert_eq!(x.unfold(0, 3, 2).to_vec(), [0.0, 1.0, 2.0, 2.0, 3.0, 4.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn unfold(&self, dim: impl Dim, size: usize, step: usize) -> Tensor<T> {
+        let shape = self.array.shape();
+        let dim = check_dim("unfold", dim, shape);
+        assert!(
+            size <= shape[dim] && step > 0,
+            "unfold: windows of {size} elements, {step} apart, along dimension {dim} of a tensor \
+             of shape {shape}; expected a size of at most {} and a step of at least 1",
+            shape[dim]
+        );
+        view("unfold", self, move |x| x.windows(dim, size, step))
     }
 }
 
-/// Zeros of `shape` with `x` from `start` of dimension `dim` on.
+/// What `see` shows of `x`. It must give the same places whatever the layout.
 #[track_caller]
-fn embed<T: Float>(x: &Tensor<T>, shape: &Shape, dim: usize, start: usize) -> Tensor<T> {
-    let len = x.array.shape()[dim];
-    let value = x.array.embed(shape, dim, start);
-    record("narrow_backward", [x], value, move |ctx| [Some(ctx.grad().narrow(dim, start, len))])
+fn view<T: Float>(
+    name: &'static str,
+    x: &Tensor<T>,
+    see: impl Fn(&Array<T>) -> Array<T> + Clone + Send + Sync + 'static,
+) -> Tensor<T> {
+    let shape = x.array.shape().clone();
+    let value = see(&x.array);
+    record(name, [x], value, move |ctx| [Some(unview(ctx.grad(), &shape, see.clone()))])
+}
+
+/// Zeros of `shape` with `g` added at the places that `see` shows.
+#[track_caller]
+fn unview<T: Float>(
+    g: &Tensor<T>,
+    shape: &Shape,
+    see: impl Fn(&Array<T>) -> Array<T> + Clone + Send + Sync + 'static,
+) -> Tensor<T> {
+    let value = g.array.unview(shape, &see);
+    record("unview", [g], value, move |ctx| [Some(view("view", ctx.grad(), see.clone()))])
 }
 
 #[cfg(test)]
@@ -79,13 +230,20 @@ mod tests {
     fn gradients() {
         check_op(|x| x[0].narrow(1, 1, 2).powf(3.0), &[&[2, 3, 2]], -2.0..2.0);
         check_op(|x| x[0].narrow(0, 2, 0).powf(3.0), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| x[0].slice(1, 1.., 2).powf(3.0), &[&[2, 6]], -2.0..2.0);
         check_op(|x| x[0].select(0, 1).powf(3.0), &[&[2, 3]], -2.0..2.0);
-        check_op(|x| x[0].select(0, 1).powf(3.0), &[&[2]], -2.0..2.0);
+        check_op(|x| x[0].select(-1, 1).powf(3.0), &[&[2]], -2.0..2.0);
+        check_op(|x| x[0].diagonal(-1, 0, 2).powf(3.0), &[&[3, 2, 4]], -2.0..2.0);
+        check_op(|x| x[0].unfold(0, 3, 1).powf(3.0), &[&[5, 2]], -2.0..2.0);
     }
 
     #[test]
-    #[should_panic(expected = "narrow: 2 elements from 2 on are not in dimension 0")]
-    fn a_range_past_the_end_is_refused() {
-        let _ = Tensor::<f32>::ones([3]).narrow(0, 2, 2);
+    fn parts_follow_pytorch() {
+        let sizes = |parts: Vec<Tensor>| parts.iter().map(Tensor::numel).collect::<Vec<_>>();
+        assert_eq!(sizes(Tensor::ones([0]).split(2, 0)), [0]);
+        assert_eq!(sizes(Tensor::ones([6]).chunk(4, 0)), [2, 2, 2]);
+        assert_eq!(Tensor::<f32>::ones([3]).slice(0, 2..9, 1).shape(), [1]);
+        assert_eq!(Tensor::<f32>::ones([3]).slice(0, 7.., 2).shape(), [0]);
+        assert_eq!(Tensor::<f32>::ones([2, 3]).diagonal(5, 0, 1).shape(), [0]);
     }
 }

@@ -1,9 +1,10 @@
 //! Dimensions in another order. Views: nothing is copied.
 
+use crate::dims::{Dim, Dims, check_dim};
 use crate::node::record;
-use crate::shape::check_dim;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
+use smallvec::SmallVec;
 
 impl<T: Float> Tensor<T> {
     /// The view whose dimension `d` is this tensor's dimension `order[d]`.
@@ -19,20 +20,18 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn permute(&self, order: &[usize]) -> Tensor<T> {
+    pub fn permute(&self, order: impl Dims) -> Tensor<T> {
         let shape = self.array.shape();
+        let named = order.signed(shape.len());
+        let order: Vec<usize> = named.iter().map(|&d| check_dim("permute", d, shape)).collect();
         let mut back = vec![usize::MAX; shape.len()];
-        for (d, &from) in order.iter().enumerate() {
-            if let Some(place) = back.get_mut(from) {
-                *place = d;
-            }
-        }
+        order.iter().enumerate().for_each(|(d, &from)| back[from] = d);
         assert!(
             order.len() == shape.len() && !back.contains(&usize::MAX),
-            "permute: {order:?} does not hold each dimension of a tensor of shape {shape} once"
+            "permute: {named:?} does not hold each dimension of a tensor of shape {shape} once"
         );
-        let value = self.array.permute(order);
-        record("permute", [self], value, move |ctx| [Some(ctx.grad().permute(&back))])
+        let value = self.array.permute(&order);
+        record("permute", [self], value, move |ctx| [Some(ctx.grad().permute(&back[..]))])
     }
 
     /// The view with dimensions `a` and `b` exchanged.
@@ -48,13 +47,35 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn transpose(&self, a: usize, b: usize) -> Tensor<T> {
+    pub fn transpose(&self, a: impl Dim, b: impl Dim) -> Tensor<T> {
         let shape = self.array.shape();
-        check_dim("transpose", a, shape);
-        check_dim("transpose", b, shape);
-        let mut order: Vec<usize> = (0..shape.len()).collect();
+        let (a, b) = (check_dim("transpose", a, shape), check_dim("transpose", b, shape));
+        let mut order: SmallVec<[usize; 4]> = (0..shape.len()).collect();
         order.swap(a, b);
-        self.permute(&order)
+        let value = self.array.permute(&order);
+        record("transpose", [self], value, move |ctx| [Some(ctx.grad().transpose(a, b))])
+    }
+
+    /// The transpose of a matrix; a vector or a scalar stays as it is.
+    ///
+    /// PyTorch: `x.t()`.
+    ///
+    /// # Panics
+    /// If there are more than two dimensions.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::<f32>::ones([2, 3]).t().shape(), [3, 2]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn t(&self) -> Tensor<T> {
+        let shape = self.array.shape();
+        assert!(
+            shape.len() <= 2,
+            "t: a tensor of shape {shape}; expected at most 2 dimensions (transpose takes any)"
+        );
+        if shape.len() < 2 { self.clone() } else { self.transpose(0, 1) }
     }
 }
 
@@ -65,7 +86,7 @@ mod tests {
 
     #[test]
     fn gradients() {
-        check_op(|x| x[0].permute(&[1, 2, 0]).powf(2.0), &[&[2, 3, 2]], -2.0..2.0);
+        check_op(|x| x[0].permute([1, 2, 0]).powf(2.0), &[&[2, 3, 2]], -2.0..2.0);
         check_op(|x| x[0].transpose(0, 1).powf(2.0), &[&[2, 3]], -2.0..2.0);
     }
 

@@ -21,12 +21,8 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Tensor<T> {
-        let (from, to) = (self.array.shape().clone(), shape.into());
-        assert!(
-            to.checked_numel() == Some(from.numel()),
-            "reshape: a tensor of shape {from} has {} elements, which shape {to} has not",
-            from.numel()
-        );
+        let from = self.array.shape().clone();
+        let to = from.to_reshaped("reshape", shape.into());
         let value = self.array.reshape(to);
         record("reshape", [self], value, move |ctx| [Some(ctx.grad().reshape(&from))])
     }

@@ -20,8 +20,11 @@ impl<T: Float> Tensor<T> {
         let value = self.array.map(|x| T::ONE / (T::ONE + (-x).exp()));
         let saved = value.clone();
         record("sigmoid", [self], value, move |ctx| {
-            let y = ctx.output(&saved);
-            [Some(ctx.grad() * (&y * scalar_sub(T::ONE, &y)))]
+            [Some(ctx.chain(
+                &saved,
+                |g, y| g * (y * (T::ONE - y)),
+                |g, y| g * (y * scalar_sub(T::ONE, y)),
+            ))]
         })
     }
 }

@@ -1,8 +1,8 @@
 //! Softmax and its logarithm.
 
 use crate::array::Array;
+use crate::dims::{Dim, check_dim};
 use crate::node::record;
-use crate::shape::check_dim;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, log_softmax_rows, softmax_rows};
 
@@ -21,8 +21,8 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn softmax(&self, dim: usize) -> Tensor<T> {
-        check_dim("softmax", dim, self.array.shape());
+    pub fn softmax(&self, dim: impl Dim) -> Tensor<T> {
+        let dim = check_dim("softmax", dim, self.array.shape());
         let value = along(&self.array, dim, softmax_rows);
         let saved = value.clone();
         record("softmax", [self], value, move |ctx| {
@@ -45,8 +45,8 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn log_softmax(&self, dim: usize) -> Tensor<T> {
-        check_dim("log_softmax", dim, self.array.shape());
+    pub fn log_softmax(&self, dim: impl Dim) -> Tensor<T> {
+        let dim = check_dim("log_softmax", dim, self.array.shape());
         let value = along(&self.array, dim, log_softmax_rows);
         let saved = value.clone();
         record("log_softmax", [self], value, move |ctx| {

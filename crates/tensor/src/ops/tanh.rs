@@ -20,8 +20,11 @@ impl<T: Float> Tensor<T> {
         let value = self.array.map(T::tanh);
         let saved = value.clone();
         record("tanh", [self], value, move |ctx| {
-            let y = ctx.output(&saved);
-            [Some(ctx.grad() * (scalar_sub(T::ONE, &(&y * &y))))]
+            [Some(ctx.chain(
+                &saved,
+                |g, y| g * (T::ONE - y * y),
+                |g, y| g * scalar_sub(T::ONE, &(y * y)),
+            ))]
         })
     }
 }

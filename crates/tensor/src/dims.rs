@@ -1,0 +1,123 @@
+//! How dimensions are named: counted from the front, or with a minus from the back.
+
+use crate::shape::Shape;
+use smallvec::SmallVec;
+use std::ops::RangeFull;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for usize {}
+    impl Sealed for isize {}
+    impl Sealed for i32 {}
+}
+
+/// A dimension: `0` is the first, `-1` the last.
+///
+/// ```
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::<f32>::ones([2, 3]);
+/// assert_eq!(x.sum_dim(-1, false).to_vec(), x.sum_dim(1, false).to_vec());
+/// ```
+pub trait Dim: sealed::Sealed + Copy {
+    /// The number, negative if it counts from the back.
+    #[doc(hidden)]
+    fn signed(self) -> isize;
+}
+
+impl Dim for usize {
+    fn signed(self) -> isize {
+        isize::try_from(self).unwrap_or(isize::MAX) // no shape has as many dimensions
+    }
+}
+
+impl Dim for isize {
+    fn signed(self) -> isize {
+        self
+    }
+}
+
+impl Dim for i32 {
+    fn signed(self) -> isize {
+        self as isize
+    }
+}
+
+/// Several dimensions: one (`1`), a list (`[0, -1]`), or all of them (`..`).
+///
+/// ```
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::<f32>::ones([2, 3, 4]);
+/// assert_eq!(x.sum_dim([0, -1], false).shape(), [3]);
+/// assert_eq!(x.sum_dim(.., true).shape(), [1, 1, 1]);
+/// ```
+pub trait Dims {
+    /// The numbers as they were written, for a shape of `dims` dimensions.
+    #[doc(hidden)]
+    fn signed(&self, dims: usize) -> SmallVec<[isize; 4]>;
+}
+
+impl<D: Dim> Dims for D {
+    fn signed(&self, _: usize) -> SmallVec<[isize; 4]> {
+        SmallVec::from_slice(&[Dim::signed(*self)])
+    }
+}
+
+impl<D: Dim> Dims for &[D] {
+    fn signed(&self, _: usize) -> SmallVec<[isize; 4]> {
+        self.iter().map(|&dim| Dim::signed(dim)).collect()
+    }
+}
+
+impl<D: Dim, const N: usize> Dims for [D; N] {
+    fn signed(&self, dims: usize) -> SmallVec<[isize; 4]> {
+        self.as_slice().signed(dims)
+    }
+}
+
+impl<D: Dim, const N: usize> Dims for &[D; N] {
+    fn signed(&self, dims: usize) -> SmallVec<[isize; 4]> {
+        self.as_slice().signed(dims)
+    }
+}
+
+impl Dims for RangeFull {
+    fn signed(&self, dims: usize) -> SmallVec<[isize; 4]> {
+        (0..dims as isize).collect()
+    }
+}
+
+/// The number of dimension `dim` of `shape`; panics if there is none.
+#[track_caller]
+pub(crate) fn check_dim(op: &str, dim: impl Dim, shape: &Shape) -> usize {
+    let (dim, dims) = (dim.signed(), shape.len());
+    let place = if dim < 0 { dim + dims as isize } else { dim };
+    usize::try_from(place).ok().filter(|&place| place < dims).unwrap_or_else(|| {
+        panic!(
+            "{op}: dimension {dim} of a tensor of shape {shape}, which has {}",
+            match dims {
+                0 => "none".to_string(),
+                1 => "only dimension 0 (or -1)".to_string(),
+                n => format!("dimensions 0 to {} (or -{n} to -1)", n - 1),
+            }
+        )
+    })
+}
+
+/// The numbers of dimensions `dims` of `shape`, ascending; panics if one is not
+/// there or named twice. As in PyTorch, a scalar has none, but may be asked for
+/// dimension 0 or −1.
+#[track_caller]
+pub(crate) fn check_dims(op: &str, dims: impl Dims, shape: &Shape) -> SmallVec<[usize; 4]> {
+    let named = dims.signed(shape.len());
+    if shape.is_empty() && named.iter().all(|dim| [0, -1].contains(dim)) {
+        return SmallVec::new();
+    }
+    let mut found: SmallVec<[usize; 4]> =
+        named.iter().map(|&dim| check_dim(op, dim, shape)).collect();
+    found.sort_unstable();
+    assert!(
+        found.windows(2).all(|pair| pair[0] != pair[1]),
+        "{op}: dimensions {named:?} of a tensor of shape {shape}: one is named twice"
+    );
+    found
+}

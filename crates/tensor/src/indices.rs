@@ -1,0 +1,89 @@
+//! Whole numbers with a shape: places along a dimension.
+
+use crate::array::Array;
+use crate::shape::Shape;
+use crate::tensor::ShapeError;
+use std::fmt;
+
+/// An n-dimensional array of indices.
+///
+/// [`Tensor::sort`](crate::Tensor::sort), [`Tensor::topk`](crate::Tensor::topk) and
+/// [`Tensor::max_dim`](crate::Tensor::max_dim) give one; [`Tensor::gather`](crate::Tensor::gather)
+/// and [`Tensor::embedding`](crate::Tensor::embedding) take one.
+///
+/// PyTorch: a tensor of dtype `torch.int64`.
+///
+/// ```
+/// use adamant_tensor::Indices;
+/// let i = Indices::from_vec(vec![2, 0, 1, 1], [2, 2]).unwrap();
+/// assert_eq!((i.shape(), i.to_vec()), (&[2, 2][..], vec![2, 0, 1, 1]));
+/// ```
+#[derive(Clone)]
+pub struct Indices {
+    pub(crate) array: Array<usize>,
+}
+
+impl Indices {
+    /// These indices, row-major.
+    ///
+    /// # Errors
+    /// If the shape has another number of elements.
+    pub fn from_vec(values: Vec<usize>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
+        let shape = ShapeError::check(values.len(), shape.into())?;
+        Ok(Indices { array: Array::from_slice(shape, &values) })
+    }
+
+    /// The sizes of the dimensions.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn numel(&self) -> usize {
+        self.array.numel()
+    }
+
+    /// The indices in row-major order.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<usize> {
+        self.array.to_vec()
+    }
+
+    /// The same indices in row-major order under another shape.
+    ///
+    /// # Panics
+    /// If the shape has another number of elements.
+    #[must_use]
+    #[track_caller]
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Indices {
+        Indices {
+            array: self.array.reshape(self.array.shape().to_reshaped("reshape", shape.into())),
+        }
+    }
+
+    /// The first index that is not below `size`, and its place.
+    pub(crate) fn find_outside(&self, size: usize) -> Option<(usize, usize)> {
+        let indices = self.array.contiguous();
+        indices.dense().iter().copied().enumerate().find(|&(_, index)| index >= size)
+    }
+}
+
+impl From<Vec<usize>> for Indices {
+    fn from(values: Vec<usize>) -> Self {
+        Indices::from(&values[..])
+    }
+}
+
+impl From<&[usize]> for Indices {
+    fn from(values: &[usize]) -> Self {
+        Indices { array: Array::from_slice([values.len()].into(), values) }
+    }
+}
+
+impl fmt::Debug for Indices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Indices({}, {:?})", self.array.shape(), self.to_vec())
+    }
+}

@@ -1,0 +1,231 @@
+//! Truth values with a shape: what comparisons give.
+
+use crate::array::Array;
+use crate::dims::{Dims, check_dims};
+use crate::shape::Shape;
+use crate::tensor::{ShapeError, Tensor};
+use adamant_kernels::Float;
+use std::fmt;
+use std::ops::{BitAnd, BitOr, BitXor, Not};
+
+/// An n-dimensional array of truth values, a byte each.
+///
+/// Comparisons give one; [`Tensor::where_`], [`Tensor::masked_fill`] and
+/// [`Tensor::masked_select`] take one. `&`, `|`, `^` and `!` combine them, with
+/// broadcasting.
+///
+/// PyTorch: a tensor of dtype `torch.bool`.
+///
+/// ```
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::from_vec(vec![-1.0f32, 0.5, 2.0], [3]).unwrap();
+/// let inside = x.gt(0.0) & x.lt(1.0);
+/// assert_eq!(inside.to_vec(), [false, true, false]);
+/// ```
+#[derive(Clone)]
+pub struct Mask {
+    /// Each element is 0 or 1.
+    pub(crate) array: Array<u8>,
+}
+
+impl Mask {
+    /// A mask of these values, row-major.
+    ///
+    /// PyTorch: `torch.tensor(values).reshape(shape)`.
+    ///
+    /// # Errors
+    /// If the shape has another number of elements.
+    pub fn from_vec(values: Vec<bool>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
+        let shape = ShapeError::check(values.len(), shape.into())?;
+        let values: Vec<u8> = values.into_iter().map(u8::from).collect();
+        Ok(Mask { array: Array::from_slice(shape, &values) })
+    }
+
+    /// The sizes of the dimensions.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn numel(&self) -> usize {
+        self.array.numel()
+    }
+
+    /// The values in row-major order.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<bool> {
+        self.array.to_vec().into_iter().map(|value| value != 0).collect()
+    }
+
+    /// How many are true.
+    ///
+    /// PyTorch: `mask.count_nonzero()`.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.array.contiguous().dense().iter().map(|&value| usize::from(value)).sum()
+    }
+
+    /// Whether one is true; not of an empty mask.
+    ///
+    /// PyTorch: `mask.any()`.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.array.contiguous().dense().contains(&1)
+    }
+
+    /// Whether all are true; so of an empty mask.
+    ///
+    /// PyTorch: `mask.all()`.
+    #[must_use]
+    pub fn all(&self) -> bool {
+        !self.array.contiguous().dense().contains(&0)
+    }
+
+    /// Whether one is true along dimensions `dims`, which disappear, or stay with
+    /// size 1 if `keepdim`.
+    ///
+    /// PyTorch: `mask.any(dims, keepdim)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions.
+    #[must_use]
+    #[track_caller]
+    pub fn any_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
+        self.reduce("any", dims, keepdim, |row| row.contains(&1))
+    }
+
+    /// Whether all are true along dimensions `dims`, which disappear, or stay with
+    /// size 1 if `keepdim`.
+    ///
+    /// PyTorch: `mask.all(dims, keepdim)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions.
+    #[must_use]
+    #[track_caller]
+    pub fn all_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
+        self.reduce("all", dims, keepdim, |row| !row.contains(&0))
+    }
+
+    #[track_caller]
+    fn reduce(&self, op: &str, dims: impl Dims, keepdim: bool, f: impl Fn(&[u8]) -> bool) -> Mask {
+        let shape = self.array.shape();
+        let dims = check_dims(op, dims, shape);
+        let rows = self.array.rows(&dims);
+        let row = dims.iter().map(|&d| shape[d]).product::<usize>();
+        let array = Array::build(shape.reduced(&dims, keepdim), |out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = u8::from(f(&rows.dense()[i * row..(i + 1) * row]));
+            }
+        });
+        Mask { array }
+    }
+
+    /// The same values in row-major order under another shape.
+    ///
+    /// # Panics
+    /// If the shape has another number of elements.
+    #[must_use]
+    #[track_caller]
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Mask {
+        Mask { array: self.array.reshape(self.array.shape().to_reshaped("reshape", shape.into())) }
+    }
+
+    /// The view of this shape in which dimensions of size 1, and missing leading
+    /// ones, repeat.
+    ///
+    /// # Panics
+    /// If the shape does not broadcast to that one.
+    #[must_use]
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Mask {
+        let shape = shape.into();
+        self.array.shape().check_broadcast_to("broadcast_to", &shape);
+        Mask { array: self.array.broadcast_to(&shape) }
+    }
+
+    /// 1 where the mask is true, 0 elsewhere.
+    ///
+    /// PyTorch: `mask.to(dtype)`.
+    #[must_use]
+    pub fn to_tensor<T: Float>(&self) -> Tensor<T> {
+        self.array.map(|value| if value == 0 { T::ZERO } else { T::ONE }).into()
+    }
+
+    /// The places, in row-major order, where the mask is true.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let values = self.array.contiguous();
+        let place = |(i, &value): (usize, &u8)| (value != 0).then_some(i);
+        values.dense().iter().enumerate().filter_map(place).collect()
+    }
+
+    #[track_caller]
+    fn zip(&self, op: &str, other: &Mask, f: impl Fn(u8, u8) -> u8 + Sync) -> Mask {
+        let shape = self.array.shape().broadcast_with(op, other.array.shape());
+        Mask { array: self.array.zip(&other.array, shape, f) }
+    }
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mask({}, {:?})", self.array.shape(), self.to_vec())
+    }
+}
+
+macro_rules! operator {
+    ($Op:ident, $op:ident, $f:expr) => {
+        operator!($Op, $op, &Mask, &Mask, $f);
+        operator!($Op, $op, &Mask, Mask, $f);
+        operator!($Op, $op, Mask, &Mask, $f);
+        operator!($Op, $op, Mask, Mask, $f);
+    };
+    ($Op:ident, $op:ident, $A:ty, $B:ty, $f:expr) => {
+        impl $Op<$B> for $A {
+            type Output = Mask;
+            #[track_caller]
+            fn $op(self, rhs: $B) -> Mask {
+                self.zip(stringify!($op), &rhs, $f)
+            }
+        }
+    };
+}
+
+operator!(BitAnd, bitand, |a, b| a & b);
+operator!(BitOr, bitor, |a, b| a | b);
+operator!(BitXor, bitxor, |a, b| a ^ b);
+
+impl Not for &Mask {
+    type Output = Mask;
+    fn not(self) -> Mask {
+        Mask { array: self.array.map(|value| 1 - value) }
+    }
+}
+
+impl Not for Mask {
+    type Output = Mask;
+    fn not(self) -> Mask {
+        !&self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_combine_and_reduce() {
+        let a = Mask::from_vec(vec![true, true, false, false], [2, 2]).unwrap();
+        let row = Mask::from_vec(vec![true, false], [2]).unwrap();
+        assert_eq!((&a & &row).to_vec(), [true, false, false, false]);
+        assert_eq!((&a ^ !&row).to_vec(), [true, false, false, true]);
+        assert_eq!((a.any(), a.all(), a.count()), (true, false, 2));
+        assert_eq!(a.all_dim(1, false).to_vec(), [true, false]);
+        assert_eq!(a.any_dim(0, true).shape(), [1, 2]);
+        let empty = Mask::from_vec(vec![], [0, 2]).unwrap();
+        assert_eq!((empty.any(), empty.all()), (false, true));
+        assert_eq!(empty.all_dim(0, false).to_vec(), [true, true]);
+        assert_eq!(a.to_tensor::<f32>().to_vec(), [1.0, 1.0, 0.0, 0.0]);
+    }
+}

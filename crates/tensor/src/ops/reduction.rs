@@ -1,0 +1,83 @@
+//! What operations over some of the dimensions share.
+
+use crate::array::Array;
+use crate::dims::{Dims, check_dims};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+use smallvec::SmallVec;
+
+/// A tensor's dimensions, divided into those that are reduced and those that stay.
+#[derive(Clone)]
+pub(super) struct Reduction {
+    op: &'static str,
+    /// Of the tensor.
+    pub(super) shape: Shape,
+    /// What is reduced, ascending.
+    pub(super) dims: SmallVec<[usize; 4]>,
+    /// The tensor's shape with size 1 for what is reduced.
+    pub(super) kept: Shape,
+    /// Of the result.
+    pub(super) result: Shape,
+    /// How many elements make one.
+    pub(super) count: usize,
+}
+
+impl Reduction {
+    /// Panics if `x` has no such dimensions, or one is named twice.
+    #[track_caller]
+    pub(super) fn new<T: Float>(
+        op: &'static str,
+        x: &Tensor<T>,
+        dims: impl Dims,
+        keepdim: bool,
+    ) -> Reduction {
+        let shape = x.array.shape().clone();
+        let dims = check_dims(op, dims, &shape);
+        let kept = shape.reduced(&dims, true);
+        let result = if keepdim { kept.clone() } else { shape.reduced(&dims, false) };
+        let count = dims.iter().map(|&d| shape[d]).product();
+        Reduction { op, shape, dims, kept, result, count }
+    }
+
+    /// Panics if nothing is reduced to something: there is no largest of nothing.
+    #[track_caller]
+    pub(super) fn refuse_empty(&self) {
+        let (op, shape) = (self.op, &self.shape);
+        assert!(
+            self.count > 0 || self.result.contains(&0),
+            "{op}: a tensor of shape {shape} has nothing to choose from in dimensions {:?}",
+            self.dims
+        );
+    }
+
+    /// `f` of each group of elements, which it gets as a row.
+    pub(super) fn rows<T: Float>(&self, x: &Array<T>, f: impl Fn(&[T]) -> T + Sync) -> Array<T> {
+        let rows = x.rows(&self.dims);
+        Array::build(self.result.clone(), |out| {
+            adamant_kernels::reduce_rows(out, rows.dense(), self.count, f);
+        })
+    }
+
+    /// The sums over the reduced dimensions.
+    pub(super) fn sum<T: Float>(&self, x: &Array<T>) -> Array<T> {
+        let dims = &self.dims;
+        let sums = match (dims.first(), dims.last()) {
+            (Some(&first), Some(&last)) if last - first + 1 == dims.len() => {
+                x.sum_range(first..last + 1)
+            }
+            (Some(_), _) => {
+                let (rows, kept) = (x.rows(dims), self.shape.len() - dims.len());
+                rows.sum_range(kept..self.shape.len())
+            }
+            (None, _) => x.clone(),
+        };
+        sums.reshape(self.result.clone())
+    }
+
+    /// A result, repeated along the reduced dimensions: the tensor's shape again.
+    #[track_caller]
+    pub(super) fn spread<T: Float>(&self, result: &Tensor<T>) -> Tensor<T> {
+        result.reshape(&self.kept).broadcast_to(&self.shape)
+    }
+}

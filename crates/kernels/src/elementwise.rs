@@ -185,6 +185,43 @@ where
     });
 }
 
+/// `out[i] ← x[i]` where `mask[i]` is not 0, else `y[i]`, for every position of
+/// `shape`, row-major in `out`.
+///
+/// # Panics
+/// If `out` has not as many elements as `shape`, or an operand is too short.
+///
+/// ```
+/// use adamant_kernels::{View, choose};
+/// let (mask, x, y) = ([1u8, 0], [1.0f32, 2.0], [0.0f32]);
+/// let mut out = [0.0; 2];
+/// let (x, y) = (View { data: &x, strides: &[1] }, View { data: &y, strides: &[0] });
+/// choose(&mut out, &[2], View { data: &mask, strides: &[1] }, x, y);
+/// assert_eq!(out, [1.0, 0.0]);
+/// ```
+pub fn choose<T: Copy + Send + Sync>(
+    out: &mut [T],
+    shape: &[usize],
+    mask: View<'_, u8>,
+    x: View<'_, T>,
+    y: View<'_, T>,
+) {
+    assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
+    let nest = Nest::new(shape, [mask.strides, x.strides, y.strides]);
+    let [mask_step, x_step, y_step] = nest.inner_strides();
+    let cost = out.len();
+    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
+        let start = chunk * CHUNK;
+        nest.runs(start..start + out.len(), |run, [mask0, x0, y0]| {
+            let (mask, x, y) = (&mask.data[mask0..], &x.data[x0..], &y.data[y0..]);
+            for (i, out) in out[run].iter_mut().enumerate() {
+                let chosen = mask[i * mask_step] != 0;
+                *out = if chosen { x[i * x_step] } else { y[i * y_step] };
+            }
+        });
+    });
+}
+
 /// `x[i] ← f(x[i])`, in place.
 ///
 /// ```

@@ -5,6 +5,7 @@
 
 use crate::float::Float;
 use crate::parallel::{drain, num_threads};
+use crate::strided::View;
 
 /// A strided matrix: element `(i, j)` is `data[i·row_stride + j·col_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +148,65 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
             );
         }
     });
+}
+
+/// `C[b] ← A[b] B[b]` for each place `b` of a batch: `A` is seen as `[batch.., M, K]`,
+/// `B` as `[batch.., K, N]`, and `C` is row-major.
+///
+/// # Panics
+/// If the shapes do not fit, or an operand reaches past its slice.
+///
+/// ```
+/// use adamant_kernels::{View, gemm_batch};
+/// let (a, b) = ([1.0f32, 2.0], [10.0f32]);
+/// let (a, b) = (View { data: &a, strides: &[1, 1, 1] }, View { data: &b, strides: &[0, 1, 1] });
+/// let mut c = [0.0; 2];
+/// gemm_batch(a, b, &[2], [1, 1, 1], &mut c);
+/// assert_eq!(c, [10.0, 20.0]);
+/// ```
+pub fn gemm_batch<T: Float>(
+    a: View<'_, T>,
+    b: View<'_, T>,
+    batch: &[usize],
+    [m, k, n]: [usize; 3],
+    c: &mut [T],
+) {
+    let dims = batch.len();
+    assert!(a.strides.len() == dims + 2 && b.strides.len() == dims + 2, "a stride a dimension");
+    let count: usize = batch.iter().product();
+    assert_eq!(c.len(), count * m * n, "C is M × N for each place of the batch");
+    if c.is_empty() {
+        return;
+    }
+    let one = |place: usize, c: &mut [T]| {
+        gemm(matrix_of(a, batch, place, [m, k]), matrix_of(b, batch, place, [k, n]), T::ZERO, c);
+    };
+    let cost = (m * n).saturating_mul(k) / 8;
+    if count < num_threads() {
+        // Fewer products than threads: each is cut itself, if it is worth it.
+        c.chunks_exact_mut(m * n).enumerate().for_each(|(place, c)| one(place, c));
+    } else {
+        let pieces = c.chunks_exact_mut(m * n).enumerate();
+        drain(pieces, cost.saturating_mul(count), |(place, c)| one(place, c));
+    }
+}
+
+/// The matrix at one place of a batch.
+fn matrix_of<'a, T>(
+    x: View<'a, T>,
+    batch: &[usize],
+    place: usize,
+    [rows, cols]: [usize; 2],
+) -> Matrix<'a, T> {
+    let dims = batch.len();
+    let (mut rest, mut at) = (place, 0);
+    for d in (0..dims).rev() {
+        at += (rest % batch[d]) * x.strides[d];
+        rest /= batch[d];
+    }
+    // With K = 0 there may be no element to point at.
+    let data = x.data.get(at..).unwrap_or(&[]);
+    Matrix { data, rows, cols, row_stride: x.strides[dims], col_stride: x.strides[dims + 1] }
 }
 
 #[cfg(test)]

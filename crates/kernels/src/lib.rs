@@ -14,9 +14,11 @@ mod adam;
 mod elementwise;
 mod float;
 mod gemm;
+mod indexing;
 mod memory;
 mod parallel;
 mod reduce;
+mod scan;
 mod sgd;
 mod simd;
 mod softmax;
@@ -26,13 +28,15 @@ mod team;
 
 pub use adam::{AdamBuffers, AdamScalars, adam};
 pub use elementwise::{
-    add_strided, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,
+    add_strided, choose, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,
 };
 pub use float::{Element, Float};
-pub use gemm::{Matrix, gemm};
+pub use gemm::{Matrix, gemm, gemm_batch};
+pub use indexing::{Lookup, add_rows, gather, scatter_add, take_rows};
 pub use memory::CacheLine;
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
 pub use reduce::{arg_best, reduce_rows, sum, sum_row};
+pub use scan::scan;
 pub use sgd::{SgdBuffers, SgdScalars, sgd};
 pub use simd::vectorize;
 pub use softmax::{log_softmax_rows, nll_rows, softmax_rows};

@@ -180,20 +180,20 @@ impl<T: Float> Context<'_, T> {
         Tensor { array: saved.clone(), node: Some(self.node.clone()) }
     }
 
-    /// A gradient from that of the output and the output itself: in one loop, or
-    /// where it is to be differentiated again in tensor operations. The two are
-    /// the same formula.
+    /// A gradient from that of the output and `x`, which is the input or the output:
+    /// in one loop, or where it is to be differentiated again in tensor operations.
+    /// The two are the same formula.
     #[track_caller]
     pub(crate) fn chain(
         &self,
-        saved: &Array<T>,
+        x: &Tensor<T>,
         in_one_loop: impl Fn(T, T) -> T + Sync,
         in_operations: impl FnOnce(&Tensor<T>, &Tensor<T>) -> Tensor<T>,
     ) -> Tensor<T> {
         if crate::is_grad_enabled() {
-            in_operations(&self.grad, &self.output(saved))
+            in_operations(&self.grad, x)
         } else {
-            self.grad.array.zip(saved, saved.shape().clone(), in_one_loop).into()
+            self.grad.array.zip(&x.array, x.array.shape().clone(), in_one_loop).into()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `eˣ` and its inverse.
+//! Exponentials.
 
 use crate::node::record;
 use crate::tensor::Tensor;
@@ -21,19 +21,22 @@ impl<T: Float> Tensor<T> {
         record("exp", [self], value, move |ctx| [Some(ctx.grad() * ctx.output(&saved))])
     }
 
-    /// The natural logarithm, element by element.
+    /// `eˣ − 1`, element by element, precise near 0.
     ///
-    /// Gradient: `g / x`. PyTorch: `x.log()`.
+    /// Gradient: `g (y + 1)`. PyTorch: `x.expm1()`.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
-    /// assert_eq!(Tensor::scalar(1.0f32).log().item(), 0.0);
+    /// assert_eq!(Tensor::scalar(1e-10f32).expm1().item(), 1e-10);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn log(&self) -> Tensor<T> {
-        let x = self.clone();
-        record("log", [self], self.array.map(T::ln), move |ctx| [Some(ctx.grad() / &x)])
+    pub fn expm1(&self) -> Tensor<T> {
+        let value = self.array.map(T::exp_m1);
+        let saved = value.clone();
+        record("expm1", [self], value, move |ctx| {
+            [Some(ctx.grad() * (ctx.output(&saved) + T::ONE))]
+        })
     }
 }
 
@@ -44,6 +47,6 @@ mod tests {
     #[test]
     fn gradients() {
         check_op(|x| x[0].exp(), &[&[2, 3]], -2.0..2.0);
-        check_op(|x| x[0].log(), &[&[2, 3]], 0.5..2.0);
+        check_op(|x| x[0].expm1(), &[&[2, 3]], -2.0..2.0);
     }
 }

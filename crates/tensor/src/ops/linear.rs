@@ -67,8 +67,8 @@ fn matrix_linear<T: Float>(
         };
         gemm(x.array.matrix(), transposed.matrix(), beta, out);
     });
-    let for_x = x.is_tracked().then(|| weight.clone());
-    let for_weight = weight.is_tracked().then(|| x.clone());
+    let for_x = x.wants_grad().then(|| weight.clone());
+    let for_weight = weight.wants_grad().then(|| x.clone());
     let gradient_x = move |ctx: &Context<'_, T>| {
         for_x.as_ref().filter(|_| ctx.needs(0)).map(|weight| ctx.grad().matmul(weight))
     };

@@ -1,57 +1,203 @@
-//! The matrix product.
+//! Matrix products.
 
 use crate::array::Array;
 use crate::node::record;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
-use adamant_kernels::{Float, gemm};
+use adamant_kernels::{Float, gemm, gemm_batch};
 
 impl<T: Float> Tensor<T> {
-    /// The matrix product: `[M, K] × [K, N] → [M, N]`.
+    /// The product of matrices: `[…, M, K] × […, K, N] → […, M, N]`, where the
+    /// leading dimensions broadcast. A vector counts as a row on the left and as a
+    /// column on the right, and that dimension disappears from the result.
     ///
     /// Transposed and sliced operands are read where they lie.
     ///
     /// Gradients: `g bᵀ` and `aᵀ g`. PyTorch: `a.matmul(b)`, `a @ b`.
     ///
     /// # Panics
-    /// If an operand is no matrix, or the inner dimensions differ.
+    /// If an operand is a scalar, the inner dimensions differ, or the leading ones
+    /// do not broadcast.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
     /// let a = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
     /// assert_eq!(a.matmul(&a).to_vec(), [7.0, 10.0, 15.0, 22.0]);
+    /// let v = Tensor::from_vec(vec![1.0, 10.0], [2]).unwrap();
+    /// assert_eq!(a.matmul(&v).to_vec(), [21.0, 43.0]);
     /// ```
     #[must_use]
     #[track_caller]
     pub fn matmul(&self, other: &Tensor<T>) -> Tensor<T> {
         let (sa, sb) = (self.array.shape(), other.array.shape());
+        check("matmul", sa, sb);
+        match (sa.len(), sb.len()) {
+            (1, 1) => self.unsqueeze(0).matmul(&other.unsqueeze(1)).reshape([]),
+            (1, dims) => self.unsqueeze(0).matmul(other).squeeze(dims - 2),
+            (dims, 1) => self.matmul(&other.unsqueeze(1)).squeeze(dims - 1),
+            (2, 2) => product(self, other),
+            // All rows of the left operand meet the same matrix: one product.
+            (dims, 2) => {
+                let result: Shape = sa[..dims - 1].iter().copied().chain([sb[1]]).collect();
+                let rows = sa[..dims - 1].iter().product::<usize>();
+                product(&self.reshape([rows, sa[dims - 1]]), other).reshape(result)
+            }
+            _ => batched(self, other),
+        }
+    }
+
+    /// The products of a batch of matrices: `[B, M, K] × [B, K, N] → [B, M, N]`.
+    ///
+    /// PyTorch: `a.bmm(b)`.
+    ///
+    /// # Panics
+    /// If the operands have not three dimensions, or do not fit.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let (a, b) = (Tensor::<f32>::ones([5, 2, 3]), Tensor::ones([5, 3, 4]));
+    /// assert_eq!(a.bmm(&b).shape(), [5, 2, 4]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn bmm(&self, other: &Tensor<T>) -> Tensor<T> {
+        let (sa, sb) = (self.array.shape(), other.array.shape());
+        assert!(
+            sa.len() == 3 && sb.len() == 3 && sa[0] == sb[0],
+            "bmm: shapes {sa} and {sb}; expected [B, M, K] and [B, K, N]"
+        );
+        check("bmm", sa, sb);
+        batched(self, other)
+    }
+
+    /// The sum of products `Σ aᵢ bᵢ` of two vectors, of shape `[]`.
+    ///
+    /// PyTorch: `a.dot(b)`.
+    ///
+    /// # Panics
+    /// If the operands are not vectors of one length.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let a = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap();
+    /// assert_eq!(a.dot(&a).item(), 5.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn dot(&self, other: &Tensor<T>) -> Tensor<T> {
+        let (sa, sb) = (self.array.shape(), other.array.shape());
+        assert!(
+            sa.len() == 1 && sa == sb,
+            "dot: shapes {sa} and {sb}; expected two vectors of one length"
+        );
+        (self * other).sum()
+    }
+
+    /// All products `aᵢ bⱼ` of two vectors: `[M], [N] → [M, N]`.
+    ///
+    /// PyTorch: `a.outer(b)`.
+    ///
+    /// # Panics
+    /// If the operands are not vectors.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let a = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap();
+    /// assert_eq!(a.outer(&a).to_vec(), [1.0, 2.0, 2.0, 4.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn outer(&self, other: &Tensor<T>) -> Tensor<T> {
+        let (sa, sb) = (self.array.shape(), other.array.shape());
+        assert!(
+            sa.len() == 1 && sb.len() == 1,
+            "outer: shapes {sa} and {sb}; expected two vectors"
+        );
+        self.unsqueeze(1) * other
+    }
+
+    /// `β x + α A B`: `[M, N]` (or what broadcasts to it), `[M, K] × [K, N] → [M, N]`.
+    ///
+    /// PyTorch: `x.addmm(a, b, beta=β, alpha=α)`, where both are 1 unless given. As
+    /// there, `β = 0` means that `x` is not looked at.
+    ///
+    /// # Panics
+    /// If `a` or `b` is no matrix, or they do not fit.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let ones = Tensor::<f32>::ones([2, 2]);
+    /// assert_eq!(Tensor::scalar(1.0).addmm(&ones, &ones, 3.0, 0.5).to_vec(), [4.0; 4]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn addmm(&self, a: &Tensor<T>, b: &Tensor<T>, beta: T, alpha: T) -> Tensor<T> {
+        let (sx, sa, sb) = (self.array.shape(), a.array.shape(), b.array.shape());
         assert!(
             sa.len() == 2 && sb.len() == 2,
-            "matmul: shapes {sa} and {sb}: both operands must be matrices"
+            "addmm: shapes {sa} and {sb} of the product; expected two matrices"
         );
-        assert!(
-            sa[1] == sb[0],
-            "matmul: shapes {sa} and {sb}: the inner dimensions {} and {} differ",
-            sa[1],
-            sb[0]
-        );
-        let value = Array::build([sa[0], sb[1]].into(), |out| {
-            gemm(self.array.matrix(), other.array.matrix(), T::ZERO, out);
-        });
-        let for_a = self.is_tracked().then(|| other.clone());
-        let for_b = other.is_tracked().then(|| self.clone());
-        record("matmul", [self, other], value, move |ctx| {
-            [
-                for_a
-                    .as_ref()
-                    .filter(|_| ctx.needs(0))
-                    .map(|b| ctx.grad().matmul(&b.transpose(0, 1))),
-                for_b
-                    .as_ref()
-                    .filter(|_| ctx.needs(1))
-                    .map(|a| a.transpose(0, 1).matmul(ctx.grad())),
-            ]
-        })
+        check("addmm", sa, sb);
+        sx.check_broadcast_to("addmm", &[sa[0], sb[1]].into());
+        let scaled = |x: Tensor<T>, by: T| if by == T::ONE { x } else { x * by };
+        let product = scaled(product(a, b), alpha);
+        if beta == T::ZERO { product } else { product + scaled(self.clone(), beta) }
     }
+}
+
+/// Panics unless the inner dimensions are equal.
+#[track_caller]
+fn check(op: &str, sa: &Shape, sb: &Shape) {
+    assert!(
+        !sa.is_empty() && !sb.is_empty(),
+        "{op}: shapes {sa} and {sb}: a scalar has no inner dimension; expected at least 1 dimension"
+    );
+    let (inner_a, inner_b) = (sa[sa.len() - 1], sb[sb.len().saturating_sub(2)]);
+    assert!(
+        inner_a == inner_b,
+        "{op}: shapes {sa} and {sb}: the inner dimensions {inner_a} and {inner_b} differ"
+    );
+}
+
+/// `[M, K] × [K, N] → [M, N]`
+#[track_caller]
+fn product<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+    let value = Array::build([a.shape()[0], b.shape()[1]].into(), |out| {
+        gemm(a.array.matrix(), b.array.matrix(), T::ZERO, out);
+    });
+    let for_a = a.wants_grad().then(|| b.clone());
+    let for_b = b.wants_grad().then(|| a.clone());
+    record("matmul", [a, b], value, move |ctx| {
+        let (for_a, for_b) = (for_a.as_ref(), for_b.as_ref());
+        [
+            for_a.filter(|_| ctx.needs(0)).map(|b| product(ctx.grad(), &b.transpose(0, 1))),
+            for_b.filter(|_| ctx.needs(1)).map(|a| product(&a.transpose(0, 1), ctx.grad())),
+        ]
+    })
+}
+
+/// `[…, M, K] × […, K, N] → […, M, N]`, the leading dimensions broadcast.
+#[track_caller]
+fn batched<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+    let (sa, sb) = (a.array.shape(), b.array.shape());
+    let lead = |shape: &Shape| Shape::from(&shape[..shape.len() - 2]);
+    let Some(batch) = lead(sa).broadcast(&lead(sb)) else {
+        panic!("matmul: shapes {sa} and {sb}: the leading dimensions do not broadcast")
+    };
+    let (m, k, n) = (sa[sa.len() - 2], sa[sa.len() - 1], sb[sb.len() - 1]);
+    let with = |rows, cols| batch.iter().copied().chain([rows, cols]).collect::<Shape>();
+    let (x, y) = (a.array.broadcast_to(&with(m, k)), b.array.broadcast_to(&with(k, n)));
+    let value = Array::build(with(m, n), |out| {
+        gemm_batch(x.view(), y.view(), &batch, [m, k, n], out);
+    });
+    let for_a = a.wants_grad().then(|| b.clone());
+    let for_b = b.wants_grad().then(|| a.clone());
+    record("matmul", [a, b], value, move |ctx| {
+        let g = ctx.grad();
+        let of_a = |b: &Tensor<T>| ctx.broadcast_back(0, || batched(g, &b.transpose(-2, -1)));
+        let of_b = |a: &Tensor<T>| ctx.broadcast_back(1, || batched(&a.transpose(-2, -1), g));
+        [for_a.as_ref().and_then(of_a), for_b.as_ref().and_then(of_b)]
+    })
 }
 
 #[cfg(test)]
@@ -61,10 +207,43 @@ mod tests {
 
     #[test]
     fn gradients() {
-        for shapes in [[&[2, 3][..], &[3, 4]], [&[1, 1], &[1, 1]], [&[2, 0], &[0, 3]]] {
+        for shapes in [
+            [&[2, 3][..], &[3, 4]],
+            [&[1, 1], &[1, 1]],
+            [&[2, 0], &[0, 3]],
+            [&[3], &[3]],
+            [&[3], &[3, 2]],
+            [&[2, 3], &[3]],
+            [&[2, 2, 3], &[3, 2]],
+            [&[2, 3], &[2, 3, 2]],
+            [&[2, 1, 2, 3], &[3, 3, 2]],
+            [&[3], &[2, 3, 2]],
+            [&[2, 2, 3], &[3]],
+        ] {
             check_op(|x| x[0].matmul(&x[1]), &shapes, -2.0..2.0);
         }
         check_op(|x| x[0].matmul(&x[0]), &[&[3, 3]], -2.0..2.0);
+        check_op(|x| x[0].bmm(&x[1]), &[&[2, 2, 3], &[2, 3, 2]], -2.0..2.0);
+        check_op(|x| x[0].dot(&x[1]), &[&[3], &[3]], -2.0..2.0);
+        check_op(|x| x[0].outer(&x[1]), &[&[3], &[2]], -2.0..2.0);
+        for x in [&[2, 2][..], &[2], &[]] {
+            check_op(|i| i[0].addmm(&i[1], &i[2], 2.0, 0.5), &[x, &[2, 3], &[3, 2]], -2.0..2.0);
+        }
+    }
+
+    #[test]
+    fn batches_agree_with_single_products() {
+        let a =
+            Tensor::from_vec((0..2 * 3 * 4 * 5).map(f64::from).collect(), [2, 3, 4, 5]).unwrap();
+        let b = Tensor::from_vec((0..3 * 6 * 5).map(f64::from).collect(), [3, 6, 5]).unwrap();
+        let b = b.transpose(-1, -2); // read where it lies
+        let all = a.matmul(&b);
+        for i in 0..2 {
+            for j in 0..3 {
+                let single = a.select(0, i).select(0, j).matmul(&b.select(0, j));
+                assert_eq!(all.select(0, i).select(0, j).to_vec(), single.to_vec());
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The rectifier.
+//! The rectifiers: relu and leaky_relu.
 
-use crate::array::Array;
+use super::piecewise::piecewise;
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -22,17 +22,36 @@ impl<T: Float> Tensor<T> {
     pub fn relu(&self) -> Tensor<T> {
         let value = self.array.map(|x| if x <= T::ZERO { T::ZERO } else { x });
         let saved = value.clone();
-        record("relu", [self], value, move |ctx| [Some(pass_positive(ctx.grad(), &saved))])
+        // Not a product, which would make NaN of an infinite gradient.
+        let pass = |g, y| if y <= T::ZERO { T::ZERO } else { g };
+        record("relu", [self], value, move |ctx| {
+            [Some(piecewise("relu_backward", ctx.grad(), &saved, pass))]
+        })
     }
-}
 
-/// `g` where `y` is not ≤ 0, and 0 elsewhere: not a product, which would make
-/// NaN of an infinite gradient. PyTorch: `threshold_backward`.
-fn pass_positive<T: Float>(g: &Tensor<T>, y: &Array<T>) -> Tensor<T> {
-    let pass = |g, y| if y <= T::ZERO { T::ZERO } else { g };
-    let value = g.array.zip(y, y.shape().clone(), pass);
-    let y = y.clone();
-    record("threshold_backward", [g], value, move |ctx| [Some(pass_positive(ctx.grad(), &y))])
+    /// `x` where `x > 0`, and `slope · x` elsewhere.
+    ///
+    /// Gradient: `g` where `x > 0`, and `slope · g` elsewhere, at `x = 0` too.
+    ///
+    /// PyTorch: `torch.nn.functional.leaky_relu(x, slope)`, where the slope is 0.01
+    /// unless given.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![-1.0f32, 0.0, 2.0], [3]).unwrap();
+    /// assert_eq!(x.leaky_relu(0.25).to_vec(), [-0.25, 0.0, 2.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn leaky_relu(&self, slope: f64) -> Tensor<T> {
+        let slope = T::from_f64(slope);
+        let value = self.array.map(move |x| if x > T::ZERO { x } else { x * slope });
+        let x = self.array.clone();
+        let scale = move |g, x| if x > T::ZERO { g } else { g * slope };
+        record("leaky_relu", [self], value, move |ctx| {
+            [Some(piecewise("leaky_relu_backward", ctx.grad(), &x, scale))]
+        })
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +62,7 @@ mod tests {
     #[test]
     fn gradients() {
         check_op(|x| x[0].relu() * &x[0], &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].leaky_relu(0.1) * &x[0], &[&[3, 4]], -2.0..2.0);
     }
 
     #[test]

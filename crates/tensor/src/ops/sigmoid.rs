@@ -21,7 +21,7 @@ impl<T: Float> Tensor<T> {
         let saved = value.clone();
         record("sigmoid", [self], value, move |ctx| {
             [Some(ctx.chain(
-                &saved,
+                &ctx.output(&saved),
                 |g, y| g * (y * (T::ONE - y)),
                 |g, y| g * (y * scalar_sub(T::ONE, y)),
             ))]

@@ -21,7 +21,7 @@ impl<T: Float> Tensor<T> {
         let saved = value.clone();
         record("tanh", [self], value, move |ctx| {
             [Some(ctx.chain(
-                &saved,
+                &ctx.output(&saved),
                 |g, y| g * (T::ONE - y * y),
                 |g, y| g * scalar_sub(T::ONE, &(y * y)),
             ))]

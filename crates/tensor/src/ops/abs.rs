@@ -1,0 +1,61 @@
+//! Size and sign.
+
+use super::piecewise::piecewise;
+use super::round::flat;
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// `|x|`, element by element.
+    ///
+    /// Gradient: `g sign(x)`, 0 at 0. PyTorch: `x.abs()`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::scalar(-2.0f32).abs().item(), 2.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn abs(&self) -> Tensor<T> {
+        let x = self.array.clone();
+        record("abs", [self], self.array.map(T::abs), move |ctx| {
+            [Some(piecewise("abs_backward", ctx.grad(), &x, |g, x| g * sign(x)))]
+        })
+    }
+
+    /// 1 where `x > 0`, −1 where `x < 0`, 0 elsewhere, for NaN too.
+    ///
+    /// Gradient: 0. PyTorch: `x.sign()`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::scalar(-2.0f32).sign().item(), -1.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn sign(&self) -> Tensor<T> {
+        flat("sign", self, sign)
+    }
+}
+
+pub(super) fn sign<T: Float>(x: T) -> T {
+    if x > T::ZERO {
+        T::ONE
+    } else if x < T::ZERO {
+        -T::ONE
+    } else {
+        T::ZERO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        check_op(|x| x[0].abs() * &x[0], &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].sign() * &x[0], &[&[3, 4]], -2.0..2.0);
+    }
+}

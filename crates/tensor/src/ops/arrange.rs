@@ -1,0 +1,216 @@
+//! The same elements, turned, moved, repeated or surrounded.
+
+use crate::array::Array;
+use crate::dims::{Dim, Dims, check_dim, check_dims};
+use crate::mask::Mask;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// The elements in the opposite order along dimensions `dims`.
+    ///
+    /// PyTorch: `x.flip(dims)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
+    /// assert_eq!(x.flip(1).to_vec(), [2.0, 1.0, 4.0, 3.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn flip(&self, dims: impl Dims) -> Tensor<T> {
+        let mut turned = self.clone();
+        for dim in check_dims("flip", dims, self.array.shape()) {
+            let back: Vec<usize> = (0..self.shape()[dim]).rev().collect();
+            turned = turned.index_select(dim, &back);
+        }
+        turned
+    }
+
+    /// The elements moved by `shift` places along dimension `dim`; those that leave
+    /// at one end come in at the other.
+    ///
+    /// PyTorch: `x.roll(shift, dim)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap();
+    /// assert_eq!((x.roll(1, 0).to_vec(), x.roll(-1, 0).to_vec()), (vec![3.0, 1.0, 2.0], vec![2.0, 3.0, 1.0]));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn roll(&self, shift: isize, dim: impl Dim) -> Tensor<T> {
+        let shape = self.array.shape();
+        let dim = check_dim("roll", dim, shape);
+        let size = shape[dim];
+        if size == 0 {
+            return self.clone();
+        }
+        let cut = (-shift).rem_euclid(size as isize) as usize;
+        let (head, tail) = (self.narrow(dim, 0, cut), self.narrow(dim, cut, size - cut));
+        Tensor::cat(&[&tail, &head], dim)
+    }
+
+    /// The tensor, repeated `times[d]` times along dimension `d` of the result;
+    /// `times` may name more dimensions than there are, in front.
+    ///
+    /// PyTorch: `x.repeat(times)`.
+    ///
+    /// # Panics
+    /// If `times` names fewer dimensions than there are.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap();
+    /// assert_eq!(x.repeat(&[2, 2]).to_vec(), [1.0, 2.0, 1.0, 2.0].repeat(2));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn repeat(&self, times: &[usize]) -> Tensor<T> {
+        let shape = self.array.shape();
+        assert!(
+            times.len() >= shape.len(),
+            "repeat: {times:?} times a tensor of shape {shape}; expected a number for each dimension"
+        );
+        let lead = times.len() - shape.len();
+        let sizes = || (0..times.len()).map(|d| if d < lead { 1 } else { shape[d - lead] });
+        // [a, b] becomes [1, a, 1, b], then [t₀, a, t₁, b], then [t₀ a, t₁ b].
+        let apart: Vec<usize> = sizes().flat_map(|size| [1, size]).collect();
+        let spread: Vec<usize> = sizes().zip(times).flat_map(|(size, &t)| [t, size]).collect();
+        let result: Vec<usize> = sizes().zip(times).map(|(size, &t)| size * t).collect();
+        self.reshape(apart).broadcast_to(spread).reshape(result)
+    }
+
+    /// The tensor with `(before, after)` more elements of this value around it, given
+    /// for the last dimension first, as PyTorch's; negative numbers take elements away.
+    ///
+    /// PyTorch: `torch.nn.functional.pad(x, (before, after, …), value=value)`.
+    ///
+    /// # Panics
+    /// If there are more pairs than dimensions, or more is taken away than there is.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2]).unwrap();
+    /// assert_eq!(x.pad(&[(1, 0)], 9.0).to_vec(), [9.0, 1.0, 2.0]);
+    /// assert_eq!(x.pad(&[(0, -1), (0, 1)], 0.0).to_vec(), [1.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn pad(&self, around: &[(isize, isize)], value: T) -> Tensor<T> {
+        let shape = self.array.shape();
+        assert!(
+            around.len() <= shape.len(),
+            "pad: {} pairs for a tensor of shape {shape}; expected at most one for each dimension",
+            around.len()
+        );
+        let mut padded = self.clone();
+        for (i, &(before, after)) in around.iter().enumerate() {
+            let dim = shape.len() - 1 - i;
+            let cut = [before, after].map(|n| n.min(0).unsigned_abs());
+            let left = shape[dim].checked_sub(cut[0]).and_then(|left| left.checked_sub(cut[1]));
+            let Some(left) = left else {
+                panic!(
+                    "pad: ({before}, {after}) takes more from dimension {dim} of a tensor of shape \
+                     {shape} than the {} it has",
+                    shape[dim]
+                )
+            };
+            if cut != [0, 0] {
+                padded = padded.narrow(dim, cut[0], left);
+            }
+            if before > 0 || after > 0 {
+                let border = |n: isize| {
+                    let size = n.max(0).unsigned_abs();
+                    Tensor::full(padded.array.shape().with(dim, size), value)
+                };
+                padded = Tensor::cat(&[&border(before), &padded, &border(after)], dim);
+            }
+        }
+        padded
+    }
+
+    /// The elements of matrices on and below a diagonal, 0 above: the main one for
+    /// `diagonal` 0, one above it for each 1 more.
+    ///
+    /// PyTorch: `x.tril(diagonal)`.
+    ///
+    /// # Panics
+    /// If there are fewer than two dimensions.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::<f32>::ones([2, 2]);
+    /// assert_eq!(x.tril(0).to_vec(), [1.0, 0.0, 1.0, 1.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn tril(&self, diagonal: isize) -> Tensor<T> {
+        self.masked_fill(&self.beyond("tril", |row, col| col > row + diagonal), T::ZERO)
+    }
+
+    /// The elements of matrices on and above a diagonal, 0 below: the main one for
+    /// `diagonal` 0, one above it for each 1 more.
+    ///
+    /// PyTorch: `x.triu(diagonal)`.
+    ///
+    /// # Panics
+    /// If there are fewer than two dimensions.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::<f32>::ones([2, 2]);
+    /// assert_eq!(x.triu(1).to_vec(), [0.0, 1.0, 0.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn triu(&self, diagonal: isize) -> Tensor<T> {
+        self.masked_fill(&self.beyond("triu", |row, col| col < row + diagonal), T::ZERO)
+    }
+
+    /// Where `f(row, column)` holds in the last two dimensions.
+    #[track_caller]
+    fn beyond(&self, op: &str, f: impl Fn(isize, isize) -> bool) -> Mask {
+        let shape = self.array.shape();
+        let &[.., rows, cols] = &**shape else {
+            panic!("{op}: a tensor of shape {shape}; expected at least 2 dimensions")
+        };
+        let array = Array::build([rows, cols].into(), |out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = u8::from(f((i / cols) as isize, (i % cols) as isize));
+            }
+        });
+        Mask { array }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        check_op(|x| x[0].flip([0, -1]).cumsum(0).powf(2.0), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| x[0].roll(4, 1).cumsum(1).powf(2.0), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| x[0].repeat(&[2, 1, 3]).cumsum(2), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| x[0].pad(&[(1, -1), (0, 2)], 1.5).cumsum(1), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| x[0].tril(-1).powf(2.0) + x[0].triu(1), &[&[2, 3, 3]], -2.0..2.0);
+    }
+
+    #[test]
+    fn ends_meet() {
+        let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap();
+        assert_eq!(x.roll(-7, 0).to_vec(), [2.0, 3.0, 1.0]);
+        assert_eq!(x.repeat(&[0]).shape(), [0]);
+        assert_eq!(Tensor::<f32>::ones([0, 2]).roll(1, 0).shape(), [0, 2]);
+        assert_eq!(Tensor::<f32>::scalar(3.0).flip(0).item(), 3.0);
+        assert_eq!(x.flip(..).to_vec(), [3.0, 2.0, 1.0]);
+    }
+}

@@ -1,0 +1,270 @@
+//! Sums of products by Einstein's convention.
+
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// The sum of products that an equation names: a letter for each dimension of
+    /// each operand; letters that the result does not have are summed over.
+    ///
+    /// Without `->` the result has the letters that come once, in alphabetical
+    /// order. A letter twice in one operand takes the diagonal. Spaces are ignored;
+    /// an ellipsis is not understood.
+    ///
+    /// Operands are joined from left to right, each pair by one product of batches
+    /// of matrices. PyTorch: `torch.einsum(equation, operands)`.
+    ///
+    /// # Panics
+    /// If the equation cannot be read, or does not fit the operands.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let (q, k) = (Tensor::<f32>::ones([2, 5, 3]), Tensor::ones([2, 4, 3]));
+    /// assert_eq!(Tensor::einsum("bqd,bkd->bqk", &[&q, &k]).shape(), [2, 5, 4]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn einsum(equation: &str, operands: &[&Tensor<T>]) -> Tensor<T> {
+        let (inputs, output) = parse(equation, operands);
+        let mut terms = inputs.into_iter().zip(operands);
+        let first = terms.next().expect("parse has found an operand");
+        let mut joined = Term { letters: first.0, tensor: (*first.1).clone() }.diagonal();
+        let mut rest: Vec<Term<T>> = terms
+            .map(|(letters, &tensor)| Term { letters, tensor: tensor.clone() }.diagonal())
+            .collect();
+        while !rest.is_empty() {
+            let next = rest.remove(0);
+            let later = |letter: char| {
+                output.contains(&letter) || rest.iter().any(|term| term.letters.contains(&letter))
+            };
+            joined = joined.join(next, later);
+        }
+        joined.keep(|letter| output.contains(&letter)).in_order(&output)
+    }
+}
+
+/// The letters of each operand and of the result.
+#[track_caller]
+fn parse<T: Float>(equation: &str, operands: &[&Tensor<T>]) -> (Vec<Vec<char>>, Vec<char>) {
+    let text: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
+    let unexpected = text.replace("->", "").chars().find(|c| !c.is_ascii_alphabetic() && *c != ',');
+    if let Some(c) = unexpected {
+        panic!("einsum: '{c}' in \"{equation}\"; expected letters, ',' and one \"->\"");
+    }
+    let (inputs, output) = match text.split_once("->") {
+        Some((inputs, output)) => (inputs.to_string(), Some(output.to_string())),
+        None => (text, None),
+    };
+    let inputs: Vec<Vec<char>> = inputs.split(',').map(|term| term.chars().collect()).collect();
+    assert!(
+        inputs.len() == operands.len(),
+        "einsum: \"{equation}\" names {} operands, but {} were given",
+        inputs.len(),
+        operands.len()
+    );
+    let mut sizes = std::collections::BTreeMap::new();
+    for (i, (letters, operand)) in inputs.iter().zip(operands).enumerate() {
+        let shape = operand.array.shape();
+        assert!(
+            letters.len() == shape.len(),
+            "einsum: \"{equation}\" names {} dimensions of operand {i}, which has shape {shape}",
+            letters.len()
+        );
+        for (&letter, &size) in letters.iter().zip(shape.iter()) {
+            let known = *sizes.entry(letter).or_insert(size);
+            assert!(
+                known == size,
+                "einsum: '{letter}' of \"{equation}\" has size {size} in operand {i}, which has \
+                 shape {shape}, but {known} before"
+            );
+        }
+    }
+    let once = |letter: &char| inputs.iter().flatten().filter(|&l| l == letter).count() == 1;
+    let output = match output {
+        None => sizes.keys().copied().filter(once).collect(),
+        Some(output) => {
+            let letters: Vec<char> = output.chars().collect();
+            for (i, letter) in letters.iter().enumerate() {
+                assert!(
+                    sizes.contains_key(letter) && !letters[..i].contains(letter),
+                    "einsum: '{letter}' of the result of \"{equation}\" must be a letter of an \
+                     operand, and come once"
+                );
+            }
+            letters
+        }
+    };
+    (inputs, output)
+}
+
+/// A tensor and a letter for each of its dimensions.
+struct Term<T: Float> {
+    letters: Vec<char>,
+    tensor: Tensor<T>,
+}
+
+impl<T: Float> Term<T> {
+    /// With each letter once.
+    #[track_caller]
+    fn diagonal(mut self) -> Self {
+        let twice = |letters: &[char]| {
+            let mut pairs = (0..letters.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+            pairs.find(|&(a, b)| letters[a] == letters[b])
+        };
+        while let Some((a, b)) = twice(&self.letters) {
+            self.tensor = self.tensor.diagonal(0, a, b);
+            let letter = self.letters.remove(b);
+            self.letters.remove(a);
+            self.letters.push(letter);
+        }
+        self
+    }
+
+    /// Summed over the letters that are not wanted.
+    #[track_caller]
+    fn keep(self, wanted: impl Fn(char) -> bool) -> Self {
+        let (kept, summed): (Vec<usize>, Vec<usize>) =
+            (0..self.letters.len()).partition(|&d| wanted(self.letters[d]));
+        if summed.is_empty() {
+            return self;
+        }
+        Term {
+            letters: kept.into_iter().map(|d| self.letters[d]).collect(),
+            tensor: self.tensor.sum_dim(&summed[..], false),
+        }
+    }
+
+    /// The tensor with its dimensions in the order of these letters.
+    #[track_caller]
+    fn in_order(self, letters: &[char]) -> Tensor<T> {
+        let place = |letter: &char| {
+            self.letters.iter().position(|l| l == letter).expect("the term has these letters")
+        };
+        let order: Vec<usize> = letters.iter().map(place).collect();
+        if order.is_sorted() { self.tensor } else { self.tensor.permute(&order[..]) }
+    }
+
+    /// The product with another term, summed over the letters that are not needed later.
+    #[track_caller]
+    fn join(self, other: Term<T>, later: impl Fn(char) -> bool) -> Self {
+        let a = self.letters.clone();
+        let b = other.letters.clone();
+        // What only one of them has and no one needs is summed at once.
+        let left = self.keep(|letter| later(letter) || b.contains(&letter));
+        let right = other.keep(|letter| later(letter) || a.contains(&letter));
+        let (both, rows): (Vec<char>, Vec<char>) =
+            left.letters.iter().partition(|letter| right.letters.contains(letter));
+        let cols: Vec<char> =
+            right.letters.iter().copied().filter(|letter| !both.contains(letter)).collect();
+        let (batch, summed): (Vec<char>, Vec<char>) =
+            both.iter().partition(|&&letter| later(letter));
+
+        let size = |term: &Term<T>, letters: &[char]| -> Vec<usize> {
+            let place = |letter: &char| term.letters.iter().position(|l| l == letter);
+            letters.iter().filter_map(place).map(|d| term.tensor.shape()[d]).collect()
+        };
+        let (batch_sizes, row_sizes) = (size(&left, &batch), size(&left, &rows));
+        let (summed_sizes, col_sizes) = (size(&left, &summed), size(&right, &cols));
+        let product = |sizes: &[usize]| sizes.iter().product::<usize>();
+        let [n, m, k, p] =
+            [&batch_sizes, &row_sizes, &summed_sizes, &col_sizes].map(|sizes| product(sizes));
+        let left = left.in_order(&[&batch[..], &rows, &summed].concat()).reshape([n, m, k]);
+        let right = right.in_order(&[&batch[..], &summed, &cols].concat()).reshape([n, k, p]);
+        let sizes = [batch_sizes, row_sizes, col_sizes].concat();
+        Term { letters: [batch, rows, cols].concat(), tensor: left.bmm(&right).reshape(sizes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::testing::check_op;
+
+    fn counted(shape: &[usize], seed: usize) -> Tensor<f64> {
+        let n = shape.iter().product::<usize>();
+        let values = (0..n).map(|i| ((i * 7 + seed) % 11) as f64 - 4.0).collect();
+        Tensor::from_vec(values, shape).unwrap()
+    }
+
+    /// The definition: a loop over all values of all letters.
+    fn slow(equation: &str, operands: &[&Tensor<f64>]) -> Vec<f64> {
+        let (inputs, output) = parse(equation, operands);
+        let mut letters: Vec<char> = output.clone();
+        inputs.iter().flatten().for_each(|l| {
+            if !letters.contains(l) {
+                letters.push(*l);
+            }
+        });
+        let size = |letter: char| {
+            let find = |(letters, x): (&Vec<char>, &&Tensor<f64>)| {
+                letters.iter().position(|&l| l == letter).map(|d| x.shape()[d])
+            };
+            inputs.iter().zip(operands).find_map(find).unwrap()
+        };
+        let sizes: Vec<usize> = letters.iter().map(|&l| size(l)).collect();
+        let mut out = vec![0.0; output.iter().map(|&l| size(l)).product()];
+        let inner: usize = sizes[output.len()..].iter().product();
+        for at in 0..sizes.iter().product() {
+            let mut rest = at;
+            let mut values = vec![0; letters.len()];
+            for d in (0..letters.len()).rev() {
+                values[d] = rest % sizes[d];
+                rest /= sizes[d];
+            }
+            let value = |l: char| values[letters.iter().position(|&m| m == l).unwrap()];
+            let term = |(letters, x): (&Vec<char>, &&Tensor<f64>)| {
+                letters.iter().fold((*x).clone(), |x, &l| x.select(0, value(l))).item()
+            };
+            out[at / inner] += inputs.iter().zip(operands).map(term).product::<f64>();
+        }
+        out
+    }
+
+    #[test]
+    fn equations_agree_with_their_definition() {
+        for (equation, shapes) in [
+            ("ij,jk->ik", &[&[2, 3][..], &[3, 4]][..]),
+            ("ij,jk", &[&[2, 3], &[3, 4]]),
+            ("ij,kj->ki", &[&[2, 3], &[4, 3]]),
+            ("bij,bjk->bik", &[&[2, 3, 4], &[2, 4, 2]]),
+            ("bhqd,bhkd->bhqk", &[&[2, 2, 3, 2], &[2, 2, 4, 2]]),
+            ("i,j->ij", &[&[3], &[2]]),
+            ("i,i->", &[&[3], &[3]]),
+            ("ij->ji", &[&[2, 3]]),
+            ("ij->", &[&[2, 3]]),
+            ("ii->i", &[&[3, 3]]),
+            ("ii", &[&[3, 3]]),
+            ("iij,j->ij", &[&[2, 2, 3], &[3]]),
+            ("ij,jk,kl->il", &[&[2, 3], &[3, 2], &[2, 4]]),
+            ("ij,ij->ij", &[&[2, 3], &[2, 3]]),
+            ("ij,kl->", &[&[2, 3], &[4, 2]]),
+            (" b i , b -> i ", &[&[2, 3], &[2]]),
+            (",i->i", &[&[], &[3]]),
+        ] {
+            let operands: Vec<_> = shapes.iter().zip(1..).map(|(s, i)| counted(s, i)).collect();
+            let operands: Vec<_> = operands.iter().collect();
+            let found = Tensor::einsum(equation, &operands);
+            assert_eq!(found.to_vec(), slow(equation, &operands), "{equation}");
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        let shapes = [&[2, 3, 2][..], &[2, 2, 4]];
+        check_op(|x| Tensor::einsum("bij,bjk->bik", &[&x[0], &x[1]]), &shapes, -2.0..2.0);
+        check_op(|x| Tensor::einsum("ii,i", &[&x[0], &x[1]]), &[&[3, 3], &[3]], -2.0..2.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "einsum: 'j' of \"ij,jk\" has size 4 in operand 1, which has shape \
+                               [4, 2], but 3 before")]
+    fn sizes_that_differ_are_refused() {
+        let _ = Tensor::<f32>::einsum("ij,jk", &[&Tensor::ones([2, 3]), &Tensor::ones([4, 2])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "einsum: '.' in \"...ij\"")]
+    fn an_ellipsis_is_refused() {
+        let _ = Tensor::<f32>::einsum("...ij", &[&Tensor::ones([2, 3])]);
+    }
+}

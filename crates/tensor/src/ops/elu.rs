@@ -1,0 +1,44 @@
+//! The exponential linear unit.
+
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// `x` where `x > 0`, and `α (eˣ − 1)` elsewhere.
+    ///
+    /// Gradient: `g` where `x > 0`, and `g α eˣ` elsewhere.
+    ///
+    /// PyTorch: `torch.nn.functional.elu(x, alpha)`, where `α` is 1 unless given.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![-1e9f32, 0.0, 2.0], [3]).unwrap();
+    /// assert_eq!(x.elu(1.0).to_vec(), [-1.0, 0.0, 2.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn elu(&self, alpha: f64) -> Tensor<T> {
+        let alpha = T::from_f64(alpha);
+        let value = self.array.map(move |x| if x < T::ZERO { x.exp_m1() * alpha } else { x });
+        let x = self.clone();
+        record("elu", [self], value, move |ctx| {
+            let in_one_loop = move |g: T, x: T| if x <= T::ZERO { g * alpha * x.exp() } else { g };
+            let gradient = ctx.chain(&x, in_one_loop, |g, x| {
+                let (above, below) = (x.gt(T::ZERO), x.clamp(f64::NEG_INFINITY, 0.0));
+                g.where_(&above, g * alpha * below.exp())
+            });
+            [Some(gradient)]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        check_op(|x| x[0].elu(0.7), &[&[3, 4]], -2.0..2.0);
+    }
+}

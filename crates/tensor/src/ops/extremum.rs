@@ -1,0 +1,110 @@
+//! The larger and the smaller of two.
+
+use super::operand::Operand;
+use super::piecewise::piecewise;
+use crate::array::Array;
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// The larger of each pair, NaN if one is; the operands broadcast.
+    ///
+    /// Gradient: `g` to the larger, half to each of equals.
+    ///
+    /// PyTorch: `torch.maximum(x, y)`.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 3.0], [2]).unwrap();
+    /// assert_eq!(x.maximum(2.0).to_vec(), [2.0, 3.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn maximum(&self, other: impl Operand<T>) -> Tensor<T> {
+        extremum("maximum", self, &other.operand(), |x, y| x > y)
+    }
+
+    /// The smaller of each pair, NaN if one is; the operands broadcast.
+    ///
+    /// Gradient: `g` to the smaller, half to each of equals.
+    ///
+    /// PyTorch: `torch.minimum(x, y)`.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 3.0], [2]).unwrap();
+    /// assert_eq!(x.minimum(2.0).to_vec(), [1.0, 2.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn minimum(&self, other: impl Operand<T>) -> Tensor<T> {
+        extremum("minimum", self, &other.operand(), |x, y| x < y)
+    }
+}
+
+#[track_caller]
+fn extremum<T: Float>(
+    op: &'static str,
+    a: &Tensor<T>,
+    b: &Tensor<T>,
+    better: impl Fn(T, T) -> bool + Copy + Send + Sync + 'static,
+) -> Tensor<T> {
+    let shape = a.broadcast_with(op, b);
+    let pick = move |x: T, y: T| if better(x, y) || x.is_nan() { x } else { y };
+    let value = a.array.zip(&b.array, shape.clone(), pick);
+    let (x, y) = (a.array.clone(), b.array.clone());
+    record(op, [a, b], value, move |ctx| {
+        // 1 where the operand won, ½ of equals, 0 where it lost; NaN has lost to nothing.
+        let half = T::from_f64(0.5);
+        let share = |mine: &Array<T>, other: &Array<T>| {
+            mine.zip(other, shape.clone(), |x, y| {
+                if better(y, x) {
+                    T::ZERO
+                } else if x == y {
+                    half
+                } else {
+                    T::ONE
+                }
+            })
+        };
+        // Not a product where it is 0, which would make NaN of an infinite gradient.
+        let pass = |g, share| if share == T::ZERO { T::ZERO } else { g * share };
+        let part = |share: &Array<T>| piecewise("extremum_backward", ctx.grad(), share, pass);
+        [
+            ctx.broadcast_back(0, || part(&share(&x, &y))),
+            ctx.broadcast_back(1, || part(&share(&y, &x))),
+        ]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        for shapes in [[&[2, 3][..], &[2, 3]], [&[2, 3], &[3]], [&[], &[2, 1]], [&[0, 3], &[1]]] {
+            // Not of the same numbers, where there is a kink.
+            check_op(|x| x[0].maximum(&(&x[1] + 0.3)) * &x[0], &shapes, -2.0..2.0);
+            check_op(|x| x[0].minimum(&(&x[1] + 0.3)) * &x[0], &shapes, -2.0..2.0);
+        }
+    }
+
+    #[test]
+    fn equals_share_the_gradient() {
+        let (x, y) =
+            (Tensor::scalar(2.0f32).requires_grad(), Tensor::scalar(2.0f32).requires_grad());
+        x.maximum(&y).backward();
+        assert_eq!((x.grad().unwrap().item(), y.grad().unwrap().item()), (0.5, 0.5));
+        assert!(Tensor::scalar(f32::NAN).maximum(1.0).item().is_nan());
+        assert!(Tensor::scalar(1.0).maximum(f32::NAN).item().is_nan());
+    }
+}

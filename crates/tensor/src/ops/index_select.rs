@@ -1,0 +1,170 @@
+//! Rows by index: index_select, embedding and masked_select, and the sum that
+//! undoes them.
+
+use super::gather::check_places;
+use crate::array::Array;
+use crate::dims::{Dim, check_dim};
+use crate::indices::Indices;
+use crate::mask::Mask;
+use crate::node::record;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use adamant_kernels::{Float, add_rows, take_rows};
+
+impl<T: Float> Tensor<T> {
+    /// The parts at these indices of dimension `dim`, in their order.
+    ///
+    /// Gradient: `g`, added up where it came from.
+    ///
+    /// PyTorch: `x.index_select(dim, index)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or an index is too large.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
+    /// assert_eq!(x.index_select(0, &[1, 0, 1]).to_vec(), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn index_select(&self, dim: impl Dim, index: &[usize]) -> Tensor<T> {
+        let shape = self.array.shape().clone();
+        let dim = check_dim("index_select", dim, &shape);
+        let index = Indices::from(index);
+        check_places("index_select", &shape, dim, shape[dim], &index);
+        let x = self.array.contiguous();
+        let value = Array::build(shape.with(dim, index.numel()), |out| {
+            take_rows(out, x.dense(), around(&shape, dim), index.array.dense());
+        });
+        record("index_select", [self], value, move |ctx| {
+            [Some(Tensor::zeros(&shape).index_add(dim, index.array.dense(), ctx.grad()))]
+        })
+    }
+
+    /// This tensor with `source` added to the parts at these indices of dimension
+    /// `dim`; an index may come more than once.
+    ///
+    /// Gradients: `g`, and `g` selected at the indices for `source`.
+    ///
+    /// PyTorch: `x.index_add(dim, index, source)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, the shapes do not fit, or an index is too large.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let source = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap();
+    /// assert_eq!(Tensor::zeros([3]).index_add(0, &[2, 2], &source).to_vec(), [0.0, 0.0, 3.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn index_add(&self, dim: impl Dim, index: &[usize], source: &Tensor<T>) -> Tensor<T> {
+        let shape = self.array.shape().clone();
+        let dim = check_dim("index_add", dim, &shape);
+        let index = Indices::from(index);
+        check_places("index_add", &shape, dim, shape[dim], &index);
+        let (found, expected) = (source.array.shape(), shape.with(dim, index.numel()));
+        assert!(
+            *found == expected,
+            "index_add: a source of shape {found} for {} indices of dimension {dim} of a tensor \
+             of shape {shape}; expected {expected}",
+            index.numel()
+        );
+        let mut value = self.array.clone();
+        let source_array = source.array.contiguous();
+        let split = around(&shape, dim);
+        add_rows(value.make_mut(), source_array.dense(), split, index.array.dense());
+        record("index_add", [self, source], value, move |ctx| {
+            [
+                ctx.needs(0).then(|| ctx.grad().clone()),
+                ctx.needs(1).then(|| ctx.grad().index_select(dim, index.array.dense())),
+            ]
+        })
+    }
+
+    /// The rows of this table at these indices: `[V, D]` and indices of shape
+    /// `[…]` give `[…, D]`.
+    ///
+    /// PyTorch: `torch.nn.functional.embedding(index, table)`.
+    ///
+    /// # Panics
+    /// If this is no matrix, or an index is too large.
+    ///
+    /// ```
+    /// use adamant_tensor::{Indices, Tensor};
+    /// let table = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
+    /// let words = Indices::from_vec(vec![1, 0, 1], [1, 3]).unwrap();
+    /// assert_eq!(table.embedding(&words).shape(), [1, 3, 2]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn embedding(&self, index: &Indices) -> Tensor<T> {
+        let shape = self.array.shape();
+        assert!(
+            shape.len() == 2,
+            "embedding: a table of shape {shape}; expected [entries, features]"
+        );
+        check_places("embedding", shape, 0, shape[0], index);
+        let rows = self.index_select(0, index.array.contiguous().dense());
+        let result: Shape = index.shape().iter().copied().chain([shape[1]]).collect();
+        rows.reshape(result)
+    }
+
+    /// The elements where the mask is true, in row-major order, in one dimension;
+    /// tensor and mask broadcast.
+    ///
+    /// Gradient: `g` where it came from, 0 elsewhere. PyTorch: `x.masked_select(mask)`.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, -2.0, 3.0], [3]).unwrap();
+    /// assert_eq!(x.masked_select(&x.gt(0.0)).to_vec(), [1.0, 3.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn masked_select(&self, mask: &Mask) -> Tensor<T> {
+        let shape = self.array.shape().broadcast_with("masked_select", mask.array.shape());
+        let places = mask.broadcast_to(&shape).places();
+        self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &places)
+    }
+}
+
+/// The sizes before, of, and after dimension `dim`.
+pub(super) fn around(shape: &Shape, dim: usize) -> [usize; 3] {
+    let size = |sizes: &[usize]| sizes.iter().product::<usize>();
+    [size(&shape[..dim]), shape[dim], size(&shape[dim + 1..])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        for dim in 0..3 {
+            check_op(|x| x[0].index_select(dim, &[1, 0, 1]).powf(2.0), &[&[2, 3, 2]], -2.0..2.0);
+        }
+        check_op(|x| x[0].index_select(0, &[]), &[&[2, 3]], -2.0..2.0);
+        check_op(
+            |x| x[0].index_add(1, &[2, 0, 2], &x[1]).powf(2.0),
+            &[&[2, 3], &[2, 3]],
+            -2.0..2.0,
+        );
+        let words = Indices::from_vec(vec![1, 1, 0, 3], [2, 2]).unwrap();
+        check_op(|x| x[0].embedding(&words).powf(2.0), &[&[4, 3]], -2.0..2.0);
+        let mask = Mask::from_vec(vec![true, false, true], [3]).unwrap();
+        check_op(|x| x[0].masked_select(&mask).powf(2.0), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| x[0].masked_select(&mask).powf(2.0), &[&[2, 1]], -2.0..2.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "index_select: index 2 (number 0 of the indices) of dimension 1")]
+    fn an_index_past_the_end_is_refused() {
+        let _ = Tensor::<f32>::ones([3, 2]).index_select(1, &[2]);
+    }
+}

@@ -1,0 +1,120 @@
+//! Several tensors as one.
+
+use super::index_select::around;
+use crate::array::Array;
+use crate::dims::{Dim, check_dim};
+use crate::node::record_many;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// The tensors one after the other along dimension `dim`.
+    ///
+    /// Gradient: each its part of `g`. PyTorch: `torch.cat(tensors, dim)`.
+    ///
+    /// # Panics
+    /// If there are none, there is no such dimension, or the tensors differ in
+    /// another one.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let (a, b) = (Tensor::<f32>::ones([2, 1]), Tensor::zeros([2, 2]));
+    /// assert_eq!(Tensor::cat(&[&a, &b], 1).to_vec(), [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn cat(tensors: &[&Tensor<T>], dim: impl Dim) -> Tensor<T> {
+        let Some(first) = tensors.first() else { panic!("cat: no tensors; expected at least one") };
+        let shape = first.array.shape();
+        let dim = check_dim("cat", dim, shape);
+        for (i, tensor) in tensors.iter().enumerate() {
+            let found = tensor.array.shape();
+            assert!(
+                found.len() == shape.len() && found.with(dim, 0) == shape.with(dim, 0),
+                "cat: tensor {i} has shape {found}, which along dimension {dim} does not continue \
+                 {shape}: the other dimensions must be equal"
+            );
+        }
+        let sizes: Vec<usize> = tensors.iter().map(|tensor| tensor.shape()[dim]).collect();
+        let shape = shape.with(dim, sizes.iter().sum());
+        let [outer, size, inner] = around(&shape, dim);
+        let value = Array::build(shape, |out| {
+            let mut start = 0;
+            for (tensor, size_here) in tensors.iter().zip(&sizes) {
+                let (part, len) = (tensor.array.contiguous(), size_here * inner);
+                for o in 0..outer {
+                    let at = o * size * inner + start;
+                    out[at..at + len].copy_from_slice(&part.dense()[o * len..(o + 1) * len]);
+                }
+                start += len;
+            }
+        });
+        record_many("cat", tensors, value, move |ctx| {
+            let mut start = 0;
+            let part = |(i, &size): (usize, &usize)| {
+                let from = start;
+                start += size;
+                ctx.needs(i).then(|| ctx.grad().narrow(dim, from, size))
+            };
+            sizes.iter().enumerate().map(part).collect()
+        })
+    }
+
+    /// The tensors, which have one shape, as parts of a new dimension `dim`.
+    ///
+    /// PyTorch: `torch.stack(tensors, dim)`.
+    ///
+    /// # Panics
+    /// If there are none, there is no such dimension, or the shapes differ.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let (a, b) = (Tensor::<f32>::ones([2]), Tensor::zeros([2]));
+    /// assert_eq!(Tensor::stack(&[&a, &b], 1).to_vec(), [1.0, 0.0, 1.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn stack(tensors: &[&Tensor<T>], dim: impl Dim) -> Tensor<T> {
+        let Some(first) = tensors.first() else {
+            panic!("stack: no tensors; expected at least one")
+        };
+        let shape = first.array.shape();
+        for (i, tensor) in tensors.iter().enumerate() {
+            let found = tensor.array.shape();
+            assert!(
+                found == shape,
+                "stack: tensor {i} has shape {found}, the first {shape}; expected the same"
+            );
+        }
+        let parts: Vec<Tensor<T>> = tensors.iter().map(|t| t.unsqueeze(dim)).collect();
+        Tensor::cat(&parts.iter().collect::<Vec<_>>(), dim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        let shapes = [&[2, 3][..], &[2, 1], &[2, 0]];
+        check_op(|x| Tensor::cat(&[&x[0], &x[1], &x[2]], 1).powf(2.0), &shapes, -2.0..2.0);
+        check_op(|x| Tensor::cat(&[&x[0], &x[0]], 0).powf(2.0), &[&[2, 3]], -2.0..2.0);
+        for dim in 0..3 {
+            check_op(
+                |x| Tensor::stack(&[&x[0], &x[1]], dim).powf(2.0),
+                &[&[2, 3], &[2, 3]],
+                -2.0..2.0,
+            );
+        }
+        check_op(|x| Tensor::stack(&[&x[0], &x[1]], 0).powf(2.0), &[&[], &[]], -2.0..2.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "cat: tensor 1 has shape [3, 2], which along dimension 1 does not \
+                               continue [2, 2]")]
+    fn tensors_that_differ_are_refused() {
+        let _ = Tensor::<f32>::cat(&[&Tensor::ones([2, 2]), &Tensor::ones([3, 2])], 1);
+    }
+}

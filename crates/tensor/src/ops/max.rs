@@ -1,0 +1,201 @@
+//! The largest and the smallest: of all elements, or along dimensions.
+
+use super::piecewise::piecewise;
+use super::reduction::Reduction;
+use crate::dims::{Dim, Dims, check_dim};
+use crate::indices::Indices;
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::{Float, arg_best};
+
+impl<T: Float> Tensor<T> {
+    /// The largest element, of shape `[]`; NaN if there is one.
+    ///
+    /// Gradient: `g`, shared evenly among equals. PyTorch: `x.max()`.
+    ///
+    /// # Panics
+    /// If the tensor is empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 2.0], [3]).unwrap();
+    /// assert_eq!(x.max().item(), 4.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn max(&self) -> Tensor<T> {
+        best("max", self, .., false, |x, best| x > best)
+    }
+
+    /// The smallest element, of shape `[]`; NaN if there is one.
+    ///
+    /// Gradient: `g`, shared evenly among equals. PyTorch: `x.min()`.
+    ///
+    /// # Panics
+    /// If the tensor is empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![3.0f32, 1.0, 2.0], [3]).unwrap();
+    /// assert_eq!(x.min().item(), 1.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn min(&self) -> Tensor<T> {
+        best("min", self, .., false, |x, best| x < best)
+    }
+
+    /// The largest elements over dimensions `dims`, which disappear, or stay with
+    /// size 1 if `keepdim`; NaN if there is one.
+    ///
+    /// Gradient: `g`, shared evenly among equals. PyTorch: `x.amax(dims, keepdim)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions, or they are empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 2.0, 3.0], [2, 2]).unwrap();
+    /// assert_eq!(x.amax(1, false).to_vec(), [4.0, 3.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn amax(&self, dims: impl Dims, keepdim: bool) -> Tensor<T> {
+        best("amax", self, dims, keepdim, |x, best| x > best)
+    }
+
+    /// The smallest elements over dimensions `dims`, which disappear, or stay with
+    /// size 1 if `keepdim`; NaN if there is one.
+    ///
+    /// Gradient: `g`, shared evenly among equals. PyTorch: `x.amin(dims, keepdim)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions, or they are empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 2.0, 3.0], [2, 2]).unwrap();
+    /// assert_eq!(x.amin(0, true).to_vec(), [1.0, 3.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn amin(&self, dims: impl Dims, keepdim: bool) -> Tensor<T> {
+        best("amin", self, dims, keepdim, |x, best| x < best)
+    }
+
+    /// The largest elements along dimension `dim` and their places: of equals the
+    /// first, the first NaN if there is one. The dimension disappears, or stays
+    /// with size 1 if `keepdim`.
+    ///
+    /// Gradient: `g` to that place. PyTorch: `x.max(dim, keepdim)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or it is empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 3.0, 3.0], [2, 2]).unwrap();
+    /// let (values, places) = x.max_dim(1, false);
+    /// assert_eq!((values.to_vec(), places.to_vec()), (vec![4.0, 3.0], vec![1, 0]));
+    /// ```
+    #[track_caller]
+    pub fn max_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
+        let dim = check_dim("max_dim", dim, self.array.shape());
+        self.chosen(dim, keepdim, self.arg_best("max_dim", dim, |x, best| x > best))
+    }
+
+    /// The smallest elements along dimension `dim` and their places: of equals the
+    /// first, the first NaN if there is one. The dimension disappears, or stays
+    /// with size 1 if `keepdim`.
+    ///
+    /// Gradient: `g` to that place. PyTorch: `x.min(dim, keepdim)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or it is empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 3.0, 3.0], [2, 2]).unwrap();
+    /// assert_eq!(x.min_dim(1, false).1.to_vec(), [0, 0]);
+    /// ```
+    #[track_caller]
+    pub fn min_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
+        let dim = check_dim("min_dim", dim, self.array.shape());
+        self.chosen(dim, keepdim, self.arg_best("min_dim", dim, |x, best| x < best))
+    }
+
+    #[track_caller]
+    fn chosen(&self, dim: usize, keepdim: bool, places: Vec<usize>) -> (Tensor<T>, Indices) {
+        let shape = self.array.shape();
+        let places = Indices::from(places).reshape(shape.with(dim, 1));
+        let values = self.gather(dim, &places);
+        if keepdim {
+            return (values, places);
+        }
+        let result = shape.without(dim);
+        (values.reshape(&result), places.reshape(&result))
+    }
+}
+
+#[track_caller]
+fn best<T: Float>(
+    op: &'static str,
+    x: &Tensor<T>,
+    dims: impl Dims,
+    keepdim: bool,
+    better: impl Fn(T, T) -> bool + Sync,
+) -> Tensor<T> {
+    let over = Reduction::new(op, x, dims, keepdim);
+    over.refuse_empty();
+    let value = over.rows(&x.array, |row| row[arg_best(row, &better)]);
+    let (input, result) = (x.array.clone(), value.clone());
+    record(op, [x], value, move |ctx| {
+        let spread = result.reshape(over.kept.clone()).broadcast_to(&over.shape);
+        let chosen = |x: T, best: T| {
+            if x == best || (x.is_nan() && best.is_nan()) { T::ONE } else { T::ZERO }
+        };
+        let chosen = input.zip(&spread, over.shape.clone(), chosen);
+        let count: Tensor<T> = over.sum(&chosen).into();
+        let g = over.spread(&(ctx.grad() / count));
+        // Not a product where it is 0, which would make NaN of an infinite gradient.
+        let pass = |g, chosen| if chosen == T::ZERO { T::ZERO } else { g };
+        [Some(piecewise("extremum_backward", &g, &chosen, pass))]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        // Equal elements, which broadcasting makes, are a kink: make them differ.
+        let spaced = |x: &Tensor<f64>| {
+            let n = x.numel();
+            x + Tensor::from_vec((0..n).map(|i| ((i * 5) % 7) as f64).collect(), x.shape()).unwrap()
+        };
+        check_op(|x| spaced(&x[0]).max() * spaced(&x[0]).min(), &[&[2, 3]], -0.4..0.4);
+        check_op(|x| spaced(&x[0]).amax([0, 2], false), &[&[2, 2, 2]], -0.4..0.4);
+        check_op(|x| spaced(&x[0]).amin(1, true), &[&[2, 3]], -0.4..0.4);
+        check_op(|x| spaced(&x[0]).max_dim(1, true).0.powf(2.0), &[&[2, 3]], -0.4..0.4);
+        check_op(|x| spaced(&x[0]).min_dim(0, false).0.powf(2.0), &[&[2, 3]], -0.4..0.4);
+    }
+
+    #[test]
+    fn equals_share_the_gradient_or_the_first_takes_it() {
+        let leaf = || Tensor::from_vec(vec![2.0f32, 1.0, 2.0], [3]).unwrap().requires_grad();
+        let x = leaf();
+        x.max().backward();
+        assert_eq!(x.grad().unwrap().to_vec(), [0.5, 0.0, 0.5]);
+        let x = leaf();
+        x.max_dim(0, false).0.backward();
+        assert_eq!(x.grad().unwrap().to_vec(), [1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "amax: a tensor of shape [2, 0] has nothing to choose from")]
+    fn nothing_has_no_largest() {
+        let _ = Tensor::<f32>::ones([2, 0]).amax(1, false);
+    }
+}

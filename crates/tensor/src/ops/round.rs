@@ -1,0 +1,74 @@
+//! Rounding to whole numbers. All of these are flat: their gradient is 0.
+
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// The largest whole number that is not above, element by element.
+    ///
+    /// Gradient: 0. PyTorch: `x.floor()`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::scalar(-1.5f32).floor().item(), -2.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn floor(&self) -> Tensor<T> {
+        flat("floor", self, T::floor)
+    }
+
+    /// The smallest whole number that is not below, element by element.
+    ///
+    /// Gradient: 0. PyTorch: `x.ceil()`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::scalar(-1.5f32).ceil().item(), -1.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn ceil(&self) -> Tensor<T> {
+        flat("ceil", self, T::ceil)
+    }
+
+    /// The nearest whole number, the even one of two, element by element.
+    ///
+    /// Gradient: 0. PyTorch: `x.round()`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![0.5f32, 1.5, -1.2], [3]).unwrap();
+    /// assert_eq!(x.round().to_vec(), [0.0, 2.0, -1.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn round(&self) -> Tensor<T> {
+        flat("round", self, T::round_ties_even)
+    }
+}
+
+/// An operation whose gradient is 0 everywhere.
+#[track_caller]
+pub(super) fn flat<T: Float>(
+    name: &'static str,
+    x: &Tensor<T>,
+    f: impl Fn(T) -> T + Sync,
+) -> Tensor<T> {
+    record(name, [x], x.array.map(f), |ctx| [Some(Tensor::zeros(ctx.grad().shape()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+
+    #[test]
+    fn gradients_are_zero() {
+        for f in [Tensor::floor, Tensor::ceil, Tensor::round] {
+            let x = Tensor::<f32>::ones([2, 3]).requires_grad();
+            f(&x).sum().backward();
+            assert_eq!(x.grad().unwrap().to_vec(), [0.0; 6]);
+        }
+    }
+}

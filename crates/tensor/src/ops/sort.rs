@@ -1,0 +1,133 @@
+//! Elements in order.
+
+use crate::array::Array;
+use crate::dims::{Dim, check_dim};
+use crate::indices::Indices;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+use std::cmp::Ordering;
+
+impl<T: Float> Tensor<T> {
+    /// The elements in order along dimension `dim`, and the places they had.
+    ///
+    /// Equals keep their order. NaN counts as larger than all numbers.
+    ///
+    /// Gradient: `g`, put back. PyTorch: `x.sort(dim, descending, stable=True)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![2.0f32, 3.0, 1.0], [3]).unwrap();
+    /// let (sorted, places) = x.sort(0, false);
+    /// assert_eq!((sorted.to_vec(), places.to_vec()), (vec![1.0, 2.0, 3.0], vec![2, 0, 1]));
+    /// ```
+    #[track_caller]
+    pub fn sort(&self, dim: impl Dim, descending: bool) -> (Tensor<T>, Indices) {
+        let dim = check_dim("sort", dim, self.array.shape());
+        self.in_order(dim, self.shape()[dim], descending)
+    }
+
+    /// The `k` largest elements along dimension `dim`, the largest first, and the
+    /// places they had; or the smallest, if not `largest`.
+    ///
+    /// Of equals, the first. NaN counts as larger than all numbers.
+    ///
+    /// Gradient: `g`, put back. PyTorch: `x.topk(k, dim, largest)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or it is shorter than `k`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![2.0f32, 3.0, 1.0], [3]).unwrap();
+    /// let (best, places) = x.topk(2, 0, true);
+    /// assert_eq!((best.to_vec(), places.to_vec()), (vec![3.0, 2.0], vec![1, 0]));
+    /// ```
+    #[track_caller]
+    pub fn topk(&self, k: usize, dim: impl Dim, largest: bool) -> (Tensor<T>, Indices) {
+        let shape = self.array.shape();
+        let dim = check_dim("topk", dim, shape);
+        assert!(
+            k <= shape[dim],
+            "topk: {k} elements of dimension {dim} of a tensor of shape {shape}, which has {}",
+            shape[dim]
+        );
+        self.in_order(dim, k, largest)
+    }
+
+    /// The first `k` along `dim`, in order, and their places.
+    #[track_caller]
+    fn in_order(&self, dim: usize, k: usize, descending: bool) -> (Tensor<T>, Indices) {
+        let shape = self.array.shape();
+        let size = shape[dim];
+        let rows = self.array.rows(&[dim]);
+        let mut sizes = rows.shape().clone();
+        sizes = sizes.with(shape.len() - 1, k);
+        let mut order: Vec<usize> = Vec::with_capacity(size);
+        let places = Array::build(sizes, |out| {
+            if k == 0 {
+                return;
+            }
+            for (out, row) in out.chunks_exact_mut(k).zip(rows.dense().chunks_exact(size)) {
+                let before = |&a: &usize, &b: &usize| {
+                    let order = number_order(row[a], row[b]);
+                    (if descending { order.reverse() } else { order }).then(a.cmp(&b))
+                };
+                order.clear();
+                order.extend(0..size);
+                if k < size {
+                    order.select_nth_unstable_by(k - 1, before);
+                }
+                order[..k].sort_unstable_by(before);
+                out.copy_from_slice(&order[..k]);
+            }
+        });
+        // Back from behind the other dimensions to its place.
+        let mut back: Vec<usize> = (0..shape.len() - 1).collect();
+        back.insert(dim, shape.len() - 1);
+        let places = Indices { array: places.permute(&back).contiguous() };
+        (self.gather(dim, &places), places)
+    }
+}
+
+/// The order of numbers, NaN last.
+fn number_order<T: Float>(a: T, b: T) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        // Equal elements, which broadcasting makes, are a kink: make them differ.
+        let apart = Tensor::from_vec((0..12).map(|i| f64::from(i * 5 % 12)).collect(), [2, 3, 2]);
+        let apart = apart.unwrap();
+        for dim in 0..3 {
+            check_op(|x| (&x[0] + &apart).sort(dim, true).0.powf(2.0), &[&[2, 3, 2]], -0.4..0.4);
+            check_op(|x| (&x[0] + &apart).topk(2, dim, false).0, &[&[2, 3, 2]], -0.4..0.4);
+        }
+        check_op(|x| x[0].sort(0, false).0.powf(2.0), &[&[0]], -2.0..2.0);
+    }
+
+    #[test]
+    fn nan_is_the_largest_and_equals_keep_their_order() {
+        let x = Tensor::from_vec(vec![1.0f32, f32::NAN, 0.0, 1.0, -0.0], [5]).unwrap();
+        assert_eq!(x.sort(0, false).1.to_vec(), [2, 4, 0, 3, 1]);
+        assert_eq!(x.sort(0, true).1.to_vec(), [1, 0, 3, 2, 4]);
+        assert_eq!(x.topk(2, -1, true).1.to_vec(), [1, 0]);
+    }
+
+    #[test]
+    fn other_dimensions_stay() {
+        let x = Tensor::from_vec(vec![3.0f32, 1.0, 2.0, 0.0, 1.0, 9.0], [3, 2]).unwrap();
+        let (sorted, places) = x.sort(0, false);
+        assert_eq!(sorted.to_vec(), [1.0, 0.0, 2.0, 1.0, 3.0, 9.0]);
+        assert_eq!(places.to_vec(), [2, 1, 1, 0, 0, 2]);
+        assert_eq!(x.topk(0, 0, true).0.shape(), [0, 2]);
+    }
+}

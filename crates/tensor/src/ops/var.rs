@@ -1,0 +1,144 @@
+//! Variance and standard deviation.
+
+use super::reduction::Reduction;
+use crate::dims::Dims;
+use crate::node::record;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// `Σ (x − x̄)² / (n − correction)` of all elements, of shape `[]`; the mean is
+    /// taken first.
+    ///
+    /// Gradient: `2 g (x − x̄) / (n − correction)`. PyTorch: `x.var(correction=…)`,
+    /// where the correction is 1 unless given.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap();
+    /// assert_eq!((x.var(1).item(), x.var(0).item()), (1.0, 2.0 / 3.0));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn var(&self, correction: usize) -> Tensor<T> {
+        variance("var", self, .., correction, false)
+    }
+
+    /// [`var`](Tensor::var) over dimensions `dims`, which disappear, or stay with
+    /// size 1 if `keepdim`.
+    ///
+    /// PyTorch: `x.var(dims, correction=…, keepdim=…)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 3.0, 5.0, 5.0], [2, 2]).unwrap();
+    /// assert_eq!(x.var_dim(1, 1, false).to_vec(), [2.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn var_dim(&self, dims: impl Dims, correction: usize, keepdim: bool) -> Tensor<T> {
+        variance("var_dim", self, dims, correction, keepdim)
+    }
+
+    /// The root of [`var`](Tensor::var).
+    ///
+    /// Gradient: 0 where the result is 0. PyTorch: `x.std(correction=…)`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap();
+    /// assert_eq!(x.std(1).item(), 1.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn std(&self, correction: usize) -> Tensor<T> {
+        deviation(&self.var(correction))
+    }
+
+    /// The root of [`var_dim`](Tensor::var_dim).
+    ///
+    /// PyTorch: `x.std(dims, correction=…, keepdim=…)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 5.0, 5.0, 5.0], [2, 3]).unwrap();
+    /// assert_eq!(x.std_dim(1, 1, false).to_vec(), [1.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn std_dim(&self, dims: impl Dims, correction: usize, keepdim: bool) -> Tensor<T> {
+        deviation(&self.var_dim(dims, correction, keepdim))
+    }
+}
+
+#[track_caller]
+fn variance<T: Float>(
+    op: &'static str,
+    x: &Tensor<T>,
+    dims: impl Dims,
+    correction: usize,
+    keepdim: bool,
+) -> Tensor<T> {
+    let over = Reduction::new(op, x, dims, keepdim);
+    let count = T::from_f64(over.count as f64);
+    let free = T::from_f64(over.count.saturating_sub(correction) as f64);
+    let mean = over.sum(&x.array).map(move |sum| sum / count).reshape(over.kept.clone());
+    let squares = x.array.zip(&mean, over.shape.clone(), |x, mean| (x - mean) * (x - mean));
+    let value = over.sum(&squares).map(move |sum| sum / free);
+    let x_saved = x.clone();
+    record(op, [x], value, move |ctx| {
+        let x = &x_saved;
+        let mean = over.spread(&x.mean_dim(&over.dims[..], false));
+        let two = T::from_f64(2.0);
+        [Some((x - mean) * over.spread(&(ctx.grad() * (two / free))))]
+    })
+}
+
+/// `√v`, with the gradient 0 at 0.
+#[track_caller]
+fn deviation<T: Float>(variance: &Tensor<T>) -> Tensor<T> {
+    let value = variance.array.map(T::sqrt);
+    let saved = value.clone();
+    let two = T::from_f64(2.0);
+    record("std", [variance], value, move |ctx| {
+        let y = ctx.output(&saved);
+        let slope = ctx.grad() / (&y * two);
+        [Some(slope.masked_fill(&y.eq(T::ZERO), T::ZERO))]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        let apart = Tensor::from_vec(vec![0.0, 3.0, 1.0, 5.0, 2.0, 9.0], [2, 3]).unwrap();
+        check_op(|x| x[0].var(1), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| x[0].var_dim(1, 0, true), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| (&x[0] + &apart).std(0), &[&[2, 3]], -0.4..0.4);
+        check_op(|x| (&x[0] + &apart).std_dim(0, 1, false), &[&[2, 3]], -0.4..0.4);
+    }
+
+    #[test]
+    fn corner_cases_follow_pytorch() {
+        let one = Tensor::<f32>::ones([1]).requires_grad();
+        assert!(one.var(1).item().is_nan());
+        let same = Tensor::<f32>::ones([3]).requires_grad();
+        same.std(1).backward();
+        assert_eq!(same.grad().unwrap().to_vec(), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_large_mean_does_not_hurt() {
+        let x = Tensor::from_vec(vec![1e4f32, 1e4 + 1.0, 1e4 + 2.0], [3]).unwrap();
+        assert_eq!(x.var(1).item(), 1.0);
+    }
+}

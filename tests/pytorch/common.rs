@@ -19,3 +19,13 @@ pub(crate) fn numbers<T: Float>(seed: u64, shape: &[usize], scale: f64) -> Tenso
     let len = shape.iter().product::<usize>() as u64;
     Tensor::from_vec((0..len).map(number).collect(), shape).unwrap()
 }
+
+/// Panics unless the file holds `text`. With `ADAMANT_WRITE=1` it is written instead.
+#[allow(dead_code)] // not every test binary has such files
+pub(crate) fn up_to_date(path: &str, text: &str) {
+    if std::env::var_os("ADAMANT_WRITE").is_some() {
+        std::fs::write(path, text).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == text, "{path} is not up to date: run this test with ADAMANT_WRITE=1");
+}

@@ -82,6 +82,12 @@ impl From<&[usize]> for Indices {
     }
 }
 
+impl<const N: usize, const M: usize> From<[[usize; M]; N]> for Indices {
+    fn from(values: [[usize; M]; N]) -> Self {
+        Indices { array: Array::from_slice([N, M].into(), values.as_flattened()) }
+    }
+}
+
 impl fmt::Debug for Indices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Indices({}, {:?})", self.array.shape(), self.to_vec())

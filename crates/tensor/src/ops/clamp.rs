@@ -8,7 +8,7 @@ use adamant_kernels::Float;
 impl<T: Float> Tensor<T> {
     /// `min(max(x, min), max)`, element by element; NaN stays NaN.
     ///
-    /// Gradient: `g` where `min ≤ x ≤ max`, and 0 elsewhere.
+    /// Gradient: `g` where `min < x < max`, and 0 elsewhere, at the bounds too.
     ///
     /// PyTorch: `x.clamp(min, max)`; as there, all is `max` if `min > max`. For one
     /// bound alone give an infinity for the other.
@@ -25,13 +25,18 @@ impl<T: Float> Tensor<T> {
         let (min, max) = (T::from_f64(min), T::from_f64(max));
         let x = self.array.clone();
         record("clamp", [self], bounded(self, min, max), move |ctx| {
-            let pass = move |g, x| if x >= min && x <= max { g } else { T::ZERO };
+            // An infinite bound is none: what is there passes.
+            let above = move |x| if min == T::NEG_INFINITY { x >= min } else { x > min };
+            let below = move |x| if max == T::INFINITY { x <= max } else { x < max };
+            let pass = move |g, x| if above(x) && below(x) { g } else { T::ZERO };
             [Some(piecewise("clamp_backward", ctx.grad(), &x, pass))]
         })
     }
 
-    /// `min(max(x, min), max)`, as [`clamp`](Tensor::clamp), but with the gradient
-    /// 0 at the bounds too.
+    /// `min(max(x, min), max)`, as [`clamp`](Tensor::clamp): the name of the
+    /// activation.
+    ///
+    /// Gradient: `g` where `min < x < max`, and 0 elsewhere, at the bounds too.
     ///
     /// PyTorch: `torch.nn.functional.hardtanh(x, min, max)`, where the bounds are −1
     /// and 1 unless given.
@@ -51,7 +56,7 @@ impl<T: Float> Tensor<T> {
         let (min, max) = (T::from_f64(min), T::from_f64(max));
         let x = self.array.clone();
         record("hardtanh", [self], bounded(self, min, max), move |ctx| {
-            let pass = move |g, x| if x <= min || x >= max { T::ZERO } else { g };
+            let pass = move |g, x| if x > min && x < max { g } else { T::ZERO };
             [Some(piecewise("hardtanh_backward", ctx.grad(), &x, pass))]
         })
     }

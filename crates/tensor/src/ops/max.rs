@@ -1,6 +1,5 @@
 //! The largest and the smallest: of all elements, or along dimensions.
 
-use super::piecewise::piecewise;
 use super::reduction::Reduction;
 use crate::dims::{Dim, Dims, check_dim};
 use crate::indices::Indices;
@@ -24,7 +23,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn max(&self) -> Tensor<T> {
-        best("max", self, .., false, |x, best| x > best)
+        best("max", self, .., false, true, |x, best| x > best)
     }
 
     /// The smallest element, of shape `[]`; NaN if there is one.
@@ -42,7 +41,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn min(&self) -> Tensor<T> {
-        best("min", self, .., false, |x, best| x < best)
+        best("min", self, .., false, true, |x, best| x < best)
     }
 
     /// The largest elements over dimensions `dims`, which disappear, or stay with
@@ -61,7 +60,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn amax(&self, dims: impl Dims, keepdim: bool) -> Tensor<T> {
-        best("amax", self, dims, keepdim, |x, best| x > best)
+        best("amax", self, dims, keepdim, false, |x, best| x > best)
     }
 
     /// The smallest elements over dimensions `dims`, which disappear, or stay with
@@ -80,7 +79,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn amin(&self, dims: impl Dims, keepdim: bool) -> Tensor<T> {
-        best("amin", self, dims, keepdim, |x, best| x < best)
+        best("amin", self, dims, keepdim, false, |x, best| x < best)
     }
 
     /// The largest elements along dimension `dim` and their places: of equals the
@@ -137,12 +136,15 @@ impl<T: Float> Tensor<T> {
     }
 }
 
+/// Where NaN is the result, its gradient goes to the NaNs, or else is NaN everywhere:
+/// PyTorch has the first in `max()` and the second in `amax()`.
 #[track_caller]
-fn best<T: Float>(
+pub(super) fn best<T: Float>(
     op: &'static str,
     x: &Tensor<T>,
     dims: impl Dims,
     keepdim: bool,
+    nan_is_chosen: bool,
     better: impl Fn(T, T) -> bool + Sync,
 ) -> Tensor<T> {
     let over = Reduction::new(op, x, dims, keepdim);
@@ -151,15 +153,13 @@ fn best<T: Float>(
     let (input, result) = (x.array.clone(), value.clone());
     record(op, [x], value, move |ctx| {
         let spread = result.reshape(over.kept.clone()).broadcast_to(&over.shape);
-        let chosen = |x: T, best: T| {
-            if x == best || (x.is_nan() && best.is_nan()) { T::ONE } else { T::ZERO }
+        let chosen = move |x: T, best: T| {
+            let nan = nan_is_chosen && x.is_nan() && best.is_nan();
+            if x == best || nan { T::ONE } else { T::ZERO }
         };
         let chosen = input.zip(&spread, over.shape.clone(), chosen);
         let count: Tensor<T> = over.sum(&chosen).into();
-        let g = over.spread(&(ctx.grad() / count));
-        // Not a product where it is 0, which would make NaN of an infinite gradient.
-        let pass = |g, chosen| if chosen == T::ZERO { T::ZERO } else { g };
-        [Some(piecewise("extremum_backward", &g, &chosen, pass))]
+        [Some(over.spread(&(ctx.grad() / count)) * Tensor::from(chosen))]
     })
 }
 

@@ -46,5 +46,6 @@ mod softmax;
 mod sort;
 mod sum;
 mod tanh;
+mod trig;
 mod var;
 mod where_;

@@ -1,6 +1,7 @@
 //! The length of vectors.
 
 use super::abs::sign;
+use super::max::best;
 use super::piecewise::piecewise;
 use super::reduction::Reduction;
 use crate::dims::Dims;
@@ -58,7 +59,7 @@ fn norm<T: Float>(
     keepdim: bool,
 ) -> Tensor<T> {
     if p == f64::INFINITY {
-        return largest(op, x, dims, keepdim);
+        return best(op, &x.abs(), dims, keepdim, true, |x, best| x > best);
     }
     let over = Reduction::new(op, x, dims, keepdim);
     if p == 1.0 {
@@ -77,14 +78,6 @@ fn norm<T: Float>(
         let direction = (&x_saved / &y).masked_fill(&y.eq(T::ZERO), T::ZERO);
         [Some(over.spread(ctx.grad()) * direction)]
     })
-}
-
-/// The norm of order ∞.
-#[track_caller]
-fn largest<T: Float>(op: &'static str, x: &Tensor<T>, dims: impl Dims, keepdim: bool) -> Tensor<T> {
-    let over = Reduction::new(op, x, dims, keepdim);
-    over.refuse_empty();
-    x.abs().amax(&over.dims[..], keepdim)
 }
 
 #[cfg(test)]

@@ -33,15 +33,13 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn cos(&self) -> Tensor<T> {
         let x = self.clone();
-        record("cos", [self], self.array.map(T::cos), move |ctx| {
-            [Some(ctx.grad() * neg(&x.sin()))]
-        })
+        record("cos", [self], self.array.map(T::cos), move |ctx| [Some(ctx.grad() * neg(&x.sin()))])
     }
 
     /// The angle of the point `(x, y)` in radians, where `y` is this tensor; the
     /// operands broadcast.
     ///
-    /// Gradients: `g x / (x² + y²)` for `y`, `−g y / (x² + y²)` for `x`.
+    /// Gradients: `g x / (x² + y²)` for `y`, `−g y / (x² + y²)` for `x`, and 0 at the origin.
     ///
     /// PyTorch: `y.atan2(x)`.
     ///
@@ -61,10 +59,12 @@ impl<T: Float> Tensor<T> {
         let (y, x_saved) = (self.clone(), x.clone());
         record("atan2", [self, x], value, move |ctx| {
             let (g, x) = (ctx.grad(), &x_saved);
-            let scale = (&y * &y + x * x).reciprocal();
+            let square = &y * &y + x * x;
+            // At the origin, where there is no slope, PyTorch has 0.
+            let scale = square.reciprocal().masked_fill(&square.eq(T::ZERO), T::ZERO);
             [
-                ctx.broadcast_back(0, || g * (x * &scale)),
-                ctx.broadcast_back(1, || g * (neg(&y) * &scale)),
+                ctx.broadcast_back(0, || g * x * &scale),
+                ctx.broadcast_back(1, || g * neg(&y) * &scale),
             ]
         })
     }

@@ -1,0 +1,9 @@
+//! Every operation, by one table: gradients, PyTorch's values, documentation, determinism.
+
+#[path = "../pytorch/common.rs"]
+mod common;
+mod completeness;
+mod gradients;
+mod inputs;
+mod pytorch;
+mod table;

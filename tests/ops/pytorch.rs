@@ -1,0 +1,113 @@
+//! Values and gradients are PyTorch's, at special values too.
+
+use crate::common::fixture;
+use crate::inputs::{Trial, arriving, trials};
+use crate::table::{Row, table};
+use adamant::prelude::*;
+use adamant::tensor::{Float, Value};
+
+/// What the Python script needs to know of the table; a line for each row.
+const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ops.jsonl");
+
+#[test]
+fn the_fixtures_are_of_this_table() {
+    let rows = table().into_iter().flat_map(|section| section.rows);
+    let line = |row: Row| {
+        let trials: Vec<String> = trials(&row).iter().map(|trial| trial.json()).collect();
+        let (ours, pytorch, trials) = (row.ours, row.pytorch, trials.join(", "));
+        format!("{{\"ours\": {ours:?}, \"pytorch\": {pytorch:?}, \"trials\": [{trials}]}}\n")
+    };
+    crate::common::up_to_date(DESCRIPTION, &rows.map(line).collect::<String>());
+}
+
+#[test]
+fn f32_values_and_gradients_are_pytorchs() {
+    compare::<f32>("ops_f32", |row| row.f32, 2e-6);
+}
+
+#[test]
+fn f64_values_and_gradients_are_pytorchs() {
+    compare::<f64>("ops_f64", |row| row.f64, 1e-13);
+}
+
+type Op<T> = fn(&[Tensor<T>]) -> Vec<Tensor<T>>;
+
+fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
+    let expected = fixture(name);
+    let mut wrong = Vec::new();
+    for row in table().into_iter().flat_map(|section| section.rows) {
+        for (i, trial) in trials(&row).iter().enumerate() {
+            let inputs: Vec<_> =
+                trial.inputs::<T>().into_iter().map(Tensor::requires_grad).collect();
+            let elementwise = matches!(trial, Trial::Grid(_));
+            let outputs = op(&row)(&inputs);
+            let what = format!("{}|{i}", row.ours);
+            let mut check = |kind: &str, found: &Tensor<T>| {
+                let key = format!("{what}|{kind}");
+                let Some(expected) = expected.get(&key).and_then(Value::array::<T>) else {
+                    wrong.push(format!("{key}: no fixture; run tests/fixtures/ops.py"));
+                    return;
+                };
+                wrong.extend(difference(
+                    &key,
+                    found,
+                    &expected.clone().into(),
+                    tolerance,
+                    elementwise,
+                ));
+            };
+            for (k, output) in outputs.iter().enumerate() {
+                check(&format!("out{k}"), output);
+            }
+            if !outputs.iter().any(Tensor::is_tracked) {
+                continue;
+            }
+            for (k, output) in outputs.iter().enumerate().filter(|(_, y)| y.is_tracked()) {
+                // Each alone, over a view of its own: outputs may share what was recorded.
+                let again = op(&row)(&inputs).swap_remove(k);
+                again.backward_with(&arriving(k, output.shape()));
+            }
+            for (k, input) in inputs.iter().enumerate() {
+                let zeros = || Tensor::zeros(input.shape());
+                check(&format!("grad{k}"), &input.grad().unwrap_or_else(zeros));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Where PyTorch's own answer is not one to follow, and why.
+const NOT_FOLLOWED: &[(&str, &str)] = &[
+    ("x.gelu()|0|out0", "gelu(∞) is ∞, but NaN in its f32 vector loop"),
+    ("x.elu(1.0)|0|grad0", "the gradient of NaN is g, but NaN in its f64 vector loop"),
+    ("x.prod()|7|grad0", "where two elements are 0, it does not see that another is NaN"),
+    ("x.cumprod(0)|7|grad0", "it divides by the element, also where that is subnormal or infinite"),
+];
+
+/// What differs, element by element. An elementwise operation is compared relative to
+/// the element, one that adds relative to the largest.
+fn difference<T: Float>(
+    key: &str,
+    found: &Tensor<T>,
+    expected: &Tensor<T>,
+    tolerance: f64,
+    elementwise: bool,
+) -> Option<String> {
+    if found.shape() != expected.shape() {
+        return Some(format!("{key}: shape {:?}, PyTorch {:?}", found.shape(), expected.shape()));
+    }
+    let tiniest = if T::DTYPE == "f32" { f64::from(f32::from_bits(1)) } else { f64::from_bits(1) };
+    let numbers = |x: &Tensor<T>| -> Vec<f64> { x.to_vec().into_iter().map(T::to_f64).collect() };
+    let (found, expected) = (numbers(found), numbers(expected));
+    let finite = expected.iter().filter(|x| x.is_finite()).map(|x| x.abs());
+    let largest = if elementwise { 0.0 } else { finite.fold(0.0, f64::max) };
+    let same = |a: f64, b: f64| {
+        let allowed = (tolerance * b.abs().max(largest)).max(tiniest);
+        a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= allowed
+    };
+    let pairs = found.iter().zip(&expected).enumerate();
+    let wrong = pairs.filter(|(_, (a, b))| !same(**a, **b));
+    let wrong: Vec<String> = wrong.map(|(i, (a, b))| format!("[{i}] {a:e}, not {b:e}")).collect();
+    let known = NOT_FOLLOWED.iter().any(|(known, _)| *known == key);
+    (!wrong.is_empty() && !known).then(|| format!("{key}: {}", wrong.join("; ")))
+}

@@ -1,0 +1,443 @@
+//! Every operation, once: how it is written here and in PyTorch, and what it is
+//! tried on. Gradients, fixtures, documentation and determinism all read this.
+
+use adamant::prelude::*;
+use adamant::tensor::{Float, Indices, Mask, REST};
+use std::ops::Range;
+
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// An expression in tensors `x`, `y` and `z`.
+pub(crate) struct Row {
+    pub(crate) ours: &'static str,
+    pub(crate) pytorch: &'static str,
+    /// How it differs from PyTorch's, if it does.
+    pub(crate) note: &'static str,
+    pub(crate) tried: Tried,
+    pub(crate) f32: fn(&[Tensor<f32>]) -> Vec<Tensor<f32>>,
+    pub(crate) f64: fn(&[Tensor<f64>]) -> Vec<Tensor<f64>>,
+}
+
+/// The inputs on which an operation is tried.
+#[derive(Clone)]
+pub(crate) enum Tried {
+    /// Of any shapes that broadcast: so many operands, with elements from a range in
+    /// which it is smooth.
+    Elementwise(usize, Range<f64>),
+    /// Of these shapes, a list for each trial.
+    Shapes(Vec<Vec<Vec<usize>>>, Range<f64>),
+    /// As `Shapes`, but it has kinks where elements are equal: they are tried apart.
+    Apart(Vec<Vec<Vec<usize>>>),
+}
+
+impl Row {
+    fn note(self, note: &'static str) -> Row {
+        Row { note, ..self }
+    }
+}
+
+/// What an operation gives, as tensors.
+trait Outputs<T: Float> {
+    fn outputs(self) -> Vec<Tensor<T>>;
+}
+
+impl<T: Float> Outputs<T> for Tensor<T> {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        vec![self]
+    }
+}
+
+impl<T: Float> Outputs<T> for Mask {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        vec![self.to_tensor()]
+    }
+}
+
+impl<T: Float> Outputs<T> for bool {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        vec![Tensor::scalar(T::from_f64(f64::from(self)))]
+    }
+}
+
+impl<T: Float> Outputs<T> for usize {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        vec![Tensor::scalar(T::from_f64(self as f64))]
+    }
+}
+
+impl<T: Float> Outputs<T> for Indices {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        let values = self.to_vec().into_iter().map(|i| T::from_f64(i as f64)).collect();
+        vec![Tensor::from_vec(values, self.shape()).unwrap()]
+    }
+}
+
+impl<T: Float> Outputs<T> for Vec<usize> {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        Indices::from(self).outputs()
+    }
+}
+
+impl<T: Float> Outputs<T> for Vec<Tensor<T>> {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        self
+    }
+}
+
+impl<T: Float> Outputs<T> for (Tensor<T>, Indices) {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        vec![self.0, Outputs::<T>::outputs(self.1).remove(0)]
+    }
+}
+
+/// A row: `op!(tried, |x, y| ours, "PyTorch's")`.
+macro_rules! op {
+    ($tried:expr, |$($x:ident),*| $ours:expr, $pytorch:literal) => {
+        Row {
+            ours: stringify!($ours),
+            pytorch: $pytorch,
+            note: "",
+            tried: $tried,
+            f32: |inputs| {
+                let [$($x),*] = inputs else { panic!("as many inputs as the row names") };
+                Outputs::<f32>::outputs($ours)
+            },
+            f64: |inputs| {
+                let [$($x),*] = inputs else { panic!("as many inputs as the row names") };
+                Outputs::<f64>::outputs($ours)
+            },
+        }
+    };
+}
+
+fn section(title: &'static str, rows: Vec<Row>) -> Section {
+    Section { title, rows }
+}
+
+/// One trial for each list of shapes: `shapes(&[&[&[2, 3], &[3]], …])`.
+fn lists(trials: &[&[&[usize]]]) -> Vec<Vec<Vec<usize>>> {
+    trials.iter().map(|trial| trial.iter().map(|shape| shape.to_vec()).collect()).collect()
+}
+
+fn shapes(trials: &[&[&[usize]]]) -> Tried {
+    Tried::Shapes(lists(trials), -2.0..2.0)
+}
+
+fn positive(trials: &[&[&[usize]]]) -> Tried {
+    Tried::Shapes(lists(trials), 0.5..2.0)
+}
+
+fn apart(trials: &[&[&[usize]]]) -> Tried {
+    Tried::Apart(lists(trials))
+}
+
+pub(crate) fn table() -> Vec<Section> {
+    let one = || Tried::Elementwise(1, -2.0..2.0);
+    let two = || Tried::Elementwise(2, -2.0..2.0);
+    let above_zero = || Tried::Elementwise(1, 0.5..2.0);
+    let two_above_zero = || Tried::Elementwise(2, 0.5..2.0);
+    // What a reduction or a change of shape is tried on.
+    let any = || shapes(&[&[&[2, 3]], &[&[]], &[&[1]], &[&[0, 3]], &[&[2, 3, 4]]]);
+    let any_full = || shapes(&[&[&[2, 3]], &[&[]], &[&[1]], &[&[2, 3, 4]]]);
+    let dims = || shapes(&[&[&[2, 3]], &[&[1, 1]], &[&[0, 3]], &[&[2, 3, 4]]]);
+    let several = || shapes(&[&[&[2, 3]], &[&[7]], &[&[2, 3, 4]]]);
+    let dims_apart = || apart(&[&[&[2, 3]], &[&[1, 1]], &[&[2, 3, 4]]]);
+    let three_dims = || shapes(&[&[&[2, 3, 4]], &[&[2, 1, 3]], &[&[1, 3, 0]]]);
+    let matrix = || shapes(&[&[&[3, 4]], &[&[1, 1]], &[&[0, 2]]]);
+    vec![
+        section(
+            "Arithmetic",
+            vec![
+                op!(two(), |x, y| x + y, "x + y"),
+                op!(two(), |x, y| x - y, "x - y"),
+                op!(two(), |x, y| x * y, "x * y"),
+                op!(two_above_zero(), |x, y| x / y, "x / y"),
+                op!(one(), |x| x + 1.5, "x + 1.5"),
+                op!(one(), |x| 1.5 - x, "1.5 - x"),
+                op!(one(), |x| x - 1.5, "x - 1.5"),
+                op!(one(), |x| x * 3.0, "x * 3.0"),
+                op!(one(), |x| x / 3.0, "x / 3.0"),
+                op!(above_zero(), |x| 3.0 / x, "3.0 / x"),
+                op!(one(), |x| -x, "-x"),
+            ],
+        ),
+        section(
+            "Functions of each element",
+            vec![
+                op!(one(), |x| x.abs(), "x.abs()"),
+                op!(one(), |x| x.sign(), "x.sign()"),
+                op!(one(), |x| x.square(), "x.square()"),
+                op!(above_zero(), |x| x.sqrt(), "x.sqrt()"),
+                op!(above_zero(), |x| x.rsqrt(), "x.rsqrt()"),
+                op!(above_zero(), |x| x.reciprocal(), "x.reciprocal()"),
+                op!(one(), |x| x.exp(), "x.exp()"),
+                op!(one(), |x| x.expm1(), "x.expm1()"),
+                op!(above_zero(), |x| x.log(), "x.log()"),
+                op!(above_zero(), |x| x.log1p(), "x.log1p()"),
+                op!(above_zero(), |x| x.log2(), "x.log2()"),
+                op!(one(), |x| x.sin(), "x.sin()"),
+                op!(one(), |x| x.cos(), "x.cos()"),
+                op!(two_above_zero(), |x, y| x.atan2(y), "x.atan2(y)"),
+                op!(one(), |x| x.tanh(), "x.tanh()"),
+                op!(one(), |x| x.sigmoid(), "x.sigmoid()"),
+                op!(one(), |x| x.relu(), "x.relu()"),
+                op!(one(), |x| x.leaky_relu(0.01), "F.leaky_relu(x, 0.01)"),
+                op!(one(), |x| x.elu(1.0), "F.elu(x, 1.0)"),
+                op!(one(), |x| x.gelu(), "F.gelu(x)"),
+                op!(one(), |x| x.gelu_tanh(), "F.gelu(x, approximate='tanh')"),
+                op!(one(), |x| x.silu(), "F.silu(x)"),
+                op!(one(), |x| x.softplus(1.0, 20.0), "F.softplus(x, 1.0, 20.0)"),
+                op!(one(), |x| x.softplus(2.0, 1.0), "F.softplus(x, 2.0, 1.0)"),
+                op!(one(), |x| x.softsign(), "F.softsign(x)"),
+                op!(one(), |x| x.hardtanh(-1.0, 1.0), "F.hardtanh(x, -1.0, 1.0)"),
+                op!(one(), |x| x.erf(), "x.erf()"),
+                op!(one(), |x| x.powf(2.0), "x.pow(2.0)"),
+                op!(above_zero(), |x| x.powf(2.5), "x.pow(2.5)"),
+                op!(above_zero(), |x| x.powf(0.5), "x.pow(0.5)"),
+                op!(above_zero(), |x| x.powf(-0.5), "x.pow(-0.5)"),
+                op!(one(), |x| x.powf(0.0), "x.pow(0.0)"),
+                op!(one(), |x| x.powf(1.0), "x.pow(1.0)"),
+                op!(one(), |x| x.powi(3), "x.pow(3)"),
+                op!(above_zero(), |x| x.powi(-2), "x.pow(-2)"),
+                op!(two_above_zero(), |x, y| x.pow(y), "x.pow(y)"),
+                op!(one(), |x| x.clamp(-1.0, 0.5), "x.clamp(-1.0, 0.5)"),
+                op!(one(), |x| x.clamp(0.0, f64::INFINITY), "x.clamp(min=0.0)"),
+                op!(one(), |x| x.clamp(1.0, -1.0), "x.clamp(1.0, -1.0)"),
+                op!(
+                    Tried::Apart(lists(&[&[&[2, 3], &[3]], &[&[], &[2]], &[&[0, 2], &[1]]])),
+                    |x, y| x.minimum(y),
+                    "torch.minimum(x, y)"
+                ),
+                op!(
+                    Tried::Apart(lists(&[&[&[2, 3], &[3]], &[&[], &[2]], &[&[0, 2], &[1]]])),
+                    |x, y| x.maximum(y),
+                    "torch.maximum(x, y)"
+                ),
+                op!(two(), |x, y| x.where_(&x.gt(0.5), y), "x.where(x > 0.5, y)"),
+                op!(one(), |x| x.masked_fill(&x.gt(0.5), 2.0), "x.masked_fill(x > 0.5, 2.0)"),
+                op!(two(), |x, y| x.lerp(y, 0.25), "x.lerp(y, 0.25)"),
+                op!(Tried::Elementwise(3, -2.0..2.0), |x, y, z| x.lerp(y, z), "x.lerp(y, z)"),
+                op!(one(), |x| x.floor(), "x.floor()"),
+                op!(one(), |x| x.ceil(), "x.ceil()"),
+                op!(one(), |x| x.round(), "x.round()"),
+            ],
+        ),
+        section(
+            "Comparisons",
+            vec![
+                op!(two(), |x, y| x.eq(y), "x == y"),
+                op!(two(), |x, y| x.ne(y), "x != y"),
+                op!(two(), |x, y| x.lt(y), "x < y"),
+                op!(two(), |x, y| x.le(y), "x <= y"),
+                op!(two(), |x, y| x.gt(y), "x > y"),
+                op!(two(), |x, y| x.ge(y), "x >= y"),
+                op!(one(), |x| x.ge(1.0), "x >= 1.0"),
+                op!(one(), |x| x.isnan(), "x.isnan()"),
+                op!(one(), |x| x.isfinite(), "x.isfinite()"),
+                op!(any(), |x| x.gt(0.0).any(), "(x > 0).any()"),
+                op!(any(), |x| x.gt(0.0).all(), "(x > 0).all()"),
+                op!(dims(), |x| x.gt(0.0).any_dim(1, true), "(x > 0).any(1, True)"),
+                op!(dims(), |x| x.gt(0.0).all_dim(0, false), "(x > 0).all(0)"),
+                op!(any(), |x| x.gt(0.0).count(), "(x > 0).count_nonzero()"),
+            ],
+        ),
+        section(
+            "Reductions",
+            vec![
+                op!(any(), |x| x.sum(), "x.sum()"),
+                op!(dims(), |x| x.sum_dim(0, false), "x.sum(0)"),
+                op!(dims(), |x| x.sum_dim([0, -1], true), "x.sum((0, -1), True)"),
+                op!(shapes(&[&[&[]]]), |x| x.sum_dim(-1, true), "x.sum(-1, True)"),
+                op!(any_full(), |x| x.mean(), "x.mean()"),
+                op!(dims(), |x| x.mean_dim(1, true), "x.mean(1, True)"),
+                op!(several(), |x| x.var(1), "x.var()"),
+                op!(dims(), |x| x.var_dim(-1, 0, false), "x.var(-1, correction=0)"),
+                op!(apart(&[&[&[2, 3]], &[&[2, 3, 4]]]), |x| x.std(1), "x.std()"),
+                op!(
+                    apart(&[&[&[2, 3]], &[&[2, 3, 4]]]),
+                    |x| x.std_dim(1, 1, true),
+                    "x.std(1, keepdim=True)"
+                ),
+                op!(dims_apart(), |x| x.max(), "x.max()"),
+                op!(dims_apart(), |x| x.min(), "x.min()"),
+                op!(dims_apart(), |x| x.max_dim(1, false), "x.max(1)"),
+                op!(dims_apart(), |x| x.min_dim(0, true), "x.min(0, True)"),
+                op!(dims_apart(), |x| x.amax([0, 1], false), "x.amax((0, 1))"),
+                op!(dims_apart(), |x| x.amin(-1, true), "x.amin(-1, True)"),
+                op!(any_full(), |x| x.prod(), "x.prod()"),
+                op!(dims(), |x| x.prod_dim(1, false), "x.prod(1)"),
+                op!(dims(), |x| x.logsumexp(1, false), "x.logsumexp(1)"),
+                op!(
+                    any_full(),
+                    |x| x.logsumexp(.., true),
+                    "x.logsumexp(tuple(range(x.dim())), True)"
+                ),
+                op!(dims_apart(), |x| x.norm(1.0), "x.norm(1)"),
+                op!(dims_apart(), |x| x.norm(2.0), "x.norm()"),
+                op!(dims_apart(), |x| x.norm_dim(2.0, 1, false), "x.norm(2, 1)"),
+                op!(
+                    dims_apart(),
+                    |x| x.norm_dim(f64::INFINITY, 0, true),
+                    "x.norm(float('inf'), 0, True)"
+                ),
+                op!(dims_apart(), |x| x.argmax(1), "x.argmax(1).flatten()")
+                    .note("a `Vec<usize>`, row-major"),
+                op!(dims_apart(), |x| x.argmin(0), "x.argmin(0).flatten()")
+                    .note("a `Vec<usize>`, row-major"),
+                op!(dims(), |x| x.cumsum(1), "x.cumsum(1)"),
+                op!(
+                    positive(&[&[&[2, 3]], &[&[1, 1]], &[&[0, 3]], &[&[2, 3, 4]]]),
+                    |x| x.cumprod(0),
+                    "x.cumprod(0)"
+                ),
+                op!(dims(), |x| x.softmax(1), "x.softmax(1)"),
+                op!(dims(), |x| x.log_softmax(-1), "x.log_softmax(-1)"),
+                op!(
+                    shapes(&[&[&[2, 3]], &[&[2, 4]]]),
+                    |x| cross_entropy(x, &[2, 0]),
+                    "F.cross_entropy(x, torch.tensor([2, 0]))"
+                ),
+            ],
+        ),
+        section(
+            "Shapes",
+            vec![
+                op!(shapes(&[&[&[2, 6]]]), |x| x.reshape([3, REST]), "x.reshape(3, -1)"),
+                op!(dims(), |x| x.flatten(0, -1), "x.flatten()"),
+                op!(dims(), |x| x.unsqueeze(-1), "x.unsqueeze(-1)"),
+                op!(shapes(&[&[&[1, 3, 1]]]), |x| x.squeeze(..), "x.squeeze()"),
+                op!(shapes(&[&[&[1, 3, 1]]]), |x| x.squeeze(0), "x.squeeze(0)"),
+                op!(dims(), |x| x.transpose(0, -1), "x.transpose(0, -1)"),
+                op!(matrix(), |x| x.t(), "x.t()"),
+                op!(three_dims(), |x| x.permute([2, 0, 1]), "x.permute(2, 0, 1)"),
+                op!(shapes(&[&[&[3, 1]], &[&[1]]]), |x| x.expand([2, 3, 4]), "x.expand(2, 3, 4)"),
+                op!(
+                    shapes(&[&[&[3, 1]], &[&[]]]),
+                    |x| x.broadcast_to([2, 3, 4]),
+                    "x.broadcast_to((2, 3, 4))"
+                ),
+                op!(shapes(&[&[&[2, 5]]]), |x| x.narrow(1, 1, 3), "x.narrow(1, 1, 3)"),
+                op!(shapes(&[&[&[2, 5]]]), |x| x.slice(1, 1.., 2), "x[:, 1::2]"),
+                op!(dims(), |x| x.select(-1, 0), "x.select(-1, 0)"),
+                op!(shapes(&[&[&[5, 2]]]), |x| x.split(2, 0), "x.split(2, 0)"),
+                op!(shapes(&[&[&[5, 2]]]), |x| x.chunk(3, 0), "x.chunk(3, 0)"),
+                op!(
+                    shapes(&[&[&[2, 3], &[2, 1]], &[&[0, 2], &[0, 2]]]),
+                    |x, y| Tensor::cat(&[x, y], 1),
+                    "torch.cat([x, y], 1)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3], &[2, 3]]]),
+                    |x, y| Tensor::stack(&[x, y], -1),
+                    "torch.stack([x, y], -1)"
+                ),
+                op!(dims(), |x| x.flip([0, 1]), "x.flip((0, 1))"),
+                op!(shapes(&[&[&[2, 3]]]), |x| x.repeat(&[2, 1, 3]), "x.repeat(2, 1, 3)"),
+                op!(dims(), |x| x.roll(-2, 1), "x.roll(-2, 1)").note("one dimension at a time"),
+                op!(
+                    shapes(&[&[&[2, 3]]]),
+                    |x| x.pad(&[(1, -1), (0, 2)], 0.5),
+                    "F.pad(x, (1, -1, 0, 2), value=0.5)"
+                )
+                .note("constant only"),
+                op!(dims(), |x| x.tril(0), "x.tril()"),
+                op!(dims(), |x| x.triu(-1), "x.triu(-1)"),
+                op!(three_dims(), |x| x.diagonal(1, 0, 2), "x.diagonal(1, 0, 2)"),
+                op!(shapes(&[&[&[5, 2]]]), |x| x.unfold(0, 3, 1), "x.unfold(0, 3, 1)"),
+            ],
+        ),
+        section(
+            "Indexing",
+            vec![
+                op!(
+                    shapes(&[&[&[2, 3]], &[&[3, 4]]]),
+                    |x| x.gather(1, &Indices::from([[0, 0, 2], [2, 1, 1]])),
+                    "x.gather(1, torch.tensor([[0, 0, 2], [2, 1, 1]]))"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3], &[2, 3]]]),
+                    |x, y| x.scatter_add(1, &Indices::from([[0, 0, 2], [2, 1, 1]]), y),
+                    "x.scatter_add(1, torch.tensor([[0, 0, 2], [2, 1, 1]]), y)"
+                )
+                .note("source and indices of one shape"),
+                op!(
+                    shapes(&[&[&[3, 2]]]),
+                    |x| x.index_select(0, &[2, 0, 2]),
+                    "x.index_select(0, torch.tensor([2, 0, 2]))"
+                ),
+                op!(
+                    shapes(&[&[&[3, 2], &[3, 3]]]),
+                    |x, y| x.index_add(1, &[1, 0, 1], y),
+                    "x.index_add(1, torch.tensor([1, 0, 1]), y)"
+                ),
+                op!(
+                    shapes(&[&[&[4, 3]]]),
+                    |x| x.embedding(&Indices::from([[1, 1], [3, 0]])),
+                    "F.embedding(torch.tensor([[1, 1], [3, 0]]), x)"
+                )
+                .note("the table comes first"),
+                op!(dims_apart(), |x| x.masked_select(&x.gt(0.5)), "x.masked_select(x > 0.5)"),
+                op!(dims_apart(), |x| x.topk(1, 0, true), "x.topk(1, 0)"),
+                op!(dims_apart(), |x| x.topk(1, -1, false), "x.topk(1, -1, largest=False)"),
+                op!(dims_apart(), |x| x.sort(1, false), "x.sort(dim=1, stable=True)")
+                    .note("always stable"),
+                op!(
+                    dims_apart(),
+                    |x| x.sort(0, true),
+                    "x.sort(dim=0, descending=True, stable=True)"
+                ),
+            ],
+        ),
+        section(
+            "Products of matrices",
+            vec![
+                op!(
+                    shapes(&[
+                        &[&[2, 3], &[3, 4]],
+                        &[&[3], &[3]],
+                        &[&[3], &[3, 2]],
+                        &[&[2, 3], &[3]],
+                        &[&[2, 0], &[0, 3]],
+                        &[&[2, 2, 3], &[3, 2]],
+                        &[&[2, 3], &[2, 3, 2]],
+                        &[&[2, 1, 2, 3], &[3, 3, 2]],
+                        &[&[0, 2, 3], &[3, 2]],
+                    ]),
+                    |x, y| x.matmul(y),
+                    "x @ y"
+                ),
+                op!(shapes(&[&[&[2, 2, 3], &[2, 3, 2]]]), |x, y| x.bmm(y), "x.bmm(y)"),
+                op!(shapes(&[&[&[3], &[3]], &[&[0], &[0]]]), |x, y| x.dot(y), "x.dot(y)"),
+                op!(shapes(&[&[&[3], &[2]]]), |x, y| x.outer(y), "x.outer(y)"),
+                op!(
+                    shapes(&[&[&[2, 2], &[2, 3], &[3, 2]], &[&[2], &[2, 3], &[3, 2]]]),
+                    |x, y, z| x.addmm(y, z, 2.0, 0.5),
+                    "x.addmm(y, z, beta=2.0, alpha=0.5)"
+                ),
+                op!(
+                    shapes(&[
+                        &[&[2, 3], &[4, 3], &[4]],
+                        &[&[3], &[4, 3], &[4]],
+                        &[&[2, 2, 3], &[4, 3], &[4]]
+                    ]),
+                    |x, y, z| x.linear(y, Some(z)),
+                    "F.linear(x, y, z)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 2], &[2, 2, 4]]]),
+                    |x, y| Tensor::einsum("bij,bjk->bik", &[x, y]),
+                    "torch.einsum('bij,bjk->bik', x, y)"
+                )
+                .note("without an ellipsis"),
+                op!(
+                    shapes(&[&[&[3, 3], &[3]]]),
+                    |x, y| Tensor::einsum("ii,i", &[x, y]),
+                    "torch.einsum('ii,i', x, y)"
+                ),
+            ],
+        ),
+    ]
+}

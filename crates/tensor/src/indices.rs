@@ -3,7 +3,6 @@
 use crate::array::Array;
 use crate::shape::Shape;
 use crate::tensor::ShapeError;
-use std::fmt;
 
 /// An n-dimensional array of indices.
 ///
@@ -79,11 +78,5 @@ impl From<Vec<usize>> for Indices {
 impl From<&[usize]> for Indices {
     fn from(values: &[usize]) -> Self {
         Indices { array: Array::from_slice([values.len()].into(), values) }
-    }
-}
-
-impl fmt::Debug for Indices {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Indices({}, {:?})", self.array.shape(), self.to_vec())
     }
 }

@@ -15,6 +15,7 @@
 mod array;
 mod backward;
 mod dims;
+mod display;
 mod generator;
 mod grad_cell;
 mod grad_mode;

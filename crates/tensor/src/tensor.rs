@@ -249,17 +249,6 @@ impl<T: Float> From<Array<T>> for Tensor<T> {
     }
 }
 
-impl<T: Float> fmt::Debug for Tensor<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 16;
-        let values = self.to_vec();
-        let shown = &values[..values.len().min(SHOWN)];
-        let more = if values.len() > SHOWN { " …" } else { "" };
-        write!(f, "Tensor<{}>({}, {shown:?}{more}", T::DTYPE, self.array.shape())?;
-        f.write_str(if self.is_tracked() { ", tracked)" } else { ")" })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,15 +68,3 @@ impl Indices {
         indices.dense().iter().copied().enumerate().find(|&(_, index)| index >= size)
     }
 }
-
-impl From<Vec<usize>> for Indices {
-    fn from(values: Vec<usize>) -> Self {
-        Indices::from(&values[..])
-    }
-}
-
-impl From<&[usize]> for Indices {
-    fn from(values: &[usize]) -> Self {
-        Indices { array: Array::from_slice([values.len()].into(), values) }
-    }
-}

@@ -14,6 +14,7 @@
 
 mod array;
 mod backward;
+mod create;
 mod dims;
 mod display;
 mod generator;
@@ -21,10 +22,12 @@ mod grad_cell;
 mod grad_mode;
 mod gradcheck;
 mod indices;
+mod literal;
 mod mask;
 mod node;
 mod ops;
 mod parameter;
+mod random;
 mod shape;
 mod state;
 mod storage;

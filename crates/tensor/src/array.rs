@@ -36,6 +36,7 @@ impl<E: Element> Clone for Array<E> {
 impl<E: Element> Array<E> {
     /// A new row-major array, written by `fill`, which must write every element:
     /// the slice holds arbitrary elements before.
+    #[track_caller]
     pub(crate) fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
         let mut storage = Storage::stale(shape.numel());
         fill(storage.as_mut_slice());
@@ -45,6 +46,7 @@ impl<E: Element> Array<E> {
 
     /// All elements `value`.
     #[must_use]
+    #[track_caller]
     pub fn full(shape: Shape, value: E) -> Self {
         Array::build(shape, |out| out.fill(value))
     }

@@ -3,7 +3,6 @@
 use crate::array::Array;
 use crate::shape::Shape;
 use crate::tensor::ShapeError;
-use std::fmt;
 
 /// An n-dimensional array of indices.
 ///
@@ -67,29 +66,5 @@ impl Indices {
     pub(crate) fn find_outside(&self, size: usize) -> Option<(usize, usize)> {
         let indices = self.array.contiguous();
         indices.dense().iter().copied().enumerate().find(|&(_, index)| index >= size)
-    }
-}
-
-impl From<Vec<usize>> for Indices {
-    fn from(values: Vec<usize>) -> Self {
-        Indices::from(&values[..])
-    }
-}
-
-impl From<&[usize]> for Indices {
-    fn from(values: &[usize]) -> Self {
-        Indices { array: Array::from_slice([values.len()].into(), values) }
-    }
-}
-
-impl<const N: usize, const M: usize> From<[[usize; M]; N]> for Indices {
-    fn from(values: [[usize; M]; N]) -> Self {
-        Indices { array: Array::from_slice([N, M].into(), values.as_flattened()) }
-    }
-}
-
-impl fmt::Debug for Indices {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Indices({}, {:?})", self.array.shape(), self.to_vec())
     }
 }

@@ -14,16 +14,20 @@
 
 mod array;
 mod backward;
+mod create;
 mod dims;
+mod display;
 mod generator;
 mod grad_cell;
 mod grad_mode;
 mod gradcheck;
 mod indices;
+mod literal;
 mod mask;
 mod node;
 mod ops;
 mod parameter;
+mod random;
 mod shape;
 mod state;
 mod storage;

@@ -5,7 +5,6 @@ use crate::dims::{Dims, check_dims};
 use crate::shape::Shape;
 use crate::tensor::{ShapeError, Tensor};
 use adamant_kernels::Float;
-use std::fmt;
 use std::ops::{BitAnd, BitOr, BitXor, Not};
 
 /// An n-dimensional array of truth values, a byte each.
@@ -165,12 +164,6 @@ impl Mask {
     fn zip(&self, op: &str, other: &Mask, f: impl Fn(u8, u8) -> u8 + Sync) -> Mask {
         let shape = self.array.shape().broadcast_with(op, other.array.shape());
         Mask { array: self.array.zip(&other.array, shape, f) }
-    }
-}
-
-impl fmt::Debug for Mask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mask({}, {:?})", self.array.shape(), self.to_vec())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The handle that users hold: numbers, and where they came from.
 
 use crate::array::Array;
-use crate::generator::Generator;
 use crate::grad_cell::GradCell;
 use crate::node::Node;
 use crate::shape::Shape;
@@ -17,7 +16,7 @@ use thiserror::Error;
 ///
 /// ```
 /// use adamant_tensor::Tensor;
-/// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap().requires_grad();
+/// let x = Tensor::from([1.0f32, 2.0, 3.0]).requires_grad();
 /// let y = (&x * &x + 1.0).sum();
 /// y.backward();
 /// assert_eq!(x.grad().unwrap().to_vec(), [2.0, 4.0, 6.0]);
@@ -58,93 +57,6 @@ impl fmt::Debug for ShapeError {
 }
 
 impl<T: Float> Tensor<T> {
-    /// A tensor of these numbers, row-major.
-    ///
-    /// PyTorch: `torch.tensor(values).reshape(shape)`.
-    ///
-    /// # Errors
-    /// If the shape has another number of elements.
-    ///
-    /// ```
-    /// use adamant_tensor::Tensor;
-    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
-    /// assert_eq!(x.shape(), [2, 2]);
-    /// assert!(Tensor::from_vec(vec![1.0f32], [2, 2]).is_err());
-    /// ```
-    pub fn from_vec(values: Vec<T>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
-        let shape = ShapeError::check(values.len(), shape.into())?;
-        Ok(Array::from_slice(shape, &values).into())
-    }
-
-    /// A tensor of shape `[]`: one number.
-    ///
-    /// PyTorch: `torch.tensor(value)`.
-    #[must_use]
-    pub fn scalar(value: T) -> Self {
-        Tensor::full([], value)
-    }
-
-    /// All elements `value`.
-    ///
-    /// PyTorch: `torch.full(shape, value)`.
-    #[must_use]
-    pub fn full(shape: impl Into<Shape>, value: T) -> Self {
-        Array::full(shape.into(), value).into()
-    }
-
-    /// All elements 0.
-    ///
-    /// PyTorch: `torch.zeros(shape)`.
-    #[must_use]
-    pub fn zeros(shape: impl Into<Shape>) -> Self {
-        Tensor::full(shape, T::ZERO)
-    }
-
-    /// All elements 1.
-    ///
-    /// PyTorch: `torch.ones(shape)`.
-    #[must_use]
-    pub fn ones(shape: impl Into<Shape>) -> Self {
-        Tensor::full(shape, T::ONE)
-    }
-
-    /// A tensor whose elements `fill` writes, row-major: how data sets make
-    /// batches without a copy. The slice holds arbitrary numbers before, and
-    /// `fill` must write each of them.
-    ///
-    /// ```
-    /// use adamant_tensor::Tensor;
-    /// let x = Tensor::build([2, 2], |out: &mut [f32]| out.copy_from_slice(&[1.0, 2.0, 3.0, 4.0]));
-    /// assert_eq!(x.to_vec(), [1.0, 2.0, 3.0, 4.0]);
-    /// ```
-    #[must_use]
-    pub fn build(shape: impl Into<Shape>, fill: impl FnOnce(&mut [T])) -> Self {
-        Array::build(shape.into(), fill).into()
-    }
-
-    /// Numbers drawn from the normal distribution with mean 0 and variance 1.
-    ///
-    /// PyTorch: `torch.randn(shape, generator=rng)`.
-    ///
-    /// ```
-    /// use adamant_tensor::{Generator, Tensor};
-    /// let x = Tensor::<f32>::randn([2, 3], &mut Generator::seed(0));
-    /// assert_eq!(x.to_vec(), Tensor::<f32>::randn([2, 3], &mut Generator::seed(0)).to_vec());
-    /// ```
-    #[must_use]
-    pub fn randn(shape: impl Into<Shape>, rng: &mut Generator) -> Self {
-        Tensor::build(shape, |out| out.fill_with(|| T::from_f64(rng.normal())))
-    }
-
-    /// Numbers drawn uniformly from `[low, high)`; rounding may give `high`.
-    ///
-    /// PyTorch: `torch.empty(shape).uniform_(low, high, generator=rng)`.
-    #[must_use]
-    pub fn uniform(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut Generator) -> Self {
-        let mut draw = || T::from_f64(low + (high - low) * rng.uniform());
-        Tensor::build(shape, |out| out.fill_with(&mut draw))
-    }
-
     /// The sizes of the dimensions.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
@@ -249,26 +161,9 @@ impl<T: Float> From<Array<T>> for Tensor<T> {
     }
 }
 
-impl<T: Float> fmt::Debug for Tensor<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 16;
-        let values = self.to_vec();
-        let shown = &values[..values.len().min(SHOWN)];
-        let more = if values.len() > SHOWN { " …" } else { "" };
-        write!(f, "Tensor<{}>({}, {shown:?}{more}", T::DTYPE, self.array.shape())?;
-        f.write_str(if self.is_tracked() { ", tracked)" } else { ")" })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_wrong_length_says_what_would_fit() {
-        let error = Tensor::from_vec(vec![1.0f32; 5], [2, 3]).unwrap_err();
-        assert_eq!(error.to_string(), "a tensor of shape [2, 3] has 6 elements, but 5 were given");
-    }
 
     #[test]
     fn zeroing_keeps_the_buffer_or_forgets_it() {

@@ -5,13 +5,17 @@
 
 mod add;
 mod argmax;
+pub(crate) mod avg_pool;
 mod broadcast;
+mod conv;
+pub(crate) mod conv_options;
 pub(crate) mod cross_entropy;
 mod custom;
 mod div;
 mod exp;
 mod linear;
 mod matmul;
+pub(crate) mod max_pool;
 mod mul;
 mod narrow;
 pub(crate) mod operand;
@@ -25,3 +29,4 @@ mod sigmoid;
 mod softmax;
 mod sum;
 mod tanh;
+pub(crate) mod windows;

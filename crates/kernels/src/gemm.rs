@@ -6,6 +6,7 @@
 use crate::float::Float;
 use crate::parallel::{drain, num_threads};
 use crate::strided::View;
+use crate::team;
 
 /// A strided matrix: element `(i, j)` is `data[i·row_stride + j·col_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -110,12 +111,14 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
     }
 
     // Each block of C packs all of the other operand anew: as few blocks as there
-    // are threads. The bits do not depend on it: `matrixmultiply` cuts the summed
-    // dimension into blocks of a fixed size, within which a micro-kernel adds in
-    // order, the same one for each element. tests/determinism.rs stands guard.
+    // are threads, and one where these are busy, perhaps with work that this is a part
+    // of. The bits do not depend on it: `matrixmultiply` cuts the summed dimension into
+    // blocks of a fixed size, within which a micro-kernel adds in order, the same one
+    // for each element. tests/determinism.rs stands guard.
     let by_rows = m >= n;
     let side = if by_rows { m } else { n };
-    let block = side.div_ceil(num_threads()).next_multiple_of(TILE);
+    let threads = if team::is_engaged() { 1 } else { num_threads() };
+    let block = side.div_ceil(threads).next_multiple_of(TILE);
     let cost = c.len().saturating_mul(k) / 8; // a multiply-add is some 8 times quicker than a load and store
 
     struct Pointer<T>(*mut T);

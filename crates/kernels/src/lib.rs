@@ -11,12 +11,14 @@
 //! * **`unsafe`**: each block with its reason; every other crate forbids it.
 
 mod adam;
+mod conv;
 mod elementwise;
 mod float;
 mod gemm;
 mod indexing;
 mod memory;
 mod parallel;
+mod pool;
 mod reduce;
 mod scan;
 mod sgd;
@@ -25,8 +27,10 @@ mod softmax;
 mod strided;
 mod sweep;
 mod team;
+mod windows;
 
 pub use adam::{AdamBuffers, AdamScalars, adam};
+pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
     add_strided, choose, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,
 };
@@ -35,6 +39,7 @@ pub use gemm::{Matrix, gemm, gemm_batch};
 pub use indexing::{Lookup, add_rows, gather, scatter_add, take_rows};
 pub use memory::CacheLine;
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
+pub use pool::{AvgPool, Divisor, avg_pool, avg_pool_input, max_pool, pick, place};
 pub use reduce::{arg_best, reduce_rows, sum, sum_row};
 pub use scan::scan;
 pub use sgd::{SgdBuffers, SgdScalars, sgd};
@@ -42,3 +47,4 @@ pub use simd::vectorize;
 pub use softmax::{log_softmax_rows, nll_rows, softmax_rows};
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, SweepSize, sweep};
+pub use windows::Windows;

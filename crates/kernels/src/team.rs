@@ -63,6 +63,11 @@ fn lock() -> MutexGuard<'static, Piece> {
     TEAM.piece.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a caller has the team, so that work begun now would be done alone.
+pub(crate) fn is_engaged() -> bool {
+    TEAM.engaged.load(Ordering::Relaxed)
+}
+
 /// Runs `work` on this thread and on up to `helpers` others at once. It returns
 /// when `work` has returned everywhere it was begun; it may have been begun
 /// here only.

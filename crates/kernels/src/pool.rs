@@ -1,0 +1,232 @@
+//! Pooling: one number of each window on an image.
+//!
+//! A slice holds images one after the other; every channel of every image of a
+//! batch is one here. They are shared out among the threads.
+
+use crate::float::Float;
+use crate::parallel::{CHUNK, drain};
+use crate::windows::Windows;
+
+/// Calls `f` with each image's part of `out` and of `x`, of these lengths.
+fn images<A: Send, B: Sync>(
+    out: &mut [A],
+    x: &[B],
+    (out_len, x_len): (usize, usize),
+    cost: usize,
+    f: impl Fn(usize, &mut [A], &[B]) + Sync,
+) {
+    assert!(out_len > 0 && x_len > 0, "images of at least one place");
+    assert!(out.len().is_multiple_of(out_len), "whole images");
+    assert_eq!(out.len() / out_len, x.len() / x_len, "as many images in as out");
+    assert!(x.len().is_multiple_of(x_len), "whole images");
+    let piece = CHUNK.div_ceil(x_len.max(out_len)); // images
+    let pieces = out.chunks_mut(piece * out_len).zip(x.chunks(piece * x_len));
+    drain(pieces.enumerate(), cost, |(p, (out, x))| {
+        let pairs = out.chunks_exact_mut(out_len).zip(x.chunks_exact(x_len));
+        pairs.enumerate().for_each(|(i, (out, x))| f(p * piece + i, out, x));
+    });
+}
+
+/// What a window costs: a compare or an addition for each tap.
+fn cost(windows: usize, sizes: &Windows) -> usize {
+    windows.saturating_mul(sizes.kernel_len() + 1)
+}
+
+/// `at[o] ←` the place in its image of the largest element that window `o` sees: the first of
+/// equals, and the last NaN if there is one, as PyTorch has it.
+///
+/// # Panics
+/// If the lengths do not fit, or a window sees nothing.
+///
+/// ```
+/// use adamant_kernels::{Windows, max_pool};
+/// let [stride, dilation, padding] = [[1, 1], [1, 1], [0, 0]];
+/// let sizes = Windows { input: [1, 3], output: [1, 2], kernel: [1, 2], stride, padding, dilation };
+/// let mut at = [0; 2];
+/// max_pool(&mut at, &[1.0f32, 5.0, 4.0], &sizes);
+/// assert_eq!(at, [1, 1]);
+/// ```
+pub fn max_pool<T: Float>(at: &mut [usize], x: &[T], sizes: &Windows) {
+    let cost = cost(at.len(), sizes).saturating_mul(2);
+    let wide = sizes.input[1];
+    images(at, x, (sizes.output_len(), sizes.input_len()), cost, |_, at, x| {
+        for (oy, at) in at.chunks_exact_mut(sizes.output[1]).enumerate() {
+            let down = sizes.taps(0, oy);
+            for (ox, at) in at.iter_mut().enumerate() {
+                let across = sizes.taps(1, ox);
+                assert!(!down.is_empty() && !across.is_empty(), "a window that sees nothing");
+                let mut best =
+                    sizes.place(0, oy, down.start) * wide + sizes.place(1, ox, across.start);
+                let mut max = T::NEG_INFINITY;
+                for ky in down.clone() {
+                    let line = sizes.place(0, oy, ky) * wide;
+                    for kx in across.clone() {
+                        let place = line + sizes.place(1, ox, kx);
+                        let value = x[place];
+                        // Once max is NaN, only another NaN takes its place. Not `||`: a branch
+                        // would be guessed wrong half of the time.
+                        let better = (value > max) | value.is_nan();
+                        max = if better { value } else { max };
+                        best = if better { place } else { best };
+                    }
+                }
+                *at = best;
+            }
+        }
+    });
+}
+
+/// `out[o] ← x[at[o]]` for each image of `len` elements.
+///
+/// # Panics
+/// If the lengths do not fit, or a place is not in its image.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::pick(&mut out, &[1.0, 5.0, 4.0], &[1, 1], 3);
+/// assert_eq!(out, [5.0, 5.0]);
+/// ```
+pub fn pick<T: Float>(out: &mut [T], x: &[T], at: &[usize], len: usize) {
+    if out.is_empty() {
+        return;
+    }
+    assert_eq!(out.len(), at.len(), "a place for each result");
+    let out_len = out.len() / (x.len() / len);
+    let cost = out.len().saturating_mul(2);
+    images(out, x, (out_len, len), cost, |i, out, x| {
+        out.iter_mut().zip(&at[i * out_len..]).for_each(|(out, &at)| *out = x[at]);
+    });
+}
+
+/// `x[at[o]] ← Σ g[o]` for each image of `len` elements, and 0 elsewhere: the adjoint of [`pick`].
+///
+/// # Panics
+/// If the lengths do not fit, or a place is not in its image.
+///
+/// ```
+/// let mut x = [0.0f32; 3];
+/// adamant_kernels::place(&mut x, &[1.0, 2.0], &[1, 1], 3);
+/// assert_eq!(x, [0.0, 3.0, 0.0]);
+/// ```
+pub fn place<T: Float>(x: &mut [T], g: &[T], at: &[usize], len: usize) {
+    if x.is_empty() {
+        return;
+    }
+    assert_eq!(g.len(), at.len(), "a place for each number");
+    let g_len = g.len() / (x.len() / len);
+    let cost = g.len().saturating_mul(2) + x.len();
+    images(x, g, (len, g_len), cost, |i, x, g| {
+        x.fill(T::ZERO);
+        g.iter().zip(&at[i * g_len..]).for_each(|(&g, &at)| x[at] += g);
+    });
+}
+
+/// What the sum over a window is divided by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Divisor {
+    /// The number of its places, padding included.
+    Places,
+    /// The number of those in the image.
+    Inside,
+    /// This, for every window.
+    Fixed(f64),
+}
+
+/// The sizes of an average pooling: its windows have a dilation of 1.
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool {
+    /// How the windows lie on an image.
+    pub windows: Windows,
+    /// What their sums are divided by.
+    pub divisor: Divisor,
+}
+
+impl AvgPool {
+    /// For each window along dimension `d`, the places that count.
+    fn counts(&self, d: usize) -> Vec<usize> {
+        let w = &self.windows;
+        let end = w.input[d] + 2 * w.padding[d]; // of the padded image; a window may reach past it
+        let places = |o: usize| w.kernel[d].min(end.saturating_sub(o * w.stride[d]));
+        let count =
+            |o| if self.divisor == Divisor::Inside { w.taps(d, o).len() } else { places(o) };
+        (0..w.output[d]).map(count).collect()
+    }
+
+    /// The divisor of each window.
+    fn divisors<T: Float>(&self) -> Vec<T> {
+        if let Divisor::Fixed(divisor) = self.divisor {
+            return vec![T::from_f64(divisor); self.windows.output_len()];
+        }
+        let (down, across) = (self.counts(0), self.counts(1));
+        let row = |&rows: &usize| across.iter().map(move |&cols| T::from_f64((rows * cols) as f64));
+        down.iter().flat_map(row).collect()
+    }
+
+    /// Calls `f(o, row)` for each row, a run of places in the image, that window `o` sees.
+    #[inline(always)]
+    fn rows(&self, mut f: impl FnMut(usize, std::ops::Range<usize>)) {
+        let windows = &self.windows;
+        for oy in 0..windows.output[0] {
+            let down = windows.taps(0, oy);
+            for ox in 0..windows.output[1] {
+                let across = windows.taps(1, ox);
+                if across.is_empty() {
+                    continue;
+                }
+                let col = windows.place(1, ox, across.start);
+                for ky in down.clone() {
+                    let start = windows.place(0, oy, ky) * windows.input[1] + col;
+                    f(oy * windows.output[1] + ox, start..start + across.len());
+                }
+            }
+        }
+    }
+}
+
+/// `y[o] ← Σ x / divisor` over each window.
+///
+/// # Panics
+/// If the lengths do not fit.
+///
+/// ```
+/// use adamant_kernels::{AvgPool, Divisor, Windows, avg_pool};
+/// let [stride, dilation, padding] = [[1, 1], [1, 1], [0, 0]];
+/// let windows = Windows { input: [1, 3], output: [1, 2], kernel: [1, 2], stride, padding, dilation };
+/// let mut y = [0.0f32; 2];
+/// avg_pool(&mut y, &[1.0, 5.0, 4.0], &AvgPool { windows, divisor: Divisor::Places });
+/// assert_eq!(y, [3.0, 4.5]);
+/// ```
+pub fn avg_pool<T: Float>(y: &mut [T], x: &[T], sizes: &AvgPool) {
+    let (divisors, windows) = (sizes.divisors(), &sizes.windows);
+    let cost = cost(y.len(), windows);
+    images(y, x, (windows.output_len(), windows.input_len()), cost, |_, y, x| {
+        y.fill(T::ZERO);
+        sizes.rows(|o, row| x[row].iter().for_each(|&x| y[o] += x));
+        y.iter_mut().zip(&divisors).for_each(|(y, &divisor)| *y /= divisor);
+    });
+}
+
+/// `x ← Σ g[o] / divisor` over the windows that see each place: the adjoint of [`avg_pool`].
+///
+/// # Panics
+/// If the lengths do not fit.
+///
+/// ```
+/// use adamant_kernels::{AvgPool, Divisor, Windows, avg_pool_input};
+/// let [stride, dilation, padding] = [[1, 1], [1, 1], [0, 0]];
+/// let windows = Windows { input: [1, 3], output: [1, 2], kernel: [1, 2], stride, padding, dilation };
+/// let mut x = [0.0f32; 3];
+/// avg_pool_input(&mut x, &[1.0, 2.0], &AvgPool { windows, divisor: Divisor::Places });
+/// assert_eq!(x, [0.5, 1.5, 1.0]);
+/// ```
+pub fn avg_pool_input<T: Float>(x: &mut [T], g: &[T], sizes: &AvgPool) {
+    let (divisors, windows) = (sizes.divisors(), &sizes.windows);
+    let cost = cost(g.len(), windows) + x.len();
+    images(x, g, (windows.input_len(), windows.output_len()), cost, |_, x, g| {
+        x.fill(T::ZERO);
+        sizes.rows(|o, row| {
+            let share = g[o] / divisors[o];
+            x[row].iter_mut().for_each(|x| *x += share);
+        });
+    });
+}

@@ -1,0 +1,379 @@
+//! How a kernel moves over an image, and which shapes fit together.
+
+use super::conv::Form;
+use super::windows::{PerDim, padded, refuse_zero, rows_and_columns, span};
+use crate::shape::Shape;
+use adamant_kernels::{Conv, Windows};
+
+/// The options of a convolution over `D` dimensions of space, with PyTorch's defaults:
+/// every place, no padding, one group.
+///
+/// ```
+/// use adamant_tensor::{Conv2dOptions, Tensor};
+/// let (x, weight) = (Tensor::<f32>::ones([1, 1, 4, 6]), Tensor::ones([1, 1, 3, 3]));
+/// let options = Conv2dOptions::default().stride([1, 2]).padding(1);
+/// assert_eq!(x.conv2d(&weight, None, options).shape(), [1, 1, 4, 3]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvOptions<const D: usize> {
+    stride: [usize; D],
+    padding: [usize; D],
+    dilation: [usize; D],
+    output_padding: [usize; D],
+    groups: usize,
+}
+
+/// The options of [`conv1d`](crate::Tensor::conv1d) and
+/// [`conv_transpose1d`](crate::Tensor::conv_transpose1d).
+pub type Conv1dOptions = ConvOptions<1>;
+
+/// The options of [`conv2d`](crate::Tensor::conv2d) and
+/// [`conv_transpose2d`](crate::Tensor::conv_transpose2d).
+pub type Conv2dOptions = ConvOptions<2>;
+
+impl<const D: usize> Default for ConvOptions<D> {
+    fn default() -> Self {
+        ConvOptions {
+            stride: [1; D],
+            padding: [0; D],
+            dilation: [1; D],
+            output_padding: [0; D],
+            groups: 1,
+        }
+    }
+}
+
+impl<const D: usize> ConvOptions<D> {
+    /// From a window to the next; 1 unless set.
+    #[must_use]
+    pub fn stride(self, stride: impl Into<PerDim<D>>) -> Self {
+        ConvOptions { stride: stride.into().0, ..self }
+    }
+
+    /// Zeros on each side around the image; none unless set.
+    #[must_use]
+    pub fn padding(self, padding: impl Into<PerDim<D>>) -> Self {
+        ConvOptions { padding: padding.into().0, ..self }
+    }
+
+    /// From an element of the kernel to the next; 1 unless set.
+    #[must_use]
+    pub fn dilation(self, dilation: impl Into<PerDim<D>>) -> Self {
+        ConvOptions { dilation: dilation.into().0, ..self }
+    }
+
+    /// Of a transposed convolution: rows and columns that its result has more, at the end.
+    /// With a stride, several sizes of image become one; this says which of them to go back to.
+    #[must_use]
+    pub fn output_padding(self, output_padding: impl Into<PerDim<D>>) -> Self {
+        ConvOptions { output_padding: output_padding.into().0, ..self }
+    }
+
+    /// Into how many groups the channels are divided, in and out; each sees its own only.
+    #[must_use]
+    pub fn groups(self, groups: usize) -> Self {
+        ConvOptions { groups, ..self }
+    }
+
+    /// The sizes of a convolution of `x` with `weight`.
+    #[track_caller]
+    pub(super) fn form(&self, op: &str, x: &Shape, weight: &Shape, bias: Option<&Shape>) -> Form {
+        let (images, channels, image) = self.check(op, x, weight);
+        assert!(
+            self.output_padding == [0; D],
+            "{op}: an output_padding of {:?}: only a transposed convolution has one",
+            self.output_padding
+        );
+        let takes = weight[1].saturating_mul(self.groups);
+        assert!(
+            channels == takes,
+            "{op}: an input of shape {x} has {channels} channels, but a weight of shape {weight} \
+             with groups = {} takes {takes}",
+            self.groups
+        );
+        check_bias(op, bias, weight, weight[0]);
+        let kernel: [usize; D] = std::array::from_fn(|d| weight[2 + d]);
+        let padded = padded(op, image, self.padding);
+        let spans: [usize; D] = std::array::from_fn(|d| span(kernel[d], self.dilation[d]));
+        assert!(
+            (0..D).all(|d| spans[d] <= padded[d]),
+            "{op}: the kernel of a weight of shape {weight} spans {spans:?} with its dilation, \
+             more than the images of shape {x}, which are {padded:?} with their padding"
+        );
+        let output = std::array::from_fn(|d| (padded[d] - spans[d]) / self.stride[d] + 1);
+        let y = result_shape(x, weight[0], output);
+        Form {
+            conv: self.sizes(images, weight, image, output),
+            x: x.clone(),
+            weight: weight.clone(),
+            y,
+        }
+    }
+
+    /// The sizes of the convolution that is the transpose of the one asked for: `y` is its
+    /// output, and the result its input.
+    #[track_caller]
+    pub(super) fn transposed_form(
+        &self,
+        op: &str,
+        y: &Shape,
+        weight: &Shape,
+        bias: Option<&Shape>,
+    ) -> Form {
+        let (images, channels, image) = self.check(op, y, weight);
+        assert!(
+            channels == weight[0],
+            "{op}: an input of shape {y} has {channels} channels, but a weight of shape {weight} \
+             takes {}",
+            weight[0]
+        );
+        let made = weight[1].saturating_mul(self.groups);
+        check_bias(op, bias, weight, made);
+        let extra = self.output_padding;
+        assert!(
+            (0..D).all(|d| extra[d] < self.stride[d].max(self.dilation[d])),
+            "{op}: an output_padding of {extra:?} with a stride of {:?} and a dilation of {:?}: it \
+             must be less than one of them",
+            self.stride,
+            self.dilation
+        );
+        let result = std::array::from_fn(|d| {
+            let full = image[d].checked_sub(1).and_then(|steps| {
+                let last = steps.checked_mul(self.stride[d])?;
+                let end = last.checked_add(span(weight[2 + d], self.dilation[d]))?;
+                end.checked_add(extra[d])
+            });
+            let cropped = full.and_then(|full| full.checked_sub(self.padding[d].checked_mul(2)?));
+            cropped.unwrap_or_else(|| {
+                panic!(
+                    "{op}: no image is left of an input of shape {y} with a weight of shape \
+                     {weight}, a stride of {:?}, a padding of {:?} and a dilation of {:?}",
+                    self.stride, self.padding, self.dilation
+                )
+            })
+        });
+        let x = result_shape(y, made, result);
+        Form {
+            conv: self.sizes(images, weight, result, image),
+            x,
+            weight: weight.clone(),
+            y: y.clone(),
+        }
+    }
+
+    /// What must be right of either: gives images, channels and an image's size.
+    #[track_caller]
+    fn check(&self, op: &str, x: &Shape, weight: &Shape) -> (usize, usize, [usize; D]) {
+        let space = if D == 1 { "L" } else { "H, W" };
+        assert!(
+            x.len() == D + 2 || x.len() == D + 1,
+            "{op}: an input of shape {x}; expected [N, C, {space}], or [C, {space}] for one image"
+        );
+        assert!(
+            weight.len() == D + 2,
+            "{op}: a weight of shape {weight}; expected {} dimensions: channels, channels of a \
+             group, and the kernel's size",
+            D + 2
+        );
+        refuse_zero(op, "stride", self.stride);
+        refuse_zero(op, "dilation", self.dilation);
+        refuse_zero::<D>(op, "kernel", std::array::from_fn(|d| weight[2 + d]));
+        assert!(
+            self.groups > 0 && weight[0].is_multiple_of(self.groups),
+            "{op}: groups = {} does not divide the first dimension of a weight of shape {weight}",
+            self.groups
+        );
+        let channel = x.len() - D - 1;
+        let images = if channel == 0 { 1 } else { x[0] };
+        (images, x[channel], std::array::from_fn(|d| x[channel + 1 + d]))
+    }
+
+    fn sizes(&self, images: usize, weight: &Shape, input: [usize; D], output: [usize; D]) -> Conv {
+        let windows = Windows {
+            input: rows_and_columns(input, 1),
+            output: rows_and_columns(output, 1),
+            kernel: rows_and_columns::<D>(std::array::from_fn(|d| weight[2 + d]), 1),
+            stride: rows_and_columns(self.stride, 1),
+            padding: rows_and_columns(self.padding, 0),
+            dilation: rows_and_columns(self.dilation, 1),
+        };
+        Conv {
+            images,
+            groups: self.groups,
+            in_channels: weight[1],
+            out_channels: weight[0] / self.groups,
+            windows,
+        }
+    }
+}
+
+/// The shape of `x` with other channels and images of another size.
+fn result_shape<const D: usize>(x: &Shape, channels: usize, image: [usize; D]) -> Shape {
+    let images = &x[..x.len() - D - 1];
+    images.iter().copied().chain([channels]).chain(image).collect()
+}
+
+#[track_caller]
+fn check_bias(op: &str, bias: Option<&Shape>, weight: &Shape, channels: usize) {
+    if let Some(bias) = bias {
+        assert!(
+            **bias == [channels],
+            "{op}: a bias of shape {bias} with a weight of shape {weight}; expected [{channels}], \
+             an element for each output channel"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Conv1dOptions, Conv2dOptions, Tensor};
+
+    fn conv(x: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2dOptions) {
+        let bias = bias.map(|len| Tensor::<f32>::ones([len]));
+        let _ = Tensor::ones(x).conv2d(&Tensor::ones(weight), bias.as_ref(), options);
+    }
+
+    fn transpose(x: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2dOptions) {
+        let bias = bias.map(|len| Tensor::<f32>::ones([len]));
+        let _ = Tensor::ones(x).conv_transpose2d(&Tensor::ones(weight), bias.as_ref(), options);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        type Op = fn(&[usize], &[usize], Option<usize>, Conv2dOptions);
+        let plain = Conv2dOptions::default();
+        let (x, w) = (&[2, 4, 5, 6][..], &[6, 4, 3, 3][..]);
+        let cases: [(Op, &[usize], &[usize], Option<usize>, Conv2dOptions, &str); 17] = [
+            (
+                conv,
+                &[4, 5],
+                w,
+                None,
+                plain,
+                "conv2d: an input of shape [4, 5]; expected [N, C, H, W]",
+            ),
+            (
+                conv,
+                x,
+                &[6, 4, 3],
+                None,
+                plain,
+                "conv2d: a weight of shape [6, 4, 3]; expected 4 dim",
+            ),
+            (
+                conv,
+                x,
+                w,
+                None,
+                plain.stride([1, 0]),
+                "conv2d: a stride of [1, 0]: it must be at least 1",
+            ),
+            (conv, x, w, None, plain.dilation(0), "conv2d: a dilation of [0, 0]"),
+            (conv, x, &[6, 4, 0, 3], None, plain, "conv2d: a kernel of [0, 3]"),
+            (conv, x, w, None, plain.groups(0), "conv2d: groups = 0 does not divide"),
+            (
+                conv,
+                x,
+                w,
+                None,
+                plain.groups(4),
+                "conv2d: groups = 4 does not divide the first dimension of a weight of shape [6, 4, 3, 3]",
+            ),
+            (
+                conv,
+                x,
+                w,
+                None,
+                plain.groups(2),
+                "conv2d: an input of shape [2, 4, 5, 6] has 4 channels, but a weight of shape [6, 4, 3, 3] with groups = 2 takes 8",
+            ),
+            (
+                conv,
+                x,
+                w,
+                Some(4),
+                plain,
+                "conv2d: a bias of shape [4] with a weight of shape [6, 4, 3, 3]; expected [6]",
+            ),
+            (
+                conv,
+                x,
+                w,
+                None,
+                plain.dilation(3).padding([0, 1]),
+                "spans [7, 7] with its dilation, more than the images of shape [2, 4, 5, 6], which are [5, 8]",
+            ),
+            (
+                conv,
+                x,
+                w,
+                None,
+                plain.padding(usize::MAX / 2),
+                "conv2d: an image of [5, 6] is too large with a padding",
+            ),
+            (
+                conv,
+                x,
+                w,
+                None,
+                plain.output_padding(1),
+                "conv2d: an output_padding of [1, 1]: only a transposed",
+            ),
+            (
+                transpose,
+                x,
+                w,
+                None,
+                plain,
+                "conv_transpose2d: an input of shape [2, 4, 5, 6] has 4 channels, but a weight of shape [6, 4, 3, 3] takes 6",
+            ),
+            (
+                transpose,
+                x,
+                &[4, 3, 2, 2],
+                Some(3),
+                plain.groups(2),
+                "conv_transpose2d: a bias of shape [3] with a weight of shape [4, 3, 2, 2]; expected [6]",
+            ),
+            (
+                transpose,
+                x,
+                &[4, 3, 2, 2],
+                None,
+                plain.stride(2).output_padding([1, 2]),
+                "conv_transpose2d: an output_padding of [1, 2] with a stride of [2, 2]",
+            ),
+            (
+                transpose,
+                x,
+                &[4, 3, 2, 2],
+                None,
+                plain.padding([3, 4]),
+                "conv_transpose2d: no image is left of an input of shape [2, 4, 5, 6]",
+            ),
+            (
+                transpose,
+                &[2, 4, 0, 6],
+                &[4, 3, 2, 2],
+                None,
+                plain,
+                "conv_transpose2d: no image is left of an input of shape [2, 4, 0, 6]",
+            ),
+        ];
+        for (op, x, w, bias, options, expected) in cases {
+            let panic = std::panic::catch_unwind(|| op(x, w, bias, options)).unwrap_err();
+            let message = panic.downcast_ref::<String>().expect("a formatted message");
+            assert!(message.contains(expected), "{message}\nis not\n{expected}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "conv1d: an input of shape [2]; expected [N, C, L], or [C, L]")]
+    fn a_line_is_no_image() {
+        let _ = Tensor::<f32>::ones([2]).conv1d(
+            &Tensor::ones([1, 1, 1]),
+            None,
+            Conv1dOptions::default(),
+        );
+    }
+}

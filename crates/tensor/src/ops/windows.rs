@@ -1,0 +1,103 @@
+//! What convolutions and poolings share: sizes by dimension, and windows on an image.
+
+use adamant_kernels::Windows;
+
+/// A number for each of `D` dimensions of space: one for all of them (`3`), or a list (`[3, 5]`).
+///
+/// ```
+/// use adamant_tensor::PerDim;
+/// assert_eq!(PerDim::<2>::from(3), PerDim::from([3, 3]));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerDim<const D: usize>(pub(super) [usize; D]);
+
+impl<const D: usize> From<usize> for PerDim<D> {
+    fn from(each: usize) -> Self {
+        PerDim([each; D])
+    }
+}
+
+impl<const D: usize> From<[usize; D]> for PerDim<D> {
+    fn from(sizes: [usize; D]) -> Self {
+        PerDim(sizes)
+    }
+}
+
+/// Rows and columns; a line, the one dimension of space, is an image of one row, which is `row`.
+pub(super) fn rows_and_columns<const D: usize>(sizes: [usize; D], row: usize) -> [usize; 2] {
+    match sizes[..] {
+        [cols] => [row, cols],
+        [rows, cols] => [rows, cols],
+        _ => unreachable!("images have rows and columns"),
+    }
+}
+
+/// How many places a kernel spans, from its first tap to its last.
+pub(super) fn span(kernel: usize, dilation: usize) -> usize {
+    (kernel - 1).saturating_mul(dilation).saturating_add(1)
+}
+
+/// An image's size with its padding.
+#[track_caller]
+pub(super) fn padded<const D: usize>(
+    op: &str,
+    image: [usize; D],
+    padding: [usize; D],
+) -> [usize; D] {
+    std::array::from_fn(|d| {
+        let padded = padding[d].checked_mul(2).and_then(|both| both.checked_add(image[d]));
+        // Far below usize::MAX: a place, its tap and the padding can be added up.
+        padded.filter(|&padded| padded < usize::MAX / 4).unwrap_or_else(|| {
+            panic!("{op}: an image of {image:?} is too large with a padding of {padding:?}")
+        })
+    })
+}
+
+/// Panics if one of `sizes` is 0.
+#[track_caller]
+pub(super) fn refuse_zero<const D: usize>(op: &str, what: &str, sizes: [usize; D]) {
+    assert!(!sizes.contains(&0), "{op}: a {what} of {sizes:?}: it must be at least 1");
+}
+
+/// The windows of a pooling on images of `image`.
+#[track_caller]
+pub(super) fn pooling(
+    op: &str,
+    image: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    ceil: bool,
+) -> Windows {
+    refuse_zero(op, "kernel", kernel);
+    refuse_zero(op, "stride", stride);
+    refuse_zero(op, "dilation", dilation);
+    assert!(
+        (0..2).all(|d| padding[d] <= kernel[d] / 2),
+        "{op}: a padding of {padding:?} with a kernel of {kernel:?}: it must be at most half of it"
+    );
+    let padded = padded(op, image, padding);
+    let output = std::array::from_fn(|d| {
+        // In ceil mode, windows that begin inside may end outside.
+        let reach = padded[d].saturating_add(if ceil { stride[d] - 1 } else { 0 });
+        let fits = image[d] > 0 && reach >= span(kernel[d], dilation[d]);
+        assert!(
+            fits,
+            "{op}: images of {image:?}, padded to {padded:?}, are smaller than a kernel of \
+             {kernel:?} with a dilation of {dilation:?}"
+        );
+        let count = (reach - span(kernel[d], dilation[d])) / stride[d] + 1;
+        let begins_outside = (count - 1).saturating_mul(stride[d]) >= image[d] + padding[d];
+        if ceil && begins_outside { count - 1 } else { count }
+    });
+    let windows = Windows { input: image, output, kernel, stride, padding, dilation };
+    for d in 0..2 {
+        assert!(
+            (0..output[d]).all(|o| !windows.taps(d, o).is_empty()),
+            "{op}: with a kernel of {kernel:?}, a dilation of {dilation:?} and a padding of \
+             {padding:?}, a window sees nothing of an image of {image:?}"
+        );
+    }
+    windows
+}

@@ -2,7 +2,9 @@
 //! tried on. Gradients, fixtures, documentation and determinism all read this.
 
 use adamant::prelude::*;
-use adamant::tensor::{Float, Indices, Mask, REST};
+use adamant::tensor::{
+    AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, Mask, MaxPool2dOptions, REST,
+};
 use std::ops::Range;
 
 pub(crate) struct Section {
@@ -436,6 +438,127 @@ pub(crate) fn table() -> Vec<Section> {
                     shapes(&[&[&[3, 3], &[3]]]),
                     |x, y| Tensor::einsum("ii,i", &[x, y]),
                     "torch.einsum('ii,i', x, y)"
+                ),
+            ],
+        ),
+        section(
+            "Convolution and pooling",
+            vec![
+                op!(
+                    shapes(&[
+                        &[&[2, 4, 7], &[6, 2, 3], &[6]],
+                        &[&[4, 7], &[2, 2, 2], &[2]],
+                        &[&[0, 4, 7], &[2, 2, 2], &[2]]
+                    ]),
+                    |x, y, z| x.conv1d(
+                        y,
+                        Some(z),
+                        Conv1dOptions::default().stride(2).padding(1).dilation(2).groups(2)
+                    ),
+                    "F.conv1d(x, y, z, stride=2, padding=1, dilation=2, groups=2)"
+                ),
+                op!(
+                    shapes(&[
+                        &[&[2, 2, 4, 5], &[3, 2, 2, 3], &[3]],
+                        &[&[2, 4, 5], &[3, 2, 1, 1], &[3]]
+                    ]),
+                    |x, y, z| x.conv2d(y, Some(z), Conv2dOptions::default()),
+                    "F.conv2d(x, y, z)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 5, 6], &[4, 1, 3, 2]]]),
+                    |x, y| x.conv2d(
+                        y,
+                        None,
+                        Conv2dOptions::default()
+                            .stride([2, 1])
+                            .padding([1, 2])
+                            .dilation([1, 3])
+                            .groups(2)
+                    ),
+                    "F.conv2d(x, y, stride=(2, 1), padding=(1, 2), dilation=(1, 3), groups=2)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 4], &[2, 3, 3], &[3]]]),
+                    |x, y, z| x.conv_transpose1d(y, Some(z), Conv1dOptions::default().stride(2)),
+                    "F.conv_transpose1d(x, y, z, stride=2)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 3, 4], &[2, 3, 3, 2], &[3]]]),
+                    |x, y, z| x.conv_transpose2d(
+                        y,
+                        Some(z),
+                        Conv2dOptions::default().stride(2).padding(1).output_padding([1, 0])
+                    ),
+                    "F.conv_transpose2d(x, y, z, stride=2, padding=1, output_padding=(1, 0))"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 5, 6]], &[&[2, 4, 4]]]),
+                    |x| x.max_pool2d(2, MaxPool2dOptions::default()),
+                    "F.max_pool2d(x, 2)"
+                ),
+                op!(
+                    apart(&[&[&[1, 2, 6, 7]]]),
+                    |x| x.max_pool2d_with_indices(
+                        [3, 2],
+                        MaxPool2dOptions::default()
+                            .stride([2, 1])
+                            .padding(1)
+                            .dilation([1, 2])
+                            .ceil_mode(true)
+                    ),
+                    "F.max_pool2d(x, (3, 2), (2, 1), 1, (1, 2), ceil_mode=True, return_indices=True)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 5, 6]], &[&[2, 4, 4]]]),
+                    |x| x.avg_pool2d(2, AvgPool2dOptions::default()),
+                    "F.avg_pool2d(x, 2)"
+                ),
+                op!(
+                    shapes(&[&[&[1, 2, 6, 7]]]),
+                    |x| x.avg_pool2d(
+                        [3, 2],
+                        AvgPool2dOptions::default()
+                            .stride(2)
+                            .padding(1)
+                            .ceil_mode(true)
+                            .count_include_pad(false)
+                    ),
+                    "F.avg_pool2d(x, (3, 2), 2, 1, ceil_mode=True, count_include_pad=False)"
+                ),
+                op!(
+                    shapes(&[&[&[1, 2, 6, 7]]]),
+                    |x| x.avg_pool2d(3, AvgPool2dOptions::default().divisor_override(2)),
+                    "F.avg_pool2d(x, 3, divisor_override=2)"
+                ),
+            ],
+        ),
+        section(
+            "Creation",
+            vec![
+                op!(any(), |x| x.zeros_like(), "torch.zeros_like(x)"),
+                op!(any(), |x| x.ones_like(), "torch.ones_like(x)"),
+                op!(any(), |x| x.full_like(2.5), "torch.full_like(x, 2.5)"),
+                op!(shapes(&[&[&[3]]]), |x| x + Tensor::eye(3), "x + torch.eye(3)"),
+                op!(
+                    shapes(&[&[&[3]]]),
+                    |x| x + Tensor::arange(1.0, 0.0, -0.4),
+                    "x + torch.arange(1.0, 0.0, -0.4)"
+                ),
+                op!(
+                    shapes(&[&[&[5]]]),
+                    |x| x + Tensor::linspace(-1.0, 2.0, 5),
+                    "x + torch.linspace(-1.0, 2.0, 5)"
+                ),
+                op!(
+                    shapes(&[&[&[4]]]),
+                    |x| x + Indices::from([2, 0]).one_hot(4),
+                    "x + F.one_hot(torch.tensor([2, 0]), 4)"
+                ),
+                op!(
+                    shapes(&[&[&[2]]]),
+                    |x| x + Tensor::from([[1.0, 2.0], [3.0, 4.0]]),
+                    "x + torch.tensor([[1.0, 2.0], [3.0, 4.0]])"
                 ),
             ],
         ),

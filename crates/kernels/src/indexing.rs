@@ -83,7 +83,7 @@ pub fn scatter_add<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
 /// If the lengths do not fit, or an index is not below `size`.
 ///
 /// ```
-/// let mut out = [0; 4];
+/// let mut out = [0usize; 4];
 /// adamant_kernels::take_rows(&mut out, &[1, 2, 3, 4, 5, 6], [1, 3, 2], &[2, 0]);
 /// assert_eq!(out, [5, 6, 1, 2]);
 /// ```

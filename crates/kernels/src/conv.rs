@@ -95,7 +95,7 @@ struct Scratch<T> {
 }
 
 impl<T: Float> Scratch<T> {
-    /// Gives `f` a buffer with arbitrary contents.
+    /// Gives `f` a buffer: zeros, or as an earlier `f` left it.
     fn with(&self, f: impl FnOnce(&mut [T])) {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = spare().pop();
@@ -278,20 +278,16 @@ fn runs(windows: Windows, rows: usize, mut f: impl FnMut(Range<usize>, usize)) {
     }
 }
 
-/// Writes the columns: `[C · kH · kW, oH · oW]` from `[C, H, W]`.
+/// Writes the columns: `[C · kH · kW, oH · oW]` from `[C, H, W]`. Those that look at padding are
+/// the same for every image, and stay 0 as they were.
 #[inline(always)]
 fn gather<T: Float>(columns: &mut [T], x: &[T], rows: usize, windows: Windows) {
     let step = windows.stride[1];
-    let mut written = 0;
     runs(
         windows,
         rows,
         #[inline(always)]
         |run, place| {
-            if written < run.start {
-                columns[written..run.start].fill(T::ZERO);
-            }
-            written = run.end;
             let (out, x) = (&mut columns[run], &x[place..]);
             if step == 1 {
                 copy(out, x);
@@ -300,7 +296,6 @@ fn gather<T: Float>(columns: &mut [T], x: &[T], rows: usize, windows: Windows) {
             }
         },
     );
-    columns[written..].fill(T::ZERO);
 }
 
 /// `out ← x[..out.len()]`: rows of images are so short that a call of `memcpy` is felt.
@@ -428,6 +423,40 @@ mod tests {
                 conv_input(&mut found[1], &g, &w, bias(in_channels), &sizes);
                 conv_weight(&mut found[2], &x, &g, &sizes);
                 assert_eq!(found, [y, gx, gw], "{sizes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bits() {
+        let windows = Windows {
+            input: [14, 13],
+            output: [14, 13],
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+            dilation: [1, 1],
+        };
+        for (images, groups, channels) in [(37, 1, 24), (3, 2, 20), (1, 1, 64)] {
+            let (in_channels, out_channels) = (channels, channels + 3);
+            let sizes = Conv { images, groups, in_channels, out_channels, windows };
+            let values = |len: usize| -> Vec<f32> { (1..=len).map(|i| (i as f32).sin()).collect() };
+            let x = values(images * groups * in_channels * windows.input_len());
+            let w = values(groups * out_channels * in_channels * windows.kernel_len());
+            let g = values(images * groups * out_channels * windows.output_len());
+            let run = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    let mut found = [&g, &x, &w].map(|v| vec![f32::NAN; v.len()]);
+                    conv(&mut found[0], &x, &w, None, &sizes);
+                    conv_input(&mut found[1], &g, &w, None, &sizes);
+                    conv_weight(&mut found[2], &x, &g, &sizes);
+                    found.map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+                })
+            };
+            let one = run(1);
+            for threads in [2, 3, 8] {
+                assert!(run(threads) == one, "{threads} threads, {sizes:?}");
             }
         }
     }

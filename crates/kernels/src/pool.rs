@@ -5,7 +5,10 @@
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
+use crate::simd::vectorize;
 use crate::windows::Windows;
+use std::hint::select_unpredictable;
+use std::ops::Range;
 
 /// Calls `f` with each image's part of `out` and of `x`, of these lengths.
 fn images<A: Send, B: Sync>(
@@ -48,32 +51,45 @@ fn cost(windows: usize, sizes: &Windows) -> usize {
 /// ```
 pub fn max_pool<T: Float>(at: &mut [usize], x: &[T], sizes: &Windows) {
     let cost = cost(at.len(), sizes).saturating_mul(2);
-    let wide = sizes.input[1];
+    // Divisions: once, not for every row of every image.
+    let down: Vec<_> = (0..sizes.output[0]).map(|oy| sizes.taps(0, oy)).collect();
+    let across: Vec<_> = (0..sizes.output[1]).map(|ox| sizes.taps(1, ox)).collect();
+    let hits: Vec<_> = (0..sizes.kernel[1]).map(|kx| sizes.hits(1, kx)).collect();
+    assert!(down.iter().chain(&across).all(|taps| !taps.is_empty()), "a window sees something");
+    let first: Vec<_> =
+        across.iter().enumerate().map(|(ox, taps)| sizes.place(1, ox, taps.start)).collect();
+
     images(at, x, (sizes.output_len(), sizes.input_len()), cost, |_, at, x| {
-        for (oy, at) in at.chunks_exact_mut(sizes.output[1]).enumerate() {
-            let down = sizes.taps(0, oy);
-            for (ox, at) in at.iter_mut().enumerate() {
-                let across = sizes.taps(1, ox);
-                assert!(!down.is_empty() && !across.is_empty(), "a window that sees nothing");
-                let mut best =
-                    sizes.place(0, oy, down.start) * wide + sizes.place(1, ox, across.start);
-                let mut max = T::NEG_INFINITY;
-                for ky in down.clone() {
-                    let line = sizes.place(0, oy, ky) * wide;
-                    for kx in across.clone() {
-                        let place = line + sizes.place(1, ox, kx);
-                        let value = x[place];
-                        // Once max is NaN, only another NaN takes its place. Not `||`: a branch
-                        // would be guessed wrong half of the time.
-                        let better = (value > max) | value.is_nan();
-                        max = if better { value } else { max };
-                        best = if better { place } else { best };
+        vectorize(
+            #[inline(always)]
+            || {
+                // Tap by tap: in a row there are many windows, which have few taps.
+                for (oy, at) in at.chunks_exact_mut(sizes.output[1]).enumerate() {
+                    let line = |ky: usize| sizes.place(0, oy, ky) * sizes.input[1];
+                    let top = line(down[oy].start);
+                    at.iter_mut().zip(&first).for_each(|(at, col)| *at = top + col);
+                    for ky in down[oy].clone() {
+                        for (kx, run) in hits.iter().enumerate().filter(|(_, run)| !run.is_empty())
+                        {
+                            let start = line(ky) + sizes.place(1, run.start, kx);
+                            keep_larger(&mut at[run.clone()], x, start, sizes.stride[1]);
+                        }
                     }
                 }
-                *at = best;
-            }
-        }
+            },
+        );
     });
+}
+
+/// `at[i] ← start + i · step` where a larger element is there than at `at[i]`.
+#[inline(always)]
+fn keep_larger<T: Float>(at: &mut [usize], x: &[T], start: usize, step: usize) {
+    for (i, at) in at.iter_mut().enumerate() {
+        let place = start + i * step;
+        // Of the NaNs, which are larger than nothing, the last one stays.
+        let better = (x[place] > x[*at]) | x[place].is_nan();
+        *at = select_unpredictable(better, place, *at);
+    }
 }
 
 /// `out[o] ← x[at[o]]` for each image of `len` elements.
@@ -162,22 +178,30 @@ impl AvgPool {
         down.iter().flat_map(row).collect()
     }
 
-    /// Calls `f(o, row)` for each row, a run of places in the image, that window `o` sees.
-    #[inline(always)]
-    fn rows(&self, mut f: impl FnMut(usize, std::ops::Range<usize>)) {
-        let windows = &self.windows;
-        for oy in 0..windows.output[0] {
-            let down = windows.taps(0, oy);
-            for ox in 0..windows.output[1] {
-                let across = windows.taps(1, ox);
-                if across.is_empty() {
-                    continue;
-                }
-                let col = windows.place(1, ox, across.start);
-                for ky in down.clone() {
-                    let start = windows.place(0, oy, ky) * windows.input[1] + col;
-                    f(oy * windows.output[1] + ox, start..start + across.len());
-                }
+    /// For each window along each dimension, where it begins and ends in the image.
+    fn spans(&self) -> [Vec<Range<usize>>; 2] {
+        let w = &self.windows;
+        [0, 1].map(|d| {
+            let span = |o| match w.taps(d, o) {
+                taps if taps.is_empty() => 0..0,
+                taps => w.place(d, o, taps.start)..w.place(d, o, taps.end - 1) + 1,
+            };
+            (0..w.output[d]).map(span).collect()
+        })
+    }
+}
+
+/// Calls `f(o, row)` for each run of places in a row, of `wide`, that window `o` sees.
+#[inline(always)]
+fn rows(
+    [down, right]: &[Vec<Range<usize>>; 2],
+    wide: usize,
+    mut f: impl FnMut(usize, Range<usize>),
+) {
+    for (oy, down) in down.iter().enumerate() {
+        for (ox, across) in right.iter().enumerate() {
+            for y in down.clone() {
+                f(oy * right.len() + ox, y * wide + across.start..y * wide + across.end);
             }
         }
     }
@@ -197,11 +221,11 @@ impl AvgPool {
 /// assert_eq!(y, [3.0, 4.5]);
 /// ```
 pub fn avg_pool<T: Float>(y: &mut [T], x: &[T], sizes: &AvgPool) {
-    let (divisors, windows) = (sizes.divisors(), &sizes.windows);
+    let (divisors, spans, windows) = (sizes.divisors(), sizes.spans(), &sizes.windows);
     let cost = cost(y.len(), windows);
     images(y, x, (windows.output_len(), windows.input_len()), cost, |_, y, x| {
         y.fill(T::ZERO);
-        sizes.rows(|o, row| x[row].iter().for_each(|&x| y[o] += x));
+        rows(&spans, windows.input[1], |o, row| x[row].iter().for_each(|&x| y[o] += x));
         y.iter_mut().zip(&divisors).for_each(|(y, &divisor)| *y /= divisor);
     });
 }
@@ -220,11 +244,11 @@ pub fn avg_pool<T: Float>(y: &mut [T], x: &[T], sizes: &AvgPool) {
 /// assert_eq!(x, [0.5, 1.5, 1.0]);
 /// ```
 pub fn avg_pool_input<T: Float>(x: &mut [T], g: &[T], sizes: &AvgPool) {
-    let (divisors, windows) = (sizes.divisors(), &sizes.windows);
+    let (divisors, spans, windows) = (sizes.divisors(), sizes.spans(), &sizes.windows);
     let cost = cost(g.len(), windows) + x.len();
     images(x, g, (windows.input_len(), windows.output_len()), cost, |_, x, g| {
         x.fill(T::ZERO);
-        sizes.rows(|o, row| {
+        rows(&spans, windows.input[1], |o, row| {
             let share = g[o] / divisors[o];
             x[row].iter_mut().for_each(|x| *x += share);
         });

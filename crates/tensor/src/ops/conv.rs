@@ -432,6 +432,17 @@ mod tests {
     }
 
     #[test]
+    fn one_tap_may_leave_places_at_the_end() {
+        let options = Conv2dOptions::default().dilation(2).output_padding([0, 1]);
+        let (x, weight) = (whole(&[1, 2, 2], 1), Tensor::ones([1, 1, 1, 1]));
+        let y = x.conv_transpose2d(&weight, Some(&Tensor::full([1], 0.5)), options);
+        let x = x.to_vec();
+        assert_eq!(y.to_vec(), [x[0] + 0.5, x[1] + 0.5, 0.5, x[2] + 0.5, x[3] + 0.5, 0.5]);
+        let shapes = [&[2, 2, 2][..], &[2, 1, 1, 1]];
+        check_op(|i| i[0].conv_transpose2d(&i[1], None, options), &shapes, -1.0..1.0);
+    }
+
+    #[test]
     fn a_line_is_an_image_of_one_row() {
         let line = Conv1dOptions::default().stride(2).padding(1).dilation(2).groups(2);
         let image = Conv2dOptions::default().stride([1, 2]).padding([0, 1]).dilation([1, 2]);

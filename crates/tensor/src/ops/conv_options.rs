@@ -137,21 +137,20 @@ impl<const D: usize> ConvOptions<D> {
             self.stride,
             self.dilation
         );
-        let result = std::array::from_fn(|d| {
-            let full = image[d].checked_sub(1).and_then(|steps| {
-                let last = steps.checked_mul(self.stride[d])?;
-                let end = last.checked_add(span(weight[2 + d], self.dilation[d]))?;
-                end.checked_add(extra[d])
-            });
-            let cropped = full.and_then(|full| full.checked_sub(self.padding[d].checked_mul(2)?));
-            cropped.unwrap_or_else(|| {
-                panic!(
-                    "{op}: no image is left of an input of shape {y} with a weight of shape \
-                     {weight}, a stride of {:?}, a padding of {:?} and a dilation of {:?}",
-                    self.stride, self.padding, self.dilation
-                )
-            })
+        let result: [Option<usize>; D] = std::array::from_fn(|d| {
+            let last = image[d].checked_sub(1)?.checked_mul(self.stride[d])?;
+            let end = last.checked_add(span(weight[2 + d], self.dilation[d]))?;
+            end.checked_add(extra[d])?.checked_sub(self.padding[d].checked_mul(2)?)
         });
+        assert!(
+            result.iter().all(Option::is_some),
+            "{op}: no image is left of an input of shape {y} with a weight of shape {weight}, a \
+             stride of {:?}, a padding of {:?} and a dilation of {:?}",
+            self.stride,
+            self.padding,
+            self.dilation
+        );
+        let result = result.map(Option::unwrap_or_default);
         let x = result_shape(y, made, result);
         Form {
             conv: self.sizes(images, weight, result, image),
@@ -241,9 +240,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         type Op = fn(&[usize], &[usize], Option<usize>, Conv2dOptions);
+        type Case<'c> = (Op, &'c [usize], &'c [usize], Option<usize>, Conv2dOptions, &'c str);
         let plain = Conv2dOptions::default();
         let (x, w) = (&[2, 4, 5, 6][..], &[6, 4, 3, 3][..]);
-        let cases: [(Op, &[usize], &[usize], Option<usize>, Conv2dOptions, &str); 17] = [
+        let cases: [Case<'_>; 17] = [
             (
                 conv,
                 &[4, 5],

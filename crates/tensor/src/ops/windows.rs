@@ -44,13 +44,16 @@ pub(super) fn padded<const D: usize>(
     image: [usize; D],
     padding: [usize; D],
 ) -> [usize; D] {
-    std::array::from_fn(|d| {
+    // Far below usize::MAX: a place, its tap and the padding can be added up.
+    let fits = |d: usize| {
         let padded = padding[d].checked_mul(2).and_then(|both| both.checked_add(image[d]));
-        // Far below usize::MAX: a place, its tap and the padding can be added up.
-        padded.filter(|&padded| padded < usize::MAX / 4).unwrap_or_else(|| {
-            panic!("{op}: an image of {image:?} is too large with a padding of {padding:?}")
-        })
-    })
+        padded.is_some_and(|padded| padded < usize::MAX / 4)
+    };
+    assert!(
+        (0..D).all(fits),
+        "{op}: an image of {image:?} is too large with a padding of {padding:?}"
+    );
+    std::array::from_fn(|d| image[d] + 2 * padding[d])
 }
 
 /// Panics if one of `sizes` is 0.
@@ -78,26 +81,26 @@ pub(super) fn pooling(
         "{op}: a padding of {padding:?} with a kernel of {kernel:?}: it must be at most half of it"
     );
     let padded = padded(op, image, padding);
+    let spans: [usize; 2] = std::array::from_fn(|d| span(kernel[d], dilation[d]));
+    // In ceil mode, windows that begin inside may end outside.
+    let reach: [usize; 2] =
+        std::array::from_fn(|d| padded[d].saturating_add(if ceil { stride[d] - 1 } else { 0 }));
+    assert!(
+        (0..2).all(|d| image[d] > 0 && spans[d] <= reach[d]),
+        "{op}: images of {image:?}, padded to {padded:?}, are smaller than a kernel of {kernel:?} \
+         with a dilation of {dilation:?}"
+    );
     let output = std::array::from_fn(|d| {
-        // In ceil mode, windows that begin inside may end outside.
-        let reach = padded[d].saturating_add(if ceil { stride[d] - 1 } else { 0 });
-        let fits = image[d] > 0 && reach >= span(kernel[d], dilation[d]);
-        assert!(
-            fits,
-            "{op}: images of {image:?}, padded to {padded:?}, are smaller than a kernel of \
-             {kernel:?} with a dilation of {dilation:?}"
-        );
-        let count = (reach - span(kernel[d], dilation[d])) / stride[d] + 1;
+        let count = (reach[d] - spans[d]) / stride[d] + 1;
         let begins_outside = (count - 1).saturating_mul(stride[d]) >= image[d] + padding[d];
         if ceil && begins_outside { count - 1 } else { count }
     });
     let windows = Windows { input: image, output, kernel, stride, padding, dilation };
-    for d in 0..2 {
-        assert!(
-            (0..output[d]).all(|o| !windows.taps(d, o).is_empty()),
-            "{op}: with a kernel of {kernel:?}, a dilation of {dilation:?} and a padding of \
-             {padding:?}, a window sees nothing of an image of {image:?}"
-        );
-    }
+    let sees = |d: usize| (0..windows.output[d]).all(|o| !windows.taps(d, o).is_empty());
+    assert!(
+        sees(0) && sees(1),
+        "{op}: with a kernel of {kernel:?}, a dilation of {dilation:?} and a padding of \
+         {padding:?}, a window sees nothing of an image of {image:?}"
+    );
     windows
 }

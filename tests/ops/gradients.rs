@@ -98,7 +98,7 @@ fn check(row: &Row) {
             let orders = [("first", gradcheck(f, &inputs)), ("second", gradgradcheck(f, &inputs))];
             for (order, result) in orders {
                 if let Err(error) = result {
-                    let ours = row.ours;
+                    let ours = &row.ours;
                     panic!("{ours}: {order} derivative, {layout:?} inputs of {shapes:?}: {error}");
                 }
             }

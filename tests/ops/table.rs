@@ -14,7 +14,7 @@ pub(crate) struct Section {
 
 /// An expression in tensors `x`, `y` and `z`.
 pub(crate) struct Row {
-    pub(crate) ours: &'static str,
+    pub(crate) ours: String,
     pub(crate) pytorch: &'static str,
     /// How it differs from PyTorch's, if it does.
     pub(crate) note: &'static str,
@@ -99,7 +99,7 @@ impl<T: Float> Outputs<T> for (Tensor<T>, Indices) {
 macro_rules! op {
     ($tried:expr, |$($x:ident),*| $ours:expr, $pytorch:literal) => {
         Row {
-            ours: stringify!($ours),
+            ours: stringify!($ours).split_whitespace().collect::<Vec<_>>().join(" "),
             pytorch: $pytorch,
             note: "",
             tried: $tried,

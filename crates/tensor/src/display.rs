@@ -173,8 +173,8 @@ fn gap(size: usize, summarised: bool) -> Option<usize> {
 fn shown<E: Element>(x: &Array<E>) -> Vec<E> {
     fn push<E: Element>(x: &Array<E>, summarised: bool, out: &mut Vec<E>) {
         let Some(&size) = x.shape().first() else { return out.push(x.view().data[0]) };
-        let gap = gap(size, summarised).map_or(0..0, |edge| edge..size - edge);
-        for i in (0..size).filter(|i| !gap.contains(i)) {
+        let hidden = gap(size, summarised).map_or(size..size, |edge| edge..size - edge);
+        for i in (0..hidden.start).chain(hidden.end..size) {
             push(&x.slice(0, i, 1, 1).without_dim(0), summarised, out);
         }
     }

@@ -12,13 +12,18 @@
 
 #![forbid(unsafe_code)]
 
+mod anomaly;
 mod array;
 mod backward;
+mod checkpoint;
 mod dims;
+mod draw_tape;
 mod generator;
+mod grad;
 mod grad_cell;
 mod grad_mode;
 mod gradcheck;
+mod hooks;
 mod indices;
 mod mask;
 mod node;
@@ -30,12 +35,15 @@ mod storage;
 mod tensor;
 
 pub use adamant_kernels::{Element, Float, num_threads, set_num_threads};
+pub use anomaly::detect_anomaly;
 pub use array::Array;
-pub use backward::{GradOptions, grad};
+pub use checkpoint::checkpoint;
 pub use dims::{Dim, Dims};
 pub use generator::Generator;
+pub use grad::{GradOptions, Outputs, grad};
 pub use grad_mode::{enable_grad, is_grad_enabled, no_grad};
 pub use gradcheck::{GradCheckError, gradcheck, gradgradcheck};
+pub use hooks::HookHandle;
 pub use indices::Indices;
 pub use mask::Mask;
 pub use ops::cross_entropy::cross_entropy;

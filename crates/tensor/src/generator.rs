@@ -1,5 +1,6 @@
 //! Random numbers from a named, portable algorithm whose state can be saved.
 
+use crate::draw_tape::draw;
 use crate::state::{StateDict, StateError, Stateful};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -21,6 +22,7 @@ use rand_distr::StandardNormal;
 #[derive(Clone, Debug)]
 pub struct Generator(ChaCha8Rng);
 
+// What draws goes through `draw`, which a checkpointed segment relies on.
 impl Generator {
     /// A generator that starts from `seed`.
     #[must_use]
@@ -37,17 +39,17 @@ impl Generator {
 
     /// Sixty-four random bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.0.next_u64()
+        draw(&mut self.0, |rng| rng.next_u64())
     }
 
     /// A number drawn uniformly from `[0, 1)`, a multiple of 2⁻⁵³.
     pub fn uniform(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 * (-53f64).exp2()
+        (self.next_u64() >> 11) as f64 * (-53f64).exp2()
     }
 
     /// A number drawn from the normal distribution with mean 0 and variance 1.
     pub fn normal(&mut self) -> f64 {
-        self.0.sample(StandardNormal)
+        draw(&mut self.0, |rng| rng.sample(StandardNormal))
     }
 
     /// A whole number drawn uniformly from `0 .. n`.
@@ -57,22 +59,24 @@ impl Generator {
     #[track_caller]
     pub fn below(&mut self, n: usize) -> usize {
         assert!(n > 0, "below: there is no number below 0");
-        self.0.random_range(0..n)
+        draw(&mut self.0, |rng| rng.random_range(0..n))
     }
 
     /// Puts the items in a random order, all orders being equally likely.
     pub fn shuffle<V>(&mut self, items: &mut [V]) {
-        items.shuffle(&mut self.0);
+        draw(&mut self.0, |rng| items.shuffle(rng));
     }
 
     /// Fills `out` with `keep` with probability `1 − p`, and 0 otherwise: the mask of dropout.
     pub fn bernoulli_mask<T: adamant_kernels::Float>(&mut self, out: &mut [T], p: f64, keep: T) {
         // One 32-bit word for each element; p is rounded to a multiple of 2⁻³².
         let threshold = (p * 32f64.exp2()) as u64;
-        for out in out {
-            let word = u64::from(self.0.next_u32());
-            *out = if word < threshold { T::ZERO } else { keep };
-        }
+        draw(&mut self.0, |rng| {
+            for out in out {
+                let word = u64::from(rng.next_u32());
+                *out = if word < threshold { T::ZERO } else { keep };
+            }
+        });
     }
 }
 

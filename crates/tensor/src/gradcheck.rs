@@ -1,8 +1,8 @@
 //! Gradients against differences: is the derivative that was written the
 //! derivative of what was computed?
 
-use crate::backward::{GradOptions, grad};
 use crate::generator::Generator;
+use crate::grad::{GradOptions, grad};
 use crate::grad_mode::enable_grad;
 use crate::tensor::Tensor;
 use std::fmt;

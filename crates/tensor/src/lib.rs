@@ -12,15 +12,22 @@
 
 #![forbid(unsafe_code)]
 
+mod anomaly;
 mod array;
 mod backward;
+mod checkpoint;
 mod create;
 mod dims;
 mod display;
+mod draw_tape;
+mod functional;
 mod generator;
+mod grad;
 mod grad_cell;
 mod grad_mode;
 mod gradcheck;
+mod graph;
+mod hooks;
 mod indices;
 mod literal;
 mod mask;
@@ -34,12 +41,17 @@ mod storage;
 mod tensor;
 
 pub use adamant_kernels::{Element, Float, num_threads, set_num_threads};
+pub use anomaly::detect_anomaly;
 pub use array::Array;
-pub use backward::{GradOptions, grad};
+pub use checkpoint::checkpoint;
 pub use dims::{Dim, Dims};
+pub use functional::{hessian, hvp, jacobian, jvp, vjp};
 pub use generator::Generator;
+pub use grad::{GradOptions, Outputs, grad};
 pub use grad_mode::{enable_grad, is_grad_enabled, no_grad};
 pub use gradcheck::{GradCheckError, gradcheck, gradgradcheck};
+pub use graph::graph_to_dot;
+pub use hooks::HookHandle;
 pub use indices::Indices;
 pub use mask::Mask;
 pub use ops::avg_pool::AvgPool2dOptions;

@@ -5,8 +5,11 @@
 //! Sequence numbers grow with time and a node is made after its parents: to
 //! visit nodes from the highest number down is to visit them in order.
 
+use crate::anomaly;
 use crate::array::Array;
 use crate::grad_cell::GradCell;
+use crate::grad_mode::Mode;
+use crate::hooks::HookList;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -22,6 +25,7 @@ pub(crate) struct Node<T: Float> {
     pub(crate) sequence: u64,
     pub(crate) shape: Shape,
     pub(crate) kind: Kind<T>,
+    pub(crate) hooks: HookList<T>,
 }
 
 pub(crate) enum Kind<T: Float> {
@@ -49,6 +53,12 @@ type BackwardFn<T> = dyn Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync;
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
+/// Divides time: the nodes that this thread can reach have lower numbers, and
+/// those that it will make have not.
+pub(crate) fn next_sequence() -> u64 {
+    SEQUENCE.load(Ordering::Relaxed)
+}
+
 pub(crate) fn live_nodes() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
@@ -62,7 +72,7 @@ impl<T: Float> Node<T> {
     fn new(shape: Shape, kind: Kind<T>) -> Arc<Self> {
         LIVE.fetch_add(1, Ordering::Relaxed);
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Node { sequence, shape, kind })
+        Arc::new(Node { sequence, shape, kind, hooks: HookList::default() })
     }
 
     pub(crate) fn leaf(shape: Shape) -> Arc<Self> {
@@ -88,11 +98,16 @@ impl<T: Float> Drop for Node<T> {
     /// Drops the graph above iteratively: a chain of any length fits any stack.
     fn drop(&mut self) {
         LIVE.fetch_sub(1, Ordering::Relaxed);
-        let Kind::Op { recorded, .. } = &mut self.kind else { return };
-        let Some(recorded) = recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
-        else {
-            return;
+        let recorded = match &mut self.kind {
+            Kind::Op { recorded, .. } => {
+                recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+            }
+            Kind::Leaf(_) => None,
         };
+        let hooks = self.hooks.take(); // they may hold further nodes, as a backward may
+        if recorded.is_none() && hooks.is_none() {
+            return;
+        }
         /// Ends the outermost drop, by a panic of something captured too.
         struct End;
         impl Drop for End {
@@ -109,18 +124,26 @@ impl<T: Float> Drop for Node<T> {
         match outermost {
             Ok(true) => {
                 let _end = End;
-                drop_ancestors(recorded);
+                if let Some(recorded) = recorded {
+                    drop_ancestors(recorded);
+                }
+                drop(hooks);
                 let next = || DROPPING.try_with(|queue| queue.borrow_mut().as_mut()?.pop());
                 while let Ok(Some(later)) = next() {
                     drop(later);
                 }
             }
             Ok(false) => {
-                let later: Box<dyn Any> = Box::new(recorded);
+                let later: Box<dyn Any> = Box::new((recorded, hooks));
                 let _ = DROPPING
                     .try_with(|queue| queue.borrow_mut().get_or_insert_default().push(later));
             }
-            Err(_) => drop_ancestors(recorded), // the thread is ending
+            Err(_) => {
+                // The thread is ending.
+                if let Some(recorded) = recorded {
+                    drop_ancestors(recorded);
+                }
+            }
         }
     }
 }
@@ -221,10 +244,25 @@ pub(crate) fn record_many<T: Float>(
     value: Array<T>,
     backward: impl Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync + 'static,
 ) -> Tensor<T> {
-    if !crate::is_grad_enabled() || inputs.iter().all(|input| input.node.is_none()) {
+    let mode = Mode::now();
+    if mode.detect_anomaly && !mode.in_backward {
+        anomaly::check_value(name, inputs, &value);
+    }
+    if !mode.record || inputs.iter().all(|input| input.node.is_none()) {
         return Tensor { array: value, node: None };
     }
     let parents = inputs.iter().map(|input| input.node.clone()).collect();
+    record_node(name, parents, value, backward)
+}
+
+/// The result of an operation on what these nodes stand for.
+#[track_caller]
+pub(crate) fn record_node<T: Float>(
+    name: &'static str,
+    parents: Parents<T>,
+    value: Array<T>,
+    backward: impl Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync + 'static,
+) -> Tensor<T> {
     let recorded = Recorded { parents, backward: Arc::new(backward) };
     let kind =
         Kind::Op { name, location: Location::caller(), recorded: Mutex::new(Some(recorded)) };
@@ -257,6 +295,13 @@ mod tests {
                 });
             }
             drop(hidden);
+            let mut hooked = x.clone();
+            for _ in 0..200_000 {
+                let captured = hooked.clone();
+                hooked = &x + 1.0;
+                hooked.register_hook(move |g| captured.is_tracked().then(|| g.clone()));
+            }
+            drop(hooked);
             y.sum().backward();
             x.grad().unwrap().item()
         };

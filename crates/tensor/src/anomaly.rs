@@ -1,0 +1,212 @@
+//! Finding the operation that makes a NaN or an infinity.
+
+use crate::array::Array;
+use crate::grad_mode::Mode;
+use crate::node::Gradients;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+use std::panic::Location;
+
+/// Runs `f`; the first operation in it that yields a NaN or an infinity panics, and
+/// names itself, the element, and the line of the program that it is on.
+///
+/// * An operation is blamed for a NaN in its result, whatever its inputs are, so NaNs in
+///   data are found at their first use, and for an infinity if all its inputs
+///   are finite. Operations on untracked tensors are checked too.
+/// * In a backward pass within `f`, an operation is blamed for a NaN in a gradient
+///   that it yields unless a NaN has arrived at it, and for an infinity unless it has been
+///   given one. The line of an operation that
+///   [`create_graph`](crate::GradOptions::create_graph) recorded is in a backward function.
+///
+/// Not blamed is who only passes a number on: `masked_fill` and `pad` may write
+/// infinities (a mask of attention is made like this); hooks and the gradients that a
+/// pass starts with may hold anything; sums of gradients of several uses of a tensor
+/// may overflow: what makes a NaN of an infinity is found later. The steps within a backward
+/// function, and operations in hooks, are not checked one by one: only what comes out
+/// counts. What makes tensors without an operation (`from_vec`, `full`, a parameter's
+/// update) is not looked at.
+///
+/// It reads every result once more, so it is for looking for a mistake. The
+/// setting is this thread's own, and is put back when `f` returns or panics.
+///
+/// PyTorch: `torch.autograd.detect_anomaly()`, which looks for NaNs in backward only.
+///
+/// # Panics
+/// When a NaN or an infinity is found.
+///
+/// ```should_panic
+/// use adamant_tensor::{Tensor, detect_anomaly};
+/// let x = Tensor::from_vec(vec![1.0f32, 0.0], [2]).unwrap();
+/// detect_anomaly(|| {
+///     let y = &x / &x; // panics: `div` yields NaN at element [1]
+///     y.sum()
+/// });
+/// ```
+pub fn detect_anomaly<R>(f: impl FnOnce() -> R) -> R {
+    let _guard = Mode { detect_anomaly: true, ..Mode::now() }.enter();
+    f()
+}
+
+/// Operations that write a number which they are given: its infinities are not their fault.
+const WRITES_WHAT_IT_IS_GIVEN: [&str; 2] = ["masked_fill", "pad"];
+
+/// Panics if an operation has yielded what its inputs do not explain.
+#[cold]
+#[track_caller]
+pub(crate) fn check_value<T: Float>(name: &str, inputs: &[&Tensor<T>], value: &Array<T>) {
+    let Some(found) = NotFinite::in_array(value) else { return };
+    let input = |kind: fn(T) -> bool| {
+        inputs.iter().position(|input| input.array.to_vec().into_iter().any(kind))
+    };
+    let already = if found.is_nan {
+        input(T::is_nan).map_or(String::new(), |i| format!("; its input {i} holds a NaN already"))
+    } else if WRITES_WHAT_IT_IS_GIVEN.contains(&name) || input(|x| !x.is_finite()).is_some() {
+        return;
+    } else {
+        String::new()
+    };
+    panic!("detect_anomaly: `{name}` ({}) yields {found}{already}", Location::caller());
+}
+
+/// Panics if a backward function has yielded what the gradient that arrived does not explain.
+#[cold]
+#[track_caller]
+pub(crate) fn check_gradients<T: Float>(
+    name: &str,
+    location: &Location<'_>,
+    arrived: &Tensor<T>,
+    grads: &Gradients<T>,
+) {
+    let arrived = NotFinite::in_array(&arrived.array);
+    for (i, grad) in grads.iter().enumerate() {
+        let Some(found) = grad.as_ref().and_then(|grad| NotFinite::in_array(&grad.array)) else {
+            continue;
+        };
+        let explained = arrived.as_ref().is_some_and(|arrived| arrived.is_nan || !found.is_nan);
+        assert!(
+            explained,
+            "detect_anomaly: the backward of `{name}` ({location}) yields {found}: the gradient \
+             of input {i}"
+        );
+    }
+}
+
+/// The first NaN of an array, or else its first infinity.
+struct NotFinite {
+    is_nan: bool,
+    value: String,
+    place: Vec<usize>,
+    shape: Shape,
+}
+
+impl NotFinite {
+    fn in_array<T: Float>(array: &Array<T>) -> Option<NotFinite> {
+        let array = array.contiguous();
+        let elements = array.dense();
+        let at = elements
+            .iter()
+            .position(|x| x.is_nan())
+            .or_else(|| elements.iter().position(|x| !x.is_finite()))?;
+        let shape = array.shape().clone();
+        let mut place = vec![0; shape.len()];
+        let mut rest = at;
+        for (place, &size) in place.iter_mut().zip(shape.iter()).rev() {
+            (*place, rest) = (rest % size, rest / size);
+        }
+        let value = elements[at];
+        Some(NotFinite { is_nan: value.is_nan(), value: value.to_string(), place, shape })
+    }
+}
+
+impl std::fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at element {:?} of shape {}", self.value, self.place, self.shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn tensor(values: &[f64]) -> Tensor<f64> {
+        Tensor::from_vec(values.to_vec(), [values.len()]).unwrap()
+    }
+
+    /// What `f` panics with under detection.
+    fn found<R>(f: impl FnOnce() -> R) -> Option<String> {
+        let result = catch_unwind(AssertUnwindSafe(|| detect_anomaly(f)));
+        assert!(!Mode::now().detect_anomaly);
+        Some(*result.err()?.downcast::<String>().unwrap())
+    }
+
+    fn assert_found<R>(parts: &[&str], f: impl FnOnce() -> R) {
+        let message = found(f).expect("an anomaly");
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}\n{parts:?}");
+    }
+
+    #[test]
+    fn forward_names_the_first_operation_and_its_line() {
+        let x = tensor(&[1.0, 0.0, 4.0, 0.0]).reshape([2, 2]);
+        let line = format!("{}:{}:", file!(), line!() + 2);
+        assert_found(&["`div`", &line, "yields NaN at element [0, 1] of shape [2, 2]"], || {
+            let quotient = &x / &x;
+            quotient.exp().sum()
+        });
+        assert_found(&["`exp`", "yields inf at element [1]"], || tensor(&[1.0, 1e3]).exp());
+        let tracked = x.requires_grad();
+        assert_found(&["`div`", "yields NaN"], || &tracked / &tracked);
+    }
+
+    #[test]
+    fn data_is_blamed_at_its_first_use_if_it_holds_a_nan() {
+        let x = tensor(&[1.0, f64::NAN]);
+        assert_found(&["`mul`", "its input 1 holds a NaN already"], || tensor(&[2.0, 2.0]) * &x);
+        assert!(found(|| tensor(&[f64::INFINITY]) * 2.0).is_none());
+        assert_found(&["`sub`", "NaN"], || tensor(&[f64::INFINITY]) - tensor(&[f64::INFINITY]));
+    }
+
+    #[test]
+    fn backward_names_the_operation_that_was_recorded() {
+        let x = tensor(&[4.0, 0.0]).requires_grad();
+        let line = format!("{}:{}:", file!(), line!() + 1);
+        let y = (x.powf(0.5) * 3.0).sum();
+        let parts = ["the backward of `pow", &line, "yields inf at element [1] of shape [2]"];
+        assert_found(&parts, || y.backward_retain_graph());
+        y.backward(); // without detection nothing is said
+    }
+
+    #[test]
+    fn arriving_gradients_and_hooks_are_no_ones_fault() {
+        let x = tensor(&[1.0, 2.0]).requires_grad();
+        let y = &x * 2.0;
+        y.register_hook(|g| Some(g * f64::NAN));
+        assert!(found(|| y.sum().backward()).is_none());
+        assert!(found(|| (&x * 2.0).backward_with(&tensor(&[f64::INFINITY, 1.0]))).is_none());
+        assert_found(&["the backward of `mul`", "NaN"], || {
+            (&x * 0.0).backward_with(&tensor(&[f64::INFINITY, 1.0]));
+        });
+    }
+
+    #[test]
+    fn the_inner_steps_of_a_backward_do_not_count() {
+        let x = tensor(&[0.0, 1.0]).requires_grad();
+        let inner = x.detach();
+        let masked = Tensor::custom("masked", &[&x], x.detach(), move |g| {
+            let _infinite = Tensor::ones([2]) / &inner;
+            vec![Some(g.clone())]
+        });
+        assert!(found(|| masked.sum().backward()).is_none());
+    }
+
+    #[test]
+    fn a_checkpointed_segment_is_looked_into() {
+        let x = tensor(&[4.0, 0.0]).requires_grad();
+        let inner = x.clone();
+        let line = format!("{}:{}:", file!(), line!() + 1);
+        let y = checkpoint(move || inner.powf(0.5) * 3.0);
+        assert_found(&["the backward of `pow", &line], || y.sum().backward());
+    }
+}

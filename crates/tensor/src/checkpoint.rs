@@ -1,0 +1,316 @@
+//! Memory for time: segments that are computed again in backward.
+
+use crate::backward::{Pass, collect};
+use crate::draw_tape;
+use crate::grad_mode::enable_grad;
+use crate::node::{Context, Gradients, Kind, Node, Parents, next_sequence, record_node};
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Computes `segment()` and keeps of it only the result: what its operations saved for
+/// backward is dropped at once, and backward runs `segment` again to have it.
+///
+/// The value and the gradients are those of the plain call; a forward
+/// pass over `n` segments holds their `n` results and, in turn, the inside of one. The closure
+/// takes along what it needs: clones of tensors and parameters, which are handles, and models in an
+/// `Arc`. Gradients flow to whatever it uses that was tracked before, to any order.
+///
+/// The second run must compute what the first did:
+///
+/// * Random numbers are the same: it draws, from any [`Generator`](crate::Generator) on
+///   this thread, what the first run drew, and the generators themselves do not move. So a
+///   dropout drops the same.
+/// * Parameters are read again: they must not be stepped between forward and backward.
+/// * What else the closure does besides (counting, printing) happens twice.
+///
+/// Where gradients are off, or nothing tracked is used, this is `segment()`.
+///
+/// PyTorch: `torch.utils.checkpoint.checkpoint(function, *args)`.
+///
+/// # Panics
+/// In backward: if the second run gives another shape, or draws more random numbers.
+///
+/// ```
+/// use adamant_tensor::{Tensor, checkpoint};
+/// let x = Tensor::from_vec(vec![0.5f64, 2.0], [2]).unwrap().requires_grad();
+/// let input = x.clone();
+/// let y = checkpoint(move || (&input * &input).tanh());
+/// y.sum().backward();
+/// let plain = x.detach().requires_grad();
+/// (&plain * &plain).tanh().sum().backward();
+/// assert_eq!(x.grad().unwrap().to_vec(), plain.grad().unwrap().to_vec());
+/// ```
+#[must_use]
+#[track_caller]
+pub fn checkpoint<T: Float>(segment: impl Fn() -> Tensor<T> + Send + Sync + 'static) -> Tensor<T> {
+    if !crate::is_grad_enabled() {
+        return segment();
+    }
+    let begin = next_sequence();
+    let (first, draws) = draw_tape::note(&segment);
+    let parents = match &first.node {
+        Some(node) if is_inside(node, begin) => entrances(node, begin),
+        _ => return first, // nothing was recorded
+    };
+    let draws = Arc::new(draws);
+    record_node("checkpoint", parents, first.array, move |ctx| {
+        let begin = next_sequence();
+        let output = draw_tape::repeat(&draws, || enable_grad(&segment));
+        gradients(ctx, output, begin)
+    })
+}
+
+/// Whether a node is an operation of the segment that began with number `begin`. A leaf
+/// is not, whenever it was made: a parameter may be made at its first use.
+fn is_inside<T: Float>(node: &Node<T>, begin: u64) -> bool {
+    node.sequence >= begin && matches!(node.kind, Kind::Op { .. })
+}
+
+/// The nodes outside the segment from which its output was computed.
+fn entrances<T: Float>(output: &Arc<Node<T>>, begin: u64) -> Parents<T> {
+    let mut seen = BTreeMap::new();
+    let mut open = vec![output.clone()];
+    while let Some(node) = open.pop() {
+        if seen.insert(node.sequence, node.clone()).is_none() && is_inside(&node, begin) {
+            open.extend(node.parents().into_iter().flatten());
+        }
+    }
+    seen.into_values().filter(|node| !is_inside(node, begin)).map(Some).collect()
+}
+
+/// The gradients at the entrances, through the second run, which began with number `begin`.
+#[track_caller]
+fn gradients<T: Float>(ctx: &Context<'_, T>, output: Tensor<T>, begin: u64) -> Gradients<T> {
+    let (found, expected) = (output.array.shape(), &ctx.node.shape);
+    assert!(
+        found == expected,
+        "checkpoint: the segment gives shape {expected} in forward, but {found} in backward; it \
+         must do the same both times"
+    );
+    let wanted = || ctx.parents.iter().map(|parent| parent.as_ref().map(|node| node.sequence));
+    let Some(root) = output.node else { return wanted().map(|_| None).collect() };
+    // Recorded with the graph that it goes through, if this pass is; else the graph is for this
+    // pass alone. It ends at the entrances: the pass from outside goes on from there.
+    let pass = Pass { retain_graph: false, create_graph: crate::is_grad_enabled() };
+    let seeds = vec![(root, ctx.grad().clone())];
+    let mut found = collect(seeds, wanted().flatten(), begin, pass);
+    wanted().map(|sequence| found.remove(&sequence?).flatten()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::testing::check_op;
+    use crate::{Generator, GradOptions, Parameter, grad, gradcheck, gradgradcheck, no_grad};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn leaf(values: &[f64]) -> Tensor<f64> {
+        Tensor::from_vec(values.to_vec(), [values.len()]).unwrap().requires_grad()
+    }
+
+    #[test]
+    fn gradients_to_second_order() {
+        check_op(
+            |x| {
+                let (a, b) = (x[0].clone(), x[1].clone());
+                checkpoint(move || (&a * &b).tanh() * &a)
+            },
+            &[&[2, 3], &[3]],
+            -2.0..2.0,
+        );
+        // One within another, both using what lies outside, one output used twice.
+        check_op(
+            |x| {
+                let h = &x[0] * &x[0];
+                let input = x[0].clone();
+                let y = checkpoint(move || {
+                    let inner = &h * &input;
+                    let (h, captured) = (h.clone(), inner.clone());
+                    checkpoint(move || (&captured * &h).tanh()) * inner
+                });
+                &y * &y
+            },
+            &[&[2, 2]],
+            -1.0..1.0,
+        );
+    }
+
+    #[test]
+    fn inner_and_outer_uses_of_an_entrance_add_up_once() {
+        let x = leaf(&[3.0]);
+        let h = &x * &x; // outside, computed from x, which the segment uses too
+        let (a, b) = (h.clone(), x.clone());
+        let y = checkpoint(move || &a * &b); // x³
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = calls.clone();
+        h.register_hook(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            None
+        });
+        (&y + &h).sum().backward();
+        assert_eq!(x.grad().unwrap().item(), 33.0); // 3x² + 2x
+        assert_eq!(calls.load(Ordering::Relaxed), 1); // with the whole gradient
+    }
+
+    #[test]
+    fn grad_goes_only_where_it_is_asked_to() {
+        let (x, w) = (leaf(&[3.0]), leaf(&[2.0]));
+        let h = &x * 2.0;
+        let (a, b) = (h.clone(), w.clone());
+        let y = checkpoint(move || &a * &a * &b).sum();
+        let options = GradOptions::default().retain_graph(true);
+        assert_eq!(grad(&y, &[&h], options)[0].item(), 24.0); // 2 h w
+        assert_eq!(grad(&y, &[&x], options)[0].item(), 48.0);
+        assert_eq!(grad(&y, &[&w], options)[0].item(), 36.0);
+        y.backward();
+        assert_eq!(x.grad().unwrap().item(), 48.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "the graph of `checkpoint`")]
+    fn a_second_pass_wants_a_retained_graph() {
+        let x = leaf(&[3.0]);
+        let y = checkpoint(move || &x * &x);
+        (&y * 1.0).sum().backward();
+        (&y * 2.0).sum().backward();
+    }
+
+    #[test]
+    fn the_segment_runs_once_in_forward_and_once_in_backward_and_holds_nothing_between() {
+        let w = Parameter::new(Tensor::<f64>::ones([1000]));
+        let runs = Arc::new(AtomicUsize::new(0));
+        let (weight, count) = (w.clone(), runs.clone());
+        let tape_length = |y: &Tensor<f64>| crate::graph_to_dot(y).matches("label").count();
+        let y = checkpoint(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            let x = weight.tensor();
+            (0..10).fold(x.clone(), |y, _| (&y * &x).tanh())
+        });
+        assert_eq!((runs.load(Ordering::Relaxed), tape_length(&y)), (1, 2));
+        y.sum().backward();
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+        assert!(w.grad().is_some());
+    }
+
+    #[test]
+    fn the_same_numbers_are_drawn_and_the_generator_goes_on_as_if_once() {
+        let run = |checkpointed: bool| {
+            let rng = Arc::new(Mutex::new(Generator::seed(5)));
+            let x = leaf(&[1.0, 2.0, 3.0]);
+            let (input, shared) = (x.clone(), rng.clone());
+            let segment = move || {
+                let noise = |n: usize| Tensor::randn([n], &mut shared.lock().unwrap());
+                (&input * noise(3)).tanh() * noise(3) + noise(1)
+            };
+            let y = if checkpointed { checkpoint(segment) } else { segment() };
+            let between = rng.lock().unwrap().next_u64();
+            y.sum().backward();
+            let after = rng.lock().unwrap().next_u64();
+            (y.to_vec(), x.grad().unwrap().to_vec(), between, after)
+        };
+        assert_eq!(run(true), run(false));
+    }
+
+    #[test]
+    fn nested_segments_draw_the_same() {
+        let run = |depth: usize| {
+            let rng = Arc::new(Mutex::new(Generator::seed(5)));
+            let x = leaf(&[1.0, 2.0, 3.0]);
+            let y = nested(depth, x.clone(), rng.clone());
+            y.sum().backward();
+            let after = rng.lock().unwrap().next_u64();
+            (y.to_vec(), x.grad().unwrap().to_vec(), after)
+        };
+        fn nested(depth: usize, x: Tensor<f64>, rng: Arc<Mutex<Generator>>) -> Tensor<f64> {
+            let noise = |n: usize| Tensor::randn([n], &mut rng.lock().unwrap());
+            let step = |x: &Tensor<f64>| (x * noise(3)).tanh();
+            match depth {
+                0 => step(&step(&step(&x))),
+                1 => {
+                    let (x, shared) = (step(&x), rng.clone());
+                    let y = checkpoint(move || {
+                        (&x * Tensor::randn([3], &mut shared.lock().unwrap())).tanh()
+                    });
+                    step(&y)
+                }
+                _ => checkpoint(move || nested(1, x.clone(), rng.clone())),
+            }
+        }
+        assert_eq!(run(1), run(0));
+        assert_eq!(run(2), run(0));
+    }
+
+    #[test]
+    fn where_nothing_is_recorded_it_is_the_plain_call() {
+        let x = leaf(&[3.0]);
+        let inner = x.clone();
+        assert!(!no_grad(|| checkpoint(move || &inner * 2.0)).is_tracked());
+        assert!(!checkpoint(|| Tensor::<f32>::ones([2])).is_tracked());
+        let inner = x.clone();
+        let same = checkpoint(move || inner.clone());
+        same.sum().backward();
+        assert_eq!(x.grad().unwrap().item(), 1.0);
+    }
+
+    #[test]
+    fn a_leaf_that_the_segment_makes_collects_from_it_if_it_is_kept() {
+        let kept = Arc::new(std::sync::OnceLock::new());
+        let lazy = kept.clone();
+        checkpoint(move || {
+            let w = lazy.get_or_init(|| Parameter::new(Tensor::<f64>::ones([2])));
+            w.tensor() * 3.0
+        })
+        .sum()
+        .backward();
+        assert_eq!(kept.get().unwrap().grad().unwrap().to_vec(), [3.0, 3.0]);
+        let x = leaf(&[2.0]);
+        let inner = x.clone();
+        checkpoint(move || &inner * leaf(&[5.0])).backward(); // made anew each time
+        assert_eq!(x.grad().unwrap().item(), 5.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "gives shape [1] in forward, but [2] in backward")]
+    fn another_shape_the_second_time_is_refused() {
+        let x = leaf(&[3.0]);
+        let runs = AtomicUsize::new(0);
+        checkpoint(move || x.broadcast_to([runs.fetch_add(1, Ordering::Relaxed) + 1]) * 2.0)
+            .sum()
+            .backward();
+    }
+
+    #[test]
+    fn a_long_chain_of_segments_fits_a_small_stack() {
+        let chain = || {
+            let x = leaf(&[1.0]);
+            let mut y = x.clone();
+            for _ in 0..50_000 {
+                let input = y.clone();
+                y = checkpoint(move || &input + 1.0);
+            }
+            y.sum().backward_retain_graph();
+            drop(y);
+            x.grad().unwrap().item()
+        };
+        let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(chain).unwrap();
+        assert_eq!(thread.join().unwrap(), 1.0);
+    }
+
+    #[test]
+    fn a_failing_segment_leaves_no_trace() {
+        let panics = || {
+            let _ = checkpoint(|| -> Tensor<f32> { panic!("on purpose") });
+        };
+        assert!(std::panic::catch_unwind(panics).is_err());
+        let x = Tensor::from_vec(vec![0.3], [1]).unwrap();
+        let f = |x: &[Tensor<f64>]| {
+            let x = x[0].clone();
+            checkpoint(move || x.exp())
+        };
+        gradcheck(f, std::slice::from_ref(&x)).unwrap();
+        gradgradcheck(f, &[x]).unwrap();
+    }
+}

@@ -91,16 +91,17 @@ impl Dims for RangeFull {
 pub(crate) fn check_dim(op: &str, dim: impl Dim, shape: &Shape) -> usize {
     let (dim, dims) = (dim.signed(), shape.len());
     let place = if dim < 0 { dim + dims as isize } else { dim };
-    usize::try_from(place).ok().filter(|&place| place < dims).unwrap_or_else(|| {
-        panic!(
+    match usize::try_from(place) {
+        Ok(place) if place < dims => place,
+        _ => panic!(
             "{op}: dimension {dim} of a tensor of shape {shape}, which has {}",
             match dims {
                 0 => "none".to_string(),
                 1 => "only dimension 0 (or -1)".to_string(),
                 n => format!("dimensions 0 to {} (or -{n} to -1)", n - 1),
             }
-        )
-    })
+        ),
+    }
 }
 
 /// The numbers of dimensions `dims` of `shape`, ascending; panics if one is not
@@ -112,8 +113,10 @@ pub(crate) fn check_dims(op: &str, dims: impl Dims, shape: &Shape) -> SmallVec<[
     if shape.is_empty() && named.iter().all(|dim| [0, -1].contains(dim)) {
         return SmallVec::new();
     }
-    let mut found: SmallVec<[usize; 4]> =
-        named.iter().map(|&dim| check_dim(op, dim, shape)).collect();
+    let mut found: SmallVec<[usize; 4]> = SmallVec::new();
+    for &dim in &named {
+        found.push(check_dim(op, dim, shape)); // not in a closure, which would hide the caller
+    }
     found.sort_unstable();
     assert!(
         found.windows(2).all(|pair| pair[0] != pair[1]),

@@ -50,7 +50,10 @@ impl Shape {
     #[track_caller]
     #[inline]
     pub fn numel(&self) -> usize {
-        self.checked_numel().unwrap_or_else(|| panic!("a tensor of shape {self} is too large"))
+        match self.checked_numel() {
+            Some(numel) => numel,
+            None => panic!("a tensor of shape {self} is too large"),
+        }
     }
 
     #[inline]
@@ -88,12 +91,13 @@ impl Shape {
     /// [`broadcast`](Shape::broadcast) for an operation, which panics where they do not fit.
     #[track_caller]
     pub(crate) fn broadcast_with(&self, op: &str, other: &Shape) -> Shape {
-        self.broadcast(other).unwrap_or_else(|| {
-            panic!(
+        match self.broadcast(other) {
+            Some(shape) => shape,
+            None => panic!(
                 "{op}: shapes {self} and {other} do not broadcast: aligned at the last dimension, \
                  sizes must be equal or one of them 1"
-            )
-        })
+            ),
+        }
     }
 
     /// Panics unless this shape broadcasts to `shape`.

@@ -180,9 +180,9 @@ mod tests {
             zeros.iter().for_each(|&i| mask[i] = 0.0);
             let mask = Tensor::from_vec(mask, [4]).unwrap();
             let x = Tensor::from_vec(vec![0.7, -1.3, 0.4, 2.0], [4]).unwrap() * mask;
-            crate::gradcheck(|x| x[0].cumprod(0), &[x.clone()]).unwrap();
-            crate::gradcheck(|x| x[0].prod(), &[x.clone()]).unwrap();
-            crate::gradgradcheck(|x| x[0].cumprod(0), &[x.clone()]).unwrap();
+            crate::gradcheck(|x| x[0].cumprod(0), std::slice::from_ref(&x)).unwrap();
+            crate::gradcheck(|x| x[0].prod(), std::slice::from_ref(&x)).unwrap();
+            crate::gradgradcheck(|x| x[0].cumprod(0), std::slice::from_ref(&x)).unwrap();
             crate::gradgradcheck(|x| x[0].prod(), &[x]).unwrap();
         }
     }

@@ -26,18 +26,18 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn einsum(equation: &str, operands: &[&Tensor<T>]) -> Tensor<T> {
         let (inputs, output) = parse(equation, operands);
-        let mut terms = inputs.into_iter().zip(operands);
-        let first = terms.next().expect("parse has found an operand");
-        let mut joined = Term { letters: first.0, tensor: (*first.1).clone() }.diagonal();
-        let mut rest: Vec<Term<T>> = terms
-            .map(|(letters, &tensor)| Term { letters, tensor: tensor.clone() }.diagonal())
-            .collect();
-        while !rest.is_empty() {
-            let next = rest.remove(0);
-            let later = |letter: char| {
+        // Loops, not closures, which would hide the caller.
+        let mut terms = Vec::new();
+        for (letters, &tensor) in inputs.into_iter().zip(operands) {
+            terms.push(Term { letters, tensor: tensor.clone() }.diagonal());
+        }
+        let mut terms = terms.into_iter();
+        let mut joined = terms.next().expect("an equation names an operand");
+        while let Some(next) = terms.next() {
+            let rest = terms.as_slice();
+            joined = joined.join(next, |letter| {
                 output.contains(&letter) || rest.iter().any(|term| term.letters.contains(&letter))
-            };
-            joined = joined.join(next, later);
+            });
         }
         joined.keep(|letter| output.contains(&letter)).in_order(&output)
     }

@@ -86,7 +86,11 @@ impl<T: Float> Tensor<T> {
                 "stack: tensor {i} has shape {found}, the first {shape}; expected the same"
             );
         }
-        let parts: Vec<Tensor<T>> = tensors.iter().map(|t| t.unsqueeze(dim)).collect();
+        let dim = check_dim("stack", dim, &shape.iter().copied().chain([1]).collect());
+        let mut parts = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            parts.push(tensor.unsqueeze(dim));
+        }
         Tensor::cat(&parts.iter().collect::<Vec<_>>(), dim)
     }
 }

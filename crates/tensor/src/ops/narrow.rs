@@ -114,9 +114,12 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape();
         let dim = check_dim("split", dim, shape);
         assert!(size > 0, "split: parts of 0 elements of a tensor of shape {shape}");
-        let part = |start: usize| self.narrow(dim, start, size.min(shape[dim] - start));
+        let mut parts = Vec::new();
         // As in PyTorch, an empty dimension gives one empty part.
-        (0..shape[dim].max(1)).step_by(size).map(part).collect()
+        for start in (0..shape[dim].max(1)).step_by(size) {
+            parts.push(self.narrow(dim, start, size.min(shape[dim] - start)));
+        }
+        parts
     }
 
     /// At most `count` views of equal size along dimension `dim`; the last may be smaller.

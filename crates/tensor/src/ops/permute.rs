@@ -23,7 +23,10 @@ impl<T: Float> Tensor<T> {
     pub fn permute(&self, order: impl Dims) -> Tensor<T> {
         let shape = self.array.shape();
         let named = order.signed(shape.len());
-        let order: Vec<usize> = named.iter().map(|&d| check_dim("permute", d, shape)).collect();
+        let mut order: SmallVec<[usize; 4]> = SmallVec::new();
+        for &dim in &named {
+            order.push(check_dim("permute", dim, shape));
+        }
         let mut back = vec![usize::MAX; shape.len()];
         order.iter().enumerate().for_each(|(d, &from)| back[from] = d);
         assert!(
@@ -99,6 +102,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "permute: [0, 0] does not hold each dimension")]
     fn a_dimension_cannot_stand_twice() {
-        let _ = Tensor::<f32>::ones([2, 3]).permute(&[0, 0]);
+        let _ = Tensor::<f32>::ones([2, 3]).permute([0, 0]);
     }
 }

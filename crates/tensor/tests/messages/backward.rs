@@ -1,21 +1,7 @@
 //! Each mistake with a backward pass has a message of its own, at the line that made it.
 
+use crate::{Mistakes, here};
 use adamant_tensor::{GradOptions, Tensor, grad};
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-
-thread_local! {
-    static LINE: Cell<u32> = const { Cell::new(0) };
-    static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Notes the line that is to be blamed.
-macro_rules! here {
-    ($mistake:expr) => {{
-        LINE.set(line!());
-        let _ = $mistake;
-    }};
-}
 
 fn leaf() -> Tensor<f64> {
     Tensor::from_vec(vec![1.0, 2.0], [2]).unwrap().requires_grad()
@@ -26,19 +12,11 @@ const SINGLE: &str = "a pass starts from a single number, not from a tensor of s
 const ARRIVES: &str = "the tensor has shape [2], the gradient that is to arrive there [3]";
 
 #[test]
-fn each_mistake_is_said_at_the_line_that_makes_it() {
+fn each_mistake_with_a_backward_pass_is_said_at_the_line_that_makes_it() {
     let (x, untracked, long) = (leaf(), leaf().detach().sum(), Tensor::ones([3]));
     let plain = GradOptions::default();
-    set_hook(Box::new(|info| MESSAGE.set(info.to_string())));
-    let mut wrong = Vec::new();
-    let mut check = |expected: &str, mistake: &dyn Fn()| {
-        let result = catch_unwind(AssertUnwindSafe(mistake));
-        let (message, place) = (MESSAGE.take(), format!("{}:{}:", file!(), LINE.get()));
-        let at_place = message.strip_prefix("panicked at ").is_some_and(|m| m.starts_with(&place));
-        if result.is_ok() || !at_place || !message.contains(expected) {
-            wrong.push(format!("{expected} at {place}\nfound: {message}"));
-        }
-    };
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
 
     check(&format!("backward: {SINGLE}"), &|| here!(x.backward()));
     check(&format!("backward: {NOT_TRACKED}"), &|| here!(untracked.backward()));
@@ -83,6 +61,5 @@ fn each_mistake_is_said_at_the_line_that_makes_it() {
         here!(y.backward());
     });
 
-    let _ = take_hook();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    mistakes.none_was_wrong();
 }

@@ -1,0 +1,231 @@
+//! Shapes, dimensions and indices that do not fit.
+
+use crate::{Mistakes, here};
+use adamant_tensor::{Conv2dOptions, Indices, Mask, MaxPool2dOptions, REST, Tensor, cross_entropy};
+
+#[test]
+fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
+    let x = Tensor::<f32>::ones([2, 3]);
+    let (row, vector, scalar) = (Tensor::ones([2]), Tensor::ones([3]), Tensor::scalar(1.0));
+    let (batch, image) = (Tensor::<f32>::ones([4, 2, 3]), Tensor::<f32>::ones([1, 2, 5, 5]));
+    let two = Mask::from([true, false]);
+    let index = |i: [usize; 2]| Indices::from(i);
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+
+    // Shapes that do not broadcast.
+    let fit = "shapes [2, 3] and [2] do not broadcast: aligned at the last dimension, sizes must \
+               be equal or one of them 1";
+    check(&format!("add: {fit}"), &|| here!(&x + &row));
+    check(&format!("sub: {fit}"), &|| here!(&x - &row));
+    check(&format!("mul: {fit}"), &|| here!(&x * &row));
+    check(&format!("div: {fit}"), &|| here!(&x / &row));
+    check(&format!("pow: {fit}"), &|| here!(x.pow(&row)));
+    check(&format!("atan2: {fit}"), &|| here!(x.atan2(&row)));
+    check(&format!("maximum: {fit}"), &|| here!(x.maximum(&row)));
+    check(&format!("lt: {fit}"), &|| here!(x.lt(&row)));
+    check(&format!("where_: {fit}"), &|| here!(x.where_(&x.gt(0.0), &row)));
+    check(&format!("masked_fill: {fit}"), &|| here!(x.masked_fill(&two, 0.0)));
+    check(&format!("masked_select: {fit}"), &|| here!(x.masked_select(&two)));
+    check(&format!("lerp: {fit}"), &|| here!(x.lerp(&row, 0.5)));
+    check(&format!("bitand: {fit}"), &|| here!(x.gt(0.0) & &two));
+    check("broadcast_to: a tensor of shape [2, 3] does not broadcast to [3]", &|| {
+        here!(x.broadcast_to([3]));
+    });
+    check("expand: a tensor of shape [2, 3] has no size to keep in a new dimension", &|| {
+        here!(x.expand([REST, 2, 3]));
+    });
+
+    // Dimensions that are not there.
+    let third =
+        "dimension 2 of a tensor of shape [2, 3], which has dimensions 0 to 1 (or -2 to -1)";
+    check(&format!("sum_dim: {third}"), &|| here!(x.sum_dim(2, false)));
+    check(&format!("mean_dim: {third}"), &|| here!(x.mean_dim(2, false)));
+    check(&format!("var_dim: {third}"), &|| here!(x.var_dim(2, 1, false)));
+    check(&format!("amax: {third}"), &|| here!(x.amax([0, 2], false)));
+    check(&format!("max_dim: {third}"), &|| here!(x.max_dim(2, false)));
+    check(&format!("prod_dim: {third}"), &|| here!(x.prod_dim(2, false)));
+    check(&format!("logsumexp: {third}"), &|| here!(x.logsumexp(2, false)));
+    check(&format!("norm_dim: {third}"), &|| here!(x.norm_dim(2.0, 2, false)));
+    check(&format!("argmax: {third}"), &|| here!(x.argmax(2)));
+    check(&format!("argmin: {third}"), &|| here!(x.argmin(2)));
+    check(&format!("cumsum: {third}"), &|| here!(x.cumsum(2)));
+    check(&format!("cumprod: {third}"), &|| here!(x.cumprod(2)));
+    check(&format!("softmax: {third}"), &|| here!(x.softmax(2)));
+    check(&format!("log_softmax: {third}"), &|| here!(x.log_softmax(2)));
+    check(&format!("sort: {third}"), &|| here!(x.sort(2, false)));
+    check(&format!("topk: {third}"), &|| here!(x.topk(1, 2, true)));
+    check(&format!("transpose: {third}"), &|| here!(x.transpose(0, 2)));
+    check(&format!("permute: {third}"), &|| here!(x.permute([0, 2])));
+    check(&format!("squeeze: {third}"), &|| here!(x.squeeze(2)));
+    check(&format!("flip: {third}"), &|| here!(x.flip(2)));
+    check(&format!("roll: {third}"), &|| here!(x.roll(1, 2)));
+    check(&format!("select: {third}"), &|| here!(x.select(2, 0)));
+    check(&format!("narrow: {third}"), &|| here!(x.narrow(2, 0, 1)));
+    check(&format!("slice: {third}"), &|| here!(x.slice(2, .., 1)));
+    check(&format!("split: {third}"), &|| here!(x.split(1, 2)));
+    check(&format!("chunk: {third}"), &|| here!(x.chunk(1, 2)));
+    check(&format!("unfold: {third}"), &|| here!(x.unfold(2, 1, 1)));
+    check(&format!("diagonal: {third}"), &|| here!(x.diagonal(0, 0, 2)));
+    check(&format!("flatten: {third}"), &|| here!(x.flatten(0, 2)));
+    check(&format!("cat: {third}"), &|| here!(Tensor::cat(&[&x, &x], 2)));
+    check(&format!("gather: {third}"), &|| here!(x.gather(2, &index([0, 0]))));
+    check(&format!("index_select: {third}"), &|| here!(x.index_select(2, &[0])));
+    check(&format!("any: {third}"), &|| here!(x.gt(0.0).any_dim(2, false)));
+    check("unsqueeze: dimension 3 of a tensor of shape [2, 3, 1]", &|| here!(x.unsqueeze(3)));
+    check("stack: dimension 3 of a tensor of shape", &|| here!(Tensor::stack(&[&x, &x], 3)));
+    check("cumsum: dimension -3 of a tensor of shape [2, 3]", &|| here!(x.cumsum(-3)));
+    check("softmax: dimension 0 of a tensor of shape [], which has none", &|| {
+        here!(scalar.softmax(0));
+    });
+    check("sum_dim: dimensions [1, -1] of a tensor of shape [2, 3]: one is named twice", &|| {
+        here!(x.sum_dim([1, -1], false));
+    });
+    check("permute: [0, 0] does not hold each dimension of a tensor of shape [2, 3] once", &|| {
+        here!(x.permute([0, 0]));
+    });
+
+    // Places that are not there.
+    check("select: index 3 of dimension 1 of a tensor of shape [2, 3], which has 3", &|| {
+        here!(x.select(1, 3));
+    });
+    check(
+        "narrow: 2 elements from 2 on are not in dimension 1 of a tensor of shape [2, 3]",
+        &|| {
+            here!(x.narrow(1, 2, 2));
+        },
+    );
+    check("slice: a step of 0 along dimension 1 of a tensor of shape [2, 3]", &|| {
+        here!(x.slice(1, .., 0));
+    });
+    check(
+        "gather: index 9 (number 1 of the indices) of dimension 0 of a tensor of shape [3]",
+        &|| {
+            here!(vector.gather(0, &index([0, 9])));
+        },
+    );
+    check("gather: indices of shape [2] along dimension 0 of a tensor of shape [2, 3]", &|| {
+        here!(x.gather(0, &index([0, 0])));
+    });
+    check("scatter_add: a source of shape [2, 3] with indices of shape [2]", &|| {
+        here!(vector.scatter_add(0, &index([0, 0]), &x));
+    });
+    check("index_select: index 2 (number 0 of the indices) of dimension 0", &|| {
+        here!(x.index_select(0, &[2]));
+    });
+    check("index_add: a source of shape [2, 3] for 1 indices of dimension 0 of a tensor", &|| {
+        here!(x.index_add(0, &[0], &x));
+    });
+    check("embedding: index 2 (number 1 of the indices) of dimension 0", &|| {
+        here!(x.embedding(&index([0, 2])));
+    });
+    check("embedding: a table of shape [3]; expected [entries, features]", &|| {
+        here!(vector.embedding(&index([0, 0])));
+    });
+    check("topk: 4 elements of dimension 1 of a tensor of shape [2, 3], which has 3", &|| {
+        here!(x.topk(4, 1, true));
+    });
+    check("unfold: windows of 4 elements, 1 apart, along dimension 1 of a tensor", &|| {
+        here!(x.unfold(1, 4, 1));
+    });
+    check("cross_entropy: target 3 in row 1, but logits of shape [2, 3] have 3 classes", &|| {
+        here!(cross_entropy(&x, &[0, 3]));
+    });
+    check("cross_entropy: 1 targets for logits of shape [2, 3]", &|| {
+        here!(cross_entropy(&x, &[0]));
+    });
+
+    // Shapes that do not fit an operation.
+    check("reshape: a tensor of shape [2, 3] has 6 elements, which shape [4] has not", &|| {
+        here!(x.reshape([4]));
+    });
+    check(
+        "reshape: a tensor of shape [2, 3] has 6 elements, which fill no shape [4, REST]",
+        &|| {
+            here!(x.reshape([4, REST]));
+        },
+    );
+    check("reshape: shape [REST, REST] leaves more than one size open", &|| {
+        here!(x.reshape([REST, REST]));
+    });
+    check("t: a tensor of shape [4, 2, 3]; expected at most 2 dimensions", &|| here!(batch.t()));
+    check("tril: a tensor of shape [3]; expected at least 2 dimensions", &|| here!(vector.tril(0)));
+    check("repeat: [2] times a tensor of shape [2, 3]", &|| here!(x.repeat(&[2])));
+    check("pad: (-2, -2) takes more from dimension 1 of a tensor of shape [2, 3]", &|| {
+        here!(x.pad(&[(-2, -2)], 0.0));
+    });
+    check("cat: tensor 1 has shape [3], which along dimension 0 does not continue [2, 3]", &|| {
+        here!(Tensor::cat(&[&x, &vector], 0));
+    });
+    check("cat: no tensors; expected at least one", &|| here!(Tensor::<f32>::cat(&[], 0)));
+    check("stack: tensor 1 has shape [3], the first [2, 3]; expected the same", &|| {
+        here!(Tensor::stack(&[&x, &vector], 0));
+    });
+    check("matmul: shapes [2, 3] and [2, 3]: the inner dimensions 3 and 2 differ", &|| {
+        here!(x.matmul(&x));
+    });
+    check("matmul: shapes [2, 3] and []: a scalar has no inner dimension", &|| {
+        here!(x.matmul(&scalar));
+    });
+    check(
+        "matmul: shapes [4, 2, 3] and [3, 3, 2]: the leading dimensions do not broadcast",
+        &|| {
+            here!(batch.matmul(&Tensor::ones([3, 3, 2])));
+        },
+    );
+    check("bmm: shapes [4, 2, 3] and [2, 3]; expected [B, M, K] and [B, K, N]", &|| {
+        here!(batch.bmm(&x));
+    });
+    check("dot: shapes [2] and [3]; expected two vectors of one length", &|| {
+        here!(row.dot(&vector));
+    });
+    check("outer: shapes [2] and [2, 3]; expected two vectors", &|| here!(row.outer(&x)));
+    check("addmm: a tensor of shape [3] does not broadcast to [2, 2]", &|| {
+        here!(vector.addmm(&x, &x.t(), 1.0, 1.0));
+    });
+    check("linear: the input has shape [2], which a weight of shape [2, 3] does not fit", &|| {
+        here!(row.linear(&x, None));
+    });
+    check("linear: the bias has shape [3], the weight [2, 3]", &|| {
+        here!(x.linear(&x, Some(&vector)));
+    });
+    check(
+        "einsum: 'j' of \"ij,jk\" has size 2 in operand 1, which has shape [2, 3], but 3",
+        &|| {
+            here!(Tensor::einsum("ij,jk", &[&x, &x]));
+        },
+    );
+    check("einsum: \"ij,jk\" names 2 operands, but 1 were given", &|| {
+        here!(Tensor::einsum("ij,jk", &[&x]));
+    });
+    check("conv2d: an input of shape [1, 2, 5, 5] has 2 channels, but a weight of shape", &|| {
+        here!(image.conv2d(&Tensor::ones([4, 3, 3, 3]), None, Conv2dOptions::default()));
+    });
+    check("max_pool2d: ", &|| here!(x.max_pool2d(2, MaxPool2dOptions::default())));
+    check("cross_entropy: logits of shape [3]; expected [batch, classes]", &|| {
+        here!(cross_entropy(&vector, &[0]));
+    });
+
+    // Nothing where something is needed, and numbers without a meaning.
+    let empty = Tensor::<f32>::ones([2, 0]);
+    check("max: a tensor of shape [2, 0] has nothing to choose from", &|| here!(empty.max()));
+    check("amin: a tensor of shape [2, 0] has nothing to choose from", &|| {
+        here!(empty.amin(1, false));
+    });
+    check("argmax: dimension 1 of a tensor of shape [2, 0] is empty", &|| here!(empty.argmax(1)));
+    check("max_dim: dimension 1 of a tensor of shape [2, 0] is empty", &|| {
+        here!(empty.max_dim(1, false));
+    });
+    check("item: a tensor of shape [2, 3] is not a single number", &|| here!(x.item()));
+    check("norm: the norm of order 3; expected 1, 2 or infinity", &|| here!(x.norm(3.0)));
+    check("hardtanh: the bounds 1 and -1; expected them in order", &|| {
+        here!(x.hardtanh(1.0, -1.0))
+    });
+    check("split: parts of 0 elements of a tensor of shape [2, 3]", &|| here!(x.split(0, 0)));
+    check("chunk: a tensor of shape [2, 3] in 0 parts", &|| here!(x.chunk(0, 0)));
+    check("arange: ", &|| here!(Tensor::<f32>::arange(0.0, 1.0, 0.0)));
+    check("one_hot: ", &|| here!(index([0, 3]).one_hot::<f32>(3)));
+    check("is too large", &|| here!(Tensor::<f32>::zeros([usize::MAX, 2])));
+
+    mistakes.none_was_wrong();
+}

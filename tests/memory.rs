@@ -1,10 +1,18 @@
-//! A training loop has flat memory, and updates weights where they lie.
+//! A training loop has flat memory, updates weights where they lie, and holds no more than it must.
 
 use adamant::memory_stats;
 use adamant::prelude::*;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The numbers are the whole process's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
-fn a_thousand_steps_leave_memory_as_it_was() {
+fn ten_thousand_steps_leave_memory_as_it_was() {
+    let _alone = alone();
     let mut rng = Generator::seed(0);
     let model = Sequential::new()
         .add(Linear::new(20, 30, &mut rng))
@@ -29,9 +37,78 @@ fn a_thousand_steps_leave_memory_as_it_was() {
 
     (0..3).for_each(|_| step());
     let (before, weights) = (memory_stats(), addresses());
-    for _ in 0..1000 {
+    for _ in 0..10_000 {
         step();
         assert_eq!(memory_stats(), before);
     }
     assert_eq!(addresses(), weights);
+}
+
+const LEN: usize = 1 << 16;
+const BYTES: usize = 4 * LEN;
+
+/// The bytes that `f` leaves alive with its result, in tensors of [`LEN`] elements.
+fn held(f: impl FnOnce() -> Tensor) -> f64 {
+    let before = memory_stats().live_bytes;
+    let result = f();
+    let bytes = memory_stats().live_bytes - before;
+    drop(result);
+    bytes as f64 / BYTES as f64
+}
+
+#[test]
+fn an_operation_saves_no_more_than_it_must() {
+    let _alone = alone();
+    type Op = fn(&Tensor) -> Tensor;
+    let x = Tensor::<f32>::full([256, 256], 0.5).requires_grad();
+    // Beside its input: its result, and what it saves.
+    let ops: [(&str, Op, f64); 14] = [
+        ("add", |x| x + x, 1.0),
+        ("mul", |x| x * x, 1.0),
+        ("relu", |x| x.relu(), 1.0),
+        ("tanh", |x| x.tanh(), 1.0),
+        ("exp", |x| x.exp(), 1.0),
+        ("gelu", |x| x.gelu(), 1.0),
+        ("softmax", |x| x.softmax(1), 1.0),
+        ("matmul", |x| x.matmul(x), 1.0),
+        ("sum_dim", |x| x.sum_dim(0, false), 0.0),
+        ("transpose", |x| x.transpose(0, 1), 0.0),
+        ("narrow", |x| x.narrow(0, 3, 200), 0.0),
+        ("reshape", |x| x.reshape([LEN]), 0.0),
+        ("where_", |x| x.where_(&x.gt(0.0), 1.0), 1.25), // a mask, a byte an element
+        ("sort", |x| x.sort(0, false).0, 3.0),           // indices, eight bytes each
+    ];
+    for (name, op, expected) in ops {
+        let found = held(|| op(&x));
+        assert!((found - expected).abs() < 0.01, "{name} holds {found} tensors, not {expected}");
+        let plain = x.detach();
+        let untracked = held(|| op(&plain));
+        let result = expected.min(1.0).floor();
+        assert!((untracked - result).abs() < 0.01, "{name} of an untracked tensor: {untracked}");
+    }
+}
+
+#[test]
+fn backward_frees_what_it_has_used() {
+    let _alone = alone();
+    let x = Tensor::<f32>::full([LEN], 1e-3).requires_grad();
+    let mut y = x.clone();
+    for _ in 0..50 {
+        y = y.tanh(); // saves its result
+    }
+    let loss = y.sum();
+    drop(y);
+    let before = memory_stats();
+    assert!(before.live_bytes >= 50 * BYTES);
+    let seen = std::sync::Arc::new(Mutex::new(0));
+    let half_way = seen.clone();
+    // A hook at the input is called when all above it is done.
+    x.register_hook(move |_| {
+        *half_way.lock().unwrap() = memory_stats().live_bytes;
+        None
+    });
+    loss.backward();
+    assert!(*seen.lock().unwrap() <= before.live_bytes - 49 * BYTES);
+    // On the way down it never held more than a few gradients beside.
+    assert!(memory_stats().peak_bytes <= before.peak_bytes.max(before.live_bytes + 4 * BYTES));
 }

@@ -3,6 +3,7 @@
 #[path = "../pytorch/common.rs"]
 mod common;
 mod completeness;
+mod determinism;
 mod gradients;
 mod inputs;
 mod pytorch;

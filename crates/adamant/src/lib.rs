@@ -51,8 +51,8 @@ pub mod prelude {
         Sgd, SgdOptions, StepLr, clip_grad_norm, clip_grad_value,
     };
     pub use adamant_tensor::{
-        Generator, GradOptions, Parameter, StateDict, Stateful, Tensor, enable_grad, grad,
-        gradcheck, gradgradcheck, no_grad,
+        Generator, GradOptions, Indices, Mask, Parameter, REST, StateDict, Stateful, Tensor,
+        checkpoint, detect_anomaly, enable_grad, grad, gradcheck, gradgradcheck, no_grad,
     };
 }
 

@@ -219,7 +219,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check("item: a tensor of shape [2, 3] is not a single number", &|| here!(x.item()));
     check("norm: the norm of order 3; expected 1, 2 or infinity", &|| here!(x.norm(3.0)));
     check("hardtanh: the bounds 1 and -1; expected them in order", &|| {
-        here!(x.hardtanh(1.0, -1.0))
+        here!(x.hardtanh(1.0, -1.0));
     });
     check("split: parts of 0 elements of a tensor of shape [2, 3]", &|| here!(x.split(0, 0)));
     check("chunk: a tensor of shape [2, 3] in 0 parts", &|| here!(x.chunk(0, 0)));

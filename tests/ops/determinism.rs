@@ -1,0 +1,102 @@
+//! The same bits whatever the number of threads, for every operation.
+
+use crate::inputs::{arriving, trials};
+use crate::table::{Tried, table};
+use adamant::prelude::*;
+use adamant::tensor::{Conv2dOptions, MaxPool2dOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::process::Command;
+
+const CHILD: &str = "ADAMANT_TEST_DETERMINISM";
+
+/// A digest of every bit of every operation's values and gradients.
+fn digest() -> u64 {
+    let mut digest = DefaultHasher::new();
+    for row in table().into_iter().flat_map(|section| section.rows) {
+        let mut all: Vec<Vec<Tensor>> = trials(&row).iter().map(|trial| trial.inputs()).collect();
+        // Large enough to be shared between threads.
+        if let Tried::Elementwise(operands, range) = row.tried.clone() {
+            let mut rng = Generator::seed(1);
+            let mut draw = |shape| Tensor::uniform(shape, range.start, range.end, &mut rng);
+            all.push((0..operands).map(|i| draw([[211, 403], [211, 1], [1, 403]][i])).collect());
+        }
+        for inputs in all {
+            let leaves: Vec<_> = inputs.into_iter().map(Tensor::requires_grad).collect();
+            add(&mut digest, &(row.f32)(&leaves), &leaves);
+        }
+    }
+    large(&mut digest);
+    digest.finish()
+}
+
+/// What reduces, moves, indexes and multiplies, on tensors that are worth sharing.
+fn large(digest: &mut DefaultHasher) {
+    let mut rng = Generator::seed(2);
+    let mut leaf = |shape: &[usize]| Tensor::<f32>::randn(shape, &mut rng).requires_grad();
+    let x = leaf(&[50, 61, 43]);
+    let (a, b) = (leaf(&[300, 170]), leaf(&[170, 210]));
+    let (image, kernel) = (leaf(&[9, 8, 20, 21]), leaf(&[16, 8, 3, 3]));
+    let (p, q) = (leaf(&[20, 30, 40]), leaf(&[20, 40, 50]));
+    let rows: Vec<usize> = (0..5000).map(|i| i * 7 % 300).collect();
+    let reduced = [
+        x.sum(),
+        x.sum_dim(0, false),
+        x.sum_dim([0, 2], false),
+        x.mean_dim(1, true),
+        x.var(1),
+        x.std_dim([1, 2], 1, false),
+        x.amax(0, false),
+        x.max_dim(1, false).0,
+        x.prod_dim(2, false),
+        x.logsumexp(1, false),
+        x.norm(2.0),
+        x.cumsum(1),
+        x.softmax(1),
+        x.log_softmax(2),
+        x.sort(2, true).0,
+        x.permute([2, 0, 1]).flip(0),
+        cross_entropy(&a, &[3; 300]),
+    ];
+    add(digest, &reduced, &[x, a.clone()]);
+    let products = [a.matmul(&b), p.bmm(&q), a.index_select(0, &rows).matmul(&b)];
+    add(digest, &products, &[a, b, p, q]);
+    let images = [
+        image.conv2d(&kernel, None, Conv2dOptions::default().padding(1)),
+        image.max_pool2d(2, MaxPool2dOptions::default()),
+    ];
+    add(digest, &images, &[image, kernel]);
+}
+
+fn add(digest: &mut DefaultHasher, outputs: &[Tensor], leaves: &[Tensor]) {
+    let mut bits = |x: &Tensor| x.to_vec().into_iter().for_each(|x| x.to_bits().hash(digest));
+    let tracked = outputs.iter().filter(|output| output.is_tracked());
+    let weighted = tracked.map(|output| (output * arriving(0, output.shape())).sum());
+    if let Some(total) = weighted.reduce(|a, b| a + b) {
+        total.backward();
+    }
+    outputs.iter().for_each(&mut bits);
+    leaves.iter().filter_map(Tensor::grad).for_each(|grad| bits(&grad));
+}
+
+#[test]
+fn every_operation_has_the_same_bits_on_any_number_of_threads() {
+    if std::env::var_os(CHILD).is_some() {
+        println!("digest {:016x}", digest());
+        return;
+    }
+    let name = "determinism::every_operation_has_the_same_bits_on_any_number_of_threads";
+    let run = |threads: &str| {
+        let out = Command::new(std::env::current_exe().unwrap())
+            .args(["--nocapture", "--exact", name])
+            .envs([(CHILD, "1"), ("RAYON_NUM_THREADS", threads)])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        let found = text.split("digest ").nth(1).and_then(|rest| rest.get(..16));
+        found.unwrap_or_else(|| panic!("no digest in {text}")).to_string()
+    };
+    let expected = run("1");
+    for threads in ["1", "2", "3", "8"] {
+        assert_eq!(run(threads), expected, "{threads} threads");
+    }
+}

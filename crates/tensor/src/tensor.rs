@@ -1,6 +1,7 @@
 //! The handle that users hold: numbers, and where they came from.
 
 use crate::array::Array;
+use crate::dims::Dim;
 use crate::grad_cell::GradCell;
 use crate::node::Node;
 use crate::shape::Shape;
@@ -110,6 +111,17 @@ impl<T: Float> Tensor<T> {
     #[inline]
     pub fn is_tracked(&self) -> bool {
         self.node.is_some()
+    }
+
+    /// As in PyTorch, a scalar may be asked for its dimension 0 or −1: then this is it as a
+    /// vector of one element.
+    #[track_caller]
+    pub(crate) fn scalar_as_vector(&self, dim: impl Dim) -> Option<Tensor<T>> {
+        if self.shape().is_empty() && [0, -1].contains(&dim.signed()) {
+            Some(self.reshape([1]))
+        } else {
+            None
+        }
     }
 
     /// The shape that this and another operand broadcast to.

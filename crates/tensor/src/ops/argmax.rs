@@ -21,6 +21,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn argmax(&self, dim: impl Dim) -> Vec<usize> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.argmax(0);
+        }
         let dim = check_dim("argmax", dim, self.array.shape());
         self.arg_best("argmax", dim, |x, best| x > best)
     }
@@ -41,6 +44,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn argmin(&self, dim: impl Dim) -> Vec<usize> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.argmin(0);
+        }
         let dim = check_dim("argmin", dim, self.array.shape());
         self.arg_best("argmin", dim, |x, best| x < best)
     }

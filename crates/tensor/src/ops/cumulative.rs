@@ -24,6 +24,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn cumsum(&self, dim: impl Dim) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.cumsum(0).reshape([]);
+        }
         running_sum(self, check_dim("cumsum", dim, self.array.shape()), false)
     }
 
@@ -44,6 +47,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn cumprod(&self, dim: impl Dim) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.cumprod(0).reshape([]);
+        }
         let dim = check_dim("cumprod", dim, self.array.shape());
         let value = scanned(&self.array, dim, false, 1.0, |a, b| a * b);
         let (x, saved) = (self.clone(), value.clone());

@@ -99,6 +99,10 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[track_caller]
     pub fn max_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            let (value, place) = vector.max_dim(0, true);
+            return (value.reshape([]), place.reshape([]));
+        }
         let dim = check_dim("max_dim", dim, self.array.shape());
         self.chosen(dim, keepdim, self.arg_best("max_dim", dim, |x, best| x > best))
     }
@@ -119,6 +123,10 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[track_caller]
     pub fn min_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            let (value, place) = vector.min_dim(0, true);
+            return (value.reshape([]), place.reshape([]));
+        }
         let dim = check_dim("min_dim", dim, self.array.shape());
         self.chosen(dim, keepdim, self.arg_best("min_dim", dim, |x, best| x < best))
     }

@@ -22,6 +22,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn softmax(&self, dim: impl Dim) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.softmax(0).reshape([]);
+        }
         let dim = check_dim("softmax", dim, self.array.shape());
         let value = along(&self.array, dim, softmax_rows);
         let saved = value.clone();
@@ -46,6 +49,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn log_softmax(&self, dim: impl Dim) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.log_softmax(0).reshape([]);
+        }
         let dim = check_dim("log_softmax", dim, self.array.shape());
         let value = along(&self.array, dim, log_softmax_rows);
         let saved = value.clone();

@@ -25,6 +25,10 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[track_caller]
     pub fn sort(&self, dim: impl Dim, descending: bool) -> (Tensor<T>, Indices) {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            let (value, place) = vector.sort(0, descending);
+            return (value.reshape([]), place.reshape([]));
+        }
         let dim = check_dim("sort", dim, self.array.shape());
         self.in_order(dim, self.shape()[dim], descending)
     }
@@ -47,6 +51,10 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[track_caller]
     pub fn topk(&self, k: usize, dim: impl Dim, largest: bool) -> (Tensor<T>, Indices) {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            let (value, place) = vector.topk(k, 0, largest);
+            return (value.reshape([]), place.reshape([]));
+        }
         let shape = self.array.shape();
         let dim = check_dim("topk", dim, shape);
         assert!(

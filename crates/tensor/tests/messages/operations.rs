@@ -75,8 +75,8 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check("unsqueeze: dimension 3 of a tensor of shape [2, 3, 1]", &|| here!(x.unsqueeze(3)));
     check("stack: dimension 3 of a tensor of shape", &|| here!(Tensor::stack(&[&x, &x], 3)));
     check("cumsum: dimension -3 of a tensor of shape [2, 3]", &|| here!(x.cumsum(-3)));
-    check("softmax: dimension 0 of a tensor of shape [], which has none", &|| {
-        here!(scalar.softmax(0));
+    check("softmax: dimension 1 of a tensor of shape [], which has none", &|| {
+        here!(scalar.softmax(1));
     });
     check("sum_dim: dimensions [1, -1] of a tensor of shape [2, 3]: one is named twice", &|| {
         here!(x.sum_dim([1, -1], false));

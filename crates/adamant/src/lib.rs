@@ -43,7 +43,7 @@ pub mod prelude {
     pub use adamant_checkpoint::{load_safetensors, save_safetensors};
     pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
     pub use adamant_nn::{
-        Dropout, Forward, Linear, Module, Relu, Sequential, Sigmoid, Tanh, cross_entropy,
+        Dropout, Forward, Linear, Module, Relu, Sequential, Sigmoid, Tanh, cross_entropy, summary,
     };
     pub use adamant_optim::{
         Adam, AdamOptions, CosineAnnealingLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr,

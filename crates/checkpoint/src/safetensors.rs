@@ -1,7 +1,7 @@
 //! The safetensors format: named arrays, readable by PyTorch and many others.
 
 use crate::error::FileError;
-use adamant_tensor::{Shape, StateDict, Tensor, Value};
+use adamant_tensor::{Array, Shape, StateDict, Tensor, Value};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::io::Write;
 use std::path::Path;
@@ -42,6 +42,11 @@ pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(),
                     x.shape(),
                     x.to_vec().iter().flat_map(|x| x.to_le_bytes()).collect(),
                 ),
+                Value::I64(x) => (
+                    Dtype::I64,
+                    x.shape(),
+                    x.to_vec().iter().flat_map(|x| x.to_le_bytes()).collect(),
+                ),
                 _ => return None,
             };
             Some((name, dtype, shape.to_vec(), bytes))
@@ -76,7 +81,7 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 ///
 /// # Errors
 /// If the file cannot be read, is damaged, or holds arrays that are neither
-/// `f32` nor `f64`.
+/// `f32` nor `f64` nor `i64`.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
     let path = path.as_ref();
     let format = |found: String, expected| FileError::Format { path: path.into(), found, expected };
@@ -89,11 +94,12 @@ pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> 
     for (name, view) in arrays {
         let shape = Shape::from(view.shape());
         let value = match view.dtype() {
+            Dtype::I64 => numbers(view.data(), i64::from_le_bytes).and_then(|x| counts(&x, shape)),
             Dtype::F32 => numbers(view.data(), f32::from_le_bytes).and_then(|x| array(x, shape)),
             Dtype::F64 => numbers(view.data(), f64::from_le_bytes).and_then(|x| array(x, shape)),
             other => {
                 let found = format!("`{name}` of type {other:?}");
-                return Err(format(found, "arrays of type F32 or F64"));
+                return Err(format(found, "arrays of type F32, F64 or I64"));
             }
         };
         let value = value.ok_or_else(|| {
@@ -115,6 +121,11 @@ fn array<T: adamant_tensor::Float>(values: Vec<T>, shape: Shape) -> Option<Value
     Tensor::from_vec(values, shape).ok().map(|tensor| tensor.array().clone().into())
 }
 
+fn counts(values: &[i64], shape: Shape) -> Option<Value> {
+    (values.len() == shape.iter().product::<usize>())
+        .then(|| Value::I64(Array::from_slice(shape, values)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +135,7 @@ mod tests {
         let weight = Tensor::from_vec(vec![1.0f32, -0.0, f32::NAN, 4.0, 5.0, 6.0], [2, 3]).unwrap();
         state.insert("a.weight", weight.array().clone());
         state.insert("b.scalar", Tensor::scalar(0.1f64).array().clone());
+        state.insert("b.seen", Value::I64(Array::full([].into(), i64::MIN + 7)));
         state.insert("c.empty", Tensor::<f32>::zeros([0, 3]).array().clone());
         state
     }

@@ -10,11 +10,13 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
+    impl Sealed for i64 {}
     impl Sealed for u8 {}
     impl Sealed for usize {}
 }
 
-/// What an array may hold: numbers, indices (`usize`) and truth values (`u8`, 0 or 1).
+/// What an array may hold: numbers, indices (`usize`), counts (`i64`) and truth values
+/// (`u8`, 0 or 1).
 ///
 /// Any bits are a value, so a buffer can be used again for another element type.
 pub trait Element:
@@ -24,6 +26,7 @@ pub trait Element:
 
 impl Element for f32 {}
 impl Element for f64 {}
+impl Element for i64 {}
 impl Element for u8 {}
 impl Element for usize {}
 

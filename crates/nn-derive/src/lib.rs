@@ -2,21 +2,25 @@
 
 #![forbid(unsafe_code)]
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Data, DeriveInput, Error, Field, Fields, Index, Member, Path, Type, parse_macro_input};
+use syn::spanned::Spanned;
+use syn::{Data, DeriveInput, Error, Fields, Ident, Member, Path, Type, parse_macro_input};
 
-/// Implements `Module`, and with it `Stateful`, for a struct whose fields are modules.
+/// Implements `Module`, and with it `Stateful`, for a struct whose fields are modules, or
+/// an enum whose variants' fields are.
 ///
-/// A parameter, a layer and another model are modules, and so are an `Option`
-/// and a `Vec` of them. A parameter's name is its path: `fc1.weight`.
+/// A parameter, a buffer, a layer and another model are modules, and so are an `Option`, a
+/// `Vec`, an array and a tuple of them. A parameter's name is its path: `fc1.weight`. Of an
+/// enum, the fields of the variant that it is are seen; the only field of a variant like
+/// `Small(Linear)` is at the enum's own path, so that which variant it is shows in no name.
 ///
 /// * `#[module(skip)]` on a field leaves it out: it is no module.
-/// * `#[module(float = f64)]` on the struct makes it a module of `f64` (or of a
-///   type parameter) instead of `f32`.
-/// * `#[module(crate = path)]` on the struct says where the `nn` crate is, if
-///   not at `::adamant::nn`.
+/// * `#[module(float = f64)]` on the type makes it a module of `f64` (or of a type
+///   parameter) instead of `f32`.
+/// * `#[module(crate = path)]` on the type says where the `nn` crate is, if not at
+///   `::adamant::nn`.
 #[proc_macro_derive(Module, attributes(module))]
 pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -24,48 +28,51 @@ pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
 }
 
 fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
-    let Data::Struct(data) = &input.data else {
-        return Err(Error::new_spanned(
-            &input.ident,
-            "Module can be derived for a struct whose fields are modules",
-        ));
-    };
-    let options = Options::of(input)?;
-    let (nn, float) = (&options.nn, &options.float);
-    let fields = modules(&data.fields)?;
-    let members: Vec<Member> = fields
-        .iter()
-        .map(|&(index, field)| match &field.ident {
-            Some(ident) => Member::Named(ident.clone()),
-            None => Member::Unnamed(Index::from(index)),
-        })
-        .collect();
-    let names: Vec<String> = members
-        .iter()
-        .map(|member| match member {
-            Member::Named(ident) => ident.unraw().to_string(), // a field `r#type` is `type`
-            Member::Unnamed(index) => index.index.to_string(),
-        })
-        .collect();
+    let Options { nn, float } = &Options::of(input)?;
+    let variants = variants(input)?;
+    let (mut visits, mut trainings) = (Vec::new(), Vec::new());
+    for Variant { pattern, parts } in &variants {
+        let visit = parts.iter().map(|Part { name, binding, ty }| {
+            // At the type's place, so that an error about it points there.
+            let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::visit_part);
+            match name {
+                Some(name) => quote!(path.child(#name, |path| #part(#binding, path, visit));),
+                None => quote!(#part(#binding, path, visit);),
+            }
+        });
+        let training = parts.iter().map(|Part { binding, ty, .. }| {
+            let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::set_part_training);
+            quote!(#part(#binding, training);)
+        });
+        visits.push(quote!(#pattern => { #(#visit)* }));
+        trainings.push(quote!(#pattern => { #(#training)* }));
+    }
 
     let ident = &input.ident;
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
-    let predicates = where_clause.map(|clause| &clause.predicates);
-    // A field's bound is needed where its type depends on the struct's parameters.
-    let generic: Vec<&Type> = if input.generics.params.is_empty() {
-        Vec::new()
-    } else {
-        fields.iter().map(|(_, field)| &field.ty).collect()
-    };
-    let bounds = quote!(where #(#generic: #nn::Module<#float>,)* #predicates);
+    let predicates = where_clause.map(|clause| clause.predicates.iter());
+    let predicates = predicates.into_iter().flatten();
+    let float_name = float.to_token_stream().to_string();
+    let modules = input.generics.type_params().map(|param| &param.ident).filter(|param| {
+        let mut types = variants.iter().flat_map(|variant| &variant.parts).map(|part| part.ty);
+        **param != float_name
+            && types.any(|ty| {
+                let ty = ty.to_token_stream();
+                // A type within itself asks for nothing more than its other fields do.
+                mentions(ty.clone(), param) && !mentions(ty, ident)
+            })
+    });
+    let bounds = quote!(where #(#modules: #nn::Module<#float>,)* #(#predicates),*);
     Ok(quote! {
         #[automatically_derived]
+        #[allow(unused_variables)]
         impl #impl_generics #nn::Module<#float> for #ident #type_generics #bounds {
             fn visit(&self, path: &mut #nn::Path, visit: &mut dyn FnMut(&str, #nn::Leaf<'_, #float>)) {
-                #(path.child(#names, |path| #nn::Module::<#float>::visit(&self.#members, path, visit));)*
+                path.enter(self);
+                match self { #(#visits)* }
             }
             fn set_training(&mut self, training: bool) {
-                #(#nn::Module::<#float>::set_training(&mut self.#members, training);)*
+                match self { #(#trainings)* }
             }
         }
         #[automatically_derived]
@@ -81,6 +88,85 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
             }
         }
     })
+}
+
+/// Whether `tokens` name `ident` anywhere.
+fn mentions(tokens: TokenStream, ident: &Ident) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(found) => found == *ident,
+        TokenTree::Group(group) => mentions(group.stream(), ident),
+        _ => false,
+    })
+}
+
+/// What a value of the type can be: a struct is only this, an enum one of several.
+struct Variant<'i> {
+    /// Matches it and binds its parts.
+    pattern: TokenStream,
+    parts: Vec<Part<'i>>,
+}
+
+/// A field that is a module.
+struct Part<'i> {
+    /// In paths; `None` if it is at the path of the whole.
+    name: Option<String>,
+    binding: Ident,
+    ty: &'i Type,
+}
+
+fn variants(input: &DeriveInput) -> syn::Result<Vec<Variant<'_>>> {
+    let no_union = "Module cannot be derived for a union: it does not know which of its fields it \
+                    holds; use an enum";
+    match &input.data {
+        Data::Struct(data) => Ok(vec![variant(quote!(Self), &data.fields, false)?]),
+        Data::Enum(data) => {
+            if data.variants.is_empty() {
+                let message = "Module cannot be derived for an enum without variants";
+                return Err(Error::new_spanned(&input.ident, message));
+            }
+            let mut variants = Vec::new();
+            for found in &data.variants {
+                if let Some(attribute) = found.attrs.iter().find(|a| a.path().is_ident("module")) {
+                    let message = "`#[module(…)]` belongs on a field or on the whole type";
+                    return Err(Error::new_spanned(attribute, message));
+                }
+                let ident = &found.ident;
+                variants.push(variant(quote!(Self::#ident), &found.fields, true)?);
+            }
+            Ok(variants)
+        }
+        Data::Union(data) => Err(Error::new_spanned(data.union_token, no_union)),
+    }
+}
+
+fn variant(path: TokenStream, fields: &Fields, of_enum: bool) -> syn::Result<Variant<'_>> {
+    let transparent =
+        of_enum && matches!(fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1);
+    let (mut patterns, mut parts) = (Vec::new(), Vec::new());
+    for (index, (member, field)) in fields.members().zip(fields).enumerate() {
+        let mut skip = false;
+        for attribute in field.attrs.iter().filter(|a| a.path().is_ident("module")) {
+            attribute.parse_nested_meta(|meta| {
+                skip = meta.path.is_ident("skip");
+                if skip {
+                    Ok(())
+                } else {
+                    Err(meta.error("expected `skip`: a field has no other option"))
+                }
+            })?;
+        }
+        if skip {
+            continue;
+        }
+        let name = match &member {
+            Member::Named(ident) => ident.unraw().to_string(), // a field `r#type` is `type`
+            Member::Unnamed(index) => index.index.to_string(),
+        };
+        let binding = format_ident!("part_{index}");
+        patterns.push(quote!(#member: #binding));
+        parts.push(Part { name: (!transparent).then_some(name), binding, ty: &field.ty });
+    }
+    Ok(Variant { pattern: quote!(#path { #(#patterns,)* .. }), parts })
 }
 
 struct Options {
@@ -99,29 +185,12 @@ impl Options {
                 } else if meta.path.is_ident("float") {
                     options.float = meta.value()?.parse()?;
                 } else {
-                    return Err(meta.error("expected `float = …` or `crate = …`"));
+                    let message = "expected `float = …` or `crate = …`; `skip` belongs on a field";
+                    return Err(meta.error(message));
                 }
                 Ok(())
             })?;
         }
         Ok(options)
     }
-}
-
-/// The fields that are not skipped, with their positions.
-fn modules(fields: &Fields) -> syn::Result<Vec<(usize, &Field)>> {
-    let mut modules = Vec::new();
-    for (index, field) in fields.iter().enumerate() {
-        let mut skip = false;
-        for attribute in field.attrs.iter().filter(|a| a.path().is_ident("module")) {
-            attribute.parse_nested_meta(|meta| {
-                skip = meta.path.is_ident("skip");
-                if skip { Ok(()) } else { Err(meta.error("expected `skip`")) }
-            })?;
-        }
-        if !skip {
-            modules.push((index, field));
-        }
-    }
-    Ok(modules)
 }

@@ -1,6 +1,7 @@
 //! Activations as layers without state, for [`Sequential`](crate::Sequential).
 
 use crate::module::{Forward, Leaf, Module, Path};
+use crate::summary::observe;
 use adamant_tensor::{Float, Tensor};
 
 macro_rules! activation {
@@ -12,12 +13,14 @@ macro_rules! activation {
         impl<T: Float> Forward<T> for $Name {
             #[track_caller]
             fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
-                x.$f()
+                observe(self, x.$f())
             }
         }
 
         impl<T: Float> Module<T> for $Name {
-            fn visit(&self, _path: &mut Path, _visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {}
+            fn visit(&self, path: &mut Path, _visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+                path.enter(self);
+            }
             fn set_training(&mut self, _training: bool) {}
         }
     };

@@ -1,7 +1,9 @@
 //! Dropout.
 
+use crate::buffer::Training;
 use crate::module::{Forward, Leaf, Module, Path};
 use crate::state::{self, lock};
+use crate::summary::observe;
 use adamant_tensor::{Float, Generator, StateDict, StateError, Stateful, Tensor};
 use std::sync::Mutex;
 
@@ -23,7 +25,7 @@ use std::sync::Mutex;
 #[derive(Debug)]
 pub struct Dropout {
     p: f64,
-    training: bool,
+    training: Training,
     rng: Mutex<Generator>,
 }
 
@@ -36,31 +38,32 @@ impl Dropout {
     #[track_caller]
     pub fn new(p: f64, rng: &mut Generator) -> Self {
         assert!((0.0..=1.0).contains(&p), "Dropout: the probability is {p}; expected 0 to 1");
-        Dropout { p, training: true, rng: Mutex::new(rng.fork()) }
+        Dropout { p, training: Training::default(), rng: Mutex::new(rng.fork()) }
     }
 }
 
 impl<T: Float> Forward<T> for Dropout {
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
-        if !self.training || self.p == 0.0 {
-            return x.clone();
+        if !self.training.on() || self.p == 0.0 {
+            return observe(self, x.clone());
         }
         // With p = 1 nothing is kept, and PyTorch's scale is 0 rather than ∞.
         let keep = if self.p == 1.0 { 0.0 } else { 1.0 / (1.0 - self.p) };
         let mask = Tensor::build(x.shape(), |out| {
             lock(&self.rng).bernoulli_mask(out, self.p, T::from_f64(keep));
         });
-        x * mask
+        observe(self, x * mask)
     }
 }
 
 // By hand: it has no parameter to say of which type it is.
 impl<T: Float> Module<T> for Dropout {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        path.enter(self);
         path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
     }
     fn set_training(&mut self, training: bool) {
-        self.training = training;
+        Module::<T>::set_training(&mut self.training, training);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The fully connected layer.
 
+use crate::summary::observe;
 use crate::{Forward, Module, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
 
@@ -58,7 +59,7 @@ impl<T: Float> Forward<T> for Linear<T> {
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let bias = self.bias.as_ref().map(Parameter::tensor);
-        x.linear(&self.weight.tensor(), bias.as_ref())
+        observe(self, x.linear(&self.weight.tensor(), bias.as_ref()))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What all models have in common.
 
-use adamant_tensor::{Float, Generator, Parameter, Tensor};
+use crate::buffer::{Buffer, Counter};
+use crate::state::{self, PartialLoad};
+use adamant_tensor::{Float, Generator, Parameter, StateDict, Tensor};
 use std::collections::HashSet;
 use std::sync::Mutex;
 
@@ -17,36 +19,76 @@ pub trait Forward<T: Float = f32> {
 pub enum Leaf<'a, T: Float> {
     /// A weight.
     Parameter(&'a Parameter<T>),
+    /// What a layer remembers: part of the state, but no weight.
+    Buffer(&'a Buffer<T>),
+    /// A count, such as of the batches seen.
+    Counter(&'a Counter),
     /// A random layer's source of numbers.
     Generator(&'a Mutex<Generator>),
 }
 
 /// Where in a model a visit is: names, joined by dots.
 #[derive(Clone, Debug, Default)]
-pub struct Path(String);
+pub struct Path {
+    name: String,
+    /// The modules that were entered, where they are asked for.
+    entered: Option<Vec<Entered>>,
+}
+
+/// A module that a visit has come to.
+#[derive(Clone, Debug)]
+pub(crate) struct Entered {
+    pub(crate) path: String,
+    pub(crate) type_name: &'static str,
+    pub(crate) address: usize,
+}
 
 impl Path {
     /// Calls `visit` with this path extended by `name`.
     pub fn child(&mut self, name: &str, visit: impl FnOnce(&mut Path)) {
-        let len = self.0.len();
+        let len = self.name.len();
         if len > 0 {
-            self.0.push('.');
+            self.name.push('.');
         }
-        self.0.push_str(name);
+        self.name.push_str(name);
         visit(self);
-        self.0.truncate(len);
+        self.name.truncate(len);
+    }
+
+    /// Says that the visit is in `module` now: first in a [`Module::visit`] that is written
+    /// by hand, so that [`summary`](crate::summary()) has a line for the module.
+    pub fn enter<M: ?Sized>(&mut self, module: &M) {
+        if let Some(entered) = &mut self.entered {
+            entered.push(Entered {
+                path: self.name.clone(),
+                type_name: std::any::type_name::<M>(),
+                address: (&raw const *module).cast::<()>().addr(),
+            });
+        }
+    }
+
+    /// A path that notes which modules are entered.
+    pub(crate) fn noting() -> Path {
+        Path { name: String::new(), entered: Some(Vec::new()) }
+    }
+
+    /// The modules that were entered, in order.
+    pub(crate) fn into_entered(self) -> Vec<Entered> {
+        self.entered.unwrap_or_default()
     }
 
     /// The path so far: `body.0.weight`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
-/// A model or a part of one: a tree whose leaves are parameters.
+/// A model or a part of one: a tree whose leaves are parameters and [`Buffer`]s.
 ///
-/// Usually derived: `#[derive(Module)]` on a struct whose fields are modules.
+/// Usually derived: `#[derive(Module)]` on a struct whose fields are modules, or on an
+/// enum of modules. A `Vec` of modules is what `ModuleList` is in PyTorch; `Option`s,
+/// arrays and tuples of modules are modules as well.
 ///
 /// PyTorch: `torch.nn.Module`.
 ///
@@ -74,14 +116,15 @@ pub trait Module<T: Float = f32> {
     /// Tells every part whether it is being trained.
     fn set_training(&mut self, training: bool);
 
-    /// Sets training mode: dropout drops.
+    /// Sets training mode: dropout drops, batch normalisation looks at the batch.
     ///
     /// PyTorch: `model.train()`.
     fn train(&mut self) {
         self.set_training(true);
     }
 
-    /// Sets evaluation mode: dropout lets everything through.
+    /// Sets evaluation mode: dropout lets everything through, batch normalisation uses what it
+    /// remembers.
     ///
     /// PyTorch: `model.eval()`.
     fn eval(&mut self) {
@@ -111,6 +154,44 @@ pub trait Module<T: Float = f32> {
         self.named_parameters().into_iter().map(|(_, parameter)| parameter).collect()
     }
 
+    /// The buffers with their paths; a shared one once, under its first path. (Counts, as of
+    /// the batches seen, are state too, but no tensors here.)
+    ///
+    /// PyTorch: `model.named_buffers()`.
+    fn named_buffers(&self) -> Vec<(String, Buffer<T>)> {
+        let mut seen = HashSet::new();
+        let mut buffers = Vec::new();
+        self.visit(&mut Path::default(), &mut |path, leaf| {
+            if let Leaf::Buffer(buffer) = leaf
+                && seen.insert(buffer.id())
+            {
+                buffers.push((path.to_string(), buffer.clone()));
+            }
+        });
+        buffers
+    }
+
+    /// Takes over what fits of `state`, and tells what does not: for a body that was trained
+    /// with another head. Where all must fit, use
+    /// [`load_state_dict`](adamant_tensor::Stateful::load_state_dict).
+    ///
+    /// PyTorch: `model.load_state_dict(state, strict=False)`, which however raises an error
+    /// where a shape differs.
+    ///
+    /// ```
+    /// use adamant_nn::{Linear, Module, Sequential, Stateful};
+    /// use adamant_tensor::Generator;
+    /// let rng = &mut Generator::seed(0);
+    /// let ten = Sequential::new().add(Linear::new(4, 3, rng)).add(Linear::new(3, 10, rng));
+    /// let mut two = Sequential::new().add(Linear::new(4, 3, rng)).add(Linear::new(3, 2, rng));
+    /// let report = two.load_partial(&ten.state_dict());
+    /// assert_eq!(report.loaded, ["0.weight", "0.bias"]);
+    /// assert_eq!(report.misshapen, ["1.weight", "1.bias"]);
+    /// ```
+    fn load_partial(&mut self, state: &StateDict) -> PartialLoad {
+        state::load_partial(self, state)
+    }
+
     /// The number of trainable and frozen weights.
     fn num_parameters(&self) -> usize {
         self.parameters().iter().map(Parameter::numel).sum()
@@ -131,53 +212,34 @@ pub trait Module<T: Float = f32> {
     }
 }
 
-impl<T: Float> Module<T> for Parameter<T> {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        visit(path.as_str(), Leaf::Parameter(self));
-    }
-    fn set_training(&mut self, _training: bool) {}
+/// What a derived module's fields must be: a [`Module`]. Its only use is a short error for
+/// a field that is none, without a list of all modules there are.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a module of `{T}`",
+    label = "not a module of `{T}`",
+    note = "a field that is no part of the model is left out by `#[module(skip)]`",
+    note = "a model of `f64`, or of a type parameter, says so on the type: `#[module(float = f64)]`"
+)]
+pub trait Part<T: Float> {
+    fn visit_part(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>));
+    fn set_part_training(&mut self, training: bool);
 }
 
-impl<T: Float> Module<T> for Mutex<Generator> {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        visit(path.as_str(), Leaf::Generator(self));
+#[diagnostic::do_not_recommend]
+impl<T: Float, M: Module<T> + ?Sized> Part<T> for M {
+    fn visit_part(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        self.visit(path, visit);
     }
-    fn set_training(&mut self, _training: bool) {}
-}
-
-impl<T: Float, M: Module<T> + ?Sized> Module<T> for Box<M> {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        (**self).visit(path, visit);
-    }
-    fn set_training(&mut self, training: bool) {
-        (**self).set_training(training);
-    }
-}
-
-impl<T: Float, M: Module<T>> Module<T> for Option<M> {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        self.iter().for_each(|module| module.visit(path, visit));
-    }
-    fn set_training(&mut self, training: bool) {
-        self.iter_mut().for_each(|module| module.set_training(training));
-    }
-}
-
-impl<T: Float, M: Module<T>> Module<T> for Vec<M> {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        for (i, module) in self.iter().enumerate() {
-            path.child(&i.to_string(), |path| module.visit(path, visit));
-        }
-    }
-    fn set_training(&mut self, training: bool) {
-        self.iter_mut().for_each(|module| module.set_training(training));
+    fn set_part_training(&mut self, training: bool) {
+        self.set_training(training);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{Dropout, Linear, Module, Relu, Sequential};
-    use adamant_tensor::{Generator, Parameter, Tensor};
+    use crate::{Dropout, Linear, Module, Relu, Sequential, Stateful, Training};
+    use adamant_tensor::{Float, Generator, Parameter, Tensor};
 
     #[derive(Module)]
     #[module(crate = crate)]
@@ -234,6 +296,75 @@ mod tests {
         let names: Vec<String> =
             pair.named_parameters().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["0.weight", "0.bias", "1.0"]);
+    }
+
+    #[derive(Module)]
+    #[module(crate = crate)]
+    enum Block {
+        Plain(Linear),
+        Pair(Linear, Relu, Linear),
+        Named { down: Linear, r#up: Option<Linear> },
+        Nothing,
+        Other(#[module(skip)] &'static str),
+    }
+
+    /// Refers to itself, and has parameters that are no modules.
+    #[derive(Module)]
+    #[module(crate = crate, float = T)]
+    struct Tree<T: Float, M, K, const N: usize>
+    where
+        K: Copy,
+    {
+        here: M,
+        grid: [M; N],
+        below: Vec<Tree<T, M, K, N>>,
+        pair: (M, Parameter<T>),
+        training: Training,
+        #[module(skip)]
+        _kind: K,
+    }
+
+    fn names<T: Float>(module: &impl Module<T>) -> Vec<String> {
+        module.named_parameters().into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn an_enum_is_its_active_variant() {
+        let rng = &mut Generator::seed(0);
+        let mut layer = || Linear::with_bias(2, 2, false, rng);
+        let blocks = vec![
+            Block::Plain(layer()),
+            Block::Pair(layer(), Relu, layer()),
+            Block::Named { down: layer(), r#up: Some(layer()) },
+            Block::Nothing,
+            Block::Other("no module"),
+        ];
+        let expected = ["0.weight", "1.0.weight", "1.2.weight", "2.down.weight", "2.up.weight"];
+        assert_eq!(names(&blocks), expected);
+        let mut block = Block::Pair(layer(), Relu, layer());
+        block.load_state_dict(&blocks[1].state_dict()).unwrap();
+        assert_eq!(block.state_dict(), blocks[1].state_dict());
+    }
+
+    #[test]
+    fn a_recursive_generic_module_can_be_derived() {
+        let cell = || Parameter::new(Tensor::<f64>::ones([1]));
+        let tree = |below| Tree {
+            here: cell(),
+            grid: [cell(), cell()],
+            below,
+            pair: (cell(), cell()),
+            training: Training::default(),
+            _kind: 'k',
+        };
+        let mut tree = tree(vec![tree(vec![])]);
+        let own = ["here", "grid.0", "grid.1", "pair.0", "pair.1"];
+        let mut expected: Vec<String> = own[..3].iter().map(ToString::to_string).collect();
+        expected.extend(own.map(|name| format!("below.0.{name}")));
+        expected.extend(own[3..].iter().map(ToString::to_string));
+        assert_eq!(names(&tree), expected);
+        tree.eval();
+        assert!(!tree.below[0].training.on());
     }
 
     #[test]

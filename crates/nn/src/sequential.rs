@@ -1,12 +1,17 @@
 //! Layers one after the other.
 
 use crate::module::{Forward, Leaf, Module, Path};
-use crate::state;
+use crate::{state, summary};
 use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 use std::panic::Location;
 
 /// A module with a way through it: what [`Sequential`] holds.
-pub trait Layer<T: Float = f32>: Module<T> + Forward<T> + Send + Sync {}
+pub trait Layer<T: Float = f32>: Module<T> + Forward<T> + Send + Sync {
+    /// What its type is called: `adamant_nn::linear::Linear<f32>`.
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+}
 impl<T: Float, L: Module<T> + Forward<T> + Send + Sync> Layer<T> for L {}
 
 /// Layers one after the other; their names are their positions.
@@ -92,16 +97,22 @@ impl<T: Float> Forward<T> for Sequential<T> {
         let mut at = Whereabouts { layer: 0, caller: Location::caller() };
         let mut x = x.clone();
         for layer in &self.layers {
+            let before = summary::observed();
             x = layer.forward(&x);
+            let (layer, type_name) = (&**layer, layer.type_name());
+            if !summary::has_reported(before, layer, type_name) {
+                x = summary::observe_as(layer, type_name, x);
+            }
             at.layer += 1;
         }
-        x
+        summary::observe(self, x)
     }
 }
 
 // By hand: a derived one would put the field's name before the positions.
 impl<T: Float> Module<T> for Sequential<T> {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        path.enter(self);
         self.layers.visit(path, visit);
     }
     fn set_training(&mut self, training: bool) {

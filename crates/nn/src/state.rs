@@ -1,9 +1,13 @@
-//! A module's state: its parameters and generators by path.
+//! A module's state: its parameters, buffers and generators by path.
 //!
 //! `#[derive(Module)]` implements [`Stateful`] with these functions.
 
 use crate::module::{Leaf, Module, Path};
-use adamant_tensor::{Float, Generator, Parameter, StateDict, StateError, Stateful};
+use adamant_tensor::{
+    Array, Float, Generator, Shape, StateDict, StateError, Stateful, Tensor, Value,
+};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A generator's lock: held to draw or to read its state, which leaves it whole
@@ -12,78 +16,242 @@ pub(crate) fn lock(generator: &Mutex<Generator>) -> MutexGuard<'_, Generator> {
     generator.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Every generator with its path.
-fn generators<T: Float>(module: &dyn Module<T>, mut f: impl FnMut(&str, &mut Generator)) {
-    module.visit(&mut Path::default(), &mut |path, leaf| {
-        if let Leaf::Generator(generator) = leaf {
-            f(path, &mut lock(generator));
-        }
-    });
-}
-
-/// The state of a module: a name for each parameter, and a few for each generator.
+/// The state of a module: a name for each parameter, buffer and count, and a few for each
+/// generator. What is shared is there once, under its first path.
 #[must_use]
-pub fn module_state<T: Float>(module: &dyn Module<T>) -> StateDict {
+pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
     let mut state = StateDict::new();
-    for (name, parameter) in module.named_parameters() {
-        state.insert(name, parameter.tensor().array().clone());
-    }
-    generators(module, |path, generator| state.insert_part(path, generator.state_dict()));
+    let mut seen = HashSet::new();
+    module.visit(&mut Path::default(), &mut |path, leaf| match leaf {
+        Leaf::Parameter(parameter) => {
+            if seen.insert(parameter.id()) {
+                state.insert(path, parameter.tensor().array().clone());
+            }
+        }
+        Leaf::Buffer(buffer) => {
+            if seen.insert(buffer.id()) {
+                state.insert(path, buffer.tensor().array().clone());
+            }
+        }
+        Leaf::Counter(counter) => {
+            state.insert(path, Value::I64(Array::full([].into(), counter.get())))
+        }
+        Leaf::Generator(generator) => state.insert_part(path, lock(generator).state_dict()),
+    });
     state
 }
 
-/// Checks that `state` has each parameter with its shape and type, each
+/// What of a state fits a module, and what does not.
+#[derive(Default)]
+struct Fit {
+    /// Of each leaf that can be loaded: its first path, and its name in the state.
+    fits: Vec<(String, String)>,
+    missing: Vec<String>,
+    unexpected: Vec<String>,
+    misshapen: Vec<String>,
+    /// A line for each of the three kinds of trouble.
+    errors: StateError,
+}
+
+impl Fit {
+    fn of<T: Float>(module: &(impl Module<T> + ?Sized), state: &StateDict) -> Fit {
+        let mut fit = Fit::default();
+        // The arrays, each with all its names: a state may hold a tied one under any of them.
+        let mut arrays: Vec<(Vec<String>, Shape)> = Vec::new();
+        let mut places = HashMap::new();
+        let mut counters = Vec::new();
+        let mut generators = Vec::new();
+        module.visit(&mut Path::default(), &mut |path, leaf| {
+            let (id, shape) = match leaf {
+                Leaf::Parameter(parameter) => (parameter.id(), parameter.shape()),
+                Leaf::Buffer(buffer) => (buffer.id(), buffer.shape()),
+                Leaf::Counter(_) => return counters.push(path.to_string()),
+                Leaf::Generator(generator) => {
+                    let check = lock(generator).check_state_dict(&state.part(path));
+                    return generators.push((path.to_string(), check));
+                }
+            };
+            let place = *places.entry(id).or_insert_with(|| {
+                arrays.push((Vec::new(), shape.into()));
+                arrays.len() - 1
+            });
+            arrays[place].0.push(path.to_string());
+        });
+
+        for (names, shape) in &arrays {
+            fit.array::<T>(state, names, shape);
+        }
+        for name in &counters {
+            let found = state.count(name).map(drop);
+            fit.take(state, name, found);
+        }
+        // A state of PyTorch has no generators: if there is none, each stays as it is.
+        let within = |name: &str, path: &str| {
+            name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let generated = |name: &str| generators.iter().any(|(path, _)| within(name, path));
+        if state.iter().any(|(name, _)| generated(name)) {
+            for (path, check) in &generators {
+                match check {
+                    Ok(()) => fit.fits.push((path.clone(), path.clone())),
+                    Err(error) => {
+                        let there = state.iter().any(|(name, _)| within(name, path));
+                        let list = if there { &mut fit.misshapen } else { &mut fit.missing };
+                        list.push(path.clone());
+                        fit.errors.extend(path, Err(error.clone()));
+                    }
+                }
+            }
+        }
+        let names = arrays.iter().flat_map(|(names, _)| names).chain(&counters);
+        let known: HashSet<&str> = names.map(String::as_str).collect();
+        let others = state.iter().map(|(name, _)| name);
+        let (expected, unexpected): (Vec<&str>, Vec<&str>) =
+            others.partition(|name| known.contains(name) || generated(name));
+        fit.unexpected = unexpected.into_iter().map(String::from).collect();
+        fit.errors.check_names(state, expected);
+        fit
+    }
+
+    /// One array, under as many of its names as the state has.
+    fn array<T: Float>(&mut self, state: &StateDict, names: &[String], shape: &Shape) {
+        let mut found = names.iter().filter(|name| state.get(name).is_some());
+        let first = found.next().unwrap_or(&names[0]);
+        let result = state.array::<T>(first, shape).map(drop);
+        let mut good = result.is_ok();
+        if let Err(error) = result {
+            self.refuse(state, first, error);
+        }
+        for name in found {
+            let equal = state.get(name) == state.get(first);
+            if good && !equal {
+                let error = format!("`{name}`: differs from `{first}`, which is the same here");
+                self.refuse(state, name, error);
+                good = false;
+            }
+        }
+        if good {
+            self.fits.push((names[0].clone(), first.clone()));
+        }
+    }
+
+    fn take(&mut self, state: &StateDict, name: &str, found: Result<(), String>) {
+        match found {
+            Ok(()) => self.fits.push((name.into(), name.into())),
+            Err(error) => self.refuse(state, name, error),
+        }
+    }
+
+    fn refuse(&mut self, state: &StateDict, name: &str, error: String) {
+        let there = state.get(name).is_some();
+        let list = if there { &mut self.misshapen } else { &mut self.missing };
+        list.push(name.into());
+        self.errors.push(error);
+    }
+
+    /// Loads what fits.
+    fn load<T: Float>(&self, module: &(impl Module<T> + ?Sized), state: &StateDict) {
+        let names: HashMap<&str, &str> =
+            self.fits.iter().map(|(path, name)| (path.as_str(), name.as_str())).collect();
+        module.visit(&mut Path::default(), &mut |path, leaf| {
+            let Some(&name) = names.get(path) else { return };
+            let array = |shape| -> Tensor<T> {
+                state.array::<T>(name, shape).expect("it was found to fit").clone().into()
+            };
+            match leaf {
+                Leaf::Parameter(parameter) => parameter.set_value(&array(parameter.shape())),
+                Leaf::Buffer(buffer) => buffer.set(&array(buffer.shape())),
+                Leaf::Counter(counter) => {
+                    counter.set(state.count(name).expect("it was found to fit"));
+                }
+                Leaf::Generator(generator) => {
+                    let state = state.part(name);
+                    lock(generator).load_state_dict(&state).expect("it was found to fit");
+                }
+            }
+        });
+    }
+}
+
+/// Checks that `state` has each parameter and buffer with its shape and type, each
 /// generator, and nothing else.
+///
+/// A shared parameter may be there under any of its names, or several that agree. A state
+/// without any generator, as PyTorch's are, fits too.
 ///
 /// # Errors
 /// All mismatches at once.
 pub fn check_module_state<T: Float>(
-    module: &dyn Module<T>,
+    module: &(impl Module<T> + ?Sized),
     state: &StateDict,
 ) -> Result<(), StateError> {
-    let mut errors = StateError::new();
-    for (name, parameter) in module.named_parameters() {
-        errors.take(state.array::<T>(&name, parameter.shape()));
-    }
-    generators(module, |path, generator| {
-        errors.extend(path, generator.check_state_dict(&state.part(path)));
-    });
-    let present = module_state(module);
-    let generator_parts: Vec<String> = {
-        let mut parts = Vec::new();
-        generators(module, |path, _| parts.push(format!("{path}.")));
-        parts
-    };
-    let others = state.iter().map(|(name, _)| name);
-    let others = others.filter(|name| generator_parts.iter().any(|part| name.starts_with(part)));
-    errors.check_names(state, present.iter().map(|(name, _)| name).chain(others));
-    errors.into_result()
+    Fit::of(module, state).errors.into_result()
 }
 
-/// Takes over `state`: all of it, or nothing.
+/// Takes over `state`: all of it, or nothing. Generators stay as they are if the state has none.
 ///
 /// # Errors
 /// All mismatches at once.
 pub fn load_module_state<T: Float>(
-    module: &dyn Module<T>,
+    module: &(impl Module<T> + ?Sized),
     state: &StateDict,
 ) -> Result<(), StateError> {
-    check_module_state(module, state)?;
-    let load = |(name, parameter): (String, Parameter<T>)| {
-        let array = state.array::<T>(&name, parameter.shape()).expect("checked above");
-        parameter.set_value(&array.clone().into());
-    };
-    module.named_parameters().into_iter().for_each(load);
-    generators(module, |path, generator| {
-        generator.load_state_dict(&state.part(path)).expect("checked above");
-    });
+    let fit = Fit::of(module, state);
+    fit.errors.clone().into_result()?;
+    fit.load(module, state);
     Ok(())
+}
+
+/// What [`Module::load_partial`] did: every name that was looked for or found.
+///
+/// PyTorch: what `load_state_dict(state, strict=False)` returns.
+#[derive(Clone, Debug, Default)]
+#[must_use = "it tells what was not loaded"]
+pub struct PartialLoad {
+    /// What was taken over: names in the module.
+    pub loaded: Vec<String>,
+    /// What the module has and the state has not.
+    pub missing: Vec<String>,
+    /// What the state has and the module has not.
+    pub unexpected: Vec<String>,
+    /// What both have, but with another shape or type. (Also a shared parameter's name whose
+    /// values differ from those under its first.)
+    pub misshapen: Vec<String>,
+    errors: StateError,
+}
+
+impl PartialLoad {
+    /// Whether all of the state was loaded, and all of the module.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.errors.mismatches().is_empty()
+    }
+}
+
+/// What was loaded, and a line for each name that was not.
+impl fmt::Display for PartialLoad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.errors.mismatches();
+        write!(f, "loaded {}, left out {}", self.loaded.len(), lines.len())?;
+        lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+pub(crate) fn load_partial<T: Float>(
+    module: &(impl Module<T> + ?Sized),
+    state: &StateDict,
+) -> PartialLoad {
+    let fit = Fit::of(module, state);
+    fit.load(module, state);
+    let Fit { fits, missing, unexpected, misshapen, errors } = fit;
+    let loaded = fits.into_iter().map(|(path, _)| path).collect();
+    PartialLoad { loaded, missing, unexpected, misshapen, errors }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{Dropout, Forward, Linear, Module, Relu, Sequential};
-    use adamant_tensor::{Generator, Stateful, Tensor};
+    use crate::{Buffer, Counter, Dropout, Forward, Linear, Module, Relu, Sequential};
+    use adamant_tensor::{Generator, Parameter, StateDict, Stateful, Tensor, Value};
 
     fn net(seed: u64, width: usize) -> Sequential {
         let rng = &mut Generator::seed(seed);
@@ -112,6 +280,100 @@ mod tests {
         let error = b.load_state_dict(&state).unwrap_err();
         assert_eq!(error.mismatches().len(), 4, "{error}");
         assert_eq!(b.state_dict(), before);
+    }
+
+    #[derive(Module)]
+    #[module(crate = crate)]
+    struct Tied {
+        embedding: Parameter,
+        mean: Buffer,
+        seen: Counter,
+        head: Parameter,
+        dropout: Dropout,
+    }
+
+    fn tied(value: f32) -> Tied {
+        let embedding = Parameter::new(Tensor::full([2], value));
+        Tied {
+            head: embedding.clone(),
+            embedding,
+            mean: Buffer::new(Tensor::full([3], value)),
+            seen: Counter::default(),
+            dropout: Dropout::new(0.5, &mut Generator::seed(value as u64)),
+        }
+    }
+
+    #[test]
+    fn a_tied_parameter_is_saved_once_and_loads_under_any_of_its_names() {
+        let (a, mut b) = (tied(1.0), tied(2.0));
+        a.seen.set(7);
+        let state = a.state_dict();
+        let names: Vec<&str> = state.iter().map(|(name, _)| name).collect();
+        assert_eq!(names[..4], ["embedding", "mean", "seen", "dropout.rng.algorithm"]);
+        b.load_state_dict(&state).unwrap();
+        assert_eq!(b.state_dict(), state);
+        assert_eq!((b.named_buffers().len(), b.num_parameters()), (1, 2));
+
+        let value = |value| Value::from(Tensor::<f32>::full([2], value).array().clone());
+        let mut both = state.clone();
+        both.insert("embedding", value(3.0));
+        both.insert("head", value(3.0));
+        b.load_state_dict(&both).unwrap();
+        assert_eq!(b.embedding.tensor().to_vec(), [3.0, 3.0]);
+        both.insert("head", value(4.0));
+        let error = b.load_state_dict(&both).unwrap_err();
+        let expected = "`head`: differs from `embedding`, which is the same here";
+        assert_eq!(error.mismatches(), [expected]);
+        let report = b.load_partial(&both);
+        assert_eq!(report.misshapen, ["head"]);
+
+        let mut other = StateDict::new();
+        for (name, value) in state.iter() {
+            let name = if name == "embedding" { "head" } else { name };
+            other.insert(name, value.clone());
+        }
+        b.load_state_dict(&other).unwrap();
+        assert_eq!(b.embedding.tensor().to_vec(), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_state_without_generators_leaves_them_as_they_are() {
+        let (a, mut b) = (tied(1.0), tied(2.0));
+        let rng = b.state_dict().part("dropout");
+        let mut state = StateDict::new();
+        for (name, value) in a.state_dict().iter().filter(|(name, _)| !name.contains("rng")) {
+            state.insert(name, value.clone());
+        }
+        b.load_state_dict(&state).unwrap();
+        assert_eq!(b.state_dict().part("dropout"), rng);
+        assert!(b.load_partial(&state).is_complete());
+        state.insert("dropout.rng.seed", "half of it");
+        assert!(b.load_state_dict(&state).is_err());
+    }
+
+    #[test]
+    fn a_partial_load_tells_all_that_it_left_out() {
+        let (a, mut b) = (net(1, 8), tied(2.0));
+        let mut state = tied(1.0).state_dict();
+        state.insert("mean", Value::from(Tensor::<f32>::ones([4]).array().clone()));
+        state.insert_part("body", a.state_dict().part("0"));
+        let mut without = StateDict::new();
+        for (name, value) in state.iter().filter(|(name, _)| *name != "seen") {
+            without.insert(name, value.clone());
+        }
+        let report = b.load_partial(&without);
+        assert_eq!(report.loaded, ["embedding", "dropout.rng"]);
+        assert_eq!(report.missing, ["seen"]);
+        assert_eq!(report.unexpected, ["body.weight", "body.bias"]);
+        assert_eq!(report.misshapen, ["mean"]);
+        assert!(!report.is_complete());
+        let text = report.to_string();
+        assert!(
+            text.starts_with("loaded 2, left out 4\n  `mean`: found f32 [4], expected f32 [3]"),
+            "{text}"
+        );
+        assert_eq!(b.head.tensor().to_vec(), [1.0, 1.0]);
+        assert_eq!(b.mean.tensor().to_vec(), [2.0; 3]);
     }
 
     #[test]

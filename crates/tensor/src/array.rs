@@ -51,7 +51,13 @@ impl<E: Element> Array<E> {
         Array::build(shape, |out| out.fill(value))
     }
 
-    pub(crate) fn from_slice(shape: Shape, values: &[E]) -> Self {
+    /// These elements, row-major.
+    ///
+    /// # Panics
+    /// If there are not as many as the shape has places.
+    #[must_use]
+    #[track_caller]
+    pub fn from_slice(shape: Shape, values: &[E]) -> Self {
         Array::build(shape, |out| out.copy_from_slice(values))
     }
 

@@ -14,6 +14,8 @@ pub enum Value {
     F32(Array<f32>),
     /// Double-precision numbers.
     F64(Array<f64>),
+    /// Whole numbers that are an array in PyTorch too: how many batches a layer has seen.
+    I64(Array<i64>),
     /// Yes or no.
     Bool(bool),
     /// A whole number.
@@ -41,6 +43,7 @@ impl Value {
         match self {
             Value::F32(array) => format!("f32 {}", array.shape()),
             Value::F64(array) => format!("f64 {}", array.shape()),
+            Value::I64(array) => format!("i64 {}", array.shape()),
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => format!("the whole number {value}"),
             Value::Float(value) => format!("the number {value}"),
@@ -65,6 +68,7 @@ impl PartialEq for Value {
         match (self, other) {
             (Value::F32(a), Value::F32(b)) => same(a, b, |x| u64::from(x.to_bits())),
             (Value::F64(a), Value::F64(b)) => same(a, b, f64::to_bits),
+            (Value::I64(a), Value::I64(b)) => a.shape() == b.shape() && a.to_vec() == b.to_vec(),
             (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::Int(a), Value::Int(b)) => a == b,
             (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
@@ -228,6 +232,16 @@ impl StateDict {
     pub fn float(&self, name: &str) -> Result<f64, String> {
         self.expect(name, "a number", |value| match value {
             Value::Float(value) => Some(*value),
+            _ => None,
+        })
+    }
+
+    /// The count `name`, an `i64` array of no dimensions; an error text if it is missing or
+    /// something else.
+    #[allow(clippy::missing_errors_doc, reason = "said above")]
+    pub fn count(&self, name: &str) -> Result<i64, String> {
+        self.expect(name, "i64 []", |value| match value {
+            Value::I64(array) if array.shape().is_empty() => Some(array.to_vec()[0]),
             _ => None,
         })
     }

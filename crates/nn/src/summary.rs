@@ -1,0 +1,300 @@
+//! A model as a table: its layers, what comes out of them, and their parameters.
+
+use crate::module::{Entered, Forward, Leaf, Module, Path};
+use adamant_tensor::{Float, Shape, Tensor, no_grad};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+/// A call of a layer: which one, and the shape of what it gave.
+struct Call {
+    layer: (usize, &'static str),
+    shape: Shape,
+}
+
+thread_local! {
+    /// The calls so far, while a summary observes them.
+    static CALLS: RefCell<Option<Vec<Call>>> = const { RefCell::new(None) };
+}
+
+/// Whether a summary is being made: layers then behave as in evaluation.
+pub(crate) fn is_observing() -> bool {
+    CALLS.with_borrow(Option::is_some)
+}
+
+fn address<M: ?Sized>(layer: &M) -> usize {
+    (&raw const *layer).cast::<()>().addr()
+}
+
+/// Tells a summary, if one is being made, what `layer` gave. A layer's `forward` ends with
+/// it; `Sequential` does it for layers that do not.
+pub(crate) fn observe<M: ?Sized, T: Float>(layer: &M, y: Tensor<T>) -> Tensor<T> {
+    observe_as(layer, std::any::type_name::<M>(), y)
+}
+
+/// [`observe`] for a layer behind `dyn`, whose type has this name.
+pub(crate) fn observe_as<M: ?Sized, T: Float>(
+    layer: &M,
+    type_name: &'static str,
+    y: Tensor<T>,
+) -> Tensor<T> {
+    CALLS.with_borrow_mut(|calls| {
+        if let Some(calls) = calls {
+            calls.push(Call { layer: (address(layer), type_name), shape: y.shape().into() });
+        }
+    });
+    y
+}
+
+/// How many calls have been observed.
+pub(crate) fn observed() -> usize {
+    CALLS.with_borrow(|calls| calls.as_ref().map_or(0, Vec::len))
+}
+
+/// Whether the last call, if it came after the first `before`, was of this layer.
+pub(crate) fn has_reported<M: ?Sized>(before: usize, layer: &M, type_name: &str) -> bool {
+    CALLS.with_borrow(|calls| {
+        let last = calls.as_ref().and_then(|calls| calls[before..].last());
+        last.is_none_or(|call| call.layer == (address(layer), type_name)) && last.is_some()
+    })
+}
+
+/// A line of a [`Summary`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SummaryRow {
+    /// Where the layer is in the model: `body.0`; empty for the model itself.
+    pub path: String,
+    /// Its type: `Linear`.
+    pub layer: String,
+    /// The shape of what came out of it, if it was seen.
+    pub output: Option<Shape>,
+    /// The number of parameters that are its own, and not those of a layer within it.
+    pub parameters: usize,
+    depth: usize,
+}
+
+/// A table of a model's layers: printed by `{}`.
+///
+/// PyTorch: what `torchinfo.summary` returns.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The lines, a layer before those within it.
+    pub rows: Vec<SummaryRow>,
+    /// The number of parameters; a shared one counts once.
+    pub parameters: usize,
+    /// The number of those that require a gradient.
+    pub trainable: usize,
+    bytes: usize,
+}
+
+/// Runs `model` on zeros of shape `input` and gives a table of its layers.
+///
+/// Nothing is recorded, and the model stays as it is: its layers behave as in evaluation.
+/// The shape of what comes out is known of a library's layer, and of any layer of a
+/// [`Sequential`](crate::Sequential); of another, `-` is printed. A model whose input is not
+/// a tensor: [`summary_of`].
+///
+/// PyTorch: `torchinfo.summary(model, input_size)`.
+///
+/// ```
+/// use adamant_nn::{Linear, Relu, Sequential, summary};
+/// use adamant_tensor::Generator;
+/// let rng = &mut Generator::seed(0);
+/// let net = Sequential::new().add(Linear::new(784, 128, rng)).add(Relu).add(Linear::new(128, 10, rng));
+/// let table = summary(&net, [64, 784]);
+/// assert_eq!(table.parameters, 101_770);
+/// assert_eq!(format!("\n{table}"), "
+/// layer        output     parameters    share
+/// -------------------------------------------
+/// Sequential   [64, 10]            -        -
+///   0: Linear  [64, 128]     100,480   98.7 %
+///   1: Relu    [64, 128]           -        -
+///   2: Linear  [64, 10]        1,290    1.3 %
+/// -------------------------------------------
+/// total                      101,770  100.0 %
+/// trainable                  101,770  100.0 %
+/// memory                      0.4 MB
+/// ");
+/// ```
+#[must_use]
+#[track_caller]
+pub fn summary<T: Float>(
+    model: &(impl Module<T> + Forward<T> + ?Sized),
+    input: impl Into<Shape>,
+) -> Summary {
+    let x = Tensor::zeros(input);
+    let calls = calls_of(|| {
+        let y = model.forward(&x);
+        if !has_reported(0, model, std::any::type_name_of_val(model)) {
+            let _ = observe(model, y);
+        }
+    });
+    Summary::new(model, &calls)
+}
+
+/// A table of the layers of `model`, whose output shapes are seen while `run` uses it:
+/// for a model whose input is not a tensor, such as one of words.
+///
+/// ```
+/// use adamant_nn::{Forward, Linear, summary_of};
+/// use adamant_tensor::{Generator, Tensor};
+/// let layer = Linear::new(3, 2, &mut Generator::seed(0));
+/// let table = summary_of(&layer, |layer| drop(layer.forward(&Tensor::zeros([5, 3]))));
+/// assert_eq!(table.rows[0].output.as_deref(), Some(&[5, 2][..]));
+/// ```
+#[must_use]
+#[track_caller]
+pub fn summary_of<T: Float, M: Module<T> + ?Sized>(model: &M, run: impl FnOnce(&M)) -> Summary {
+    let calls = calls_of(|| run(model));
+    Summary::new(model, &calls)
+}
+
+/// Ends the observation, after a panic too.
+struct End;
+impl Drop for End {
+    fn drop(&mut self) {
+        CALLS.set(None);
+    }
+}
+
+fn calls_of(run: impl FnOnce()) -> Vec<Call> {
+    let _end = End;
+    CALLS.set(Some(Vec::new()));
+    no_grad(run);
+    CALLS.take().unwrap_or_default()
+}
+
+impl Summary {
+    fn new<T: Float>(model: &(impl Module<T> + ?Sized), calls: &[Call]) -> Summary {
+        let mut path = Path::noting();
+        let mut own: HashMap<String, usize> = HashMap::new(); // parameters by the path before the name
+        let (mut seen, mut parameters, mut trainable) = (HashSet::new(), 0, 0);
+        model.visit(&mut path, &mut |path, leaf| {
+            if let Leaf::Parameter(parameter) = leaf
+                && seen.insert(parameter.id())
+            {
+                let n = parameter.numel();
+                parameters += n;
+                trainable += if parameter.requires_grad() { n } else { 0 };
+                *own.entry(path.to_string()).or_default() += n;
+            }
+        });
+        let entered = path.into_entered();
+        let outputs = outputs(&entered, calls);
+        // A parameter belongs to the innermost layer that was entered on the way to it.
+        let mut counts = vec![0; entered.len()];
+        for (path, n) in own {
+            let around = (0..entered.len()).filter(|&i| is_within(&path, &entered[i].path));
+            if let Some(i) = around.max_by_key(|&i| (entered[i].path.len(), i)) {
+                counts[i] += n;
+            }
+        }
+        let mut rows: Vec<SummaryRow> = Vec::new();
+        for ((layer, output), parameters) in entered.iter().zip(outputs).zip(counts) {
+            let around = rows.iter().rev().find(|row| is_within(&layer.path, &row.path));
+            let depth = around.map_or(0, |row| row.depth + 1);
+            let (path, layer) = (layer.path.clone(), short(layer.type_name));
+            rows.push(SummaryRow { path, layer, output, parameters, depth });
+        }
+        Summary { rows, parameters, trainable, bytes: parameters * size_of::<T>() }
+    }
+}
+
+/// Whether `path` is `part` or below it.
+fn is_within(path: &str, part: &str) -> bool {
+    part.is_empty()
+        || path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The output shape of each layer, where it is certain. Layers without fields may share an
+/// address; then their calls are theirs in order, if there is one for each.
+fn outputs(entered: &[Entered], calls: &[Call]) -> Vec<Option<Shape>> {
+    let key = |layer: &Entered| (layer.address, layer.type_name);
+    let mut shapes: HashMap<(usize, &str), Vec<&Shape>> = HashMap::new();
+    for call in calls {
+        shapes.entry(call.layer).or_default().push(&call.shape);
+    }
+    let mut of_key: HashMap<(usize, &str), usize> = HashMap::new();
+    let mut places = Vec::new(); // how many of the same key came before
+    for layer in entered {
+        let count = of_key.entry(key(layer)).or_default();
+        places.push(*count);
+        *count += 1;
+    }
+    let output = |(layer, place): (&Entered, usize)| {
+        let shapes = shapes.get(&key(layer))?;
+        let alike = shapes.windows(2).all(|pair| pair[0] == pair[1]);
+        match of_key[&key(layer)] {
+            1 => Some(shapes[0].clone()),
+            _ if alike => Some(shapes[0].clone()),
+            n if n == shapes.len() => Some(shapes[place].clone()),
+            _ => None,
+        }
+    };
+    entered.iter().zip(places).map(output).collect()
+}
+
+/// `adamant_nn::linear::Linear<f32>` is `Linear`.
+fn short(type_name: &str) -> String {
+    let base = type_name.split('<').next().unwrap_or(type_name);
+    base.rsplit("::").next().unwrap_or(base).to_string()
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = |n: usize| match self.parameters {
+            0 => "-".to_string(),
+            all => format!("{:.1} %", 100.0 * n as f64 / all as f64),
+        };
+        let number = |n: usize| match n {
+            0 => ["-".to_string(), "-".to_string()],
+            n => [grouped(n), share(n)],
+        };
+        let mut lines = vec![["layer", "output", "parameters", "share"].map(String::from)];
+        for row in &self.rows {
+            // The name relative to the line above it that holds it.
+            let holder = self.rows.iter().take_while(|other| !std::ptr::eq(*other, row));
+            let holder = holder.filter(|other| other.depth + 1 == row.depth).last();
+            let name = holder.map_or(&row.path[..], |holder| {
+                row.path[holder.path.len()..].trim_start_matches('.')
+            });
+            let colon = if name.is_empty() { "" } else { ": " };
+            let layer = format!("{}{name}{colon}{}", "  ".repeat(row.depth), row.layer);
+            let output = row.output.as_ref().map_or("-".to_string(), Shape::to_string);
+            let [parameters, share] = number(row.parameters);
+            lines.push([layer, output, parameters, share]);
+        }
+        for (name, n) in [("total", self.parameters), ("trainable", self.trainable)] {
+            lines.push([name.to_string(), String::new(), grouped(n), share(n)]);
+        }
+        let megabytes = format!("{:.1} MB", self.bytes as f64 / 1e6);
+        lines.push(["memory".to_string(), String::new(), megabytes, String::new()]);
+
+        let width = |column: usize| {
+            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+        };
+        let [a, b, c, d] = [0, 1, 2, 3].map(width);
+        let rule = "-".repeat(a + b + c + d + 6);
+        for (i, [layer, output, parameters, share]) in lines.iter().enumerate() {
+            if i == 1 || i + 3 == lines.len() {
+                writeln!(f, "{rule}")?;
+            }
+            let line = format!("{layer:<a$}  {output:<b$}  {parameters:>c$}  {share:>d$}");
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}

@@ -43,6 +43,10 @@ pub mod prelude {
     pub use adamant_checkpoint::{load_safetensors, save_safetensors};
     pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
     pub use adamant_nn::{
+        AttentionMasks, Gru, Lstm, MultiheadAttention, MultiheadAttentionOptions, RecurrentOptions,
+        Rnn, TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
+    };
+    pub use adamant_nn::{
         Dropout, Forward, Linear, Module, Relu, Sequential, Sigmoid, Tanh, cross_entropy,
     };
     pub use adamant_optim::{

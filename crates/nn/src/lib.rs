@@ -8,18 +8,27 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod attention;
 mod dropout;
 pub mod init;
+mod layer_norm;
 mod linear;
 mod module;
+mod recurrent;
 mod sequential;
 mod state;
+mod transformer;
 
 pub use activation::{Relu, Sigmoid, Tanh};
 pub use adamant_nn_derive::Module;
 pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
+pub use attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
 pub use dropout::Dropout;
 pub use linear::Linear;
 pub use module::{Forward, Leaf, Module, Path};
+pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 pub use sequential::{Layer, Sequential};
 pub use state::{check_module_state, load_module_state, module_state};
+pub use transformer::{
+    TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
+};

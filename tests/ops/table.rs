@@ -3,7 +3,8 @@
 
 use adamant::prelude::*;
 use adamant::tensor::{
-    AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, Mask, MaxPool2dOptions, REST,
+    AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, Mask,
+    MaxPool2dOptions, REST, scaled_dot_product_attention,
 };
 use std::ops::Range;
 
@@ -540,6 +541,26 @@ pub(crate) fn table() -> Vec<Section> {
                     shapes(&[&[&[1, 2, 6, 7]]]),
                     |x| x.avg_pool2d(3, AvgPool2dOptions::default().divisor_override(2)),
                     "F.avg_pool2d(x, 3, divisor_override=2)"
+                ),
+            ],
+        ),
+        section(
+            "Attention",
+            vec![
+                op!(
+                    shapes(&[&[&[2, 3, 4], &[2, 5, 4], &[2, 5, 2]], &[&[2, 3], &[2, 3], &[2, 3]]]),
+                    |x, y, z| scaled_dot_product_attention(x, y, z, AttentionOptions::default()),
+                    "F.scaled_dot_product_attention(x, y, z)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 5, 4], &[2, 3, 4], &[2, 3, 2]]]),
+                    |x, y, z| scaled_dot_product_attention(
+                        x,
+                        y,
+                        z,
+                        AttentionOptions::default().causal(true).scale(0.3)
+                    ),
+                    "F.scaled_dot_product_attention(x, y, z, is_causal=True, scale=0.3)"
                 ),
             ],
         ),

@@ -195,7 +195,7 @@ pub fn gemm_batch<T: Float>(
 }
 
 /// The matrix at one place of a batch.
-fn matrix_of<'a, T>(
+pub(crate) fn matrix_of<'a, T>(
     x: View<'a, T>,
     batch: &[usize],
     place: usize,

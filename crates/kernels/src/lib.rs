@@ -11,6 +11,7 @@
 //! * **`unsafe`**: each block with its reason; every other crate forbids it.
 
 mod adam;
+mod attention;
 mod conv;
 mod elementwise;
 mod float;
@@ -30,6 +31,9 @@ mod team;
 mod windows;
 
 pub use adam::{AdamBuffers, AdamScalars, adam};
+pub use attention::{
+    Attention, AttentionGradients, RowStats, attention, attention_backward, first_blind_query,
+};
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
     add_strided, choose, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,

@@ -15,6 +15,13 @@ fn exp_less_max<T: Float>(out: &mut [T], x: &[T], max: T) -> T {
     sum_row(out)
 }
 
+/// `x[i] ← exp(x[i] − max)`; gives the maximum and their sum.
+pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
+    let max = max(x);
+    x.iter_mut().for_each(|x| *x = (*x - max).exp());
+    [max, sum_row(x)]
+}
+
 /// Calls `f(out_row, x_row)` for each row of `row` elements.
 fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(&mut [T], &[T]) + Sync) {
     assert_eq!(out.len(), x.len(), "operands of one length");

@@ -32,6 +32,22 @@ pub fn bias<T: Float>(len: usize, fan_in: usize, rng: &mut Generator) -> Tensor<
     symmetric([len].into(), 1.0, fan_in, rng)
 }
 
+/// Xavier-uniform: a matrix `[fan_out, fan_in]`, uniform in `±√(6 / (fan_in + fan_out))`.
+///
+/// PyTorch: `torch.nn.init.xavier_uniform_(weight)`.
+///
+/// ```
+/// use adamant_nn::init::xavier_uniform;
+/// use adamant_tensor::{Generator, Tensor};
+/// let weight: Tensor = xavier_uniform([2, 4], &mut Generator::seed(0));
+/// assert!(weight.to_vec().iter().all(|w| w.abs() <= 1.0));
+/// ```
+#[must_use]
+pub fn xavier_uniform<T: Float>(shape: [usize; 2], rng: &mut Generator) -> Tensor<T> {
+    let bound = (6.0 / (shape[0] + shape[1]).max(1) as f64).sqrt();
+    Tensor::uniform(shape, -bound, bound, rng)
+}
+
 /// Uniform in `±gain/√fan_in`, and 0 if there is no input.
 fn symmetric<T: Float>(shape: Shape, gain: f64, fan_in: usize, rng: &mut Generator) -> Tensor<T> {
     let bound = if fan_in == 0 { 0.0 } else { gain / (fan_in as f64).sqrt() };

@@ -7,6 +7,7 @@ mod abs;
 mod add;
 mod argmax;
 mod arrange;
+pub(crate) mod attention;
 pub(crate) mod avg_pool;
 mod broadcast;
 mod clamp;

@@ -1,0 +1,330 @@
+//! Attention with several heads.
+
+use crate::module::{Leaf, Path};
+use crate::state::lock;
+use crate::{Forward, Linear, Module, init};
+use adamant_tensor::{
+    AttentionOptions, Float, Generator, Mask, Parameter, Tensor, scaled_dot_product_attention,
+};
+use std::sync::Mutex;
+
+/// What the queries may look at.
+///
+/// **In every mask, true means: may be looked at.** That is the meaning that
+/// PyTorch's `scaled_dot_product_attention` gives a mask; its `MultiheadAttention`
+/// and `TransformerEncoderLayer` mean the opposite (true: ignore), so a mask
+/// that comes from there is to be negated: `!&mask`.
+///
+/// ```
+/// use adamant_nn::{AttentionMasks, MultiheadAttention};
+/// use adamant_tensor::{Generator, Tensor};
+/// let layer = MultiheadAttention::new(8, 2, &mut Generator::seed(0));
+/// let x = Tensor::ones([2, 3, 8]);
+/// let tokens = Tensor::from([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]).gt(0.5); // the second is shorter
+/// let masks = AttentionMasks::default().causal(true).padding(&tokens);
+/// assert_eq!(layer.attend(&x, &x, &x, masks).shape(), [2, 3, 8]);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttentionMasks<'a> {
+    causal: bool,
+    mask: Option<&'a Mask>,
+    padding: Option<&'a Mask>,
+}
+
+impl<'a> AttentionMasks<'a> {
+    /// Whether query `i` sees the keys up to `i` only.
+    #[must_use]
+    pub fn causal(self, causal: bool) -> Self {
+        AttentionMasks { causal, ..self }
+    }
+
+    /// Where a query may look at a key (true): `[L, S]`, or what broadcasts to
+    /// `[N, heads, L, S]`.
+    #[must_use]
+    pub fn mask(self, mask: &'a Mask) -> Self {
+        AttentionMasks { mask: Some(mask), ..self }
+    }
+
+    /// Which keys are there (true) and which fill a shorter sequence up (false): `[N, S]`.
+    #[must_use]
+    pub fn padding(self, tokens: &'a Mask) -> Self {
+        AttentionMasks { padding: Some(tokens), ..self }
+    }
+
+    /// All masks as one that broadcasts to `[N, heads, L, S]`.
+    #[track_caller]
+    fn joined(&self, batch: usize, keys: usize) -> Option<Mask> {
+        let padding = self.padding.map(|tokens| {
+            assert!(
+                *tokens.shape() == [batch, keys],
+                "MultiheadAttention: a padding mask of shape {:?}; expected [{batch}, {keys}], an \
+                 element for each key of each sequence",
+                tokens.shape()
+            );
+            tokens.reshape([batch, 1, 1, keys])
+        });
+        match (self.mask, padding) {
+            (Some(mask), Some(padding)) => Some(mask & padding),
+            (mask, padding) => padding.or_else(|| mask.cloned()),
+        }
+    }
+}
+
+/// The options of [`MultiheadAttention::with_options`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct MultiheadAttentionOptions {
+    bias: bool,
+    dropout: f64,
+}
+
+impl Default for MultiheadAttentionOptions {
+    fn default() -> Self {
+        MultiheadAttentionOptions { bias: true, dropout: 0.0 }
+    }
+}
+
+impl MultiheadAttentionOptions {
+    /// Whether the projections have biases; they have unless set.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        MultiheadAttentionOptions { bias, ..self }
+    }
+
+    /// With which probability a weight is dropped while training; 0 unless set.
+    #[must_use]
+    pub fn dropout(self, dropout: f64) -> Self {
+        MultiheadAttentionOptions { dropout, ..self }
+    }
+}
+
+/// Attention in several heads, each on its part of the width:
+/// `concat(softmax(Qₕ Kₕᵀ / √(E / heads)) Vₕ) Wₒᵀ + bₒ`, where Q, K and V are projections of
+/// queries, keys and values: `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`.
+///
+/// The batch comes first, always (PyTorch: `batch_first=True`). `in_proj_weight` is
+/// `[3 E, E]`, the projections of queries, keys and values below each other, xavier-uniform;
+/// `in_proj_bias` `[3 E]` and `out_proj.bias` start at 0. Masks: [`AttentionMasks`], where
+/// **true means may be looked at**, the opposite of PyTorch's layer.
+///
+/// PyTorch: `torch.nn.MultiheadAttention(…, batch_first=True)`, called with
+/// `need_weights=False`.
+///
+/// ```
+/// use adamant_nn::{Forward, MultiheadAttention};
+/// use adamant_tensor::{Generator, Tensor};
+/// let layer = MultiheadAttention::new(8, 2, &mut Generator::seed(0));
+/// assert_eq!(layer.forward(&Tensor::ones([4, 5, 8])).shape(), [4, 5, 8]);
+/// ```
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T)]
+pub struct MultiheadAttention<T: Float = f32> {
+    /// `[3 E, E]`
+    pub in_proj_weight: Parameter<T>,
+    /// `[3 E]`
+    pub in_proj_bias: Option<Parameter<T>>,
+    /// `[E, E]`, `[E]`
+    pub out_proj: Linear<T>,
+    dropout: Option<WeightDropout>,
+    #[module(skip)]
+    heads: usize,
+}
+
+/// The dropout of attention weights: the operation draws.
+#[derive(Debug)]
+struct WeightDropout {
+    p: f64,
+    training: bool,
+    rng: Mutex<Generator>,
+}
+
+impl<T: Float> Module<T> for WeightDropout {
+    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
+    }
+    fn set_training(&mut self, training: bool) {
+        self.training = training;
+    }
+}
+
+impl MultiheadAttention {
+    /// A layer with PyTorch's defaults, in `f32`. For another type, without biases or with
+    /// dropout: [`with_options`](MultiheadAttention::with_options).
+    ///
+    /// # Panics
+    /// If `heads` does not divide `width`.
+    #[must_use]
+    #[track_caller]
+    pub fn new(width: usize, heads: usize, rng: &mut Generator) -> Self {
+        MultiheadAttention::with_options(width, heads, MultiheadAttentionOptions::default(), rng)
+    }
+}
+
+impl<T: Float> MultiheadAttention<T> {
+    /// A layer of any type.
+    ///
+    /// # Panics
+    /// If `heads` does not divide `width`, or the dropout is no probability.
+    #[must_use]
+    #[track_caller]
+    pub fn with_options(
+        width: usize,
+        heads: usize,
+        options: MultiheadAttentionOptions,
+        rng: &mut Generator,
+    ) -> Self {
+        assert!(
+            heads > 0 && width > 0 && width.is_multiple_of(heads),
+            "MultiheadAttention: {heads} heads for a width of {width}; expected a divisor of it"
+        );
+        let MultiheadAttentionOptions { bias, dropout: p } = options;
+        assert!(
+            (0.0..=1.0).contains(&p),
+            "MultiheadAttention: the dropout is {p}; expected 0 to 1"
+        );
+        let out_proj = Linear::with_bias(width, width, bias, rng);
+        if let Some(bias) = &out_proj.bias {
+            bias.set_value(&Tensor::zeros([width]));
+        }
+        MultiheadAttention {
+            in_proj_weight: Parameter::new(init::xavier_uniform([3 * width, width], rng)),
+            in_proj_bias: bias.then(|| Parameter::new(Tensor::zeros([3 * width]))),
+            out_proj,
+            dropout: (p > 0.0).then(|| WeightDropout {
+                p,
+                training: true,
+                rng: Mutex::new(rng.fork()),
+            }),
+            heads,
+        }
+    }
+
+    /// What the queries find among the keys: `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`.
+    ///
+    /// PyTorch: `attention(query, key, value, need_weights=False)[0]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or the masks leave a query no key.
+    #[must_use]
+    #[track_caller]
+    pub fn attend(
+        &self,
+        query: &Tensor<T>,
+        key: &Tensor<T>,
+        value: &Tensor<T>,
+        masks: AttentionMasks<'_>,
+    ) -> Tensor<T> {
+        let width = self.out_proj.weight.shape()[0];
+        self.check(query, key, value, width);
+        let (weight, bias) = (self.in_proj_weight.tensor(), self.in_proj_bias.as_ref());
+        let bias = bias.map(Parameter::tensor);
+        let [q, k, v] = if std::ptr::eq(query, key) && std::ptr::eq(key, value) {
+            // One product, then its parts.
+            let all = query.linear(&weight, bias.as_ref());
+            [0, 1, 2].map(|i| all.narrow(2, i * width, width))
+        } else {
+            let project = |x: &Tensor<T>, i: usize| {
+                let part = |rows: &Tensor<T>| rows.narrow(0, i * width, width);
+                x.linear(&part(&weight), bias.as_ref().map(part).as_ref())
+            };
+            [project(query, 0), project(key, 1), project(value, 2)]
+        };
+        let [batch, len, keys] = [query.shape()[0], query.shape()[1], key.shape()[1]];
+        let heads = |x: Tensor<T>, len: usize| {
+            x.reshape([batch, len, self.heads, width / self.heads]).transpose(1, 2)
+        };
+        let mask = masks.joined(batch, keys);
+        let mut options = AttentionOptions::default().causal(masks.causal);
+        if let Some(mask) = &mask {
+            options = options.mask(mask);
+        }
+        let (q, k, v) = (heads(q, len), heads(k, keys), heads(v, keys));
+        let y = match &self.dropout {
+            Some(dropout) if dropout.training => {
+                let mut rng = lock(&dropout.rng);
+                scaled_dot_product_attention(&q, &k, &v, options.dropout(dropout.p, &mut rng))
+            }
+            _ => scaled_dot_product_attention(&q, &k, &v, options),
+        };
+        self.out_proj.forward(&y.transpose(1, 2).reshape([batch, len, width]))
+    }
+
+    #[track_caller]
+    fn check(&self, query: &Tensor<T>, key: &Tensor<T>, value: &Tensor<T>, width: usize) {
+        let shapes = [query.shape(), key.shape(), value.shape()];
+        let fits = match shapes {
+            [&[n, _, e], &[nk, s, ek], &[nv, sv, ev]] => {
+                [e, ek, ev] == [width; 3] && n == nk && n == nv && s == sv
+            }
+            _ => false,
+        };
+        assert!(
+            fits,
+            "MultiheadAttention: queries of shape {:?}, keys of {:?}, values of {:?}; expected \
+             [N, L, {width}], [N, S, {width}], [N, S, {width}]",
+            shapes[0], shapes[1], shapes[2]
+        );
+    }
+}
+
+impl<T: Float> Forward<T> for MultiheadAttention<T> {
+    /// Of `x` to itself, without a mask.
+    ///
+    /// # Panics
+    /// If `x` is not `[N, L, E]`.
+    #[track_caller]
+    fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+        self.attend(x, x, x, AttentionMasks::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_start_as_pytorchs() {
+        let layer = MultiheadAttention::new(50, 5, &mut Generator::seed(0));
+        let largest = |x: &Parameter| x.tensor().abs().max().item();
+        let bound = (6f32 / 200.0).sqrt();
+        assert!((0.99 * bound..=bound).contains(&largest(&layer.in_proj_weight)));
+        assert_eq!(largest(layer.in_proj_bias.as_ref().unwrap()), 0.0);
+        assert_eq!(largest(layer.out_proj.bias.as_ref().unwrap()), 0.0);
+        let names: Vec<_> = layer.named_parameters().into_iter().map(|(name, _)| name).collect();
+        let expected = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn dropout_acts_in_training_only() {
+        let rng = &mut Generator::seed(0);
+        let options = MultiheadAttentionOptions::default().dropout(0.5);
+        let mut layer = MultiheadAttention::<f32>::with_options(4, 2, options, rng);
+        let x = Tensor::randn([1, 3, 4], rng);
+        assert_ne!(layer.forward(&x).to_vec(), layer.forward(&x).to_vec());
+        layer.eval();
+        assert_eq!(layer.forward(&x).to_vec(), layer.forward(&x).to_vec());
+    }
+
+    #[test]
+    #[should_panic(expected = "queries of shape [2, 3, 4], keys of [2, 3, 5]")]
+    fn a_wrong_width_is_refused() {
+        let layer = MultiheadAttention::new(4, 2, &mut Generator::seed(0));
+        let (x, y) = (Tensor::ones([2, 3, 4]), Tensor::ones([2, 3, 5]));
+        let _ = layer.attend(&x, &y, &y, AttentionMasks::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "query [1, 0, 0] of the scores")]
+    fn a_sequence_of_padding_alone_is_refused() {
+        let layer = MultiheadAttention::new(4, 2, &mut Generator::seed(0));
+        let x = Tensor::ones([2, 3, 4]);
+        let tokens = Tensor::from([[1.0f32, 1.0, 0.0], [0.0, 0.0, 0.0]]).gt(0.5);
+        let _ = layer.attend(&x, &x, &x, AttentionMasks::default().padding(&tokens));
+    }
+
+    #[test]
+    #[should_panic(expected = "3 heads for a width of 4")]
+    fn heads_that_do_not_divide_the_width_are_refused() {
+        let _ = MultiheadAttention::new(4, 3, &mut Generator::seed(0));
+    }
+}

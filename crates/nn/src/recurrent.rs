@@ -1,0 +1,541 @@
+//! Recurrent layers: the same step for one element of a sequence after the other.
+
+use crate::module::{Forward, Leaf, Module, Path};
+use crate::{Dropout, state};
+use adamant_tensor::{Float, Generator, Parameter, StateDict, StateError, Stateful, Tensor};
+
+/// The options of [`Rnn`], [`Lstm`] and [`Gru`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentOptions {
+    layers: usize,
+    bias: bool,
+    dropout: f64,
+    bidirectional: bool,
+}
+
+impl Default for RecurrentOptions {
+    fn default() -> Self {
+        RecurrentOptions { layers: 1, bias: true, dropout: 0.0, bidirectional: false }
+    }
+}
+
+impl RecurrentOptions {
+    /// How many layers, each fed with the one before; 1 unless set. PyTorch: `num_layers`.
+    #[must_use]
+    pub fn layers(self, layers: usize) -> Self {
+        RecurrentOptions { layers, ..self }
+    }
+
+    /// Whether the steps have biases; they have unless set.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        RecurrentOptions { bias, ..self }
+    }
+
+    /// With which probability what goes from a layer to the next is dropped while training;
+    /// 0 unless set.
+    #[must_use]
+    pub fn dropout(self, dropout: f64) -> Self {
+        RecurrentOptions { dropout, ..self }
+    }
+
+    /// Whether each layer also goes over the sequence from its end; not unless set.
+    #[must_use]
+    pub fn bidirectional(self, bidirectional: bool) -> Self {
+        RecurrentOptions { bidirectional, ..self }
+    }
+}
+
+/// What one layer steps with in one direction; each matrix holds those of all gates.
+#[derive(Debug)]
+struct Weights<T: Float> {
+    ih: Parameter<T>,
+    hh: Parameter<T>,
+    biases: Option<[Parameter<T>; 2]>,
+}
+
+/// The parameters of a recurrent net and the way through it.
+#[derive(Debug)]
+struct Layers<T: Float> {
+    name: &'static str,
+    inputs: usize,
+    hidden: usize,
+    /// Layer by layer, and in each forwards, then backwards.
+    weights: Vec<Weights<T>>,
+    directions: usize,
+    dropout: Option<Dropout>,
+}
+
+/// A step: from the input's part of all gates `[N, gates · H]`, the weights and the state to
+/// the next state. What the state consists of is as `[N, H]` each; the first is the output.
+trait Step<T: Float> {
+    /// How many matrices of `H` rows a weight consists of.
+    const GATES: usize;
+    /// Whether both biases may be added to the input's part at once.
+    const ONE_BIAS: bool;
+    fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>>;
+}
+
+/// What meets the output of the step before.
+struct Hidden<T: Float> {
+    weight: Tensor<T>,
+    /// Unless it is in the input's part already.
+    bias: Option<Tensor<T>>,
+}
+
+impl<T: Float> Hidden<T> {
+    fn of(&self, h: &Tensor<T>) -> Tensor<T> {
+        h.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+impl<T: Float> Layers<T> {
+    #[track_caller]
+    fn new(
+        name: &'static str,
+        gates: usize,
+        [inputs, hidden]: [usize; 2],
+        options: RecurrentOptions,
+        rng: &mut Generator,
+    ) -> Self {
+        let RecurrentOptions { layers, bias, dropout: p, bidirectional } = options;
+        assert!(
+            hidden > 0 && layers > 0,
+            "{name}: {layers} layers of width {hidden}; expected some"
+        );
+        assert!((0.0..=1.0).contains(&p), "{name}: the dropout is {p}; expected 0 to 1");
+        let directions = 1 + usize::from(bidirectional);
+        let mut weights = Vec::new();
+        for layer in 0..layers {
+            let width = if layer == 0 { inputs } else { directions * hidden };
+            for _ in 0..directions {
+                let mut draw = |shape: &[usize]| {
+                    let bound = 1.0 / (hidden as f64).sqrt();
+                    Parameter::new(Tensor::uniform(shape, -bound, bound, rng))
+                };
+                weights.push(Weights {
+                    ih: draw(&[gates * hidden, width]),
+                    hh: draw(&[gates * hidden, hidden]),
+                    biases: bias.then(|| [draw(&[gates * hidden]), draw(&[gates * hidden])]),
+                });
+            }
+        }
+        let dropout = (p > 0.0 && layers > 1).then(|| Dropout::new(p, rng));
+        Layers { name, inputs, hidden, weights, directions, dropout }
+    }
+
+    /// The last layer's outputs `[N, L, directions · H]`, and each part of the last state,
+    /// `[layers · directions, N, H]`.
+    #[track_caller]
+    fn run<S: Step<T>>(
+        &self,
+        step: &S,
+        x: &Tensor<T>,
+        initial: &[Option<&Tensor<T>>],
+    ) -> (Tensor<T>, Vec<Tensor<T>>) {
+        let (name, hidden) = (self.name, self.hidden);
+        let &[batch, len, width] = x.shape() else {
+            panic!("{name}: an input of shape {:?}; expected [N, L, {}]", x.shape(), self.inputs)
+        };
+        assert!(
+            width == self.inputs && len > 0,
+            "{name}: an input of shape {:?}; expected [N, L, {}], with L at least 1",
+            x.shape(),
+            self.inputs
+        );
+        let state_shape = [self.weights.len(), batch, hidden];
+        for state in initial.iter().flatten() {
+            assert!(
+                *state.shape() == state_shape,
+                "{name}: an initial state of shape {:?} for an input of shape {:?}; expected \
+                 {state_shape:?}",
+                state.shape(),
+                x.shape()
+            );
+        }
+        let mut x = x.clone();
+        let mut last: Vec<Vec<Tensor<T>>> = vec![Vec::new(); initial.len()];
+        for (layer, directions) in self.weights.chunks(self.directions).enumerate() {
+            if let Some(dropout) = self.dropout.as_ref().filter(|_| layer > 0) {
+                x = dropout.forward(&x);
+            }
+            let mut outputs = Vec::new();
+            for (direction, weights) in directions.iter().enumerate() {
+                let start = |part: &Option<&Tensor<T>>| match part {
+                    Some(part) => part.select(0, layer * self.directions + direction),
+                    None => Tensor::zeros([batch, hidden]),
+                };
+                let state = initial.iter().map(start).collect();
+                let (output, state) = weights.run(step, &x, state, direction == 1);
+                outputs.push(output);
+                last.iter_mut().zip(state).for_each(|(last, state)| last.push(state));
+            }
+            x = match &outputs[..] {
+                [output] => output.clone(),
+                outputs => Tensor::cat(&outputs.iter().collect::<Vec<_>>(), 2),
+            };
+        }
+        (x, last.iter().map(|parts| Tensor::stack(&parts.iter().collect::<Vec<_>>(), 0)).collect())
+    }
+}
+
+impl<T: Float> Weights<T> {
+    /// Over the sequence in one direction: the outputs `[N, L, H]` and the last state.
+    fn run<S: Step<T>>(
+        &self,
+        step: &S,
+        x: &Tensor<T>,
+        mut state: Vec<Tensor<T>>,
+        backwards: bool,
+    ) -> (Tensor<T>, Vec<Tensor<T>>) {
+        let biases = self.biases.as_ref().map(|biases| biases.each_ref().map(Parameter::tensor));
+        let (input_bias, bias) = match biases {
+            Some([ih, hh]) if S::ONE_BIAS => (Some(ih + hh), None),
+            Some([ih, hh]) => (Some(ih), Some(hh)),
+            None => (None, None),
+        };
+        // The inputs of all steps meet their weights in one product.
+        let inputs = x.linear(&self.ih.tensor(), input_bias.as_ref());
+        let hidden = Hidden { weight: self.hh.tensor(), bias };
+        let mut parts = Vec::with_capacity(x.shape()[1]);
+        steps(&inputs, &mut parts);
+        if backwards {
+            parts.reverse();
+        }
+        let mut outputs = Vec::with_capacity(parts.len());
+        for input in &parts {
+            state = step.step(input, &hidden, &state);
+            outputs.push(state[0].clone());
+        }
+        if backwards {
+            outputs.reverse();
+        }
+        (Tensor::stack(&outputs.iter().collect::<Vec<_>>(), 1), state)
+    }
+}
+
+/// `[N, L, F]` as `L` times `[N, F]`. Half by half: the gradient of a part is as large as what
+/// it was taken from, so to take each from the whole would cost the square of `L`.
+fn steps<T: Float>(x: &Tensor<T>, parts: &mut Vec<Tensor<T>>) {
+    match x.shape()[1] {
+        1 => parts.push(x.select(1, 0)),
+        len => {
+            steps(&x.narrow(1, 0, len / 2), parts);
+            steps(&x.narrow(1, len / 2, len - len / 2), parts);
+        }
+    }
+}
+
+/// Part `i` of `[N, parts · H]`.
+fn gate<T: Float>(x: &Tensor<T>, i: usize, hidden: usize) -> Tensor<T> {
+    x.narrow(1, i * hidden, hidden)
+}
+
+/// The step of an [`Rnn`].
+#[derive(Clone, Copy, Debug)]
+struct RnnStep {
+    relu: bool,
+}
+
+impl<T: Float> Step<T> for RnnStep {
+    const GATES: usize = 1;
+    const ONE_BIAS: bool = true;
+    fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
+        let sum = input + hidden.of(&state[0]);
+        vec![if self.relu { sum.relu() } else { sum.tanh() }]
+    }
+}
+
+/// The step of an [`Lstm`].
+#[derive(Clone, Copy, Debug)]
+struct LstmStep;
+
+impl<T: Float> Step<T> for LstmStep {
+    const GATES: usize = 4;
+    const ONE_BIAS: bool = true;
+    fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
+        let [h, c] = state else { unreachable!("a state of two") };
+        let size = h.shape()[1];
+        let sum = input + hidden.of(h);
+        let forget = gate(&sum, 1, size).sigmoid();
+        let new = gate(&sum, 0, size).sigmoid() * gate(&sum, 2, size).tanh();
+        let c = forget * c + new;
+        vec![gate(&sum, 3, size).sigmoid() * c.tanh(), c]
+    }
+}
+
+/// The step of a [`Gru`].
+#[derive(Clone, Copy, Debug)]
+struct GruStep;
+
+impl<T: Float> Step<T> for GruStep {
+    const GATES: usize = 3;
+    // The reset gate multiplies the bias too.
+    const ONE_BIAS: bool = false;
+    fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
+        let h = &state[0];
+        let size = h.shape()[1];
+        let before = hidden.of(h);
+        let gates = (input.narrow(1, 0, 2 * size) + before.narrow(1, 0, 2 * size)).sigmoid();
+        let (reset, keep) = (gate(&gates, 0, size), gate(&gates, 1, size));
+        let new = (gate(input, 2, size) + reset * gate(&before, 2, size)).tanh();
+        vec![(h - &new) * keep + new]
+    }
+}
+
+impl<T: Float> Module<T> for Layers<T> {
+    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        for (i, weights) in self.weights.iter().enumerate() {
+            let (layer, backwards) = (i / self.directions, i % self.directions == 1);
+            let reverse = if backwards { "_reverse" } else { "" };
+            let mut show = |kind: &str, parameter: &Parameter<T>| {
+                path.child(&format!("{kind}_l{layer}{reverse}"), |path| {
+                    parameter.visit(path, visit)
+                });
+            };
+            show("weight_ih", &weights.ih);
+            show("weight_hh", &weights.hh);
+            if let Some([ih, hh]) = &weights.biases {
+                show("bias_ih", ih);
+                show("bias_hh", hh);
+            }
+        }
+        path.child("dropout", |path| Module::<T>::visit(&self.dropout, path, visit));
+    }
+    fn set_training(&mut self, training: bool) {
+        Module::<T>::set_training(&mut self.dropout, training);
+    }
+}
+
+macro_rules! recurrent {
+    ($(#[$doc:meta])* $Name:ident, $name:literal, $Step:ty, $step:expr) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $Name<T: Float = f32> {
+            layers: Layers<T>,
+            step: $Step,
+        }
+
+        impl $Name {
+            /// One layer in one direction, with biases, in `f32`. For others:
+            #[doc = concat!("[`with_options`](", $name, "::with_options).")]
+            ///
+            /// # Panics
+            /// If `hidden` is 0.
+            #[must_use]
+            #[track_caller]
+            pub fn new(inputs: usize, hidden: usize, rng: &mut Generator) -> Self {
+                $Name::with_options(inputs, hidden, RecurrentOptions::default(), rng)
+            }
+        }
+
+        impl<T: Float> $Name<T> {
+            /// A net of any type.
+            ///
+            /// # Panics
+            /// If `hidden` or the number of layers is 0, or the dropout is no probability.
+            #[must_use]
+            #[track_caller]
+            pub fn with_options(
+                inputs: usize,
+                hidden: usize,
+                options: RecurrentOptions,
+                rng: &mut Generator,
+            ) -> Self {
+                let gates = <$Step as Step<T>>::GATES;
+                let layers = Layers::new($name, gates, [inputs, hidden], options, rng);
+                $Name { layers, step: $step }
+            }
+        }
+
+        impl<T: Float> Forward<T> for $Name<T> {
+            /// The outputs `[N, L, directions · H]` alone, from a state of zeros.
+            ///
+            /// # Panics
+            /// If `x` is not `[N, L, inputs]`, or L is 0.
+            #[track_caller]
+            fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+                self.forward_from(x, None).0
+            }
+        }
+
+        impl<T: Float> Module<T> for $Name<T> {
+            fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+                self.layers.visit(path, visit);
+            }
+            fn set_training(&mut self, training: bool) {
+                self.layers.set_training(training);
+            }
+        }
+
+        impl<T: Float> Stateful for $Name<T> {
+            fn state_dict(&self) -> StateDict {
+                state::module_state(&self.layers)
+            }
+            fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+                state::check_module_state(&self.layers, state)
+            }
+            fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+                state::load_module_state(&self.layers, state)
+            }
+        }
+    };
+}
+
+recurrent!(
+    /// The plain recurrent net: `hₜ = tanh(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh)`, or with ReLU:
+    /// `[N, L, inputs] → [N, L, directions · H]`.
+    ///
+    /// The batch comes first, always (PyTorch: `batch_first=True`). Parameters start uniform
+    /// in ±1/√H. PyTorch: `torch.nn.RNN(…, batch_first=True)`.
+    ///
+    /// ```
+    /// use adamant_nn::{Forward, Rnn};
+    /// use adamant_tensor::{Generator, Tensor};
+    /// let net = Rnn::new(3, 4, &mut Generator::seed(0));
+    /// assert_eq!(net.forward(&Tensor::ones([2, 5, 3])).shape(), [2, 5, 4]);
+    /// ```
+    Rnn, "Rnn", RnnStep, RnnStep { relu: false }
+);
+
+recurrent!(
+    /// Long short-term memory: with gates i, f, g, o (in this order in the weights),
+    /// `cₜ = f cₜ₋₁ + i g` and `hₜ = o tanh(cₜ)`: `[N, L, inputs] → [N, L, directions · H]`.
+    ///
+    /// The batch comes first, always (PyTorch: `batch_first=True`). Parameters start uniform
+    /// in ±1/√H. PyTorch: `torch.nn.LSTM(…, batch_first=True)`.
+    ///
+    /// ```
+    /// use adamant_nn::{Forward, Lstm, RecurrentOptions};
+    /// use adamant_tensor::{Generator, Tensor};
+    /// let options = RecurrentOptions::default().layers(2).bidirectional(true);
+    /// let net = Lstm::with_options(3, 4, options, &mut Generator::seed(0));
+    /// let (y, (h, c)) = net.forward_from(&Tensor::<f32>::ones([2, 5, 3]), None);
+    /// assert_eq!((y.shape(), h.shape(), c.shape()), (&[2, 5, 8][..], &[4, 2, 4][..], &[4, 2, 4][..]));
+    /// ```
+    Lstm, "Lstm", LstmStep, LstmStep
+);
+
+recurrent!(
+    /// Gated recurrent units: with gates r, z, n (in this order in the weights),
+    /// `n = tanh(W_in xₜ + b_in + r (W_hn hₜ₋₁ + b_hn))` and `hₜ = (1 − z) n + z hₜ₋₁`:
+    /// `[N, L, inputs] → [N, L, directions · H]`.
+    ///
+    /// The batch comes first, always (PyTorch: `batch_first=True`). Parameters start uniform
+    /// in ±1/√H. PyTorch: `torch.nn.GRU(…, batch_first=True)`.
+    ///
+    /// ```
+    /// use adamant_nn::{Forward, Gru};
+    /// use adamant_tensor::{Generator, Tensor};
+    /// let net = Gru::new(3, 4, &mut Generator::seed(0));
+    /// assert_eq!(net.forward(&Tensor::ones([2, 5, 3])).shape(), [2, 5, 4]);
+    /// ```
+    Gru, "Gru", GruStep, GruStep
+);
+
+macro_rules! one_state {
+    ($Name:ident) => {
+        impl<T: Float> $Name<T> {
+            /// The outputs `[N, L, directions · H]` and the last state
+            /// `[layers · directions, N, H]`, from an initial state of that shape (zeros unless
+            /// given).
+            ///
+            /// PyTorch: `net(x, h0)`.
+            ///
+            /// # Panics
+            /// If the shapes do not fit, or L is 0.
+            #[must_use]
+            #[track_caller]
+            pub fn forward_from(
+                &self,
+                x: &Tensor<T>,
+                initial: Option<&Tensor<T>>,
+            ) -> (Tensor<T>, Tensor<T>) {
+                let (y, mut state) = self.layers.run(&self.step, x, &[initial]);
+                (y, state.remove(0))
+            }
+        }
+    };
+}
+
+one_state!(Rnn);
+one_state!(Gru);
+
+impl<T: Float> Rnn<T> {
+    /// The same net with ReLU instead of tanh.
+    ///
+    /// PyTorch: `nonlinearity='relu'`.
+    #[must_use]
+    pub fn relu(self) -> Self {
+        Rnn { step: RnnStep { relu: true }, ..self }
+    }
+}
+
+impl<T: Float> Lstm<T> {
+    /// The outputs `[N, L, directions · H]` and the last state `(h, c)`, each
+    /// `[layers · directions, N, H]`, from an initial state of these shapes (zeros unless given).
+    ///
+    /// PyTorch: `net(x, (h0, c0))`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or L is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn forward_from(
+        &self,
+        x: &Tensor<T>,
+        initial: Option<(&Tensor<T>, &Tensor<T>)>,
+    ) -> (Tensor<T>, (Tensor<T>, Tensor<T>)) {
+        let (h, c) = initial.unzip();
+        let (y, mut state) = self.layers.run(&self.step, x, &[h, c]);
+        let c = state.remove(1);
+        (y, (state.remove(0), c))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_have_pytorchs_names_and_bounds() {
+        let options = RecurrentOptions::default().layers(2).bidirectional(true);
+        let net = Gru::<f32>::with_options(3, 25, options, &mut Generator::seed(0));
+        let parameters = net.named_parameters();
+        let names: Vec<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names[..5],
+            ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "weight_ih_l0_reverse"]
+        );
+        assert_eq!((names.len(), names[15]), (16, "bias_hh_l1_reverse"));
+        assert_eq!(parameters[8].1.shape(), [75, 50]);
+        let largest = parameters[1].1.tensor().abs().max().item();
+        assert!((0.19..=0.2).contains(&largest));
+    }
+
+    #[test]
+    fn dropout_is_between_layers_in_training_only() {
+        let rng = &mut Generator::seed(0);
+        let options = RecurrentOptions::default().dropout(0.5).layers(2);
+        let mut net = Rnn::<f32>::with_options(3, 8, options, rng);
+        let x = Tensor::randn([2, 3, 3], rng);
+        assert_ne!(net.forward(&x).to_vec(), net.forward(&x).to_vec());
+        net.eval();
+        assert_eq!(net.forward(&x).to_vec(), net.forward(&x).to_vec());
+        let one = Rnn::<f32>::with_options(3, 8, options.layers(1), rng);
+        assert_eq!(one.forward(&x).to_vec(), one.forward(&x).to_vec());
+    }
+
+    #[test]
+    #[should_panic(expected = "Lstm: an input of shape [2, 5, 4]; expected [N, L, 3]")]
+    fn a_wrong_width_is_refused() {
+        let _ = Lstm::new(3, 4, &mut Generator::seed(0)).forward(&Tensor::ones([2, 5, 4]));
+    }
+
+    #[test]
+    #[should_panic(expected = "Gru: an initial state of shape [1, 3, 4]")]
+    fn a_state_for_another_batch_is_refused() {
+        let net = Gru::new(3, 4, &mut Generator::seed(0));
+        let _ = net.forward_from(&Tensor::ones([2, 5, 3]), Some(&Tensor::ones([1, 3, 4])));
+    }
+}

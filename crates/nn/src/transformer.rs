@@ -1,0 +1,225 @@
+//! A layer of a transformer.
+
+use crate::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
+use crate::layer_norm::LayerNorm;
+use crate::{Dropout, Forward, Linear, Module};
+use adamant_tensor::{Float, Generator, Tensor};
+
+/// What is between the two linear maps of a [`TransformerEncoderLayer`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TransformerActivation {
+    /// [`Tensor::relu`]
+    #[default]
+    Relu,
+    /// [`Tensor::gelu`]
+    Gelu,
+}
+
+/// The options of a [`TransformerEncoderLayer`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct TransformerEncoderLayerOptions {
+    feedforward: usize,
+    dropout: f64,
+    activation: TransformerActivation,
+    norm_first: bool,
+    bias: bool,
+}
+
+impl Default for TransformerEncoderLayerOptions {
+    fn default() -> Self {
+        TransformerEncoderLayerOptions {
+            feedforward: 2048,
+            dropout: 0.1,
+            activation: TransformerActivation::Relu,
+            norm_first: false,
+            bias: true,
+        }
+    }
+}
+
+impl TransformerEncoderLayerOptions {
+    /// The width between the two linear maps; 2048 unless set. PyTorch: `dim_feedforward`.
+    #[must_use]
+    pub fn feedforward(self, feedforward: usize) -> Self {
+        TransformerEncoderLayerOptions { feedforward, ..self }
+    }
+
+    /// The probability of all dropouts; 0.1 unless set.
+    #[must_use]
+    pub fn dropout(self, dropout: f64) -> Self {
+        TransformerEncoderLayerOptions { dropout, ..self }
+    }
+
+    /// What is between the two linear maps; ReLU unless set.
+    #[must_use]
+    pub fn activation(self, activation: TransformerActivation) -> Self {
+        TransformerEncoderLayerOptions { activation, ..self }
+    }
+
+    /// Whether attention and feed-forward each begin with their norm, instead of a norm of
+    /// their sum with the input; not unless set.
+    #[must_use]
+    pub fn norm_first(self, norm_first: bool) -> Self {
+        TransformerEncoderLayerOptions { norm_first, ..self }
+    }
+
+    /// Whether the linear maps and norms have biases; they have unless set.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        TransformerEncoderLayerOptions { bias, ..self }
+    }
+}
+
+/// Attention of a sequence to itself and a feed-forward net, each added to its input:
+/// `[N, L, E] → [N, L, E]`.
+///
+/// `x = norm1(x + attention(x))`, then `x = norm2(x + linear2(act(linear1(x))))`; with
+/// `norm_first`, `x = x + attention(norm1(x))`, then `x = x + linear2(act(linear1(norm2(x))))`.
+///
+/// The batch comes first, always (PyTorch: `batch_first=True`). In masks, **true means may be
+/// looked at**, the opposite of PyTorch's layer; see [`AttentionMasks`].
+///
+/// PyTorch: `torch.nn.TransformerEncoderLayer(…, batch_first=True)`.
+///
+/// ```
+/// use adamant_nn::{Forward, TransformerEncoderLayer};
+/// use adamant_tensor::{Generator, Tensor};
+/// let layer = TransformerEncoderLayer::new(8, 2, &mut Generator::seed(0));
+/// assert_eq!(layer.forward(&Tensor::ones([4, 5, 8])).shape(), [4, 5, 8]);
+/// ```
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T)]
+pub struct TransformerEncoderLayer<T: Float = f32> {
+    self_attn: MultiheadAttention<T>,
+    linear1: Linear<T>,
+    dropout: Option<Dropout>,
+    linear2: Linear<T>,
+    norm1: LayerNorm<T>,
+    norm2: LayerNorm<T>,
+    dropout1: Option<Dropout>,
+    dropout2: Option<Dropout>,
+    #[module(skip)]
+    options: TransformerEncoderLayerOptions,
+}
+
+impl TransformerEncoderLayer {
+    /// A layer with PyTorch's defaults, in `f32`. For others:
+    /// [`with_options`](TransformerEncoderLayer::with_options).
+    ///
+    /// # Panics
+    /// If `heads` does not divide `width`.
+    #[must_use]
+    #[track_caller]
+    pub fn new(width: usize, heads: usize, rng: &mut Generator) -> Self {
+        let options = TransformerEncoderLayerOptions::default();
+        TransformerEncoderLayer::with_options(width, heads, options, rng)
+    }
+}
+
+impl<T: Float> TransformerEncoderLayer<T> {
+    /// A layer of any type.
+    ///
+    /// # Panics
+    /// If `heads` does not divide `width`, or the dropout is no probability.
+    #[must_use]
+    #[track_caller]
+    pub fn with_options(
+        width: usize,
+        heads: usize,
+        options: TransformerEncoderLayerOptions,
+        rng: &mut Generator,
+    ) -> Self {
+        let TransformerEncoderLayerOptions { feedforward, dropout: p, bias, .. } = options;
+        let attention = MultiheadAttentionOptions::default().bias(bias).dropout(p);
+        let self_attn = MultiheadAttention::with_options(width, heads, attention, rng);
+        let dropout = |rng: &mut Generator| (p > 0.0).then(|| Dropout::new(p, rng));
+        TransformerEncoderLayer {
+            self_attn,
+            linear1: Linear::with_bias(width, feedforward, bias, rng),
+            dropout: dropout(rng),
+            linear2: Linear::with_bias(feedforward, width, bias, rng),
+            norm1: LayerNorm::with_bias(width, bias),
+            norm2: LayerNorm::with_bias(width, bias),
+            dropout1: dropout(rng),
+            dropout2: dropout(rng),
+            options,
+        }
+    }
+
+    /// The layer with masks for its attention.
+    ///
+    /// PyTorch: `layer(x, src_mask, src_key_padding_mask)`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or the masks leave a query no key.
+    #[must_use]
+    #[track_caller]
+    pub fn forward_masked(&self, x: &Tensor<T>, masks: AttentionMasks<'_>) -> Tensor<T> {
+        if self.options.norm_first {
+            let x = &(x + self.attention(&self.norm1.forward(x), masks));
+            x + self.feedforward(&self.norm2.forward(x))
+        } else {
+            let x = &self.norm1.forward(&(x + self.attention(x, masks)));
+            self.norm2.forward(&(x + self.feedforward(x)))
+        }
+    }
+
+    #[track_caller]
+    fn attention(&self, x: &Tensor<T>, masks: AttentionMasks<'_>) -> Tensor<T> {
+        dropped(self.dropout1.as_ref(), self.self_attn.attend(x, x, x, masks))
+    }
+
+    #[track_caller]
+    fn feedforward(&self, x: &Tensor<T>) -> Tensor<T> {
+        let x = self.linear1.forward(x);
+        let x = match self.options.activation {
+            TransformerActivation::Relu => x.relu(),
+            TransformerActivation::Gelu => x.gelu(),
+        };
+        let x = self.linear2.forward(&dropped(self.dropout.as_ref(), x));
+        dropped(self.dropout2.as_ref(), x)
+    }
+}
+
+fn dropped<T: Float>(dropout: Option<&Dropout>, x: Tensor<T>) -> Tensor<T> {
+    match dropout {
+        Some(dropout) => dropout.forward(&x),
+        None => x,
+    }
+}
+
+impl<T: Float> Forward<T> for TransformerEncoderLayer<T> {
+    /// Without a mask.
+    ///
+    /// # Panics
+    /// If `x` is not `[N, L, E]`.
+    #[track_caller]
+    fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+        self.forward_masked(x, AttentionMasks::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_have_pytorchs_names() {
+        let layer = TransformerEncoderLayer::new(4, 2, &mut Generator::seed(0));
+        let names: Vec<_> = layer.named_parameters().into_iter().map(|(name, _)| name).collect();
+        let expected = "self_attn.in_proj_weight self_attn.in_proj_bias self_attn.out_proj.weight \
+                        self_attn.out_proj.bias linear1.weight linear1.bias linear2.weight \
+                        linear2.bias norm1.weight norm1.bias norm2.weight norm2.bias";
+        assert_eq!(names, expected.split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn dropout_acts_in_training_only() {
+        let rng = &mut Generator::seed(0);
+        let mut layer = TransformerEncoderLayer::new(4, 2, rng);
+        let x = Tensor::randn([2, 3, 4], rng);
+        assert_ne!(layer.forward(&x).to_vec(), layer.forward(&x).to_vec());
+        layer.eval();
+        assert_eq!(layer.forward(&x).to_vec(), layer.forward(&x).to_vec());
+    }
+}

@@ -1,0 +1,485 @@
+//! Scaled dot-product attention.
+//!
+//! One operation, which never holds all scores: forward keeps two numbers of each row
+//! of them, backward computes them again a block of queries at a time.
+
+use crate::array::Array;
+use crate::generator::Generator;
+use crate::mask::Mask;
+use crate::node::{Context, Gradients, record_many};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use adamant_kernels::{
+    self as kernels, Attention, AttentionGradients, Float, RowStats, first_blind_query,
+};
+use smallvec::SmallVec;
+
+const NAME: &str = "scaled_dot_product_attention";
+
+/// What a query may look at, and how.
+///
+/// ```
+/// use adamant_tensor::{AttentionOptions, Tensor, scaled_dot_product_attention};
+/// let x = Tensor::<f32>::ones([2, 5, 3]);
+/// let options = AttentionOptions::default().causal(true).scale(0.5);
+/// assert_eq!(scaled_dot_product_attention(&x, &x, &x, options).shape(), [2, 5, 3]);
+/// ```
+#[derive(Debug)]
+pub struct AttentionOptions<'a, T: Float = f32> {
+    causal: bool,
+    mask: Option<&'a Mask>,
+    bias: Option<&'a Tensor<T>>,
+    scale: Option<f64>,
+    dropout: Option<(f64, &'a mut Generator)>,
+}
+
+impl<T: Float> Default for AttentionOptions<'_, T> {
+    fn default() -> Self {
+        AttentionOptions { causal: false, mask: None, bias: None, scale: None, dropout: None }
+    }
+}
+
+impl<'a, T: Float> AttentionOptions<'a, T> {
+    /// Whether query `i` sees the keys up to `i` only; not unless set.
+    ///
+    /// PyTorch: `is_causal`.
+    #[must_use]
+    pub fn causal(self, causal: bool) -> Self {
+        AttentionOptions { causal, ..self }
+    }
+
+    /// Where a query may look at a key: **true lets it look**. Broadcasts to `[…, L, S]`.
+    ///
+    /// PyTorch: a boolean `attn_mask`.
+    #[must_use]
+    pub fn mask(self, mask: &'a Mask) -> Self {
+        AttentionOptions { mask: Some(mask), ..self }
+    }
+
+    /// What is added to the scores; −∞ forbids. Broadcasts to `[…, L, S]`.
+    /// Its gradient is made of one number for each score, all at once.
+    ///
+    /// PyTorch: an `attn_mask` of floats.
+    #[must_use]
+    pub fn bias(self, bias: &'a Tensor<T>) -> Self {
+        AttentionOptions { bias: Some(bias), ..self }
+    }
+
+    /// What the products of queries and keys are multiplied with; `1/√E` unless set.
+    #[must_use]
+    pub fn scale(self, scale: f64) -> Self {
+        AttentionOptions { scale: Some(scale), ..self }
+    }
+
+    /// Sets weights to 0 with probability `p`, and scales the others by `1 / (1 − p)`.
+    /// With `p > 0` all scores are held.
+    ///
+    /// PyTorch: `dropout_p`.
+    ///
+    /// # Panics
+    /// If `p` is not within `[0, 1]`.
+    #[must_use]
+    #[track_caller]
+    pub fn dropout(self, p: f64, rng: &'a mut Generator) -> Self {
+        assert!((0.0..=1.0).contains(&p), "{NAME}: the dropout is {p}; expected 0 to 1");
+        AttentionOptions { dropout: (p > 0.0).then_some((p, rng)), ..self }
+    }
+}
+
+/// `softmax(scale · q kᵀ + bias) v`: each query's mean of the values, weighted by how its
+/// key fits: `[…, L, E], […, S, E], […, S, Ev] → […, L, Ev]`, where the leading dimensions
+/// broadcast.
+///
+/// The scores `[…, L, S]` are never all held, neither here nor for the gradients (but for
+/// those of a bias, with dropout, and where gradients are to be differentiated again).
+///
+/// PyTorch: `torch.nn.functional.scaled_dot_product_attention`.
+///
+/// # Panics
+/// If the shapes do not fit, or a query may look at no key: its mean would be of nothing.
+///
+/// ```
+/// use adamant_tensor::{AttentionOptions, Tensor, scaled_dot_product_attention};
+/// let (q, k) = (Tensor::<f32>::zeros([2, 4]), Tensor::zeros([2, 4]));
+/// let v = Tensor::from([[1.0], [3.0]]);
+/// let y = scaled_dot_product_attention(&q, &k, &v, AttentionOptions::default());
+/// assert_eq!(y.to_vec(), [2.0, 2.0]);
+/// let y = scaled_dot_product_attention(&q, &k, &v, AttentionOptions::default().causal(true));
+/// assert_eq!(y.to_vec(), [1.0, 2.0]);
+/// ```
+#[must_use]
+#[track_caller]
+pub fn scaled_dot_product_attention<T: Float>(
+    q: &Tensor<T>,
+    k: &Tensor<T>,
+    v: &Tensor<T>,
+    options: AttentionOptions<'_, T>,
+) -> Tensor<T> {
+    let form = Form::new(q, k, v, &options);
+    form.check_rows();
+    if let Some((p, rng)) = options.dropout {
+        let keep = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
+        let weights = form.weights(q, k, options.bias);
+        let kept = Tensor::build(weights.array.shape().clone(), |out| {
+            rng.bernoulli_mask(out, p, T::from_f64(keep));
+        });
+        return (weights * kept).matmul(v);
+    }
+    let (value, stats) = form.value([q, k, v]);
+    let inputs: SmallVec<[&Tensor<T>; 4]> = [q, k, v].into_iter().chain(options.bias).collect();
+    let (q, k, v, bias) = (q.clone(), k.clone(), v.clone(), options.bias.cloned());
+    let out = value.clone();
+    record_many(NAME, &inputs, value, move |ctx| {
+        if crate::is_grad_enabled() {
+            form.backward_in_operations(ctx, [&q, &k, &v], bias.as_ref())
+        } else {
+            form.backward(ctx, [&q, &k, &v], &out, &stats)
+        }
+    })
+}
+
+/// The sizes of an attention and what its scores are changed by.
+struct Form<T: Float> {
+    batch: Shape,
+    /// L, S, E, Ev
+    sizes: [usize; 4],
+    scale: f64,
+    causal: bool,
+    mask: Option<Mask>,
+    bias: Option<Array<T>>,
+}
+
+impl<T: Float> Form<T> {
+    #[track_caller]
+    fn new(q: &Tensor<T>, k: &Tensor<T>, v: &Tensor<T>, options: &AttentionOptions<'_, T>) -> Self {
+        let (sq, sk, sv) = (q.array.shape(), k.array.shape(), v.array.shape());
+        let matrix = |shape: &Shape| shape.len().checked_sub(2).map(|d| [shape[d], shape[d + 1]]);
+        let (Some([l, e]), Some([s, ek]), Some([sv_, ev])) = (matrix(sq), matrix(sk), matrix(sv))
+        else {
+            panic!(
+                "{NAME}: queries of shape {sq}, keys of {sk}, values of {sv}; expected \
+                 […, L, E], […, S, E] and […, S, Ev]"
+            )
+        };
+        assert!(
+            e == ek && e > 0,
+            "{NAME}: queries of shape {sq} and keys of shape {sk}: the last dimensions must be \
+             equal, and not 0"
+        );
+        assert!(
+            s == sv_,
+            "{NAME}: keys of shape {sk} and values of shape {sv}: a value for each key, so the \
+             second dimensions from the end must be equal"
+        );
+        let batch = lead(sq).broadcast(&lead(sk)).and_then(|both| both.broadcast(&lead(sv)));
+        let Some(batch) = batch else {
+            panic!(
+                "{NAME}: queries of shape {sq}, keys of {sk}, values of {sv}: the leading \
+                 dimensions do not broadcast"
+            )
+        };
+        let scores = of(&batch, [l, s]);
+        for (what, shape) in [
+            ("mask", options.mask.map(|mask| mask.array.shape())),
+            ("bias", options.bias.map(|bias| bias.array.shape())),
+        ] {
+            if let Some(shape) = shape {
+                assert!(
+                    shape.broadcast(&scores).as_ref() == Some(&scores),
+                    "{NAME}: a {what} of shape {shape} does not broadcast to the scores of \
+                     queries of shape {sq} and keys of shape {sk}, which are {scores}"
+                );
+            }
+        }
+        Form {
+            batch,
+            sizes: [l, s, e, ev],
+            scale: options.scale.unwrap_or(1.0 / (e as f64).sqrt()),
+            causal: options.causal,
+            mask: options.mask.cloned(),
+            bias: options.bias.map(|bias| bias.array.clone()),
+        }
+    }
+
+    /// Panics if a query may look at nothing.
+    #[track_caller]
+    fn check_rows(&self) {
+        let [l, s, ..] = self.sizes;
+        if self.mask.is_none() && self.bias.is_none() && s > 0 {
+            return; // each query sees at least the first key
+        }
+        // Leading dimensions that neither has need not be gone through.
+        let shapes = [
+            self.mask.as_ref().map(|mask| mask.array.shape()),
+            self.bias.as_ref().map(|bias| bias.shape()),
+        ];
+        let leads = shapes.into_iter().flatten().map(lead);
+        let batch = leads.reduce(|a, b| a.broadcast(&b).expect("both broadcast to the scores"));
+        let batch = batch.unwrap_or_default();
+        let shape = of(&batch, [l, s]);
+        let mask = self.mask.as_ref().map(|mask| mask.array.broadcast_to(&shape));
+        let bias = self.bias.as_ref().map(|bias| bias.broadcast_to(&shape));
+        let (mask, bias) = (mask.as_ref().map(Array::view), bias.as_ref().map(Array::view));
+        let Some((mut place, query)) = first_blind_query(&batch, [l, s], self.causal, mask, bias)
+        else {
+            return;
+        };
+        let mut at = vec![query];
+        for &size in batch.iter().rev() {
+            at.insert(0, place % size);
+            place /= size;
+        }
+        panic!(
+            "{NAME}: query {at:?} of the scores, which are {shape}, may look at no key: the mask \
+             must leave it at least one"
+        );
+    }
+
+    /// Calls `f` with what the kernels take.
+    fn with<R>(&self, inputs: [&Tensor<T>; 3], f: impl FnOnce(&Attention<'_, T>) -> R) -> R {
+        let [l, s, e, ev] = self.sizes;
+        let seen = |x: &Tensor<T>, size| x.array.broadcast_to(&of(&self.batch, size));
+        let [q, k, v] = inputs;
+        let (q, k, v) = (seen(q, [l, e]), seen(k, [s, e]), seen(v, [s, ev]));
+        let scores = of(&self.batch, [l, s]);
+        let mask = self.mask.as_ref().map(|mask| mask.array.broadcast_to(&scores));
+        let bias = self.bias.as_ref().map(|bias| bias.broadcast_to(&scores));
+        f(&Attention {
+            batch: &self.batch,
+            sizes: self.sizes,
+            inputs: [q.view(), k.view(), v.view()],
+            scale: T::from_f64(self.scale),
+            causal: self.causal,
+            mask: mask.as_ref().map(Array::view),
+            bias: bias.as_ref().map(Array::view),
+        })
+    }
+
+    fn value(&self, inputs: [&Tensor<T>; 3]) -> (Array<T>, Vec<RowStats<T>>) {
+        let [l, _, _, ev] = self.sizes;
+        let mut stats = vec![[T::ZERO; 2]; self.batch.numel() * l];
+        let value = Array::build(of(&self.batch, [l, ev]), |out| {
+            self.with(inputs, |form| kernels::attention(out, &mut stats, form));
+        });
+        (value, stats)
+    }
+
+    fn backward(
+        &self,
+        ctx: &Context<'_, T>,
+        inputs: [&Tensor<T>; 3],
+        out: &Array<T>,
+        stats: &[RowStats<T>],
+    ) -> Gradients<T> {
+        let [l, s, e, ev] = self.sizes;
+        let g = ctx.grad().array.contiguous();
+        let wants_bias = self.bias.is_some() && ctx.needs(3);
+        let bias_shape = if wants_bias { of(&self.batch, [l, s]) } else { [0].into() };
+        let zeros = |shape| Array::full(shape, T::ZERO);
+        let [mut q, mut k, mut v] =
+            [[l, e], [s, e], [s, ev]].map(|size| zeros(of(&self.batch, size)));
+        let mut bias = zeros(bias_shape);
+        let gradients = AttentionGradients {
+            q: q.make_mut(),
+            k: k.make_mut(),
+            v: v.make_mut(),
+            bias: bias.make_mut(),
+        };
+        self.with(inputs, |form| {
+            kernels::attention_backward(gradients, g.dense(), out.dense(), stats, form);
+        });
+        let all = [q, k, v, bias].into_iter().take(ctx.parents.len());
+        all.enumerate().map(|(i, x)| ctx.broadcast_back(i, || x.into())).collect()
+    }
+
+    /// [`backward`](Form::backward) in tensor operations, to be differentiated again.
+    fn backward_in_operations(
+        &self,
+        ctx: &Context<'_, T>,
+        [q, k, v]: [&Tensor<T>; 3],
+        bias: Option<&Tensor<T>>,
+    ) -> Gradients<T> {
+        let (g, scale) = (ctx.grad(), T::from_f64(self.scale));
+        let p = self.weights(q, k, bias);
+        let dp = g.matmul(&v.transpose(-2, -1));
+        let ds = &p * (&dp - (&dp * &p).sum_dim(-1, true));
+        let mut gradients = Gradients::from_iter([
+            ctx.broadcast_back(0, || ds.matmul(k) * scale),
+            ctx.broadcast_back(1, || ds.transpose(-2, -1).matmul(q) * scale),
+            ctx.broadcast_back(2, || p.transpose(-2, -1).matmul(g)),
+        ]);
+        if bias.is_some() {
+            gradients.push(ctx.broadcast_back(3, || ds.clone()));
+        }
+        gradients
+    }
+
+    /// The weights of the mean, all of them: `softmax(scale · q kᵀ + bias)`.
+    #[track_caller]
+    fn weights(&self, q: &Tensor<T>, k: &Tensor<T>, bias: Option<&Tensor<T>>) -> Tensor<T> {
+        let [l, s, ..] = self.sizes;
+        let mut scores = q.matmul(&k.transpose(-2, -1)) * T::from_f64(self.scale);
+        if let Some(bias) = bias {
+            scores = scores + bias;
+        }
+        if let Some(mask) = &self.mask {
+            scores = scores.masked_fill(&!mask, T::NEG_INFINITY);
+        }
+        if self.causal {
+            let later = Array::build([l, s].into(), |out| {
+                out.iter_mut().enumerate().for_each(|(at, out)| *out = u8::from(at % s > at / s));
+            });
+            scores = scores.masked_fill(&Mask { array: later }, T::NEG_INFINITY);
+        }
+        scores.softmax(-1)
+    }
+}
+
+/// The dimensions before the last two.
+fn lead(shape: &Shape) -> Shape {
+    shape[..shape.len().saturating_sub(2)].into()
+}
+
+/// These leading dimensions, and two more.
+fn of(batch: &Shape, matrix: [usize; 2]) -> Shape {
+    batch.iter().copied().chain(matrix).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::testing::check_op;
+    use crate::{GradOptions, grad, no_grad};
+
+    fn mask(values: &[u8], shape: impl Into<Shape>) -> Mask {
+        Mask::from_vec(values.iter().map(|&value| value != 0).collect(), shape).unwrap()
+    }
+
+    fn attend<'a>(x: &'a [Tensor<f64>], options: AttentionOptions<'a, f64>) -> Tensor<f64> {
+        scaled_dot_product_attention(&x[0], &x[1], &x[2], options)
+    }
+
+    #[test]
+    fn gradients() {
+        let shapes: &[&[&[usize]]] = &[
+            &[&[2, 3], &[4, 3], &[4, 2]],
+            &[&[2, 1, 3, 2], &[2, 2, 2], &[1, 2, 2, 1]],
+            &[&[0, 2, 3], &[0, 2, 3], &[0, 2, 3]],
+            &[&[1, 1], &[1, 1], &[1, 0]],
+        ];
+        for shapes in shapes {
+            check_op(|x| attend(x, AttentionOptions::default()), shapes, -2.0..2.0);
+            check_op(|x| attend(x, AttentionOptions::default().causal(true)), shapes, -2.0..2.0);
+        }
+        let mask = mask(&[0, 1, 1, 0, 1, 0], [3, 2]);
+        let with_bias = |x: &[Tensor<f64>]| {
+            attend(x, AttentionOptions::default().mask(&mask).bias(&x[3]).scale(0.7))
+        };
+        for bias in [&[2, 3, 2][..], &[3, 1], &[]] {
+            check_op(with_bias, &[&[2, 3, 2], &[2, 2], &[2, 2, 2], bias], -2.0..2.0);
+        }
+    }
+
+    #[test]
+    fn blocks_give_what_the_plain_formula_gives() {
+        let mut rng = Generator::seed(0);
+        let mut draw = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
+        for (l, s) in [(150, 150), (130, 40), (65, 200)] {
+            let (q, k) = (draw(&[2, 2, l, 5]), draw(&[2, 2, s, 5]));
+            let (v, bias, g) = (draw(&[2, 2, s, 3]), draw(&[2, 1, l, s]), draw(&[2, 2, l, 3]));
+            let seen = bias.detach().gt(-1.0) | Tensor::<f64>::eye_rectangular(l, s).gt(0.5);
+            let seen = seen | Tensor::<f64>::arange(0.0, s as f64, 1.0).lt(0.5);
+            for causal in [false, true] {
+                let options = || AttentionOptions::default().mask(&seen).bias(&bias).causal(causal);
+                let y = scaled_dot_product_attention(&q, &k, &v, options());
+                let weights = Form::new(&q, &k, &v, &options()).weights(&q, &k, Some(&bias));
+                let z = weights.matmul(&v);
+                let inputs = [&q, &k, &v, &bias];
+                let gradients = |y: &Tensor<f64>| {
+                    grad(&(y * g.detach()).sum(), &inputs, GradOptions::default())
+                };
+                let close = |a: &Tensor<f64>, b: &Tensor<f64>| {
+                    assert!((a - b).abs().max().item() < 1e-12);
+                };
+                close(&y, &z);
+                for (a, b) in gradients(&y).iter().zip(gradients(&z)) {
+                    close(a, &b);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_sequences_need_no_matrix_of_scores() {
+        use crate::memory_stats;
+        let x = Tensor::<f32>::ones([1, 4096, 4]).requires_grad();
+        let before = memory_stats().live_bytes;
+        let y = scaled_dot_product_attention(&x, &x, &x, AttentionOptions::default());
+        y.sum().backward();
+        let held = memory_stats().live_bytes.saturating_sub(before);
+        assert!(held < 4 << 20, "{held} bytes; the scores would be {} bytes", 4 << 24);
+        assert!((y.to_vec()[0] - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn large_scores_are_stable() {
+        let q = Tensor::<f32>::from([[1e4], [-1e4]]);
+        let k = Tensor::from([[1e4], [1e4], [0.0]]);
+        let v = Tensor::from([[1.0], [3.0], [10.0]]);
+        let y = scaled_dot_product_attention(&q, &k, &v, AttentionOptions::default());
+        assert_eq!(y.to_vec(), [2.0, 10.0]);
+    }
+
+    #[test]
+    fn dropout_drops_weights_and_scales_the_others() {
+        let (q, v) = (Tensor::<f32>::zeros([50, 1]), Tensor::<f32>::eye(50));
+        let mut rng = Generator::seed(0);
+        let drop = |p, rng: &mut Generator| {
+            let options = AttentionOptions::default().dropout(p, rng);
+            scaled_dot_product_attention(&q, &q, &v, options).to_vec()
+        };
+        let half = drop(0.5, &mut rng);
+        let kept = half.iter().filter(|&&y| y > 0.0).count();
+        assert!((1100..1400).contains(&kept), "{kept}");
+        assert!(half.iter().all(|&y| y == 0.0 || (y - 0.04).abs() < 1e-6));
+        assert!(drop(1.0, &mut rng).iter().all(|&y| y == 0.0));
+        let plain = scaled_dot_product_attention(&q, &q, &v, AttentionOptions::default());
+        assert_eq!(no_grad(|| drop(0.0, &mut rng)), plain.to_vec());
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "query [1, 0, 2] of the scores, which are [2, 1, 3, 2], may look at \
+                               no key"
+    )]
+    fn a_query_that_sees_nothing_is_refused() {
+        let x = Tensor::<f32>::ones([2, 4, 3, 2]);
+        let y = Tensor::<f32>::ones([2, 4, 2, 2]);
+        let mask = mask(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [2, 1, 3, 2]);
+        let _ = scaled_dot_product_attention(&x, &y, &y, AttentionOptions::default().mask(&mask));
+    }
+
+    #[test]
+    #[should_panic(expected = "may look at no key")]
+    fn a_mask_and_causality_together_can_leave_nothing() {
+        let x = Tensor::<f32>::ones([2, 2]);
+        let mask = mask(&[0, 1], [2]);
+        let options = AttentionOptions::default().mask(&mask).causal(true);
+        let _ = scaled_dot_product_attention(&x, &x, &x, options);
+    }
+
+    #[test]
+    #[should_panic(expected = "may look at no key")]
+    fn a_bias_of_minus_infinity_everywhere_is_refused() {
+        let x = Tensor::<f32>::ones([2, 2]);
+        let bias = Tensor::full([2, 2], f32::NEG_INFINITY);
+        let _ = scaled_dot_product_attention(&x, &x, &x, AttentionOptions::default().bias(&bias));
+    }
+
+    #[test]
+    #[should_panic(expected = "queries of shape [2, 3] and keys of shape [2, 4]")]
+    fn widths_that_differ_are_refused() {
+        let (q, k) = (Tensor::<f32>::ones([2, 3]), Tensor::ones([2, 4]));
+        let _ = scaled_dot_product_attention(&q, &k, &k, AttentionOptions::default());
+    }
+}

@@ -542,6 +542,11 @@ pub(crate) fn table() -> Vec<Section> {
                     |x| x.avg_pool2d(3, AvgPool2dOptions::default().divisor_override(2)),
                     "F.avg_pool2d(x, 3, divisor_override=2)"
                 ),
+                op!(
+                    shapes(&[&[&[2, 2, 5, 7]], &[&[2, 2, 4]]]),
+                    |x| x.adaptive_avg_pool2d([3, 2]),
+                    "F.adaptive_avg_pool2d(x, (3, 2))"
+                ),
             ],
         ),
         section(

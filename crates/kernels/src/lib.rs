@@ -43,7 +43,10 @@ pub use gemm::{Matrix, gemm, gemm_batch};
 pub use indexing::{Lookup, add_rows, gather, scatter_add, take_rows};
 pub use memory::CacheLine;
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
-pub use pool::{AvgPool, Divisor, avg_pool, avg_pool_input, max_pool, pick, place};
+pub use pool::{
+    AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, avg_pool, avg_pool_input,
+    max_pool, pick, place,
+};
 pub use reduce::{arg_best, reduce_rows, sum, sum_row};
 pub use scan::scan;
 pub use sgd::{SgdBuffers, SgdScalars, sgd};

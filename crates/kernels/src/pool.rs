@@ -221,12 +221,23 @@ fn rows(
 /// assert_eq!(y, [3.0, 4.5]);
 /// ```
 pub fn avg_pool<T: Float>(y: &mut [T], x: &[T], sizes: &AvgPool) {
-    let (divisors, spans, windows) = (sizes.divisors(), sizes.spans(), &sizes.windows);
-    let cost = cost(y.len(), windows);
-    images(y, x, (windows.output_len(), windows.input_len()), cost, |_, y, x| {
+    let (spans, input) = (sizes.spans(), sizes.windows.input);
+    means(y, x, &spans, &sizes.divisors(), input, cost(y.len(), &sizes.windows));
+}
+
+/// The mean over each window, which is given by its rows and columns.
+fn means<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    spans: &[Vec<Range<usize>>; 2],
+    divisors: &[T],
+    input: [usize; 2],
+    cost: usize,
+) {
+    images(y, x, (divisors.len(), input[0] * input[1]), cost, |_, y, x| {
         y.fill(T::ZERO);
-        rows(&spans, windows.input[1], |o, row| x[row].iter().for_each(|&x| y[o] += x));
-        y.iter_mut().zip(&divisors).for_each(|(y, &divisor)| *y /= divisor);
+        rows(spans, input[1], |o, row| x[row].iter().for_each(|&x| y[o] += x));
+        y.iter_mut().zip(divisors).for_each(|(y, &divisor)| *y /= divisor);
     });
 }
 
@@ -244,13 +255,82 @@ pub fn avg_pool<T: Float>(y: &mut [T], x: &[T], sizes: &AvgPool) {
 /// assert_eq!(x, [0.5, 1.5, 1.0]);
 /// ```
 pub fn avg_pool_input<T: Float>(x: &mut [T], g: &[T], sizes: &AvgPool) {
-    let (divisors, spans, windows) = (sizes.divisors(), sizes.spans(), &sizes.windows);
-    let cost = cost(g.len(), windows) + x.len();
-    images(x, g, (windows.input_len(), windows.output_len()), cost, |_, x, g| {
+    let (spans, input) = (sizes.spans(), sizes.windows.input);
+    shares(x, g, &spans, &sizes.divisors(), input, cost(g.len(), &sizes.windows) + x.len());
+}
+
+/// The adjoint of [`means`].
+fn shares<T: Float>(
+    x: &mut [T],
+    g: &[T],
+    spans: &[Vec<Range<usize>>; 2],
+    divisors: &[T],
+    input: [usize; 2],
+    cost: usize,
+) {
+    images(x, g, (input[0] * input[1], divisors.len()), cost, |_, x, g| {
         x.fill(T::ZERO);
-        rows(&spans, windows.input[1], |o, row| {
+        rows(spans, input[1], |o, row| {
             let share = g[o] / divisors[o];
             x[row].iter_mut().for_each(|x| *x += share);
         });
     });
+}
+
+/// `output` windows that cover `input` places along a dimension as evenly as they can: window
+/// `o` goes from `⌊o · input / output⌋` to `⌈(o + 1) · input / output⌉`, as PyTorch has it.
+fn even_spans(input: usize, output: usize) -> Vec<Range<usize>> {
+    (0..output).map(|o| o * input / output..((o + 1) * input).div_ceil(output)).collect()
+}
+
+/// The windows of an adaptive pooling, and the number of places in each.
+fn even_windows<T: Float>(
+    input: [usize; 2],
+    output: [usize; 2],
+) -> ([Vec<Range<usize>>; 2], Vec<T>) {
+    let spans = [even_spans(input[0], output[0]), even_spans(input[1], output[1])];
+    let size =
+        |rows: &Range<usize>, cols: &Range<usize>| T::from_f64((rows.len() * cols.len()) as f64);
+    let divisors = spans[0]
+        .iter()
+        .flat_map(|rows| spans[1].iter().map(move |cols| size(rows, cols)))
+        .collect();
+    (spans, divisors)
+}
+
+/// `y[o] ←` the mean over each of `output` windows that cover an image of `input` evenly.
+///
+/// # Panics
+/// If the lengths do not fit.
+///
+/// ```
+/// let mut y = [0.0f32; 2];
+/// adamant_kernels::adaptive_avg_pool(&mut y, &[1.0, 5.0, 4.0], [1, 3], [1, 2]);
+/// assert_eq!(y, [3.0, 4.5]); // the place in the middle is in both
+/// ```
+pub fn adaptive_avg_pool<T: Float>(y: &mut [T], x: &[T], input: [usize; 2], output: [usize; 2]) {
+    let (spans, divisors) = even_windows(input, output);
+    let cost = x.len().saturating_mul(2) + y.len();
+    means(y, x, &spans, &divisors, input, cost);
+}
+
+/// The adjoint of [`adaptive_avg_pool`].
+///
+/// # Panics
+/// If the lengths do not fit.
+///
+/// ```
+/// let mut x = [0.0f32; 3];
+/// adamant_kernels::adaptive_avg_pool_input(&mut x, &[2.0, 4.0], [1, 3], [1, 2]);
+/// assert_eq!(x, [1.0, 3.0, 2.0]);
+/// ```
+pub fn adaptive_avg_pool_input<T: Float>(
+    x: &mut [T],
+    g: &[T],
+    input: [usize; 2],
+    output: [usize; 2],
+) {
+    let (spans, divisors) = even_windows(input, output);
+    let cost = x.len().saturating_mul(2) + g.len();
+    shares(x, g, &spans, &divisors, input, cost);
 }

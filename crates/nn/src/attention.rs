@@ -186,7 +186,7 @@ impl<T: Float> MultiheadAttention<T> {
             bias.set_value(&Tensor::zeros([width]));
         }
         MultiheadAttention {
-            in_proj_weight: Parameter::new(init::xavier_uniform([3 * width, width], rng)),
+            in_proj_weight: Parameter::new(init::xavier_uniform([3 * width, width], 1.0, rng)),
             in_proj_bias: bias.then(|| Parameter::new(Tensor::zeros([3 * width]))),
             out_proj,
             dropout: (p > 0.0).then(|| WeightDropout {

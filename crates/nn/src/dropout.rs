@@ -42,17 +42,24 @@ impl Dropout {
     }
 }
 
-impl<T: Float> Forward<T> for Dropout {
-    fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+impl Dropout {
+    /// Drops `x`, or what shares a number of a mask of this shape.
+    fn drop<T: Float>(&self, x: &Tensor<T>, shape: &[usize]) -> Tensor<T> {
         if !self.training.on() || self.p == 0.0 {
-            return observe(self, x.clone());
+            return x.clone();
         }
         // With p = 1 nothing is kept, and PyTorch's scale is 0 rather than ∞.
         let keep = if self.p == 1.0 { 0.0 } else { 1.0 / (1.0 - self.p) };
-        let mask = Tensor::build(x.shape(), |out| {
+        let mask = Tensor::build(shape, |out| {
             lock(&self.rng).bernoulli_mask(out, self.p, T::from_f64(keep));
         });
-        observe(self, x * mask)
+        x * mask
+    }
+}
+
+impl<T: Float> Forward<T> for Dropout {
+    fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+        observe(self, self.drop(x, x.shape()))
     }
 }
 
@@ -76,6 +83,72 @@ impl Stateful for Dropout {
     }
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
         state::load_module_state::<f32>(self, state)
+    }
+}
+
+/// [`Dropout`] of whole channels: `[N, C, H, W]`, or `[N, C, L]`.
+///
+/// Neighbours in an image are alike: to drop one of them alone would hide little.
+///
+/// PyTorch: `torch.nn.Dropout2d(p)`.
+///
+/// ```
+/// use adamant_nn::{Dropout2d, Forward};
+/// use adamant_tensor::{Generator, Tensor};
+/// let dropout = Dropout2d::new(0.5, &mut Generator::seed(0));
+/// let y = dropout.forward(&Tensor::<f32>::ones([8, 4, 2, 2])).to_vec();
+/// assert!(y.chunks(4).all(|channel| channel == [0.0; 4] || channel == [2.0; 4]));
+/// ```
+#[derive(Debug)]
+pub struct Dropout2d(Dropout);
+
+impl Dropout2d {
+    /// A layer that drops a channel with probability `p`, in training mode.
+    ///
+    /// # Panics
+    /// If `p` is not within `[0, 1]`.
+    #[must_use]
+    #[track_caller]
+    pub fn new(p: f64, rng: &mut Generator) -> Self {
+        assert!((0.0..=1.0).contains(&p), "Dropout2d: the probability is {p}; expected 0 to 1");
+        Dropout2d(Dropout::new(p, rng))
+    }
+}
+
+impl<T: Float> Forward<T> for Dropout2d {
+    /// # Panics
+    /// If the input has not three or four dimensions.
+    #[track_caller]
+    fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+        let mut shape = x.shape().to_vec();
+        assert!(
+            matches!(shape.len(), 3 | 4),
+            "Dropout2d: an input of shape {shape:?}; expected [N, C, H, W] or [N, C, L]"
+        );
+        shape[2..].fill(1);
+        observe(self, self.0.drop(x, &shape))
+    }
+}
+
+impl<T: Float> Module<T> for Dropout2d {
+    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        path.enter(self);
+        path.child("rng", |path| Module::<T>::visit(&self.0.rng, path, visit));
+    }
+    fn set_training(&mut self, training: bool) {
+        Module::<T>::set_training(&mut self.0, training);
+    }
+}
+
+impl Stateful for Dropout2d {
+    fn state_dict(&self) -> StateDict {
+        self.0.state_dict()
+    }
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        self.0.check_state_dict(state)
+    }
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        self.0.load_state_dict(state)
     }
 }
 
@@ -104,6 +177,25 @@ mod tests {
         let y = Dropout::new(0.5, &mut Generator::seed(0)).forward(&x);
         y.sum().backward();
         assert_eq!(x.grad().unwrap().to_vec(), y.to_vec());
+    }
+
+    #[test]
+    fn whole_channels_are_dropped_with_the_right_frequency() {
+        let mut dropout = Dropout2d::new(0.25, &mut Generator::seed(0));
+        let x = Tensor::<f64>::ones([100, 50, 3, 2]);
+        let y = dropout.forward(&x).to_vec();
+        let is_whole = |channel: &[f64]| channel.iter().all(|&y| y == channel[0]);
+        assert!(y.chunks(6).all(is_whole));
+        let dropped = y.iter().filter(|&&y| y == 0.0).count() as f64 / y.len() as f64;
+        assert!((dropped - 0.25).abs() < 0.02, "{dropped}");
+        Module::<f64>::eval(&mut dropout);
+        assert_eq!(dropout.forward(&x).to_vec(), x.to_vec());
+    }
+
+    #[test]
+    #[should_panic(expected = "Dropout2d: an input of shape [3, 2]; expected [N, C, H, W]")]
+    fn what_has_no_channels_is_refused() {
+        let _ = Dropout2d::new(0.5, &mut Generator::seed(0)).forward(&Tensor::<f32>::ones([3, 2]));
     }
 
     #[test]

@@ -22,30 +22,93 @@ pub fn kaiming_uniform<T: Float>(
     rng: &mut Generator,
 ) -> Tensor<T> {
     let shape = shape.into();
-    let fan_in: usize = shape.iter().skip(1).product();
+    let (fan_in, _) = fans(&shape);
     symmetric(shape, (6.0 / (1.0 + a * a)).sqrt(), fan_in, rng)
+}
+
+/// Kaiming-normal: normal with variance `2 / ((1 + a²) fan_in)`, where `a` is the negative slope
+/// of the rectifier that follows; 0 for [`Relu`](crate::Relu).
+///
+/// PyTorch: `torch.nn.init.kaiming_normal_(weight, a)`.
+#[must_use]
+pub fn kaiming_normal<T: Float>(shape: impl Into<Shape>, a: f64, rng: &mut Generator) -> Tensor<T> {
+    let shape = shape.into();
+    let (fan_in, _) = fans(&shape);
+    let variance = 2.0 / ((1.0 + a * a) * fan_in.max(1) as f64);
+    normal(shape, 0.0, variance.sqrt(), rng)
+}
+
+/// Xavier-uniform: uniform in `±gain √(6 / (fan_in + fan_out))`.
+///
+/// `fan_out` is the number of outputs of an input: all dimensions but the second.
+///
+/// PyTorch: `torch.nn.init.xavier_uniform_(weight, gain)`, where the gain is 1 unless given.
+///
+/// ```
+/// use adamant_nn::init::xavier_uniform;
+/// use adamant_tensor::{Generator, Tensor};
+/// let weight: Tensor = xavier_uniform([16, 8], 1.0, &mut Generator::seed(0));
+/// assert!(weight.to_vec().iter().all(|w| w.abs() <= 0.5));
+/// ```
+#[must_use]
+pub fn xavier_uniform<T: Float>(
+    shape: impl Into<Shape>,
+    gain: f64,
+    rng: &mut Generator,
+) -> Tensor<T> {
+    let shape = shape.into();
+    let (fan_in, fan_out) = fans(&shape);
+    let bound = gain * (6.0 / (fan_in + fan_out).max(1) as f64).sqrt();
+    Tensor::uniform(shape, -bound, bound, rng)
+}
+
+/// Xavier-normal: normal with variance `2 gain² / (fan_in + fan_out)`.
+///
+/// PyTorch: `torch.nn.init.xavier_normal_(weight, gain)`, where the gain is 1 unless given.
+#[must_use]
+pub fn xavier_normal<T: Float>(
+    shape: impl Into<Shape>,
+    gain: f64,
+    rng: &mut Generator,
+) -> Tensor<T> {
+    let shape = shape.into();
+    let (fan_in, fan_out) = fans(&shape);
+    normal(shape, 0.0, gain * (2.0 / (fan_in + fan_out).max(1) as f64).sqrt(), rng)
+}
+
+/// Normal with this mean and standard deviation.
+///
+/// PyTorch: `torch.nn.init.normal_(weight, mean, std)`.
+///
+/// ```
+/// use adamant_nn::init::normal;
+/// use adamant_tensor::{Generator, Tensor};
+/// let weight: Tensor = normal([1000], 5.0, 0.02, &mut Generator::seed(0));
+/// assert!((weight.mean().item() - 5.0).abs() < 0.01);
+/// ```
+#[must_use]
+pub fn normal<T: Float>(
+    shape: impl Into<Shape>,
+    mean: f64,
+    std: f64,
+    rng: &mut Generator,
+) -> Tensor<T> {
+    Tensor::build(shape, |out| out.fill_with(|| T::from_f64(mean + std * rng.normal())))
+}
+
+/// The number of inputs of an output and of outputs of an input. Of fewer than two
+/// dimensions, which PyTorch refuses, the missing ones count as 1.
+fn fans(shape: &[usize]) -> (usize, usize) {
+    let of = |skip: usize| {
+        shape.iter().enumerate().filter(|&(d, _)| d != skip).map(|(_, size)| size).product()
+    };
+    (of(0), of(1))
 }
 
 /// Uniform in `±1/√fan_in`: how PyTorch's layers draw a bias.
 #[must_use]
 pub fn bias<T: Float>(len: usize, fan_in: usize, rng: &mut Generator) -> Tensor<T> {
     symmetric([len].into(), 1.0, fan_in, rng)
-}
-
-/// Xavier-uniform: a matrix `[fan_out, fan_in]`, uniform in `±√(6 / (fan_in + fan_out))`.
-///
-/// PyTorch: `torch.nn.init.xavier_uniform_(weight)`.
-///
-/// ```
-/// use adamant_nn::init::xavier_uniform;
-/// use adamant_tensor::{Generator, Tensor};
-/// let weight: Tensor = xavier_uniform([2, 4], &mut Generator::seed(0));
-/// assert!(weight.to_vec().iter().all(|w| w.abs() <= 1.0));
-/// ```
-#[must_use]
-pub fn xavier_uniform<T: Float>(shape: [usize; 2], rng: &mut Generator) -> Tensor<T> {
-    let bound = (6.0 / (shape[0] + shape[1]).max(1) as f64).sqrt();
-    Tensor::uniform(shape, -bound, bound, rng)
 }
 
 /// Uniform in `±gain/√fan_in`, and 0 if there is no input.

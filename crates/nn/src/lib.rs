@@ -1,4 +1,4 @@
-//! Models: modules, layers, initialisation.
+//! Models: modules, layers, losses, initialisation.
 //!
 //! A [`Module`] is a tree whose leaves are parameters (and the generators of
 //! random layers); `#[derive(Module)]` makes one of a struct. [`Forward`] is
@@ -9,31 +9,52 @@
 
 mod activation;
 mod attention;
+mod bilinear;
 mod buffer;
 mod containers;
+mod conv;
 mod dropout;
+mod embedding;
 pub mod init;
 mod layer_norm;
 mod linear;
+mod losses;
 mod module;
+mod pooling;
 mod recurrent;
 mod sequential;
+mod shape;
 mod state;
+mod stateless;
 mod summary;
 mod transformer;
 
-pub use activation::{Relu, Sigmoid, Tanh};
+pub use activation::{
+    Elu, Gelu, GeluTanh, Hardtanh, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus,
+    Softsign, Tanh,
+};
 pub use adamant_nn_derive::Module;
 pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
 pub use attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
+pub use bilinear::Bilinear;
 pub use buffer::{Buffer, Counter, Training};
-pub use dropout::Dropout;
+pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
+pub use dropout::{Dropout, Dropout2d};
+pub use embedding::Embedding;
 pub use linear::Linear;
+pub use losses::{
+    BceLoss, BceWithLogitsLoss, Classes, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss,
+    KlDivLoss, L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, Targets, TripletMarginLoss,
+    bce_loss, bce_with_logits, cosine_embedding_loss, huber_loss, kl_div, l1_loss, mse_loss,
+    nll_loss, smooth_l1_loss, triplet_margin_loss,
+};
 #[doc(hidden)]
 pub use module::Part;
 pub use module::{Forward, Leaf, Module, Path};
+pub use pooling::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 pub use sequential::{Layer, Sequential};
+pub use shape::{Flatten, Identity};
 pub use state::{PartialLoad, check_module_state, load_module_state, module_state};
 pub use summary::{Summary, SummaryRow, summary, summary_of};
 pub use transformer::{

@@ -75,6 +75,27 @@ impl<const D: usize> ConvOptions<D> {
         ConvOptions { groups, ..self }
     }
 
+    /// The shape of the weight from `inputs` to `outputs` channels, which is
+    /// `[outputs, inputs / groups, kernel…]`; `None` if the groups do not divide them. For a
+    /// transposed convolution, `inputs` and `outputs` change places.
+    ///
+    /// ```
+    /// use adamant_tensor::Conv2dOptions;
+    /// let shape = Conv2dOptions::default().groups(2).weight_shape(4, 6, [3, 5]);
+    /// assert_eq!(*shape.unwrap(), [6, 2, 3, 5]);
+    /// ```
+    #[must_use]
+    pub fn weight_shape(
+        &self,
+        inputs: usize,
+        outputs: usize,
+        kernel: impl Into<PerDim<D>>,
+    ) -> Option<Shape> {
+        let divides = |channels: usize| self.groups > 0 && channels.is_multiple_of(self.groups);
+        (divides(inputs) && divides(outputs))
+            .then(|| [outputs, inputs / self.groups].into_iter().chain(kernel.into().0).collect())
+    }
+
     /// The sizes of a convolution of `x` with `weight`.
     #[track_caller]
     pub(super) fn form(&self, op: &str, x: &Shape, weight: &Shape, bias: Option<&Shape>) -> Form {

@@ -4,6 +4,7 @@
 //! backward and tests, and a line below.
 
 mod abs;
+mod adaptive_avg_pool;
 mod add;
 mod argmax;
 mod arrange;

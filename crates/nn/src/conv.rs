@@ -1,0 +1,182 @@
+//! Convolutions.
+
+use crate::{Forward, Module, init};
+use adamant_tensor::{
+    Conv1dOptions, Conv2dOptions, Float, Generator, Parameter, PerDim, Shape, Tensor,
+};
+
+/// One layer: its rank, its operation, its options, and the shape of its weight.
+macro_rules! convolution {
+    ($(#[$doc:meta])* $Name:ident, $D:literal, $op:ident, $Options:ident, $weight_shape:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Module)]
+        #[module(crate = crate, float = T)]
+        pub struct $Name<T: Float = f32> {
+            /// The kernels.
+            pub weight: Parameter<T>,
+            /// An element for each output channel.
+            pub bias: Option<Parameter<T>>,
+            #[module(skip)]
+            options: $Options,
+        }
+
+        impl $Name {
+            /// A layer with a bias and PyTorch's defaults, in `f32`. For another type, without
+            /// bias, or with a stride, padding, dilation or groups: `with_options`.
+            #[must_use]
+            #[track_caller]
+            pub fn new(
+                in_channels: usize,
+                out_channels: usize,
+                kernel: impl Into<PerDim<$D>>,
+                rng: &mut Generator,
+            ) -> Self {
+                let options = $Options::default();
+                Self::with_options(in_channels, out_channels, kernel, options, true, rng)
+            }
+        }
+
+        impl<T: Float> $Name<T> {
+            /// A layer with these options, with or without a bias, of any type.
+            ///
+            /// # Panics
+            /// If the groups do not divide the channels.
+            #[must_use]
+            #[track_caller]
+            pub fn with_options(
+                in_channels: usize,
+                out_channels: usize,
+                kernel: impl Into<PerDim<$D>>,
+                options: $Options,
+                bias: bool,
+                rng: &mut Generator,
+            ) -> Self {
+                let shape: fn($Options, usize, usize, PerDim<$D>) -> Option<Shape> = $weight_shape;
+                let Some(shape) = shape(options, in_channels, out_channels, kernel.into()) else {
+                    panic!(
+                        "{}: the groups of {options:?} do not divide {in_channels} input and \
+                         {out_channels} output channels",
+                        stringify!($Name)
+                    )
+                };
+                let fan_in = shape.iter().skip(1).product();
+                $Name {
+                    weight: Parameter::new(init::kaiming_uniform(shape, 5f64.sqrt(), rng)),
+                    bias: bias.then(|| Parameter::new(init::bias(out_channels, fan_in, rng))),
+                    options,
+                }
+            }
+        }
+
+        impl<T: Float> Forward<T> for $Name<T> {
+            /// # Panics
+            /// If the input has another number of dimensions or channels, or is too small.
+            #[track_caller]
+            fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+                let bias = self.bias.as_ref().map(Parameter::tensor);
+                x.$op(&self.weight.tensor(), bias.as_ref(), self.options)
+            }
+        }
+    };
+}
+
+convolution!(
+    /// The convolution of lines: `[N, C, L] → [N, O, oL]`, or `[C, L] → [O, oL]`, with the sizes of
+    /// [`Tensor::conv1d`].
+    ///
+    /// `weight` is `[O, C / groups, k]`, kaiming-uniform with a = √5; `bias` is `[O]`, uniform in
+    /// ±1/√fan_in, where `fan_in = C / groups · k`.
+    ///
+    /// PyTorch: `torch.nn.Conv1d(C, O, k)`.
+    ///
+    /// ```
+    /// use adamant_nn::{Conv1d, Forward};
+    /// use adamant_tensor::{Generator, Tensor};
+    /// let layer = Conv1d::new(3, 8, 5, &mut Generator::seed(0));
+    /// assert_eq!(layer.forward(&Tensor::zeros([2, 3, 20])).shape(), [2, 8, 16]);
+    /// ```
+    Conv1d, 1, conv1d, Conv1dOptions,
+    |options, inputs, outputs, kernel| options.weight_shape(inputs, outputs, kernel)
+);
+
+convolution!(
+    /// The convolution of images: `[N, C, H, W] → [N, O, oH, oW]`, or `[C, H, W] → [O, oH, oW]`,
+    /// with the sizes of [`Tensor::conv2d`].
+    ///
+    /// `weight` is `[O, C / groups, kH, kW]`, kaiming-uniform with a = √5; `bias` is `[O]`, uniform
+    /// in ±1/√fan_in, where `fan_in = C / groups · kH · kW`.
+    ///
+    /// PyTorch: `torch.nn.Conv2d(C, O, k)`.
+    ///
+    /// ```
+    /// use adamant_nn::{Conv2d, Forward};
+    /// use adamant_tensor::{Conv2dOptions, Generator, Tensor};
+    /// let mut rng = Generator::seed(0);
+    /// let images = Tensor::zeros([2, 3, 28, 28]);
+    /// assert_eq!(Conv2d::new(3, 8, 5, &mut rng).forward(&images).shape(), [2, 8, 24, 24]);
+    /// let options = Conv2dOptions::default().stride(2).padding(1);
+    /// let layer = Conv2d::with_options(3, 8, [3, 3], options, false, &mut rng);
+    /// assert_eq!(layer.forward(&images).shape(), [2, 8, 14, 14]);
+    /// ```
+    Conv2d, 2, conv2d, Conv2dOptions,
+    |options, inputs, outputs, kernel| options.weight_shape(inputs, outputs, kernel)
+);
+
+convolution!(
+    /// The transposed convolution of images: `[N, C, H, W] → [N, O, oH, oW]`, or `[C, H, W] →
+    /// [O, oH, oW]`, with the sizes of [`Tensor::conv_transpose2d`].
+    ///
+    /// `weight` is `[C, O / groups, kH, kW]`, kaiming-uniform with a = √5; `bias` is `[O]`, uniform
+    /// in ±1/√fan_in, where `fan_in`, as in PyTorch, is `O / groups · kH · kW`.
+    ///
+    /// PyTorch: `torch.nn.ConvTranspose2d(C, O, k)`.
+    ///
+    /// ```
+    /// use adamant_nn::{ConvTranspose2d, Forward};
+    /// use adamant_tensor::{Conv2dOptions, Generator, Tensor};
+    /// let (mut rng, double) = (Generator::seed(0), Conv2dOptions::default().stride(2));
+    /// let layer = ConvTranspose2d::with_options(8, 3, 2, double, true, &mut rng);
+    /// assert_eq!(layer.forward(&Tensor::<f32>::zeros([2, 8, 7, 7])).shape(), [2, 3, 14, 14]);
+    /// ```
+    ConvTranspose2d, 2, conv_transpose2d, Conv2dOptions,
+    |options, inputs, outputs, kernel| options.weight_shape(outputs, inputs, kernel)
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_have_pytorchs_shapes_and_bounds() {
+        let rng = &mut Generator::seed(0);
+        let options = Conv2dOptions::default().groups(2);
+        let check = |weight: &Parameter, bias: Option<&Parameter>, shape: &[usize]| {
+            assert_eq!(weight.shape(), shape);
+            let bound = 1.0 / (shape[1..].iter().product::<usize>() as f32).sqrt();
+            for (values, least) in [(weight, 0.95), (bias.unwrap(), 0.5)] {
+                let largest = values.tensor().abs().max().item();
+                assert!((least * bound..=bound).contains(&largest), "{largest} {bound}");
+            }
+        };
+        let layer = Conv2d::with_options(6, 8, [5, 3], options, true, rng);
+        check(&layer.weight, layer.bias.as_ref(), &[8, 3, 5, 3]);
+        let layer = ConvTranspose2d::with_options(6, 8, [5, 3], options, true, rng);
+        check(&layer.weight, layer.bias.as_ref(), &[6, 4, 5, 3]);
+        let layer = Conv1d::new(6, 8, 5, rng);
+        check(&layer.weight, layer.bias.as_ref(), &[8, 6, 5]);
+    }
+
+    #[test]
+    #[should_panic(expected = "ConvTranspose2d: the groups of ConvOptions")]
+    fn groups_that_do_not_divide_the_channels_are_refused() {
+        let options = Conv2dOptions::default().groups(2);
+        let rng = &mut Generator::seed(0);
+        let _ = ConvTranspose2d::<f32>::with_options(6, 3, 2, options, true, rng);
+    }
+
+    #[test]
+    #[should_panic(expected = "conv2d: an input of shape [2, 1, 8, 8] has 1 channels")]
+    fn a_wrong_number_of_channels_is_refused() {
+        let _ = Conv2d::new(3, 4, 3, &mut Generator::seed(0)).forward(&Tensor::ones([2, 1, 8, 8]));
+    }
+}

@@ -1,0 +1,119 @@
+//! A vector for each entry of a vocabulary.
+
+use crate::{Module, init};
+use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor};
+
+/// The rows of a table at given indices: `[…] → […, embedding_dim]`.
+///
+/// `weight` is `[num_embeddings, embedding_dim]`, from the normal distribution with mean 0 and
+/// variance 1. The row `padding_idx`, if there is one, starts as zeros and gets no gradient.
+///
+/// PyTorch: `torch.nn.Embedding(num_embeddings, embedding_dim, padding_idx)`.
+///
+/// ```
+/// use adamant_nn::Embedding;
+/// use adamant_tensor::{Generator, Indices};
+/// let words = Embedding::new(1000, 16, &mut Generator::seed(0));
+/// let sentences = Indices::from([[3, 1, 4], [1, 5, 9]]);
+/// assert_eq!(words.forward(&sentences).shape(), [2, 3, 16]);
+/// ```
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T)]
+pub struct Embedding<T: Float = f32> {
+    /// `[num_embeddings, embedding_dim]`
+    pub weight: Parameter<T>,
+    #[module(skip)]
+    padding_idx: Option<usize>,
+}
+
+impl Embedding {
+    /// A table without padding, in `f32`. For another type, or with padding:
+    /// [`with_padding_idx`](Embedding::with_padding_idx).
+    #[must_use]
+    pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut Generator) -> Self {
+        Embedding::with_padding_idx(num_embeddings, embedding_dim, None, rng)
+    }
+}
+
+impl<T: Float> Embedding<T> {
+    /// A table in which one index may mean nothing, of any type.
+    ///
+    /// # Panics
+    /// If `padding_idx` is no index of the table.
+    ///
+    /// ```
+    /// use adamant_nn::Embedding;
+    /// use adamant_tensor::{Generator, Indices};
+    /// let words = Embedding::<f64>::with_padding_idx(9, 2, Some(0), &mut Generator::seed(0));
+    /// assert_eq!(words.forward(&Indices::from([0, 0])).to_vec(), [0.0; 4]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn with_padding_idx(
+        num_embeddings: usize,
+        embedding_dim: usize,
+        padding_idx: Option<usize>,
+        rng: &mut Generator,
+    ) -> Self {
+        let shape = [num_embeddings, embedding_dim];
+        let weight = Parameter::new(init::normal(shape, 0.0, 1.0, rng));
+        if let Some(row) = padding_idx {
+            assert!(
+                row < num_embeddings,
+                "Embedding: padding_idx = {row}, but the table has {num_embeddings} rows"
+            );
+            weight.value_mut()[row * embedding_dim..(row + 1) * embedding_dim].fill(T::ZERO);
+        }
+        Embedding { weight, padding_idx }
+    }
+
+    /// The rows at `index`.
+    ///
+    /// # Panics
+    /// If an index is too large.
+    #[must_use]
+    #[track_caller]
+    pub fn forward(&self, index: &Indices) -> Tensor<T> {
+        let weight = self.weight.tensor();
+        let rows = weight.embedding(index);
+        match self.padding_idx.filter(|_| rows.is_tracked()) {
+            None => rows,
+            Some(padding) => {
+                // The same numbers, from a row that gets no gradient.
+                let is_padding = index.to_vec().into_iter().map(|index| index == padding).collect();
+                let mut shape = index.shape().to_vec();
+                shape.push(1);
+                let is_padding = Mask::from_vec(is_padding, shape).expect("a value for each index");
+                rows.masked_fill(&is_padding, weight.detach().select(0, padding))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_gets_no_gradient_whatever_its_row_holds() {
+        let words = Embedding::with_padding_idx(3, 2, Some(1), &mut Generator::seed(0));
+        words.weight.value_mut().copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let y = words.forward(&Indices::from([[1, 2, 1, 2]]));
+        assert_eq!(y.to_vec(), [3.0, 4.0, 5.0, 6.0, 3.0, 4.0, 5.0, 6.0]);
+        y.sum().backward();
+        assert_eq!(words.weight.grad().unwrap().to_vec(), [0.0, 0.0, 0.0, 0.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "Embedding: padding_idx = 3, but the table has 3 rows")]
+    fn a_padding_outside_of_the_table_is_refused() {
+        let _ = Embedding::<f32>::with_padding_idx(3, 2, Some(3), &mut Generator::seed(0));
+    }
+
+    #[test]
+    #[should_panic(expected = "embedding: index 3 (number 1 of the indices)")]
+    fn an_index_outside_of_the_table_is_refused() {
+        let words = Embedding::new(3, 2, &mut Generator::seed(0));
+        let _ = words.forward(&Indices::from([0, 3]));
+    }
+}

@@ -1,0 +1,263 @@
+//! The losses of yes and no: one probability, or its logit, for each element.
+
+use super::{Reduction, same_shape};
+use adamant_tensor::{Float, Tensor};
+
+/// The mean of `−(y ln x + (1 − y) ln(1 − x))`, where `x` are probabilities.
+///
+/// As in PyTorch, a logarithm is −100 at least: one wrong certainty does not make the loss infinite.
+/// [`bce_with_logits`] needs no such bound. PyTorch: `torch.nn.functional.binary_cross_entropy(x, y)`.
+///
+/// # Panics
+/// If the shapes are not the same, or empty, or an element is not within `[0, 1]`.
+///
+/// ```
+/// use adamant_nn::bce_loss;
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::<f32>::from([1.0, 0.0]);
+/// assert_eq!(bce_loss(&x, &Tensor::from([1.0, 1.0])).item(), 50.0);
+/// ```
+#[must_use]
+#[track_caller]
+pub fn bce_loss<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
+    BceLoss::new().loss(x, y)
+}
+
+/// The mean of `−(y ln σ(x) + (1 − y) ln(1 − σ(x)))`, right at logits of any size.
+///
+/// PyTorch: `torch.nn.functional.binary_cross_entropy_with_logits(x, y)`.
+///
+/// # Panics
+/// If the shapes are not the same, or empty.
+///
+/// ```
+/// use adamant_nn::bce_with_logits;
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::<f32>::from([1e4, -1e4]);
+/// assert_eq!(bce_with_logits(&x, &Tensor::from([1.0, 1.0])).item(), 5e3);
+/// ```
+#[must_use]
+#[track_caller]
+pub fn bce_with_logits<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
+    BceWithLogitsLoss::new().loss(x, y)
+}
+
+/// [`bce_loss`] with options. PyTorch: `torch.nn.BCELoss(weight, reduction)`.
+///
+/// ```
+/// use adamant_nn::{BceLoss, Reduction};
+/// use adamant_tensor::Tensor;
+/// let (x, y) = (Tensor::<f32>::from([1.0, 0.0]), Tensor::from([1.0, 1.0]));
+/// let loss = BceLoss::new().weight(&Tensor::from([1.0, 0.5])).reduction(Reduction::Sum);
+/// assert_eq!(loss.loss(&x, &y).item(), 50.0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct BceLoss<T: Float> {
+    weight: Option<Tensor<T>>,
+    reduction: Reduction,
+}
+
+impl<T: Float> BceLoss<T> {
+    /// With PyTorch's defaults: no weights, and the mean.
+    #[must_use]
+    pub fn new() -> Self {
+        BceLoss { weight: None, reduction: Reduction::Mean }
+    }
+
+    /// What each loss is multiplied with, before the reduction; broadcasts.
+    #[must_use]
+    pub fn weight(self, weight: &Tensor<T>) -> Self {
+        BceLoss { weight: Some(weight.clone()), ..self }
+    }
+
+    /// What becomes of the losses of the single elements; their mean unless set.
+    #[must_use]
+    pub fn reduction(self, reduction: Reduction) -> Self {
+        BceLoss { reduction, ..self }
+    }
+
+    /// The loss of the probabilities `x`, where `y` is the target.
+    ///
+    /// # Panics
+    /// As [`bce_loss`], or if the weights do not broadcast to the shape of `x`.
+    #[must_use]
+    #[track_caller]
+    pub fn loss(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
+        same_shape("bce_loss", x, y);
+        check_probabilities("input", x);
+        check_probabilities("target", y);
+        let losses = weighted("bce_loss", entropy(x, y), self.weight.as_ref());
+        self.reduction.apply("bce_loss", losses)
+    }
+}
+
+impl<T: Float> Default for BceLoss<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[track_caller]
+fn check_probabilities<T: Float>(what: &str, x: &Tensor<T>) {
+    let are = x.ge(T::ZERO) & x.le(T::ONE); // so NaN is none
+    if let Some(place) = are.to_vec().iter().position(|is| !is) {
+        panic!(
+            "bce_loss: element {place} of the {what}, of shape {:?}, is {}; expected 0 to 1",
+            x.shape(),
+            x.to_vec()[place]
+        );
+    }
+}
+
+/// The loss of each element. By hand, as the slope of the bounded logarithm, 0 · ∞, is NaN.
+#[track_caller]
+fn entropy<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
+    let value = {
+        let (x, y) = (x.detach(), y.detach());
+        let [yes, no] = [x.log(), (-&x).log1p()].map(|log| log.clamp(-100.0, f64::INFINITY));
+        (&y - T::ONE) * no - y * yes
+    };
+    let (x_saved, y_saved) = (x.clone(), y.clone());
+    Tensor::custom("bce_loss", &[x, y], value, move |g| {
+        let (x, y) = (&x_saved, &y_saved);
+        let slope = (x - y) / ((-x + T::ONE) * x).clamp(1e-12, f64::INFINITY);
+        let for_y = y.is_tracked().then(|| g * ((-x).log1p() - x.log()));
+        vec![Some(g * slope), for_y]
+    })
+}
+
+/// [`bce_with_logits`] with options.
+///
+/// PyTorch: `torch.nn.BCEWithLogitsLoss(weight, reduction, pos_weight)`.
+///
+/// ```
+/// use adamant_nn::{BceWithLogitsLoss, bce_with_logits};
+/// use adamant_tensor::Tensor;
+/// let (x, yes) = (Tensor::<f32>::from([[0.5, -1.0]]), Tensor::from([[1.0, 1.0]]));
+/// let thrice = BceWithLogitsLoss::new().pos_weight(&Tensor::from([3.0, 3.0])).loss(&x, &yes);
+/// assert!((thrice.item() - 3.0 * bce_with_logits(&x, &yes).item()).abs() < 1e-6);
+/// ```
+#[derive(Clone, Debug)]
+pub struct BceWithLogitsLoss<T: Float> {
+    weight: Option<Tensor<T>>,
+    pos_weight: Option<Tensor<T>>,
+    reduction: Reduction,
+}
+
+impl<T: Float> BceWithLogitsLoss<T> {
+    /// With PyTorch's defaults: no weights, and the mean.
+    #[must_use]
+    pub fn new() -> Self {
+        BceWithLogitsLoss { weight: None, pos_weight: None, reduction: Reduction::Mean }
+    }
+
+    /// What each loss is multiplied with, before the reduction; broadcasts.
+    #[must_use]
+    pub fn weight(self, weight: &Tensor<T>) -> Self {
+        BceWithLogitsLoss { weight: Some(weight.clone()), ..self }
+    }
+
+    /// What the loss of a yes is multiplied with; broadcasts. More than 1 finds more of them, and
+    /// is wrong more often.
+    #[must_use]
+    pub fn pos_weight(self, pos_weight: &Tensor<T>) -> Self {
+        BceWithLogitsLoss { pos_weight: Some(pos_weight.clone()), ..self }
+    }
+
+    /// What becomes of the losses of the single elements; their mean unless set.
+    #[must_use]
+    pub fn reduction(self, reduction: Reduction) -> Self {
+        BceWithLogitsLoss { reduction, ..self }
+    }
+
+    /// The loss of the logits `x`, where `y` is the target.
+    ///
+    /// # Panics
+    /// As [`bce_with_logits`], or if weights do not broadcast to the shape of `x`.
+    #[must_use]
+    #[track_caller]
+    pub fn loss(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
+        same_shape("bce_with_logits", x, y);
+        // −ln σ(x). Above 40, ln(1 + e⁻ˣ) adds nothing to −x even in f64.
+        let mut yes = (-x).softplus(1.0, 40.0);
+        if let Some(weight) = &self.pos_weight {
+            check_broadcast("bce_with_logits", "pos_weight", weight, x);
+            yes = yes * ((weight - T::ONE) * y + T::ONE);
+        }
+        let losses = (-y + T::ONE) * x + yes;
+        let losses = weighted("bce_with_logits", losses, self.weight.as_ref());
+        self.reduction.apply("bce_with_logits", losses)
+    }
+}
+
+impl<T: Float> Default for BceWithLogitsLoss<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[track_caller]
+fn weighted<T: Float>(op: &str, losses: Tensor<T>, weight: Option<&Tensor<T>>) -> Tensor<T> {
+    let Some(weight) = weight else { return losses };
+    check_broadcast(op, "weight", weight, &losses);
+    losses * weight
+}
+
+#[track_caller]
+fn check_broadcast<T: Float>(op: &str, what: &str, weight: &Tensor<T>, x: &Tensor<T>) {
+    let (found, shape) = (weight.shape(), x.shape());
+    let mut ends = found.iter().rev().zip(shape.iter().rev());
+    assert!(
+        found.len() <= shape.len() && ends.all(|(&w, &x)| w == 1 || w == x),
+        "{op}: a {what} of shape {found:?} does not broadcast to an input of shape {shape:?}"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+    use super::*;
+
+    #[test]
+    fn gradients() {
+        let weight = Tensor::from([0.5, 2.0, 1.5]);
+        check(2, |x| bce_loss(&x[0].sigmoid(), &x[1].sigmoid()));
+        let loss = BceLoss::new().weight(&weight).reduction(Reduction::None);
+        check(2, |x| loss.loss(&x[0].sigmoid(), &x[1].sigmoid()));
+        check(2, |x| bce_with_logits(&x[0], &x[1]));
+        let loss = BceWithLogitsLoss::new().weight(&weight).pos_weight(&weight);
+        check(2, |x| loss.loss(&x[0], &x[1]));
+    }
+
+    #[test]
+    fn certainties_have_pytorchs_losses_and_slopes() {
+        let x = Tensor::<f32>::from([0.0, 1.0, 0.0]).requires_grad();
+        let losses = BceLoss::new().reduction(Reduction::None);
+        let losses = losses.loss(&x, &Tensor::from([1.0, 1.0, 0.0]));
+        losses.sum().backward();
+        assert_eq!(losses.to_vec(), [100.0, 0.0, 0.0]);
+        assert_eq!(x.grad().unwrap().to_vec(), [-1e12, 0.0, 0.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "bce_loss: element 1 of the input, of shape [2], is 1.5; expected 0")]
+    fn what_is_no_probability_is_refused() {
+        let _ = bce_loss(&Tensor::<f32>::from([0.5, 1.5]), &Tensor::from([0.0, 1.0]));
+    }
+
+    #[test]
+    #[should_panic(expected = "bce_loss: element 0 of the target, of shape [1], is NaN")]
+    fn nan_is_no_probability() {
+        let _ = bce_loss(&Tensor::<f32>::from([0.5]), &Tensor::from([f32::NAN]));
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "bce_with_logits: a pos_weight of shape [2] does not broadcast to an \
+                               input of shape [2, 3]"
+    )]
+    fn a_weight_of_another_shape_is_refused() {
+        let x = Tensor::<f32>::ones([2, 3]);
+        let _ = BceWithLogitsLoss::new().pos_weight(&Tensor::ones([2])).loss(&x, &x);
+    }
+}

@@ -1,0 +1,491 @@
+//! The losses of classifiers: one class, or a distribution of them, for each row of numbers.
+
+use super::Reduction;
+use adamant_tensor::{Float, Indices, Tensor, cross_entropy};
+use std::borrow::Cow;
+
+/// The mean of `−x[target]`, where `x` are logarithms of probabilities: `[N, C], N → []`.
+///
+/// PyTorch: `torch.nn.functional.nll_loss(x, targets)`.
+///
+/// # Panics
+/// If there is not one target for each row, a target is no class, or the batch is empty.
+///
+/// ```
+/// use adamant_nn::nll_loss;
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::<f32>::from([[-1.0, -2.0], [-3.0, -4.0]]);
+/// assert_eq!(nll_loss(&x, &[0, 1]).item(), 2.5);
+/// ```
+#[must_use]
+#[track_caller]
+pub fn nll_loss<T: Float>(x: &Tensor<T>, targets: &[usize]) -> Tensor<T> {
+    NllLoss::new().loss(x, targets)
+}
+
+/// The class of each row: a list (`&[2, 0]`, a `&Vec<usize>`), row-major, or
+/// [`Indices`], whose shape must be that of the rows.
+#[derive(Clone, Debug)]
+pub struct Classes<'t> {
+    list: Cow<'t, [usize]>,
+    shape: Option<Vec<usize>>,
+}
+
+impl<'t> From<&'t [usize]> for Classes<'t> {
+    fn from(list: &'t [usize]) -> Self {
+        Classes { list: list.into(), shape: None }
+    }
+}
+
+impl<'t, const N: usize> From<&'t [usize; N]> for Classes<'t> {
+    fn from(list: &'t [usize; N]) -> Self {
+        list.as_slice().into()
+    }
+}
+
+impl<'t> From<&'t Vec<usize>> for Classes<'t> {
+    fn from(list: &'t Vec<usize>) -> Self {
+        list.as_slice().into()
+    }
+}
+
+impl From<&Indices> for Classes<'_> {
+    fn from(indices: &Indices) -> Self {
+        Classes { list: indices.to_vec().into(), shape: Some(indices.shape().to_vec()) }
+    }
+}
+
+/// What the rows should be: a class each, or a distribution, a tensor of the logits' shape.
+#[derive(Clone, Debug)]
+pub enum Targets<'t, T: Float> {
+    /// The right class of each row.
+    Classes(Classes<'t>),
+    /// The right probability of each class in each row.
+    Probabilities(&'t Tensor<T>),
+}
+
+impl<'t, T: Float, C: Into<Classes<'t>>> From<C> for Targets<'t, T> {
+    fn from(classes: C) -> Self {
+        Targets::Classes(classes.into())
+    }
+}
+
+impl<'t, T: Float> From<&'t Tensor<T>> for Targets<'t, T> {
+    fn from(probabilities: &'t Tensor<T>) -> Self {
+        Targets::Probabilities(probabilities)
+    }
+}
+
+/// The options that losses of classes share.
+macro_rules! class_options {
+    ($Loss:ident $(. $inner:ident)?) => {
+        impl<T: Float> $Loss<T> {
+            /// What the loss of each class is multiplied with. The mean is then a weighted one: the
+            /// sum is divided by the weights of the targets.
+            #[must_use]
+            pub fn weight(mut self, weight: &Tensor<T>) -> Self {
+                self$(.$inner)?.weight = Some(weight.detach());
+                self
+            }
+
+            /// Rows with this target have no loss, and do not count in the mean. It need not be a
+            /// class.
+            #[must_use]
+            pub fn ignore_index(mut self, ignore_index: usize) -> Self {
+                self$(.$inner)?.ignore_index = Some(ignore_index);
+                self
+            }
+
+            /// What becomes of the losses of the single rows; their mean unless set.
+            #[must_use]
+            pub fn reduction(mut self, reduction: Reduction) -> Self {
+                self$(.$inner)?.reduction = reduction;
+                self
+            }
+        }
+
+        impl<T: Float> Default for $Loss<T> {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
+}
+
+/// [`nll_loss`] with options, for `[N, C]`, `[C]`, or `[N, C, d₁, …]` with targets `[N, d₁, …]`.
+///
+/// PyTorch: `torch.nn.NLLLoss(weight, ignore_index, reduction)`.
+///
+/// ```
+/// use adamant_nn::{NllLoss, Reduction};
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::<f32>::from([[-1.0, -2.0], [-3.0, -4.0]]);
+/// let loss = NllLoss::new().weight(&Tensor::from([1.0, 0.5])).reduction(Reduction::None);
+/// assert_eq!(loss.loss(&x, &[0, 1]).to_vec(), [1.0, 2.0]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct NllLoss<T: Float> {
+    weight: Option<Tensor<T>>,
+    ignore_index: Option<usize>,
+    reduction: Reduction,
+}
+
+class_options!(NllLoss);
+
+impl<T: Float> NllLoss<T> {
+    /// With PyTorch's defaults: no weights, and the mean.
+    #[must_use]
+    pub fn new() -> Self {
+        NllLoss { weight: None, ignore_index: None, reduction: Reduction::Mean }
+    }
+
+    /// The loss of the logarithms of probabilities `x`.
+    ///
+    /// # Panics
+    /// As [`nll_loss`], if the shapes do not fit, or if the mean is that of nothing.
+    #[must_use]
+    #[track_caller]
+    pub fn loss<'t>(&self, x: &Tensor<T>, targets: impl Into<Classes<'t>>) -> Tensor<T> {
+        let (rows, targets) = self.chosen("nll_loss", x, &targets.into());
+        self.finish("nll_loss", &rows, &targets, &rows.x, 0.0)
+    }
+
+    /// The rows that are not ignored, and their targets.
+    #[track_caller]
+    fn chosen(&self, op: &str, x: &Tensor<T>, targets: &Classes<'_>) -> (Rows<T>, Vec<usize>) {
+        let mut rows = Rows::new(op, x);
+        let (len, list) = (rows.x.shape()[0], &targets.list);
+        let fits = match &targets.shape {
+            Some(shape) => *shape == rows.shape,
+            None => list.len() == len,
+        };
+        assert!(
+            fits,
+            "{op}: {} targets{} for an input of shape {:?}; expected one for each row: {:?}",
+            list.len(),
+            targets.shape.as_ref().map_or(String::new(), |shape| format!(" of shape {shape:?}")),
+            x.shape(),
+            rows.shape
+        );
+        let is_kept = |row: &usize| Some(list[*row]) != self.ignore_index;
+        let kept: Vec<usize> = (0..len).filter(is_kept).collect();
+        if let Some(&row) = kept.iter().find(|&&row| list[row] >= rows.classes) {
+            panic!(
+                "{op}: target {} in row {row}, but an input of shape {:?} has {} classes",
+                list[row],
+                x.shape(),
+                rows.classes
+            );
+        }
+        if self.reduction == Reduction::Mean {
+            assert!(len > 0, "{op}: an input of shape {:?}: the mean of an empty batch", x.shape());
+            assert!(
+                !kept.is_empty(),
+                "{op}: the mean of nothing: all {len} targets are {}, which is ignored",
+                list[0]
+            );
+        }
+        let targets = kept.iter().map(|&row| list[row]).collect();
+        if kept.len() < len {
+            rows.x = rows.x.index_select(0, &kept);
+            rows.kept = Some((kept, len));
+        }
+        (rows, targets)
+    }
+
+    /// The loss of the rows, with a part of it spread over all classes.
+    #[track_caller]
+    fn finish(
+        &self,
+        op: &str,
+        rows: &Rows<T>,
+        targets: &[usize],
+        log_p: &Tensor<T>,
+        smoothing: f64,
+    ) -> Tensor<T> {
+        let count = targets.len();
+        let index = Indices::from(targets).reshape([count, 1]);
+        let mut losses = -log_p.gather(1, &index).reshape([count]);
+        let mut total = T::from_f64(count as f64);
+        let weight = class_weight(op, self.weight.as_ref(), rows.classes);
+        if let Some(weight) = weight {
+            let weights = weight.index_select(0, targets);
+            losses = losses * &weights;
+            total = weights.sum().item();
+        }
+        if smoothing > 0.0 {
+            let all = weight.map_or_else(|| log_p.clone(), |weight| log_p * weight);
+            let share = T::from_f64(smoothing / rows.classes as f64);
+            losses = losses * T::from_f64(1.0 - smoothing) - all.sum_dim(1, false) * share;
+        }
+        match self.reduction {
+            Reduction::Mean => {
+                assert!(
+                    total != T::ZERO,
+                    "{op}: the weights of all {count} targets add up to 0: there is no mean"
+                );
+                losses.sum() / total
+            }
+            Reduction::Sum => losses.sum(),
+            Reduction::None => rows.put_back(losses),
+        }
+    }
+}
+
+/// `−log_softmax(logits)[target]` with options: class weights, label smoothing, a target that is
+/// ignored, probabilities as targets, images of classes. Without them it is
+/// [`cross_entropy`](fn@cross_entropy).
+///
+/// Logits are `[N, C]`, `[C]`, or `[N, C, d₁, …]` with targets `[N, d₁, …]`; targets that are
+/// probabilities have the shape of the logits.
+///
+/// PyTorch: `torch.nn.CrossEntropyLoss(weight, ignore_index, reduction, label_smoothing)`.
+///
+/// ```
+/// use adamant_nn::{CrossEntropyLoss, cross_entropy};
+/// use adamant_tensor::{Indices, Tensor};
+/// let logits = Tensor::<f32>::from([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0], [9.0, 9.0, 9.0]]);
+/// let loss = CrossEntropyLoss::new().ignore_index(2).loss(&logits, &[0, 1, 2]);
+/// assert_eq!(loss.item(), cross_entropy(&logits.narrow(0, 0, 2), &[0, 1]).item());
+///
+/// let smooth = CrossEntropyLoss::new().label_smoothing(0.3);
+/// let soft = Tensor::from([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]]);
+/// let (a, b) = (smooth.loss(&logits, &[0, 1, 2]), CrossEntropyLoss::new().loss(&logits, &soft));
+/// assert!((a.item() - b.item()).abs() < 1e-6);
+///
+/// let (images, targets) = (Tensor::<f32>::zeros([8, 3, 5, 5]), Indices::from([[[1; 5]; 5]; 8]));
+/// assert!((CrossEntropyLoss::new().loss(&images, &targets).item() - 3f32.ln()).abs() < 1e-6);
+/// ```
+#[derive(Clone, Debug)]
+pub struct CrossEntropyLoss<T: Float> {
+    nll: NllLoss<T>,
+    label_smoothing: f64,
+}
+
+class_options!(CrossEntropyLoss.nll);
+
+impl<T: Float> CrossEntropyLoss<T> {
+    /// With PyTorch's defaults: no weights, no smoothing, and the mean.
+    #[must_use]
+    pub fn new() -> Self {
+        CrossEntropyLoss { nll: NllLoss::new(), label_smoothing: 0.0 }
+    }
+
+    /// The part of each target that is spread evenly over all classes; 0 unless set.
+    ///
+    /// # Panics
+    /// If it is not within `[0, 1]`.
+    #[must_use]
+    #[track_caller]
+    pub fn label_smoothing(self, label_smoothing: f64) -> Self {
+        assert!(
+            (0.0..=1.0).contains(&label_smoothing),
+            "cross_entropy: a label_smoothing of {label_smoothing}; expected 0 to 1"
+        );
+        CrossEntropyLoss { label_smoothing, ..self }
+    }
+
+    /// The loss of the logits.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, a target is no class, the mean is that of nothing, or there is a
+    /// target to ignore among probabilities.
+    #[must_use]
+    #[track_caller]
+    pub fn loss<'t>(&self, logits: &Tensor<T>, targets: impl Into<Targets<'t, T>>) -> Tensor<T> {
+        match targets.into() {
+            Targets::Classes(classes) => self.of_classes(logits, &classes),
+            Targets::Probabilities(probabilities) => self.of_probabilities(logits, probabilities),
+        }
+    }
+
+    #[track_caller]
+    fn of_classes(&self, logits: &Tensor<T>, classes: &Classes<'_>) -> Tensor<T> {
+        let (rows, targets) = self.nll.chosen("cross_entropy", logits, classes);
+        let is_plain = self.nll.weight.is_none() && self.label_smoothing == 0.0;
+        if is_plain && self.nll.reduction == Reduction::Mean {
+            return cross_entropy(&rows.x, &targets); // in one step
+        }
+        let log_p = rows.x.log_softmax(1);
+        self.nll.finish("cross_entropy", &rows, &targets, &log_p, self.label_smoothing)
+    }
+
+    #[track_caller]
+    fn of_probabilities(&self, logits: &Tensor<T>, probabilities: &Tensor<T>) -> Tensor<T> {
+        let op = "cross_entropy";
+        assert!(
+            logits.shape() == probabilities.shape(),
+            "{op}: probabilities of shape {:?} for logits of shape {:?}; expected the same",
+            probabilities.shape(),
+            logits.shape()
+        );
+        assert!(
+            self.nll.ignore_index.is_none(),
+            "{op}: an ignore_index, but the targets are probabilities"
+        );
+        let rows = Rows::new(op, logits);
+        let mut p = Rows::new(op, probabilities).x;
+        if self.label_smoothing > 0.0 {
+            let share = T::from_f64(self.label_smoothing / rows.classes as f64);
+            p = p * T::from_f64(1.0 - self.label_smoothing) + share;
+        }
+        if let Some(weight) = class_weight(op, self.nll.weight.as_ref(), rows.classes) {
+            p = p * weight;
+        }
+        let losses = -(rows.x.log_softmax(1) * p).sum_dim(1, false);
+        // As in PyTorch, a mean over the rows even where classes have weights.
+        self.nll.reduction.apply(op, rows.put_back(losses))
+    }
+}
+
+/// The weights, if there is one for each class.
+#[track_caller]
+fn class_weight<'w, T: Float>(
+    op: &str,
+    weight: Option<&'w Tensor<T>>,
+    classes: usize,
+) -> Option<&'w Tensor<T>> {
+    let weight = weight?;
+    assert!(
+        *weight.shape() == [classes],
+        "{op}: weights of shape {:?} for {classes} classes; expected one for each",
+        weight.shape()
+    );
+    Some(weight)
+}
+
+/// An input as a matrix with a row for each target.
+struct Rows<T: Float> {
+    /// `[rows, classes]`, without those that are ignored.
+    x: Tensor<T>,
+    classes: usize,
+    /// Of the losses.
+    shape: Vec<usize>,
+    /// Which rows of how many are in `x`, if not all.
+    kept: Option<(Vec<usize>, usize)>,
+}
+
+impl<T: Float> Rows<T> {
+    #[track_caller]
+    fn new(op: &str, x: &Tensor<T>) -> Self {
+        let (classes, x, shape) = match *x.shape() {
+            [classes] => (classes, x.reshape([1, classes]), Vec::new()),
+            [batch, classes] => (classes, x.clone(), vec![batch]),
+            [batch, classes, ref places @ ..] => {
+                let each = places.iter().product();
+                let x = x.reshape([batch, classes, each]).transpose(1, 2);
+                let shape = [batch].iter().chain(places).copied().collect();
+                (classes, x.reshape([batch * each, classes]), shape)
+            }
+            [] => panic!("{op}: an input of shape []; expected [N, C], [C] or [N, C, d1, …]"),
+        };
+        assert!(classes > 0, "{op}: an input without classes: it has shape {:?}", x.shape());
+        Rows { x, classes, shape, kept: None }
+    }
+
+    /// A loss for each row, with zeros for those that are ignored.
+    #[track_caller]
+    fn put_back(&self, losses: Tensor<T>) -> Tensor<T> {
+        let all = match &self.kept {
+            None => losses,
+            Some((kept, len)) => Tensor::zeros([*len]).index_add(0, kept, &losses),
+        };
+        all.reshape(&self.shape[..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+    use super::*;
+
+    const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];
+
+    #[test]
+    fn gradients() {
+        let weight = Tensor::from([0.5, 2.0, 1.5]);
+        for reduction in REDUCTIONS {
+            let loss = CrossEntropyLoss::new().reduction(reduction);
+            check(1, |x| loss.loss(&x[0], &[2, 0]));
+            let smooth = loss.clone().weight(&weight).label_smoothing(0.2);
+            check(1, |x| smooth.loss(&x[0], &[2, 0]));
+            check(1, |x| smooth.clone().ignore_index(0).loss(&x[0], &[2, 0]));
+            check(2, |x| smooth.loss(&x[0], &x[1].softmax(1)));
+            check(1, |x| smooth.loss(&x[0].reshape([1, 3, 2]), &[2, 0]));
+            let nll = NllLoss::new().reduction(reduction).weight(&weight).ignore_index(9);
+            check(1, |x| nll.loss(&x[0].square(), &[9, 1]));
+        }
+    }
+
+    #[test]
+    fn without_options_it_is_the_plain_one_however_it_is_reduced() {
+        let x = Tensor::<f64>::from([[0.5, -1.0, 2.0], [1.0, 0.0, -3.0]]);
+        let plain = cross_entropy(&x, &[2, 0]).item();
+        let [mean, sum, none] = REDUCTIONS
+            .map(|reduction| CrossEntropyLoss::new().reduction(reduction).loss(&x, &[2, 0]));
+        assert_eq!(none.shape(), [2]);
+        for found in [mean.item(), sum.item() / 2.0, none.mean().item()] {
+            assert!((found - plain).abs() < 1e-15, "{found} {plain}");
+        }
+    }
+
+    #[test]
+    fn what_is_ignored_cannot_spoil_the_rest() {
+        let x = Tensor::<f32>::from([[0.0, 0.0], [f32::NAN, f32::INFINITY]]).requires_grad();
+        let loss = CrossEntropyLoss::new().ignore_index(9).reduction(Reduction::None);
+        let losses = loss.loss(&x, &[0, 9]);
+        losses.sum().backward();
+        assert_eq!(losses.to_vec(), [2f32.ln(), 0.0]);
+        assert_eq!(x.grad().unwrap().to_vec(), [-0.5, 0.5, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let x = || Tensor::<f32>::ones([2, 3]);
+        let plain = CrossEntropyLoss::new;
+        type Case<'c> = (&'c dyn Fn() -> Tensor, &'c str);
+        let cases: [Case<'_>; 11] = [
+            (
+                &|| plain().ignore_index(5).loss(&x(), &[5, 5]),
+                "all 2 targets are 5, which is ignored",
+            ),
+            (
+                &|| plain().weight(&Tensor::from([0.0, 1.0, 1.0])).loss(&x(), &[0, 0]),
+                "cross_entropy: the weights of all 2 targets add up to 0",
+            ),
+            (
+                &|| plain().weight(&Tensor::ones([2])).loss(&x(), &[0, 0]),
+                "cross_entropy: weights of shape [2] for 3 classes",
+            ),
+            (&|| plain().loss(&Tensor::ones([0, 3]), &[0; 0]), "the mean of an empty batch"),
+            (
+                &|| plain().loss(&Tensor::ones([0, 3]), &Tensor::ones([0, 3])),
+                "cross_entropy: the mean of an empty batch",
+            ),
+            (
+                &|| plain().loss(&x(), &Tensor::ones([2])),
+                "cross_entropy: probabilities of shape [2] for logits of shape [2, 3]",
+            ),
+            (
+                &|| plain().ignore_index(0).loss(&x(), &x()),
+                "cross_entropy: an ignore_index, but the targets are probabilities",
+            ),
+            (
+                &|| plain().loss(&Tensor::ones([2, 3, 4]), &Indices::from([[0; 2]; 4])),
+                "8 targets of shape [4, 2] for an input of shape [2, 3, 4]; expected one for each \
+                 row: [2, 4]",
+            ),
+            (&|| nll_loss(&x(), &[0]), "nll_loss: 1 targets for an input of shape [2, 3]"),
+            (&|| nll_loss(&x(), &[0, 3]), "nll_loss: target 3 in row 1, but an input of shape"),
+            (&|| nll_loss(&Tensor::ones([2, 0]), &[0, 0]), "nll_loss: an input without classes"),
+        ];
+        for (f, expected) in cases {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+            let message = panic.downcast_ref::<String>().map_or_else(
+                || panic.downcast_ref::<&str>().expect("a message").to_string(),
+                String::clone,
+            );
+            assert!(message.contains(expected), "{message}\nis not\n{expected}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Losses: one number for how far from the targets a batch is.
+//!
+//! The plain call is a function with PyTorch's functional name; where there are options, a struct
+//! with the name of PyTorch's module takes them:
+//!
+//! ```
+//! use adamant_nn::{MseLoss, Reduction, mse_loss};
+//! use adamant_tensor::Tensor;
+//! let (x, y) = (Tensor::<f32>::from([1.0, 2.0]), Tensor::from([1.0, 4.0]));
+//! assert_eq!(mse_loss(&x, &y).item(), 2.0);
+//! assert_eq!(MseLoss::new().reduction(Reduction::Sum).loss(&x, &y).item(), 4.0);
+//! ```
+
+mod binary;
+mod cross_entropy;
+mod distance;
+mod kl_div;
+mod regression;
+
+pub use binary::{BceLoss, BceWithLogitsLoss, bce_loss, bce_with_logits};
+pub use cross_entropy::{Classes, CrossEntropyLoss, NllLoss, Targets, nll_loss};
+pub use distance::{
+    CosineEmbeddingLoss, TripletMarginLoss, cosine_embedding_loss, triplet_margin_loss,
+};
+pub use kl_div::{KlDivLoss, kl_div};
+pub use regression::{
+    HuberLoss, L1Loss, MseLoss, SmoothL1Loss, huber_loss, l1_loss, mse_loss, smooth_l1_loss,
+};
+
+use adamant_tensor::{Float, Tensor};
+
+/// What becomes of the losses of the single elements.
+///
+/// PyTorch: `reduction="mean"`, `"sum"` or `"none"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their mean: the default. A weighted one, where classes have weights.
+    #[default]
+    Mean,
+    /// Their sum.
+    Sum,
+    /// They stay as they are.
+    None,
+}
+
+impl Reduction {
+    #[track_caller]
+    fn apply<T: Float>(self, op: &str, losses: Tensor<T>) -> Tensor<T> {
+        match self {
+            Reduction::Mean => {
+                assert!(
+                    losses.numel() > 0,
+                    "{op}: the mean of an empty batch: there are losses of shape {:?}",
+                    losses.shape()
+                );
+                losses.mean()
+            }
+            Reduction::Sum => losses.sum(),
+            Reduction::None => losses,
+        }
+    }
+}
+
+/// A loss that has no option but its reduction, or numbers besides it.
+macro_rules! options {
+    ($(#[$doc:meta])* $Loss:ident { $($(#[$field_doc:meta])* $field:ident: f64 = $default:expr),* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $Loss {
+            $($field: f64,)*
+            reduction: Reduction,
+        }
+
+        impl $Loss {
+            /// With PyTorch's defaults.
+            #[must_use]
+            pub fn new() -> Self {
+                $Loss { $($field: $default,)* reduction: Reduction::Mean }
+            }
+
+            $(
+                $(#[$field_doc])*
+                #[must_use]
+                pub fn $field(self, $field: f64) -> Self {
+                    $Loss { $field, ..self }
+                }
+            )*
+
+            /// What becomes of the losses of the single elements; their mean unless set.
+            #[must_use]
+            pub fn reduction(self, reduction: Reduction) -> Self {
+                $Loss { reduction, ..self }
+            }
+        }
+
+        impl Default for $Loss {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
+}
+use options;
+
+#[track_caller]
+fn same_shape<T: Float>(op: &str, x: &Tensor<T>, y: &Tensor<T>) {
+    assert!(
+        x.shape() == y.shape(),
+        "{op}: an input of shape {:?} and a target of shape {:?}; expected the same",
+        x.shape(),
+        y.shape()
+    );
+}
+
+#[cfg(test)]
+mod testing {
+    use adamant_tensor::{Generator, Tensor, gradcheck, gradgradcheck};
+
+    /// Checks first and second derivatives at so many random inputs of shape `[2, 3]`.
+    #[track_caller]
+    pub(super) fn check(inputs: usize, f: impl Fn(&[Tensor<f64>]) -> Tensor<f64>) {
+        let mut rng = Generator::seed(0);
+        let inputs: Vec<_> = (0..inputs).map(|_| Tensor::randn([2, 3], &mut rng)).collect();
+        gradcheck(&f, &inputs).unwrap();
+        gradgradcheck(&f, &inputs).unwrap();
+    }
+}

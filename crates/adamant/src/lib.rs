@@ -43,6 +43,9 @@ pub mod prelude {
     pub use adamant_checkpoint::{load_safetensors, save_safetensors};
     pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
     pub use adamant_nn::{
+        BatchNorm1d, BatchNorm2d, BatchNormOptions, GroupNorm, LayerNorm, RmsNorm,
+    };
+    pub use adamant_nn::{
         Dropout, Forward, Linear, Module, Relu, Sequential, Sigmoid, Tanh, cross_entropy, summary,
     };
     pub use adamant_optim::{

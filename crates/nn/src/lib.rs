@@ -8,12 +8,14 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod batch_norm;
 mod buffer;
 mod containers;
 mod dropout;
 pub mod init;
 mod linear;
 mod module;
+mod norm;
 mod sequential;
 mod state;
 mod summary;
@@ -21,12 +23,14 @@ mod summary;
 pub use activation::{Relu, Sigmoid, Tanh};
 pub use adamant_nn_derive::Module;
 pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
+pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
 pub use buffer::{Buffer, Counter, Training};
 pub use dropout::Dropout;
 pub use linear::Linear;
 #[doc(hidden)]
 pub use module::Part;
 pub use module::{Forward, Leaf, Module, Path};
+pub use norm::{GroupNorm, LayerNorm, RmsNorm};
 pub use sequential::{Layer, Sequential};
 pub use state::{PartialLoad, check_module_state, load_module_state, module_state};
 pub use summary::{Summary, SummaryRow, summary, summary_of};

@@ -4,4 +4,5 @@
 mod adam;
 mod common;
 mod mlp;
+mod norms;
 mod schedules;

@@ -43,10 +43,10 @@ pub mod prelude {
     pub use adamant_checkpoint::{load_safetensors, save_safetensors};
     pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
     pub use adamant_nn::{
-        AttentionMasks, Dropout, Forward, Gru, Linear, Lstm, Module, MultiheadAttention,
-        MultiheadAttentionOptions, RecurrentOptions, Relu, Rnn, Sequential, Sigmoid, Tanh,
-        TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
-        cross_entropy, summary,
+        AttentionMasks, BatchNorm1d, BatchNorm2d, BatchNormOptions, Dropout, Forward, GroupNorm,
+        Gru, LayerNorm, Linear, Lstm, Module, MultiheadAttention, MultiheadAttentionOptions,
+        RecurrentOptions, Relu, RmsNorm, Rnn, Sequential, Sigmoid, Tanh, TransformerActivation,
+        TransformerEncoderLayer, TransformerEncoderLayerOptions, cross_entropy, summary,
     };
     pub use adamant_optim::{
         Adam, AdamOptions, CosineAnnealingLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr,

@@ -18,6 +18,7 @@ mod float;
 mod gemm;
 mod indexing;
 mod memory;
+mod normalize;
 mod parallel;
 mod pool;
 mod reduce;
@@ -42,6 +43,7 @@ pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch};
 pub use indexing::{Lookup, add_rows, gather, scatter_add, take_rows};
 pub use memory::CacheLine;
+pub use normalize::{by_segment, column_sums, moments, weighted_sums};
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
 pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, avg_pool, avg_pool_input,

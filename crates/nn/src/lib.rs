@@ -9,6 +9,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod bilinear;
 mod buffer;
 mod containers;
@@ -20,6 +21,7 @@ mod layer_norm;
 mod linear;
 mod losses;
 mod module;
+mod norm;
 mod pooling;
 mod recurrent;
 mod sequential;
@@ -36,6 +38,7 @@ pub use activation::{
 pub use adamant_nn_derive::Module;
 pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
 pub use attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
+pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
 pub use bilinear::Bilinear;
 pub use buffer::{Buffer, Counter, Training};
 pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
@@ -51,6 +54,7 @@ pub use losses::{
 #[doc(hidden)]
 pub use module::Part;
 pub use module::{Forward, Leaf, Module, Path};
+pub use norm::{GroupNorm, LayerNorm, RmsNorm};
 pub use pooling::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 pub use sequential::{Layer, Sequential};

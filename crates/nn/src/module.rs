@@ -305,7 +305,7 @@ mod tests {
         Pair(Linear, Relu, Linear),
         Named { down: Linear, r#up: Option<Linear> },
         Nothing,
-        Other(#[module(skip)] &'static str),
+        Other(#[module(skip)] std::marker::PhantomData<fn()>),
     }
 
     /// Refers to itself, and has parameters that are no modules.
@@ -337,7 +337,7 @@ mod tests {
             Block::Pair(layer(), Relu, layer()),
             Block::Named { down: layer(), r#up: Some(layer()) },
             Block::Nothing,
-            Block::Other("no module"),
+            Block::Other(std::marker::PhantomData),
         ];
         let expected = ["0.weight", "1.0.weight", "1.2.weight", "2.down.weight", "2.up.weight"];
         assert_eq!(names(&blocks), expected);

@@ -37,6 +37,7 @@ pub(crate) mod max_pool;
 mod mul;
 mod narrow;
 mod norm;
+mod normalize;
 pub(crate) mod operand;
 mod operators;
 mod permute;

@@ -1,0 +1,268 @@
+//! The loops of normalisation layers: means, variances, and what is made of them.
+//!
+//! Long sums are carried on in `f64` from block to block, in an order that follows from the
+//! shape alone.
+
+use crate::float::Float;
+use crate::parallel::{CHUNK, drain};
+use crate::simd::vectorize;
+
+const LANES: usize = 32;
+/// Elements that are summed in their own type.
+const BLOCK: usize = 1024;
+/// Rows that one piece of a sum over columns has.
+const ROWS: usize = 64;
+
+/// Adds up neighbours in pairs.
+#[inline(always)]
+fn pairwise<T: Float>(mut lanes: [T; LANES]) -> f64 {
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    lanes[0].to_f64()
+}
+
+/// `[Σ g w, Σ g w (x − center)]`
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let sums = adamant_kernels::weighted_sums(&[3.0f32, 5.0], &[1.0, 2.0], &[1.0, 1.0], 4.0);
+/// assert_eq!(sums, [3.0, 1.0]);
+/// ```
+#[must_use]
+pub fn weighted_sums<T: Float>(x: &[T], g: &[T], w: &[T], center: T) -> [f64; 2] {
+    assert!(x.len() == g.len() && g.len() == w.len(), "operands of one length");
+    vectorize(
+        #[inline(always)]
+        || {
+            let mut total = [0.0; 2];
+            for ((x, g), w) in x.chunks(BLOCK).zip(g.chunks(BLOCK)).zip(w.chunks(BLOCK)) {
+                let (mut p, mut q) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+                let ((xs, x), (gs, g), (ws, w)) =
+                    (x.as_chunks::<LANES>(), g.as_chunks::<LANES>(), w.as_chunks::<LANES>());
+                for ((x, g), w) in xs.iter().zip(gs).zip(ws) {
+                    for i in 0..LANES {
+                        let gw = g[i] * w[i];
+                        p[i] += gw;
+                        q[i] += gw * (x[i] - center);
+                    }
+                }
+                for (i, ((&x, &g), &w)) in x.iter().zip(g).zip(w).enumerate() {
+                    let gw = g * w;
+                    p[i] += gw;
+                    q[i] += gw * (x - center);
+                }
+                total[0] += pairwise(p);
+                total[1] += pairwise(q);
+            }
+            total
+        },
+    )
+}
+
+/// `Σ f(x)` in blocks.
+#[inline(always)]
+fn sum_of<T: Float>(x: &[T], f: impl Fn(T) -> T) -> f64 {
+    let mut total = 0.0;
+    for x in x.chunks(BLOCK) {
+        let mut lanes = [T::ZERO; LANES];
+        let (xs, rest) = x.as_chunks::<LANES>();
+        for x in xs {
+            for i in 0..LANES {
+                lanes[i] += f(x[i]);
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(rest) {
+            *lane += f(x);
+        }
+        total += pairwise(lanes);
+    }
+    total
+}
+
+/// The mean and the mean squared distance from it of each group of segments: group `i` has
+/// segments `i`, `i + groups`, … of `x`, each of `segment` elements. Without `center`, the
+/// mean is taken to be 0.
+///
+/// # Panics
+/// If `x` has not as many segments in each group.
+///
+/// ```
+/// let mut out = [(0.0, 0.0); 2];
+/// adamant_kernels::moments(&mut out, &[1.0f32, 3.0, 5.0, 5.0], 2, true);
+/// assert_eq!(out, [(2.0, 1.0), (5.0, 0.0)]);
+/// ```
+pub fn moments<T: Float>(out: &mut [(f64, f64)], x: &[T], segment: usize, center: bool) {
+    let groups = out.len();
+    if x.is_empty() {
+        return out.fill((f64::NAN, f64::NAN));
+    }
+    assert!(x.len().is_multiple_of(groups * segment), "as many segments in each group");
+    let count = (x.len() / groups) as f64;
+    if segment == 1 && groups < x.len() {
+        return column_moments(out, x, count, center);
+    }
+    let piece = CHUNK.div_ceil(x.len() / groups);
+    drain(out.chunks_mut(piece).enumerate(), x.len(), |(i, out)| {
+        vectorize(
+            #[inline(always)]
+            || {
+                for (k, out) in out.iter_mut().enumerate() {
+                    let first = (i * piece + k) * segment;
+                    let segments = || x[first..].chunks(groups * segment).map(|x| &x[..segment]);
+                    let mut mean = 0.0;
+                    if center {
+                        segments().for_each(|x| mean += sum_of(x, |x| x));
+                        mean /= count;
+                    }
+                    let m = T::from_f64(mean);
+                    let mut squares = 0.0;
+                    segments().for_each(|x| squares += sum_of(x, |x| (x - m) * (x - m)));
+                    // Less what the rounding of the mean to T added.
+                    let off = mean - m.to_f64();
+                    *out = (mean, (squares / count - off * off).max(0.0));
+                }
+            },
+        );
+    });
+}
+
+/// [`moments`] of columns.
+fn column_moments<T: Float>(out: &mut [(f64, f64)], x: &[T], count: f64, center: bool) {
+    let columns = out.len();
+    let mut mean = vec![T::ZERO; columns];
+    if center {
+        let sums = column_sums(x, x, columns, |_, x, _, p, _| {
+            p.iter_mut().zip(x).for_each(|(p, &x)| *p += x);
+        });
+        for ((out, mean), &sum) in out.iter_mut().zip(&mut mean).zip(&sums[..columns]) {
+            out.0 = sum / count;
+            *mean = T::from_f64(out.0);
+        }
+    } else {
+        out.iter_mut().for_each(|out| out.0 = 0.0);
+    }
+    let squares = column_sums(x, x, columns, |_, x, _, p, _| {
+        for ((p, &x), &m) in p.iter_mut().zip(x).zip(&mean) {
+            *p += (x - m) * (x - m);
+        }
+    });
+    for ((out, mean), &sum) in out.iter_mut().zip(&mean).zip(&squares) {
+        let off = out.0 - mean.to_f64();
+        out.1 = (sum / count - off * off).max(0.0);
+    }
+}
+
+/// Two sums for each column: `add(row, x, g, p, q)` adds a row's part to both; gives all of
+/// the first, then all of the second.
+///
+/// # Panics
+/// If the lengths differ or are no rows.
+///
+/// ```
+/// let x = [1.0f32, 2.0, 3.0, 4.0];
+/// let sums = adamant_kernels::column_sums(&x, &x, 2, |_, x, _, p, _| {
+///     p.iter_mut().zip(x).for_each(|(p, &x)| *p += x);
+/// });
+/// assert_eq!(sums, [4.0, 6.0, 0.0, 0.0]);
+/// ```
+#[must_use]
+pub fn column_sums<T: Float>(
+    x: &[T],
+    g: &[T],
+    columns: usize,
+    add: impl Fn(usize, &[T], &[T], &mut [T], &mut [T]) + Sync,
+) -> Vec<f64> {
+    assert_eq!(x.len(), g.len(), "operands of one length");
+    let mut total = vec![0.0; 2 * columns];
+    if x.is_empty() {
+        return total;
+    }
+    assert!(x.len().is_multiple_of(columns), "rows of one length");
+    let piece = ROWS * columns;
+    let mut partial = vec![T::ZERO; x.len().div_ceil(piece) * 2 * columns];
+    let pieces = partial.chunks_mut(2 * columns).zip(x.chunks(piece).zip(g.chunks(piece)));
+    drain(pieces.enumerate(), x.len(), |(i, (partial, (x, g)))| {
+        let (p, q) = partial.split_at_mut(columns);
+        vectorize(
+            #[inline(always)]
+            || {
+                for (k, (x, g)) in x.chunks(columns).zip(g.chunks(columns)).enumerate() {
+                    add(i * ROWS + k, x, g, p, q);
+                }
+            },
+        );
+    });
+    for partial in partial.chunks(2 * columns) {
+        total.iter_mut().zip(partial).for_each(|(total, x)| *total += x.to_f64());
+    }
+    total
+}
+
+/// Calls `f(i, out, x, g)` for each piece of `len` elements, several in parallel.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let (x, mut out) = ([1.0f32, 2.0, 3.0, 4.0], [0.0; 4]);
+/// adamant_kernels::by_segment(&mut out, &x, &x, 2, |i, out, x, _| {
+///     out.iter_mut().zip(x).for_each(|(out, &x)| *out = x * i as f32);
+/// });
+/// assert_eq!(out, [0.0, 0.0, 3.0, 4.0]);
+/// ```
+pub fn by_segment<T: Float>(
+    out: &mut [T],
+    x: &[T],
+    g: &[T],
+    len: usize,
+    f: impl Fn(usize, &mut [T], &[T], &[T]) + Sync,
+) {
+    assert!(out.len() == x.len() && x.len() == g.len(), "operands of one length");
+    if x.is_empty() {
+        return;
+    }
+    let segments = CHUNK.div_ceil(len);
+    let piece = segments * len;
+    let pieces = out.chunks_mut(piece).zip(x.chunks(piece).zip(g.chunks(piece)));
+    drain(pieces.enumerate(), x.len(), |(i, (out, (x, g)))| {
+        vectorize(
+            #[inline(always)]
+            || {
+                let parts = out.chunks_mut(len).zip(x.chunks(len).zip(g.chunks(len)));
+                for (k, (out, (x, g))) in parts.enumerate() {
+                    f(i * segments + k, out, x, g);
+                }
+            },
+        );
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_those_of_the_definition() {
+        for (outer, groups, segment) in [(1, 3, 2000), (5, 4, 7), (200, 37, 1), (1, 1, 1)] {
+            let x: Vec<f64> =
+                (0..outer * groups * segment).map(|i| ((i * 37) % 101) as f64).collect();
+            let mut out = vec![(0.0, 0.0); groups];
+            moments(&mut out, &x, segment, true);
+            for (group, found) in out.iter().enumerate() {
+                let of = |(i, _): &(usize, &f64)| (i / segment) % groups == group;
+                let own: Vec<f64> = x.iter().enumerate().filter(of).map(|(_, &x)| x).collect();
+                let n = own.len() as f64;
+                let mean = own.iter().sum::<f64>() / n;
+                let var = own.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+                assert!((found.0 - mean).abs() < 1e-12 && (found.1 - var).abs() < 1e-9);
+            }
+        }
+    }
+}

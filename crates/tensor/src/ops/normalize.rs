@@ -1,0 +1,585 @@
+//! Normalisations: each group of elements gets mean 0 and variance 1, then each channel a
+//! scale and a shift of its own.
+//!
+//! The input is seen as `[n, c, s]`: samples, channels, and positions. A group is a channel
+//! of all samples (batch), or some channels of one sample (group; layer, with one group, no
+//! positions, and every element a channel). The means are saved, not the normalised input.
+
+use crate::array::Array;
+use crate::node::{Context, Gradients, record_many};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use adamant_kernels::{Float, by_segment, column_sums, moments, weighted_sums};
+
+impl<T: Float> Tensor<T> {
+    /// `(x − mean) / √(var + eps) · weight + bias` for each channel over the batch:
+    /// `[N, C, …] → [N, C, …]`, with weight and bias `[C]`. Gives the means and the
+    /// (uncorrected) variances `[C]` too, untracked.
+    ///
+    /// Gradient: `(ĝ − mean(ĝ) − x̂ mean(ĝ x̂)) / √(var + eps)` where `ĝ = g · weight` and `x̂`
+    /// is the normalised input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True,
+    /// eps=eps)`.
+    ///
+    /// # Panics
+    /// If there are no channels, weight and bias have not an element for each, or a channel
+    /// has not at least two values: one value is its own mean.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([[1.0f32], [3.0]]);
+    /// let (y, mean, var) = x.batch_norm(None, None, 0.0);
+    /// assert_eq!((y.to_vec(), mean.item(), var.item()), (vec![-1.0, 1.0], 2.0, 1.0));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn batch_norm(
+        &self,
+        weight: Option<&Tensor<T>>,
+        bias: Option<&Tensor<T>>,
+        eps: f64,
+    ) -> (Tensor<T>, Tensor<T>, Tensor<T>) {
+        let form = Form::channels("batch_norm", &self.array, [weight, bias], eps);
+        let (shape, values) = (self.array.shape(), form.n * form.s);
+        assert!(
+            values > 1,
+            "batch_norm: an input of shape {shape} has {values} value(s) for each channel; \
+             expected at least 2 in training: the variance of fewer is none"
+        );
+        let stats = form.stats(&self.array);
+        let column = |f: fn(&(f64, f64)) -> f64| {
+            let values: Vec<T> = stats.iter().map(|s| T::from_f64(f(s))).collect();
+            Tensor::from(Array::from_slice([values.len()].into(), &values))
+        };
+        let (mean, var) = (column(|s| s.0), column(|s| s.1));
+        (normalize("batch_norm", self, weight, bias, form, &stats), mean, var)
+    }
+
+    /// As [`batch_norm`](Tensor::batch_norm), with means and variances that are given: `[C]`
+    /// each, and constants for gradients.
+    ///
+    /// PyTorch: `F.batch_norm(x, mean, var, weight, bias, eps=eps)`.
+    ///
+    /// # Panics
+    /// If there are no channels, or one of the others has not an element for each.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let (x, mean, var) = (Tensor::from([[1.0f32, 3.0]]), Tensor::ones([2]), Tensor::full([2], 4.0));
+    /// assert_eq!(x.batch_norm_with(&mean, &var, None, None, 0.0).to_vec(), [0.0, 1.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn batch_norm_with(
+        &self,
+        mean: &Tensor<T>,
+        var: &Tensor<T>,
+        weight: Option<&Tensor<T>>,
+        bias: Option<&Tensor<T>>,
+        eps: f64,
+    ) -> Tensor<T> {
+        let mut form = Form::channels("batch_norm", &self.array, [weight, bias], eps);
+        let fixed = Form::channels("batch_norm", &self.array, [Some(mean), Some(var)], eps);
+        form.fixed = true;
+        let (mean, var) = (mean.to_vec(), var.to_vec());
+        let stats: Vec<_> = mean.iter().zip(&var).map(|(m, v)| (m.to_f64(), v.to_f64())).collect();
+        debug_assert_eq!(stats.len(), fixed.c);
+        normalize("batch_norm", self, weight, bias, form, &stats)
+    }
+
+    /// `(x − mean) / √(var + eps) · weight + bias` over `groups` groups of channels of each
+    /// sample: `[N, C, …] → [N, C, …]`, with weight and bias `[C]`.
+    ///
+    /// Gradient: as of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.group_norm`.
+    ///
+    /// # Panics
+    /// If the channels cannot be divided into the groups, weight and bias have not an element
+    /// for each channel, or a group has only one value.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([[1.0f32, 3.0, 10.0, 20.0]]);
+    /// assert_eq!(x.group_norm(2, None, None, 0.0).to_vec(), [-1.0, 1.0, -1.0, 1.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn group_norm(
+        &self,
+        groups: usize,
+        weight: Option<&Tensor<T>>,
+        bias: Option<&Tensor<T>>,
+        eps: f64,
+    ) -> Tensor<T> {
+        let mut form = Form::channels("group_norm", &self.array, [weight, bias], eps);
+        let shape = self.array.shape();
+        assert!(
+            groups > 0 && form.c.is_multiple_of(groups),
+            "group_norm: the {} channels of an input of shape {shape} cannot be divided into \
+             {groups} groups",
+            form.c
+        );
+        (form.groups, form.across) = (groups, false);
+        assert!(
+            form.count() != 1,
+            "group_norm: an input of shape {shape} has 1 value for each of {groups} groups; \
+             expected at least 2: one value is its own mean"
+        );
+        let stats = form.stats(&self.array);
+        normalize("group_norm", self, weight, bias, form, &stats)
+    }
+
+    /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions, which are
+    /// `shape`, that of weight and bias.
+    ///
+    /// Gradient: as of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.layer_norm`.
+    ///
+    /// # Panics
+    /// If the last dimensions, or those of weight or bias, are not `shape`, or it is empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([[1.0f32, 3.0], [10.0, 20.0]]);
+    /// assert_eq!(x.layer_norm(&[2], None, None, 0.0).to_vec(), [-1.0, 1.0, -1.0, 1.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn layer_norm(
+        &self,
+        shape: &[usize],
+        weight: Option<&Tensor<T>>,
+        bias: Option<&Tensor<T>>,
+        eps: f64,
+    ) -> Tensor<T> {
+        let form = Form::trailing("layer_norm", &self.array, shape, [weight, bias], true, eps);
+        let stats = form.stats(&self.array);
+        normalize("layer_norm", self, weight, bias, form, &stats)
+    }
+
+    /// `x / √(mean(x²) + eps) · weight` over the last dimensions, which are `shape`, that of
+    /// the weight.
+    ///
+    /// Gradient: `(ĝ − x̂ mean(ĝ x̂)) / √(mean(x²) + eps)` where `ĝ = g · weight`. PyTorch:
+    /// `F.rms_norm`.
+    ///
+    /// # Panics
+    /// If the last dimensions, or those of the weight, are not `shape`, or it is empty.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([[1.0f32, -1.0], [3.0, 3.0]]);
+    /// assert_eq!(x.rms_norm(&[2], None, 0.0).to_vec(), [1.0, -1.0, 1.0, 1.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn rms_norm(&self, shape: &[usize], weight: Option<&Tensor<T>>, eps: f64) -> Tensor<T> {
+        let form = Form::trailing("rms_norm", &self.array, shape, [weight, None], false, eps);
+        let stats = form.stats(&self.array);
+        normalize("rms_norm", self, weight, None, form, &stats)
+    }
+}
+
+/// How an input is divided.
+#[derive(Clone, Copy)]
+struct Form {
+    /// Samples.
+    n: usize,
+    /// Channels.
+    c: usize,
+    /// Positions.
+    s: usize,
+    /// Of the channels of a sample.
+    groups: usize,
+    /// Whether a group goes on through all samples; then it has one channel.
+    across: bool,
+    /// Whether the mean is subtracted.
+    center: bool,
+    /// Whether mean and variance are constants.
+    fixed: bool,
+    eps: f64,
+}
+
+impl Form {
+    #[track_caller]
+    fn channels<T: Float>(
+        op: &str,
+        x: &Array<T>,
+        others: [Option<&Tensor<T>>; 2],
+        eps: f64,
+    ) -> Form {
+        let shape = x.shape();
+        let &[n, c, ref positions @ ..] = &**shape else {
+            panic!("{op}: an input of shape {shape}; expected [batch, channels, …]")
+        };
+        for other in others.into_iter().flatten() {
+            let found = other.array.shape();
+            assert!(
+                **found == [c],
+                "{op}: an input of shape {shape} has {c} channels, which a parameter or \
+                 statistic of shape {found} does not fit; expected [{c}]"
+            );
+        }
+        let s = positions.iter().product();
+        Form { n, c, s, groups: c, across: true, center: true, fixed: false, eps }
+    }
+
+    #[track_caller]
+    fn trailing<T: Float>(
+        op: &str,
+        x: &Array<T>,
+        shape: &[usize],
+        others: [Option<&Tensor<T>>; 2],
+        center: bool,
+        eps: f64,
+    ) -> Form {
+        let (found, expected) = (x.shape(), Shape::from(shape));
+        assert!(!shape.is_empty(), "{op}: the shape to normalise over is []; it needs a dimension");
+        assert!(
+            found.ends_with(shape),
+            "{op}: an input of shape {found}; expected {expected} as its last dimensions"
+        );
+        for other in others.into_iter().flatten() {
+            let other = other.array.shape();
+            assert!(
+                *other == expected,
+                "{op}: a parameter of shape {other}; expected {expected}, which is normalised over"
+            );
+        }
+        let n = found[..found.len() - shape.len()].iter().product();
+        let c = expected.numel();
+        Form { n, c, s: 1, groups: 1, across: false, center, fixed: false, eps }
+    }
+
+    /// How many values a group has.
+    fn count(&self) -> usize {
+        if self.across { self.n * self.s } else { self.c / self.groups * self.s }
+    }
+
+    /// Mean and variance of each group: by channel, or by sample and group.
+    fn stats<T: Float>(&self, x: &Array<T>) -> Vec<(f64, f64)> {
+        let (groups, segment) = match self.across {
+            true => (self.c, self.s),
+            false => (self.n * self.groups, self.count()),
+        };
+        let mut stats = vec![(0.0, 0.0); groups];
+        moments(&mut stats, x.contiguous().dense(), segment, self.center);
+        stats
+    }
+
+    /// The group of channel `c` in sample `n`.
+    fn group(&self, n: usize, c: usize) -> usize {
+        if self.across { c } else { n * self.groups + c / (self.c / self.groups) }
+    }
+}
+
+/// What a group is shifted and scaled by.
+#[derive(Clone, Copy)]
+struct Group<T> {
+    mean: T,
+    scale: T,
+}
+
+#[track_caller]
+fn normalize<T: Float>(
+    op: &'static str,
+    x: &Tensor<T>,
+    weight: Option<&Tensor<T>>,
+    bias: Option<&Tensor<T>>,
+    form: Form,
+    stats: &[(f64, f64)],
+) -> Tensor<T> {
+    let group = |&(mean, var): &(f64, f64)| Group {
+        mean: T::from_f64(mean),
+        scale: T::from_f64(1.0 / (var + form.eps).sqrt()),
+    };
+    let groups: Vec<Group<T>> = stats.iter().map(group).collect();
+    let value = forward(&x.array.contiguous(), weight, bias, form, &groups);
+    let (saved, saved_weight) = (x.clone(), weight.cloned());
+    let (has_weight, has_bias) = (weight.is_some(), bias.is_some());
+    let shapes = [weight, bias].map(|other| other.map(|other| other.array.shape().clone()));
+    let inputs: Vec<&Tensor<T>> = [Some(x), weight, bias].into_iter().flatten().collect();
+    record_many(op, &inputs, value, move |ctx| {
+        let [dx, dw, db] = if crate::is_grad_enabled() {
+            in_operations(ctx, &saved, saved_weight.as_ref(), form, &groups)
+        } else {
+            in_loops(ctx, &saved.array.contiguous(), saved_weight.as_ref(), form, &groups)
+        };
+        let mut gradients = Gradients::new();
+        gradients.push(Some(dx));
+        let others = [(has_weight, dw, &shapes[0]), (has_bias, db, &shapes[1])];
+        for (_, gradient, shape) in others.into_iter().filter(|other| other.0) {
+            let shape = shape.as_ref().expect("it is there");
+            gradients.push(ctx.needs(gradients.len()).then(|| gradient.reshape(shape)));
+        }
+        if !ctx.needs(0) {
+            gradients[0] = None;
+        }
+        gradients
+    })
+}
+
+/// The elements, or as many of a constant.
+fn or_full<T: Float>(x: Option<&Tensor<T>>, len: usize, value: T) -> Vec<T> {
+    x.map_or_else(|| vec![value; len], Tensor::to_vec)
+}
+
+fn forward<T: Float>(
+    x: &Array<T>,
+    weight: Option<&Tensor<T>>,
+    bias: Option<&Tensor<T>>,
+    form: Form,
+    groups: &[Group<T>],
+) -> Array<T> {
+    let Form { c, s, .. } = form;
+    let (w, b) = (or_full(weight, c, T::ONE), or_full(bias, c, T::ZERO));
+    let x_ = x.dense();
+    Array::build(x.shape().clone(), |out| {
+        if s > 1 {
+            by_segment(out, x_, x_, s, |i, out, x, _| {
+                let Group { mean, scale } = groups[form.group(i / c, i % c)];
+                let (a, b) = (scale * w[i % c], b[i % c]);
+                out.iter_mut().zip(x).for_each(|(out, &x)| *out = (x - mean) * a + b);
+            });
+        } else if form.across {
+            by_segment(out, x_, x_, c, |_, out, x, _| {
+                for ((out, &x), ((g, &w), &b)) in
+                    out.iter_mut().zip(x).zip(groups.iter().zip(&w).zip(&b))
+                {
+                    *out = (x - g.mean) * g.scale * w + b;
+                }
+            });
+        } else {
+            let len = c / form.groups;
+            by_segment(out, x_, x_, len, |i, out, x, _| {
+                let (Group { mean, scale }, first) = (groups[i], i % form.groups * len);
+                let (w, b) = (&w[first..first + len], &b[first..first + len]);
+                for ((out, &x), (&w, &b)) in out.iter_mut().zip(x).zip(w.iter().zip(b)) {
+                    *out = (x - mean) * scale * w + b;
+                }
+            });
+        }
+    })
+}
+
+/// The gradients of input, weight and bias.
+fn in_loops<T: Float>(
+    ctx: &Context<'_, T>,
+    x: &Array<T>,
+    weight: Option<&Tensor<T>>,
+    form: Form,
+    groups: &[Group<T>],
+) -> [Tensor<T>; 3] {
+    let Form { n, c, s, .. } = form;
+    let g = ctx.grad().array.contiguous();
+    let (x_, g_) = (x.dense(), g.dense());
+    let w = or_full(weight, c, T::ONE);
+    let len = c.checked_div(form.groups).unwrap_or(0);
+    // For each channel Σ g and Σ g x̂, and for each group Σ ĝ and Σ ĝ x̂.
+    let (mut db, mut dw) = (vec![0.0; c], vec![0.0; c]);
+    let mut sums = vec![[0.0; 2]; groups.len()];
+    if s > 1 {
+        let ones = vec![T::ONE; s];
+        let mut parts = vec![[0.0; 2]; n * c];
+        adamant_kernels::drain(parts.iter_mut().enumerate(), x_.len(), |(i, part)| {
+            let range = i * s..(i + 1) * s;
+            let mean = groups[form.group(i / c, i % c)].mean;
+            *part = weighted_sums(&x_[range.clone()], &g_[range], &ones, mean);
+        });
+        for (i, [p, q]) in parts.into_iter().enumerate() {
+            let (channel, group) = (i % c, form.group(i / c, i % c));
+            let (q, w) = (q * groups[group].scale.to_f64(), w[channel].to_f64());
+            db[channel] += p;
+            dw[channel] += q;
+            sums[group][0] += p * w;
+            sums[group][1] += q * w;
+        }
+    } else {
+        let both = column_sums(x_, g_, c, |row, x, g, p, q| {
+            if form.across {
+                for ((p, q), ((&x, &g), group)) in
+                    p.iter_mut().zip(q).zip(x.iter().zip(g).zip(groups))
+                {
+                    *p += g;
+                    *q += g * ((x - group.mean) * group.scale);
+                }
+                return;
+            }
+            for part in 0..form.groups {
+                let Group { mean, scale } = groups[row * form.groups + part];
+                let own = part * len..(part + 1) * len;
+                let (p, q) = (&mut p[own.clone()], &mut q[own.clone()]);
+                let (x, g) = (&x[own.clone()], &g[own]);
+                for ((p, q), (&x, &g)) in p.iter_mut().zip(q).zip(x.iter().zip(g)) {
+                    *p += g;
+                    *q += g * ((x - mean) * scale);
+                }
+            }
+        });
+        db.copy_from_slice(&both[..c]);
+        dw.copy_from_slice(&both[c..]);
+        if form.across {
+            for (sums, ((db, dw), w)) in sums.iter_mut().zip(db.iter().zip(&dw).zip(&w)) {
+                *sums = [db * w.to_f64(), dw * w.to_f64()];
+            }
+        } else if len > 0 {
+            let pieces = 1.max((1 << 14) / len);
+            let work = sums.chunks_mut(pieces).enumerate();
+            adamant_kernels::drain(work, x_.len(), |(piece, sums)| {
+                for (k, sums) in sums.iter_mut().enumerate() {
+                    let i = piece * pieces + k;
+                    let (own, first) = (i * len..(i + 1) * len, i % form.groups * len);
+                    let w = &w[first..first + len];
+                    let [p, q] = weighted_sums(&x_[own.clone()], &g_[own], w, groups[i].mean);
+                    *sums = [p, q * groups[i].scale.to_f64()];
+                }
+            });
+        }
+    }
+    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale ĝ − shift − (x − mean) slope
+    let count = form.count() as f64;
+    let slopes: Vec<[T; 2]> = groups
+        .iter()
+        .zip(&sums)
+        .map(|(group, [p, q])| {
+            let scale = group.scale.to_f64();
+            let p = if form.center { *p } else { 0.0 };
+            let both = [scale * p / count, scale * scale * q / count];
+            if form.fixed { [T::ZERO; 2] } else { both.map(T::from_f64) }
+        })
+        .collect();
+    let dx = Array::build(x.shape().clone(), |out| {
+        if s > 1 {
+            by_segment(out, x_, g_, s, |i, out, x, g| {
+                let group = form.group(i / c, i % c);
+                let (Group { mean, scale }, [shift, slope]) = (groups[group], slopes[group]);
+                let a = scale * w[i % c];
+                for (out, (&x, &g)) in out.iter_mut().zip(x.iter().zip(g)) {
+                    *out = g * a - shift - (x - mean) * slope;
+                }
+            });
+        } else if form.across {
+            by_segment(out, x_, g_, c, |_, out, x, g| {
+                let channels = groups.iter().zip(&slopes).zip(&w);
+                for ((out, (&x, &g)), ((group, [shift, slope]), &w)) in
+                    out.iter_mut().zip(x.iter().zip(g)).zip(channels)
+                {
+                    *out = g * (group.scale * w) - *shift - (x - group.mean) * *slope;
+                }
+            });
+        } else {
+            by_segment(out, x_, g_, len, |i, out, x, g| {
+                let (Group { mean, scale }, [shift, slope]) = (groups[i], slopes[i]);
+                let first = i % form.groups * len;
+                let w = &w[first..first + len];
+                for ((out, &w), (&x, &g)) in out.iter_mut().zip(w).zip(x.iter().zip(g)) {
+                    *out = g * w * scale - shift - (x - mean) * slope;
+                }
+            });
+        }
+    });
+    let column = |sums: Vec<f64>| {
+        let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
+        Tensor::from(Array::from_slice([c].into(), &values))
+    };
+    [dx.into(), column(dw), column(db)]
+}
+
+/// The same gradients, to be differentiated again.
+#[track_caller]
+fn in_operations<T: Float>(
+    ctx: &Context<'_, T>,
+    x: &Tensor<T>,
+    weight: Option<&Tensor<T>>,
+    form: Form,
+    groups: &[Group<T>],
+) -> [Tensor<T>; 3] {
+    let Form { n, c, s, .. } = form;
+    let view = [n, form.groups, c / form.groups.max(1), s];
+    let dims: &[usize] = if form.across { &[0, 2, 3] } else { &[2, 3] };
+    let (x4, g) = (x.reshape(view), ctx.grad().reshape(view));
+    let mean = |x: &Tensor<T>| x.mean_dim(dims, true);
+    let constant = |f: fn(&Group<T>) -> T| {
+        let values: Vec<T> = groups.iter().map(f).collect();
+        let shape = [if form.across { 1 } else { n }, form.groups, 1, 1];
+        Tensor::from(Array::from_slice(shape.into(), &values))
+    };
+    let centered = match (form.fixed, form.center) {
+        (true, _) => &x4 - constant(|group| group.mean),
+        (_, true) => &x4 - mean(&x4),
+        _ => x4,
+    };
+    let scale = match form.fixed {
+        true => constant(|group| group.scale),
+        false => (mean(&centered.square()) + T::from_f64(form.eps)).rsqrt(),
+    };
+    let normal = &centered * &scale;
+    let weighted = match weight {
+        Some(weight) => &g * weight.reshape([1, form.groups, c / form.groups.max(1), 1]),
+        None => g.clone(),
+    };
+    let mut inner = weighted.clone();
+    if !form.fixed {
+        if form.center {
+            inner = inner - mean(&weighted);
+        }
+        inner = inner - &normal * mean(&(&weighted * &normal));
+    }
+    let dx = (inner * scale).reshape(x.array.shape());
+    let dw = (&g * &normal).sum_dim([0, 3], false);
+    [dx, dw, g.sum_dim([0, 3], false)]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        for shape in [&[4, 3][..], &[2, 3, 4], &[2, 4, 2, 3]] {
+            let c = &shape[1..2];
+            check_op(
+                |i| i[0].batch_norm(Some(&i[1]), Some(&i[2]), 0.1).0,
+                &[shape, c, c],
+                -2.0..2.0,
+            );
+            check_op(|i| i[0].batch_norm(None, None, 0.1).0, &[shape], -2.0..2.0);
+            let groups = shape[1] / 2 % 2 + 1;
+            let groups = if shape[1] % 2 == 0 { 2 } else { groups.min(1) };
+            check_op(
+                |i| i[0].group_norm(groups, Some(&i[1]), Some(&i[2]), 0.1),
+                &[shape, c, c],
+                -2.0..2.0,
+            );
+            let (mean, var) = (Tensor::full(c, 0.3), Tensor::full(c, 0.7));
+            check_op(
+                |i| i[0].batch_norm_with(&mean, &var, Some(&i[1]), Some(&i[2]), 0.1),
+                &[shape, c, c],
+                -2.0..2.0,
+            );
+        }
+        check_op(|i| i[0].group_norm(2, None, None, 0.1), &[&[3, 4]], -2.0..2.0);
+        for over in [&[3][..], &[2, 3]] {
+            let x: &[usize] = &[2, 2, 3];
+            check_op(
+                |i| i[0].layer_norm(over, Some(&i[1]), Some(&i[2]), 0.1),
+                &[x, over, over],
+                -2.0..2.0,
+            );
+            check_op(|i| i[0].layer_norm(over, Some(&i[1]), None, 0.1), &[x, over], -2.0..2.0);
+            check_op(|i| i[0].rms_norm(over, Some(&i[1]), 0.1), &[x, over], -2.0..2.0);
+            check_op(|i| i[0].rms_norm(over, None, 0.1), &[x], -2.0..2.0);
+        }
+        check_op(|i| i[0].layer_norm(&[3], None, None, 0.1), &[&[0, 3]], -2.0..2.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "an input of shape [1, 3] has 1 value(s) for each channel")]
+    fn one_value_for_a_channel_is_refused() {
+        let _ = Tensor::<f32>::ones([1, 3]).batch_norm(None, None, 1e-5);
+    }
+
+    #[test]
+    #[should_panic(expected = "an input of shape [2, 4]; expected [3] as its last dimensions")]
+    fn another_last_dimension_is_refused() {
+        let _ = Tensor::<f32>::ones([2, 4]).layer_norm(&[3], None, None, 1e-5);
+    }
+}

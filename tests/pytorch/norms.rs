@@ -1,0 +1,97 @@
+//! Normalisation layers give PyTorch's results, gradients and running statistics: fixtures by
+//! `tests/fixtures/norms.py`, PyTorch 2.15.0.
+
+use adamant::prelude::*;
+use adamant::tensor::{Float, Value};
+
+fn case<T: Float>(
+    fixture: &StateDict,
+    name: &str,
+    tolerance: f64,
+    mut layer: impl Module<T> + Forward<T> + Stateful,
+) {
+    let fixture = fixture.part(name);
+    layer.load_state_dict(&fixture.part("before")).unwrap();
+    for step in 0..4 {
+        let fixture = fixture.part(&step.to_string());
+        let tensor = |key: &str| -> Tensor<T> {
+            fixture.get(key).and_then(Value::array).expect(key).clone().into()
+        };
+        // Sums lose what their terms lose: relative to the largest.
+        let close = |found: &Tensor<T>, key: &str| {
+            let expected = tensor(key);
+            assert_eq!(found.shape(), expected.shape(), "{name} {step} {key}");
+            let numbers = |x: &Tensor<T>| x.to_vec().into_iter().map(T::to_f64).collect::<Vec<_>>();
+            let (found, expected) = (numbers(found), numbers(&expected));
+            let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
+            for (found, expected) in found.iter().zip(&expected) {
+                let fits = (found - expected).abs() <= tolerance * largest;
+                assert!(fits, "{name} {step} {key}: {found} {expected}");
+            }
+        };
+        if step < 3 {
+            layer.train()
+        } else {
+            layer.eval()
+        }
+        layer.zero_grad(true);
+        let x = tensor("x").requires_grad();
+        let y = layer.forward(&x);
+        y.backward_with(&tensor("arriving"));
+        close(&y, "y");
+        close(&x.grad().unwrap(), "grad.x");
+        for (key, parameter) in layer.named_parameters() {
+            close(&parameter.grad().unwrap(), &format!("grad.{key}"));
+        }
+        let state = layer.state_dict();
+        let names =
+            |state: &StateDict| state.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>();
+        let (mut ours, theirs) = (names(&state), names(&fixture.part("state")));
+        ours.sort(); // as those of a file are
+        assert_eq!(ours, theirs, "{name}");
+        for (key, value) in state.iter() {
+            match value.array::<T>() {
+                Some(array) => close(&array.clone().into(), &format!("state.{key}")),
+                None => {
+                    assert_eq!(Some(value), fixture.get(&format!("state.{key}")), "{name} {key}")
+                }
+            }
+        }
+    }
+}
+
+fn like_pytorch<T: Float>(file: &str, tolerance: f64) {
+    let f = &crate::common::fixture(file);
+    let options = BatchNormOptions::default();
+    macro_rules! case {
+        ($name:literal, $layer:expr) => {
+            case::<T>(f, $name, tolerance, $layer)
+        };
+    }
+    case!("bn1d", BatchNorm1d::with_options(5, options));
+    case!("bn1d_length", BatchNorm1d::with_options(3, options.eps(1e-3).momentum(Some(0.3))));
+    case!("bn1d_plain", BatchNorm1d::with_options(5, options.affine(false)));
+    case!("bn2d", BatchNorm2d::with_options(4, options));
+    case!("bn2d_cumulative", BatchNorm2d::with_options(2, options.momentum(None)));
+    case!("bn2d_untracked", BatchNorm2d::with_options(3, options.track_running_stats(false)));
+    case!("ln", LayerNorm::with_options([37], 1e-5, true, true));
+    case!("ln_two", LayerNorm::with_options([3, 5], 1e-3, true, true));
+    case!("ln_no_bias", LayerNorm::with_options([6], 1e-5, true, false));
+    case!("ln_plain", LayerNorm::with_options([6], 1e-5, false, true));
+    case!("gn", GroupNorm::with_options(2, 6, 1e-5, true));
+    case!("gn_flat", GroupNorm::with_options(3, 9, 1e-3, true));
+    case!("gn_plain", GroupNorm::with_options(1, 4, 1e-5, false));
+    case!("rms", RmsNorm::with_options([11], None, true));
+    case!("rms_two", RmsNorm::with_options([2, 3], Some(1e-2), true));
+    case!("rms_plain", RmsNorm::with_options([5], None, false));
+}
+
+#[test]
+fn normalisations_in_f32() {
+    like_pytorch::<f32>("norms_f32", 1e-5);
+}
+
+#[test]
+fn normalisations_in_f64() {
+    like_pytorch::<f64>("norms_f64", 1e-10);
+}

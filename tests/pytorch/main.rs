@@ -2,6 +2,9 @@
 //! scripts that make them are in `tests/fixtures`.
 
 mod adam;
+mod attention;
+mod cases;
 mod common;
 mod mlp;
+mod recurrent;
 mod schedules;

@@ -2,7 +2,10 @@
 //! scripts that make them are in `tests/fixtures`.
 
 mod adam;
+mod attention;
+mod cases;
 mod common;
 mod mlp;
 mod norms;
+mod recurrent;
 mod schedules;

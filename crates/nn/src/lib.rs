@@ -17,7 +17,6 @@ mod conv;
 mod dropout;
 mod embedding;
 pub mod init;
-mod layer_norm;
 mod linear;
 mod losses;
 mod module;

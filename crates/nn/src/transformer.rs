@@ -1,7 +1,7 @@
 //! A layer of a transformer.
 
 use crate::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
-use crate::layer_norm::LayerNorm;
+use crate::norm::LayerNorm;
 use crate::{Dropout, Forward, Linear, Module};
 use adamant_tensor::{Float, Generator, Tensor};
 
@@ -138,8 +138,8 @@ impl<T: Float> TransformerEncoderLayer<T> {
             linear1: Linear::with_bias(width, feedforward, bias, rng),
             dropout: dropout(rng),
             linear2: Linear::with_bias(feedforward, width, bias, rng),
-            norm1: LayerNorm::with_bias(width, bias),
-            norm2: LayerNorm::with_bias(width, bias),
+            norm1: LayerNorm::with_options([width], 1e-5, true, bias),
+            norm2: LayerNorm::with_options([width], 1e-5, true, bias),
             dropout1: dropout(rng),
             dropout2: dropout(rng),
             options,

@@ -1,0 +1,193 @@
+//! Attention and transformer layers are PyTorch's: fixtures by `tests/fixtures/attention.py`,
+//! PyTorch 2.15.0.
+
+use crate::cases::{Cases, leaf};
+use adamant::prelude::*;
+use adamant::tensor::{
+    AttentionOptions, Float, Indices, Mask, scaled_dot_product_attention as attention,
+};
+
+/// True where a query may look.
+fn may() -> Mask {
+    Mask::from_vec((0..25).map(|i| i % 3 != 1).collect(), [5, 5]).unwrap()
+}
+
+/// True for a token that is there.
+fn tokens() -> Mask {
+    Tensor::from([[1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 1.0, 1.0, 0.0]])
+        .gt(0.5f32)
+}
+
+fn function<T: Float>(cases: &Cases) {
+    type Shapes<'a> = [&'a [usize]; 3];
+    let run = |case: &str, shapes: Shapes<'_>, options: AttentionOptions<'_, T>| {
+        let [q, k, v] = [0, 1, 2].map(|i| leaf::<T>(i as u64 + 1, shapes[i]));
+        let y = attention(&q, &k, &v, options);
+        cases.compare(case, &[q, k, v], &[y], None);
+    };
+    let options = AttentionOptions::default;
+    run("plain", [&[2, 3, 5, 4], &[2, 3, 7, 4], &[2, 3, 7, 3]], options());
+    run("scale", [&[3, 5, 4], &[3, 7, 4], &[3, 7, 4]], options().scale(0.3));
+    run("causal", [&[2, 2, 5, 4], &[2, 2, 7, 4], &[2, 2, 7, 4]], options().causal(true));
+    run("causal_tall", [&[1, 1, 7, 3], &[1, 1, 5, 3], &[1, 1, 5, 3]], options().causal(true));
+    run("mask", [&[2, 3, 5, 4]; 3], options().mask(&may()));
+    run("long", [&[1, 2, 70, 2], &[1, 2, 66, 2], &[1, 2, 66, 2]], options().causal(true));
+
+    let shapes: [&[usize]; 4] = [&[2, 3, 5, 4], &[2, 3, 7, 4], &[2, 3, 7, 4], &[3, 5, 7]];
+    let inputs = [0, 1, 2, 3].map(|i| leaf::<T>(i as u64 + 1, shapes[i]));
+    let y = attention(&inputs[0], &inputs[1], &inputs[2], options().bias(&inputs[3]));
+    cases.compare("bias", &inputs, &[y], None);
+}
+
+fn multihead<T: Float>(cases: &Cases) {
+    let run = |case: &str, inputs: &[Tensor<T>], masks: AttentionMasks<'_>| {
+        let options = MultiheadAttentionOptions::default().bias(case != "mha_no_bias");
+        let rng = &mut Generator::seed(0);
+        let mut layer = MultiheadAttention::<T>::with_options(6, 2, options, rng);
+        layer.load_state_dict(&cases.state(case)).unwrap();
+        let at = |i: usize| inputs.get(i).unwrap_or(&inputs[0]);
+        let y = layer.attend(at(0), at(1), at(2), masks);
+        cases.compare(case, inputs, &[y], Some(&layer));
+    };
+    let x = || [leaf::<T>(1, &[3, 5, 6])];
+    let (may, tokens, none) = (may(), tokens(), AttentionMasks::default());
+    run("mha", &x(), none);
+    run("mha_no_bias", &x(), none);
+    let cross = [leaf(1, &[2, 3, 6]), leaf(2, &[2, 5, 6]), leaf(3, &[2, 5, 6])];
+    run("mha_cross", &cross, none);
+    run("mha_causal", &x(), none.causal(true));
+    run("mha_padding", &x(), none.padding(&tokens));
+    run("mha_causal_padding", &x(), none.causal(true).padding(&tokens));
+    run("mha_mask", &x(), none.mask(&may));
+}
+
+fn encoder<T: Float>(cases: &Cases) {
+    let tokens = tokens();
+    let none = AttentionMasks::default();
+    let options = TransformerEncoderLayerOptions::default().feedforward(10).dropout(0.0);
+    let gelu = options.activation(TransformerActivation::Gelu);
+    for (case, options, masks) in [
+        ("encoder", options, none),
+        ("encoder_first", gelu.norm_first(true), none.causal(true)),
+        ("encoder_padding", gelu, none.padding(&tokens)),
+        ("encoder_no_bias", options.norm_first(true).bias(false), none),
+    ] {
+        let rng = &mut Generator::seed(0);
+        let mut layer = TransformerEncoderLayer::<T>::with_options(6, 2, options, rng);
+        layer.load_state_dict(&cases.state(&format!("{case}_train"))).unwrap();
+        for mode in ["train", "eval"] {
+            layer.set_training(mode == "train");
+            let x = leaf(1, &[3, 5, 6]);
+            let y = layer.forward_masked(&x, masks);
+            cases.compare(&format!("{case}_{mode}"), &[x], &[y], Some(&layer));
+        }
+    }
+}
+
+#[test]
+fn f32_attention_and_its_layers_are_pytorchs() {
+    let cases = Cases::of("attention_f32", 1e-5);
+    function::<f32>(&cases);
+    multihead::<f32>(&cases);
+    encoder::<f32>(&cases);
+}
+
+#[test]
+fn f64_attention_and_its_layers_are_pytorchs() {
+    let cases = Cases::of("attention_f64", 1e-10);
+    function::<f64>(&cases);
+    multihead::<f64>(&cases);
+    encoder::<f64>(&cases);
+}
+
+#[derive(Module)]
+struct Norm {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+impl Norm {
+    fn new(width: usize) -> Norm {
+        Norm {
+            weight: Parameter::new(Tensor::ones([width])),
+            bias: Parameter::new(Tensor::zeros([width])),
+        }
+    }
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let centred = x - x.mean_dim(-1, true);
+        let var = centred.square().mean_dim(-1, true);
+        centred * (var + 1e-5).rsqrt() * self.weight.tensor() + self.bias.tensor()
+    }
+}
+
+#[derive(Module)]
+struct Block {
+    norm1: Norm,
+    attention: MultiheadAttention,
+    norm2: Norm,
+    linear1: Linear,
+    linear2: Linear,
+}
+
+impl Block {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let n = &self.norm1.forward(x);
+        let masks = AttentionMasks::default().causal(true);
+        let x = x + self.attention.attend(n, n, n, masks);
+        let inner = self.linear1.forward(&self.norm2.forward(&x)).gelu();
+        &x + self.linear2.forward(&inner)
+    }
+}
+
+#[derive(Module)]
+struct Gpt {
+    token: Parameter,
+    position: Parameter,
+    blocks: Vec<Block>,
+    norm: Norm,
+}
+
+impl Gpt {
+    fn new(width: usize, rng: &mut Generator) -> Gpt {
+        let block = |rng: &mut Generator| Block {
+            norm1: Norm::new(width),
+            attention: MultiheadAttention::new(width, 4, rng),
+            norm2: Norm::new(width),
+            linear1: Linear::new(width, 4 * width, rng),
+            linear2: Linear::new(4 * width, width, rng),
+        };
+        Gpt {
+            token: Parameter::new(Tensor::zeros([20, width])),
+            position: Parameter::new(Tensor::zeros([16, width])),
+            blocks: vec![block(rng), block(rng)],
+            norm: Norm::new(width),
+        }
+    }
+
+    fn forward(&self, tokens: &Indices) -> Tensor {
+        let token = self.token.tensor();
+        let x = token.embedding(tokens) + self.position.tensor();
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(&x));
+        self.norm.forward(&x).linear(&token, None) // the head is tied to the tokens
+    }
+}
+
+#[test]
+fn ten_steps_of_a_small_gpt_follow_pytorchs_losses() {
+    let cases = Cases::of("attention_f32", 1e-4);
+    let mut model = Gpt::new(32, &mut Generator::seed(0));
+    model.load_state_dict(&cases.state("gpt")).unwrap();
+    let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(3e-3)).unwrap();
+    for step in 0..10 {
+        let text = cases.tensor::<f32>(&format!("gpt|text.{step}"));
+        let part = |start: usize| -> Vec<usize> {
+            text.narrow(1, start, 16).to_vec().into_iter().map(|token| token as usize).collect()
+        };
+        let tokens = Indices::from_vec(part(0), [4, 16]).unwrap();
+        adam.zero_grad(true);
+        let loss = cross_entropy(&model.forward(&tokens).flatten(0, 1), &part(1));
+        loss.backward();
+        adam.step();
+        cases.check(&format!("gpt|loss.{step}"), &loss);
+    }
+}

@@ -1,0 +1,75 @@
+//! A case of a fixture: outputs and gradients under a name, as `tests/fixtures/cases.py` keeps them.
+
+use crate::common::{fixture, numbers};
+use adamant::prelude::*;
+use adamant::tensor::Float;
+
+pub(crate) struct Cases {
+    fixture: StateDict,
+    tolerance: f64,
+}
+
+impl Cases {
+    pub(crate) fn of(file: &str, tolerance: f64) -> Cases {
+        Cases { fixture: fixture(file), tolerance }
+    }
+
+    pub(crate) fn tensor<T: Float>(&self, name: &str) -> Tensor<T> {
+        self.fixture.get(name).and_then(|value| value.array()).expect(name).clone().into()
+    }
+
+    /// The module's weights in PyTorch.
+    pub(crate) fn state(&self, case: &str) -> StateDict {
+        let mut state = StateDict::new();
+        let prefix = format!("{case}|state.");
+        for (name, value) in self.fixture.iter() {
+            if let Some(name) = name.strip_prefix(&prefix) {
+                state.insert(name, value.clone());
+            }
+        }
+        state
+    }
+
+    /// Relative to the largest element.
+    pub(crate) fn check<T: Float>(&self, name: &str, found: &Tensor<T>) {
+        let expected: Tensor<T> = self.tensor(name);
+        assert_eq!(found.shape(), expected.shape(), "{name}");
+        let largest = expected.abs().max().item().to_f64();
+        for (found, expected) in found.to_vec().into_iter().zip(expected.to_vec()) {
+            let (found, expected) = (found.to_f64(), expected.to_f64());
+            let fits = (found - expected).abs() <= self.tolerance * largest;
+            assert!(fits, "{name}: {found:e}, not {expected:e}; the largest is {largest:e}");
+        }
+    }
+
+    /// Outputs, and the gradients of inputs and parameters.
+    pub(crate) fn compare<T: Float>(
+        &self,
+        case: &str,
+        inputs: &[Tensor<T>],
+        outputs: &[Tensor<T>],
+        module: Option<&dyn Module<T>>,
+    ) {
+        if let Some(module) = module {
+            module.zero_grad(true);
+        }
+        inputs.iter().for_each(|input| input.zero_grad(true));
+        let mut sum = Tensor::scalar(T::ZERO);
+        for (i, y) in outputs.iter().enumerate() {
+            self.check(&format!("{case}|out{i}"), y);
+            sum = sum + (y * (numbers::<T>(100 + i as u64, y.shape(), 1.0) + T::ONE)).sum();
+        }
+        sum.backward();
+        for (i, x) in inputs.iter().enumerate() {
+            self.check(&format!("{case}|grad{i}"), &x.grad().unwrap());
+        }
+        for (name, parameter) in module.map(Module::named_parameters).unwrap_or_default() {
+            self.check(&format!("{case}|grad.{name}"), &parameter.grad().unwrap());
+        }
+    }
+}
+
+/// As `leaf` of `tests/fixtures/cases.py`.
+pub(crate) fn leaf<T: Float>(seed: u64, shape: &[usize]) -> Tensor<T> {
+    numbers::<T>(seed, shape, 4.0).requires_grad()
+}

@@ -1,0 +1,95 @@
+//! Recurrent layers are PyTorch's: fixtures by `tests/fixtures/recurrent.py`, PyTorch 2.15.0.
+
+use crate::cases::{Cases, leaf};
+use adamant::prelude::*;
+use adamant::tensor::Float;
+
+/// What the three nets have in common here.
+trait Net<T: Float>: Module<T> + Stateful {
+    fn make(options: RecurrentOptions, kind: &str) -> Self;
+    /// The outputs and the last state, from a state if it is given.
+    fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>>;
+    const STATES: u64;
+}
+
+impl<T: Float> Net<T> for Rnn<T> {
+    fn make(options: RecurrentOptions, kind: &str) -> Self {
+        let net = Rnn::with_options(3, 4, options, &mut Generator::seed(0));
+        if kind == "relu" { net.relu() } else { net }
+    }
+    fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>> {
+        let (y, last) = self.forward_from(&inputs[0], inputs.get(1));
+        vec![y, last]
+    }
+    const STATES: u64 = 1;
+}
+
+impl<T: Float> Net<T> for Gru<T> {
+    fn make(options: RecurrentOptions, _: &str) -> Self {
+        Gru::with_options(3, 4, options, &mut Generator::seed(0))
+    }
+    fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>> {
+        let (y, last) = self.forward_from(&inputs[0], inputs.get(1));
+        vec![y, last]
+    }
+    const STATES: u64 = 1;
+}
+
+impl<T: Float> Net<T> for Lstm<T> {
+    fn make(options: RecurrentOptions, _: &str) -> Self {
+        Lstm::with_options(3, 4, options, &mut Generator::seed(0))
+    }
+    fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>> {
+        let (y, (h, c)) = self.forward_from(&inputs[0], inputs.get(1).zip(inputs.get(2)));
+        vec![y, h, c]
+    }
+    const STATES: u64 = 2;
+}
+
+fn compare<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
+    let plain = RecurrentOptions::default();
+    for (name, options, parts) in [
+        ("plain", plain, 1),
+        ("no_bias", plain.bias(false), 1),
+        ("deep", plain.layers(2).bidirectional(true), 4),
+        ("both_no_bias", plain.bias(false).bidirectional(true), 2),
+    ] {
+        for (len, given) in [(5, false), (1, true), (4, true)] {
+            if (len == 1 && name != "plain") || (len == 5 && name.contains("no_bias")) {
+                continue;
+            }
+            let mut net = N::make(options, kind);
+            net.load_state_dict(&cases.state(&format!("{kind}_{name}_{len}_train"))).unwrap();
+            let mut inputs = vec![leaf::<T>(1, &[2, len, 3])];
+            if given {
+                inputs.extend((0..N::STATES).map(|i| leaf::<T>(2 + i, &[parts, 2, 4])));
+            }
+            for mode in
+                if (kind, name) == ("lstm", "deep") { &["train", "eval"][..] } else { &["train"] }
+            {
+                net.set_training(*mode == "train");
+                let outputs = net.run(&inputs);
+                let case = format!("{kind}_{name}_{len}_{mode}");
+                cases.compare(&case, &inputs, &outputs, Some(&net));
+            }
+        }
+    }
+}
+
+fn all<T: Float>(file: &str, tolerance: f64) {
+    let cases = Cases::of(file, tolerance);
+    compare::<T, Rnn<T>>(&cases, "rnn");
+    compare::<T, Rnn<T>>(&cases, "relu");
+    compare::<T, Lstm<T>>(&cases, "lstm");
+    compare::<T, Gru<T>>(&cases, "gru");
+}
+
+#[test]
+fn f32_recurrent_layers_are_pytorchs() {
+    all::<f32>("recurrent_f32", 1e-5);
+}
+
+#[test]
+fn f64_recurrent_layers_are_pytorchs() {
+    all::<f64>("recurrent_f64", 1e-10);
+}

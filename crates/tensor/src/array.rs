@@ -114,6 +114,13 @@ impl<E: Element> Array<E> {
         self.map(|x| x)
     }
 
+    /// The same elements, row-major, and not a part of something larger: a copy only if
+    /// they are not.
+    pub(crate) fn compact(&self) -> Array<E> {
+        let whole = self.storage.as_slice().len() == self.numel();
+        if whole && self.is_contiguous() { self.clone() } else { self.map(|x| x) }
+    }
+
     /// The elements to write to, if they are contiguous and no one else sees them.
     pub(crate) fn get_mut(&mut self) -> Option<&mut [E]> {
         if !self.is_contiguous() {
@@ -199,7 +206,9 @@ impl<E: Element> Array<E> {
         if !view.shape.contains(&0) {
             view.offset += start * view.strides[dim];
         }
-        view.strides[dim] *= step;
+        if len > 1 {
+            view.strides[dim] *= step;
+        }
         view
     }
 

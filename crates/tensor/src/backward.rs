@@ -181,15 +181,42 @@ impl<T: Float> Wanted<T> {
     }
 }
 
-/// Nodes that gradients have reached and what has arrived at each, by falling
-/// sequence number. A deque: operations come near its front, leaves near its back.
-struct Pending<T: Float>(VecDeque<Seed<T>>);
+/// Nodes that gradients have reached and what has arrived at each, to be taken by falling
+/// sequence number.
+struct Pending<T: Float> {
+    /// By falling number. Nearly all are put near an end of it: operations near its front,
+    /// leaves near its back.
+    near: VecDeque<Seed<T>>,
+    /// What would have gone too deep into the deque.
+    far: BTreeMap<u64, Seed<T>>,
+}
+
+/// How many entries a deque may move to make room.
+const REACH: usize = 64;
 
 impl<T: Float> Pending<T> {
+    fn new() -> Self {
+        Pending { near: VecDeque::new(), far: BTreeMap::new() }
+    }
+
     fn add(&mut self, node: Arc<Node<T>>, grad: Tensor<T>) {
-        match self.0.binary_search_by_key(&Reverse(node.sequence), |(n, _)| Reverse(n.sequence)) {
-            Ok(at) => add_to(&mut self.0[at].1, grad),
-            Err(at) => self.0.insert(at, (node, grad)),
+        let place =
+            self.near.binary_search_by_key(&Reverse(node.sequence), |(n, _)| Reverse(n.sequence));
+        match place {
+            Ok(at) => add_to(&mut self.near[at].1, grad),
+            Err(at) => match self.far.get_mut(&node.sequence) {
+                Some((_, sum)) => add_to(sum, grad),
+                None if at.min(self.near.len() - at) <= REACH => self.near.insert(at, (node, grad)),
+                None => _ = self.far.insert(node.sequence, (node, grad)),
+            },
+        }
+    }
+
+    fn pop(&mut self) -> Option<Seed<T>> {
+        let near = self.near.front().map(|(node, _)| node.sequence);
+        match self.far.last_entry() {
+            Some(far) if near.is_none_or(|near| *far.key() > near) => Some(far.remove()),
+            _ => self.near.pop_front(),
         }
     }
 }
@@ -199,12 +226,12 @@ fn replay<T: Float>(seeds: impl IntoIterator<Item = Seed<T>>, pass: Pass, mut go
     let mode = Mode { record: pass.create_graph, in_backward: true, ..Mode::now() };
     let _guard = mode.enter();
     let keep = pass.retain_graph || pass.create_graph;
-    let mut pending = Pending(VecDeque::new());
+    let mut pending = Pending::new();
     for (root, seed) in seeds {
         pending.add(root, seed);
     }
     // Whatever may still add to the highest node has a higher number: it is complete.
-    while let Some((node, mut grad)) = pending.0.pop_front() {
+    while let Some((node, mut grad)) = pending.pop() {
         let sequence = node.sequence;
         let boundary = matches!(&goal, Goal::Collect(wanted) if wanted.is_boundary(&node));
         if !boundary {
@@ -310,6 +337,18 @@ mod tests {
         let y = &x * 2.0;
         (&y * &y + &y).sum().backward();
         assert_eq!(x.grad().unwrap().to_vec(), [18.0, 26.0]); // 8x + 2
+    }
+
+    #[test]
+    fn operands_in_any_order_are_quick() {
+        let n = 20_000;
+        let leaves: Vec<_> = (0..n).map(|i| leaf(&[i as f64])).collect();
+        let mut parts: Vec<_> = leaves.iter().map(|x| x * 2.0).collect();
+        crate::Generator::seed(0).shuffle(&mut parts);
+        let all = Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0);
+        (&all * &all).sum().backward();
+        let right = |(i, x): (usize, &Tensor<f64>)| x.grad().unwrap().item() == 8.0 * i as f64;
+        assert!(leaves.iter().enumerate().all(right));
     }
 
     #[test]

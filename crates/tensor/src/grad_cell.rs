@@ -6,9 +6,11 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Float, zip_assign};
 use std::sync::Mutex;
 
-/// The gradient that has arrived, if any: contiguous, of the leaf's shape.
+/// The gradient that has arrived, if any: of the leaf's shape, in a buffer of its own.
 ///
-/// The lock is held to move a tensor in or out, never while computing.
+/// The lock is held while a gradient is added, so that no one sees the cell without it.
+/// What is done then takes no other lock but those of kernels and buffers, which are
+/// innermost: nothing can wait in a circle.
 pub(crate) struct GradCell<T: Float>(Mutex<Option<Tensor<T>>>);
 
 impl<T: Float> GradCell<T> {
@@ -24,36 +26,31 @@ impl<T: Float> GradCell<T> {
         lock(&self.0).take()
     }
 
-    /// Puts `grad` in place of what is there; contiguous, since an optimizer
-    /// wants plain memory and not a view of something larger.
+    /// Puts `grad` in place of what is there.
     pub(crate) fn set(&self, grad: Option<Tensor<T>>) {
-        *lock(&self.0) = grad.map(|grad| grad.array.contiguous().into());
+        let grad = grad.map(|grad| grad.array.compact().into());
+        let before = std::mem::replace(&mut *lock(&self.0), grad);
+        drop(before); // not under the lock
     }
 
     pub(crate) fn zero(&self, set_to_none: bool) {
-        let present = self.take();
-        if let (false, Some(mut grad)) = (set_to_none, present) {
+        if set_to_none {
+            drop(self.take());
+        } else if let Some(grad) = &mut *lock(&self.0) {
             match grad.array.get_mut() {
                 Some(numbers) => numbers.fill(T::ZERO),
-                None => grad = Tensor::zeros(grad.array.shape()),
+                None => *grad = Tensor::zeros(grad.array.shape()),
             }
-            *lock(&self.0) = Some(grad);
         }
     }
 
-    /// Adds `grad`. Who finds that another thread has put one there meanwhile
-    /// takes that along.
+    /// Adds `grad`.
     pub(crate) fn accumulate(&self, grad: Tensor<T>) {
-        let mut grad = Tensor::from(grad.array.contiguous());
-        loop {
-            let mut cell = lock(&self.0);
-            let Some(mut present) = cell.take() else {
-                *cell = Some(grad);
-                return;
-            };
-            drop(cell);
-            no_grad(|| add_to(&mut present, grad));
-            grad = present;
+        let grad = Tensor::from(grad.array.compact());
+        let mut cell = lock(&self.0);
+        match &mut *cell {
+            Some(sum) => no_grad(|| add_to(sum, grad)),
+            None => *cell = Some(grad),
         }
     }
 }

@@ -52,7 +52,7 @@ impl<T: Float> Tensor<T> {
         if size == 0 {
             return self.clone();
         }
-        let cut = (-shift).rem_euclid(size as isize) as usize;
+        let cut = (size - shift.rem_euclid(size as isize) as usize) % size;
         let (head, tail) = (self.narrow(dim, 0, cut), self.narrow(dim, cut, size - cut));
         Tensor::cat(&[&tail, &head], dim)
     }
@@ -83,7 +83,11 @@ impl<T: Float> Tensor<T> {
         // [a, b] becomes [1, a, 1, b], then [t₀, a, t₁, b], then [t₀ a, t₁ b].
         let apart: Vec<usize> = sizes().flat_map(|size| [1, size]).collect();
         let spread: Vec<usize> = sizes().zip(times).flat_map(|(size, &t)| [t, size]).collect();
-        let result: Vec<usize> = sizes().zip(times).map(|(size, &t)| size * t).collect();
+        let result: Option<Vec<usize>> =
+            sizes().zip(times).map(|(size, &t)| size.checked_mul(t)).collect();
+        let Some(result) = result else {
+            panic!("repeat: {times:?} times a tensor of shape {shape} is too large")
+        };
         self.reshape(apart).broadcast_to(spread).reshape(result)
     }
 
@@ -126,11 +130,11 @@ impl<T: Float> Tensor<T> {
                 padded = padded.narrow(dim, cut[0], left);
             }
             if before > 0 || after > 0 {
-                let border = |n: isize| {
-                    let size = n.max(0).unsigned_abs();
-                    Tensor::full(padded.array.shape().with(dim, size), value)
-                };
-                padded = Tensor::cat(&[&border(before), &padded, &border(after)], dim);
+                let size = |n: isize| padded.array.shape().with(dim, n.max(0).unsigned_abs());
+                // Not made in the closure, which would hide the caller.
+                let head = Tensor::full(size(before), value);
+                let tail = Tensor::full(size(after), value);
+                padded = Tensor::cat(&[&head, &padded, &tail], dim);
             }
         }
         padded
@@ -152,7 +156,10 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn tril(&self, diagonal: isize) -> Tensor<T> {
-        self.masked_fill(&self.beyond("tril", |row, col| col > row + diagonal), T::ZERO)
+        self.masked_fill(
+            &self.beyond("tril", |row, col| col > row.saturating_add(diagonal)),
+            T::ZERO,
+        )
     }
 
     /// The elements of matrices on and above a diagonal, 0 below: the main one for
@@ -171,7 +178,10 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn triu(&self, diagonal: isize) -> Tensor<T> {
-        self.masked_fill(&self.beyond("triu", |row, col| col < row + diagonal), T::ZERO)
+        self.masked_fill(
+            &self.beyond("triu", |row, col| col < row.saturating_add(diagonal)),
+            T::ZERO,
+        )
     }
 
     /// Where `f(row, column)` holds in the last two dimensions.

@@ -165,13 +165,21 @@ impl<T: Float> Term<T> {
         };
         let (batch_sizes, row_sizes) = (size(&left, &batch), size(&left, &rows));
         let (summed_sizes, col_sizes) = (size(&left, &summed), size(&right, &cols));
-        let product = |sizes: &[usize]| sizes.iter().product::<usize>();
+        let count = |sizes: &[usize]| sizes.iter().product::<usize>();
         let [n, m, k, p] =
-            [&batch_sizes, &row_sizes, &summed_sizes, &col_sizes].map(|sizes| product(sizes));
+            [&batch_sizes, &row_sizes, &summed_sizes, &col_sizes].map(|sizes| count(sizes));
         let left = left.in_order(&[&batch[..], &rows, &summed].concat()).reshape([n, m, k]);
         let right = right.in_order(&[&batch[..], &summed, &cols].concat()).reshape([n, k, p]);
+        // Where there is nothing to sum, or one number to get, a product of matrices is a detour.
+        let product = if k == 1 {
+            left * right
+        } else if m == 1 && p == 1 {
+            (left.reshape([n, k]) * right.reshape([n, k])).sum_dim(1, false)
+        } else {
+            left.bmm(&right)
+        };
         let sizes = [batch_sizes, row_sizes, col_sizes].concat();
-        Term { letters: [batch, rows, cols].concat(), tensor: left.bmm(&right).reshape(sizes) }
+        Term { letters: [batch, rows, cols].concat(), tensor: product.reshape(sizes) }
     }
 }
 

@@ -42,7 +42,7 @@ impl<T: Float> Tensor<T> {
         });
         let (shape, index) = (shape.clone(), index.clone());
         record("gather", [self], value, move |ctx| {
-            [Some(Tensor::zeros(&shape).scatter_add(dim, &index, ctx.grad()))]
+            [Some(scattered(ctx.grad(), &shape, dim, &index))]
         })
     }
 
@@ -73,14 +73,7 @@ impl<T: Float> Tensor<T> {
             source.array.shape(),
             index.array.shape()
         );
-        let (places, source_array) = (index.array.contiguous(), source.array.contiguous());
-        let mut value = self.array.clone();
-        let mut strides = kernels::contiguous_strides(shape);
-        let step = strides.get(dim).copied().unwrap_or(0);
-        strides.iter_mut().skip(dim).take(1).for_each(|stride| *stride = 0);
-        let lookup =
-            Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
-        kernels::scatter_add(value.make_mut(), source_array.dense(), lookup);
+        let value = scatter(self.array.clone(), dim, index, &source.array);
         let index = index.clone();
         record("scatter_add", [self, source], value, move |ctx| {
             [
@@ -89,6 +82,30 @@ impl<T: Float> Tensor<T> {
             ]
         })
     }
+}
+
+/// `out` with `source` added at the indices; in place if no one else sees it.
+fn scatter<T: Float>(
+    mut out: Array<T>,
+    dim: usize,
+    index: &Indices,
+    source: &Array<T>,
+) -> Array<T> {
+    let (places, source) = (index.array.contiguous(), source.contiguous());
+    let mut strides = kernels::contiguous_strides(out.shape());
+    let step = strides.get(dim).copied().unwrap_or(0);
+    strides.iter_mut().skip(dim).take(1).for_each(|stride| *stride = 0);
+    let lookup = Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
+    kernels::scatter_add(out.make_mut(), source.dense(), lookup);
+    out
+}
+
+/// Zeros of `shape` with `g` added at the indices: the gradient of [`Tensor::gather`].
+#[track_caller]
+fn scattered<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices) -> Tensor<T> {
+    let value = scatter(Array::full(shape.clone(), T::ZERO), dim, index, &g.array);
+    let index = index.clone();
+    record("gather_backward", [g], value, move |ctx| [Some(ctx.grad().gather(dim, &index))])
 }
 
 /// The dimension's number; panics unless `index` fits a tensor of `shape` along it.

@@ -38,7 +38,7 @@ impl<T: Float> Tensor<T> {
             take_rows(out, x.dense(), around(&shape, dim), index.array.dense());
         });
         record("index_select", [self], value, move |ctx| {
-            [Some(Tensor::zeros(&shape).index_add(dim, index.array.dense(), ctx.grad()))]
+            [Some(added(ctx.grad(), &shape, dim, &index))]
         })
     }
 
@@ -71,10 +71,7 @@ impl<T: Float> Tensor<T> {
              of shape {shape}; expected {expected}",
             index.numel()
         );
-        let mut value = self.array.clone();
-        let source_array = source.array.contiguous();
-        let split = around(&shape, dim);
-        add_rows(value.make_mut(), source_array.dense(), split, index.array.dense());
+        let value = add_at(self.array.clone(), dim, &index, &source.array);
         record("index_add", [self, source], value, move |ctx| {
             [
                 ctx.needs(0).then(|| ctx.grad().clone()),
@@ -131,6 +128,24 @@ impl<T: Float> Tensor<T> {
         let places = mask.broadcast_to(&shape).places();
         self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &places)
     }
+}
+
+/// `out` with the parts of `source` added at the indices; in place if no one else sees it.
+fn add_at<T: Float>(mut out: Array<T>, dim: usize, index: &Indices, source: &Array<T>) -> Array<T> {
+    let (split, source) = (around(out.shape(), dim), source.contiguous());
+    add_rows(out.make_mut(), source.dense(), split, index.array.dense());
+    out
+}
+
+/// Zeros of `shape` with the parts of `g` added at the indices: the gradient of
+/// [`Tensor::index_select`].
+#[track_caller]
+fn added<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices) -> Tensor<T> {
+    let value = add_at(Array::full(shape.clone(), T::ZERO), dim, index, &g.array);
+    let index = index.clone();
+    record("index_select_backward", [g], value, move |ctx| {
+        [Some(ctx.grad().index_select(dim, index.array.dense()))]
+    })
 }
 
 /// The sizes before, of, and after dimension `dim`.

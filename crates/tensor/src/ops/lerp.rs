@@ -39,13 +39,14 @@ impl<T: Float> Tensor<T> {
             let (a, b) = (from_start.view(), from_end.view());
             adamant_kernels::choose(out, &shape, nearer.view(), a, b);
         });
-        let saved = (self.clone(), end.clone(), weight.clone().into_owned());
+        let w = weight.clone().into_owned();
+        let ends = weight.wants_grad().then(|| (self.clone(), end.clone()));
         record("lerp", [self, end, &weight], value, move |ctx| {
-            let (g, (x, end, w)) = (ctx.grad(), &saved);
+            let g = ctx.grad();
             [
-                ctx.broadcast_back(0, || g * scalar_sub(T::ONE, w)),
-                ctx.broadcast_back(1, || g * w),
-                ctx.broadcast_back(2, || g * (end - x)),
+                ctx.broadcast_back(0, || g * scalar_sub(T::ONE, &w)),
+                ctx.broadcast_back(1, || g * &w),
+                ends.as_ref().and_then(|(x, end)| ctx.broadcast_back(2, || g * (end - x))),
             ]
         })
     }

@@ -1,5 +1,6 @@
 //! Matrix products.
 
+use super::round::flat;
 use crate::array::Array;
 use crate::node::record;
 use crate::shape::Shape;
@@ -119,7 +120,7 @@ impl<T: Float> Tensor<T> {
     /// `β x + α A B`: `[M, N]` (or what broadcasts to it), `[M, K] × [K, N] → [M, N]`.
     ///
     /// PyTorch: `x.addmm(a, b, beta=β, alpha=α)`, where both are 1 unless given. As
-    /// there, `β = 0` means that `x` is not looked at.
+    /// there, an operand whose factor is 0 is not looked at.
     ///
     /// # Panics
     /// If `a` or `b` is no matrix, or they do not fit.
@@ -139,9 +140,21 @@ impl<T: Float> Tensor<T> {
         );
         check("addmm", sa, sb);
         sx.check_broadcast_to("addmm", &[sa[0], sb[1]].into());
-        let scaled = |x: Tensor<T>, by: T| if by == T::ONE { x } else { x * by };
-        let product = scaled(product(a, b), alpha);
-        if beta == T::ZERO { product } else { product + scaled(self.clone(), beta) }
+        // A factor of 0 leaves its operand out, whatever it holds; its gradient is 0.
+        let product = product(a, b);
+        scaled(&product, alpha) + scaled(self, beta)
+    }
+}
+
+/// `x · by`, and 0 if `by` is, of NaN too.
+#[track_caller]
+fn scaled<T: Float>(x: &Tensor<T>, by: T) -> Tensor<T> {
+    if by == T::ZERO {
+        flat("mul", x, |_| T::ZERO)
+    } else if by == T::ONE {
+        x.clone()
+    } else {
+        x * by
     }
 }
 
@@ -229,6 +242,17 @@ mod tests {
         for x in [&[2, 2][..], &[2], &[]] {
             check_op(|i| i[0].addmm(&i[1], &i[2], 2.0, 0.5), &[x, &[2, 3], &[3, 2]], -2.0..2.0);
         }
+    }
+
+    #[test]
+    fn a_factor_of_zero_leaves_its_operand_out() {
+        let nan = Tensor::<f64>::full([2, 2], f64::NAN).requires_grad();
+        let one = Tensor::<f64>::ones([2, 2]);
+        let y = nan.addmm(&one, &one, 0.0, 1.0);
+        assert_eq!(y.to_vec(), [2.0; 4]);
+        y.sum().backward();
+        assert_eq!(nan.grad().unwrap().to_vec(), [0.0; 4]);
+        assert_eq!(one.addmm(&nan, &one, 3.0, 0.0).to_vec(), [3.0; 4]);
     }
 
     #[test]

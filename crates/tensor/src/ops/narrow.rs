@@ -139,7 +139,10 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape();
         let dim = check_dim("chunk", dim, shape);
         assert!(count > 0, "chunk: a tensor of shape {shape} in 0 parts");
-        self.split(shape[dim].div_ceil(count).max(1), dim)
+        if shape[dim] == 0 {
+            return vec![self.clone(); count]; // as PyTorch
+        }
+        self.split(shape[dim].div_ceil(count), dim)
     }
 
     /// The view of the elements whose places along `dim1` and `dim2` differ by
@@ -245,6 +248,8 @@ mod tests {
         let sizes = |parts: Vec<Tensor>| parts.iter().map(Tensor::numel).collect::<Vec<_>>();
         assert_eq!(sizes(Tensor::ones([0]).split(2, 0)), [0]);
         assert_eq!(sizes(Tensor::ones([6]).chunk(4, 0)), [2, 2, 2]);
+        assert_eq!(sizes(Tensor::ones([0]).chunk(3, 0)), [0, 0, 0]);
+        assert_eq!(Tensor::<f32>::ones([4]).slice(0, 1.., usize::MAX).shape(), [1]);
         assert_eq!(Tensor::<f32>::ones([3]).slice(0, 2..9, 1).shape(), [1]);
         assert_eq!(Tensor::<f32>::ones([3]).slice(0, 7.., 2).shape(), [0]);
         assert_eq!(Tensor::<f32>::ones([2, 3]).diagonal(5, 0, 1).shape(), [0]);

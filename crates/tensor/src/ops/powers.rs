@@ -1,6 +1,7 @@
 //! Powers and roots.
 
 use super::add::neg;
+use crate::array::Array;
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -74,15 +75,19 @@ impl<T: Float> Tensor<T> {
     pub fn pow(&self, e: &Tensor<T>) -> Tensor<T> {
         let shape = self.broadcast_with("pow", e);
         let value = self.array.zip(&e.array, shape, T::powf);
-        let (x, e_saved, y) = (self.clone(), e.clone(), value.clone());
+        let (x, e_saved) = (self.clone(), e.clone());
+        let y = e.wants_grad().then(|| value.clone());
         record("pow", [self, e], value, move |ctx| {
             let (g, e) = (ctx.grad(), &e_saved);
             let of_base = || (g * (e * x.pow(&(e - T::ONE)))).masked_fill(&e.eq(T::ZERO), T::ZERO);
-            let of_exponent = || {
+            let of_exponent = |y: &Array<T>| {
                 let flat = x.eq(T::ZERO) & e.ge(T::ZERO);
-                g * (ctx.output(&y) * x.log()).masked_fill(&flat, T::ZERO)
+                g * (ctx.output(y) * x.log()).masked_fill(&flat, T::ZERO)
             };
-            [ctx.broadcast_back(0, of_base), ctx.broadcast_back(1, of_exponent)]
+            [
+                ctx.broadcast_back(0, of_base),
+                y.as_ref().and_then(|y| ctx.broadcast_back(1, || of_exponent(y))),
+            ]
         })
     }
 

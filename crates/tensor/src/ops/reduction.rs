@@ -33,7 +33,10 @@ impl Reduction {
         keepdim: bool,
     ) -> Reduction {
         let shape = x.array.shape().clone();
-        let dims = check_dims(op, dims, &shape);
+        let mut dims = check_dims(op, dims, &shape);
+        if dims.is_empty() {
+            dims = (0..shape.len()).collect(); // as in PyTorch, no dimensions mean all
+        }
         let kept = shape.reduced(&dims, true);
         let result = if keepdim { kept.clone() } else { shape.reduced(&dims, false) };
         let count = dims.iter().map(|&d| shape[d]).product();

@@ -2,6 +2,10 @@
 //! scripts that make them are in `tests/fixtures`.
 
 mod adam;
+mod close;
 mod common;
+mod layers;
+mod lenet;
+mod losses;
 mod mlp;
 mod schedules;

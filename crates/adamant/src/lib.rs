@@ -43,6 +43,17 @@ pub mod prelude {
     pub use adamant_checkpoint::{load_safetensors, save_safetensors};
     pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
     pub use adamant_nn::{
+        AdaptiveAvgPool2d, AvgPool2d, Bilinear, Conv1d, Conv2d, ConvTranspose2d, Dropout2d, Elu,
+        Embedding, Flatten, Gelu, GeluTanh, Hardtanh, Identity, LeakyRelu, LogSoftmax, MaxPool2d,
+        Silu, Softmax, Softplus, Softsign,
+    };
+    pub use adamant_nn::{
+        BceLoss, BceWithLogitsLoss, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss, KlDivLoss,
+        L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, TripletMarginLoss, bce_loss,
+        bce_with_logits, cosine_embedding_loss, huber_loss, kl_div, l1_loss, mse_loss, nll_loss,
+        smooth_l1_loss, triplet_margin_loss,
+    };
+    pub use adamant_nn::{
         Dropout, Forward, Linear, Module, Relu, Sequential, Sigmoid, Tanh, cross_entropy,
     };
     pub use adamant_optim::{

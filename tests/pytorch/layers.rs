@@ -97,7 +97,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     case("adaptive more", Box::new(AdaptiveAvgPool2d::new([5, 2])), &[3, 3, 3]);
 
     let shape = &[2, 3, 4];
-    case("flatten", Box::new(Flatten::default()), shape);
+    case("flatten", Box::<Flatten>::default(), shape);
     case("flatten some", Box::new(Flatten { start_dim: 0, end_dim: -2 }), shape);
     case("identity", Box::new(Identity), &[2, 3]);
 
@@ -108,13 +108,13 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     case("gelu tanh", Box::new(GeluTanh), shape);
     case("silu", Box::new(Silu), shape);
     case("softsign", Box::new(Softsign), shape);
-    case("leaky", Box::new(LeakyRelu::default()), shape);
+    case("leaky", Box::<LeakyRelu>::default(), shape);
     case("leaky 2", Box::new(LeakyRelu { negative_slope: 0.2 }), shape);
-    case("elu", Box::new(Elu::default()), shape);
+    case("elu", Box::<Elu>::default(), shape);
     case("elu half", Box::new(Elu { alpha: 0.5 }), shape);
-    case("softplus", Box::new(Softplus::default()), shape);
+    case("softplus", Box::<Softplus>::default(), shape);
     case("softplus 2", Box::new(Softplus { beta: 2.0, threshold: 1.0 }), shape);
-    case("hardtanh", Box::new(Hardtanh::default()), shape);
+    case("hardtanh", Box::<Hardtanh>::default(), shape);
     case("hardtanh odd", Box::new(Hardtanh { min_val: -0.5, max_val: 1.5 }), shape);
     case("softmax", Box::new(Softmax { dim: 1 }), shape);
     case("softmax last", Box::new(Softmax { dim: -1 }), shape);

@@ -4,7 +4,11 @@
 mod adam;
 mod attention;
 mod cases;
+mod close;
 mod common;
+mod layers;
+mod lenet;
+mod losses;
 mod mlp;
 mod norms;
 mod recurrent;

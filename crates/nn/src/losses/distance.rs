@@ -188,7 +188,7 @@ impl TripletMarginLoss {
             |a: &Tensor<T>, b: &Tensor<T>| (a - b + T::from_f64(eps)).norm_dim(p, -1, false);
         let mut far = distance(anchor, negative);
         if self.swap {
-            far = far.minimum(&distance(positive, negative));
+            far = far.minimum(distance(positive, negative));
         }
         let losses = distance(anchor, positive) - far + T::from_f64(margin);
         self.reduction.apply("triplet_margin_loss", losses.clamp(0.0, f64::INFINITY))

@@ -81,15 +81,17 @@ macro_rules! options {
             $(
                 $(#[$field_doc])*
                 #[must_use]
-                pub fn $field(self, $field: f64) -> Self {
-                    $Loss { $field, ..self }
+                pub fn $field(mut self, $field: f64) -> Self {
+                    self.$field = $field;
+                    self
                 }
             )*
 
             /// What becomes of the losses of the single elements; their mean unless set.
             #[must_use]
-            pub fn reduction(self, reduction: Reduction) -> Self {
-                $Loss { reduction, ..self }
+            pub fn reduction(mut self, reduction: Reduction) -> Self {
+                self.reduction = reduction;
+                self
             }
         }
 

@@ -1,0 +1,145 @@
+//! Layers and their gradients are PyTorch's: fixtures by `tests/fixtures/layers.py`, which has the
+//! same cases under the same names.
+
+use crate::close::close;
+use crate::common::{fixture, numbers};
+use adamant::nn::*;
+use adamant::prelude::*;
+use adamant::tensor::{
+    AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, MaxPool2dOptions,
+};
+
+struct Cases {
+    expected: StateDict,
+    tolerance: f64,
+}
+
+impl Cases {
+    /// Loads PyTorch's weights, and compares results and all gradients.
+    fn record<T: Float, M: Module<T>>(
+        &self,
+        name: &str,
+        layer: &mut M,
+        shapes: &[&[usize]],
+        forward: impl Fn(&M, &[Tensor<T>]) -> Tensor<T>,
+    ) {
+        let (expected, tolerance) = (&self.expected, self.tolerance);
+        load_module_state(&*layer, &expected.part(&format!("{name}|state"))).unwrap();
+        let input = |(shape, seed): (&&[usize], u64)| numbers(seed, shape, 4.0).requires_grad();
+        let inputs: Vec<Tensor<T>> = shapes.iter().zip(1..).map(input).collect();
+        let y = forward(layer, &inputs);
+        close(&y, expected, &format!("{name}|y"), tolerance);
+        let arriving = numbers::<T>(100, y.shape(), 1.0) + T::ONE;
+        (y * arriving).sum().backward();
+        for (i, x) in inputs.iter().enumerate() {
+            close(&x.grad().unwrap(), expected, &format!("{name}|grad{i}"), tolerance);
+        }
+        for (key, parameter) in layer.named_parameters() {
+            close(&parameter.grad().unwrap(), expected, &format!("{name}|grad.{key}"), tolerance);
+        }
+    }
+
+    fn case<T: Float>(&self, name: &str, mut layer: Box<dyn Layer<T>>, shape: &[usize]) {
+        self.record(name, &mut layer, &[shape], |layer, x: &[Tensor<T>]| layer.forward(&x[0]));
+    }
+}
+
+fn all<T: Float>(file: &str, tolerance: f64) {
+    let cases = Cases { expected: fixture(file), tolerance };
+    let rng = &mut Generator::seed(0);
+    let case = |name, layer: Box<dyn Layer<T>>, shape: &[usize]| cases.case(name, layer, shape);
+
+    case("linear", Box::new(Linear::with_bias(5, 3, true, rng)), &[2, 4, 5]);
+    let both = |layer: &Bilinear<T>, x: &[Tensor<T>]| layer.forward(&x[0], &x[1]);
+    let mut layer = Bilinear::with_bias(5, 4, 3, true, rng);
+    cases.record("bilinear", &mut layer, &[&[2, 3, 5], &[2, 3, 4]], both);
+    let mut layer = Bilinear::with_bias(5, 4, 3, false, rng);
+    cases.record("bilinear plain", &mut layer, &[&[5], &[4]], both);
+
+    let plain = Conv1dOptions::default();
+    let layer = Conv1d::with_options(3, 4, 3, plain, true, rng);
+    case("conv1d", Box::new(layer), &[2, 3, 11]);
+    let odd = plain.stride(2).padding(3).dilation(2).groups(2);
+    let layer = Conv1d::with_options(4, 6, 3, odd, false, rng);
+    case("conv1d odd", Box::new(layer), &[2, 4, 11]);
+
+    let plain = Conv2dOptions::default();
+    let layer = Conv2d::with_options(3, 4, 3, plain, true, rng);
+    case("conv2d", Box::new(layer), &[2, 3, 7, 6]);
+    let layer = Conv2d::with_options(3, 4, [3, 2], plain, true, rng);
+    case("conv2d one", Box::new(layer), &[3, 7, 6]);
+    let odd = plain.stride([2, 1]).padding([1, 2]).dilation([2, 3]).groups(2);
+    let layer = Conv2d::with_options(4, 6, [3, 2], odd, true, rng);
+    case("conv2d odd", Box::new(layer), &[2, 4, 9, 8]);
+    let layer = Conv2d::with_options(4, 4, 3, plain.padding(1).groups(4), false, rng);
+    case("conv2d depth", Box::new(layer), &[1, 4, 5, 5]);
+    let layer = ConvTranspose2d::with_options(3, 4, 3, plain, true, rng);
+    case("transpose", Box::new(layer), &[2, 3, 4, 5]);
+    let odd = plain.stride([2, 3]).padding(1).output_padding([1, 0]).groups(2).dilation([1, 2]);
+    let layer = ConvTranspose2d::with_options(4, 6, [3, 2], odd, true, rng);
+    case("transpose odd", Box::new(layer), &[2, 4, 4, 3]);
+
+    let images = &[2, 3, 7, 6];
+    case("max", Box::new(MaxPool2d::new(2)), images);
+    let plain = MaxPool2dOptions::default();
+    let odd = plain.stride(2).padding(1).ceil_mode(true);
+    case("max odd", Box::new(MaxPool2d::with_options(3, odd)), &[3, 7, 6]);
+    let dilated = plain.stride([2, 1]).padding([1, 0]).dilation([3, 2]);
+    case("max dilated", Box::new(MaxPool2d::with_options([2, 3], dilated)), images);
+    case("avg", Box::new(AvgPool2d::new(2)), images);
+    let plain = AvgPool2dOptions::default();
+    let odd = plain.stride(2).padding(1).ceil_mode(true).count_include_pad(false);
+    case("avg odd", Box::new(AvgPool2d::with_options([3, 2], odd)), images);
+    let divided = AvgPool2d::with_options(3, plain.divisor_override(2));
+    case("avg divided", Box::new(divided), &[3, 7, 6]);
+    case("adaptive", Box::new(AdaptiveAvgPool2d::new(1)), images);
+    case("adaptive odd", Box::new(AdaptiveAvgPool2d::new([3, 4])), images);
+    case("adaptive more", Box::new(AdaptiveAvgPool2d::new([5, 2])), &[3, 3, 3]);
+
+    let shape = &[2, 3, 4];
+    case("flatten", Box::<Flatten>::default(), shape);
+    case("flatten some", Box::new(Flatten { start_dim: 0, end_dim: -2 }), shape);
+    case("identity", Box::new(Identity), &[2, 3]);
+
+    case("relu", Box::new(Relu), shape);
+    case("tanh", Box::new(Tanh), shape);
+    case("sigmoid", Box::new(Sigmoid), shape);
+    case("gelu", Box::new(Gelu), shape);
+    case("gelu tanh", Box::new(GeluTanh), shape);
+    case("silu", Box::new(Silu), shape);
+    case("softsign", Box::new(Softsign), shape);
+    case("leaky", Box::<LeakyRelu>::default(), shape);
+    case("leaky 2", Box::new(LeakyRelu { negative_slope: 0.2 }), shape);
+    case("elu", Box::<Elu>::default(), shape);
+    case("elu half", Box::new(Elu { alpha: 0.5 }), shape);
+    case("softplus", Box::<Softplus>::default(), shape);
+    case("softplus 2", Box::new(Softplus { beta: 2.0, threshold: 1.0 }), shape);
+    case("hardtanh", Box::<Hardtanh>::default(), shape);
+    case("hardtanh odd", Box::new(Hardtanh { min_val: -0.5, max_val: 1.5 }), shape);
+    case("softmax", Box::new(Softmax { dim: 1 }), shape);
+    case("softmax last", Box::new(Softmax { dim: -1 }), shape);
+    case("log_softmax", Box::new(LogSoftmax { dim: 1 }), shape);
+
+    // Its generator is a part of its state that PyTorch's has not.
+    let mut dropout = Dropout2d::new(0.5, rng);
+    Module::<T>::eval(&mut dropout);
+    let x = numbers::<T>(1, &[2, 3, 2, 2], 4.0);
+    close(&dropout.forward(&x), &cases.expected, "dropout eval|y", tolerance);
+
+    let words = Indices::from([[1, 0, 4], [4, 1, 1]]);
+    let rows = |layer: &Embedding<T>, _: &[Tensor<T>]| layer.forward(&words);
+    let mut layer = Embedding::with_padding_idx(6, 3, None, rng);
+    cases.record("embedding", &mut layer, &[], rows);
+    let mut layer = Embedding::with_padding_idx(6, 3, Some(1), rng);
+    cases.record("embedding padded", &mut layer, &[], rows);
+}
+
+#[test]
+fn results_and_gradients_in_f32() {
+    all::<f32>("layers_f32", 1e-5);
+}
+
+#[test]
+fn results_and_gradients_in_f64() {
+    all::<f64>("layers_f64", 1e-10);
+}

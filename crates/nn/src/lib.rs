@@ -30,7 +30,10 @@ mod stateless;
 mod summary;
 mod transformer;
 
-pub use activation::{Elu, Gelu, GeluTanh, Hardtanh, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh};
+pub use activation::{
+    Elu, Gelu, GeluTanh, Hardtanh, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus,
+    Softsign, Tanh,
+};
 pub use adamant_nn_derive::Module;
 pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
 pub use attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
@@ -41,7 +44,12 @@ pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
 pub use dropout::{Dropout, Dropout2d};
 pub use embedding::Embedding;
 pub use linear::Linear;
-pub use losses::{BceLoss, BceWithLogitsLoss, Classes, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss, KlDivLoss, L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, Targets, TripletMarginLoss, bce_loss, bce_with_logits, cosine_embedding_loss, huber_loss, kl_div, l1_loss, mse_loss, nll_loss, smooth_l1_loss, triplet_margin_loss};
+pub use losses::{
+    BceLoss, BceWithLogitsLoss, Classes, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss,
+    KlDivLoss, L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, Targets, TripletMarginLoss,
+    bce_loss, bce_with_logits, cosine_embedding_loss, huber_loss, kl_div, l1_loss, mse_loss,
+    nll_loss, smooth_l1_loss, triplet_margin_loss,
+};
 #[doc(hidden)]
 pub use module::Part;
 pub use module::{Forward, Leaf, Module, Path};
@@ -52,4 +60,6 @@ pub use sequential::{Layer, Sequential};
 pub use shape::{Flatten, Identity};
 pub use state::{PartialLoad, check_module_state, load_module_state, module_state};
 pub use summary::{Summary, SummaryRow, summary, summary_of};
-pub use transformer::{TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions};
+pub use transformer::{
+    TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
+};

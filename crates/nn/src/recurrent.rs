@@ -290,7 +290,7 @@ impl<T: Float> Module<T> for Layers<T> {
             let reverse = if backwards { "_reverse" } else { "" };
             let mut show = |kind: &str, parameter: &Parameter<T>| {
                 path.child(&format!("{kind}_l{layer}{reverse}"), |path| {
-                    parameter.visit(path, visit)
+                    parameter.visit(path, visit);
                 });
             };
             show("weight_ih", &weights.ih);

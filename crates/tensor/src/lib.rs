@@ -14,6 +14,7 @@
 
 mod anomaly;
 mod array;
+mod attention_options;
 mod backward;
 mod checkpoint;
 mod create;
@@ -43,6 +44,7 @@ mod tensor;
 pub use adamant_kernels::{Element, Float, num_threads, set_num_threads};
 pub use anomaly::detect_anomaly;
 pub use array::Array;
+pub use attention_options::AttentionOptions;
 pub use checkpoint::checkpoint;
 pub use dims::{Dim, Dims};
 pub use functional::{hessian, hvp, jacobian, jvp, vjp};
@@ -54,7 +56,7 @@ pub use graph::graph_to_dot;
 pub use hooks::HookHandle;
 pub use indices::Indices;
 pub use mask::Mask;
-pub use ops::attention::{AttentionOptions, scaled_dot_product_attention};
+pub use ops::attention::scaled_dot_product_attention;
 pub use ops::avg_pool::AvgPool2dOptions;
 pub use ops::conv_options::{Conv1dOptions, Conv2dOptions, ConvOptions};
 pub use ops::cross_entropy::cross_entropy;

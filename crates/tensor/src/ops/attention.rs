@@ -4,7 +4,7 @@
 //! of them, backward computes them again a block of queries at a time.
 
 use crate::array::Array;
-use crate::generator::Generator;
+use crate::attention_options::AttentionOptions;
 use crate::mask::Mask;
 use crate::node::{Context, Gradients, record_many};
 use crate::shape::Shape;
@@ -15,76 +15,6 @@ use adamant_kernels::{
 use smallvec::SmallVec;
 
 const NAME: &str = "scaled_dot_product_attention";
-
-/// What a query may look at, and how.
-///
-/// ```
-/// use adamant_tensor::{AttentionOptions, Tensor, scaled_dot_product_attention};
-/// let x = Tensor::<f32>::ones([2, 5, 3]);
-/// let options = AttentionOptions::default().causal(true).scale(0.5);
-/// assert_eq!(scaled_dot_product_attention(&x, &x, &x, options).shape(), [2, 5, 3]);
-/// ```
-#[derive(Debug)]
-pub struct AttentionOptions<'a, T: Float = f32> {
-    causal: bool,
-    mask: Option<&'a Mask>,
-    bias: Option<&'a Tensor<T>>,
-    scale: Option<f64>,
-    dropout: Option<(f64, &'a mut Generator)>,
-}
-
-impl<T: Float> Default for AttentionOptions<'_, T> {
-    fn default() -> Self {
-        AttentionOptions { causal: false, mask: None, bias: None, scale: None, dropout: None }
-    }
-}
-
-impl<'a, T: Float> AttentionOptions<'a, T> {
-    /// Whether query `i` sees the keys up to `i` only; not unless set.
-    ///
-    /// PyTorch: `is_causal`.
-    #[must_use]
-    pub fn causal(self, causal: bool) -> Self {
-        AttentionOptions { causal, ..self }
-    }
-
-    /// Where a query may look at a key: **true lets it look**. Broadcasts to `[…, L, S]`.
-    ///
-    /// PyTorch: a boolean `attn_mask`.
-    #[must_use]
-    pub fn mask(self, mask: &'a Mask) -> Self {
-        AttentionOptions { mask: Some(mask), ..self }
-    }
-
-    /// What is added to the scores; −∞ forbids. Broadcasts to `[…, L, S]`.
-    /// Its gradient is made of one number for each score, all at once.
-    ///
-    /// PyTorch: an `attn_mask` of floats.
-    #[must_use]
-    pub fn bias(self, bias: &'a Tensor<T>) -> Self {
-        AttentionOptions { bias: Some(bias), ..self }
-    }
-
-    /// What the products of queries and keys are multiplied with; `1/√E` unless set.
-    #[must_use]
-    pub fn scale(self, scale: f64) -> Self {
-        AttentionOptions { scale: Some(scale), ..self }
-    }
-
-    /// Sets weights to 0 with probability `p`, and scales the others by `1 / (1 − p)`.
-    /// With `p > 0` all scores are held.
-    ///
-    /// PyTorch: `dropout_p`.
-    ///
-    /// # Panics
-    /// If `p` is not within `[0, 1]`.
-    #[must_use]
-    #[track_caller]
-    pub fn dropout(self, p: f64, rng: &'a mut Generator) -> Self {
-        assert!((0.0..=1.0).contains(&p), "{NAME}: the dropout is {p}; expected 0 to 1");
-        AttentionOptions { dropout: (p > 0.0).then_some((p, rng)), ..self }
-    }
-}
 
 /// `softmax(scale · q kᵀ + bias) v`: each query's mean of the values, weighted by how its
 /// key fits: `[…, L, E], […, S, E], […, S, Ev] → […, L, Ev]`, where the leading dimensions
@@ -349,7 +279,7 @@ fn of(batch: &Shape, matrix: [usize; 2]) -> Shape {
 mod tests {
     use super::*;
     use crate::gradcheck::testing::check_op;
-    use crate::{GradOptions, grad, no_grad};
+    use crate::{Generator, GradOptions, grad, no_grad};
 
     fn mask(values: &[u8], shape: impl Into<Shape>) -> Mask {
         Mask::from_vec(values.iter().map(|&value| value != 0).collect(), shape).unwrap()

@@ -1,0 +1,79 @@
+//! The options of scaled dot-product attention.
+
+use crate::generator::Generator;
+use crate::mask::Mask;
+use crate::tensor::Tensor;
+use adamant_kernels::Float;
+
+/// What a query may look at, and how.
+///
+/// ```
+/// use adamant_tensor::{AttentionOptions, Tensor, scaled_dot_product_attention};
+/// let x = Tensor::<f32>::ones([2, 5, 3]);
+/// let options = AttentionOptions::default().causal(true).scale(0.5);
+/// assert_eq!(scaled_dot_product_attention(&x, &x, &x, options).shape(), [2, 5, 3]);
+/// ```
+#[derive(Debug)]
+pub struct AttentionOptions<'a, T: Float = f32> {
+    pub(crate) causal: bool,
+    pub(crate) mask: Option<&'a Mask>,
+    pub(crate) bias: Option<&'a Tensor<T>>,
+    pub(crate) scale: Option<f64>,
+    pub(crate) dropout: Option<(f64, &'a mut Generator)>,
+}
+
+impl<T: Float> Default for AttentionOptions<'_, T> {
+    fn default() -> Self {
+        AttentionOptions { causal: false, mask: None, bias: None, scale: None, dropout: None }
+    }
+}
+
+impl<'a, T: Float> AttentionOptions<'a, T> {
+    /// Whether query `i` sees the keys up to `i` only; not unless set.
+    ///
+    /// PyTorch: `is_causal`.
+    #[must_use]
+    pub fn causal(self, causal: bool) -> Self {
+        AttentionOptions { causal, ..self }
+    }
+
+    /// Where a query may look at a key: **true lets it look**. Broadcasts to `[…, L, S]`.
+    ///
+    /// PyTorch: a boolean `attn_mask`.
+    #[must_use]
+    pub fn mask(self, mask: &'a Mask) -> Self {
+        AttentionOptions { mask: Some(mask), ..self }
+    }
+
+    /// What is added to the scores; −∞ forbids. Broadcasts to `[…, L, S]`.
+    /// Its gradient is made of one number for each score, all at once.
+    ///
+    /// PyTorch: an `attn_mask` of floats.
+    #[must_use]
+    pub fn bias(self, bias: &'a Tensor<T>) -> Self {
+        AttentionOptions { bias: Some(bias), ..self }
+    }
+
+    /// What the products of queries and keys are multiplied with; `1/√E` unless set.
+    #[must_use]
+    pub fn scale(self, scale: f64) -> Self {
+        AttentionOptions { scale: Some(scale), ..self }
+    }
+
+    /// Sets weights to 0 with probability `p`, and scales the others by `1 / (1 − p)`.
+    /// With `p > 0` all scores are held.
+    ///
+    /// PyTorch: `dropout_p`.
+    ///
+    /// # Panics
+    /// If `p` is not within `[0, 1]`.
+    #[must_use]
+    #[track_caller]
+    pub fn dropout(self, p: f64, rng: &'a mut Generator) -> Self {
+        assert!(
+            (0.0..=1.0).contains(&p),
+            "scaled_dot_product_attention: the dropout is {p}; expected 0 to 1"
+        );
+        AttentionOptions { dropout: (p > 0.0).then_some((p, rng)), ..self }
+    }
+}

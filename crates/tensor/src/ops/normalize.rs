@@ -419,8 +419,8 @@ fn in_loops<T: Float>(
             for (sums, ((db, dw), w)) in sums.iter_mut().zip(db.iter().zip(&dw).zip(&w)) {
                 *sums = [db * w.to_f64(), dw * w.to_f64()];
             }
-        } else if len > 0 {
-            let pieces = 1.max((1 << 14) / len);
+        } else {
+            let pieces = 1.max((1 << 14) / len.max(1)); // groups in a piece of work
             let work = sums.chunks_mut(pieces).enumerate();
             adamant_kernels::drain(work, x_.len(), |(piece, sums)| {
                 for (k, sums) in sums.iter_mut().enumerate() {

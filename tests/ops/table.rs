@@ -453,6 +453,43 @@ pub(crate) fn table() -> Vec<Section> {
             ],
         ),
         section(
+            "Normalisation",
+            vec![
+                op!(
+                    shapes(&[&[&[4, 3], &[3], &[3]], &[&[2, 3, 2, 3], &[3], &[3]]]),
+                    |x, y, z| x.batch_norm(Some(y), Some(z), 0.1).0,
+                    "F.batch_norm(x, None, None, y, z, True, eps=0.1)"
+                )
+                .note("gives mean and variance too"),
+                op!(
+                    shapes(&[&[&[2, 3, 4], &[3], &[3]]]),
+                    |x, y, z| x.batch_norm_with(
+                        &Tensor::ones([3]),
+                        &Tensor::full([3], 2.0),
+                        Some(y),
+                        Some(z),
+                        0.1
+                    ),
+                    "F.batch_norm(x, torch.ones(3), torch.full((3,), 2.0), y, z, eps=0.1)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 4, 3], &[4], &[4]], &[&[3, 4], &[4], &[4]]]),
+                    |x, y, z| x.group_norm(2, Some(y), Some(z), 0.1),
+                    "F.group_norm(x, 2, y, z, 0.1)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 3], &[2, 3], &[2, 3]]]),
+                    |x, y, z| x.layer_norm(&[2, 3], Some(y), Some(z), 0.1),
+                    "F.layer_norm(x, (2, 3), y, z, 0.1)"
+                ),
+                op!(
+                    shapes(&[&[&[4, 3], &[3]]]),
+                    |x, y| x.rms_norm(&[3], Some(y), 0.1),
+                    "F.rms_norm(x, (3,), y, 0.1)"
+                ),
+            ],
+        ),
+        section(
             "Convolution and pooling",
             vec![
                 op!(

@@ -30,9 +30,9 @@ fn case<T: Float>(
             }
         };
         if step < 3 {
-            layer.train()
+            layer.train();
         } else {
-            layer.eval()
+            layer.eval();
         }
         layer.zero_grad(true);
         let x = tensor("x").requires_grad();
@@ -53,7 +53,7 @@ fn case<T: Float>(
             match value.array::<T>() {
                 Some(array) => close(&array.clone().into(), &format!("state.{key}")),
                 None => {
-                    assert_eq!(Some(value), fixture.get(&format!("state.{key}")), "{name} {key}")
+                    assert_eq!(Some(value), fixture.get(&format!("state.{key}")), "{name} {key}");
                 }
             }
         }

@@ -126,11 +126,16 @@ pub fn moments<T: Float>(out: &mut [(f64, f64)], x: &[T], segment: usize, center
                     segments().for_each(|x| squares += sum_of(x, |x| (x - m) * (x - m)));
                     // Less what the rounding of the mean to T added.
                     let off = mean - m.to_f64();
-                    *out = (mean, (squares / count - off * off).max(0.0));
+                    *out = (mean, not_negative(squares / count - off * off));
                 }
             },
         );
     });
+}
+
+/// What rounding made negative is 0; NaN stays, which `max` would hide.
+fn not_negative(variance: f64) -> f64 {
+    if variance < 0.0 { 0.0 } else { variance }
 }
 
 /// [`moments`] of columns.
@@ -155,7 +160,7 @@ fn column_moments<T: Float>(out: &mut [(f64, f64)], x: &[T], count: f64, center:
     });
     for ((out, mean), &sum) in out.iter_mut().zip(&mean).zip(&squares) {
         let off = out.0 - mean.to_f64();
-        out.1 = (sum / count - off * off).max(0.0);
+        out.1 = not_negative(sum / count - off * off);
     }
 }
 

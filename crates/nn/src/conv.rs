@@ -1,5 +1,6 @@
 //! Convolutions.
 
+use crate::summary::observe;
 use crate::{Forward, Module, init};
 use adamant_tensor::{
     Conv1dOptions, Conv2dOptions, Float, Generator, Parameter, PerDim, Shape, Tensor,
@@ -74,7 +75,7 @@ macro_rules! convolution {
             #[track_caller]
             fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
                 let bias = self.bias.as_ref().map(Parameter::tensor);
-                x.$op(&self.weight.tensor(), bias.as_ref(), self.options)
+                observe(self, x.$op(&self.weight.tensor(), bias.as_ref(), self.options))
             }
         }
     };

@@ -34,7 +34,7 @@ pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
             }
         }
         Leaf::Counter(counter) => {
-            state.insert(path, Value::I64(Array::full([].into(), counter.get())))
+            state.insert(path, Value::I64(Array::full([].into(), counter.get())));
         }
         Leaf::Generator(generator) => state.insert_part(path, lock(generator).state_dict()),
     });

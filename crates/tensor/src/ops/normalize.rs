@@ -419,8 +419,8 @@ fn in_loops<T: Float>(
             for (sums, ((db, dw), w)) in sums.iter_mut().zip(db.iter().zip(&dw).zip(&w)) {
                 *sums = [db * w.to_f64(), dw * w.to_f64()];
             }
-        } else if len > 0 {
-            let pieces = 1.max((1 << 14) / len);
+        } else {
+            let pieces = 1.max((1 << 14) / len.max(1)); // groups in a piece of work
             let work = sums.chunks_mut(pieces).enumerate();
             adamant_kernels::drain(work, x_.len(), |(piece, sums)| {
                 for (k, sums) in sums.iter_mut().enumerate() {
@@ -433,6 +433,10 @@ fn in_loops<T: Float>(
             });
         }
     }
+    let column = |sums: Vec<f64>| {
+        let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
+        Tensor::from(Array::from_slice([c].into(), &values))
+    };
     // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale ĝ − shift − (x − mean) slope
     let count = form.count() as f64;
     let slopes: Vec<[T; 2]> = groups
@@ -442,9 +446,16 @@ fn in_loops<T: Float>(
             let scale = group.scale.to_f64();
             let p = if form.center { *p } else { 0.0 };
             let both = [scale * p / count, scale * scale * q / count];
-            if form.fixed { [T::ZERO; 2] } else { both.map(T::from_f64) }
+            both.map(T::from_f64)
         })
         .collect();
+    if form.fixed {
+        // The input plays no part, not even if it is NaN.
+        let still: Vec<Group<T>> =
+            groups.iter().map(|group| Group { mean: T::ZERO, ..*group }).collect();
+        let dx = forward(&g, weight, None, form, &still);
+        return [dx.into(), column(dw), column(db)];
+    }
     let dx = Array::build(x.shape().clone(), |out| {
         if s > 1 {
             by_segment(out, x_, g_, s, |i, out, x, g| {
@@ -475,10 +486,6 @@ fn in_loops<T: Float>(
             });
         }
     });
-    let column = |sums: Vec<f64>| {
-        let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
-        Tensor::from(Array::from_slice([c].into(), &values))
-    };
     [dx.into(), column(dw), column(db)]
 }
 

@@ -105,7 +105,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         adamant::num_threads()
     )?;
 
-    let steps = (args.epochs as usize * loader.len()) as f64;
+    let steps = (u64::from(args.epochs) * loader.len() as u64) as f64;
     let mut step = 0;
     let mut epochs = Vec::new();
     let mut confusion = Vec::new();

@@ -61,8 +61,9 @@ pub mod prelude {
         Sgd, SgdOptions, StepLr, clip_grad_norm, clip_grad_value,
     };
     pub use adamant_tensor::{
-        Generator, GradOptions, Indices, Mask, Parameter, REST, StateDict, Stateful, Tensor,
-        checkpoint, detect_anomaly, enable_grad, grad, gradcheck, gradgradcheck, no_grad,
+        AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Generator, GradOptions, Indices, Mask,
+        MaxPool2dOptions, Parameter, REST, StateDict, Stateful, Tensor, checkpoint, detect_anomaly,
+        enable_grad, grad, gradcheck, gradgradcheck, no_grad,
     };
 }
 

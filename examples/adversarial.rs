@@ -1,0 +1,98 @@
+//! Gradients with respect to the input: a small perceptron learns to read digits, and then each
+//! pixel of a digit is moved a little in the direction in which the loss grows (the fast gradient
+//! sign method of Goodfellow, Shlens and Szegedy, 2015).
+//!
+//! ```text
+//! cargo run --release --example adversarial
+//! ```
+
+mod common;
+
+use adamant::prelude::*;
+use clap::Parser;
+use common::{grey, hits, in_a_folder, percent, progress_bar, quietly, write_digits};
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Fool a digit classifier by small changes of the pixels
+#[derive(Parser)]
+struct Args {
+    /// Passes over the training images
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: u32,
+    /// Where the random numbers start
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Train on so many images only [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+    /// The picture of fooled digits
+    #[arg(long, value_name = "FILE", default_value = "target/adversarial.png", value_parser = in_a_folder)]
+    png: PathBuf,
+}
+
+/// By how much a pixel is moved; white is 1.
+const STEPS: [f32; 5] = [0.0, 0.02, 0.05, 0.1, 0.2];
+/// The step of the digits in the picture.
+const SHOWN: f32 = 0.1;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+}
+
+fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let mnist = Mnist::bundled()?;
+    let train = match args.images {
+        Some(images) => mnist.train.take(images as usize),
+        None => mnist.train,
+    };
+    let mut rng = Generator::seed(args.seed);
+    let model = Sequential::new()
+        .add(Linear::new(784, 128, &mut rng))
+        .add(Relu)
+        .add(Linear::new(128, 10, &mut rng));
+    let mut adam = Adam::new(model.parameters(), AdamOptions::default())?;
+    let mut loader = DataLoader::new(&train, 64).shuffle(&mut rng);
+    for epoch in 1..=args.epochs {
+        let bar = progress_bar(&format!("epoch {epoch}/{}", args.epochs), loader.len());
+        for batch in loader.epoch() {
+            adam.zero_grad(true);
+            let loss = cross_entropy(&model.forward(&grey(&batch.inputs)), &batch.targets);
+            loss.backward();
+            adam.step();
+            bar.inc(1);
+            bar.set_message(format!("loss {:.4}", loss.item()));
+        }
+        bar.finish_and_clear();
+    }
+
+    // The weights are not asked for gradients any more: the pixels are.
+    model.set_requires_grad(false);
+    let test = mnist.test.batch(&(0..2000).collect::<Vec<_>>());
+    let images = grey(&test.inputs).requires_grad();
+    let loss = cross_entropy(&model.forward(&images), &test.targets);
+    let [slope] = &grad(&loss, &[&images], GradOptions::default())[..] else {
+        unreachable!("one gradient for one input")
+    };
+    let moved = |step: f32| (images.detach() + slope.sign() * step).clamp(0.0, 1.0);
+
+    writeln!(out, "each pixel moved by   digits read right")?;
+    for step in STEPS {
+        let guesses = model.forward(&moved(step)).argmax(1);
+        let right = percent(hits(&guesses, &test.targets), test.targets.len());
+        writeln!(out, "{step:19}   {right:15.2} %")?;
+    }
+
+    let before = model.forward(&images.detach()).argmax(1);
+    let after = model.forward(&moved(SHOWN)).argmax(1);
+    let is_fooled = |&i: &usize| before[i] == test.targets[i] && after[i] != test.targets[i];
+    let fooled: Vec<usize> = (0..test.targets.len()).filter(is_fooled).take(10).collect();
+    let pick = |x: &Tensor| x.index_select(0, &fooled);
+    write_digits(&args.png, &[pick(&images.detach()), pick(&moved(SHOWN))])?;
+    let readings: Vec<String> =
+        fooled.iter().map(|&i| format!("{} as {}", before[i], after[i])).collect();
+    writeln!(out, "\nwith {SHOWN}, it reads {}", readings.join(", "))?;
+    writeln!(out, "before and after: {}", args.png.display())?;
+    Ok(())
+}

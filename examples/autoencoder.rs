@@ -1,0 +1,129 @@
+//! An autoencoder: 784 pixels through 16 numbers and back, on the real MNIST. It writes a picture
+//! with digits above and what came back of them below.
+//!
+//! ```text
+//! cargo run --release --example autoencoder
+//! ```
+
+mod common;
+
+use adamant::prelude::*;
+use clap::Parser;
+use common::{SIDE, grey, in_a_folder, progress_bar, quietly, write_digits};
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Squeeze digits through a few numbers and back
+#[derive(Parser)]
+struct Args {
+    /// Passes over the training images
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: u32,
+    /// Numbers that a digit is squeezed into
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=784))]
+    code: u32,
+    /// Where the random numbers start
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Train on so many images only [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+    /// The picture
+    #[arg(long, value_name = "FILE", default_value = "target/autoencoder.png", value_parser = in_a_folder)]
+    png: PathBuf,
+}
+
+#[derive(Module)]
+struct Autoencoder {
+    encoder: Sequential,
+    decoder: Sequential,
+}
+
+impl Autoencoder {
+    fn new(code: usize, rng: &mut Generator) -> Self {
+        let pixels = SIDE * SIDE;
+        Autoencoder {
+            encoder: Sequential::new()
+                .add(Linear::new(pixels, 256, rng))
+                .add(Relu)
+                .add(Linear::new(256, 64, rng))
+                .add(Relu)
+                .add(Linear::new(64, code, rng)),
+            decoder: Sequential::new()
+                .add(Linear::new(code, 64, rng))
+                .add(Relu)
+                .add(Linear::new(64, 256, rng))
+                .add(Relu)
+                .add(Linear::new(256, pixels, rng))
+                .add(Sigmoid),
+        }
+    }
+}
+
+impl Forward for Autoencoder {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.decoder.forward(&self.encoder.forward(x))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+}
+
+fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let mnist = Mnist::bundled()?;
+    let train = match args.images {
+        Some(images) => mnist.train.take(images as usize),
+        None => mnist.train,
+    };
+    let mut rng = Generator::seed(args.seed);
+    let model = Autoencoder::new(args.code as usize, &mut rng);
+    let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(2e-3))?;
+    let mut loader = DataLoader::new(&train, 128).shuffle(&mut rng);
+    let mut schedule = CosineAnnealingLr::new(&adam, u64::from(args.epochs) * loader.len() as u64);
+    writeln!(
+        out,
+        "784 pixels through {} numbers and back, {} parameters, {} images\n",
+        args.code,
+        model.num_parameters(),
+        train.len()
+    )?;
+
+    let (shown, test_error) = (8, |model: &Autoencoder| {
+        no_grad(|| {
+            let images = grey(&mnist.test.batch(&(0..1000).collect::<Vec<_>>()).inputs);
+            mse_loss(&model.forward(&images), &images).item()
+        })
+    });
+    for epoch in 1..=args.epochs {
+        let bar = progress_bar(&format!("epoch {epoch}/{}", args.epochs), loader.len());
+        let mut sum = 0.0;
+        let steps = loader.len();
+        for batch in loader.epoch() {
+            let images = grey(&batch.inputs);
+            adam.zero_grad(true);
+            let loss = mse_loss(&model.forward(&images), &images);
+            loss.backward();
+            adam.step();
+            schedule.step(&mut adam);
+            sum += f64::from(loss.item());
+            bar.inc(1);
+            bar.set_message(format!("error {:.4}", loss.item()));
+        }
+        bar.finish_and_clear();
+        writeln!(
+            out,
+            "epoch {epoch}/{}: squared error {:.4}, on test images {:.4}",
+            args.epochs,
+            sum / steps as f64,
+            test_error(&model)
+        )?;
+    }
+
+    let digits = grey(&mnist.test.batch(&(0..shown).collect::<Vec<_>>()).inputs);
+    let back = no_grad(|| model.forward(&digits));
+    write_digits(&args.png, &[digits, back])?;
+    writeln!(out, "\ndigits, and below what came back: {}", args.png.display())?;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! A small GPT that learns to write like Shakespeare, a character at a time, from nine plays.
+//!
+//! ```text
+//! cargo run --release --example char_gpt
+//! ```
+
+mod common;
+
+use adamant::prelude::*;
+use clap::Parser;
+use common::{progress_bar, quietly};
+use std::error::Error;
+use std::io::{self, Write};
+use std::time::Instant;
+
+/// Train a small GPT on nine plays, and let it write
+#[derive(Parser)]
+struct Args {
+    /// Steps of training
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Passages in a step
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+    /// Characters that it sees at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..))]
+    context: u32,
+    /// Layers
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    layers: u32,
+    /// Numbers for a character, four heads of a quarter each
+    #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(4..))]
+    width: u32,
+    /// Adam's learning rate at its height
+    #[arg(long, default_value_t = 2e-3)]
+    lr: f64,
+    /// Characters to write at the end
+    #[arg(long, default_value_t = 500)]
+    write: u32,
+    /// Where the random numbers start
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+const HEADS: usize = 4;
+
+/// The plays as numbers: a character is its place in `alphabet`.
+struct Text {
+    alphabet: Vec<u8>,
+    train: Vec<usize>,
+    test: Vec<usize>,
+}
+
+impl Text {
+    fn bundled() -> io::Result<Self> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/shakespeare/plays.txt");
+        let bytes = std::fs::read(path)?;
+        let mut alphabet = bytes.clone();
+        alphabet.sort_unstable();
+        alphabet.dedup();
+        let place = |byte: &u8| alphabet.binary_search(byte).expect("of the text itself");
+        let numbers: Vec<usize> = bytes.iter().map(place).collect();
+        let (train, test) = numbers.split_at(numbers.len() / 20 * 19);
+        Ok(Text { train: train.to_vec(), test: test.to_vec(), alphabet })
+    }
+}
+
+/// Passages from random places: `[N, L]` characters, and for each the one that follows.
+fn batch(text: &[usize], n: usize, context: usize, rng: &mut Generator) -> (Indices, Vec<usize>) {
+    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+    for _ in 0..n {
+        let start = rng.below(text.len() - context);
+        inputs.extend_from_slice(&text[start..start + context]);
+        targets.extend_from_slice(&text[start + 1..start + context + 1]);
+    }
+    (Indices::from_vec(inputs, [n, context]).expect("n passages"), targets)
+}
+
+/// Attention to what came before, then a perceptron, each added to its input.
+#[derive(Module)]
+struct Block {
+    norm1: LayerNorm,
+    attention: MultiheadAttention,
+    norm2: LayerNorm,
+    widen: Linear,
+    narrow: Linear,
+}
+
+impl Block {
+    fn new(width: usize, rng: &mut Generator) -> Self {
+        Block {
+            norm1: LayerNorm::new([width]),
+            attention: MultiheadAttention::new(width, HEADS, rng),
+            norm2: LayerNorm::new([width]),
+            widen: Linear::new(width, 4 * width, rng),
+            narrow: Linear::new(4 * width, width, rng),
+        }
+    }
+}
+
+impl Forward for Block {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let seen = self.norm1.forward(x);
+        let x =
+            x + self.attention.attend(&seen, &seen, &seen, AttentionMasks::default().causal(true));
+        let h = self.widen.forward(&self.norm2.forward(&x)).gelu();
+        x + self.narrow.forward(&h)
+    }
+}
+
+#[derive(Module)]
+struct Gpt {
+    characters: Embedding,
+    places: Embedding,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    head: Linear,
+}
+
+impl Gpt {
+    fn new(alphabet: usize, args: &Args, rng: &mut Generator) -> Self {
+        let width = args.width as usize;
+        Gpt {
+            characters: Embedding::new(alphabet, width, rng),
+            places: Embedding::new(args.context as usize, width, rng),
+            blocks: (0..args.layers).map(|_| Block::new(width, rng)).collect(),
+            norm: LayerNorm::new([width]),
+            head: Linear::new(width, alphabet, rng),
+        }
+    }
+
+    /// `[N, L]` characters to `[N, L, alphabet]` scores for the one that follows each.
+    fn forward(&self, x: &Indices) -> Tensor {
+        let length = x.shape()[1];
+        let places = Indices::from((0..length).collect::<Vec<_>>());
+        let mut h = self.characters.forward(x) + self.places.forward(&places);
+        for block in &self.blocks {
+            h = block.forward(&h);
+        }
+        self.head.forward(&self.norm.forward(&h))
+    }
+
+    fn loss(&self, inputs: &Indices, targets: &[usize]) -> Tensor {
+        cross_entropy(&self.forward(inputs).flatten(0, 1), targets)
+    }
+
+    /// Goes on writing after a line break, a character at a time.
+    fn write(&self, text: &Text, length: usize, context: usize, rng: &mut Generator) -> String {
+        let mut written = vec![text.alphabet.binary_search(&b'\n').expect("a text with lines")];
+        no_grad(|| {
+            for _ in 0..length {
+                let seen = &written[written.len().saturating_sub(context)..];
+                let x = Indices::from(seen).reshape([1, seen.len()]);
+                let scores = self.forward(&x).select(1, seen.len() - 1).select(0, 0);
+                // A little colder than it was taught: fewer odd words.
+                let chances = (scores / 0.8).softmax(0).to_vec();
+                let mut at = rng.uniform() as f32;
+                let drawn = chances.iter().position(|&chance| {
+                    at -= chance;
+                    at < 0.0
+                });
+                written.push(drawn.unwrap_or(chances.len() - 1));
+            }
+        });
+        written[1..].iter().map(|&i| char::from(text.alphabet[i])).collect()
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+}
+
+fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    if args.width as usize % HEADS != 0 {
+        return Err(format!("a width of {}: it must be a multiple of {HEADS}", args.width).into());
+    }
+    let text = Text::bundled()?;
+    let (size, context) = (args.batch_size as usize, args.context as usize);
+    let mut rng = Generator::seed(args.seed);
+    let model = Gpt::new(text.alphabet.len(), args, &mut rng);
+    let options = AdamOptions::adamw().lr(args.lr);
+    let mut adam = Adam::new(model.parameters(), options)?;
+    let mut schedule = OneCycleLr::new(&mut adam, args.lr, u64::from(args.steps));
+    writeln!(
+        out,
+        "{} characters to learn from, {} different; {} parameters, {} threads\n",
+        text.train.len(),
+        text.alphabet.len(),
+        model.num_parameters(),
+        adamant::num_threads()
+    )?;
+
+    let reports = 5;
+    let bar = progress_bar("training", args.steps as usize);
+    let (start, mut sum, mut since) = (Instant::now(), 0.0, 0);
+    for step in 1..=args.steps {
+        let (inputs, targets) = batch(&text.train, size, context, &mut rng);
+        adam.zero_grad(true);
+        let loss = model.loss(&inputs, &targets);
+        loss.backward();
+        clip_grad_norm(&model.parameters(), 1.0, true)?;
+        adam.step();
+        schedule.step(&mut adam);
+        sum += f64::from(loss.item());
+        since += 1;
+        let per_second = (step as usize * size * context) as f64 / start.elapsed().as_secs_f64();
+        bar.inc(1);
+        bar.set_message(format!("loss {:.3}  {per_second:.0} tokens/s", loss.item()));
+        if step % args.steps.div_ceil(reports) == 0 || step == args.steps {
+            let test = no_grad(|| {
+                let mut rng = Generator::seed(1);
+                let (inputs, targets) = batch(&text.test, 64, context, &mut rng);
+                model.loss(&inputs, &targets).item()
+            });
+            let mean = sum / f64::from(since);
+            bar.suspend(|| {
+                writeln!(
+                    out,
+                    "step {step:5}: loss {mean:.3}, on another play {test:.3} ({per_second:.0} tokens/s)"
+                )
+            })?;
+            (sum, since) = (0.0, 0);
+        }
+    }
+    bar.finish_and_clear();
+    writeln!(out, "\n{}", model.write(&text, args.write as usize, context, &mut rng))?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! What the examples share: a bar, a percentage, a picture.
+
+#![allow(dead_code)] // no example needs all of it
+
+use adamant::prelude::*;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::error::Error;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+/// Ends a program quietly when whoever reads its output has seen enough: `… | head`.
+pub(crate) fn quietly(result: Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+    let broken_pipe = |error: &(dyn Error + 'static)| {
+        let io = error.downcast_ref::<std::io::Error>();
+        io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    match result {
+        Err(error) if broken_pipe(&*error) => Ok(()),
+        result => result,
+    }
+}
+
+/// A bar on the terminal; nothing where there is none.
+pub(crate) fn progress_bar(what: &str, steps: usize) -> ProgressBar {
+    let bar = ProgressBar::new(steps as u64);
+    let template = "{prefix} {bar:30} {percent:>3} %  {msg}  {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+    bar.set_prefix(what.to_string());
+    bar
+}
+
+/// How many guesses are right.
+pub(crate) fn hits(guesses: &[usize], targets: &[usize]) -> usize {
+    guesses.iter().zip(targets).filter(|(guess, target)| guess == target).count()
+}
+
+/// A part of a whole, in percent.
+pub(crate) fn percent(part: usize, whole: usize) -> f64 {
+    100.0 * part as f64 / whole as f64
+}
+
+/// A file that can be written at the end: better said before the work than after.
+pub(crate) fn in_a_folder(path: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    if path.is_dir() {
+        return Err("it is a folder".into());
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(format!("{} is no folder", folder.display()))
+        }
+        _ => Ok(path),
+    }
+}
+
+/// The side of a digit, in pixels.
+pub(crate) const SIDE: usize = 28;
+
+/// MNIST's normalisation, undone: grey values from 0 to 1.
+pub(crate) fn grey(normalised: &Tensor) -> Tensor {
+    (normalised * 0.3081 + 0.1307).clamp(0.0, 1.0)
+}
+
+/// Writes digits of grey values as a PNG: each row of `rows` is a row of the picture.
+pub(crate) fn write_digits(path: &Path, rows: &[Tensor]) -> Result<(), Box<dyn Error>> {
+    const SCALE: usize = 2;
+    const CELL: usize = SIDE * SCALE + 4;
+    let columns = rows.iter().map(|row| row.shape()[0]).max().unwrap_or(0);
+    let (width, height) = (columns * CELL, rows.len() * CELL);
+    let mut picture = vec![96u8; width * height];
+    for (r, row) in rows.iter().enumerate() {
+        for (c, digit) in row.to_vec().chunks(SIDE * SIDE).enumerate() {
+            for y in 0..SIDE * SCALE {
+                for x in 0..SIDE * SCALE {
+                    let grey = digit[y / SCALE * SIDE + x / SCALE];
+                    let at = (r * CELL + y + 2) * width + c * CELL + x + 2;
+                    picture[at] = (grey * 255.0) as u8;
+                }
+            }
+        }
+    }
+    let file = BufWriter::new(std::fs::File::create(path)?);
+    let mut encoder = png::Encoder::new(file, u32::try_from(width)?, u32::try_from(height)?);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.write_header()?.write_image_data(&picture)?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! A convolutional net on the real MNIST: that of PyTorch's own MNIST example.
+//!
+//! ```text
+//! cargo run --release --example mnist_cnn
+//! ```
+
+mod common;
+
+use adamant::prelude::*;
+use clap::Parser;
+use common::{SIDE, hits, percent, progress_bar, quietly};
+use std::error::Error;
+use std::io::{self, Write};
+use std::time::Instant;
+
+/// Train a convolutional net on MNIST
+#[derive(Parser)]
+struct Args {
+    /// Passes over the training images
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: u32,
+    /// Images in a step
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+    /// Adam's learning rate at the start; it falls to 0 as half a cosine
+    #[arg(long, default_value_t = 1e-3)]
+    lr: f64,
+    /// Where the random numbers start
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Train on so many images only [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+}
+
+#[derive(Module)]
+struct Net {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    dropout1: Dropout,
+    dropout2: Dropout,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Net {
+    fn new(rng: &mut Generator) -> Self {
+        Net {
+            conv1: Conv2d::new(1, 32, 3, rng),
+            conv2: Conv2d::new(32, 64, 3, rng),
+            dropout1: Dropout::new(0.25, rng),
+            dropout2: Dropout::new(0.5, rng),
+            fc1: Linear::new(9216, 128, rng),
+            fc2: Linear::new(128, 10, rng),
+        }
+    }
+}
+
+impl Forward for Net {
+    /// `[N, 784] → [N, 10]`
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = x.reshape([REST, 1, SIDE, SIDE]);
+        let x = self.conv1.forward(&x).relu(); // [N, 32, 26, 26]
+        let x = self.conv2.forward(&x).relu(); // [N, 64, 24, 24]
+        let x = x.max_pool2d(2, MaxPool2dOptions::default()); // [N, 64, 12, 12]
+        let x = self.dropout1.forward(&x).flatten(1, -1);
+        let x = self.fc1.forward(&x).relu();
+        self.fc2.forward(&self.dropout2.forward(&x))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+}
+
+fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let mnist = Mnist::bundled()?;
+    let train = match args.images {
+        Some(images) => mnist.train.take(images as usize),
+        None => mnist.train,
+    };
+    let mut rng = Generator::seed(args.seed);
+    let mut net = Net::new(&mut rng);
+    let mut adam = Adam::new(net.parameters(), AdamOptions::default().lr(args.lr))?;
+    let mut loader = DataLoader::new(&train, args.batch_size as usize).shuffle(&mut rng);
+    let mut schedule = CosineAnnealingLr::new(&adam, u64::from(args.epochs) * loader.len() as u64);
+    writeln!(
+        out,
+        "{} images, {} parameters, {} threads\n",
+        train.len(),
+        net.num_parameters(),
+        adamant::num_threads()
+    )?;
+
+    for epoch in 1..=args.epochs {
+        let start = Instant::now();
+        let bar = progress_bar(&format!("epoch {epoch}/{}", args.epochs), loader.len());
+        let (mut seen, mut sum) = (0, 0.0);
+        net.train();
+        for batch in loader.epoch() {
+            adam.zero_grad(true);
+            let loss = cross_entropy(&net.forward(&batch.inputs), &batch.targets);
+            loss.backward();
+            adam.step();
+            schedule.step(&mut adam);
+            seen += batch.targets.len();
+            sum += f64::from(loss.item()) * batch.targets.len() as f64;
+            bar.inc(1);
+            bar.set_message(format!("loss {:.4}", sum / seen as f64));
+        }
+        bar.finish_and_clear();
+        let seconds = start.elapsed().as_secs_f64();
+        net.eval();
+        writeln!(
+            out,
+            "epoch {epoch}/{}: loss {:.4}, test accuracy {:.2} % ({:.0} images/s)",
+            args.epochs,
+            sum / seen as f64,
+            accuracy(&net, &mnist.test),
+            seen as f64 / seconds
+        )?;
+    }
+    Ok(())
+}
+
+fn accuracy(net: &Net, data: &Dataset) -> f64 {
+    no_grad(|| {
+        let right = DataLoader::new(data, 500)
+            .epoch()
+            .map(|batch| hits(&net.forward(&batch.inputs).argmax(1), &batch.targets))
+            .sum();
+        percent(right, data.len())
+    })
+}

@@ -171,7 +171,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    if args.width as usize % HEADS != 0 {
+    if !(args.width as usize).is_multiple_of(HEADS) {
         return Err(format!("a width of {}: it must be a multiple of {HEADS}", args.width).into());
     }
     let text = Text::bundled()?;

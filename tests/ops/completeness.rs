@@ -48,8 +48,9 @@ fn every_operation_has_its_row() {
 fn the_page_of_operations_is_up_to_date() {
     let mut page = String::from(
         "# Operations\n\nEvery operation, as it is written here and in PyTorch; `x`, `y` and `z` are tensors, \
-         `F` is\n`torch.nn.functional`. Each has its values and gradients compared with PyTorch's, at NaN, ±0, ±∞,\n\
-         subnormal numbers and ties too, and its first and second derivatives with differences. This page is\n\
+         `F` is\n`torch.nn.functional`. Each has its values and gradients (if it has any) compared with PyTorch's, at NaN,\n\
+         ±0, ±∞, subnormal numbers and ties too, and its derivatives with differences to second order. Random\n\
+         tensors are not listed: `rand`, `randn`, `uniform`, `bernoulli`, `randint`, `randperm`. This page is\n\
          written by a test from `tests/ops/table.rs`.\n",
     );
     for section in table() {

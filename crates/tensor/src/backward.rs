@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn operands_in_any_order_are_quick() {
         let n = 20_000;
-        let leaves: Vec<_> = (0..n).map(|i| leaf(&[i as f64])).collect();
+        let leaves: Vec<_> = (0..n).map(|i| leaf(&[f64::from(i)])).collect();
         let mut parts: Vec<_> = leaves.iter().map(|x| x * 2.0).collect();
         crate::Generator::seed(0).shuffle(&mut parts);
         let all = Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0);

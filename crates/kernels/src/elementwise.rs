@@ -68,11 +68,12 @@ where
 /// zip(&mut out, &[2, 2], x, row, |x, y| x + y);
 /// assert_eq!(out, [11.0, 22.0, 13.0, 24.0]);
 /// ```
-pub fn zip<T, U, F>(out: &mut [U], shape: &[usize], x: View<'_, T>, y: View<'_, T>, f: F)
+pub fn zip<T, V, U, F>(out: &mut [U], shape: &[usize], x: View<'_, T>, y: View<'_, V>, f: F)
 where
     T: Copy + Sync,
+    V: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T, T) -> U + Sync,
+    F: Fn(T, V) -> U + Sync,
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides, y.strides]);
@@ -161,11 +162,12 @@ where
 /// assert_eq!(out, [11.0, 18.0]);
 /// ```
 #[inline]
-pub fn zip_dense<T, U, F>(out: &mut [U], x: &[T], y: &[T], f: F)
+pub fn zip_dense<T, V, U, F>(out: &mut [U], x: &[T], y: &[V], f: F)
 where
     T: Copy + Sync,
+    V: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T, T) -> U + Sync,
+    F: Fn(T, V) -> U + Sync,
 {
     assert!(out.len() == x.len() && x.len() == y.len(), "operands of one length");
     if out.len() <= SHORT {

@@ -194,6 +194,40 @@ pub fn gemm_batch<T: Float>(
     }
 }
 
+/// `C ← Σ A[b] B[b]`, over the places `b` of a batch in row-major order: `A` is seen as
+/// `[batch.., M, K]`, `B` as `[batch.., K, N]`, and `C` is row-major.
+///
+/// # Panics
+/// If the shapes do not fit, or an operand reaches past its slice.
+///
+/// ```
+/// use adamant_kernels::{View, gemm_sum};
+/// let (a, b) = ([1.0f32, 2.0], [10.0f32]);
+/// let (a, b) = (View { data: &a, strides: &[1, 1, 1] }, View { data: &b, strides: &[0, 1, 1] });
+/// let mut c = [0.0];
+/// gemm_sum(a, b, &[2], [1, 1, 1], &mut c);
+/// assert_eq!(c, [30.0]);
+/// ```
+pub fn gemm_sum<T: Float>(
+    a: View<'_, T>,
+    b: View<'_, T>,
+    batch: &[usize],
+    [m, k, n]: [usize; 3],
+    c: &mut [T],
+) {
+    let dims = batch.len();
+    assert!(a.strides.len() == dims + 2 && b.strides.len() == dims + 2, "a stride a dimension");
+    assert_eq!(c.len(), m * n, "C is M × N");
+    let count: usize = batch.iter().product();
+    if count == 0 {
+        return c.fill(T::ZERO);
+    }
+    for place in 0..count {
+        let beta = if place == 0 { T::ZERO } else { T::ONE };
+        gemm(matrix_of(a, batch, place, [m, k]), matrix_of(b, batch, place, [k, n]), beta, c);
+    }
+}
+
 /// The matrix at one place of a batch.
 pub(crate) fn matrix_of<'a, T>(
     x: View<'a, T>,

@@ -40,7 +40,7 @@ pub use elementwise::{
     add_strided, choose, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,
 };
 pub use float::{Element, Float};
-pub use gemm::{Matrix, gemm, gemm_batch};
+pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
 pub use indexing::{Lookup, add_rows, gather, scatter_add, take_rows};
 pub use memory::CacheLine;
 pub use normalize::{by_segment, column_sums, moments, weighted_sums};

@@ -148,11 +148,11 @@ impl<E: Element> Array<E> {
     }
 
     /// `f` of each pair of elements, both broadcast to `shape`.
-    pub(crate) fn zip<U: Element>(
+    pub(crate) fn zip<V: Element, U: Element>(
         &self,
-        other: &Array<E>,
+        other: &Array<V>,
         shape: Shape,
-        f: impl Fn(E, E) -> U + Sync,
+        f: impl Fn(E, V) -> U + Sync,
     ) -> Array<U> {
         if self.shape == shape
             && other.shape == shape
@@ -178,6 +178,11 @@ impl<E: Element> Array<E> {
             }
         }
         self.seen(shape.clone(), strides)
+    }
+
+    /// Whether the same elements can be seen under another shape where they lie.
+    pub(crate) fn views_as(&self, shape: &[usize]) -> bool {
+        reshaped_strides(&self.shape, &self.strides, &shape.into()).is_some()
     }
 
     /// The same elements in row-major order under another shape of as many:

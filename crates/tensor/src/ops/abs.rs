@@ -1,8 +1,7 @@
 //! Size and sign.
 
-use super::piecewise::piecewise;
+use super::piecewise::record_pieces;
 use super::round::flat;
-use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
@@ -18,10 +17,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn abs(&self) -> Tensor<T> {
-        let x = self.array.clone();
-        record("abs", [self], self.array.map(T::abs), move |ctx| {
-            [Some(piecewise("abs_backward", ctx.grad(), &x, |g, x| g * sign(x)))]
-        })
+        record_pieces("abs", self, self.array.map(T::abs), side, toward)
     }
 
     /// 1 where `x > 0`, −1 where `x < 0`, 0 elsewhere, for NaN too.
@@ -39,7 +35,23 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-pub(super) fn sign<T: Float>(x: T) -> T {
+/// The side of 0 that `x` lies on: a piece of `|x|`.
+pub(super) fn side<T: Float>(x: T) -> u8 {
+    if x > T::ZERO {
+        1
+    } else if x < T::ZERO {
+        2
+    } else {
+        0
+    }
+}
+
+/// `g` times the sign of what lies on this side.
+pub(super) fn toward<T: Float>(g: T, side: u8) -> T {
+    g * [T::ZERO, T::ONE, -T::ONE][usize::from(side)]
+}
+
+fn sign<T: Float>(x: T) -> T {
     if x > T::ZERO {
         T::ONE
     } else if x < T::ZERO {

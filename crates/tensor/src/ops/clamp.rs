@@ -1,7 +1,6 @@
 //! Values kept within bounds.
 
-use super::piecewise::piecewise;
-use crate::node::record;
+use super::piecewise::record_pieces;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
@@ -23,14 +22,10 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn clamp(&self, min: f64, max: f64) -> Tensor<T> {
         let (min, max) = (T::from_f64(min), T::from_f64(max));
-        let x = self.array.clone();
-        record("clamp", [self], bounded(self, min, max), move |ctx| {
-            // An infinite bound is none: what is there passes.
-            let above = move |x| if min == T::NEG_INFINITY { x >= min } else { x > min };
-            let below = move |x| if max == T::INFINITY { x <= max } else { x < max };
-            let pass = move |g, x| if above(x) && below(x) { g } else { T::ZERO };
-            [Some(piecewise("clamp_backward", ctx.grad(), &x, pass))]
-        })
+        // An infinite bound is none: what is there passes.
+        let above = |x| if min == T::NEG_INFINITY { x >= min } else { x > min };
+        let below = |x| if max == T::INFINITY { x <= max } else { x < max };
+        bounded("clamp", self, min, max, |x| above(x) && below(x))
     }
 
     /// `min(max(x, min), max)`, as [`clamp`](Tensor::clamp): the name of the
@@ -54,19 +49,25 @@ impl<T: Float> Tensor<T> {
     pub fn hardtanh(&self, min: f64, max: f64) -> Tensor<T> {
         assert!(min <= max, "hardtanh: the bounds {min} and {max}; expected them in order");
         let (min, max) = (T::from_f64(min), T::from_f64(max));
-        let x = self.array.clone();
-        record("hardtanh", [self], bounded(self, min, max), move |ctx| {
-            let pass = move |g, x| if x > min && x < max { g } else { T::ZERO };
-            [Some(piecewise("hardtanh_backward", ctx.grad(), &x, pass))]
-        })
+        bounded("hardtanh", self, min, max, |x| x > min && x < max)
     }
 }
 
-fn bounded<T: Float>(x: &Tensor<T>, min: T, max: T) -> crate::Array<T> {
-    x.array.map(move |x| {
+/// `x` within its bounds; the gradient passes where `inside`.
+#[track_caller]
+fn bounded<T: Float>(
+    op: &'static str,
+    x: &Tensor<T>,
+    min: T,
+    max: T,
+    inside: impl Fn(T) -> bool + Sync,
+) -> Tensor<T> {
+    let value = x.array.map(move |x| {
         let x = if x < min { min } else { x };
         if x > max { max } else { x }
-    })
+    });
+    let pass = |g, inside| if inside == 1 { g } else { T::ZERO };
+    record_pieces(op, x, value, |x| u8::from(inside(x)), pass)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use super::operand::Operand;
 use super::piecewise::piecewise;
-use crate::array::Array;
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -49,6 +48,12 @@ impl<T: Float> Tensor<T> {
     }
 }
 
+const FIRST: u8 = 0;
+const SECOND: u8 = 1;
+const EQUALS: u8 = 2;
+/// One is NaN, and has lost to nothing: both get all of the gradient.
+const NAN: u8 = 3;
+
 #[track_caller]
 fn extremum<T: Float>(
     op: &'static str,
@@ -59,28 +64,30 @@ fn extremum<T: Float>(
     let shape = a.broadcast_with(op, b);
     let pick = move |x: T, y: T| if better(x, y) || x.is_nan() { x } else { y };
     let value = a.array.zip(&b.array, shape.clone(), pick);
-    let (x, y) = (a.array.clone(), b.array.clone());
+    let winner = move |x: T, y: T| {
+        if better(x, y) {
+            FIRST
+        } else if better(y, x) {
+            SECOND
+        } else if x == y {
+            EQUALS
+        } else {
+            NAN
+        }
+    };
+    let recorded = a.wants_grad() || b.wants_grad();
+    let winners = recorded.then(|| a.array.zip(&b.array, shape, winner));
     record(op, [a, b], value, move |ctx| {
-        // 1 where the operand won, ½ of equals, 0 where it lost; NaN has lost to nothing.
-        let half = T::from_f64(0.5);
-        let share = |mine: &Array<T>, other: &Array<T>| {
-            mine.zip(other, shape.clone(), |x, y| {
-                if better(y, x) {
-                    T::ZERO
-                } else if x == y {
-                    half
-                } else {
-                    T::ONE
-                }
-            })
+        let Some(winners) = &winners else { return [None, None] };
+        let part = |lost: u8| {
+            let share = move |g: T, winner| match winner {
+                EQUALS => g * T::from_f64(0.5),
+                _ if winner == lost => T::ZERO,
+                _ => g,
+            };
+            piecewise(op, ctx.grad(), winners, share)
         };
-        // Not a product where it is 0, which would make NaN of an infinite gradient.
-        let pass = |g, share| if share == T::ZERO { T::ZERO } else { g * share };
-        let part = |share: &Array<T>| piecewise("extremum_backward", ctx.grad(), share, pass);
-        [
-            ctx.broadcast_back(0, || part(&share(&x, &y))),
-            ctx.broadcast_back(1, || part(&share(&y, &x))),
-        ]
+        [ctx.broadcast_back(0, || part(SECOND)), ctx.broadcast_back(1, || part(FIRST))]
     })
 }
 

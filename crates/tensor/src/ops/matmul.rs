@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::node::record;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
-use adamant_kernels::{Float, gemm, gemm_batch};
+use adamant_kernels::{Float, gemm, gemm_batch, gemm_sum};
 
 impl<T: Float> Tensor<T> {
     /// The product of matrices: `[…, M, K] × […, K, N] → […, M, N]`, where the
@@ -37,13 +37,13 @@ impl<T: Float> Tensor<T> {
             (1, dims) => self.unsqueeze(0).matmul(other).squeeze(dims - 2),
             (dims, 1) => self.matmul(&other.unsqueeze(1)).squeeze(dims - 1),
             (2, 2) => product(self, other),
-            // All rows of the left operand meet the same matrix: one product.
-            (dims, 2) => {
+            // All rows of the left operand meet the same matrix: one product, where they can
+            // be seen as one matrix.
+            (dims, 2) if self.array.views_as(&[rows(sa), sa[dims - 1]]) => {
                 let result: Shape = sa[..dims - 1].iter().copied().chain([sb[1]]).collect();
-                let rows = sa[..dims - 1].iter().product::<usize>();
-                product(&self.reshape([rows, sa[dims - 1]]), other).reshape(result)
+                product(&self.reshape([rows(sa), sa[dims - 1]]), other).reshape(result)
             }
-            _ => batched(self, other),
+            _ => products(self, other, Batch::Kept),
         }
     }
 
@@ -68,7 +68,7 @@ impl<T: Float> Tensor<T> {
             "bmm: shapes {sa} and {sb}; expected [B, M, K] and [B, K, N]"
         );
         check("bmm", sa, sb);
-        batched(self, other)
+        products(self, other, Batch::Kept)
     }
 
     /// The sum of products `Σ aᵢ bᵢ` of two vectors, of shape `[]`.
@@ -172,6 +172,11 @@ fn check(op: &str, sa: &Shape, sb: &Shape) {
     );
 }
 
+/// Of all matrices of a batch together.
+fn rows(shape: &Shape) -> usize {
+    shape[..shape.len() - 1].iter().product()
+}
+
 /// `[M, K] × [K, N] → [M, N]`
 #[track_caller]
 fn product<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
@@ -189,9 +194,10 @@ fn product<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     })
 }
 
-/// `[…, M, K] × […, K, N] → […, M, N]`, the leading dimensions broadcast.
+/// `[…, M, K] × […, K, N]`, the leading dimensions broadcast: `[…, M, N]`, or `[M, N]`, summed
+/// over them.
 #[track_caller]
-fn batched<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+fn products<T: Float>(a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Tensor<T> {
     let (sa, sb) = (a.array.shape(), b.array.shape());
     let lead = |shape: &Shape| Shape::from(&shape[..shape.len() - 2]);
     let Some(batch) = lead(sa).broadcast(&lead(sb)) else {
@@ -200,17 +206,35 @@ fn batched<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     let (m, k, n) = (sa[sa.len() - 2], sa[sa.len() - 1], sb[sb.len() - 1]);
     let with = |rows, cols| batch.iter().copied().chain([rows, cols]).collect::<Shape>();
     let (x, y) = (a.array.broadcast_to(&with(m, k)), b.array.broadcast_to(&with(k, n)));
-    let value = Array::build(with(m, n), |out| {
-        gemm_batch(x.view(), y.view(), &batch, [m, k, n], out);
-    });
+    let value = match over {
+        Batch::Kept => Array::build(with(m, n), |out| {
+            gemm_batch(x.view(), y.view(), &batch, [m, k, n], out);
+        }),
+        Batch::Summed => Array::build([m, n].into(), |out| {
+            gemm_sum(x.view(), y.view(), &batch, [m, k, n], out);
+        }),
+    };
     let for_a = a.wants_grad().then(|| b.clone());
     let for_b = b.wants_grad().then(|| a.clone());
+    // What met the whole batch gets the sum over it.
+    let of_input = [sa, sb].map(|shape| if shape.len() == 2 { Batch::Summed } else { Batch::Kept });
     record("matmul", [a, b], value, move |ctx| {
         let g = ctx.grad();
-        let of_a = |b: &Tensor<T>| ctx.broadcast_back(0, || batched(g, &b.transpose(-2, -1)));
-        let of_b = |a: &Tensor<T>| ctx.broadcast_back(1, || batched(&a.transpose(-2, -1), g));
+        let of_a = |b: &Tensor<T>| {
+            ctx.broadcast_back(0, || products(g, &b.transpose(-2, -1), of_input[0]))
+        };
+        let of_b = |a: &Tensor<T>| {
+            ctx.broadcast_back(1, || products(&a.transpose(-2, -1), g, of_input[1]))
+        };
         [for_a.as_ref().and_then(of_a), for_b.as_ref().and_then(of_b)]
     })
+}
+
+/// What becomes of the leading dimensions.
+#[derive(Clone, Copy)]
+enum Batch {
+    Kept,
+    Summed,
 }
 
 #[cfg(test)]
@@ -230,6 +254,7 @@ mod tests {
             [&[2, 2, 3], &[3, 2]],
             [&[2, 3], &[2, 3, 2]],
             [&[2, 1, 2, 3], &[3, 3, 2]],
+            [&[2, 3], &[2, 1, 3, 2]],
             [&[3], &[2, 3, 2]],
             [&[2, 2, 3], &[3]],
         ] {

@@ -1,6 +1,6 @@
 //! The length of vectors.
 
-use super::abs::sign;
+use super::abs::{side, toward};
 use super::max::best;
 use super::piecewise::piecewise;
 use super::reduction::Reduction;
@@ -64,10 +64,10 @@ fn norm<T: Float>(
     let over = Reduction::new(op, x, dims, keepdim);
     if p == 1.0 {
         let value = over.sum(&x.array.map(T::abs));
-        let input = x.array.clone();
+        let sides = x.wants_grad().then(|| x.array.map(side));
         return record(op, [x], value, move |ctx| {
             let g = over.spread(ctx.grad());
-            [Some(piecewise("abs_backward", &g, &input, |g, x| g * sign(x)))]
+            [sides.as_ref().map(|sides| piecewise(op, &g, sides, toward))]
         });
     }
     assert!(p == 2.0, "{op}: the norm of order {p}; expected 1, 2 or infinity");

@@ -1,6 +1,6 @@
 //! The rectifiers: relu and leaky_relu.
 
-use super::piecewise::piecewise;
+use super::piecewise::{piecewise, record_pieces};
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -21,11 +21,12 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn relu(&self) -> Tensor<T> {
         let value = self.array.map(|x| if x <= T::ZERO { T::ZERO } else { x });
+        // Rather than pieces: what comes next, a product in most nets, saves it too.
         let saved = value.clone();
         // Not a product, which would make NaN of an infinite gradient.
         let pass = |g, y| if y <= T::ZERO { T::ZERO } else { g };
         record("relu", [self], value, move |ctx| {
-            [Some(piecewise("relu_backward", ctx.grad(), &saved, pass))]
+            [Some(piecewise("relu", ctx.grad(), &saved, pass))]
         })
     }
 
@@ -46,11 +47,9 @@ impl<T: Float> Tensor<T> {
     pub fn leaky_relu(&self, slope: f64) -> Tensor<T> {
         let slope = T::from_f64(slope);
         let value = self.array.map(move |x| if x > T::ZERO { x } else { x * slope });
-        let x = self.array.clone();
-        let scale = move |g, x| if x > T::ZERO { g } else { g * slope };
-        record("leaky_relu", [self], value, move |ctx| {
-            [Some(piecewise("leaky_relu_backward", ctx.grad(), &x, scale))]
-        })
+        let above = |x| u8::from(x > T::ZERO);
+        let scale = move |g, above| if above == 1 { g } else { g * slope };
+        record_pieces("leaky_relu", self, value, above, scale)
     }
 }
 

@@ -4,14 +4,13 @@ use crate::common::up_to_date;
 use crate::table::table;
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The public functions of the crate's folder of operations.
-fn operations() -> BTreeSet<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/tensor/src/ops");
+/// The public functions of some of the crate's source files.
+fn functions(files: impl IntoIterator<Item = PathBuf>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    for file in files {
+        let text = std::fs::read_to_string(file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for line in code.lines() {
             if let Some(rest) = line.trim_start().strip_prefix("pub fn ") {
@@ -23,8 +22,15 @@ fn operations() -> BTreeSet<String> {
     found
 }
 
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/tensor/src")
+}
+
 #[test]
 fn every_operation_has_its_row() {
+    let ops = std::fs::read_dir(source().join("ops")).unwrap();
+    let files = ops.map(|entry| entry.unwrap().path()).chain([source().join("create.rs")]);
+    let operations = functions(files);
     let rows: Vec<String> =
         table().into_iter().flat_map(|section| section.rows).map(|row| row.ours).collect();
     let called = |name: &String| {
@@ -35,9 +41,9 @@ fn every_operation_has_its_row() {
         };
         rows.iter().any(called_in)
     };
-    // The user's own, and a question about shapes.
-    const NO_OPERATIONS: [&str; 2] = ["custom", "weight_shape"];
-    let missing: Vec<String> = operations()
+    // The user's own, a question about shapes, and the ways in for the user's numbers.
+    const NO_OPERATIONS: [&str; 5] = ["custom", "weight_shape", "from_vec", "scalar", "build"];
+    let missing: Vec<String> = operations
         .into_iter()
         .filter(|name| !NO_OPERATIONS.contains(&name.as_str()) && !called(name))
         .collect();
@@ -46,12 +52,15 @@ fn every_operation_has_its_row() {
 
 #[test]
 fn the_page_of_operations_is_up_to_date() {
-    let mut page = String::from(
+    let random = functions([source().join("random.rs")]);
+    let random: Vec<String> = random.iter().map(|name| format!("`{name}`")).collect();
+    let mut page = format!(
         "# Operations\n\nEvery operation, as it is written here and in PyTorch; `x`, `y` and `z` are tensors, \
          `F` is\n`torch.nn.functional`. Each has its values and gradients (if it has any) compared with PyTorch's, at NaN,\n\
          ±0, ±∞, subnormal numbers and ties too, and its derivatives with differences to second order. Random\n\
-         tensors are not listed: `rand`, `randn`, `uniform`, `bernoulli`, `randint`, `randperm`. This page is\n\
-         written by a test from `tests/ops/table.rs`.\n",
+         tensors are not listed, since their numbers are not PyTorch's: {}.\n\
+         This page is written by a test from `tests/ops/table.rs`.\n",
+        random.join(", ")
     );
     for section in table() {
         write!(page, "\n## {}\n\n| adamant | PyTorch | notes |\n|---|---|---|\n", section.title)

@@ -308,6 +308,8 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(shapes(&[&[&[]]]), |x| x.topk(1, 0, false), "x.topk(1, 0, largest=False)"),
                 op!(shapes(&[&[&[]]]), |x| x.argmax(0), "x.argmax(0).flatten()"),
                 op!(shapes(&[&[&[]]]), |x| x.argmin(-1), "x.argmin(-1).flatten()"),
+                op!(dims_apart(), |x| x.flatten(0, -1).argmax(0), "x.argmax().flatten()"),
+                op!(dims_apart(), |x| x.max_dim(1, true).1, "x.argmax(1, keepdim=True)"),
                 op!(
                     shapes(&[&[&[2, 3]], &[&[2, 4]]]),
                     |x| cross_entropy(x, &[2, 0]),
@@ -445,6 +447,11 @@ pub(crate) fn table() -> Vec<Section> {
                     "torch.einsum('bij,bjk->bik', x, y)"
                 )
                 .note("without an ellipsis"),
+                op!(
+                    shapes(&[&[&[2, 1, 2, 3], &[4, 3, 2]]]),
+                    |x, y| Tensor::einsum("...ij,...jk->...ik", &[x, y]),
+                    "torch.einsum('...ij,...jk->...ik', x, y)"
+                ),
                 op!(
                     shapes(&[&[&[3, 3], &[3]]]),
                     |x, y| Tensor::einsum("ii,i", &[x, y]),
@@ -612,7 +619,19 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(any(), |x| x.zeros_like(), "torch.zeros_like(x)"),
                 op!(any(), |x| x.ones_like(), "torch.ones_like(x)"),
                 op!(any(), |x| x.full_like(2.5), "torch.full_like(x, 2.5)"),
+                op!(shapes(&[&[&[3]]]), |x| x + Tensor::zeros([2, 3]), "x + torch.zeros(2, 3)"),
+                op!(shapes(&[&[&[3]]]), |x| x + Tensor::ones([2, 3]), "x + torch.ones(2, 3)"),
+                op!(
+                    shapes(&[&[&[3]]]),
+                    |x| x + Tensor::full([2, 3], 0.5),
+                    "x + torch.full((2, 3), 0.5)"
+                ),
                 op!(shapes(&[&[&[3]]]), |x| x + Tensor::eye(3), "x + torch.eye(3)"),
+                op!(
+                    shapes(&[&[&[3]]]),
+                    |x| x + Tensor::eye_rectangular(2, 3),
+                    "x + torch.eye(2, 3)"
+                ),
                 op!(
                     shapes(&[&[&[3]]]),
                     |x| x + Tensor::arange(1.0, 0.0, -0.4),

@@ -36,7 +36,9 @@ pub use adamant_nn as nn;
 pub use adamant_optim as optim;
 pub use adamant_tensor as tensor;
 
-pub use adamant_tensor::{memory_stats, num_threads, set_num_threads};
+pub use adamant_tensor::{
+    empty_cache, memory_stats, num_threads, reset_peak_memory_stats, set_num_threads,
+};
 
 /// What a program that trains models names: `use adamant::prelude::*;`.
 pub mod prelude {

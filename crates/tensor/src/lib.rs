@@ -66,5 +66,5 @@ pub use ops::windows::PerDim;
 pub use parameter::{Parameter, ValueMut};
 pub use shape::{REST, Shape};
 pub use state::{StateDict, StateError, Stateful, Value};
-pub use storage::{MemoryStats, memory_stats};
+pub use storage::{MemoryStats, empty_cache, memory_stats, reset_peak_memory_stats};
 pub use tensor::{ShapeError, Tensor};

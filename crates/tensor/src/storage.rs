@@ -129,7 +129,7 @@ fn give(lines: Vec<CacheLine>) {
 pub struct MemoryStats {
     /// Bytes in buffers that some tensor, parameter or saved value holds.
     pub live_bytes: usize,
-    /// The most that `live_bytes` has been.
+    /// The most that `live_bytes` has been since the start, or [`reset_peak_memory_stats`].
     pub peak_bytes: usize,
     /// Bytes in buffers kept for use again.
     pub free_bytes: usize,
@@ -138,6 +138,8 @@ pub struct MemoryStats {
 }
 
 /// What all tensors of the process hold at this moment.
+///
+/// PyTorch: `torch.cuda.memory_stats()`, for the CPU.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, memory_stats};
@@ -153,6 +155,39 @@ pub fn memory_stats() -> MemoryStats {
         free_bytes: pool().free_bytes,
         live_nodes: crate::node::live_nodes(),
     }
+}
+
+/// Forgets the peak: it begins anew at the bytes that are live now. For the peak of a
+/// part of a program.
+///
+/// PyTorch: `torch.cuda.reset_peak_memory_stats()`, for the CPU.
+///
+/// ```standalone_crate
+/// use adamant_tensor::{Tensor, memory_stats, reset_peak_memory_stats};
+/// drop(Tensor::<f32>::zeros([1024, 1024]));
+/// reset_peak_memory_stats();
+/// assert!(memory_stats().peak_bytes < 4 * 1024 * 1024);
+/// ```
+pub fn reset_peak_memory_stats() {
+    PEAK_BYTES.store(LIVE_BYTES.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+/// Returns the buffers that are kept for use again to the system.
+///
+/// PyTorch: `torch.cuda.empty_cache()`, for the CPU.
+///
+/// ```standalone_crate
+/// use adamant_tensor::{Tensor, empty_cache, memory_stats};
+/// drop(Tensor::<f32>::zeros([1024, 1024]));
+/// empty_cache();
+/// assert_eq!(memory_stats().free_bytes, 0);
+/// ```
+pub fn empty_cache() {
+    let mut pool = pool();
+    let free = std::mem::take(&mut pool.free);
+    pool.free_bytes = 0;
+    drop(pool);
+    drop(free); // freeing memory takes time: not under the lock
 }
 
 #[cfg(test)]

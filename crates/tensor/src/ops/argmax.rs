@@ -8,7 +8,8 @@ impl<T: Float> Tensor<T> {
     /// The index of the largest element along dimension `dim`, in row-major
     /// order of the others; the first of equals, the first NaN if there is one.
     ///
-    /// PyTorch: `x.argmax(dim)`.
+    /// PyTorch: `x.argmax(dim)`. Of all elements: `x.flatten(0, -1).argmax(0)`. As a tensor of
+    /// indices, with or without the dimension: the second of [`max_dim`](Tensor::max_dim).
     ///
     /// # Panics
     /// If there is no such dimension, or it is empty.
@@ -31,7 +32,8 @@ impl<T: Float> Tensor<T> {
     /// The index of the smallest element along dimension `dim`, in row-major
     /// order of the others; the first of equals, the first NaN if there is one.
     ///
-    /// PyTorch: `x.argmin(dim)`.
+    /// PyTorch: `x.argmin(dim)`. Of all elements: `x.flatten(0, -1).argmin(0)`. As a tensor of
+    /// indices, with or without the dimension: the second of [`min_dim`](Tensor::min_dim).
     ///
     /// # Panics
     /// If there is no such dimension, or it is empty.

@@ -2,14 +2,16 @@
 
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
+use std::collections::BTreeMap;
 
 impl<T: Float> Tensor<T> {
     /// The sum of products that an equation names: a letter for each dimension of
     /// each operand; letters that the result does not have are summed over.
     ///
     /// Without `->` the result has the letters that come once, in alphabetical
-    /// order. A letter twice in one operand takes the diagonal. Spaces are ignored;
-    /// an ellipsis is not understood.
+    /// order, after the ellipsis. A letter twice in one operand takes the diagonal.
+    /// `...` stands for any number of dimensions, matched from the last. A dimension of size 1
+    /// repeats where another operand's is larger. Spaces are ignored.
     ///
     /// Operands are joined from left to right, each pair by one product of batches
     /// of matrices. PyTorch: `torch.einsum(equation, operands)`.
@@ -21,15 +23,16 @@ impl<T: Float> Tensor<T> {
     /// use adamant_tensor::Tensor;
     /// let (q, k) = (Tensor::<f32>::ones([2, 5, 3]), Tensor::ones([2, 4, 3]));
     /// assert_eq!(Tensor::einsum("bqd,bkd->bqk", &[&q, &k]).shape(), [2, 5, 4]);
+    /// assert_eq!(Tensor::einsum("...qd,...kd->...qk", &[&q, &k]).shape(), [2, 5, 4]);
     /// ```
     #[must_use]
     #[track_caller]
     pub fn einsum(equation: &str, operands: &[&Tensor<T>]) -> Tensor<T> {
-        let (inputs, output) = parse(equation, operands);
+        let Equation { inputs, output, sizes } = Equation::parse(equation, operands);
         // Loops, not closures, which would hide the caller.
         let mut terms = Vec::new();
         for (letters, &tensor) in inputs.into_iter().zip(operands) {
-            terms.push(Term { letters, tensor: tensor.clone() }.diagonal());
+            terms.push(Term { letters, tensor: tensor.clone() }.diagonal().narrowed(&sizes));
         }
         let mut terms = terms.into_iter();
         let mut joined = terms.next().expect("an equation names an operand");
@@ -43,58 +46,105 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// The letters of each operand and of the result.
-#[track_caller]
-fn parse<T: Float>(equation: &str, operands: &[&Tensor<T>]) -> (Vec<Vec<char>>, Vec<char>) {
-    let text: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
-    let unexpected = text.replace("->", "").chars().find(|c| !c.is_ascii_alphabetic() && *c != ',');
-    if let Some(c) = unexpected {
-        panic!("einsum: '{c}' in \"{equation}\"; expected letters, ',' and one \"->\"");
-    }
-    let (inputs, output) = match text.split_once("->") {
-        Some((inputs, output)) => (inputs.to_string(), Some(output.to_string())),
-        None => (text, None),
-    };
-    let inputs: Vec<Vec<char>> = inputs.split(',').map(|term| term.chars().collect()).collect();
-    assert!(
-        inputs.len() == operands.len(),
-        "einsum: \"{equation}\" names {} operands, but {} were given",
-        inputs.len(),
-        operands.len()
-    );
-    let mut sizes = std::collections::BTreeMap::new();
-    for (i, (letters, operand)) in inputs.iter().zip(operands).enumerate() {
-        let shape = operand.array.shape();
+/// An equation as read, with the operands at hand.
+struct Equation {
+    /// The letters of each operand. The dimensions of the ellipsis are letters too: `'1'`
+    /// and up, the last of which is the last dimension.
+    inputs: Vec<Vec<char>>,
+    output: Vec<char>,
+    sizes: BTreeMap<char, usize>,
+}
+
+const ELLIPSIS: char = '…';
+
+impl Equation {
+    #[track_caller]
+    fn parse<T: Float>(equation: &str, operands: &[&Tensor<T>]) -> Equation {
+        let text: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
+        let text = text.replace("...", ELLIPSIS.encode_utf8(&mut [0; 4]));
+        let known = |c: char| c.is_ascii_alphabetic() || c == ',' || c == ELLIPSIS;
+        if let Some(c) = text.replacen("->", "", 1).chars().find(|&c| !known(c)) {
+            panic!("einsum: '{c}' in \"{equation}\"; expected letters, ',', '...' and one \"->\"");
+        }
+        let (inputs, output) = match text.split_once("->") {
+            Some((inputs, output)) => (inputs, Some(output)),
+            None => (&text[..], None),
+        };
+        let inputs: Vec<&str> = inputs.split(',').collect();
         assert!(
-            letters.len() == shape.len(),
-            "einsum: \"{equation}\" names {} dimensions of operand {i}, which has shape {shape}",
-            letters.len()
+            inputs.len() == operands.len(),
+            "einsum: \"{equation}\" names {} operands, but {} were given",
+            inputs.len(),
+            operands.len()
         );
-        for (&letter, &size) in letters.iter().zip(shape.iter()) {
-            let known = *sizes.entry(letter).or_insert(size);
+
+        // How many dimensions the ellipsis stands for in each operand.
+        let mut hidden = Vec::new();
+        for (i, (term, operand)) in inputs.iter().zip(operands).enumerate() {
+            let shape = operand.array.shape();
+            let named = term.chars().filter(|&c| c != ELLIPSIS).count();
+            let ellipses = term.chars().count() - named;
             assert!(
-                known == size,
-                "einsum: '{letter}' of \"{equation}\" has size {size} in operand {i}, which has \
-                 shape {shape}, but {known} before"
+                named == shape.len() || (ellipses == 1 && named < shape.len()),
+                "einsum: \"{equation}\" names {named} dimensions of operand {i}, which has shape \
+                 {shape}"
             );
+            hidden.push(shape.len() - named);
         }
-    }
-    let once = |letter: &char| inputs.iter().flatten().filter(|&l| l == letter).count() == 1;
-    let output = match output {
-        None => sizes.keys().copied().filter(once).collect(),
-        Some(output) => {
-            let letters: Vec<char> = output.chars().collect();
-            for (i, letter) in letters.iter().enumerate() {
+        let most = hidden.iter().copied().max().unwrap_or(0);
+        assert!(most < 10, "einsum: an ellipsis for {most} dimensions; expected at most 9");
+        let unfold = |term: &str, hidden: usize| -> Vec<char> {
+            let digits = (most - hidden + 1..=most).map(|d| char::from(b'0' + d as u8));
+            term.replace(ELLIPSIS, &digits.collect::<String>()).chars().collect()
+        };
+        let inputs: Vec<Vec<char>> =
+            inputs.iter().zip(hidden).map(|(term, hidden)| unfold(term, hidden)).collect();
+
+        let mut sizes = BTreeMap::new();
+        for (i, (letters, operand)) in inputs.iter().zip(operands).enumerate() {
+            let shape = operand.array.shape();
+            for (d, (&letter, &size)) in letters.iter().zip(shape.iter()).enumerate() {
+                let twice = letters[..d].iter().position(|&l| l == letter);
                 assert!(
-                    sizes.contains_key(letter) && !letters[..i].contains(letter),
-                    "einsum: '{letter}' of the result of \"{equation}\" must be a letter of an \
-                     operand, and come once"
+                    twice.is_none_or(|before| shape[before] == size),
+                    "einsum: '{letter}' of \"{equation}\" comes twice in operand {i}, which has \
+                     shape {shape}; expected equal sizes"
                 );
+                let known = sizes.entry(letter).or_insert(size);
+                assert!(
+                    *known == size || *known == 1 || size == 1,
+                    "einsum: {} of \"{equation}\" has size {size} in operand {i}, which has shape \
+                     {shape}, but {known} before",
+                    if letter.is_ascii_digit() {
+                        "a dimension of '...'".into()
+                    } else {
+                        format!("'{letter}'")
+                    }
+                );
+                if *known == 1 {
+                    *known = size;
+                }
             }
-            letters
         }
-    };
-    (inputs, output)
+
+        let once = |letter: &char| inputs.iter().flatten().filter(|&l| l == letter).count() == 1;
+        let output = match output {
+            // Digits come first in the order of characters.
+            None => sizes.keys().copied().filter(|l| l.is_ascii_digit() || once(l)).collect(),
+            Some(output) => {
+                let letters = unfold(output, most);
+                for (i, letter) in letters.iter().enumerate() {
+                    assert!(
+                        sizes.contains_key(letter) && !letters[..i].contains(letter),
+                        "einsum: '{letter}' of the result of \"{equation}\" must be a letter of an \
+                         operand, and come once"
+                    );
+                }
+                letters
+            }
+        };
+        Equation { inputs, output, sizes }
+    }
 }
 
 /// A tensor and a letter for each of its dimensions.
@@ -116,6 +166,18 @@ impl<T: Float> Term<T> {
             let letter = self.letters.remove(b);
             self.letters.remove(a);
             self.letters.push(letter);
+        }
+        self
+    }
+
+    /// Without dimensions of size 1 that another operand has larger: they would repeat.
+    #[track_caller]
+    fn narrowed(mut self, sizes: &BTreeMap<char, usize>) -> Self {
+        for d in (0..self.letters.len()).rev() {
+            if self.tensor.shape()[d] == 1 && sizes[&self.letters[d]] != 1 {
+                self.letters.remove(d);
+                self.tensor = self.tensor.squeeze(d);
+            }
         }
         self
     }
@@ -196,19 +258,14 @@ mod tests {
 
     /// The definition: a loop over all values of all letters.
     fn slow(equation: &str, operands: &[&Tensor<f64>]) -> Vec<f64> {
-        let (inputs, output) = parse(equation, operands);
+        let Equation { inputs, output, sizes } = Equation::parse(equation, operands);
         let mut letters: Vec<char> = output.clone();
         inputs.iter().flatten().for_each(|l| {
             if !letters.contains(l) {
                 letters.push(*l);
             }
         });
-        let size = |letter: char| {
-            let find = |(letters, x): (&Vec<char>, &&Tensor<f64>)| {
-                letters.iter().position(|&l| l == letter).map(|d| x.shape()[d])
-            };
-            inputs.iter().zip(operands).find_map(find).unwrap()
-        };
+        let size = |letter: char| sizes[&letter];
         let sizes: Vec<usize> = letters.iter().map(|&l| size(l)).collect();
         let mut out = vec![0.0; output.iter().map(|&l| size(l)).product()];
         let inner: usize = sizes[output.len()..].iter().product();
@@ -221,7 +278,8 @@ mod tests {
             }
             let value = |l: char| values[letters.iter().position(|&m| m == l).unwrap()];
             let term = |(letters, x): (&Vec<char>, &&Tensor<f64>)| {
-                letters.iter().fold((*x).clone(), |x, &l| x.select(0, value(l))).item()
+                let at = |x: &Tensor<f64>, l| if x.shape()[0] == 1 { 0 } else { value(l) };
+                letters.iter().fold((*x).clone(), |x, &l| x.select(0, at(&x, l))).item()
             };
             out[at / inner] += inputs.iter().zip(operands).map(term).product::<f64>();
         }
@@ -248,6 +306,14 @@ mod tests {
             ("ij,kl->", &[&[2, 3], &[4, 2]]),
             (" b i , b -> i ", &[&[2, 3], &[2]]),
             (",i->i", &[&[], &[3]]),
+            ("ij,jk->ik", &[&[2, 1], &[3, 4]]),
+            ("ij,ij->", &[&[2, 1], &[1, 3]]),
+            ("...ij,...jk->...ik", &[&[2, 5, 3, 4], &[5, 4, 2]]),
+            ("...ij,...jk->...ik", &[&[3, 4], &[4, 2]]),
+            ("...i,...i", &[&[2, 1, 3], &[4, 3]]),
+            ("b...d,...->b...", &[&[2, 3, 4, 5], &[4]]),
+            ("b...,b...->b", &[&[2, 3], &[2, 3]]),
+            ("j...i", &[&[2, 3, 4]]),
         ] {
             let operands: Vec<_> = shapes.iter().zip(1..).map(|(s, i)| counted(s, i)).collect();
             let operands: Vec<_> = operands.iter().collect();
@@ -271,8 +337,24 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "einsum: '.' in \"...ij\"")]
-    fn an_ellipsis_is_refused() {
-        let _ = Tensor::<f32>::einsum("...ij", &[&Tensor::ones([2, 3])]);
+    #[should_panic(expected = "einsum: '.' in \"..ij\"; expected letters")]
+    fn half_an_ellipsis_is_refused() {
+        let _ = Tensor::<f32>::einsum("..ij", &[&Tensor::ones([2, 3])]);
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "einsum: 'i' of \"ii->i\" comes twice in operand 0, which has shape \
+                               [1, 3]; expected equal sizes"
+    )]
+    fn a_diagonal_does_not_broadcast() {
+        let _ = Tensor::<f32>::einsum("ii->i", &[&Tensor::ones([1, 3])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a dimension of '...' of \"...i,...i\" has size 4 in operand 1")]
+    fn ellipses_that_do_not_broadcast_are_refused() {
+        let x = [Tensor::<f32>::ones([2, 3]), Tensor::ones([4, 3])];
+        let _ = Tensor::einsum("...i,...i", &[&x[0], &x[1]]);
     }
 }

@@ -29,6 +29,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn index_select(&self, dim: impl Dim, index: &[usize]) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.index_select(0, index).reshape([]);
+        }
         let shape = self.array.shape().clone();
         let dim = check_dim("index_select", dim, &shape);
         let index = Indices::from(index);

@@ -58,8 +58,15 @@ fn schedules_give_pytorchs_rates() {
     check("lambda", |adam| LambdaLr::new(adam, |epoch| 1.0 / (1 + epoch) as f64));
     check("one_cycle", |adam| OneCycleLr::new(adam, 0.1, 30));
     check("one_cycle_more", |adam| {
-        let cycle = OneCycleLr::new(adam, 0.2, 30).pct_start(adam, 0.4);
-        cycle.div_factors(adam, 10.0, 100.0).momentum_range(adam, 0.8, 0.9)
+        let rule = OneCycle::new(0.2, 30).pct_start(0.4).div_factors(10.0, 100.0);
+        OneCycleLr::with_rule(adam, rule.momentum_range(0.8, 0.9))
+    });
+    check("one_cycle_linear", |adam| {
+        OneCycleLr::with_rule(adam, OneCycle::new(0.2, 31).anneal(Anneal::Linear))
+    });
+    check("one_cycle_three", |adam| {
+        let rule = OneCycle::new(0.2, 30).three_phase(true).cycle_momentum(false);
+        OneCycleLr::with_rule(adam, rule)
     });
     check("sequential", |adam| {
         let warm_up = LinearLr::new(adam, 0.1, 1.0, 5);
@@ -193,6 +200,7 @@ fn states_that_a_constructor_would_refuse_are_refused() {
     refused(&mut LinearLr::new(adam, 0.5, 1.0, 3), "start_factor", 0.0);
     refused(&mut OneCycleLr::new(adam, 0.1, 3), "base_momentum", 5.0);
     refused(&mut OneCycleLr::new(adam, 0.1, 3), "div_factor", 0.0);
+    refused(&mut OneCycleLr::new(adam, 0.1, 3), "anneal", 0.0);
     refused(&mut ReduceLrOnPlateau::new(PlateauMode::Min), "factor", 5.0);
     let tail = StepLr::new(adam, 4, 0.3);
     let mut sequence = SequentialLr::new(adam, tail.clone()).then(3, tail.clone()).then(7, tail);

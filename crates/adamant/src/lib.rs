@@ -58,9 +58,9 @@ pub mod prelude {
         triplet_margin_loss,
     };
     pub use adamant_optim::{
-        Adam, AdamOptions, CosineAnnealingLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr,
-        OneCycleLr, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau, Scheduler, SequentialLr,
-        Sgd, SgdOptions, StepLr, clip_grad_norm, clip_grad_value,
+        Adam, AdamOptions, Anneal, CosineAnnealingLr, ExponentialLr, LambdaLr, LinearLr,
+        MultiStepLr, OneCycle, OneCycleLr, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
+        Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, clip_grad_norm, clip_grad_value,
     };
     pub use adamant_tensor::{
         AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Generator, GradOptions, Indices, Mask,

@@ -31,8 +31,8 @@ pub use optimizer::{GroupOptimizer, Optimizer};
 pub use param_group::{NamedParameter, ParamGroup, Setting};
 pub use rates::Rates;
 pub use scheduler::{
-    CosineAnnealing, CosineAnnealingLr, Exponential, ExponentialLr, Lambda, LambdaLr, Linear,
-    LinearLr, MultiStep, MultiStepLr, OneCycle, OneCycleLr, PlateauMode, Problem,
+    Anneal, CosineAnnealing, CosineAnnealingLr, Exponential, ExponentialLr, Lambda, LambdaLr,
+    Linear, LinearLr, MultiStep, MultiStepLr, OneCycle, OneCycleLr, PlateauMode, Problem,
     ReduceLrOnPlateau, Rule, Schedule, Scheduler, SequentialLr, Step, StepLr,
 };
 pub use sgd::{Momentum, Sgd, SgdOptions};

@@ -10,7 +10,7 @@ mod plateau;
 mod rules;
 mod sequential;
 
-pub use one_cycle::{OneCycle, OneCycleLr};
+pub use one_cycle::{Anneal, OneCycle, OneCycleLr};
 pub use plateau::{PlateauMode, ReduceLrOnPlateau};
 pub use rules::{
     CosineAnnealing, CosineAnnealingLr, Exponential, ExponentialLr, Lambda, LambdaLr, Linear,

@@ -11,11 +11,11 @@ use std::f64::consts::PI;
 ///
 /// The way up takes 30 % of the steps and begins at `max_lr / 25`; the way down
 /// ends, at step `total_steps − 1`, at a ten-thousandth of that. One step more is
-/// PyTorch's, a little up again; further ones stay at the end, where PyTorch
-/// raises an error.
+/// PyTorch's, a little up again (along straight lines it stays, where PyTorch's rate
+/// turns negative); further ones stay at the end, where PyTorch raises an error.
 ///
-/// PyTorch: `torch.optim.lr_scheduler.OneCycleLR` with its defaults, which
-/// [`pct_start`](OneCycleLr::pct_start) and the others change.
+/// PyTorch: `torch.optim.lr_scheduler.OneCycleLR` with its defaults;
+/// [`with_rule`](OneCycleLr::with_rule) takes others.
 ///
 /// ```
 /// use adamant_optim::{Adam, AdamOptions, OneCycleLr, Scheduler};
@@ -30,18 +30,6 @@ use std::f64::consts::PI;
 /// ```
 pub type OneCycleLr = Schedule<OneCycle>;
 
-/// The rule of [`OneCycleLr`].
-#[derive(Clone, Debug)]
-pub struct OneCycle {
-    max_lr: f64,
-    total_steps: u64,
-    pct_start: f64,
-    div_factor: f64,
-    final_div_factor: f64,
-    base_momentum: f64,
-    max_momentum: f64,
-}
-
 impl OneCycleLr {
     /// The schedule; rates and momentum become those of the first step.
     ///
@@ -49,83 +37,158 @@ impl OneCycleLr {
     /// If `max_lr` is not a finite number above 0, or `total_steps` is 0.
     #[track_caller]
     pub fn new(optimizer: &mut dyn Rates, max_lr: f64, total_steps: u64) -> Self {
-        let rule = OneCycle {
-            max_lr,
-            total_steps,
-            pct_start: 0.3,
-            div_factor: 25.0,
-            final_div_factor: 1e4,
-            base_momentum: 0.85,
-            max_momentum: 0.95,
-        };
-        Self::cycle(rule, optimizer)
+        Self::with_rule(optimizer, OneCycle::new(max_lr, total_steps))
     }
 
+    /// The schedule of this rule; rates, and momentum if it cycles, become those of the
+    /// first step.
+    ///
+    /// # Panics
+    /// If a number of the rule is out of its range.
+    ///
+    /// ```
+    /// use adamant_optim::{Adam, AdamOptions, Anneal, OneCycle, OneCycleLr};
+    /// use adamant_tensor::{Parameter, Tensor};
+    /// let p = Parameter::new(Tensor::<f32>::ones([2]));
+    /// let mut adam = Adam::new([p], AdamOptions::default()).unwrap();
+    /// let rule = OneCycle::new(0.1, 100).anneal(Anneal::Linear).cycle_momentum(false);
+    /// let cycle = OneCycleLr::with_rule(&mut adam, rule.pct_start(0.1));
+    /// assert_eq!(adam.param_groups()[0].betas.0, 0.9);
+    /// ```
     #[track_caller]
-    fn cycle(rule: OneCycle, optimizer: &mut dyn Rates) -> Self {
+    pub fn with_rule(optimizer: &mut dyn Rates, rule: OneCycle) -> Self {
         let rule = Schedule { rule, epoch: 0 }.checked().rule;
         for group in 0..optimizer.group_count() {
             optimizer.set_base_lr(group, rule.initial_lr());
         }
         Schedule::begun(rule, optimizer)
     }
+}
 
-    /// This schedule with another part of the steps for the way up.
-    ///
-    /// # Panics
-    /// If it is not within `[0, 1]`.
-    #[must_use]
-    #[track_caller]
-    pub fn pct_start(self, optimizer: &mut dyn Rates, pct_start: f64) -> Self {
-        Self::cycle(OneCycle { pct_start, ..self.rule }, optimizer)
+/// The rule of [`OneCycleLr`], with PyTorch's options and defaults.
+#[derive(Clone, Debug)]
+pub struct OneCycle {
+    max_lr: f64,
+    total_steps: u64,
+    pct_start: f64,
+    anneal: Anneal,
+    three_phase: bool,
+    div_factor: f64,
+    final_div_factor: f64,
+    cycle_momentum: bool,
+    base_momentum: f64,
+    max_momentum: f64,
+}
+
+/// The curve between two rates.
+///
+/// PyTorch: `anneal_strategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anneal {
+    /// Half a cosine: slow at both ends.
+    Cosine,
+    /// A straight line.
+    Linear,
+}
+
+impl Anneal {
+    /// What lies this `part` of the way between two numbers.
+    fn between(self, from: f64, to: f64, part: f64) -> f64 {
+        match self {
+            Anneal::Cosine => to + (from - to) / 2.0 * ((PI * part).cos() + 1.0),
+            // Not further: a step more would make the rate negative.
+            Anneal::Linear => (to - from) * part.min(1.0) + from,
+        }
     }
 
-    /// This schedule with other divisors: of `max_lr` for the first rate, and of
-    /// that for the last.
-    ///
-    /// # Panics
-    /// If one is not a finite number above 0.
-    #[must_use]
-    #[track_caller]
-    pub fn div_factors(
-        self,
-        optimizer: &mut dyn Rates,
-        div_factor: f64,
-        final_div_factor: f64,
-    ) -> Self {
-        Self::cycle(OneCycle { div_factor, final_div_factor, ..self.rule }, optimizer)
-    }
-
-    /// This schedule with another range of the momentum.
-    ///
-    /// # Panics
-    /// If an end is not within `[0, 1)`.
-    #[must_use]
-    #[track_caller]
-    pub fn momentum_range(self, optimizer: &mut dyn Rates, base: f64, max: f64) -> Self {
-        Self::cycle(OneCycle { base_momentum: base, max_momentum: max, ..self.rule }, optimizer)
+    fn name(self) -> &'static str {
+        match self {
+            Anneal::Cosine => "cos",
+            Anneal::Linear => "linear",
+        }
     }
 }
 
 impl OneCycle {
+    /// A cycle up to `max_lr` in `total_steps` steps.
+    #[must_use]
+    pub fn new(max_lr: f64, total_steps: u64) -> Self {
+        OneCycle {
+            max_lr,
+            total_steps,
+            pct_start: 0.3,
+            anneal: Anneal::Cosine,
+            three_phase: false,
+            div_factor: 25.0,
+            final_div_factor: 1e4,
+            cycle_momentum: true,
+            base_momentum: 0.85,
+            max_momentum: 0.95,
+        }
+    }
+
+    /// The part of the steps for the way up, within `[0, 1]`; 0.3 unless set.
+    #[must_use]
+    pub fn pct_start(self, pct_start: f64) -> Self {
+        OneCycle { pct_start, ..self }
+    }
+
+    /// The curve; cosines unless set.
+    #[must_use]
+    pub fn anneal(self, anneal: Anneal) -> Self {
+        OneCycle { anneal, ..self }
+    }
+
+    /// Whether to go down as fast as up, and only then far below the beginning. `pct_start`
+    /// should then be below 0.5.
+    #[must_use]
+    pub fn three_phase(self, on: bool) -> Self {
+        OneCycle { three_phase: on, ..self }
+    }
+
+    /// The divisors, finite and above 0: of `max_lr` for the first rate (25 unless set), and of
+    /// that for the last (10,000).
+    #[must_use]
+    pub fn div_factors(self, div_factor: f64, final_div_factor: f64) -> Self {
+        OneCycle { div_factor, final_div_factor, ..self }
+    }
+
+    /// Whether the momentum (Adam's β₁) cycles too, against the rates; it does unless set.
+    #[must_use]
+    pub fn cycle_momentum(self, on: bool) -> Self {
+        OneCycle { cycle_momentum: on, ..self }
+    }
+
+    /// The ends of the momentum's cycle, within `[0, 1)`; 0.85 and 0.95 unless set.
+    #[must_use]
+    pub fn momentum_range(self, base: f64, max: f64) -> Self {
+        OneCycle { base_momentum: base, max_momentum: max, ..self }
+    }
+
     fn initial_lr(&self) -> f64 {
         self.max_lr / self.div_factor
     }
 
-    /// From `outer` up or down to `peak`, then to `end`.
+    /// From `outer` to `peak`, with three phases back to `outer`, then to `end`.
     fn at(&self, step: u64, outer: f64, peak: f64, end: f64) -> f64 {
         let last = (self.total_steps - 1) as f64;
         let step = if step > self.total_steps { last } else { step as f64 };
-        let turn = self.pct_start * self.total_steps as f64 - 1.0;
-        let cosine =
-            |from: f64, to: f64, part: f64| to + (from - to) / 2.0 * ((PI * part).cos() + 1.0);
-        // A way of no length has been gone.
-        if step <= turn {
-            cosine(outer, peak, if turn > 0.0 { step / turn } else { 1.0 })
-        } else {
-            let down = last - turn;
-            cosine(peak, end, if down > 0.0 { (step - turn) / down } else { 1.0 })
+        let top = self.pct_start * self.total_steps as f64 - 1.0;
+        let (mut start, mut from) = (0.0, outer);
+        let back = self.three_phase.then_some((2.0 * top, outer));
+        for (turn, to) in [Some((top, peak)), back].into_iter().flatten() {
+            if step <= turn {
+                return self.along(step, start, turn, from, to);
+            }
+            (start, from) = (turn, to);
         }
+        self.along(step, start, last, from, end)
+    }
+
+    fn along(&self, step: f64, start: f64, turn: f64, from: f64, to: f64) -> f64 {
+        // A way of no length has been gone.
+        let part = if turn > start { (step - start) / (turn - start) } else { 1.0 };
+        self.anneal.between(from, to, part)
     }
 
     fn lr(&self, step: u64) -> f64 {
@@ -167,15 +230,19 @@ impl Rule for OneCycle {
     }
 
     fn momentum(&self, epoch: u64) -> Option<f64> {
-        Some(self.at(epoch, self.max_momentum, self.base_momentum, self.max_momentum))
+        let (base, max) = (self.base_momentum, self.max_momentum);
+        self.cycle_momentum.then(|| self.at(epoch, max, base, max))
     }
 
     fn save(&self, state: &mut StateDict) {
         state.insert("max_lr", self.max_lr);
         state.insert("total_steps", self.total_steps as i64);
         state.insert("pct_start", self.pct_start);
+        state.insert("anneal", self.anneal.name());
+        state.insert("three_phase", self.three_phase);
         state.insert("div_factor", self.div_factor);
         state.insert("final_div_factor", self.final_div_factor);
+        state.insert("cycle_momentum", self.cycle_momentum);
         state.insert("base_momentum", self.base_momentum);
         state.insert("max_momentum", self.max_momentum);
     }
@@ -184,8 +251,16 @@ impl Rule for OneCycle {
         self.max_lr = take_float(errors, state, "max_lr");
         self.total_steps = take_count(errors, state, "total_steps");
         self.pct_start = take_float(errors, state, "pct_start");
+        if let Some(name) = errors.take(state.text("anneal")) {
+            match [Anneal::Cosine, Anneal::Linear].into_iter().find(|a| a.name() == name) {
+                Some(anneal) => self.anneal = anneal,
+                None => errors.push(format!("`anneal`: found {name:?}, expected cos or linear")),
+            }
+        }
+        self.three_phase = errors.take(state.bool("three_phase")).unwrap_or(false);
         self.div_factor = take_float(errors, state, "div_factor");
         self.final_div_factor = take_float(errors, state, "final_div_factor");
+        self.cycle_momentum = errors.take(state.bool("cycle_momentum")).unwrap_or(true);
         self.base_momentum = take_float(errors, state, "base_momentum");
         self.max_momentum = take_float(errors, state, "max_momentum");
     }
@@ -200,11 +275,12 @@ mod tests {
     #[test]
     fn no_cycle_gives_nan() {
         for pct_start in [0.0, 0.1, 0.5, 1.0] {
-            for total in [1, 2, 10] {
+            for (total, three_phase) in [(1, false), (2, false), (10, false), (1, true), (10, true)]
+            {
                 let p = Parameter::new(Tensor::<f32>::ones([1]));
                 let mut adam = Adam::new([p], AdamOptions::default()).unwrap();
-                let mut cycle =
-                    OneCycleLr::new(&mut adam, 0.1, total).pct_start(&mut adam, pct_start);
+                let rule = OneCycle::new(0.1, total).pct_start(pct_start).three_phase(three_phase);
+                let mut cycle = OneCycleLr::with_rule(&mut adam, rule);
                 for _ in 0..total + 3 {
                     let group = &adam.param_groups()[0];
                     assert!(

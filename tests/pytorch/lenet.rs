@@ -1,14 +1,10 @@
 //! Ten steps of LeNet-5 follow PyTorch's: fixture by `tests/fixtures/lenet.py`.
 
+use crate::close::close;
 use crate::common::{fixture, numbers};
 use adamant::nn::{Conv2d, Flatten, MaxPool2d};
 use adamant::prelude::*;
-use adamant::tensor::{Conv2dOptions, Float};
-
-fn relative_error<T: Float>(found: &Tensor<T>, expected: &Tensor<T>) -> f64 {
-    assert_eq!(found.shape(), expected.shape());
-    ((found - expected).norm(f64::INFINITY) / expected.norm(f64::INFINITY)).item().to_f64()
-}
+use adamant::tensor::Conv2dOptions;
 
 #[test]
 fn ten_steps_of_lenet_5_follow_pytorchs_losses() {
@@ -52,8 +48,7 @@ fn ten_steps_of_lenet_5_follow_pytorchs_losses() {
     }
     for (name, parameter) in model.named_parameters() {
         if expected.get(&name).is_some() {
-            let error = relative_error(&parameter.tensor(), &array(&name));
-            assert!(error < 1e-3, "{name}: {error}");
+            close(&parameter.tensor(), &expected, &name, 1e-3);
         }
     }
 }

@@ -7,6 +7,7 @@ mod cases;
 mod close;
 mod common;
 mod convnets;
+mod exchange;
 mod layers;
 mod losses;
 mod mlp;

@@ -56,15 +56,16 @@ impl<'a> AttentionMasks<'a> {
     /// All masks as one that broadcasts to `[N, heads, L, S]`.
     #[track_caller]
     fn joined(&self, batch: usize, keys: usize) -> Option<Mask> {
-        let padding = self.padding.map(|tokens| {
+        let mut padding = None;
+        if let Some(tokens) = self.padding {
             assert!(
                 *tokens.shape() == [batch, keys] || (batch, tokens.shape()) == (1, &[keys]),
                 "MultiheadAttention: a padding mask of shape {:?}; expected [{batch}, {keys}], an \
                  element for each key of each sequence",
                 tokens.shape()
             );
-            tokens.reshape([batch, 1, 1, keys])
-        });
+            padding = Some(tokens.reshape([batch, 1, 1, keys]));
+        }
         match (self.mask, padding) {
             (Some(mask), Some(padding)) => Some(mask & padding),
             (mask, padding) => padding.or_else(|| mask.cloned()),

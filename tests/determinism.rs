@@ -6,8 +6,8 @@ use std::process::Command;
 
 const CHILD: &str = "ADAMANT_TEST_DETERMINISM";
 
-/// A digest of every bit of a short training run: losses, gradients, weights.
-fn train() -> u64 {
+/// Every bit of a short training run: losses, gradients, weights.
+fn train(digest: &mut DefaultHasher) {
     let mnist = Mnist::bundled().unwrap();
     let data = mnist.train.take(2_000);
     let mut rng = Generator::seed(5);
@@ -20,27 +20,77 @@ fn train() -> u64 {
         .add(Linear::new(128, 10, &mut rng));
     let mut adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
     let mut loader = DataLoader::new(&data, 64).shuffle(&mut rng);
-    let mut digest = DefaultHasher::new();
     for _ in 0..60 {
         let batch = loader.next_batch();
         adam.zero_grad(true);
         let loss = cross_entropy(&model.forward(&batch.inputs), &batch.targets);
         loss.backward();
         adam.step();
-        loss.item().to_bits().hash(&mut digest);
+        add(digest, &loss);
     }
     for parameter in model.parameters() {
-        for tensor in [parameter.tensor(), parameter.grad().unwrap()] {
-            tensor.to_vec().into_iter().for_each(|x| x.to_bits().hash(&mut digest));
-        }
+        add(digest, &parameter.tensor());
+        add(digest, &parameter.grad().unwrap());
     }
-    digest.finish()
+}
+
+fn add(digest: &mut DefaultHasher, x: &Tensor) {
+    x.to_vec().into_iter().for_each(|x| x.to_bits().hash(digest));
+}
+
+/// Results and gradients of a layer at an input that is large enough to be shared.
+fn layer<M: Module>(
+    digest: &mut DefaultHasher,
+    shape: &[usize],
+    layer: M,
+    run: impl Fn(&M, &Tensor) -> Tensor,
+) {
+    let rng = &mut Generator::seed(6);
+    let x = Tensor::randn(shape, rng).requires_grad();
+    let y = run(&layer, &x);
+    (&y * Tensor::randn(y.shape(), rng)).sum().backward();
+    [y, x.grad().unwrap()].iter().for_each(|x| add(digest, x));
+    layer.parameters().iter().for_each(|weight| add(digest, &weight.grad().unwrap()));
+}
+
+/// Convolutions, normalisations, attention and recurrent layers.
+fn layers(digest: &mut DefaultHasher) {
+    let rng = &mut Generator::seed(7);
+    let images = &[19, 8, 23, 21];
+    let odd = Conv2dOptions::default().stride([2, 1]).padding(2).dilation([1, 2]).groups(2);
+    layer(digest, images, Conv2d::new(8, 12, 3, rng), |net, x| net.forward(x));
+    layer(digest, images, Conv2d::with_options(8, 6, 3, odd, true, rng), |net, x| net.forward(x));
+    let net = ConvTranspose2d::with_options(8, 6, [3, 2], odd, true, rng);
+    layer(digest, images, net, |net, x| net.forward(x));
+    layer(digest, &[9, 8, 700], Conv1d::new(8, 16, 5, rng), |net, x| net.forward(x));
+    layer(digest, images, BatchNorm2d::new(8), |net, x| net.forward(x));
+    layer(digest, &[900, 70], BatchNorm1d::new(70), |net, x| net.forward(x));
+    layer(digest, images, GroupNorm::new(2, 8), |net, x| net.forward(x));
+    layer(digest, &[50, 20, 37], LayerNorm::new([37]), |net, x| net.forward(x));
+    layer(digest, &[50, 20, 37], RmsNorm::new([20, 37]), |net, x| net.forward(x));
+
+    let sequences = &[5, 130, 24];
+    let there = Mask::from_vec((0..650).map(|i| i % 130 < 60 + 7 * (i / 130)).collect(), [5, 130]);
+    let masks = AttentionMasks::default().causal(true);
+    let there = there.unwrap();
+    let options = MultiheadAttentionOptions::default().dropout(0.2);
+    let net = MultiheadAttention::with_options(24, 3, options, rng);
+    layer(digest, sequences, net, |net, x| net.attend(x, x, x, masks.padding(&there)));
+    layer(digest, sequences, TransformerEncoderLayer::new(24, 3, rng), |net, x| net.forward(x));
+    let options = RecurrentOptions::default().layers(2).bidirectional(true).dropout(0.1);
+    let sequences = &[40, 9, 24];
+    layer(digest, sequences, Lstm::with_options(24, 50, options, rng), |net, x| net.forward(x));
+    layer(digest, sequences, Gru::with_options(24, 50, options, rng), |net, x| net.forward(x));
+    layer(digest, sequences, Rnn::with_options(24, 50, options, rng), |net, x| net.forward(x));
 }
 
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     if std::env::var_os(CHILD).is_some() {
-        println!("digest {:016x}", train());
+        let mut digest = DefaultHasher::new();
+        train(&mut digest);
+        layers(&mut digest);
+        println!("digest {:016x}", digest.finish());
         return;
     }
     let digest = |threads: &str| {

@@ -2,7 +2,7 @@
 
 use adamant::memory_stats;
 use adamant::prelude::*;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The numbers are the whole process's: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -100,7 +100,7 @@ fn backward_frees_what_it_has_used() {
     drop(y);
     let before = memory_stats();
     assert!(before.live_bytes >= 50 * BYTES);
-    let seen = std::sync::Arc::new(Mutex::new(0));
+    let seen = Arc::new(Mutex::new(0));
     let half_way = seen.clone();
     // A hook at the input is called when all above it is done.
     x.register_hook(move |_| {
@@ -111,4 +111,26 @@ fn backward_frees_what_it_has_used() {
     assert!(*seen.lock().unwrap() <= before.live_bytes - 49 * BYTES);
     // On the way down it never held more than a few gradients beside.
     assert!(memory_stats().peak_bytes <= before.peak_bytes.max(before.live_bytes + 4 * BYTES));
+}
+
+#[test]
+fn a_checkpointed_dropout_drops_the_same_and_holds_less() {
+    let _alone = alone();
+    let run = |checkpointed: bool| {
+        let dropout = Arc::new(Dropout::new(0.5, &mut Generator::seed(3)));
+        let x = Tensor::<f32>::randn([1 << 20], &mut Generator::seed(4)).requires_grad();
+        let (layer, input) = (dropout.clone(), x.clone());
+        let segment = move || (0..8).fold(input.clone(), |x, _| layer.forward(&x).tanh());
+        let before = memory_stats().live_bytes;
+        let y = if checkpointed { checkpoint(segment) } else { segment() };
+        let held = memory_stats().live_bytes - before;
+        y.sum().backward();
+        // The generator goes on as if the segment had run once.
+        let after = dropout.forward(&Tensor::<f32>::ones([64])).to_vec();
+        ((y.to_vec(), x.grad().unwrap().to_vec(), after), held)
+    };
+    let ((plain, plain_bytes), (again, again_bytes)) = (run(false), run(true));
+    assert!(plain == again);
+    // 8 masks and 8 results, against one result, of 4 MiB each.
+    assert_eq!((plain_bytes, again_bytes), (16 << 22, 1 << 22));
 }

@@ -59,6 +59,8 @@ fn multihead<T: Float>(cases: &Cases) {
     run("mha_padding", &x(), none.padding(&tokens));
     run("mha_causal_padding", &x(), none.causal(true).padding(&tokens));
     run("mha_mask", &x(), none.mask(&may));
+    let short = Mask::from([true, true, true, false, false]);
+    run("mha_one", &[leaf(1, &[5, 6])], none.causal(true).padding(&short));
 }
 
 fn encoder<T: Float>(cases: &Cases) {

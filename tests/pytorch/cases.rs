@@ -1,5 +1,6 @@
 //! A case of a fixture: outputs and gradients under a name, as `tests/fixtures/cases.py` keeps them.
 
+use crate::close::close;
 use crate::common::{fixture, numbers};
 use adamant::prelude::*;
 use adamant::tensor::Float;
@@ -30,16 +31,9 @@ impl Cases {
         state
     }
 
-    /// Relative to the largest element.
+    #[track_caller]
     pub(crate) fn check<T: Float>(&self, name: &str, found: &Tensor<T>) {
-        let expected: Tensor<T> = self.tensor(name);
-        assert_eq!(found.shape(), expected.shape(), "{name}");
-        let largest = expected.abs().max().item().to_f64();
-        for (found, expected) in found.to_vec().into_iter().zip(expected.to_vec()) {
-            let (found, expected) = (found.to_f64(), expected.to_f64());
-            let fits = (found - expected).abs() <= self.tolerance * largest;
-            assert!(fits, "{name}: {found:e}, not {expected:e}; the largest is {largest:e}");
-        }
+        close(found, &self.fixture, name, self.tolerance);
     }
 
     /// Outputs, and the gradients of inputs and parameters.

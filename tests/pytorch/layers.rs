@@ -1,60 +1,39 @@
 //! Layers and their gradients are PyTorch's: fixtures by `tests/fixtures/layers.py`, which has the
 //! same cases under the same names.
 
-use crate::close::close;
-use crate::common::{fixture, numbers};
+use crate::cases::{Cases, leaf};
 use adamant::nn::*;
 use adamant::prelude::*;
 use adamant::tensor::{
     AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, MaxPool2dOptions,
 };
 
-struct Cases {
-    expected: StateDict,
-    tolerance: f64,
-}
-
-impl Cases {
-    /// Loads PyTorch's weights, and compares results and all gradients.
-    fn record<T: Float, M: Module<T>>(
-        &self,
-        name: &str,
-        layer: &mut M,
-        shapes: &[&[usize]],
-        forward: impl Fn(&M, &[Tensor<T>]) -> Tensor<T>,
-    ) {
-        let (expected, tolerance) = (&self.expected, self.tolerance);
-        load_module_state(&*layer, &expected.part(&format!("{name}|state"))).unwrap();
-        let input = |(shape, seed): (&&[usize], u64)| numbers(seed, shape, 4.0).requires_grad();
-        let inputs: Vec<Tensor<T>> = shapes.iter().zip(1..).map(input).collect();
-        let y = forward(layer, &inputs);
-        close(&y, expected, &format!("{name}|y"), tolerance);
-        let arriving = numbers::<T>(100, y.shape(), 1.0) + T::ONE;
-        (y * arriving).sum().backward();
-        for (i, x) in inputs.iter().enumerate() {
-            close(&x.grad().unwrap(), expected, &format!("{name}|grad{i}"), tolerance);
-        }
-        for (key, parameter) in layer.named_parameters() {
-            close(&parameter.grad().unwrap(), expected, &format!("{name}|grad.{key}"), tolerance);
-        }
-    }
-
-    fn case<T: Float>(&self, name: &str, mut layer: Box<dyn Layer<T>>, shape: &[usize]) {
-        self.record(name, &mut layer, &[shape], |layer, x: &[Tensor<T>]| layer.forward(&x[0]));
-    }
+/// Loads PyTorch's weights, and compares results and all gradients.
+fn record<T: Float, M: Module<T>>(
+    cases: &Cases,
+    name: &str,
+    layer: &M,
+    shapes: &[&[usize]],
+    forward: impl Fn(&M, &[Tensor<T>]) -> Tensor<T>,
+) {
+    load_module_state(layer, &cases.state(name)).unwrap();
+    let inputs: Vec<Tensor<T>> = shapes.iter().zip(1..).map(|(s, seed)| leaf(seed, s)).collect();
+    cases.compare(name, &inputs, &[forward(layer, &inputs)], Some(layer));
 }
 
 fn all<T: Float>(file: &str, tolerance: f64) {
-    let cases = Cases { expected: fixture(file), tolerance };
+    let cases = &Cases::of(file, tolerance);
     let rng = &mut Generator::seed(0);
-    let case = |name, layer: Box<dyn Layer<T>>, shape: &[usize]| cases.case(name, layer, shape);
+    let case = |name: &str, layer: Box<dyn Layer<T>>, shape: &[usize]| {
+        record(cases, name, &layer, &[shape], |layer, x: &[Tensor<T>]| layer.forward(&x[0]));
+    };
 
     case("linear", Box::new(Linear::with_bias(5, 3, true, rng)), &[2, 4, 5]);
     let both = |layer: &Bilinear<T>, x: &[Tensor<T>]| layer.forward(&x[0], &x[1]);
-    let mut layer = Bilinear::with_bias(5, 4, 3, true, rng);
-    cases.record("bilinear", &mut layer, &[&[2, 3, 5], &[2, 3, 4]], both);
-    let mut layer = Bilinear::with_bias(5, 4, 3, false, rng);
-    cases.record("bilinear plain", &mut layer, &[&[5], &[4]], both);
+    let layer = Bilinear::with_bias(5, 4, 3, true, rng);
+    record(cases, "bilinear", &layer, &[&[2, 3, 5], &[2, 3, 4]], both);
+    let layer = Bilinear::with_bias(5, 4, 3, false, rng);
+    record(cases, "bilinear plain", &layer, &[&[5], &[4]], both);
 
     let plain = Conv1dOptions::default();
     let layer = Conv1d::with_options(3, 4, 3, plain, true, rng);
@@ -123,15 +102,14 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     // Its generator is a part of its state that PyTorch's has not.
     let mut dropout = Dropout2d::new(0.5, rng);
     Module::<T>::eval(&mut dropout);
-    let x = numbers::<T>(1, &[2, 3, 2, 2], 4.0);
-    close(&dropout.forward(&x), &cases.expected, "dropout eval|y", tolerance);
+    cases.check("dropout eval|out0", &dropout.forward(&leaf::<T>(1, &[2, 3, 2, 2])));
 
     let words = Indices::from([[1, 0, 4], [4, 1, 1]]);
     let rows = |layer: &Embedding<T>, _: &[Tensor<T>]| layer.forward(&words);
-    let mut layer = Embedding::with_padding_idx(6, 3, None, rng);
-    cases.record("embedding", &mut layer, &[], rows);
-    let mut layer = Embedding::with_padding_idx(6, 3, Some(1), rng);
-    cases.record("embedding padded", &mut layer, &[], rows);
+    let layer = Embedding::with_padding_idx(6, 3, None, rng);
+    record(cases, "embedding", &layer, &[], rows);
+    let layer = Embedding::with_padding_idx(6, 3, Some(1), rng);
+    record(cases, "embedding padded", &layer, &[], rows);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A short training run follows PyTorch's: fixtures by `tests/fixtures/mlp.py`, PyTorch 2.15.0.
 
+use crate::close::close;
 use adamant::prelude::*;
 use adamant::tensor::Float;
 
@@ -8,15 +9,7 @@ fn follows_pytorch<T: Float>(file: &str, tolerance: f64) {
     let tensor = |name: &str| -> Tensor<T> {
         fixture.get(name).and_then(|value| value.array()).expect(name).clone().into()
     };
-    let close = |found: &Tensor<T>, name: &str| {
-        let expected = tensor(name);
-        assert_eq!(found.shape(), expected.shape(), "{name}");
-        for (found, expected) in found.to_vec().into_iter().zip(expected.to_vec()) {
-            let (found, expected) = (found.to_f64(), expected.to_f64());
-            let fits = (found - expected).abs() <= tolerance * (1e-2 + expected.abs());
-            assert!(fits, "{name}: {found} {expected}");
-        }
-    };
+    let close = |found: &Tensor<T>, name: &str| close(found, &fixture, name, tolerance);
 
     let mut rng = Generator::seed(0);
     let mut model = Sequential::<T>::default()

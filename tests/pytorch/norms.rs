@@ -1,6 +1,7 @@
 //! Normalisation layers give PyTorch's results, gradients and running statistics: fixtures by
 //! `tests/fixtures/norms.py`, PyTorch 2.15.0.
 
+use crate::close::close;
 use adamant::prelude::*;
 use adamant::tensor::{Float, Value};
 
@@ -17,18 +18,7 @@ fn case<T: Float>(
         let tensor = |key: &str| -> Tensor<T> {
             fixture.get(key).and_then(Value::array).expect(key).clone().into()
         };
-        // Sums lose what their terms lose: relative to the largest.
-        let close = |found: &Tensor<T>, key: &str| {
-            let expected = tensor(key);
-            assert_eq!(found.shape(), expected.shape(), "{name} {step} {key}");
-            let numbers = |x: &Tensor<T>| x.to_vec().into_iter().map(T::to_f64).collect::<Vec<_>>();
-            let (found, expected) = (numbers(found), numbers(&expected));
-            let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
-            for (found, expected) in found.iter().zip(&expected) {
-                let fits = (found - expected).abs() <= tolerance * largest;
-                assert!(fits, "{name} {step} {key}: {found} {expected}");
-            }
-        };
+        let close = |found: &Tensor<T>, key: &str| close(found, &fixture, key, tolerance);
         if step < 3 {
             layer.train();
         } else {

@@ -76,12 +76,23 @@ fn compare<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
     }
 }
 
+fn one_sequence<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
+    let mut net = N::make(RecurrentOptions::default().bidirectional(true), kind);
+    net.load_state_dict(&cases.state(&format!("{kind}_one"))).unwrap();
+    let mut inputs = vec![leaf::<T>(1, &[5, 3])];
+    inputs.extend((0..N::STATES).map(|i| leaf::<T>(2 + i, &[2, 4])));
+    cases.compare(&format!("{kind}_one"), &inputs, &net.run(&inputs), Some(&net));
+}
+
 fn all<T: Float>(file: &str, tolerance: f64) {
     let cases = Cases::of(file, tolerance);
     compare::<T, Rnn<T>>(&cases, "rnn");
     compare::<T, Rnn<T>>(&cases, "relu");
     compare::<T, Lstm<T>>(&cases, "lstm");
     compare::<T, Gru<T>>(&cases, "gru");
+    one_sequence::<T, Rnn<T>>(&cases, "rnn");
+    one_sequence::<T, Lstm<T>>(&cases, "lstm");
+    one_sequence::<T, Gru<T>>(&cases, "gru");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::module::{Leaf, Path};
 use crate::state::lock;
+use crate::summary::observe;
 use crate::{Forward, Linear, Module, init};
 use adamant_tensor::{
     AttentionOptions, Float, Generator, Mask, Parameter, Tensor, scaled_dot_product_attention,
@@ -45,7 +46,8 @@ impl<'a> AttentionMasks<'a> {
         AttentionMasks { mask: Some(mask), ..self }
     }
 
-    /// Which keys are there (true) and which fill a shorter sequence up (false): `[N, S]`.
+    /// Which keys are there (true) and which fill a shorter sequence up (false): `[N, S]`, or
+    /// `[S]` for one sequence.
     #[must_use]
     pub fn padding(self, tokens: &'a Mask) -> Self {
         AttentionMasks { padding: Some(tokens), ..self }
@@ -54,15 +56,16 @@ impl<'a> AttentionMasks<'a> {
     /// All masks as one that broadcasts to `[N, heads, L, S]`.
     #[track_caller]
     fn joined(&self, batch: usize, keys: usize) -> Option<Mask> {
-        let padding = self.padding.map(|tokens| {
+        let mut padding = None;
+        if let Some(tokens) = self.padding {
             assert!(
-                *tokens.shape() == [batch, keys],
+                *tokens.shape() == [batch, keys] || (batch, tokens.shape()) == (1, &[keys]),
                 "MultiheadAttention: a padding mask of shape {:?}; expected [{batch}, {keys}], an \
                  element for each key of each sequence",
                 tokens.shape()
             );
-            tokens.reshape([batch, 1, 1, keys])
-        });
+            padding = Some(tokens.reshape([batch, 1, 1, keys]));
+        }
         match (self.mask, padding) {
             (Some(mask), Some(padding)) => Some(mask & padding),
             (mask, padding) => padding.or_else(|| mask.cloned()),
@@ -99,7 +102,8 @@ impl MultiheadAttentionOptions {
 
 /// Attention in several heads, each on its part of the width:
 /// `concat(softmax(Qₕ Kₕᵀ / √(E / heads)) Vₕ) Wₒᵀ + bₒ`, where Q, K and V are projections of
-/// queries, keys and values: `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`.
+/// queries, keys and values: `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`, or without `N` for
+/// one sequence.
 ///
 /// The batch comes first, always (PyTorch: `batch_first=True`). `in_proj_weight` is
 /// `[3 E, E]`, the projections of queries, keys and values below each other, xavier-uniform;
@@ -198,7 +202,8 @@ impl<T: Float> MultiheadAttention<T> {
         }
     }
 
-    /// What the queries find among the keys: `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`.
+    /// What the queries find among the keys: `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`, or
+    /// without `N` for one sequence.
     ///
     /// PyTorch: `attention(query, key, value, need_weights=False)[0]`.
     ///
@@ -213,11 +218,31 @@ impl<T: Float> MultiheadAttention<T> {
         value: &Tensor<T>,
         masks: AttentionMasks<'_>,
     ) -> Tensor<T> {
-        let width = self.out_proj.weight.shape()[0];
-        self.check(query, key, value, width);
+        self.check(query, key, value);
+        let same = std::ptr::eq(query, key) && std::ptr::eq(key, value);
+        if query.shape().len() == 3 {
+            return observe(self, self.attend_batch(query, key, value, same, masks));
+        }
+        // One sequence is a batch of one.
+        let [q, k, v] = [query, key, value].map(|x| x.unsqueeze(0));
+        let [k, v] = if same { [&q, &q] } else { [&k, &v] };
+        observe(self, self.attend_batch(&q, k, v, same, masks).squeeze(0))
+    }
+
+    /// `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`; of one tensor, if it is the same.
+    #[track_caller]
+    fn attend_batch(
+        &self,
+        query: &Tensor<T>,
+        key: &Tensor<T>,
+        value: &Tensor<T>,
+        same: bool,
+        masks: AttentionMasks<'_>,
+    ) -> Tensor<T> {
+        let width = self.width();
         let (weight, bias) = (self.in_proj_weight.tensor(), self.in_proj_bias.as_ref());
         let bias = bias.map(Parameter::tensor);
-        let [q, k, v] = if std::ptr::eq(query, key) && std::ptr::eq(key, value) {
+        let [q, k, v] = if same {
             // One product, then its parts.
             let all = query.linear(&weight, bias.as_ref());
             [0, 1, 2].map(|i| all.narrow(2, i * width, width))
@@ -248,19 +273,23 @@ impl<T: Float> MultiheadAttention<T> {
         self.out_proj.forward(&y.transpose(1, 2).reshape([batch, len, width]))
     }
 
+    fn width(&self) -> usize {
+        self.out_proj.weight.shape()[0]
+    }
+
     #[track_caller]
-    fn check(&self, query: &Tensor<T>, key: &Tensor<T>, value: &Tensor<T>, width: usize) {
-        let shapes = [query.shape(), key.shape(), value.shape()];
+    fn check(&self, query: &Tensor<T>, key: &Tensor<T>, value: &Tensor<T>) {
+        let (shapes, width) = ([query.shape(), key.shape(), value.shape()], self.width());
         let fits = match shapes {
-            [&[n, _, e], &[nk, s, ek], &[nv, sv, ev]] => {
-                [e, ek, ev] == [width; 3] && n == nk && n == nv && s == sv
+            [[n @ .., _, e], [nk @ .., s, ek], [nv @ .., sv, ev]] => {
+                [*e, *ek, *ev] == [width; 3] && n.len() < 2 && n == nk && n == nv && s == sv
             }
             _ => false,
         };
         assert!(
             fits,
             "MultiheadAttention: queries of shape {:?}, keys of {:?}, values of {:?}; expected \
-             [N, L, {width}], [N, S, {width}], [N, S, {width}]",
+             [N, L, {width}], [N, S, {width}], [N, S, {width}], or without N for one sequence",
             shapes[0], shapes[1], shapes[2]
         );
     }
@@ -270,7 +299,7 @@ impl<T: Float> Forward<T> for MultiheadAttention<T> {
     /// Of `x` to itself, without a mask.
     ///
     /// # Panics
-    /// If `x` is not `[N, L, E]`.
+    /// If `x` is not `[N, L, E]` or `[L, E]`.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         self.attend(x, x, x, AttentionMasks::default())

@@ -1,5 +1,6 @@
 //! A map that is linear in each of two inputs.
 
+use crate::summary::observe;
 use crate::{Module, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
 
@@ -82,7 +83,7 @@ impl<T: Float> Bilinear<T> {
             y = y + bias.tensor();
         }
         let shape: Vec<usize> = lead.iter().copied().chain([outputs]).collect();
-        y.reshape(shape)
+        observe(self, y.reshape(shape))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A vector for each entry of a vocabulary.
 
+use crate::summary::observe;
 use crate::{Module, init};
 use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor};
 
@@ -76,7 +77,7 @@ impl<T: Float> Embedding<T> {
     pub fn forward(&self, index: &Indices) -> Tensor<T> {
         let weight = self.weight.tensor();
         let rows = weight.embedding(index);
-        match self.padding_idx.filter(|_| rows.is_tracked()) {
+        let rows = match self.padding_idx.filter(|_| rows.is_tracked()) {
             None => rows,
             Some(padding) => {
                 // The same numbers, from a row that gets no gradient.
@@ -86,7 +87,8 @@ impl<T: Float> Embedding<T> {
                 let is_padding = Mask::from_vec(is_padding, shape).expect("a value for each index");
                 rows.masked_fill(&is_padding, weight.detach().select(0, padding))
             }
-        }
+        };
+        observe(self, rows)
     }
 }
 

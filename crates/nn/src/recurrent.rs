@@ -1,6 +1,7 @@
 //! Recurrent layers: the same step for one element of a sequence after the other.
 
 use crate::module::{Forward, Leaf, Module, Path};
+use crate::summary::observe;
 use crate::{Dropout, state};
 use adamant_tensor::{Float, Generator, Parameter, StateDict, StateError, Stateful, Tensor};
 
@@ -125,7 +126,7 @@ impl<T: Float> Layers<T> {
     }
 
     /// The last layer's outputs `[N, L, directions · H]`, and each part of the last state,
-    /// `[layers · directions, N, H]`.
+    /// `[layers · directions, N, H]`; without `N` for one sequence.
     #[track_caller]
     fn run<S: Step<T>>(
         &self,
@@ -133,26 +134,43 @@ impl<T: Float> Layers<T> {
         x: &Tensor<T>,
         initial: &[Option<&Tensor<T>>],
     ) -> (Tensor<T>, Vec<Tensor<T>>) {
-        let (name, hidden) = (self.name, self.hidden);
-        let &[batch, len, width] = x.shape() else {
-            panic!("{name}: an input of shape {:?}; expected [N, L, {}]", x.shape(), self.inputs)
-        };
+        let (name, inputs, shape) = (self.name, self.inputs, x.shape());
+        let fits = matches!(shape, [_, len, width] | [len, width] if *len > 0 && *width == inputs);
         assert!(
-            width == self.inputs && len > 0,
-            "{name}: an input of shape {:?}; expected [N, L, {}], with L at least 1",
-            x.shape(),
-            self.inputs
+            fits,
+            "{name}: an input of shape {shape:?}; expected [N, L, {inputs}], or [L, {inputs}] for \
+             one sequence, with L at least 1"
         );
-        let state_shape = [self.weights.len(), batch, hidden];
+        let mut state_shape = shape.to_vec(); // [N, L, inputs] or [L, inputs]
+        state_shape.remove(shape.len() - 2);
+        *state_shape.last_mut().expect("two or one") = self.hidden;
+        state_shape.insert(0, self.weights.len());
         for state in initial.iter().flatten() {
             assert!(
                 *state.shape() == state_shape,
-                "{name}: an initial state of shape {:?} for an input of shape {:?}; expected \
+                "{name}: an initial state of shape {:?} for an input of shape {shape:?}; expected \
                  {state_shape:?}",
                 state.shape(),
-                x.shape()
             );
         }
+        if shape.len() == 3 {
+            return self.run_batch(step, x, initial);
+        }
+        // One sequence is a batch of one.
+        let initial: Vec<_> = initial.iter().map(|part| part.map(|x| x.unsqueeze(1))).collect();
+        let initial: Vec<_> = initial.iter().map(Option::as_ref).collect();
+        let (y, last) = self.run_batch(step, &x.unsqueeze(0), &initial);
+        (y.squeeze(0), last.iter().map(|part| part.squeeze(1)).collect())
+    }
+
+    /// The same for `[N, L, inputs]`, whose shapes fit.
+    fn run_batch<S: Step<T>>(
+        &self,
+        step: &S,
+        x: &Tensor<T>,
+        initial: &[Option<&Tensor<T>>],
+    ) -> (Tensor<T>, Vec<Tensor<T>>) {
+        let (batch, hidden) = (x.shape()[0], self.hidden);
         let mut x = x.clone();
         let mut last: Vec<Vec<Tensor<T>>> = vec![Vec::new(); initial.len()];
         for (layer, directions) in self.weights.chunks(self.directions).enumerate() {
@@ -352,7 +370,7 @@ macro_rules! recurrent {
             /// The outputs `[N, L, directions · H]` alone, from a state of zeros.
             ///
             /// # Panics
-            /// If `x` is not `[N, L, inputs]`, or L is 0.
+            /// If `x` is not `[N, L, inputs]` or `[L, inputs]`, or L is 0.
             #[track_caller]
             fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
                 self.forward_from(x, None).0
@@ -361,6 +379,7 @@ macro_rules! recurrent {
 
         impl<T: Float> Module<T> for $Name<T> {
             fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+                path.enter(self);
                 self.layers.visit(path, visit);
             }
             fn set_training(&mut self, training: bool) {
@@ -386,7 +405,8 @@ recurrent!(
     /// The plain recurrent net: `hₜ = tanh(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh)`, or with ReLU:
     /// `[N, L, inputs] → [N, L, directions · H]`.
     ///
-    /// The batch comes first, always (PyTorch: `batch_first=True`). Parameters start uniform
+    /// The batch comes first, always (PyTorch: `batch_first=True`); one sequence may come without
+    /// it. Parameters start uniform
     /// in ±1/√H. PyTorch: `torch.nn.RNN(…, batch_first=True)`.
     ///
     /// ```
@@ -402,7 +422,8 @@ recurrent!(
     /// Long short-term memory: with gates i, f, g, o (in this order in the weights),
     /// `cₜ = f cₜ₋₁ + i g` and `hₜ = o tanh(cₜ)`: `[N, L, inputs] → [N, L, directions · H]`.
     ///
-    /// The batch comes first, always (PyTorch: `batch_first=True`). Parameters start uniform
+    /// The batch comes first, always (PyTorch: `batch_first=True`); one sequence may come without
+    /// it. Parameters start uniform
     /// in ±1/√H. PyTorch: `torch.nn.LSTM(…, batch_first=True)`.
     ///
     /// ```
@@ -421,7 +442,8 @@ recurrent!(
     /// `n = tanh(W_in xₜ + b_in + r (W_hn hₜ₋₁ + b_hn))` and `hₜ = (1 − z) n + z hₜ₋₁`:
     /// `[N, L, inputs] → [N, L, directions · H]`.
     ///
-    /// The batch comes first, always (PyTorch: `batch_first=True`). Parameters start uniform
+    /// The batch comes first, always (PyTorch: `batch_first=True`); one sequence may come without
+    /// it. Parameters start uniform
     /// in ±1/√H. PyTorch: `torch.nn.GRU(…, batch_first=True)`.
     ///
     /// ```
@@ -452,7 +474,7 @@ macro_rules! one_state {
                 initial: Option<&Tensor<T>>,
             ) -> (Tensor<T>, Tensor<T>) {
                 let (y, mut state) = self.layers.run(&self.step, x, &[initial]);
-                (y, state.remove(0))
+                (observe(self, y), state.remove(0))
             }
         }
     };
@@ -489,7 +511,7 @@ impl<T: Float> Lstm<T> {
         let (h, c) = initial.unzip();
         let (y, mut state) = self.layers.run(&self.step, x, &[h, c]);
         let c = state.remove(1);
-        (y, (state.remove(0), c))
+        (observe(self, y), (state.remove(0), c))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
 use crate::norm::LayerNorm;
+use crate::summary::observe;
 use crate::{Dropout, Forward, Linear, Module};
 use adamant_tensor::{Float, Generator, Tensor};
 
@@ -71,7 +72,7 @@ impl TransformerEncoderLayerOptions {
 }
 
 /// Attention of a sequence to itself and a feed-forward net, each added to its input:
-/// `[N, L, E] → [N, L, E]`.
+/// `[N, L, E] → [N, L, E]`, or `[L, E] → [L, E]` for one sequence.
 ///
 /// `x = norm1(x + attention(x))`, then `x = norm2(x + linear2(act(linear1(x))))`; with
 /// `norm_first`, `x = x + attention(norm1(x))`, then `x = x + linear2(act(linear1(norm2(x))))`.
@@ -155,13 +156,14 @@ impl<T: Float> TransformerEncoderLayer<T> {
     #[must_use]
     #[track_caller]
     pub fn forward_masked(&self, x: &Tensor<T>, masks: AttentionMasks<'_>) -> Tensor<T> {
-        if self.options.norm_first {
+        let y = if self.options.norm_first {
             let x = &(x + self.attention(&self.norm1.forward(x), masks));
             x + self.feedforward(&self.norm2.forward(x))
         } else {
             let x = &self.norm1.forward(&(x + self.attention(x, masks)));
             self.norm2.forward(&(x + self.feedforward(x)))
-        }
+        };
+        observe(self, y)
     }
 
     #[track_caller]
@@ -192,7 +194,7 @@ impl<T: Float> Forward<T> for TransformerEncoderLayer<T> {
     /// Without a mask.
     ///
     /// # Panics
-    /// If `x` is not `[N, L, E]`.
+    /// If `x` is not `[N, L, E]` or `[L, E]`.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         self.forward_masked(x, AttentionMasks::default())

@@ -1,6 +1,6 @@
 //! Each mistake with a backward pass has a message of its own, at the line that made it.
 
-use crate::{Mistakes, here};
+use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{GradOptions, Tensor, grad};
 
 fn leaf() -> Tensor<f64> {

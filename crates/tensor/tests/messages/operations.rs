@@ -1,6 +1,6 @@
 //! Shapes, dimensions and indices that do not fit.
 
-use crate::{Mistakes, here};
+use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{Conv2dOptions, Indices, Mask, MaxPool2dOptions, REST, Tensor, cross_entropy};
 
 #[test]

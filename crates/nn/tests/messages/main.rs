@@ -1,0 +1,306 @@
+//! Each mistake with a layer or a loss has a message of its own, at the line that made it.
+
+#[path = "../../../tensor/tests/messages/mistakes.rs"]
+mod mistakes;
+
+use adamant_nn::*;
+use adamant_tensor::{Conv1dOptions, Conv2dOptions, Generator, Indices, Mask, Tensor};
+use mistakes::{Mistakes, here};
+
+fn ones(shape: &[usize]) -> Tensor {
+    Tensor::ones(shape)
+}
+
+#[test]
+fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
+    let rng = &mut Generator::seed(0);
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+
+    // Widths.
+    let net = Linear::new(3, 2, rng);
+    check(
+        "linear: the input has shape [4, 5], which a weight of shape [2, 3] does not fit",
+        &|| {
+            here!(net.forward(&ones(&[4, 5])));
+        },
+    );
+    let net = Bilinear::new(3, 4, 2, rng);
+    check("Bilinear: inputs of shapes [5, 3] and [5, 3] with a weight of shape [2, 3, 4]", &|| {
+        here!(net.forward(&ones(&[5, 3]), &ones(&[5, 3])));
+    });
+    let net = LayerNorm::new([3, 4]);
+    check("layer_norm: an input of shape [2, 4]; expected [3, 4] as its last dimensions", &|| {
+        here!(net.forward(&ones(&[2, 4])))
+    });
+    let net = RmsNorm::new([3]);
+    check("rms_norm: an input of shape [2, 4]; expected [3] as its last dimensions", &|| {
+        here!(net.forward(&ones(&[2, 4])));
+    });
+    let width = "an input of shape [2, 5, 4]; expected [N, L, 3], or [L, 3] for one sequence";
+    let (rnn, lstm, gru) = (Rnn::new(3, 6, rng), Lstm::new(3, 6, rng), Gru::new(3, 6, rng));
+    let x = &ones(&[2, 5, 4]);
+    check(&format!("Rnn: {width}"), &|| here!(rnn.forward(x)));
+    check(&format!("Lstm: {width}"), &|| here!(lstm.forward(x)));
+    check(&format!("Gru: {width}"), &|| here!(gru.forward(x)));
+    check("Gru: an input of shape [2, 0, 3]; expected [N, L, 3]", &|| {
+        here!(gru.forward(&ones(&[2, 0, 3])));
+    });
+    check("Gru: an initial state of shape [1, 4, 6] for an input of shape [2, 5, 3]", &|| {
+        here!(gru.forward_from(&ones(&[2, 5, 3]), Some(&ones(&[1, 4, 6]))));
+    });
+    check("expected [1, 6]", &|| {
+        here!(gru.forward_from(&ones(&[5, 3]), Some(&ones(&[1, 1, 6]))));
+    });
+    check("Lstm: an initial state of shape [1, 2, 5] for an input of shape [2, 5, 3]", &|| {
+        here!(lstm.forward_from(&ones(&[2, 5, 3]), Some((&ones(&[1, 2, 6]), &ones(&[1, 2, 5])))));
+    });
+
+    // Channels and dimensions.
+    let (lines, images) = (&ones(&[2, 4, 9]), &ones(&[2, 4, 9, 9]));
+    let channels = "has 4 channels, but a weight of shape";
+    let conv1 = Conv1d::new(3, 5, 3, rng);
+    let conv2 = Conv2d::new(3, 5, 3, rng);
+    let transposed = ConvTranspose2d::new(3, 5, 3, rng);
+    check(&format!("conv1d: an input of shape [2, 4, 9] {channels} [5, 3, 3]"), &|| {
+        here!(conv1.forward(lines));
+    });
+    check(&format!("conv2d: an input of shape [2, 4, 9, 9] {channels} [5, 3, 3, 3]"), &|| {
+        here!(conv2.forward(images));
+    });
+    check(&format!("conv_transpose2d: an input of shape [2, 4, 9, 9] {channels}"), &|| {
+        here!(transposed.forward(images));
+    });
+    check("conv2d: an input of shape [4, 9]; expected [N, C, H, W], or [C, H, W]", &|| {
+        here!(conv2.forward(&ones(&[4, 9])));
+    });
+    check("conv2d: the kernel of a weight of shape [5, 3, 3, 3] spans [3, 3]", &|| {
+        here!(conv2.forward(&ones(&[2, 3, 2, 2])));
+    });
+    let (norm1, norm2) = (BatchNorm1d::new(3), BatchNorm2d::new(3));
+    check("BatchNorm1d: an input of shape [2, 4, 9]; expected [batch, 3]", &|| {
+        here!(norm1.forward(lines));
+    });
+    check(
+        "BatchNorm2d: an input of shape [2, 4, 9, 9]; expected [batch, 3, height, width]",
+        &|| {
+            here!(norm2.forward(images));
+        },
+    );
+    check("BatchNorm2d: an input of shape [2, 4, 9]", &|| here!(norm2.forward(lines)));
+    let groups = GroupNorm::new(3, 6);
+    check("GroupNorm: an input of shape [2, 4, 9, 9]; expected [batch, 6, …]", &|| {
+        here!(groups.forward(images));
+    });
+    let images_needed = "an input of shape [4, 9]; expected [N, C, H, W], or [C, H, W]";
+    let (max, avg, mean) = (MaxPool2d::new(2), AvgPool2d::new(2), AdaptiveAvgPool2d::new(1));
+    let x = &ones(&[4, 9]);
+    check(&format!("max_pool2d: {images_needed}"), &|| here!(max.forward(x)));
+    check(&format!("avg_pool2d: {images_needed}"), &|| here!(avg.forward(x)));
+    check(&format!("adaptive_avg_pool2d: {images_needed}"), &|| here!(mean.forward(x)));
+    let dropout = Dropout2d::new(0.5, rng);
+    check("Dropout2d: an input of shape [4, 9]", &|| here!(dropout.forward(x)));
+    check("flatten: dimension 2 of a tensor of shape [4, 9]", &|| {
+        here!(Flatten { start_dim: 2, end_dim: -1 }.forward(x));
+    });
+    check("softmax: dimension 2 of a tensor of shape [4, 9]", &|| {
+        here!(Softmax { dim: 2 }.forward(x));
+    });
+
+    // Too few values to normalise: the variance would be 0 / 0.
+    check("BatchNorm1d: an input of shape [1, 3] has 1 value(s) for each channel", &|| {
+        here!(norm1.forward(&ones(&[1, 3])));
+    });
+    check("BatchNorm1d: an input of shape [0, 3] has 0 value(s) for each channel", &|| {
+        here!(norm1.forward(&ones(&[0, 3])));
+    });
+    check("BatchNorm2d: an input of shape [1, 3, 1, 1] has 1 value(s) for each channel", &|| {
+        here!(norm2.forward(&ones(&[1, 3, 1, 1])));
+    });
+    check("group_norm: an input of shape [2, 3] has 1 value for each of 3 groups", &|| {
+        let net = GroupNorm::new(3, 3);
+        here!(net.forward(&ones(&[2, 3])));
+    });
+    check("adaptive_avg_pool2d: ", &|| here!(mean.forward(&ones(&[2, 3, 0, 4]))));
+
+    // Indices.
+    let words = Embedding::new(3, 2, rng);
+    check("embedding: index 3 (number 1 of the indices)", &|| {
+        here!(words.forward(&Indices::from([0, 3])));
+    });
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn each_mistake_with_attention_is_said_at_the_line_that_makes_it() {
+    let rng = &mut Generator::seed(0);
+    let (net, encoder) =
+        (MultiheadAttention::new(4, 2, rng), TransformerEncoderLayer::new(4, 2, rng));
+    let (x, wide, none) = (&ones(&[2, 3, 4]), &ones(&[2, 3, 5]), AttentionMasks::default());
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+
+    let shapes = "MultiheadAttention: queries of shape";
+    check(&format!("{shapes} [2, 3, 5], keys of [2, 3, 5]"), &|| here!(net.forward(wide)));
+    check(&format!("{shapes} [2, 3, 4], keys of [2, 3, 5]"), &|| {
+        here!(net.attend(x, wide, wide, none));
+    });
+    check(&format!("{shapes} [2, 3, 4], keys of [3, 4]"), &|| {
+        let one = &ones(&[3, 4]);
+        here!(net.attend(x, one, one, none));
+    });
+    check(&format!("{shapes} [2, 3, 5]"), &|| here!(encoder.forward(wide)));
+
+    let rows = |rows: [[bool; 3]; 3]| Mask::from_vec(rows.concat(), [3, 3]).unwrap();
+    let hole = rows([[true; 3], [false; 3], [true; 3]]);
+    check("query [1] of the scores, which are [3, 3], may look at no key", &|| {
+        here!(net.attend(x, x, x, none.mask(&hole)));
+    });
+    check("query [1] of the scores", &|| here!(encoder.forward_masked(x, none.mask(&hole))));
+    let later = rows([[false, true, true], [true; 3], [true; 3]]);
+    check("query [0] of the scores", &|| {
+        here!(net.attend(x, x, x, none.mask(&later).causal(true)));
+    });
+    let tokens = Mask::from_vec(vec![true, true, true, false, false, false], [2, 3]).unwrap();
+    check("query [1, 0, 0] of the scores", &|| {
+        here!(net.attend(x, x, x, none.padding(&tokens)));
+    });
+    let row = Mask::from([true, true, true]);
+    check("MultiheadAttention: a padding mask of shape [3]; expected [2, 3]", &|| {
+        here!(net.attend(x, x, x, none.padding(&row)));
+    });
+    let square = Mask::from_vec(vec![true; 16], [4, 4]).unwrap();
+    check("a mask of shape [4, 4] does not broadcast to the scores", &|| {
+        here!(net.attend(x, x, x, none.mask(&square)));
+    });
+    check("query [0] of the scores, which are [3, 0], may look at no key", &|| {
+        let nothing = &ones(&[2, 0, 4]);
+        here!(net.attend(x, nothing, nothing, none));
+    });
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn each_mistake_with_a_loss_is_said_at_the_line_that_makes_it() {
+    let (x, y) = (&ones(&[2, 3]), &ones(&[2, 1]));
+    let (empty, cube) = (&ones(&[0, 3]), &ones(&[0, 3, 2]));
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+
+    let differ = "an input of shape [2, 3] and a target of shape [2, 1]; expected the same";
+    check(&format!("mse_loss: {differ}"), &|| here!(mse_loss(x, y)));
+    check(&format!("l1_loss: {differ}"), &|| here!(l1_loss(x, y)));
+    check(&format!("smooth_l1_loss: {differ}"), &|| here!(smooth_l1_loss(x, y)));
+    check(&format!("huber_loss: {differ}"), &|| here!(huber_loss(x, y)));
+    check(&format!("bce_loss: {differ}"), &|| here!(bce_loss(x, y)));
+    check(&format!("bce_with_logits: {differ}"), &|| here!(bce_with_logits(x, y)));
+    check(&format!("kl_div: {differ}"), &|| here!(kl_div(x, y)));
+
+    let mean = "the mean of an empty batch";
+    check(&format!("mse_loss: {mean}"), &|| here!(mse_loss(empty, empty)));
+    check(&format!("l1_loss: {mean}"), &|| here!(l1_loss(empty, empty)));
+    check(&format!("smooth_l1_loss: {mean}"), &|| here!(smooth_l1_loss(empty, empty)));
+    check(&format!("huber_loss: {mean}"), &|| here!(huber_loss(empty, empty)));
+    check(&format!("bce_loss: {mean}"), &|| here!(bce_loss(empty, empty)));
+    check(&format!("bce_with_logits: {mean}"), &|| here!(bce_with_logits(empty, empty)));
+    check(&format!("kl_div: {mean}"), &|| here!(kl_div(empty, empty)));
+    check(&format!("kl_div: {mean}"), &|| {
+        here!(KlDivLoss::new().batchmean().loss(empty, empty));
+    });
+    check(&format!("triplet_margin_loss: {mean}"), &|| {
+        here!(triplet_margin_loss(empty, empty, empty));
+    });
+    check(&format!("cosine_embedding_loss: {mean}"), &|| {
+        here!(cosine_embedding_loss(empty, empty, &ones(&[0])));
+    });
+    check("cross_entropy: logits of shape [0, 3]: the mean of an empty batch", &|| {
+        here!(cross_entropy(empty, &[0; 0]));
+    });
+    check("nll_loss: an input of shape [0, 3]: the mean of an empty batch", &|| {
+        here!(nll_loss(empty, &[0; 0]));
+    });
+    check("cross_entropy: an input of shape [0, 3, 2]: the mean of an empty batch", &|| {
+        let none = Indices::from_vec(vec![], [0, 2]).unwrap();
+        here!(CrossEntropyLoss::new().loss(cube, &none));
+    });
+    check("cross_entropy: the mean of nothing: all 2 targets are 1, which is ignored", &|| {
+        here!(CrossEntropyLoss::new().ignore_index(1).loss(x, &[1, 1]));
+    });
+    check("cross_entropy: target 3 in row 1", &|| here!(cross_entropy(x, &[0, 3])));
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
+    let rng = std::cell::RefCell::new(Generator::seed(0));
+    let rng = || rng.borrow_mut();
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+
+    let p = "the probability is 1.5; expected 0 to 1";
+    check(&format!("Dropout: {p}"), &|| here!(Dropout::new(1.5, &mut rng())));
+    check(&format!("Dropout2d: {p}"), &|| here!(Dropout2d::new(1.5, &mut rng())));
+    check("MultiheadAttention: 3 heads for a width of 4", &|| {
+        here!(MultiheadAttention::new(4, 3, &mut rng()));
+    });
+    check("MultiheadAttention: 3 heads for a width of 4", &|| {
+        here!(TransformerEncoderLayer::new(4, 3, &mut rng()));
+    });
+    check("Lstm: 1 layers of width 0; expected some", &|| here!(Lstm::new(3, 0, &mut rng())));
+    check("Gru: 0 layers of width 4; expected some", &|| {
+        let none = RecurrentOptions::default().layers(0);
+        here!(Gru::<f32>::with_options(3, 4, none, &mut rng()));
+    });
+    check("Rnn: the dropout is -1; expected 0 to 1", &|| {
+        let odd = RecurrentOptions::default().dropout(-1.0);
+        here!(Rnn::<f32>::with_options(3, 4, odd, &mut rng()));
+    });
+    check("GroupNorm: 4 channels cannot be divided into 3 groups", &|| here!(GroupNorm::new(3, 4)));
+    check("Conv1d: the groups of ConvOptions", &|| {
+        let options = Conv1dOptions::default().groups(2);
+        here!(Conv1d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+    });
+    check("Conv2d: the groups of ConvOptions", &|| {
+        let options = Conv2dOptions::default().groups(0);
+        here!(Conv2d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+    });
+    check("Embedding: padding_idx = 3, but the table has 3 rows", &|| {
+        here!(Embedding::<f32>::with_padding_idx(3, 2, Some(3), &mut rng()));
+    });
+
+    mistakes.none_was_wrong();
+}
+
+/// PyTorch's layers take a batch of nothing too; only what needs a variance does not.
+#[test]
+fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
+    let rng = &mut Generator::seed(0);
+    let mut norm = BatchNorm1d::new(3);
+    norm.eval();
+    let layers: Vec<(Box<dyn Layer>, &[usize], &[usize])> = vec![
+        (Box::new(Linear::new(3, 2, rng)), &[0, 3], &[0, 2]),
+        (Box::new(Conv2d::new(3, 2, 3, rng)), &[0, 3, 5, 5], &[0, 2, 3, 3]),
+        (Box::new(MaxPool2d::new(2)), &[0, 3, 4, 4], &[0, 3, 2, 2]),
+        (Box::new(AdaptiveAvgPool2d::new(1)), &[0, 3, 4, 4], &[0, 3, 1, 1]),
+        (Box::new(LayerNorm::new([3])), &[0, 3], &[0, 3]),
+        (Box::new(GroupNorm::new(1, 3)), &[0, 3, 4], &[0, 3, 4]),
+        (Box::new(norm), &[0, 3], &[0, 3]),
+        (Box::new(MultiheadAttention::new(4, 2, rng)), &[0, 3, 4], &[0, 3, 4]),
+        (Box::new(Lstm::new(3, 2, rng)), &[0, 5, 3], &[0, 5, 2]),
+        (Box::new(Dropout::new(0.5, rng)), &[0, 3], &[0, 3]),
+    ];
+    for (layer, input, output) in layers {
+        let x = Tensor::zeros(input).requires_grad();
+        let y = layer.forward(&x);
+        assert_eq!(y.shape(), output, "{}", layer.type_name());
+        y.sum().backward();
+        assert_eq!(x.grad().unwrap().shape(), input, "{}", layer.type_name());
+        for (name, parameter) in layer.named_parameters() {
+            let zero = parameter.grad().unwrap().to_vec().iter().all(|&g| g == 0.0);
+            assert!(zero, "{}: {name}", layer.type_name());
+        }
+    }
+}

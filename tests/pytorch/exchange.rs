@@ -1,0 +1,83 @@
+//! A model goes to PyTorch and comes from there: fixtures by `tests/fixtures/exchange.py`,
+//! PyTorch 2.15.0, which can also do it live.
+
+use crate::close::close;
+use crate::common::{fixture, numbers};
+use adamant::prelude::*;
+use std::path::{Path, PathBuf};
+
+#[derive(Module)]
+struct Net {
+    conv: Conv2d,
+    norm: BatchNorm2d,
+    words: Embedding,
+    encoder: TransformerEncoderLayer,
+    lstm: Lstm,
+    head: Linear,
+}
+
+impl Net {
+    fn new(seed: u64) -> Net {
+        let rng = &mut Generator::seed(seed);
+        let padded = Conv2dOptions::default().padding(1);
+        let encoder = TransformerEncoderLayerOptions::default().feedforward(16);
+        let lstm = RecurrentOptions::default().layers(2).dropout(0.2).bidirectional(true);
+        Net {
+            conv: Conv2d::with_options(1, 4, 3, padded, true, rng),
+            norm: BatchNorm2d::new(4),
+            words: Embedding::with_padding_idx(11, 12, Some(0), rng),
+            encoder: TransformerEncoderLayer::with_options(12, 3, encoder, rng),
+            lstm: Lstm::with_options(12, 5, lstm, rng),
+            head: Linear::new(14, 7, rng),
+        }
+    }
+
+    /// Of the images and words that `exchange.py` has too.
+    fn logits(&self) -> Tensor {
+        let images = numbers(1, &[6, 1, 5, 7], 4.0);
+        let words = (0..48).map(|i| (5 * (i / 8) + 3 * (i % 8)) % 11).collect();
+        let words = Indices::from_vec(words, [6, 8]).unwrap();
+        let pixels = self.norm.forward(&self.conv.forward(&images)).relu().mean_dim([2, 3], false);
+        let text = self.lstm.forward(&self.encoder.forward(&self.words.forward(&words)));
+        self.head.forward(&Tensor::cat(&[&pixels, &text.mean_dim(1, false)], 1))
+    }
+}
+
+/// PyTorch's model, read from `folder`, gives PyTorch's logits.
+fn read(folder: &Path) -> Net {
+    let load = |name: &str| load_safetensors(folder.join(name)).unwrap();
+    let mut net = Net::new(0);
+    net.load_state_dict(&load("exchange.safetensors")).unwrap();
+    net.eval();
+    close(&net.logits(), &load("exchange_logits.safetensors"), "logits", 1e-5);
+    net
+}
+
+#[test]
+fn a_model_of_pytorchs_gives_its_logits_and_is_saved_as_its_state_dict() {
+    let net = read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ours.safetensors");
+    save_safetensors(&net.state_dict(), &path).unwrap();
+    // The same names, and under each the same type, shape and bits.
+    assert_eq!(load_safetensors(path).unwrap(), fixture("exchange"));
+}
+
+#[test]
+#[ignore = "tests/fixtures/exchange.py --live calls it"]
+fn live_exchange() {
+    let folder = PathBuf::from(std::env::var_os("ADAMANT_EXCHANGE").expect("a folder"));
+    read(&folder);
+    let mut net = Net::new(7);
+    let mut adam = Adam::new(net.parameters(), AdamOptions::default().lr(1e-2)).unwrap();
+    for _ in 0..3 {
+        adam.zero_grad(true);
+        cross_entropy(&net.logits(), &[0, 1, 2, 3, 4, 5]).backward();
+        adam.step();
+    }
+    net.eval();
+    save_safetensors(&net.state_dict(), folder.join("ours.safetensors")).unwrap();
+    let mut logits = StateDict::new();
+    logits.insert("logits", net.logits().array().clone());
+    save_safetensors(&logits, folder.join("ours_logits.safetensors")).unwrap();
+}

@@ -260,3 +260,161 @@ fn check_checksum(of: impl Display, found: u32, expected: u32) -> Result<(), Tro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Entry, Part};
+    use crate::payload::Dtype;
+
+    /// A file with all its checksums right, whatever the header says.
+    fn file(header: &[u8], data: &[u8]) -> Vec<u8> {
+        let end = (PRELUDE + header.len() + CHECKSUM) as u64;
+        let gap = if data.is_empty() { 0 } else { aligned(end).unwrap() - end };
+        let len = end + gap + (data.len() + CHECKSUM) as u64;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend((header.len() as u32).to_le_bytes());
+        bytes.extend(len.to_le_bytes());
+        bytes.extend(header);
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes.extend(vec![0; gap as usize]);
+        bytes.extend(data);
+        sealed(bytes)
+    }
+
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+
+    fn load(bytes: &[u8]) -> Result<Contents, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.ckpt");
+        std::fs::write(&path, bytes).unwrap();
+        read(&path).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn refused(bytes: &[u8], expected: &str) {
+        let error = load(bytes).unwrap_err();
+        let error = error.split_once("x.ckpt: ").unwrap().1;
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    /// Two arrays of eight bytes each, at 0 and 64.
+    const DATA: [u8; 72] = [0; 72];
+
+    fn array(offset: u64) -> Place {
+        let checksum = crc32fast::hash(&[0; 8]);
+        Place { dtype: Dtype::F32, shape: vec![2], offset, bytes: 8, checksum }
+    }
+
+    fn header(places: [Place; 2]) -> Header<'static> {
+        let entries = ["a", "b"].into_iter().zip(places);
+        let entries = entries.map(|(name, place)| Entry { name, content: Content::Array(place) });
+        let parts = vec![Part { name: "p", entries: entries.collect() }];
+        Header { notes: vec![("k", "v"), ("l", "v")], parts }
+    }
+
+    #[test]
+    fn what_a_header_claims_must_be_what_its_arrays_need() {
+        let good = header([array(0), array(64)]).encode().unwrap();
+        assert!(load(&file(&good, &DATA)).is_ok());
+        let huge = |shape: &[u64], bytes| Place { shape: shape.to_vec(), bytes, ..array(0) };
+        for (place, expected) in [
+            (huge(&[1 << 63], 8), "found `a` of `p` of shape [9223372036854775808] and type F32"),
+            (huge(&[1 << 63], 1 << 63), "found `a` of `p` of shape [92"),
+            (huge(&[1 << 61], 1 << 63), "found `a` of `p` of shape [23"),
+            (huge(&[1 << 32, 1 << 32], 0), "found `a` of `p` of shape [42"),
+            (huge(&[1 << 32, 0, 1 << 32], 0), "found `a` of `p` of shape [42"),
+            (
+                huge(&[1 << 40], 1 << 42),
+                "found `a` of `p` with 4398046511104 bytes at offset 0, expected an array within the file of",
+            ),
+            (huge(&[3], 8), "found `a` of `p` of shape [3] and type F32 with 8 bytes"),
+            (Place { dtype: Dtype::I64, ..array(0) }, "found `a` of `p` of shape [2] and type I64"),
+            (array(64), "found `a` of `p` at offset 64, expected 0, after"),
+            (Place { checksum: 0, ..array(0) }, "found damage in `a` of `p` (checksum"),
+        ] {
+            refused(&file(&header([place, array(64)]).encode().unwrap(), &DATA), expected);
+        }
+        for offset in [0, 4, 8, 63, 65, 128, u64::MAX] {
+            let expected = format!("found `b` of `p` at offset {offset}, expected 64, after");
+            refused(&file(&header([array(0), array(offset)]).encode().unwrap(), &DATA), &expected);
+        }
+        let outside = file(&good, &DATA[..71]);
+        refused(&outside, "found `b` of `p` with 8 bytes at offset 64, expected an array within");
+        refused(&file(&good, &[0; 73]), "found 1 bytes after the last array, expected none");
+        let mut padded = DATA;
+        padded[20] = 1;
+        refused(&file(&good, &padded), "found damage before byte");
+    }
+
+    #[test]
+    fn names_that_repeat_are_refused() {
+        let good = || header([array(0), array(64)]);
+        let refused = |header: Header<'_>, expected| {
+            refused(&file(&header.encode().unwrap(), &DATA), expected);
+        };
+        refused(Header { notes: vec![("k", ""), ("k", "")], ..good() }, "found the note `k` twice");
+        let mut twice = good();
+        twice.parts[0].entries[1].name = "a";
+        refused(twice, "found the entry `a` twice");
+        let mut twice = good();
+        twice.parts.push(Part { name: "p", entries: vec![] });
+        refused(twice, "found the part `p` twice");
+    }
+
+    #[test]
+    fn a_header_that_is_none_is_refused() {
+        let u64 = |x: u64| x.to_le_bytes().to_vec();
+        let entry =
+            |content: &[u8]| [u64(0), u64(1), u64(0), u64(1), u64(0), content.to_vec()].concat();
+        assert!(load(&file(&entry(&[1, 0, 0, 0, 1]), &[])).is_ok()); // the truth value, true
+        for hostile in [
+            vec![],
+            u64(u64::MAX),                                  // so many notes
+            [u64(1), u64(u64::MAX)].concat(),               // so long a key
+            [u64(0), u64(1 << 40)].concat(),                // so many parts
+            [u64(0), u64(0), vec![0]].concat(),             // a byte too many
+            [u64(1), u64(1), vec![0xff]].concat(),          // no text
+            entry(&[1, 0, 0, 0, 2]),                        // neither true nor false
+            entry(&[5, 0, 0, 0, 0]),                        // no kind
+            entry(&[0, 0, 0, 0, 3, 0, 0, 0]),               // no type
+            entry(&[&[0; 8][..], &u64(u64::MAX)].concat()), // so many dimensions
+        ] {
+            let error = load(&file(&hostile, &[])).unwrap_err();
+            assert!(error.ends_with("expected a checkpoint's header"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_that_is_wrong_is_told() {
+        let good = file(&header([array(0), array(64)]).encode().unwrap(), &DATA);
+        refused(b"", "found only 0 bytes, expected a checkpoint");
+        refused(&good[..20], "found only 20 bytes, expected a checkpoint");
+        refused(b"hello, I am no checkpoint", "found another kind of file, expected a checkpoint");
+        let mut text = good.clone();
+        text.remove(4); // CR LF has become LF
+        refused(&text, "found a checkpoint that was transferred as text, which damages it");
+        let with = |at: usize, bytes: &[u8]| {
+            let mut changed = good[..good.len() - CHECKSUM].to_vec();
+            changed[at..at + bytes.len()].copy_from_slice(bytes);
+            sealed(changed)
+        };
+        refused(&with(8, &[2]), "found version 2 of the format, expected version 1, which");
+        let len = good.len();
+        refused(&good[..len - 1], &format!("found {} bytes, expected {len}, as", len - 1));
+        refused(
+            &[&good[..], &[0]].concat(),
+            &format!("found {} bytes, expected {len}, as", len + 1),
+        );
+        let expected = format!("found a header of 4294967295 bytes in a file of {len}, expected");
+        refused(&with(12, &[255; 4]), &expected);
+        refused(&with(30, &[77]), "found damage in the header (checksum");
+        let mut last = good.clone();
+        last[len - 1] ^= 1;
+        refused(&last, "found damage in the file (checksum");
+    }
+}

@@ -42,7 +42,9 @@ pub use adamant_tensor::{
 
 /// What a program that trains models names: `use adamant::prelude::*;`.
 pub mod prelude {
-    pub use adamant_checkpoint::{load_safetensors, save_safetensors};
+    pub use adamant_checkpoint::{
+        Checkpoint, CheckpointManager, load_safetensors, save_safetensors,
+    };
     pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
     pub use adamant_nn::{
         AdaptiveAvgPool2d, AttentionMasks, AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions,

@@ -23,7 +23,7 @@ pub enum FileError {
         /// What is there.
         found: String,
         /// What should be.
-        expected: &'static str,
+        expected: String,
     },
 }
 
@@ -37,5 +37,13 @@ impl fmt::Debug for FileError {
 impl FileError {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         FileError::Io { path: path.into(), source }
+    }
+
+    pub(crate) fn format(
+        path: &Path,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        FileError::Format { path: path.into(), found: found.into(), expected: expected.into() }
     }
 }

@@ -1,9 +1,11 @@
 //! The safetensors format: named arrays, readable by PyTorch and many others.
 
+use crate::atomic::write_atomically;
 use crate::error::FileError;
-use adamant_tensor::{Array, Shape, StateDict, Tensor, Value};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::io::Write;
+use crate::payload::{Dtype, build, payload};
+use adamant_tensor::{Shape, StateDict};
+use safetensors::tensor::{SafeTensors, View};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// Writes the arrays of `state` to a safetensors file, under their names.
@@ -28,53 +30,43 @@ use std::path::Path;
 /// ```
 pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(), FileError> {
     let path = path.as_ref();
-    let arrays: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = state
-        .iter()
-        .filter_map(|(name, value)| {
-            let (dtype, shape, bytes) = match value {
-                Value::F32(x) => (
-                    Dtype::F32,
-                    x.shape(),
-                    x.to_vec().iter().flat_map(|x| x.to_le_bytes()).collect(),
-                ),
-                Value::F64(x) => (
-                    Dtype::F64,
-                    x.shape(),
-                    x.to_vec().iter().flat_map(|x| x.to_le_bytes()).collect(),
-                ),
-                Value::I64(x) => (
-                    Dtype::I64,
-                    x.shape(),
-                    x.to_vec().iter().flat_map(|x| x.to_le_bytes()).collect(),
-                ),
-                _ => return None,
-            };
-            Some((name, dtype, shape.to_vec(), bytes))
-        })
-        .collect();
-    let views = arrays.iter().map(|(name, dtype, shape, bytes)| {
-        let view = TensorView::new(*dtype, shape.clone(), bytes);
-        (*name, view.expect("as many bytes as the shape needs"))
+    let views = state.iter().filter_map(|(name, value)| {
+        let (dtype, shape, bytes) = payload(value)?;
+        Some((name, ArrayView { dtype, shape, bytes }))
     });
-    let bytes = safetensors::serialize(views, None).expect("the names are texts and differ");
-    write_atomically(path, &bytes).map_err(|source| FileError::io(path, source))
+    write_atomically(path, |out| {
+        let bytes = safetensors::serialize(views, None).map_err(std::io::Error::other)?;
+        out.write_all(&bytes)
+    })
 }
 
-/// Writes beside the target, then renames: at any moment the old file is there or the new one.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // As of any new file: the user's umask says who may read it.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
+/// An array as the crate of the format wants it.
+struct ArrayView<'a> {
+    dtype: Dtype,
+    shape: &'a [usize],
+    bytes: Cow<'a, [u8]>,
+}
+
+impl View for ArrayView<'_> {
+    fn dtype(&self) -> safetensors::Dtype {
+        match self.dtype {
+            Dtype::F32 => safetensors::Dtype::F32,
+            Dtype::F64 => safetensors::Dtype::F64,
+            Dtype::I64 => safetensors::Dtype::I64,
+        }
     }
-    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 /// Reads the arrays of a safetensors file, in the order of their names.
@@ -84,7 +76,7 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// `f32` nor `f64` nor `i64`.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
     let path = path.as_ref();
-    let format = |found: String, expected| FileError::Format { path: path.into(), found, expected };
+    let format = |found: String, expected| FileError::format(path, found, expected);
     let bytes = std::fs::read(path).map_err(|source| FileError::io(path, source))?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|error| format(format!("damage ({error})"), "a safetensors file"))?;
@@ -92,43 +84,32 @@ pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> 
     arrays.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut state = StateDict::new();
     for (name, view) in arrays {
-        let shape = Shape::from(view.shape());
-        let value = match view.dtype() {
-            Dtype::I64 => numbers(view.data(), i64::from_le_bytes).and_then(|x| counts(&x, shape)),
-            Dtype::F32 => numbers(view.data(), f32::from_le_bytes).and_then(|x| array(x, shape)),
-            Dtype::F64 => numbers(view.data(), f64::from_le_bytes).and_then(|x| array(x, shape)),
+        let dtype = match view.dtype() {
+            safetensors::Dtype::F32 => Dtype::F32,
+            safetensors::Dtype::F64 => Dtype::F64,
+            safetensors::Dtype::I64 => Dtype::I64,
             other => {
                 let found = format!("`{name}` of type {other:?}");
                 return Err(format(found, "arrays of type F32, F64 or I64"));
             }
         };
-        let value = value.ok_or_else(|| {
-            let found =
-                format!("`{name}` of shape {:?} with {} bytes", view.shape(), view.data().len());
-            format(found, "as many bytes as the shape needs")
-        })?;
+        let shape = Shape::from(view.shape());
+        let data = view.data();
+        let needed = shape.checked_numel().and_then(|numel| numel.checked_mul(dtype.size()));
+        if needed != Some(data.len()) {
+            let found = format!("`{name}` of shape {shape} with {} bytes", data.len());
+            return Err(format(found, "as many bytes as the shape needs"));
+        }
+        let (value, ()) = build(dtype, shape, |out| out.copy_from_slice(data));
         state.insert(name, value);
     }
     Ok(state)
 }
 
-fn numbers<T, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Option<Vec<T>> {
-    let (chunks, rest) = bytes.as_chunks::<N>();
-    rest.is_empty().then(|| chunks.iter().map(|&chunk| read(chunk)).collect())
-}
-
-fn array<T: adamant_tensor::Float>(values: Vec<T>, shape: Shape) -> Option<Value> {
-    Tensor::from_vec(values, shape).ok().map(|tensor| tensor.array().clone().into())
-}
-
-fn counts(values: &[i64], shape: Shape) -> Option<Value> {
-    (values.len() == shape.iter().product::<usize>())
-        .then(|| Value::I64(Array::from_slice(shape, values)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use adamant_tensor::{Array, Tensor, Value};
 
     fn state() -> StateDict {
         let mut state = StateDict::new();

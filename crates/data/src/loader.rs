@@ -1,7 +1,7 @@
 //! Batches in a seeded order.
 
 use crate::dataset::{Batch, Dataset};
-use adamant_tensor::Generator;
+use adamant_tensor::{Generator, StateDict, StateError, Stateful};
 
 /// Batches of a data set, epoch after epoch.
 ///
@@ -20,11 +20,18 @@ pub struct DataLoader<'d> {
     dataset: &'d Dataset,
     batch_size: usize,
     drop_last: bool,
-    shuffle: Option<Generator>,
+    shuffle: Option<Shuffle>,
     /// The positions of this epoch, in its order.
     order: Vec<usize>,
     /// How many of them have been given out; all of them before the first epoch.
     given: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Shuffle {
+    rng: Generator,
+    /// The generator as it was before it drew the order of this epoch.
+    before: Generator,
 }
 
 impl<'d> DataLoader<'d> {
@@ -50,7 +57,8 @@ impl<'d> DataLoader<'d> {
     /// A new random order for each epoch, from a generator forked from `rng`.
     #[must_use]
     pub fn shuffle(mut self, rng: &mut Generator) -> Self {
-        self.shuffle = Some(rng.fork());
+        let rng = rng.fork();
+        self.shuffle = Some(Shuffle { before: rng.clone(), rng });
         self
     }
 
@@ -71,6 +79,27 @@ impl<'d> DataLoader<'d> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The number of batches of this epoch that are still to come: 0 at its end, and before
+    /// the first epoch.
+    ///
+    /// ```
+    /// use adamant_data::{DataLoader, Dataset};
+    /// use adamant_tensor::Tensor;
+    /// let set = Dataset::new(&Tensor::ones([10, 2]), (0..10).collect()).unwrap();
+    /// let mut loader = DataLoader::new(&set, 4);
+    /// let left: Vec<usize> = (0..4)
+    ///     .map(|_| {
+    ///         let _batch = loader.next_batch();
+    ///         loader.batches_left()
+    ///     })
+    ///     .collect();
+    /// assert_eq!(left, [2, 1, 0, 2]);
+    /// ```
+    #[must_use]
+    pub fn batches_left(&self) -> usize {
+        self.samples_per_epoch().saturating_sub(self.given).div_ceil(self.batch_size)
     }
 
     fn samples_per_epoch(&self) -> usize {
@@ -99,7 +128,7 @@ impl<'d> DataLoader<'d> {
             self.batch_size,
             if self.drop_last { " with drop_last" } else { "" }
         );
-        if self.given >= self.samples_per_epoch() {
+        if self.batches_left() == 0 {
             self.start_epoch();
         }
         self.take().expect("an epoch has a batch")
@@ -107,7 +136,8 @@ impl<'d> DataLoader<'d> {
 
     fn start_epoch(&mut self) {
         self.given = 0;
-        if let Some(rng) = &mut self.shuffle {
+        if let Some(Shuffle { rng, before }) = &mut self.shuffle {
+            before.clone_from(rng);
             // From the set's own order, so that an epoch follows from the generator alone.
             self.order.iter_mut().enumerate().for_each(|(i, position)| *position = i);
             rng.shuffle(&mut self.order);
@@ -120,6 +150,92 @@ impl<'d> DataLoader<'d> {
             self.order.get(self.given..end).filter(|positions| !positions.is_empty())?;
         self.given = end;
         Some(self.dataset.batch(positions))
+    }
+}
+
+/// The place within the epoch, so that a run that is interrupted goes on with the next batch.
+///
+/// `samples`, `batch_size`, `drop_last` and `shuffle` must be those of the loader that loads;
+/// `given` is how many samples of the epoch have been given out, all of them between epochs. The
+/// generator `rng` is as it was before it drew the order of the epoch that is to be gone on with.
+impl Stateful for DataLoader<'_> {
+    fn state_dict(&self) -> StateDict {
+        let given = self.samples_per_epoch().min(self.given);
+        let mut state = StateDict::new();
+        state.insert("samples", self.order.len() as i64);
+        state.insert("batch_size", saved_size(self.batch_size));
+        state.insert("drop_last", self.drop_last);
+        state.insert("shuffle", self.shuffle.is_some());
+        state.insert("given", given as i64);
+        if let Some(Shuffle { rng, before }) = &self.shuffle {
+            let rng = if self.batches_left() == 0 { rng } else { before };
+            state.insert_part("rng", rng.state_dict());
+        }
+        state
+    }
+
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        self.read(state).map(drop)
+    }
+
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        let (given, rng) = self.read(state)?;
+        if let Some(rng) = rng {
+            self.shuffle = Some(Shuffle { before: rng.clone(), rng });
+        }
+        if given < self.samples_per_epoch() {
+            self.start_epoch();
+        }
+        self.given = given;
+        Ok(())
+    }
+}
+
+/// A batch size as large as `usize::MAX` means "all in one".
+fn saved_size(batch_size: usize) -> i64 {
+    i64::try_from(batch_size).unwrap_or(i64::MAX)
+}
+
+impl DataLoader<'_> {
+    /// How many samples have been given, and the generator; nothing is changed.
+    fn read(&self, state: &StateDict) -> Result<(usize, Option<Generator>), StateError> {
+        let mut errors = StateError::new();
+        let known = ["samples", "batch_size", "drop_last", "shuffle", "given"];
+        let rng = |name: &&str| self.shuffle.is_some() && name.starts_with("rng.");
+        let others = state.iter().map(|(name, _)| name).filter(rng);
+        errors.check_names(state, known.into_iter().chain(others));
+        let sizes =
+            [("samples", self.order.len() as i64), ("batch_size", saved_size(self.batch_size))];
+        for (name, expected) in sizes {
+            if let Some(found) = errors.take(state.int(name))
+                && found != expected
+            {
+                errors.push(format!("`{name}`: found {found}, expected {expected}"));
+            }
+        }
+        for (name, expected) in [("drop_last", self.drop_last), ("shuffle", self.shuffle.is_some())]
+        {
+            if let Some(found) = errors.take(state.bool(name))
+                && found != expected
+            {
+                errors.push(format!("`{name}`: found {found}, expected {expected}"));
+            }
+        }
+        let all = self.samples_per_epoch();
+        let given = errors.take(state.int("given")).unwrap_or(0);
+        let place = usize::try_from(given).ok();
+        let place = place.filter(|&n| n == all || n < all && n.is_multiple_of(self.batch_size));
+        if place.is_none() {
+            let expected = format!("a multiple of {} below {all}, or {all}", self.batch_size);
+            errors.push(format!("`given`: found {given}, expected {expected}"));
+        }
+        let rng = self.shuffle.as_ref().map(|Shuffle { rng, .. }| {
+            let mut rng = rng.clone();
+            errors.extend("rng", rng.load_state_dict(&state.part("rng")));
+            rng
+        });
+        errors.into_result()?;
+        Ok((place.unwrap_or(all), rng))
     }
 }
 
@@ -137,8 +253,7 @@ impl Iterator for Epoch<'_, '_> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.loader.samples_per_epoch() - self.loader.given;
-        let batches = left.div_ceil(self.loader.batch_size);
+        let batches = self.loader.batches_left();
         (batches, Some(batches))
     }
 }
@@ -191,6 +306,72 @@ mod tests {
         let expected = [targets(by_epoch.epoch()), targets(by_epoch.epoch())].concat();
         let found = targets((0..4).map(|_| by_batch.next_batch()));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_loaded_state_goes_on_with_the_next_batch_wherever_it_was_saved() {
+        let set = dataset(10);
+        let plain = DataLoader::new(&set, 4);
+        let shuffled = plain.clone().shuffle(&mut Generator::seed(0));
+        for loader in [plain, shuffled.clone(), shuffled.drop_last(true)] {
+            for steps in 0..8 {
+                let mut straight = loader.clone();
+                (0..steps).for_each(|_| drop(straight.next_batch()));
+                let state = straight.state_dict();
+                let mut other = loader.clone();
+                if loader.shuffle.is_some() {
+                    other = other.shuffle(&mut Generator::seed(9));
+                }
+                (0..2).for_each(|_| drop(other.next_batch()));
+                other.load_state_dict(&state).unwrap();
+                assert_eq!(other.state_dict(), state);
+                assert_eq!(other.batches_left(), straight.batches_left());
+                let next =
+                    |mut loader: DataLoader<'_>| targets((0..9).map(|_| loader.next_batch()));
+                assert_eq!(next(other), next(straight), "after {steps} batches");
+            }
+        }
+    }
+
+    #[test]
+    fn an_epoch_that_has_only_been_begun_is_gone_on_with() {
+        let set = dataset(10);
+        let mut loader = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(0));
+        let _ = loader.epoch();
+        let mut other = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(1));
+        other.load_state_dict(&loader.state_dict()).unwrap();
+        let next = |loader: &mut DataLoader<'_>| targets((0..6).map(|_| loader.next_batch()));
+        assert_eq!(next(&mut other), next(&mut loader));
+    }
+
+    #[test]
+    fn a_state_of_another_loader_is_refused_whole() {
+        let (set, other) = (dataset(10), dataset(12));
+        let saved = DataLoader::new(&other, 5).shuffle(&mut Generator::seed(0)).drop_last(true);
+        let mut loader = DataLoader::new(&set, 4);
+        let before = loader.state_dict();
+        let error = loader.load_state_dict(&saved.state_dict()).unwrap_err().to_string();
+        for line in [
+            "`samples`: found 12, expected 10",
+            "`batch_size`: found 5, expected 4",
+            "`drop_last`: found true, expected false",
+            "`shuffle`: found true, expected false",
+            "`rng.seed`: found the text",
+        ] {
+            assert!(error.contains(line), "{line}: {error}");
+        }
+        assert_eq!(loader.state_dict(), before);
+
+        let mut loader = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(0));
+        for (given, fits) in
+            [(-4, false), (0, true), (3, false), (8, true), (10, true), (12, false)]
+        {
+            let mut state = loader.state_dict();
+            state.insert("given", given);
+            assert_eq!(loader.load_state_dict(&state).is_ok(), fits, "{given}");
+        }
+        let error = loader.load_state_dict(&StateDict::new()).unwrap_err();
+        assert_eq!(error.mismatches().len(), 8, "{error}");
     }
 
     #[test]

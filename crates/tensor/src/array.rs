@@ -36,8 +36,15 @@ impl<E: Element> Clone for Array<E> {
 impl<E: Element> Array<E> {
     /// A new row-major array, written by `fill`, which must write every element:
     /// the slice holds arbitrary elements before.
+    ///
+    /// ```
+    /// use adamant_tensor::Array;
+    /// let x = Array::build([2].into(), |out: &mut [i64]| out.copy_from_slice(&[3, 4]));
+    /// assert_eq!(x.to_vec(), [3, 4]);
+    /// ```
+    #[must_use]
     #[track_caller]
-    pub(crate) fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
+    pub fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
         let mut storage = Storage::stale(shape.numel());
         fill(storage.as_mut_slice());
         let strides = kernels::contiguous_strides(&shape);

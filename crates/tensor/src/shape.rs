@@ -56,8 +56,11 @@ impl Shape {
         }
     }
 
+    /// [`numel`](Shape::numel), or `None` if an array of this shape could not be made: for
+    /// shapes that come from outside.
+    #[must_use]
     #[inline]
-    pub(crate) fn checked_numel(&self) -> Option<usize> {
+    pub fn checked_numel(&self) -> Option<usize> {
         // Sizes of 0 count as 1 here: strides are products too, and must not overflow.
         let (mut extent, mut empty) = (1usize, false);
         for &size in &self.0 {

@@ -38,8 +38,9 @@ impl Value {
         array.downcast_ref()
     }
 
-    /// What this is, in words: for errors.
-    fn kind(&self) -> String {
+    /// What this is, in words: `f32 [2, 3]`, `the whole number 7`.
+    #[must_use]
+    pub fn kind(&self) -> String {
         match self {
             Value::F32(array) => format!("f32 {}", array.shape()),
             Value::F64(array) => format!("f64 {}", array.shape()),

@@ -1,0 +1,245 @@
+//! A whole new file, or the old one as it was.
+
+use crate::error::FileError;
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Replaces `path` by what `write` writes; if anything fails, what was there stays as it was.
+///
+/// The bytes go to a temporary file beside the target. Only when all of them are on the disk it
+/// is renamed, which is one step: at any moment the old file is there or the new one, whole. The
+/// folder is synced too, so that the new name outlives a loss of power. A file that is replaced
+/// hands on its permissions, and a link stays a link.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FileError> {
+    replace(path, write).map_err(|source| FileError::io(path, source))
+}
+
+fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let (target, permissions) = target(path)?;
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let mut out = BufWriter::with_capacity(1 << 16, Temporary::create(folder, &target)?);
+    write(&mut out)?;
+    let Temporary(temporary) = out.into_inner()?;
+    if let Some(permissions) = permissions {
+        attempt("set permissions")?;
+        temporary.as_file().set_permissions(permissions)?;
+    }
+    attempt("sync")?;
+    temporary.as_file().sync_all()?;
+    attempt("rename")?;
+    temporary.persist(&target)?;
+    sync_folder(folder)
+}
+
+/// Where a file of this name really lies, and the permissions of what is there.
+fn target(path: &Path) -> io::Result<(PathBuf, Option<Permissions>)> {
+    attempt("look")?;
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            let target = fs::canonicalize(path)?;
+            let permissions = fs::metadata(&target)?.permissions();
+            Ok((target, Some(permissions)))
+        }
+        Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(found) => Ok((path.into(), Some(found.permissions()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((path.into(), None)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The temporary file; it is removed when this is dropped.
+struct Temporary(NamedTempFile);
+
+const PREFIX: &str = ".";
+const SUFFIX: &str = ".tmp";
+
+/// The name of the file that a temporary of this name was to become.
+pub(crate) fn target_of_temporary(name: &str) -> Option<&str> {
+    let (target, _random) = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('.')?;
+    Some(target)
+}
+
+impl Temporary {
+    fn create(folder: &Path, target: &Path) -> io::Result<Self> {
+        attempt("create")?;
+        let mut prefix = std::ffi::OsString::from(PREFIX);
+        prefix.push(target.file_name().ok_or(ErrorKind::InvalidFilename)?);
+        prefix.push(".");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(SUFFIX);
+        #[cfg(unix)]
+        {
+            // As of any new file: the user's umask says who may read it.
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(Permissions::from_mode(0o666));
+        }
+        let created = builder.tempfile_in(folder);
+        created.map(Temporary).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let text = format!("there is no folder {}", folder.display());
+                io::Error::new(ErrorKind::NotFound, text)
+            }
+            _ => error,
+        })
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        attempt("write")?;
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Other systems keep names without being asked, or cannot be asked.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    attempt("sync folder")?;
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Asked before each system call of a save, so that tests can make any of them fail.
+fn attempt(_call: &'static str) -> io::Result<()> {
+    #[cfg(test)]
+    faults::attempt(_call)?;
+    Ok(())
+}
+
+/// System calls that fail when a test says so.
+#[cfg(test)]
+mod faults {
+    use std::cell::RefCell;
+    use std::io;
+    use std::ops::Range;
+
+    thread_local! {
+        static CALLS: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+        static FAILING: RefCell<Range<usize>> = const { RefCell::new(0..0) };
+    }
+
+    pub(super) fn attempt(call: &'static str) -> io::Result<()> {
+        let number = CALLS.with_borrow_mut(|calls| {
+            calls.push(call);
+            calls.len() - 1
+        });
+        match FAILING.with_borrow(|failing| failing.contains(&number)) {
+            true => Err(io::Error::other(format!("injected into {call}"))),
+            false => Ok(()),
+        }
+    }
+
+    /// `f`, in which these calls of this thread fail; and all calls.
+    pub(super) fn failing<R>(calls: Range<usize>, f: impl FnOnce() -> R) -> (R, Vec<&'static str>) {
+        FAILING.set(calls);
+        CALLS.take();
+        let result = f();
+        FAILING.take();
+        (result, CALLS.take())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::faults::failing;
+    use super::*;
+
+    fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        // Three writes, the last one larger than the buffer.
+        write_atomically(path, |out| {
+            out.write_all(bytes)?;
+            out.flush()?;
+            out.write_all(b"!")?;
+            out.write_all(&[7; 100_000])
+        })
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn whatever_call_fails_the_old_file_stays_and_no_temporary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let calls = [
+            "look",
+            "create",
+            "write",
+            "write",
+            "write",
+            "set permissions",
+            "sync",
+            "rename",
+            "sync folder",
+        ];
+        for failing_calls in (0..calls.len()).flat_map(|n| [n..n + 1, n..usize::MAX]) {
+            fs::write(&path, "old").unwrap();
+            let call = calls[failing_calls.start];
+            let (result, made) = failing(failing_calls.clone(), || write(&path, b"new"));
+            // After a write that failed its buffer tries again, in vain or not.
+            assert!(made.starts_with(&calls[..=failing_calls.start]), "{made:?}");
+            let error = result.unwrap_err().to_string();
+            assert!(error.ends_with(&format!("file: injected into {call}")), "{error}");
+            let found = fs::read(&path).unwrap();
+            // After the renaming the new file is there, but perhaps not after a loss of power.
+            let expected: &[u8] = if call == "sync folder" { b"new!" } else { b"old" };
+            assert!(found.starts_with(expected), "{call}");
+            assert_eq!(names(folder.path()), ["file"], "{call}");
+        }
+        let (result, made) = failing(0..0, || write(&path, b"newer"));
+        result.unwrap();
+        assert_eq!(made, calls);
+        assert!(fs::read(&path).unwrap().starts_with(b"newer!"));
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = write(Path::new("no/such/folder/x"), b"").unwrap_err().to_string();
+        assert_eq!(error, "no/such/folder/x: there is no folder no/such/folder");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write(folder.path(), b"").is_err());
+        assert!(write(&folder.path().join(".."), b"").is_err());
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn temporaries_tell_what_they_were_to_become() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = Temporary::create(folder.path(), Path::new("a.b.ckpt")).unwrap();
+        assert_eq!(target_of_temporary(&names(folder.path())[0]), Some("a.b.ckpt"));
+        drop(temporary);
+        assert_eq!(names(folder.path()), [""; 0]);
+        assert_eq!(target_of_temporary("a.b.ckpt"), None);
+        assert_eq!(target_of_temporary(".tmp"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_and_links_are_kept() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        write(&path, b"first").unwrap();
+        symlink("file", &link).unwrap();
+        for mode in [0o600, 0o640, 0o444] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            write(&link, &[mode as u8]).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            assert_eq!(fs::read(&path).unwrap()[0], mode as u8);
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! A whole run in one file.
+
+use crate::atomic::write_atomically;
+use crate::error::FileError;
+use adamant_tensor::{StateDict, StateError, Stateful};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// A snapshot of everything a run needs to go on, and the file it is saved to.
+///
+/// What is added is shared, not copied: its owner copies before writing. So a checkpoint can be
+/// saved by another thread while training goes on, as [`CheckpointManager`] does.
+///
+/// The file is documented in `docs/checkpoint-format.md`. PyTorch: `torch.save` of a
+/// dictionary of `state_dict()`s.
+///
+/// ```
+/// use adamant_checkpoint::Checkpoint;
+/// use adamant_nn::{Dropout, Linear, Sequential};
+/// use adamant_optim::{Adam, AdamOptions};
+/// use adamant_nn::Module;
+/// use adamant_tensor::Generator;
+///
+/// let build = |seed| {
+///     let mut rng = Generator::seed(seed);
+///     let dropout = Dropout::new(0.1, &mut rng);
+///     let model = Sequential::new().add(Linear::new(4, 2, &mut rng)).add(dropout);
+///     let adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
+///     (model, adam, rng)
+/// };
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("run.ckpt");
+/// let (model, adam, rng) = build(0);
+/// Checkpoint::new()
+///     .with("model", &model)
+///     .with("optimizer", &adam)
+///     .with("rng", &rng)
+///     .note("epoch", "7")
+///     .save(&path)?;
+///
+/// let (mut model, mut adam, mut rng) = build(1);
+/// let saved = Checkpoint::load(&path)?;
+/// saved.restore(&mut [("model", &mut model), ("optimizer", &mut adam), ("rng", &mut rng)])?;
+/// assert_eq!(saved.get_note("epoch"), Some("7"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// To take only what fits, by name, with a report of the rest:
+///
+/// ```
+/// # use adamant_checkpoint::Checkpoint;
+/// # use adamant_nn::{Linear, Module, Sequential};
+/// # use adamant_tensor::Generator;
+/// # let mut rng = Generator::seed(0);
+/// # let saved = Checkpoint::new().with("model", &Sequential::new().add(Linear::new(4, 2, &mut rng)));
+/// let mut model = Sequential::new().add(Linear::new(4, 3, &mut rng));
+/// let state = saved.part("model").ok_or("a checkpoint without a model")?;
+/// let report = model.load_partial(state);
+/// assert_eq!(report.misshapen, ["0.weight", "0.bias"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`CheckpointManager`]: crate::CheckpointManager
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    notes: Vec<(String, String)>,
+    parts: Vec<(String, StateDict)>,
+}
+
+impl Checkpoint {
+    /// Without parts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the present state of `part` under this name.
+    ///
+    /// # Panics
+    /// If there is a part of this name.
+    #[must_use]
+    #[track_caller]
+    pub fn with(mut self, name: impl Into<String>, part: &(impl Stateful + ?Sized)) -> Self {
+        let name = name.into();
+        assert!(self.part(&name).is_none(), "Checkpoint: two parts named `{name}`");
+        self.parts.push((name, part.state_dict()));
+        self
+    }
+
+    /// Adds a text for people and programs; one of the same key takes its place.
+    #[must_use]
+    pub fn note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let (key, value) = (key.into(), value.into());
+        match self.notes.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, present)) => *present = value,
+            None => self.notes.push((key, value)),
+        }
+        self
+    }
+
+    /// The note of this key.
+    #[must_use]
+    pub fn get_note(&self, key: &str) -> Option<&str> {
+        self.notes().find(|&(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// Keys and texts, in order.
+    pub fn notes(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.notes.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// The part of this name.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Option<&StateDict> {
+        self.parts().find(|&(known, _)| known == name).map(|(_, state)| state)
+    }
+
+    /// Names and states, in order.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, &StateDict)> {
+        self.parts.iter().map(|(name, state)| (name.as_str(), state))
+    }
+
+    /// Writes all of it to a file: equal checkpoints give equal bytes.
+    ///
+    /// At any moment, even if power is lost, the file that was there before or the new one is
+    /// there, whole. It keeps the permissions of one that it replaces.
+    ///
+    /// # Errors
+    /// If the file cannot be written; a file that was there before stays as it was.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
+        write_atomically(path.as_ref(), |out| crate::write::write(&self.notes, &self.parts, out))
+    }
+
+    /// Reads a file that [`save`](Checkpoint::save) wrote, now or with an earlier version.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a single bit of it is not as it was written.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let (notes, parts) = crate::read::read(path.as_ref())?;
+        Ok(Checkpoint { notes, parts })
+    }
+
+    /// Puts the named parts into what they were saved from, or its like: all of them, or nothing
+    /// if any does not fit. Parts that are not asked for are left.
+    ///
+    /// # Errors
+    /// All mismatches of all parts at once. A part that is missing, or asked for twice, is one.
+    ///
+    /// # Panics
+    /// If a part refuses to load what it has accepted in its check.
+    pub fn restore(&self, targets: &mut [(&str, &mut dyn Stateful)]) -> Result<(), StateError> {
+        let mut errors = StateError::new();
+        let mut asked = HashSet::new();
+        for (name, target) in &*targets {
+            if !asked.insert(*name) {
+                errors.push(format!("`{name}`: asked for twice"));
+            }
+            match self.part(name) {
+                Some(state) => errors.extend(name, target.check_state_dict(state)),
+                None => {
+                    let there: Vec<&str> = self.parts().map(|(name, _)| name).collect();
+                    errors.push(format!("`{name}`: no such part; there are {there:?}"));
+                }
+            }
+        }
+        errors.into_result()?;
+        for (name, target) in targets {
+            let state = self.part(name).expect("it was found above");
+            if let Err(error) = target.load_state_dict(state) {
+                panic!("restore: `{name}` refuses what it has accepted in its check: {error}");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adamant_tensor::{Array, Generator, Value};
+
+    /// A part that takes any state of the names that it has.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Anything(StateDict);
+
+    impl Stateful for Anything {
+        fn state_dict(&self) -> StateDict {
+            self.0.clone()
+        }
+        fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+            let mut errors = StateError::new();
+            errors.check_names(state, self.0.iter().map(|(name, _)| name));
+            errors.into_result()
+        }
+        fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+            self.check_state_dict(state)?;
+            self.0 = state.clone();
+            Ok(())
+        }
+    }
+
+    fn everything() -> Anything {
+        let mut state = StateDict::new();
+        let nan = f32::from_bits(0x7fa0_1234); // a signalling one
+        state.insert("f32", Array::from_slice([2, 2].into(), &[1.0f32, -0.0, nan, 1e-45]));
+        state.insert("f64", Array::from_slice([1].into(), &[0.1f64]));
+        state.insert("i64", Value::I64(Array::from_slice([].into(), &[i64::MIN])));
+        state.insert("empty", Array::<f32>::from_slice([0, 3].into(), &[]));
+        state.insert("bool", true);
+        state.insert("int", -7);
+        state.insert("float", f64::from_bits(0x7ff4_0000_0000_0001));
+        state.insert("text", "grüße");
+        state.insert("", "a name without a letter");
+        Anything(state)
+    }
+
+    fn saved(checkpoint: &Checkpoint) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        crate::write::write(&checkpoint.notes, &checkpoint.parts, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn everything_comes_back_in_every_bit_and_is_saved_in_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.ckpt");
+        for checkpoint in [
+            Checkpoint::new(),
+            Checkpoint::new().note("key", "first").note("other", "").note("key", "value"),
+            Checkpoint::new().with("rng", &Generator::seed(1)),
+            Checkpoint::new().with("a", &everything()).with("b", &everything()).note("", "é"),
+        ] {
+            checkpoint.save(&path).unwrap();
+            let loaded = Checkpoint::load(&path).unwrap();
+            assert_eq!(loaded, checkpoint);
+            loaded.save(&path).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), saved(&checkpoint));
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn arrays_begin_at_multiples_of_64() {
+        let bytes = saved(&Checkpoint::new().with("a", &everything()));
+        let place = |needle: &[u8]| bytes.windows(needle.len()).position(|w| w == needle).unwrap();
+        let first = place(&[1.0f32.to_le_bytes(), (-0.0f32).to_le_bytes()].concat());
+        assert!(first.is_multiple_of(64));
+        assert_eq!(place(&0.1f64.to_le_bytes()), first + 64);
+        assert_eq!(bytes.len(), first + 192 + 4); // the empty array is at 192
+    }
+
+    #[test]
+    fn all_parts_are_restored_or_none_and_all_mismatches_told() {
+        let checkpoint =
+            Checkpoint::new().with("rng", &Generator::seed(1)).with("a", &everything());
+        let mut rng = Generator::seed(2);
+        let mut other = Anything(StateDict::new());
+        let before = rng.state_dict();
+        let targets: &mut [(&str, &mut dyn Stateful)] = &mut [
+            ("rng", &mut rng),
+            ("a", &mut other),
+            ("scheduler", &mut Generator::seed(3)),
+            ("rng", &mut Generator::seed(4)),
+        ];
+        let error = checkpoint.restore(targets).unwrap_err();
+        assert_eq!(error.mismatches().len(), 9 + 2, "{error}");
+        let lines = error.mismatches();
+        assert!(lines[0].starts_with("`a.f32`: found f32 [2, 2], expected nothing"), "{error}");
+        assert_eq!(lines[9], "`scheduler`: no such part; there are [\"rng\", \"a\"]");
+        assert_eq!(lines[10], "`rng`: asked for twice");
+        assert_eq!((rng.state_dict(), &other.0), (before, &StateDict::new()));
+
+        checkpoint.restore(&mut [("rng", &mut rng)]).unwrap();
+        assert_eq!(rng.state_dict(), Generator::seed(1).state_dict());
+    }
+
+    #[test]
+    #[should_panic(expected = "two parts named `rng`")]
+    fn a_name_stands_for_one_part() {
+        let rng = Generator::seed(0);
+        let _ = Checkpoint::new().with("rng", &rng).with("rng", &rng);
+    }
+}

@@ -1,0 +1,498 @@
+//! A folder of checkpoints, kept while a run goes on.
+
+use crate::atomic::target_of_temporary;
+use crate::container::Checkpoint;
+use crate::error::FileError;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Saves a run to a folder now and then, in the background, and finds the newest good checkpoint
+/// when it starts again.
+///
+/// ```
+/// use adamant_checkpoint::{Checkpoint, CheckpointManager};
+/// # use adamant_tensor::Generator;
+/// # let runs = tempfile::tempdir().unwrap();
+/// # let folder = runs.path().join("digits");
+/// # let (mut model, mut adam) = (Generator::seed(0), Generator::seed(1)); // anything with a state
+/// let mut checkpoints = CheckpointManager::new(&folder)?.every_steps(100).keep_last(2);
+/// let mut step = 0;
+/// if let Some((at, saved)) = checkpoints.newest()? {
+///     saved.restore(&mut [("model", &mut model), ("optimizer", &mut adam)])?;
+///     step = at;
+/// }
+/// while step < 1000 {
+///     // … a step of training …
+///     step += 1;
+///     if checkpoints.is_due(step) {
+///         let now = Checkpoint::new().with("model", &model).with("optimizer", &adam);
+///         checkpoints.save(step, now)?;
+///     }
+/// }
+/// checkpoints.finish()?;
+/// assert_eq!(checkpoints.newest()?.map(|(step, _)| step), Some(1000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What the manager knows is what the folder holds: a file's name tells when it was saved (a
+/// number that grows), the step, and the metric if there is one, as in
+/// `000012-step-500-metric-0.25.ckpt`. Only one run may use a folder at a time. Dropping the
+/// manager waits for a save in the background; only [`finish`](Self::finish) tells whether it
+/// went well.
+pub struct CheckpointManager {
+    folder: PathBuf,
+    every_steps: Option<u64>,
+    every: Option<Duration>,
+    keep: Keep,
+    /// The step of the last save, or of the checkpoint that was found.
+    last_step: u64,
+    last_time: Instant,
+    /// The save in the background.
+    running: Option<JoinHandle<Result<(), FileError>>>,
+    warn: Box<dyn Fn(&FileError) + Send>,
+}
+
+/// Which files are kept.
+#[derive(Clone, Copy, Debug, Default)]
+struct Keep {
+    last: Option<usize>,
+    best: Option<Better>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Better {
+    Lower,
+    Higher,
+}
+
+impl CheckpointManager {
+    /// A manager of this folder, which is made if it is not there. What saves that were killed
+    /// have left there is removed.
+    ///
+    /// # Errors
+    /// If the folder can be neither read nor made.
+    pub fn new(folder: impl Into<PathBuf>) -> Result<Self, FileError> {
+        let folder = folder.into();
+        fs::create_dir_all(&folder).map_err(|error| FileError::io(&folder, error))?;
+        for name in names(&folder)? {
+            if target_of_temporary(&name).and_then(Name::parse).is_some() {
+                let path = folder.join(name);
+                fs::remove_file(&path).map_err(|error| FileError::io(&path, error))?;
+            }
+        }
+        Ok(CheckpointManager {
+            folder,
+            every_steps: None,
+            every: None,
+            keep: Keep::default(),
+            last_step: 0,
+            last_time: Instant::now(),
+            running: None,
+            warn: Box::new(|error| eprintln!("warning: skipped a checkpoint: {error}")),
+        })
+    }
+
+    /// A save is due at each multiple of `steps`.
+    ///
+    /// # Panics
+    /// If it is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn every_steps(mut self, steps: u64) -> Self {
+        assert!(steps > 0, "every_steps: found 0, expected at least 1");
+        self.every_steps = Some(steps);
+        self
+    }
+
+    /// A save is due when the last one was so long ago.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[must_use]
+    #[track_caller]
+    pub fn every_minutes(mut self, minutes: f64) -> Self {
+        let Ok(every) = Duration::try_from_secs_f64(minutes * 60.0) else {
+            panic!("every_minutes: found {minutes}, expected a finite number of at least 0");
+        };
+        self.every = Some(every);
+        self
+    }
+
+    /// Keeps the last `count` files and removes older ones; without this call all are kept.
+    ///
+    /// # Panics
+    /// If it is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn keep_last(mut self, count: usize) -> Self {
+        assert!(count > 0, "keep_last: found 0, expected at least 1");
+        self.keep.last = Some(count);
+        self
+    }
+
+    /// Keeps the file with the lowest metric too, such as a loss.
+    #[must_use]
+    pub fn keep_lowest(mut self) -> Self {
+        self.keep.best = Some(Better::Lower);
+        self
+    }
+
+    /// Keeps the file with the highest metric too, such as an accuracy.
+    #[must_use]
+    pub fn keep_highest(mut self) -> Self {
+        self.keep.best = Some(Better::Higher);
+        self
+    }
+
+    /// Tells `warn` of a file that is skipped, rather than the standard error.
+    #[must_use]
+    pub fn on_warning(mut self, warn: impl Fn(&FileError) + Send + 'static) -> Self {
+        self.warn = Box::new(warn);
+        self
+    }
+
+    /// Whether it is time to save. Never, without [`every_steps`](Self::every_steps) or
+    /// [`every_minutes`](Self::every_minutes).
+    #[must_use]
+    pub fn is_due(&self, step: u64) -> bool {
+        self.every_steps.is_some_and(|n| step / n != self.last_step / n)
+            || self.every.is_some_and(|every| self.last_time.elapsed() >= every)
+    }
+
+    /// Saves in the background, after the save before has come to its end.
+    ///
+    /// # Errors
+    /// That of the save before: it was not saved, and neither is this one. This one's own comes
+    /// from the next call, or from [`finish`](Self::finish).
+    pub fn save(&mut self, step: u64, checkpoint: Checkpoint) -> Result<(), FileError> {
+        self.start(step, None, checkpoint)
+    }
+
+    /// [`save`](Self::save) with a metric, by which the best is kept and found.
+    ///
+    /// # Errors
+    /// As of [`save`](Self::save).
+    pub fn save_with_metric(
+        &mut self,
+        step: u64,
+        metric: f64,
+        checkpoint: Checkpoint,
+    ) -> Result<(), FileError> {
+        self.start(step, Some(metric), checkpoint)
+    }
+
+    fn start(
+        &mut self,
+        step: u64,
+        metric: Option<f64>,
+        checkpoint: Checkpoint,
+    ) -> Result<(), FileError> {
+        self.finish()?;
+        (self.last_step, self.last_time) = (step, Instant::now());
+        let (folder, keep) = (self.folder.clone(), self.keep);
+        self.running = Some(std::thread::spawn(move || {
+            let number = saved(&folder)?.last().map_or(0, |name| name.number + 1);
+            let name = Name { number, step, metric };
+            checkpoint.save(folder.join(name.to_string()))?;
+            drop(checkpoint); // training need not copy any longer
+            keep.prune(&folder)
+        }));
+        Ok(())
+    }
+
+    /// Waits until what was given to [`save`](Self::save) is on the disk.
+    ///
+    /// # Errors
+    /// That of the save.
+    pub fn finish(&mut self) -> Result<(), FileError> {
+        match self.running.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// The newest good checkpoint, with its step; `None` if the folder has none at all. A damaged
+    /// one is skipped, with a warning.
+    ///
+    /// # Errors
+    /// If all are damaged; or that of a save before.
+    pub fn newest(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
+        self.finish()?;
+        let mut names = saved(&self.folder)?;
+        names.reverse();
+        let found = self.first_good(&names)?;
+        if let Some((step, _)) = found {
+            self.last_step = step;
+        }
+        Ok(found)
+    }
+
+    /// The good checkpoint with the best metric, with its step; `None` if the folder has none with
+    /// a metric. The [lowest](Self::keep_lowest) is the best, unless the
+    /// [highest](Self::keep_highest) is kept. A damaged one is skipped, with a warning.
+    ///
+    /// # Errors
+    /// If all are damaged; or that of a save before.
+    pub fn best(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
+        self.finish()?;
+        let names = best_first(saved(&self.folder)?, self.keep.best.unwrap_or(Better::Lower));
+        self.first_good(&names)
+    }
+
+    fn first_good(&self, names: &[Name]) -> Result<Option<(u64, Checkpoint)>, FileError> {
+        for name in names {
+            match Checkpoint::load(self.folder.join(name.to_string())) {
+                Ok(checkpoint) => return Ok(Some((name.step, checkpoint))),
+                Err(error) => (self.warn)(&error),
+            }
+        }
+        match names.len() {
+            0 => Ok(None),
+            n => Err(FileError::format(
+                &self.folder,
+                format!("{n} damaged checkpoints"),
+                "a good one",
+            )),
+        }
+    }
+}
+
+/// Waits for the save in the background.
+impl Drop for CheckpointManager {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take()
+            && let Ok(Err(error)) = running.join()
+        {
+            (self.warn)(&error);
+        }
+    }
+}
+
+impl fmt::Debug for CheckpointManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckpointManager").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Keep {
+    /// Removes what is not kept.
+    fn prune(self, folder: &Path) -> Result<(), FileError> {
+        let Some(last) = self.last else { return Ok(()) };
+        let mut old = saved(folder)?;
+        old.truncate(old.len().saturating_sub(last));
+        let best = self.best.and_then(|better| {
+            best_first(saved(folder).ok()?, better).first().map(|name| name.number)
+        });
+        for name in old.iter().filter(|name| Some(name.number) != best) {
+            let path = folder.join(name.to_string());
+            fs::remove_file(&path).map_err(|error| FileError::io(&path, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a file's name says.
+#[derive(Clone, Debug, PartialEq)]
+struct Name {
+    /// One more than the file before: the order of saves, which steps are not if a run goes back.
+    number: u64,
+    step: u64,
+    metric: Option<f64>,
+}
+
+impl Name {
+    /// `None` for a name that the manager would not give.
+    fn parse(name: &str) -> Option<Self> {
+        let (number, rest) = name.strip_suffix(".ckpt")?.split_once("-step-")?;
+        let (step, metric) = match rest.split_once("-metric-") {
+            Some((step, metric)) => (step, Some(metric.parse().ok()?)),
+            None => (rest, None),
+        };
+        let found = Name { number: number.parse().ok()?, step: step.parse().ok()?, metric };
+        (found.to_string() == name).then_some(found)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}-step-{}", self.number, self.step)?;
+        if let Some(metric) = self.metric {
+            write!(f, "-metric-{metric:?}")?; // `Debug` writes 1e-300 so, and all digits
+        }
+        f.write_str(".ckpt")
+    }
+}
+
+/// The names in a folder.
+fn names(folder: &Path) -> Result<Vec<String>, FileError> {
+    let io = |error| FileError::io(folder, error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        names.extend(entry.map_err(io)?.file_name().into_string()); // others are not ours
+    }
+    Ok(names)
+}
+
+/// The checkpoints in a folder, in the order in which they were saved.
+fn saved(folder: &Path) -> Result<Vec<Name>, FileError> {
+    let mut saved: Vec<Name> = names(folder)?.iter().filter_map(|name| Name::parse(name)).collect();
+    saved.sort_by_key(|name| name.number);
+    Ok(saved)
+}
+
+/// Those with a metric that is a number, the best first; of equals, the one saved first.
+fn best_first(mut names: Vec<Name>, better: Better) -> Vec<Name> {
+    names.retain(|name| name.metric.is_some_and(|metric| !metric.is_nan()));
+    names.sort_by(|a, b| {
+        let order = a.metric.partial_cmp(&b.metric).expect("not NaN");
+        match better {
+            Better::Lower => order,
+            Better::Higher => order.reverse(),
+        }
+    });
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adamant_tensor::Generator;
+    use std::sync::{Arc, Mutex};
+
+    fn snapshot(seed: u64) -> Checkpoint {
+        Checkpoint::new().with("rng", &Generator::seed(seed))
+    }
+
+    fn steps(manager: &mut CheckpointManager) -> Vec<u64> {
+        manager.finish().unwrap();
+        saved(&manager.folder).unwrap().iter().map(|name| name.step).collect()
+    }
+
+    #[test]
+    fn names_say_what_they_were_made_of() {
+        for metric in [None, Some(0.25), Some(-3.0), Some(1e-300), Some(f64::INFINITY)] {
+            let name = Name { number: 12, step: 500, metric };
+            assert_eq!(Name::parse(&name.to_string()), Some(name));
+        }
+        for name in [
+            "a.ckpt",
+            "12-step-5.ckpt",
+            "000012-step-05.ckpt",
+            "000012-step-5-metric-0.50.ckpt",
+            "000012-step-5",
+        ] {
+            assert_eq!(Name::parse(name), None);
+        }
+    }
+
+    #[test]
+    fn the_last_and_the_best_are_kept_whatever_the_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manager =
+            CheckpointManager::new(folder.path()).unwrap().keep_last(2).keep_highest();
+        fs::write(folder.path().join("readme.txt"), "mine").unwrap();
+        let metrics = [Some(0.5), Some(0.9), Some(f64::NAN), None, Some(0.9), Some(0.2)];
+        for (metric, step) in metrics.into_iter().zip([10, 20, 30, 40, 5, 6]) {
+            let snapshot = snapshot(step);
+            match metric {
+                Some(metric) => manager.save_with_metric(step, metric, snapshot).unwrap(),
+                None => manager.save(step, snapshot).unwrap(),
+            }
+        }
+        assert_eq!(steps(&mut manager), [20, 5, 6]);
+        assert_eq!(manager.newest().unwrap(), Some((6, snapshot(6)))); // the run went back
+        assert_eq!(manager.best().unwrap(), Some((20, snapshot(20))));
+        let mut others = names(folder.path()).unwrap();
+        others.retain(|name| Name::parse(name).is_none());
+        assert_eq!(others, ["readme.txt"]);
+    }
+
+    #[test]
+    fn damaged_files_are_skipped_with_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let told = warnings.clone();
+        let mut manager = CheckpointManager::new(folder.path())
+            .unwrap()
+            .on_warning(move |error| told.lock().unwrap().push(error.to_string()));
+        assert_eq!(manager.newest().unwrap(), None);
+        for step in [1, 2, 3] {
+            manager.save_with_metric(step, 1.0 / step as f64, snapshot(step)).unwrap();
+        }
+        manager.finish().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let third = path("000002-step-3-metric-0.3333333333333333.ckpt");
+        let mut bytes = fs::read(&third).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&third, bytes).unwrap();
+        assert_eq!(manager.newest().unwrap(), Some((2, snapshot(2))));
+        assert_eq!(manager.best().unwrap(), Some((2, snapshot(2))));
+        let told = std::mem::take(&mut *warnings.lock().unwrap());
+        assert_eq!(told.len(), 2);
+        assert!(
+            told[0].contains("-step-3-") && told[0].contains("damage in the header"),
+            "{told:?}"
+        );
+
+        // What is saved now is newer than the damaged one, though its step is not.
+        manager.save(3, snapshot(33)).unwrap();
+        assert_eq!(manager.newest().unwrap(), Some((3, snapshot(33))));
+
+        for name in names(folder.path()).unwrap() {
+            fs::write(path(&name), "").unwrap();
+        }
+        let error = manager.newest().unwrap_err().to_string();
+        assert!(error.ends_with("found 4 damaged checkpoints, expected a good one"), "{error}");
+    }
+
+    #[test]
+    fn temporaries_of_killed_saves_are_removed_and_others_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stale, other) = (".000003-step-7.ckpt.x7Yz.tmp", ".notes.txt.x7Yz.tmp");
+        for name in [stale, other] {
+            fs::write(folder.path().join(name), "half").unwrap();
+        }
+        let _manager = CheckpointManager::new(folder.path()).unwrap();
+        assert_eq!(names(folder.path()).unwrap(), [other]);
+    }
+
+    #[test]
+    fn a_save_is_due_by_steps_or_minutes() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = || CheckpointManager::new(folder.path()).unwrap();
+        assert!(!new().is_due(100));
+        let mut manager = new().every_steps(10);
+        let due = |manager: &CheckpointManager, steps: &[u64]| -> Vec<bool> {
+            steps.iter().map(|&step| manager.is_due(step)).collect()
+        };
+        assert_eq!(due(&manager, &[0, 9, 10, 11]), [false, false, true, true]);
+        manager.save(11, snapshot(0)).unwrap();
+        assert_eq!(due(&manager, &[11, 19, 20]), [false, false, true]);
+        manager.finish().unwrap();
+        let mut manager = new().every_steps(10); // the run starts again
+        assert_eq!(manager.newest().unwrap().unwrap().0, 11);
+        assert_eq!(due(&manager, &[11, 19, 20]), [false, false, true]);
+        assert!(new().every_minutes(0.0).is_due(1));
+        assert!(!new().every_minutes(1e6).is_due(1));
+    }
+
+    #[test]
+    fn an_error_in_the_background_is_told_by_the_next_call() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = runs.path().join("a").join("run");
+        let mut manager = CheckpointManager::new(&folder).unwrap();
+        fs::remove_dir(&folder).unwrap();
+        manager.save(1, snapshot(0)).unwrap();
+        assert!(manager.save(2, snapshot(0)).is_err());
+        manager.save(3, snapshot(0)).unwrap();
+        assert!(manager.finish().is_err());
+        fs::create_dir(&folder).unwrap();
+        manager.save(4, snapshot(0)).unwrap();
+        drop(manager); // waits
+        assert_eq!(saved(&folder).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,420 @@
+//! Reads a checkpoint, and believes nothing.
+//!
+//! The file's real length comes first, then the checksum of the header, then the layout that it
+//! claims: arrays must follow one another to the file's last byte. Only then is memory taken, as
+//! much as the file has bytes. Nothing is given back before the last checksum.
+
+use crate::error::FileError;
+use crate::format::{
+    CHECKSUM, Content, HEADER_LIMIT, Header, MAGIC, PRELUDE, Place, VERSION, aligned,
+};
+use crate::payload::build;
+use adamant_tensor::{Shape, StateDict, Value};
+use crc32fast::Hasher;
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+/// Notes, and parts by name.
+pub(crate) type Contents = (Vec<(String, String)>, Vec<(String, StateDict)>);
+
+pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
+    let io = |source| FileError::io(path, source);
+    let file = File::open(path).map_err(io)?;
+    let len = file.metadata().map_err(io)?.len();
+    let input = BufReader::with_capacity(1 << 16, file);
+    contents(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
+        Trouble::Io(source) => FileError::io(path, source),
+        Trouble::Format { found, expected } => FileError::format(path, found, expected),
+    })
+}
+
+/// An error that does not know the file's name yet.
+enum Trouble {
+    Io(io::Error),
+    Format { found: String, expected: String },
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Trouble::Io(error)
+    }
+}
+
+fn format(found: impl Into<String>, expected: impl Into<String>) -> Trouble {
+    Trouble::Format { found: found.into(), expected: expected.into() }
+}
+
+fn contents(mut input: In<impl Read>, len: u64) -> Result<Contents, Trouble> {
+    let header_len = prelude(&mut input, len)?;
+    let bytes = input.get_vec(header_len)?;
+    input.checksum("the header")?;
+    let header = Header::decode(&bytes).map_err(|found| format(found, "a checkpoint's header"))?;
+    check_names(&header)?;
+    check_layout(&header, input.at, len)?;
+
+    let mut parts = Vec::new();
+    for part in &header.parts {
+        let mut state = StateDict::new();
+        for entry in &part.entries {
+            let value = match &entry.content {
+                Content::Array(place) => {
+                    input.align()?;
+                    input.array(place, &format_args!("`{}` of `{}`", entry.name, part.name))?
+                }
+                Content::Bool(value) => Value::Bool(*value),
+                Content::Int(value) => Value::Int(*value),
+                Content::Float(bits) => Value::Float(f64::from_bits(*bits)),
+                Content::Text(value) => Value::Text((*value).into()),
+            };
+            state.insert(entry.name, value);
+        }
+        parts.push((part.name.into(), state));
+    }
+    input.checksum("the file")?;
+    let notes = header.notes.iter().map(|&(key, value)| (key.into(), value.into()));
+    Ok((notes.collect(), parts))
+}
+
+/// Reads up to the header, and gives its length.
+fn prelude(input: &mut In<impl Read>, len: u64) -> Result<usize, Trouble> {
+    let shortest = (PRELUDE + 2 * CHECKSUM) as u64;
+    let magic: [u8; 8] = input.get_up_to()?;
+    if magic != MAGIC {
+        let found = if len < shortest && MAGIC.starts_with(&magic[..len.min(8) as usize]) {
+            format!("only {len} bytes")
+        } else if magic[..4] == MAGIC[..4] {
+            "a checkpoint that was transferred as text, which damages it".into()
+        } else {
+            "another kind of file".into()
+        };
+        return Err(format(found, "a checkpoint"));
+    }
+    if len < shortest {
+        return Err(format(format!("only {len} bytes"), "a checkpoint"));
+    }
+    let version = u32::from_le_bytes(input.get()?);
+    if version != VERSION {
+        let found = format!("version {version} of the format");
+        return Err(format(found, format!("version {VERSION}, which this adamant knows")));
+    }
+    let header_len = u32::from_le_bytes(input.get()?) as usize;
+    let claimed = u64::from_le_bytes(input.get()?);
+    if claimed != len {
+        return Err(format(format!("{len} bytes"), format!("{claimed}, as the file's start says")));
+    }
+    if header_len > HEADER_LIMIT || header_len as u64 > len - shortest {
+        let found = format!("a header of {header_len} bytes in a file of {len}");
+        return Err(format(found, "a shorter one"));
+    }
+    Ok(header_len)
+}
+
+fn check_names(header: &Header<'_>) -> Result<(), Trouble> {
+    fn check<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> Result<(), Trouble> {
+        let mut seen = HashSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                return Err(format(format!("{what} `{name}` twice"), "each name once"));
+            }
+        }
+        Ok(())
+    }
+    check("the note", header.notes.iter().map(|(key, _)| *key))?;
+    check("the part", header.parts.iter().map(|part| part.name))?;
+    header
+        .parts
+        .iter()
+        .try_for_each(|part| check("the entry", part.entries.iter().map(|entry| entry.name)))
+}
+
+/// Each array begins at the first aligned place after the one before, and the last one ends
+/// where the file does but for its checksum.
+fn check_layout(header: &Header<'_>, header_end: u64, len: u64) -> Result<(), Trouble> {
+    let start = aligned(header_end).ok_or_else(|| format("too long a header", "a shorter one"))?;
+    let mut end = None;
+    for part in &header.parts {
+        for entry in &part.entries {
+            let Content::Array(place) = &entry.content else { continue };
+            let name = format!("`{}` of `{}`", entry.name, part.name);
+            if shape(place).is_none() {
+                let found = format!(
+                    "{name} of shape {:?} and type {:?} with {} bytes",
+                    place.shape, place.dtype, place.bytes
+                );
+                return Err(format(found, "as many bytes as the shape needs"));
+            }
+            let expected = aligned(end.unwrap_or(0));
+            if Some(place.offset) != expected {
+                let found = format!("{name} at offset {}", place.offset);
+                let expected = expected.map_or("none".into(), |offset| offset.to_string());
+                return Err(format(found, format!("{expected}, after the one before")));
+            }
+            end = place.offset.checked_add(place.bytes);
+            let room = len - CHECKSUM as u64;
+            if end.and_then(|end| end.checked_add(start)).is_none_or(|end| end > room) {
+                let found = format!("{name} with {} bytes at offset {}", place.bytes, place.offset);
+                return Err(format(found, format!("an array within the file of {len} bytes")));
+            }
+        }
+    }
+    let expected = end.map_or(header_end, |end| start + end) + CHECKSUM as u64;
+    if expected != len {
+        return Err(format(format!("{} bytes after the last array", len - expected), "none"));
+    }
+    Ok(())
+}
+
+/// The shape, if an array can have it and it needs as many bytes as there are.
+fn shape(place: &Place) -> Option<Shape> {
+    let sizes = place.shape.iter().map(|&size| usize::try_from(size));
+    let shape: Shape = sizes.collect::<Result<_, _>>().ok()?;
+    let bytes = shape.checked_numel()?.checked_mul(place.dtype.size())?;
+    (bytes as u64 == place.bytes).then_some(shape)
+}
+
+/// What has been read, with its length and checksum.
+struct In<R> {
+    input: R,
+    whole: Hasher,
+    at: u64,
+}
+
+impl<R: Read> In<R> {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.input.read_exact(bytes)?;
+        self.whole.update(bytes);
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn get<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The next bytes, with zeros for those that are not there.
+    fn get_up_to<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut found = Vec::new();
+        (&mut self.input).take(N as u64).read_to_end(&mut found)?;
+        self.whole.update(&found);
+        self.at += found.len() as u64;
+        let mut bytes = [0; N];
+        bytes[..found.len()].copy_from_slice(&found);
+        Ok(bytes)
+    }
+
+    fn get_vec(&mut self, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The checksum of all that has been read.
+    fn checksum(&mut self, of: &str) -> Result<(), Trouble> {
+        let expected = self.whole.clone().finalize();
+        let found = u32::from_le_bytes(self.get()?);
+        check_checksum(of, found, expected)
+    }
+
+    fn align(&mut self) -> Result<(), Trouble> {
+        let gap = aligned(self.at).expect("the layout has been checked") - self.at;
+        let mut bytes = [0; 64];
+        let bytes = &mut bytes[..gap as usize];
+        self.fill(bytes)?;
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Err(format(format!("damage before byte {}", self.at), "zeros between arrays"));
+        }
+        Ok(())
+    }
+
+    /// Straight into the array's own buffer, a piece at a time: its checksum is taken while it
+    /// is in the cache.
+    fn array(&mut self, place: &Place, name: &dyn Display) -> Result<Value, Trouble> {
+        const PIECE: usize = 1 << 18;
+        let shape = shape(place).expect("the layout has been checked");
+        let mut hasher = Hasher::new();
+        let (value, result) = build(place.dtype, shape, |bytes| -> io::Result<()> {
+            for piece in bytes.chunks_mut(PIECE) {
+                self.input.read_exact(piece)?;
+                hasher.update(piece);
+            }
+            Ok(())
+        });
+        result?;
+        self.whole.combine(&hasher);
+        self.at += place.bytes;
+        check_checksum(name, place.checksum, hasher.finalize())?;
+        Ok(value)
+    }
+}
+
+/// `found` is what the file says, `expected` what its bytes give.
+fn check_checksum(of: impl Display, found: u32, expected: u32) -> Result<(), Trouble> {
+    if found != expected {
+        let damage = format!("damage in {of} (checksum {expected:08x})");
+        return Err(format(damage, format!("what was saved (checksum {found:08x})")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Entry, Part};
+    use crate::payload::Dtype;
+
+    /// A file with all its checksums right, whatever the header says.
+    fn file(header: &[u8], data: &[u8]) -> Vec<u8> {
+        let end = (PRELUDE + header.len() + CHECKSUM) as u64;
+        let gap = if data.is_empty() { 0 } else { aligned(end).unwrap() - end };
+        let len = end + gap + (data.len() + CHECKSUM) as u64;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend((header.len() as u32).to_le_bytes());
+        bytes.extend(len.to_le_bytes());
+        bytes.extend(header);
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes.extend(vec![0; gap as usize]);
+        bytes.extend(data);
+        sealed(bytes)
+    }
+
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+
+    fn load(bytes: &[u8]) -> Result<Contents, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.ckpt");
+        std::fs::write(&path, bytes).unwrap();
+        read(&path).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn refused(bytes: &[u8], expected: &str) {
+        let error = load(bytes).unwrap_err();
+        let error = error.split_once("x.ckpt: ").unwrap().1;
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    /// Two arrays of eight bytes each, at 0 and 64.
+    const DATA: [u8; 72] = [0; 72];
+
+    fn array(offset: u64) -> Place {
+        let checksum = crc32fast::hash(&[0; 8]);
+        Place { dtype: Dtype::F32, shape: vec![2], offset, bytes: 8, checksum }
+    }
+
+    fn header(places: [Place; 2]) -> Header<'static> {
+        let entries = ["a", "b"].into_iter().zip(places);
+        let entries = entries.map(|(name, place)| Entry { name, content: Content::Array(place) });
+        let parts = vec![Part { name: "p", entries: entries.collect() }];
+        Header { notes: vec![("k", "v"), ("l", "v")], parts }
+    }
+
+    #[test]
+    fn what_a_header_claims_must_be_what_its_arrays_need() {
+        let good = header([array(0), array(64)]).encode().unwrap();
+        assert!(load(&file(&good, &DATA)).is_ok());
+        let huge = |shape: &[u64], bytes| Place { shape: shape.to_vec(), bytes, ..array(0) };
+        for (place, expected) in [
+            (huge(&[1 << 63], 8), "found `a` of `p` of shape [9223372036854775808] and type F32"),
+            (huge(&[1 << 63], 1 << 63), "found `a` of `p` of shape [92"),
+            (huge(&[1 << 61], 1 << 63), "found `a` of `p` of shape [23"),
+            (huge(&[1 << 32, 1 << 32], 0), "found `a` of `p` of shape [42"),
+            (huge(&[1 << 32, 0, 1 << 32], 0), "found `a` of `p` of shape [42"),
+            (
+                huge(&[1 << 40], 1 << 42),
+                "found `a` of `p` with 4398046511104 bytes at offset 0, expected an array within the file of",
+            ),
+            (huge(&[3], 8), "found `a` of `p` of shape [3] and type F32 with 8 bytes"),
+            (Place { dtype: Dtype::I64, ..array(0) }, "found `a` of `p` of shape [2] and type I64"),
+            (array(64), "found `a` of `p` at offset 64, expected 0, after"),
+            (Place { checksum: 0, ..array(0) }, "found damage in `a` of `p` (checksum"),
+        ] {
+            refused(&file(&header([place, array(64)]).encode().unwrap(), &DATA), expected);
+        }
+        for offset in [0, 4, 8, 63, 65, 128, u64::MAX] {
+            let expected = format!("found `b` of `p` at offset {offset}, expected 64, after");
+            refused(&file(&header([array(0), array(offset)]).encode().unwrap(), &DATA), &expected);
+        }
+        let outside = file(&good, &DATA[..71]);
+        refused(&outside, "found `b` of `p` with 8 bytes at offset 64, expected an array within");
+        refused(&file(&good, &[0; 73]), "found 1 bytes after the last array, expected none");
+        let mut padded = DATA;
+        padded[20] = 1;
+        refused(&file(&good, &padded), "found damage before byte");
+    }
+
+    #[test]
+    fn names_that_repeat_are_refused() {
+        let good = || header([array(0), array(64)]);
+        let refused = |header: Header<'_>, expected| {
+            refused(&file(&header.encode().unwrap(), &DATA), expected);
+        };
+        refused(Header { notes: vec![("k", ""), ("k", "")], ..good() }, "found the note `k` twice");
+        let mut twice = good();
+        twice.parts[0].entries[1].name = "a";
+        refused(twice, "found the entry `a` twice");
+        let mut twice = good();
+        twice.parts.push(Part { name: "p", entries: vec![] });
+        refused(twice, "found the part `p` twice");
+    }
+
+    #[test]
+    fn a_header_that_is_none_is_refused() {
+        let u64 = |x: u64| x.to_le_bytes().to_vec();
+        let entry =
+            |content: &[u8]| [u64(0), u64(1), u64(0), u64(1), u64(0), content.to_vec()].concat();
+        assert!(load(&file(&entry(&[1, 0, 0, 0, 1]), &[])).is_ok()); // the truth value, true
+        for hostile in [
+            vec![],
+            u64(u64::MAX),                                  // so many notes
+            [u64(1), u64(u64::MAX)].concat(),               // so long a key
+            [u64(0), u64(1 << 40)].concat(),                // so many parts
+            [u64(0), u64(0), vec![0]].concat(),             // a byte too many
+            [u64(1), u64(1), vec![0xff]].concat(),          // no text
+            entry(&[1, 0, 0, 0, 2]),                        // neither true nor false
+            entry(&[5, 0, 0, 0, 0]),                        // no kind
+            entry(&[0, 0, 0, 0, 3, 0, 0, 0]),               // no type
+            entry(&[&[0; 8][..], &u64(u64::MAX)].concat()), // so many dimensions
+        ] {
+            let error = load(&file(&hostile, &[])).unwrap_err();
+            assert!(error.ends_with("expected a checkpoint's header"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_that_is_wrong_is_told() {
+        let good = file(&header([array(0), array(64)]).encode().unwrap(), &DATA);
+        refused(b"", "found only 0 bytes, expected a checkpoint");
+        refused(&good[..20], "found only 20 bytes, expected a checkpoint");
+        refused(b"hello, I am no checkpoint", "found another kind of file, expected a checkpoint");
+        let mut text = good.clone();
+        text.remove(4); // CR LF has become LF
+        refused(&text, "found a checkpoint that was transferred as text, which damages it");
+        let with = |at: usize, bytes: &[u8]| {
+            let mut changed = good[..good.len() - CHECKSUM].to_vec();
+            changed[at..at + bytes.len()].copy_from_slice(bytes);
+            sealed(changed)
+        };
+        refused(&with(8, &[2]), "found version 2 of the format, expected version 1, which");
+        let len = good.len();
+        refused(&good[..len - 1], &format!("found {} bytes, expected {len}, as", len - 1));
+        refused(
+            &[&good[..], &[0]].concat(),
+            &format!("found {} bytes, expected {len}, as", len + 1),
+        );
+        let expected = format!("found a header of 4294967295 bytes in a file of {len}, expected");
+        refused(&with(12, &[255; 4]), &expected);
+        refused(&with(30, &[77]), "found damage in the header (checksum");
+        let mut last = good.clone();
+        last[len - 1] ^= 1;
+        refused(&last, "found damage in the file (checksum");
+    }
+}

@@ -1,0 +1,36 @@
+//! A disk that is full: the system refuses to let a file grow.
+
+#![cfg(unix)]
+
+use crate::{child, order};
+use adamant::prelude::*;
+use std::process::Command;
+
+const TEST: &str = "full_disk::a_full_disk_leaves_the_old_checkpoint_as_it_was";
+
+fn net(width: usize) -> Sequential {
+    Sequential::new().add(Linear::new(64, width, &mut Generator::seed(0)))
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_checkpoint_as_it_was() {
+    if let Some((_, folder)) = order() {
+        let error = Checkpoint::new().with("model", &net(4096)).save(folder.join("x.ckpt"));
+        println!("error: {}", error.unwrap_err());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let old = Checkpoint::new().with("model", &net(2)).note("step", "1");
+    old.save(folder.path().join("x.ckpt")).unwrap();
+    // As large as a file of the child may be: 64 blocks of 512 or 1,024 bytes.
+    let child = child(TEST, "save", folder.path());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"]).arg(child.get_program());
+    let variables = child.get_envs().filter_map(|(key, value)| Some((key, value?)));
+    let out = shell.args(child.get_args()).envs(variables).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(text.contains("x.ckpt: File too large"), "{text}");
+    assert_eq!(Checkpoint::load(folder.path().join("x.ckpt")).unwrap(), old);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

@@ -10,7 +10,7 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{grey, hits, in_a_folder, percent, progress_bar, quietly, write_digits};
+use common::{grey, hits, in_a_folder, mnist, percent, progress_bar, quietly, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -42,18 +42,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let mnist = Mnist::bundled()?;
-    let train = match args.images {
-        Some(images) => mnist.train.take(images as usize),
-        None => mnist.train,
-    };
+    let mnist = mnist(args.images)?;
     let mut rng = Generator::seed(args.seed);
     let model = Sequential::new()
         .add(Linear::new(784, 128, &mut rng))
         .add(Relu)
         .add(Linear::new(128, 10, &mut rng));
     let mut adam = Adam::new(model.parameters(), AdamOptions::default())?;
-    let mut loader = DataLoader::new(&train, 64).shuffle(&mut rng);
+    let mut loader = DataLoader::new(&mnist.train, 64).shuffle(&mut rng);
     for epoch in 1..=args.epochs {
         let bar = progress_bar(&format!("epoch {epoch}/{}", args.epochs), loader.len());
         for batch in loader.epoch() {

@@ -9,7 +9,7 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{SIDE, grey, in_a_folder, progress_bar, quietly, write_digits};
+use common::{SIDE, grey, in_a_folder, mnist, progress_bar, quietly, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -72,22 +72,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let mnist = Mnist::bundled()?;
-    let train = match args.images {
-        Some(images) => mnist.train.take(images as usize),
-        None => mnist.train,
-    };
+    let mnist = mnist(args.images)?;
     let mut rng = Generator::seed(args.seed);
     let model = Autoencoder::new(args.code as usize, &mut rng);
     let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(2e-3))?;
-    let mut loader = DataLoader::new(&train, 128).shuffle(&mut rng);
+    let mut loader = DataLoader::new(&mnist.train, 128).shuffle(&mut rng);
     let mut schedule = CosineAnnealingLr::new(&adam, u64::from(args.epochs) * loader.len() as u64);
     writeln!(
         out,
         "784 pixels through {} numbers and back, {} parameters, {} images\n",
         args.code,
         model.num_parameters(),
-        train.len()
+        mnist.train.len()
     )?;
 
     let (shown, test_error) = (8, |model: &Autoencoder| {

@@ -5,9 +5,11 @@
 //! cargo run --release --example mnist_mlp -- --help
 //! ```
 
+mod common;
+
 use adamant::prelude::*;
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
+use common::{Mean, hits, in_a_folder, percent, progress_bar, quietly, rate};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ struct Args {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
     /// Adam's learning rate at the start; it falls linearly to 0
-    #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
     /// Widths of the hidden layers
     #[arg(long, default_value = "256,128", value_delimiter = ',',
@@ -58,15 +60,7 @@ struct Epoch {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    match run(&Args::parse(), &mut io::stdout().lock()) {
-        // Whoever reads the output has seen enough: `… | head`.
-        Err(error) if is_broken_pipe(&*error) => Ok(()),
-        result => result,
-    }
-}
-
-fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    quietly(run(&Args::parse(), &mut io::stdout().lock()))
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
@@ -90,6 +84,8 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     }
     let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(args.lr))?;
     let mut loader = DataLoader::new(&mnist.train, args.batch_size as usize).shuffle(&mut rng);
+    let steps = u64::from(args.epochs) * loader.len() as u64;
+    let mut schedule = LinearLr::new(&mut adam, 1.0, 0.0, steps);
 
     let shape: Vec<String> = widths.iter().map(usize::to_string).collect();
     writeln!(out, "{} training and {} test images", mnist.train.len(), mnist.test.len())?;
@@ -105,32 +101,28 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         adamant::num_threads()
     )?;
 
-    let steps = (u64::from(args.epochs) * loader.len() as u64) as f64;
-    let mut step = 0;
     let mut epochs = Vec::new();
     let mut confusion = Vec::new();
     for number in 1..=args.epochs {
         let start = Instant::now();
-        let bar = progress_bar(number, args.epochs, mnist.train.len());
-        let (mut seen, mut loss_sum, mut correct) = (0, 0.0, 0);
+        let bar = progress_bar(&format!("epoch {number}/{}", args.epochs), mnist.train.len());
+        let (mut mean, mut correct, mut seen) = (Mean::default(), 0, 0);
         for batch in loader.epoch() {
-            let rate = args.lr * (1.0 - f64::from(step) / steps);
-            adam.change_group(0, |group| group.lr = rate)?;
             adam.zero_grad(true);
             let logits = model.forward(&batch.inputs);
             let loss = cross_entropy(&logits, &batch.targets);
             loss.backward();
             adam.step();
+            schedule.step(&mut adam);
 
             let size = batch.targets.len();
-            step += 1;
             seen += size;
-            loss_sum += f64::from(loss.item()) * size as f64;
+            mean.add(loss.item(), size);
             correct += hits(&logits.argmax(1), &batch.targets);
             bar.inc(size as u64);
             bar.set_message(format!(
                 "loss {:.4}  accuracy {:5.2} %  {:.0} images/s",
-                loss_sum / seen as f64,
+                mean.get(),
                 percent(correct, seen),
                 bar.per_sec()
             ));
@@ -140,7 +132,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         confusion = confusion_matrix(&model, &mnist.test);
         let test_correct: usize = (0..CLASSES).map(|class| confusion[class][class]).sum();
         let epoch = Epoch {
-            loss: loss_sum / seen as f64,
+            loss: mean.get(),
             accuracy: percent(correct, seen),
             test_accuracy: percent(test_correct, mnist.test.len()),
             time,
@@ -170,20 +162,6 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A file that can be written at the end: better said before the training than after.
-fn in_a_folder(path: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(path);
-    if path.is_dir() {
-        return Err("it is a folder".into());
-    }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(format!("{} is no folder", folder.display()))
-        }
-        _ => Ok(path),
-    }
-}
-
 fn svg_in_a_folder(path: &str) -> Result<PathBuf, String> {
     let path = in_a_folder(path)?;
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
@@ -191,23 +169,6 @@ fn svg_in_a_folder(path: &str) -> Result<PathBuf, String> {
     } else {
         Err("the curves are drawn as SVG: expected a name that ends in .svg".into())
     }
-}
-
-/// A bar on the terminal; nothing where there is none.
-fn progress_bar(epoch: u32, epochs: u32, images: usize) -> ProgressBar {
-    let bar = ProgressBar::new(images as u64);
-    let template = "epoch {prefix} {bar:30} {percent:>3} %  {msg}  {eta} left";
-    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-    bar.set_prefix(format!("{epoch}/{epochs}"));
-    bar
-}
-
-fn hits(guesses: &[usize], targets: &[usize]) -> usize {
-    guesses.iter().zip(targets).filter(|(guess, target)| guess == target).count()
-}
-
-fn percent(part: usize, whole: usize) -> f64 {
-    100.0 * part as f64 / whole as f64
 }
 
 /// How often a digit (row) was taken for another (column).

@@ -1,4 +1,4 @@
-//! What the examples share: a bar, a percentage, a picture.
+//! What the examples share: the digits, a bar, a mean, a percentage, a picture.
 
 #![allow(dead_code)] // no example needs all of it
 
@@ -20,6 +20,15 @@ pub(crate) fn quietly(result: Result<(), Box<dyn Error>>) -> Result<(), Box<dyn 
     }
 }
 
+/// The bundled MNIST, its training images cut to so many.
+pub(crate) fn mnist(images: Option<u32>) -> Result<Mnist, Box<dyn Error>> {
+    let mnist = Mnist::bundled()?;
+    Ok(match images {
+        Some(images) => Mnist { train: mnist.train.take(images as usize), ..mnist },
+        None => mnist,
+    })
+}
+
 /// A bar on the terminal; nothing where there is none.
 pub(crate) fn progress_bar(what: &str, steps: usize) -> ProgressBar {
     let bar = ProgressBar::new(steps as u64);
@@ -27,6 +36,25 @@ pub(crate) fn progress_bar(what: &str, steps: usize) -> ProgressBar {
     bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
     bar.set_prefix(what.to_string());
     bar
+}
+
+/// A mean of what has come so far.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl Mean {
+    /// `count` things more, whose mean is `value`.
+    pub(crate) fn add(&mut self, value: f32, count: usize) {
+        self.sum += f64::from(value) * count as f64;
+        self.count += count;
+    }
+
+    pub(crate) fn get(&self) -> f64 {
+        self.sum / self.count as f64
+    }
 }
 
 /// How many guesses are right.
@@ -37,6 +65,26 @@ pub(crate) fn hits(guesses: &[usize], targets: &[usize]) -> usize {
 /// A part of a whole, in percent.
 pub(crate) fn percent(part: usize, whole: usize) -> f64 {
     100.0 * part as f64 / whole as f64
+}
+
+/// The part of the images that are read right, in percent. The net is in training mode again after.
+pub(crate) fn accuracy(net: &mut (impl Module + Forward), data: &Dataset) -> f64 {
+    net.eval();
+    let right = no_grad(|| {
+        let mut loader = DataLoader::new(data, 500);
+        let right = |batch: Batch| hits(&net.forward(&batch.inputs).argmax(1), &batch.targets);
+        loader.epoch().map(right).sum()
+    });
+    net.train();
+    percent(right, data.len())
+}
+
+/// A learning rate among the arguments.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate < f64::INFINITY => Ok(rate),
+        _ => Err("expected a number above 0".into()),
+    }
 }
 
 /// A file that can be written at the end: better said before the work than after.

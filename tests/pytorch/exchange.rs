@@ -59,8 +59,13 @@ fn a_model_of_pytorchs_gives_its_logits_and_is_saved_as_its_state_dict() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ours.safetensors");
     save_safetensors(&net.state_dict(), &path).unwrap();
-    // The same names, and under each the same type, shape and bits.
-    assert_eq!(load_safetensors(path).unwrap(), fixture("exchange"));
+    // The same arrays: names, and under each the same type, shape and bits.
+    let saved = load_safetensors(path).unwrap();
+    let mut arrays = StateDict::new();
+    for (name, value) in saved.iter().filter(|(name, _)| !name.contains(".rng.")) {
+        arrays.insert(name, value.clone());
+    }
+    assert_eq!(arrays, fixture("exchange"));
 }
 
 #[test]

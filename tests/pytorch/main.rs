@@ -8,6 +8,7 @@ mod close;
 mod common;
 mod convnets;
 mod exchange;
+mod exchange_run;
 mod layers;
 mod losses;
 mod mlp;

@@ -1,0 +1,150 @@
+"""A training run between PyTorch and adamant: model and optimizer in one safetensors file.
+
+    import pytorch_exchange
+    pytorch_exchange.save("run.safetensors", model, optimizer)   # adamant goes on from here
+    pytorch_exchange.load("run.safetensors", model, optimizer)   # PyTorch goes on from there
+
+On adamant's side:
+
+    let state = load_safetensors("run.safetensors")?;
+    net.load_state_dict(&state.part("model"))?;
+    adam.load_state_dict(&state.part("optimizer"))?;
+
+    let mut state = StateDict::new();
+    state.insert_part("model", net.state_dict());
+    state.insert_part("optimizer", adam.state_dict());
+    save_safetensors(&state, "run.safetensors")?;
+
+Both sides build the model and the optimizer, with the same groups, before they load. The names:
+
+    model.NAME                                 PyTorch's name of a parameter or buffer
+    optimizer.optimizer                        "Adam" (AdamW too) or "Sgd"
+    optimizer.groups                           the number of groups
+    optimizer.groups.G.lr                      and beta1, beta2, eps, weight_decay, amsgrad, maximize,
+                                               decoupled_weight_decay, momentum, dampening, nesterov
+    optimizer.groups.G.base_lr                 PyTorch's initial_lr, if there is a schedule
+    optimizer.groups.G.params                  the number of the group's parameters
+    optimizer.groups.G.params.I.name           the model's name of the parameter
+    optimizer.groups.G.params.I.step           and exp_avg, exp_avg_sq, max_exp_avg_sq or
+                                               momentum_buffer; none of them if it was never moved
+
+Tensors are the file's tensors; numbers, flags and texts are a JSON object in its metadata, under
+the key "adamant".
+
+Needs: pip install torch safetensors
+"""
+
+import json
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+ADAM = {"lr": float, "eps": float, "weight_decay": float, "amsgrad": bool, "maximize": bool}
+SGD = {
+    "lr": float, "momentum": float, "dampening": float, "weight_decay": float, "nesterov": bool, "maximize": bool,
+}
+MEMORY = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"]
+
+
+def kind(optimizer):
+    """adamant's name of the optimizer, and its hyperparameters."""
+    if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+        return "Adam", ADAM
+    if isinstance(optimizer, torch.optim.SGD):
+        return "Sgd", SGD
+    raise TypeError(f"found {type(optimizer).__name__}, expected Adam, AdamW or SGD")
+
+
+def is_decoupled(optimizer, group):
+    return bool(group.get("decoupled_weight_decay", isinstance(optimizer, torch.optim.AdamW)))
+
+
+def save(path, model, optimizer=None):
+    """Writes the state of both, for adamant to load."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    others = {}
+    if optimizer is not None:
+        name, hyperparameters = kind(optimizer)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        others |= {"optimizer.optimizer": name, "optimizer.groups": len(optimizer.param_groups)}
+        for g, group in enumerate(optimizer.param_groups):
+            prefix = f"optimizer.groups.{g}"
+            others |= {f"{prefix}.{key}": convert(group[key]) for key, convert in hyperparameters.items()}
+            if name == "Adam":
+                others |= {f"{prefix}.beta{i + 1}": float(beta) for i, beta in enumerate(group["betas"])}
+                others[f"{prefix}.decoupled_weight_decay"] = is_decoupled(optimizer, group)
+            if "initial_lr" in group:
+                others[f"{prefix}.base_lr"] = float(group["initial_lr"])
+            others[f"{prefix}.params"] = len(group["params"])
+            for i, parameter in enumerate(group["params"]):
+                prefix_i = f"{prefix}.params.{i}"
+                others[f"{prefix_i}.name"] = names[id(parameter)]
+                memory = {key: x for key, x in optimizer.state.get(parameter, {}).items() if x is not None}
+                if memory:
+                    # SGD does not count its steps: what matters is that there was one.
+                    others[f"{prefix_i}.step"] = int(memory.get("step", 1))
+                    tensors |= {f"{prefix_i}.{key}": memory[key] for key in MEMORY if key in memory}
+    # Tensors that share memory (tied weights) become copies: adamant checks that they agree.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(tensors, path, {"adamant": json.dumps(others)})
+
+
+def load(path, model, optimizer=None):
+    """Takes over what adamant has saved: all of it, or an error that says what does not fit."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        others = json.loads((file.metadata() or {}).get("adamant", "{}"))
+    weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}
+    # A tied weight is there once, under its first name.
+    first = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        source = first.setdefault(id(parameter), name)
+        if source in weights:
+            weights.setdefault(name, weights[source])
+    if optimizer is None:
+        model.load_state_dict(weights)
+        return
+
+    name, hyperparameters = kind(optimizer)
+    state = {"state": {}, "param_groups": []}
+    expect("optimizer.optimizer", others.get("optimizer.optimizer"), name)
+    expect("optimizer.groups", others.get("optimizer.groups"), len(optimizer.param_groups))
+    places = {id(p): n for n, p in model.named_parameters()}
+    index = 0
+    for g, group in enumerate(optimizer.param_groups):
+        prefix = f"optimizer.groups.{g}"
+        expect(f"{prefix}.params", others.get(f"{prefix}.params"), len(group["params"]))
+        saved = {key: value for key, value in group.items() if key != "params"}
+        saved |= {key: others[f"{prefix}.{key}"] for key in hyperparameters}
+        if name == "Adam":
+            saved["betas"] = (others[f"{prefix}.beta1"], others[f"{prefix}.beta2"])
+            if others.get(f"{prefix}.amsgrad_corrected"):
+                raise ValueError(f"{prefix}: the maximum is of corrected moments, which PyTorch has not")
+            decoupled = others.get(f"{prefix}.decoupled_weight_decay", False)
+            if "decoupled_weight_decay" in group:
+                saved["decoupled_weight_decay"] = decoupled
+            else:
+                expect(f"{prefix}.decoupled_weight_decay", decoupled, is_decoupled(optimizer, group))
+        if f"{prefix}.base_lr" in others:
+            saved["initial_lr"] = others[f"{prefix}.base_lr"]
+        names = [others.get(f"{prefix}.params.{i}.name") for i in range(len(group["params"]))]
+        saved["params"] = list(range(index, index + len(group["params"])))
+        for i, parameter in enumerate(group["params"]):
+            # By name where the file has names, else by place.
+            at = names.index(places[id(parameter)]) if all(names) else i
+            prefix_at = f"{prefix}.params.{at}"
+            memory = {key: tensors[f"{prefix_at}.{key}"] for key in MEMORY if f"{prefix_at}.{key}" in tensors}
+            if memory and name == "Adam":
+                memory["step"] = torch.tensor(float(others[f"{prefix_at}.step"]))
+            if memory:
+                state["state"][index + i] = memory
+        index += len(group["params"])
+        state["param_groups"].append(saved)
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(state)
+
+
+def expect(name, found, expected):
+    if found != expected:
+        raise ValueError(f"`{name}`: found {found}, expected {expected}")

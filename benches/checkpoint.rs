@@ -65,7 +65,7 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 /// Medians of both, measured in turns, and the median of their ratios.
 fn compare(what: &str, than: &str, mut ours: impl FnMut() -> f64, mut plain: impl FnMut() -> f64) {
-    (ours(), plain());
+    let _warm = (ours(), plain());
     let (ours, plain): (Vec<f64>, Vec<f64>) = (0..ROUNDS).map(|_| (ours(), plain())).unzip();
     let ratio = median(ours.iter().zip(&plain).map(|(ours, plain)| ours / plain).collect());
     let (ours, plain) = (median(ours), median(plain));

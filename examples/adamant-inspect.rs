@@ -1,0 +1,278 @@
+//! What is in a checkpoint or a safetensors file, whether it is whole, and how two differ.
+//!
+//! ```text
+//! cargo run --release --example adamant-inspect -- run.ckpt
+//! cargo run --release --example adamant-inspect -- --verify runs/digits/*.ckpt
+//! cargo run --release --example adamant-inspect -- run.ckpt other.ckpt
+//! ```
+//!
+//! The exit status is 0 if all is well, 1 if two files differ, and 2 if a file is damaged or cannot
+//! be read: as `diff` has it.
+
+use adamant::prelude::*;
+use adamant::tensor::Value;
+use clap::Parser;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// List a checkpoint or a safetensors file, verify files, or compare two
+#[derive(Parser)]
+#[command(after_help = "Exit status: 0 if all is well, 1 if two files differ, 2 for trouble.")]
+struct Args {
+    /// A file to list, or two to compare
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Only say of each file whether it is whole
+    #[arg(long)]
+    verify: bool,
+}
+
+const SAME: u8 = 0;
+const DIFFERENT: u8 = 1;
+const TROUBLE: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(&Args::parse(), &mut io::stdout().lock(), &mut io::stderr()) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS, // as of `| head`
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    if args.files.len() > 2 && !args.verify {
+        writeln!(err, "{} files: one can be listed, two compared", args.files.len())?;
+        return Ok(TROUBLE);
+    }
+    let mut read = Vec::new();
+    let mut status = SAME;
+    for path in &args.files {
+        match Contents::read(path) {
+            Ok(contents) if args.verify => {
+                writeln!(out, "{}: {}, whole", path.display(), contents.kind)?;
+            }
+            Ok(contents) => read.push(contents),
+            Err(error) => {
+                writeln!(err, "{error}")?;
+                status = TROUBLE;
+            }
+        }
+    }
+    match &read[..] {
+        _ if status == TROUBLE => Ok(TROUBLE),
+        [one] => one.list(&args.files[0], out).map(|()| SAME),
+        [a, b] => compare(a, b, out),
+        _ => Ok(SAME),
+    }
+}
+
+/// What is in a file of either kind.
+struct Contents {
+    kind: &'static str,
+    notes: Vec<(String, String)>,
+    /// A safetensors file has one, without a name.
+    parts: Vec<(String, StateDict)>,
+}
+
+impl Contents {
+    fn read(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut start = Vec::new();
+        if let Ok(file) = File::open(path) {
+            // What cannot be read is told below.
+            let _ = file.take(9).read_to_end(&mut start);
+        }
+        if start.get(8) == Some(&b'{') {
+            let parts = vec![(String::new(), load_safetensors(path)?)];
+            return Ok(Contents { kind: "a safetensors file", notes: Vec::new(), parts });
+        }
+        let saved = Checkpoint::load(path)?;
+        Ok(Contents {
+            kind: "a checkpoint",
+            notes: saved.notes().map(|(key, text)| (key.into(), text.into())).collect(),
+            parts: saved.parts().map(|(name, state)| (name.into(), state.clone())).collect(),
+        })
+    }
+
+    fn list(&self, path: &Path, out: &mut dyn Write) -> io::Result<()> {
+        let bytes = std::fs::metadata(path)?.len();
+        writeln!(out, "{}: {}, {bytes} bytes, whole", path.display(), self.kind)?;
+        if !self.notes.is_empty() {
+            writeln!(out, "\nnotes")?;
+            let rows = self.notes.iter().map(|(key, text)| (key.as_str(), text.clone()));
+            table(out, rows.collect())?;
+        }
+        for (name, state) in &self.parts {
+            let arrays: Vec<usize> =
+                state.iter().filter_map(|(_, value)| numbers(value)).map(|x| x.len()).collect();
+            let count: usize = arrays.iter().sum();
+            let name = if name.is_empty() { "arrays" } else { name };
+            let arrays = arrays.len();
+            let plural = if arrays == 1 { "" } else { "s" };
+            writeln!(out, "\n{name}: {arrays} array{plural} of {count} elements in all")?;
+            table(out, state.iter().map(|(name, value)| (name, describe(value))).collect())?;
+        }
+        Ok(())
+    }
+
+    /// Every entry under `part.name`, and every note.
+    fn entries(&self) -> Vec<(String, Value)> {
+        let notes = self
+            .notes
+            .iter()
+            .map(|(key, text)| (format!("note {key}"), Value::from(text.as_str())));
+        let parts = self.parts.iter().flat_map(|(part, state)| {
+            let prefix = if part.is_empty() { String::new() } else { format!("{part}.") };
+            state.iter().map(move |(name, value)| (format!("{prefix}{name}"), value.clone()))
+        });
+        notes.chain(parts).collect()
+    }
+}
+
+/// Names, and what is to be said of each, in a column.
+fn table(out: &mut dyn Write, rows: Vec<(&str, String)>) -> io::Result<()> {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.iter().try_for_each(|(name, text)| writeln!(out, "  {name:width$}  {text}"))
+}
+
+/// The elements of an array.
+fn numbers(value: &Value) -> Option<Vec<f64>> {
+    match value {
+        Value::F32(array) => Some(array.to_vec().into_iter().map(f64::from).collect()),
+        Value::F64(array) => Some(array.to_vec()),
+        Value::I64(array) => Some(array.to_vec().into_iter().map(|x| x as f64).collect()),
+        _ => None,
+    }
+}
+
+fn describe(value: &Value) -> String {
+    let Some(numbers) = numbers(value) else {
+        return match value {
+            Value::Bool(value) => value.to_string(),
+            Value::Int(value) => value.to_string(),
+            Value::Float(value) => format!("{value:?}"),
+            Value::Text(value) => format!("{value:?}"),
+            _ => unreachable!("the others are arrays"),
+        };
+    };
+    let kind = value.kind();
+    match &numbers[..] {
+        [] => kind,
+        [one] => format!("{kind}  {one:?}"),
+        _ => {
+            let norm = numbers.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let low = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let odd = numbers.iter().filter(|x| !x.is_finite()).count();
+            let odd = if odd > 0 { format!(", {odd} NaN or infinite") } else { String::new() };
+            format!("{kind}  norm {norm:.6}, {low:.4} to {high:.4}{odd}")
+        }
+    }
+}
+
+/// Lists the entries that are in one file only, or differ in any bit.
+fn compare(a: &Contents, b: &Contents, out: &mut dyn Write) -> io::Result<u8> {
+    let (a, b) = (a.entries(), b.entries());
+    let [in_a, in_b] = [&a, &b].map(|entries| {
+        entries.iter().map(|(name, value)| (name.as_str(), value)).collect::<HashMap<_, _>>()
+    });
+    let mut rows = Vec::new();
+    for (name, value) in &a {
+        match in_b.get(name.as_str()) {
+            None => rows.push((name.as_str(), format!("only in the first: {}", describe(value)))),
+            Some(&other) if value != other => rows.push((name, difference(value, other))),
+            Some(_) => {}
+        }
+    }
+    for (name, value) in b.iter().filter(|(name, _)| !in_a.contains_key(name.as_str())) {
+        rows.push((name, format!("only in the second: {}", describe(value))));
+    }
+    if rows.is_empty() {
+        writeln!(out, "the same in every bit: {} entries", a.len())?;
+        return Ok(SAME);
+    }
+    writeln!(out, "{} of {} entries differ", rows.len(), a.len())?;
+    table(out, rows)?;
+    Ok(DIFFERENT)
+}
+
+/// How two values that are not the same differ.
+fn difference(a: &Value, b: &Value) -> String {
+    match (numbers(a), numbers(b)) {
+        (Some(x), Some(y)) if a.kind() == b.kind() => {
+            let pairs = || x.iter().zip(&y);
+            let count = pairs().filter(|(x, y)| x.to_bits() != y.to_bits()).count();
+            let most = pairs().map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+            format!("{}  {count} of {} elements differ, by up to {most:e}", a.kind(), x.len())
+        }
+        _ => format!("{} and {}", describe(a), describe(b)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inspect(files: &[&Path], verify: bool) -> (u8, String) {
+        let args = Args { files: files.iter().map(|&path| path.into()).collect(), verify };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let status = run(&args, &mut out, &mut err).unwrap();
+        out.extend(err);
+        (status, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn files_are_listed_verified_and_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a.ckpt", "b.ckpt", "c.safetensors"].map(|name| folder.path().join(name));
+        let net = Sequential::new().add(Linear::new(2, 1, &mut Generator::seed(0)));
+        let mut adam = Adam::new(net.parameters(), AdamOptions::default()).unwrap();
+        let save = |adam: &Adam, path: &Path| {
+            let now = Checkpoint::new().with("model", &net).with("optimizer", adam);
+            now.note("step", "7").save(path).unwrap();
+        };
+        net.parameters()[0].set_value(&Tensor::from([[3.0, -4.0]]));
+        save(&adam, &a);
+        save_safetensors(&net.state_dict(), &c).unwrap();
+
+        let (status, text) = inspect(&[&a], false);
+        assert_eq!(status, SAME);
+        for line in [
+            "a.ckpt: a checkpoint, ",
+            "notes\n  step  7\n",
+            "model: 2 arrays of 3 elements in all\n  0.weight  f32 [1, 2]  norm 5.000000, -4.0000 to 3.0000",
+            "groups.0.lr ",
+            "  0.001\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        let (status, text) = inspect(&[&c], false);
+        assert!(status == SAME && text.contains("arrays: 2 arrays of 3 elements"), "{text}");
+        assert_eq!(inspect(&[&a, &a], false).0, SAME);
+
+        adam.change_group(0, |group| group.lr = 0.5).unwrap();
+        net.parameters()[0].set_value(&Tensor::from([[3.0, -4.5]]));
+        save(&adam, &b);
+        let (status, text) = inspect(&[&a, &b], false);
+        assert_eq!(status, DIFFERENT);
+        assert!(text.contains("1 of 2 elements differ, by up to 5e-1"), "{text}");
+        assert!(text.contains("0.001 and 0.5"), "{text}");
+        let (status, text) = inspect(&[&a, &c], false);
+        assert!(status == DIFFERENT && text.contains("only in the second"), "{text}");
+
+        let mut bytes = std::fs::read(&b).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&b, bytes).unwrap();
+        let (status, text) = inspect(&[&a, &b, &c], true);
+        assert_eq!(status, TROUBLE);
+        assert!(text.contains("a.ckpt: a checkpoint, whole"), "{text}");
+        assert!(text.contains("b.ckpt: found damage in the file"), "{text}");
+        assert_eq!(inspect(&[&a, &c], true).0, SAME);
+        assert_eq!(inspect(&[Path::new("no such file")], false).0, TROUBLE);
+    }
+}

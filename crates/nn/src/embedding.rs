@@ -105,17 +105,4 @@ mod tests {
         y.sum().backward();
         assert_eq!(words.weight.grad().unwrap().to_vec(), [0.0, 0.0, 0.0, 0.0, 2.0, 2.0]);
     }
-
-    #[test]
-    #[should_panic(expected = "Embedding: padding_idx = 3, but the table has 3 rows")]
-    fn a_padding_outside_of_the_table_is_refused() {
-        let _ = Embedding::<f32>::with_padding_idx(3, 2, Some(3), &mut Generator::seed(0));
-    }
-
-    #[test]
-    #[should_panic(expected = "embedding: index 3 (number 1 of the indices)")]
-    fn an_index_outside_of_the_table_is_refused() {
-        let words = Embedding::new(3, 2, &mut Generator::seed(0));
-        let _ = words.forward(&Indices::from([0, 3]));
-    }
 }

@@ -66,7 +66,6 @@ impl<T: Float> Forward<T> for Linear<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
 
     #[test]
     fn weights_start_within_pytorchs_bounds() {
@@ -75,22 +74,5 @@ mod tests {
         let (weight, bias) =
             (largest(&layer.weight.tensor()), largest(&layer.bias.unwrap().tensor()));
         assert!((0.0499..=0.05).contains(&weight) && (0.045..=0.05).contains(&bias));
-    }
-
-    #[test]
-    fn a_wrong_width_panics_at_the_callers_line() {
-        static MESSAGE: Mutex<String> = Mutex::new(String::new());
-        let layer = Linear::new(784, 10, &mut Generator::seed(0));
-        let x = Tensor::zeros([64, 783]);
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|info| *MESSAGE.lock().unwrap() = info.to_string()));
-        let line = line!() + 1;
-        let result = std::panic::catch_unwind(|| layer.forward(&x));
-        std::panic::set_hook(hook);
-        let message = MESSAGE.lock().unwrap();
-        assert!(result.is_err());
-        for part in ["[64, 783]", "[10, 784]", &format!("{}:{line}", file!())] {
-            assert!(message.contains(part), "{message}");
-        }
     }
 }

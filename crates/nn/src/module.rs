@@ -8,6 +8,10 @@ use std::sync::Mutex;
 
 /// The way through a model: from a batch of inputs to a batch of outputs.
 ///
+/// A mistake in the input panics at the line that called the layer: the layers' own `forward`s
+/// are `#[track_caller]`. The trait's is not, as that would make those of all models so, and hide
+/// the line within a model that a person is to look at.
+///
 /// PyTorch: `torch.nn.Module.forward`.
 pub trait Forward<T: Float = f32> {
     /// The output for `x`.

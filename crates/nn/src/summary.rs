@@ -298,3 +298,49 @@ impl fmt::Display for Summary {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Embedding, Linear, Lstm, Module, RecurrentOptions, TransformerEncoderLayer};
+    use adamant_tensor::{Generator, Indices};
+
+    #[derive(Module)]
+    #[module(crate = crate)]
+    struct Reader {
+        words: Embedding,
+        blocks: Vec<TransformerEncoderLayer>,
+        lstm: Lstm,
+        head: Linear,
+    }
+
+    #[test]
+    fn the_output_of_every_layer_is_seen() {
+        let rng = &mut Generator::seed(0);
+        let options = RecurrentOptions::default().layers(2).bidirectional(true).dropout(0.1);
+        let model = Reader {
+            words: Embedding::new(50, 8, rng),
+            blocks: (0..2).map(|_| TransformerEncoderLayer::new(8, 2, rng)).collect(),
+            lstm: Lstm::with_options(8, 3, options, rng),
+            head: Linear::new(6, 4, rng),
+        };
+        let table = summary_of(&model, |model| {
+            let x = model.words.forward(&Indices::from([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]));
+            let x = model.blocks.iter().fold(x, |x, block| block.forward(&x));
+            drop(model.head.forward(&model.lstm.forward(&x)));
+        });
+        let shape = |path: &str| {
+            let row = table.rows.iter().find(|row| row.path == path).unwrap();
+            row.output.as_deref().unwrap_or_default().to_vec()
+        };
+        assert_eq!(shape("words"), [2, 5, 8]);
+        assert_eq!(shape("blocks.1"), [2, 5, 8]);
+        assert_eq!(shape("blocks.1.self_attn"), [2, 5, 8]);
+        assert_eq!(shape("blocks.1.linear1"), [2, 5, 2048]);
+        assert_eq!(shape("lstm"), [2, 5, 6]);
+        assert_eq!(shape("head"), [2, 5, 4]);
+        // Only the model itself, whose `forward` is none of a library's, is not.
+        let unseen = table.rows.iter().filter(|row| row.output.is_none());
+        assert_eq!(unseen.map(|row| &row.layer[..]).collect::<Vec<_>>(), ["Reader"]);
+    }
+}

@@ -50,7 +50,8 @@ impl<const D: usize> ConvOptions<D> {
         ConvOptions { stride: stride.into().0, ..self }
     }
 
-    /// Zeros on each side around the image; none unless set.
+    /// Zeros on each side around the image; none unless set. `dilation · (k − 1) / 2` for an odd
+    /// kernel `k` keeps the image's size (PyTorch: `padding="same"`).
     #[must_use]
     pub fn padding(self, padding: impl Into<PerDim<D>>) -> Self {
         ConvOptions { padding: padding.into().0, ..self }

@@ -38,6 +38,7 @@ mod mul;
 mod narrow;
 mod norm;
 mod normalize;
+mod normalize_loops;
 pub(crate) mod operand;
 mod operators;
 mod permute;

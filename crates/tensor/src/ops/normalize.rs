@@ -4,12 +4,16 @@
 //! The input is seen as `[n, c, s]`: samples, channels, and positions. A group is a channel
 //! of all samples (batch), or some channels of one sample (group; layer, with one group, no
 //! positions, and every element a channel). The means are saved, not the normalised input.
+//!
+//! The same made of tensor operations takes, on two cores, 4 times as long forward and 13 times
+//! backward for `layer_norm` of `[64, 128, 256]`, and 4 and 20 times for `batch_norm` of
+//! `[64, 32, 26, 26]`.
 
 use crate::array::Array;
 use crate::node::{Context, Gradients, record_many};
-use crate::shape::Shape;
+use crate::ops::normalize_loops::{Form, Group, forward, in_loops};
 use crate::tensor::Tensor;
-use adamant_kernels::{Float, by_segment, column_sums, moments, weighted_sums};
+use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
     /// `(x − mean) / √(var + eps) · weight + bias` for each channel over the batch:
@@ -177,106 +181,6 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// How an input is divided.
-#[derive(Clone, Copy)]
-struct Form {
-    /// Samples.
-    n: usize,
-    /// Channels.
-    c: usize,
-    /// Positions.
-    s: usize,
-    /// Of the channels of a sample.
-    groups: usize,
-    /// Whether a group goes on through all samples; then it has one channel.
-    across: bool,
-    /// Whether the mean is subtracted.
-    center: bool,
-    /// Whether mean and variance are constants.
-    fixed: bool,
-    eps: f64,
-}
-
-impl Form {
-    #[track_caller]
-    fn channels<T: Float>(
-        op: &str,
-        x: &Array<T>,
-        others: [Option<&Tensor<T>>; 2],
-        eps: f64,
-    ) -> Form {
-        let shape = x.shape();
-        let &[n, c, ref positions @ ..] = &**shape else {
-            panic!("{op}: an input of shape {shape}; expected [batch, channels, …]")
-        };
-        for other in others.into_iter().flatten() {
-            let found = other.array.shape();
-            assert!(
-                **found == [c],
-                "{op}: an input of shape {shape} has {c} channels, which a parameter or \
-                 statistic of shape {found} does not fit; expected [{c}]"
-            );
-        }
-        let s = positions.iter().product();
-        Form { n, c, s, groups: c, across: true, center: true, fixed: false, eps }
-    }
-
-    #[track_caller]
-    fn trailing<T: Float>(
-        op: &str,
-        x: &Array<T>,
-        shape: &[usize],
-        others: [Option<&Tensor<T>>; 2],
-        center: bool,
-        eps: f64,
-    ) -> Form {
-        let (found, expected) = (x.shape(), Shape::from(shape));
-        assert!(!shape.is_empty(), "{op}: the shape to normalise over is []; it needs a dimension");
-        assert!(
-            found.ends_with(shape),
-            "{op}: an input of shape {found}; expected {expected} as its last dimensions"
-        );
-        for other in others.into_iter().flatten() {
-            let other = other.array.shape();
-            assert!(
-                *other == expected,
-                "{op}: a parameter of shape {other}; expected {expected}, which is normalised over"
-            );
-        }
-        let n = found[..found.len() - shape.len()].iter().product();
-        let c = expected.numel();
-        Form { n, c, s: 1, groups: 1, across: false, center, fixed: false, eps }
-    }
-
-    /// How many values a group has.
-    fn count(&self) -> usize {
-        if self.across { self.n * self.s } else { self.c / self.groups * self.s }
-    }
-
-    /// Mean and variance of each group: by channel, or by sample and group.
-    fn stats<T: Float>(&self, x: &Array<T>) -> Vec<(f64, f64)> {
-        let (groups, segment) = match self.across {
-            true => (self.c, self.s),
-            false => (self.n * self.groups, self.count()),
-        };
-        let mut stats = vec![(0.0, 0.0); groups];
-        moments(&mut stats, x.contiguous().dense(), segment, self.center);
-        stats
-    }
-
-    /// The group of channel `c` in sample `n`.
-    fn group(&self, n: usize, c: usize) -> usize {
-        if self.across { c } else { n * self.groups + c / (self.c / self.groups) }
-    }
-}
-
-/// What a group is shifted and scaled by.
-#[derive(Clone, Copy)]
-struct Group<T> {
-    mean: T,
-    scale: T,
-}
-
 #[track_caller]
 fn normalize<T: Float>(
     op: &'static str,
@@ -314,179 +218,6 @@ fn normalize<T: Float>(
         }
         gradients
     })
-}
-
-/// The elements, or as many of a constant.
-fn or_full<T: Float>(x: Option<&Tensor<T>>, len: usize, value: T) -> Vec<T> {
-    x.map_or_else(|| vec![value; len], Tensor::to_vec)
-}
-
-fn forward<T: Float>(
-    x: &Array<T>,
-    weight: Option<&Tensor<T>>,
-    bias: Option<&Tensor<T>>,
-    form: Form,
-    groups: &[Group<T>],
-) -> Array<T> {
-    let Form { c, s, .. } = form;
-    let (w, b) = (or_full(weight, c, T::ONE), or_full(bias, c, T::ZERO));
-    let x_ = x.dense();
-    Array::build(x.shape().clone(), |out| {
-        if s > 1 {
-            by_segment(out, x_, x_, s, |i, out, x, _| {
-                let Group { mean, scale } = groups[form.group(i / c, i % c)];
-                let (a, b) = (scale * w[i % c], b[i % c]);
-                out.iter_mut().zip(x).for_each(|(out, &x)| *out = (x - mean) * a + b);
-            });
-        } else if form.across {
-            by_segment(out, x_, x_, c, |_, out, x, _| {
-                for ((out, &x), ((g, &w), &b)) in
-                    out.iter_mut().zip(x).zip(groups.iter().zip(&w).zip(&b))
-                {
-                    *out = (x - g.mean) * g.scale * w + b;
-                }
-            });
-        } else {
-            let len = c / form.groups;
-            by_segment(out, x_, x_, len, |i, out, x, _| {
-                let (Group { mean, scale }, first) = (groups[i], i % form.groups * len);
-                let (w, b) = (&w[first..first + len], &b[first..first + len]);
-                for ((out, &x), (&w, &b)) in out.iter_mut().zip(x).zip(w.iter().zip(b)) {
-                    *out = (x - mean) * scale * w + b;
-                }
-            });
-        }
-    })
-}
-
-/// The gradients of input, weight and bias.
-fn in_loops<T: Float>(
-    ctx: &Context<'_, T>,
-    x: &Array<T>,
-    weight: Option<&Tensor<T>>,
-    form: Form,
-    groups: &[Group<T>],
-) -> [Tensor<T>; 3] {
-    let Form { n, c, s, .. } = form;
-    let g = ctx.grad().array.contiguous();
-    let (x_, g_) = (x.dense(), g.dense());
-    let w = or_full(weight, c, T::ONE);
-    let len = c.checked_div(form.groups).unwrap_or(0);
-    // For each channel Σ g and Σ g x̂, and for each group Σ ĝ and Σ ĝ x̂.
-    let (mut db, mut dw) = (vec![0.0; c], vec![0.0; c]);
-    let mut sums = vec![[0.0; 2]; groups.len()];
-    if s > 1 {
-        let ones = vec![T::ONE; s];
-        let mut parts = vec![[0.0; 2]; n * c];
-        adamant_kernels::drain(parts.iter_mut().enumerate(), x_.len(), |(i, part)| {
-            let range = i * s..(i + 1) * s;
-            let mean = groups[form.group(i / c, i % c)].mean;
-            *part = weighted_sums(&x_[range.clone()], &g_[range], &ones, mean);
-        });
-        for (i, [p, q]) in parts.into_iter().enumerate() {
-            let (channel, group) = (i % c, form.group(i / c, i % c));
-            let (q, w) = (q * groups[group].scale.to_f64(), w[channel].to_f64());
-            db[channel] += p;
-            dw[channel] += q;
-            sums[group][0] += p * w;
-            sums[group][1] += q * w;
-        }
-    } else {
-        let both = column_sums(x_, g_, c, |row, x, g, p, q| {
-            if form.across {
-                for ((p, q), ((&x, &g), group)) in
-                    p.iter_mut().zip(q).zip(x.iter().zip(g).zip(groups))
-                {
-                    *p += g;
-                    *q += g * ((x - group.mean) * group.scale);
-                }
-                return;
-            }
-            for part in 0..form.groups {
-                let Group { mean, scale } = groups[row * form.groups + part];
-                let own = part * len..(part + 1) * len;
-                let (p, q) = (&mut p[own.clone()], &mut q[own.clone()]);
-                let (x, g) = (&x[own.clone()], &g[own]);
-                for ((p, q), (&x, &g)) in p.iter_mut().zip(q).zip(x.iter().zip(g)) {
-                    *p += g;
-                    *q += g * ((x - mean) * scale);
-                }
-            }
-        });
-        db.copy_from_slice(&both[..c]);
-        dw.copy_from_slice(&both[c..]);
-        if form.across {
-            for (sums, ((db, dw), w)) in sums.iter_mut().zip(db.iter().zip(&dw).zip(&w)) {
-                *sums = [db * w.to_f64(), dw * w.to_f64()];
-            }
-        } else {
-            let pieces = 1.max((1 << 14) / len.max(1)); // groups in a piece of work
-            let work = sums.chunks_mut(pieces).enumerate();
-            adamant_kernels::drain(work, x_.len(), |(piece, sums)| {
-                for (k, sums) in sums.iter_mut().enumerate() {
-                    let i = piece * pieces + k;
-                    let (own, first) = (i * len..(i + 1) * len, i % form.groups * len);
-                    let w = &w[first..first + len];
-                    let [p, q] = weighted_sums(&x_[own.clone()], &g_[own], w, groups[i].mean);
-                    *sums = [p, q * groups[i].scale.to_f64()];
-                }
-            });
-        }
-    }
-    let column = |sums: Vec<f64>| {
-        let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
-        Tensor::from(Array::from_slice([c].into(), &values))
-    };
-    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale ĝ − shift − (x − mean) slope
-    let count = form.count() as f64;
-    let slopes: Vec<[T; 2]> = groups
-        .iter()
-        .zip(&sums)
-        .map(|(group, [p, q])| {
-            let scale = group.scale.to_f64();
-            let p = if form.center { *p } else { 0.0 };
-            let both = [scale * p / count, scale * scale * q / count];
-            both.map(T::from_f64)
-        })
-        .collect();
-    if form.fixed {
-        // The input plays no part, not even if it is NaN.
-        let still: Vec<Group<T>> =
-            groups.iter().map(|group| Group { mean: T::ZERO, ..*group }).collect();
-        let dx = forward(&g, weight, None, form, &still);
-        return [dx.into(), column(dw), column(db)];
-    }
-    let dx = Array::build(x.shape().clone(), |out| {
-        if s > 1 {
-            by_segment(out, x_, g_, s, |i, out, x, g| {
-                let group = form.group(i / c, i % c);
-                let (Group { mean, scale }, [shift, slope]) = (groups[group], slopes[group]);
-                let a = scale * w[i % c];
-                for (out, (&x, &g)) in out.iter_mut().zip(x.iter().zip(g)) {
-                    *out = g * a - shift - (x - mean) * slope;
-                }
-            });
-        } else if form.across {
-            by_segment(out, x_, g_, c, |_, out, x, g| {
-                let channels = groups.iter().zip(&slopes).zip(&w);
-                for ((out, (&x, &g)), ((group, [shift, slope]), &w)) in
-                    out.iter_mut().zip(x.iter().zip(g)).zip(channels)
-                {
-                    *out = g * (group.scale * w) - *shift - (x - group.mean) * *slope;
-                }
-            });
-        } else {
-            by_segment(out, x_, g_, len, |i, out, x, g| {
-                let (Group { mean, scale }, [shift, slope]) = (groups[i], slopes[i]);
-                let first = i % form.groups * len;
-                let w = &w[first..first + len];
-                for ((out, &w), (&x, &g)) in out.iter_mut().zip(w).zip(x.iter().zip(g)) {
-                    *out = g * w * scale - shift - (x - mean) * slope;
-                }
-            });
-        }
-    });
-    [dx.into(), column(dw), column(db)]
 }
 
 /// The same gradients, to be differentiated again.
@@ -576,6 +307,7 @@ mod tests {
             check_op(|i| i[0].rms_norm(over, None, 0.1), &[x], -2.0..2.0);
         }
         check_op(|i| i[0].layer_norm(&[3], None, None, 0.1), &[&[0, 3]], -2.0..2.0);
+        check_op(|i| i[0].group_norm(2, Some(&i[1]), None, 0.1), &[&[2, 4, 0], &[4]], -2.0..2.0);
     }
 
     #[test]

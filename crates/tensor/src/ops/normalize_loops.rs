@@ -1,0 +1,323 @@
+//! The loops of normalisations, over lines of neighbours in memory.
+//!
+//! Along a line the channel stays and so the group does, or the channel changes with each element
+//! and the group with it or not. What a loop does is written once for the three of them.
+
+use crate::array::Array;
+use crate::node::Context;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use adamant_kernels::{Float, by_segment, column_sums, drain, moments, weighted_sums};
+
+/// How an input is divided.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    /// Samples.
+    pub(super) n: usize,
+    /// Channels.
+    pub(super) c: usize,
+    /// Positions.
+    pub(super) s: usize,
+    /// Of the channels of a sample.
+    pub(super) groups: usize,
+    /// Whether a group goes on through all samples; then it has one channel.
+    pub(super) across: bool,
+    /// Whether the mean is subtracted.
+    pub(super) center: bool,
+    /// Whether mean and variance are constants.
+    pub(super) fixed: bool,
+    pub(super) eps: f64,
+}
+
+impl Form {
+    #[track_caller]
+    pub(super) fn channels<T: Float>(
+        op: &str,
+        x: &Array<T>,
+        others: [Option<&Tensor<T>>; 2],
+        eps: f64,
+    ) -> Form {
+        let shape = x.shape();
+        let &[n, c, ref positions @ ..] = &**shape else {
+            panic!("{op}: an input of shape {shape}; expected [batch, channels, …]")
+        };
+        for other in others.into_iter().flatten() {
+            let found = other.array.shape();
+            assert!(
+                **found == [c],
+                "{op}: an input of shape {shape} has {c} channels, which a parameter or \
+                 statistic of shape {found} does not fit; expected [{c}]"
+            );
+        }
+        let s = positions.iter().product();
+        Form { n, c, s, groups: c, across: true, center: true, fixed: false, eps }
+    }
+
+    #[track_caller]
+    pub(super) fn trailing<T: Float>(
+        op: &str,
+        x: &Array<T>,
+        shape: &[usize],
+        others: [Option<&Tensor<T>>; 2],
+        center: bool,
+        eps: f64,
+    ) -> Form {
+        let (found, expected) = (x.shape(), Shape::from(shape));
+        assert!(!shape.is_empty(), "{op}: the shape to normalise over is []; it needs a dimension");
+        assert!(
+            found.ends_with(shape),
+            "{op}: an input of shape {found}; expected {expected} as its last dimensions"
+        );
+        for other in others.into_iter().flatten() {
+            let other = other.array.shape();
+            assert!(
+                *other == expected,
+                "{op}: a parameter of shape {other}; expected {expected}, which is normalised over"
+            );
+        }
+        let n = found[..found.len() - shape.len()].iter().product();
+        let c = expected.numel();
+        Form { n, c, s: 1, groups: 1, across: false, center, fixed: false, eps }
+    }
+
+    /// How many values a group has.
+    pub(super) fn count(&self) -> usize {
+        if self.across { self.n * self.s } else { self.c / self.groups * self.s }
+    }
+
+    /// Mean and variance of each group: by channel, or by sample and group.
+    pub(super) fn stats<T: Float>(&self, x: &Array<T>) -> Vec<(f64, f64)> {
+        let (groups, segment) = match self.across {
+            true => (self.c, self.s),
+            false => (self.n * self.groups, self.count()),
+        };
+        let mut stats = vec![(0.0, 0.0); groups];
+        moments(&mut stats, x.contiguous().dense(), segment, self.center);
+        stats
+    }
+
+    /// How many neighbours are a line: the positions of a channel; without these, the channels
+    /// of a sample, or of a group of them.
+    fn line(&self) -> usize {
+        match (self.s > 1, self.across) {
+            (true, _) => self.s,
+            (_, true) => self.c,
+            _ => self.c / self.groups,
+        }
+    }
+
+    /// Channel and group of the first element of line `i`.
+    fn start(&self, i: usize) -> (usize, usize) {
+        match (self.s > 1, self.across) {
+            (true, true) => (i % self.c, i % self.c),
+            (true, false) => (i % self.c, i / (self.c / self.groups)),
+            (false, true) => (0, 0),
+            (false, false) => (i % self.groups * self.line(), i),
+        }
+    }
+}
+
+/// Calls a loop over a line, which goes on by `C` channels and `G` groups with each element.
+macro_rules! along {
+    ($form:expr, $f:ident($($argument:expr),*)) => {
+        match ($form.s > 1, $form.across) {
+            (true, _) => $f::<0, 0, T>($($argument),*),
+            (_, true) => $f::<1, 1, T>($($argument),*),
+            _ => $f::<1, 0, T>($($argument),*),
+        }
+    };
+}
+
+/// What a group is shifted and scaled by.
+#[derive(Clone, Copy)]
+pub(super) struct Group<T> {
+    pub(super) mean: T,
+    pub(super) scale: T,
+}
+
+/// The elements, or as many of a constant.
+fn or_full<T: Float>(x: Option<&Tensor<T>>, len: usize, value: T) -> Vec<T> {
+    x.map_or_else(|| vec![value; len], Tensor::to_vec)
+}
+
+pub(super) fn forward<T: Float>(
+    x: &Array<T>,
+    weight: Option<&Tensor<T>>,
+    bias: Option<&Tensor<T>>,
+    form: Form,
+    groups: &[Group<T>],
+) -> Array<T> {
+    let (w, b) = (or_full(weight, form.c, T::ONE), or_full(bias, form.c, T::ZERO));
+    let x_ = x.dense();
+    Array::build(x.shape().clone(), |out| {
+        by_segment(out, x_, x_, form.line(), |i, out, x, _| {
+            let (channel, group) = form.start(i);
+            along!(form, normal_line(out, x, &w[channel..], &b[channel..], &groups[group..]));
+        });
+    })
+}
+
+/// As many elements as a line of `len` goes through.
+const fn passed(step: usize, len: usize) -> usize {
+    step * (len - 1) + 1
+}
+
+#[inline(always)]
+fn normal_line<const C: usize, const G: usize, T: Float>(
+    out: &mut [T],
+    x: &[T],
+    w: &[T],
+    b: &[T],
+    groups: &[Group<T>],
+) {
+    let len = out.len();
+    let (x, groups) = (&x[..len], &groups[..passed(G, len)]);
+    let (w, b) = (&w[..passed(C, len)], &b[..passed(C, len)]);
+    for j in 0..len {
+        let group = groups[G * j];
+        out[j] = (x[j] - group.mean) * (group.scale * w[C * j]) + b[C * j];
+    }
+}
+
+/// The gradients of input, weight and bias.
+pub(super) fn in_loops<T: Float>(
+    ctx: &Context<'_, T>,
+    x: &Array<T>,
+    weight: Option<&Tensor<T>>,
+    form: Form,
+    groups: &[Group<T>],
+) -> [Tensor<T>; 3] {
+    let g = ctx.grad().array.contiguous();
+    let (x_, g_) = (x.dense(), g.dense());
+    let w = or_full(weight, form.c, T::ONE);
+    let Sums { db, dw, of_groups } = match form.s {
+        0 => Sums { db: vec![0.0; form.c], dw: vec![0.0; form.c], of_groups: vec![] },
+        1 => sums_of_columns(x_, g_, &w, form, groups),
+        _ => sums_of_lines(x_, g_, &w, form, groups),
+    };
+    let column = |sums: Vec<f64>| {
+        let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
+        Tensor::from(Array::from_slice([form.c].into(), &values))
+    };
+    if form.fixed {
+        // The input plays no part, not even if it is NaN.
+        let still: Vec<Group<T>> =
+            groups.iter().map(|group| Group { mean: T::ZERO, ..*group }).collect();
+        let dx = forward(&g, weight, None, form, &still);
+        return [dx.into(), column(dw), column(db)];
+    }
+    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale ĝ − shift − (x − mean) slope
+    let count = form.count() as f64;
+    let slopes: Vec<[T; 2]> = groups
+        .iter()
+        .zip(&of_groups)
+        .map(|(group, [p, q])| {
+            let scale = group.scale.to_f64();
+            let p = if form.center { *p } else { 0.0 };
+            let both = [scale * p / count, scale * scale * q / count];
+            both.map(T::from_f64)
+        })
+        .collect();
+    let dx = Array::build(x.shape().clone(), |out| {
+        by_segment(out, x_, g_, form.line(), |i, out, x, g| {
+            let (channel, group) = form.start(i);
+            let (w, groups, slopes) = (&w[channel..], &groups[group..], &slopes[group..]);
+            along!(form, gradient_line(out, x, g, w, groups, slopes));
+        });
+    });
+    [dx.into(), column(dw), column(db)]
+}
+
+#[inline(always)]
+fn gradient_line<const C: usize, const G: usize, T: Float>(
+    out: &mut [T],
+    x: &[T],
+    g: &[T],
+    w: &[T],
+    groups: &[Group<T>],
+    slopes: &[[T; 2]],
+) {
+    let len = out.len();
+    let (x, g, w) = (&x[..len], &g[..len], &w[..passed(C, len)]);
+    let (groups, slopes) = (&groups[..passed(G, len)], &slopes[..passed(G, len)]);
+    for j in 0..len {
+        let (group, [shift, slope]) = (groups[G * j], slopes[G * j]);
+        out[j] = g[j] * (group.scale * w[C * j]) - shift - (x[j] - group.mean) * slope;
+    }
+}
+
+/// For each channel Σ g and Σ g x̂, and for each group Σ ĝ and Σ ĝ x̂.
+struct Sums {
+    db: Vec<f64>,
+    dw: Vec<f64>,
+    of_groups: Vec<[f64; 2]>,
+}
+
+/// Where a line is of one channel: sums along lines.
+fn sums_of_lines<T: Float>(x: &[T], g: &[T], w: &[T], form: Form, groups: &[Group<T>]) -> Sums {
+    let (s, c) = (form.s, form.c);
+    let (mut db, mut dw) = (vec![0.0; c], vec![0.0; c]);
+    let mut of_groups = vec![[0.0; 2]; groups.len()];
+    let ones = vec![T::ONE; s];
+    let mut parts = vec![[0.0; 2]; form.n * c];
+    drain(parts.iter_mut().enumerate(), x.len(), |(i, part)| {
+        let range = i * s..(i + 1) * s;
+        *part = weighted_sums(&x[range.clone()], &g[range], &ones, groups[form.start(i).1].mean);
+    });
+    for (i, [p, q]) in parts.into_iter().enumerate() {
+        let (channel, group) = form.start(i);
+        let (q, w) = (q * groups[group].scale.to_f64(), w[channel].to_f64());
+        db[channel] += p;
+        dw[channel] += q;
+        of_groups[group][0] += p * w;
+        of_groups[group][1] += q * w;
+    }
+    Sums { db, dw, of_groups }
+}
+
+/// Where a line goes through channels: sums over the samples, and for groups of channels sums
+/// along lines too.
+fn sums_of_columns<T: Float>(x: &[T], g: &[T], w: &[T], form: Form, groups: &[Group<T>]) -> Sums {
+    let (c, len) = (form.c, form.line());
+    let mut both = column_sums(x, g, c, |row, x, g, p, q| {
+        for (part, (p, q)) in p.chunks_mut(len).zip(q.chunks_mut(len)).enumerate() {
+            let (channel, group) = form.start(row * (c / len) + part);
+            along!(form, add_line(p, q, &x[channel..], &g[channel..], &groups[group..]));
+        }
+    });
+    let (dw, db) = (both.split_off(c), both);
+    let of_groups = if form.across {
+        let weighted = |((db, dw), w): ((&f64, &f64), &T)| [db * w.to_f64(), dw * w.to_f64()];
+        db.iter().zip(&dw).zip(w).map(weighted).collect()
+    } else {
+        let mut sums = vec![[0.0; 2]; groups.len()];
+        let piece = 1.max((1 << 14) / len.max(1)); // groups in a piece of work
+        drain(sums.chunks_mut(piece).enumerate(), x.len(), |(first, sums)| {
+            for (i, sums) in (first * piece..).zip(sums) {
+                let (own, channel) = (i * len..(i + 1) * len, form.start(i).0);
+                let w = &w[channel..channel + len];
+                let [p, q] = weighted_sums(&x[own.clone()], &g[own], w, groups[i].mean);
+                *sums = [p, q * groups[i].scale.to_f64()];
+            }
+        });
+        sums
+    };
+    Sums { db, dw, of_groups }
+}
+
+#[inline(always)]
+fn add_line<const C: usize, const G: usize, T: Float>(
+    p: &mut [T],
+    q: &mut [T],
+    x: &[T],
+    g: &[T],
+    groups: &[Group<T>],
+) {
+    let len = p.len();
+    let (q, x, g, groups) = (&mut q[..len], &x[..len], &g[..len], &groups[..passed(G, len)]);
+    for j in 0..len {
+        let Group { mean, scale } = groups[G * j];
+        p[j] += g[j];
+        q[j] += g[j] * ((x[j] - mean) * scale);
+    }
+}

@@ -31,7 +31,7 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     });
     let net = LayerNorm::new([3, 4]);
     check("layer_norm: an input of shape [2, 4]; expected [3, 4] as its last dimensions", &|| {
-        here!(net.forward(&ones(&[2, 4])))
+        here!(net.forward(&ones(&[2, 4])));
     });
     let net = RmsNorm::new([3]);
     check("rms_norm: an input of shape [2, 4]; expected [3] as its last dimensions", &|| {
@@ -280,7 +280,8 @@ fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
     let rng = &mut Generator::seed(0);
     let mut norm = BatchNorm1d::new(3);
     norm.eval();
-    let layers: Vec<(Box<dyn Layer>, &[usize], &[usize])> = vec![
+    type Case = (Box<dyn Layer>, &'static [usize], &'static [usize]); // a layer, its shapes in and out
+    let layers: Vec<Case> = vec![
         (Box::new(Linear::new(3, 2, rng)), &[0, 3], &[0, 2]),
         (Box::new(Conv2d::new(3, 2, 3, rng)), &[0, 3, 5, 5], &[0, 2, 3, 3]),
         (Box::new(MaxPool2d::new(2)), &[0, 3, 4, 4], &[0, 3, 2, 2]),

@@ -8,7 +8,7 @@
 //! * [`nn`] — modules, layers, losses;
 //! * [`optim`] — Adam, SGD, schedules, clipping;
 //! * [`data`] — data sets and loaders;
-//! * [`checkpoint`] — state in files.
+//! * [`checkpoint`] — state in files: a run goes on where it was, in every bit.
 //!
 //! ```
 //! use adamant::prelude::*;

@@ -101,7 +101,11 @@ impl<W: Write> Out<W> {
 
     /// The checksum of the whole follows from those of its pieces.
     fn put_hashed(&mut self, bytes: &[u8], hasher: &Hasher) -> io::Result<()> {
-        self.out.write_all(bytes)?;
+        for piece in bytes.chunks(1 << 18) {
+            self.out.write_all(piece)?;
+            // Training goes first, where a save in the background takes one of its cores.
+            std::thread::yield_now();
+        }
         self.whole.combine(hasher);
         self.at += bytes.len() as u64;
         Ok(())

@@ -79,6 +79,8 @@ def save(path, model, optimizer=None):
             others[f"{prefix}.params"] = len(group["params"])
             for i, parameter in enumerate(group["params"]):
                 prefix_i = f"{prefix}.params.{i}"
+                if id(parameter) not in names:
+                    raise ValueError(f"`{prefix_i}`: found a parameter that is not the model's")
                 others[f"{prefix_i}.name"] = names[id(parameter)]
                 memory = {key: x for key, x in optimizer.state.get(parameter, {}).items() if x is not None}
                 if memory:
@@ -87,7 +89,7 @@ def save(path, model, optimizer=None):
                     tensors |= {f"{prefix_i}.{key}": memory[key] for key in MEMORY if key in memory}
     # Tensors that share memory (tied weights) become copies: adamant checks that they agree.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(tensors, path, {"adamant": json.dumps(others)})
+    save_file(tensors, path, {"adamant": json.dumps(others, allow_nan=False)})
 
 
 def load(path, model, optimizer=None):
@@ -102,47 +104,67 @@ def load(path, model, optimizer=None):
         source = first.setdefault(id(parameter), name)
         if source in weights:
             weights.setdefault(name, weights[source])
-    if optimizer is None:
-        model.load_state_dict(weights)
-        return
+    ours = model.state_dict()
+    expect("the model's names", sorted(weights), sorted(ours))
+    for name, tensor in ours.items():
+        expect(f"model.{name}", list(weights[name].shape), list(tensor.shape))
+    state = optimizer_state(tensors, others, model, optimizer) if optimizer is not None else None
+    model.load_state_dict(weights)
+    if optimizer is not None:
+        optimizer.load_state_dict(state)
+
+
+def optimizer_state(tensors, others, model, optimizer):
+    """What the file says of the optimizer, checked, as its load_state_dict takes it."""
+
+    def other(name):
+        if name not in others:
+            raise ValueError(f"`{name}`: missing")
+        return others[name]
 
     name, hyperparameters = kind(optimizer)
+    expect("optimizer.optimizer", other("optimizer.optimizer"), name)
+    expect("optimizer.groups", other("optimizer.groups"), len(optimizer.param_groups))
     state = {"state": {}, "param_groups": []}
-    expect("optimizer.optimizer", others.get("optimizer.optimizer"), name)
-    expect("optimizer.groups", others.get("optimizer.groups"), len(optimizer.param_groups))
-    places = {id(p): n for n, p in model.named_parameters()}
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     index = 0
     for g, group in enumerate(optimizer.param_groups):
         prefix = f"optimizer.groups.{g}"
-        expect(f"{prefix}.params", others.get(f"{prefix}.params"), len(group["params"]))
+        expect(f"{prefix}.params", other(f"{prefix}.params"), len(group["params"]))
         saved = {key: value for key, value in group.items() if key != "params"}
-        saved |= {key: others[f"{prefix}.{key}"] for key in hyperparameters}
+        saved |= {key: other(f"{prefix}.{key}") for key in hyperparameters}
         if name == "Adam":
-            saved["betas"] = (others[f"{prefix}.beta1"], others[f"{prefix}.beta2"])
+            saved["betas"] = (other(f"{prefix}.beta1"), other(f"{prefix}.beta2"))
             if others.get(f"{prefix}.amsgrad_corrected"):
-                raise ValueError(f"{prefix}: the maximum is of corrected moments, which PyTorch has not")
+                raise ValueError(f"`{prefix}`: the maximum is of corrected moments, which PyTorch has not")
             decoupled = others.get(f"{prefix}.decoupled_weight_decay", False)
-            if "decoupled_weight_decay" in group:
-                saved["decoupled_weight_decay"] = decoupled
-            else:
+            if isinstance(optimizer, torch.optim.AdamW) or "decoupled_weight_decay" not in group:
                 expect(f"{prefix}.decoupled_weight_decay", decoupled, is_decoupled(optimizer, group))
+            else:
+                saved["decoupled_weight_decay"] = decoupled
         if f"{prefix}.base_lr" in others:
             saved["initial_lr"] = others[f"{prefix}.base_lr"]
-        names = [others.get(f"{prefix}.params.{i}.name") for i in range(len(group["params"]))]
         saved["params"] = list(range(index, index + len(group["params"])))
+        state["param_groups"].append(saved)
+
+        # By name where the file has names, else by place.
+        places = [others.get(f"{prefix}.params.{i}.name", i) for i in range(len(group["params"]))]
         for i, parameter in enumerate(group["params"]):
-            # By name where the file has names, else by place.
-            at = names.index(places[id(parameter)]) if all(names) else i
-            prefix_at = f"{prefix}.params.{at}"
-            memory = {key: tensors[f"{prefix_at}.{key}"] for key in MEMORY if f"{prefix_at}.{key}" in tensors}
-            if memory and name == "Adam":
-                memory["step"] = torch.tensor(float(others[f"{prefix_at}.step"]))
+            place = names.get(id(parameter)) if isinstance(places[0], str) else i
+            if place not in places:
+                raise ValueError(f"`{prefix}.params`: no parameter `{place}`")
+            prefix_i = f"{prefix}.params.{places.index(place)}"
+            memory = {key: tensors[f"{prefix_i}.{key}"] for key in MEMORY if f"{prefix_i}.{key}" in tensors}
+            for key, tensor in memory.items():
+                expect(f"{prefix_i}.{key}", list(tensor.shape), list(parameter.shape))
+            if name == "Adam" and (memory or f"{prefix_i}.step" in others):
+                wanted = {"exp_avg", "exp_avg_sq"} | ({"max_exp_avg_sq"} & set(memory))
+                expect(f"the moments of {prefix_i}", sorted(memory), sorted(wanted))
+                memory["step"] = torch.tensor(float(other(f"{prefix_i}.step")))
             if memory:
                 state["state"][index + i] = memory
         index += len(group["params"])
-        state["param_groups"].append(saved)
-    model.load_state_dict(weights)
-    optimizer.load_state_dict(state)
+    return state
 
 
 def expect(name, found, expected):

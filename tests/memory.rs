@@ -56,13 +56,17 @@ fn held(f: impl FnOnce() -> Tensor) -> f64 {
     bytes as f64 / BYTES as f64
 }
 
+fn transposed_batch(x: &Tensor) -> Tensor {
+    x.reshape([4, 64, 256]).transpose(1, 2).matmul(&x.narrow(0, 0, 64).narrow(1, 0, 64))
+}
+
 #[test]
 fn an_operation_saves_no_more_than_it_must() {
     let _alone = alone();
     type Op = fn(&Tensor) -> Tensor;
     let x = Tensor::<f32>::full([256, 256], 0.5).requires_grad();
     // Beside its input: its result, and what it saves.
-    let ops: [(&str, Op, f64); 14] = [
+    let ops: [(&str, Op, f64); 21] = [
         ("add", |x| x + x, 1.0),
         ("mul", |x| x * x, 1.0),
         ("relu", |x| x.relu(), 1.0),
@@ -77,6 +81,15 @@ fn an_operation_saves_no_more_than_it_must() {
         ("reshape", |x| x.reshape([LEN]), 0.0),
         ("where_", |x| x.where_(&x.gt(0.0), 1.0), 1.25), // a mask, a byte an element
         ("sort", |x| x.sort(0, false).0, 3.0),           // indices, eight bytes each
+        // Which piece an element lies in, a byte each.
+        ("abs", |x| x.abs(), 1.25),
+        ("clamp", |x| x.clamp(0.0, 1.0), 1.25),
+        ("hardtanh", |x| x.hardtanh(-1.0, 1.0), 1.25),
+        ("leaky_relu", |x| x.leaky_relu(0.1), 1.25),
+        ("maximum", |x| x.maximum(0.7), 1.25),
+        ("norm", |x| x.norm(1.0), 0.25),
+        // A transposed batch of matrices by a matrix: without a copy.
+        ("matmul of a batch", transposed_batch, 1.0), // without a copy
     ];
     for (name, op, expected) in ops {
         let found = held(|| op(&x));

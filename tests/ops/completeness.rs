@@ -29,7 +29,8 @@ fn source() -> PathBuf {
 #[test]
 fn every_operation_has_its_row() {
     let ops = std::fs::read_dir(source().join("ops")).unwrap();
-    let files = ops.map(|entry| entry.unwrap().path()).chain([source().join("create.rs")]);
+    let others = ["create.rs", "mask.rs", "indices.rs"].map(|file| source().join(file));
+    let files = ops.map(|entry| entry.unwrap().path()).chain(others);
     let operations = functions(files);
     let rows: Vec<String> =
         table().into_iter().flat_map(|section| section.rows).map(|row| row.ours).collect();
@@ -41,8 +42,9 @@ fn every_operation_has_its_row() {
         };
         rows.iter().any(called_in)
     };
-    // The user's own, a question about shapes, and the ways in for the user's numbers.
-    const NO_OPERATIONS: [&str; 5] = ["custom", "weight_shape", "from_vec", "scalar", "build"];
+    // The user's own, questions about shapes, and the ways in and out for the user's numbers.
+    const NO_OPERATIONS: [&str; 8] =
+        ["custom", "weight_shape", "shape", "numel", "from_vec", "scalar", "build", "to_vec"];
     let missing: Vec<String> = operations
         .into_iter()
         .filter(|name| !NO_OPERATIONS.contains(&name.as_str()) && !called(name))

@@ -58,8 +58,15 @@ fn large(digest: &mut DefaultHasher) {
         cross_entropy(&a, &[3; 300]),
     ];
     add(digest, &reduced, &[x, a.clone()]);
-    let products = [a.matmul(&b), p.bmm(&q), a.index_select(0, &rows).matmul(&b)];
-    add(digest, &products, &[a, b, p, q]);
+    let r = leaf(&[9, 170, 210]);
+    let products = [
+        a.matmul(&b),
+        p.bmm(&q),
+        a.index_select(0, &rows).matmul(&b),
+        a.matmul(&r),
+        r.transpose(1, 2).matmul(&b),
+    ];
+    add(digest, &products, &[a, b, p, q, r]);
     let images = [
         image.conv2d(&kernel, None, Conv2dOptions::default().padding(1)),
         image.max_pool2d(2, MaxPool2dOptions::default()),

@@ -384,6 +384,11 @@ pub(crate) fn table() -> Vec<Section> {
                     "x.index_select(0, torch.tensor([2, 0, 2]))"
                 ),
                 op!(
+                    shapes(&[&[&[]]]),
+                    |x| x.index_select(0, &[0]),
+                    "x.index_select(0, torch.tensor([0]))"
+                ),
+                op!(
                     shapes(&[&[&[3, 2], &[3, 3]]]),
                     |x, y| x.index_add(1, &[1, 0, 1], y),
                     "x.index_add(1, torch.tensor([1, 0, 1]), y)"
@@ -445,12 +450,26 @@ pub(crate) fn table() -> Vec<Section> {
                     shapes(&[&[&[2, 3, 2], &[2, 2, 4]]]),
                     |x, y| Tensor::einsum("bij,bjk->bik", &[x, y]),
                     "torch.einsum('bij,bjk->bik', x, y)"
-                )
-                .note("without an ellipsis"),
+                ),
                 op!(
                     shapes(&[&[&[2, 1, 2, 3], &[4, 3, 2]]]),
                     |x, y| Tensor::einsum("...ij,...jk->...ik", &[x, y]),
                     "torch.einsum('...ij,...jk->...ik', x, y)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 4]]]),
+                    |x| Tensor::einsum("j...i", &[x]),
+                    "torch.einsum('j...i', x)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 1, 3], &[4, 3]]]),
+                    |x, y| Tensor::einsum("...i,...i", &[x, y]),
+                    "torch.einsum('...i,...i', x, y)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 1], &[3, 4]]]),
+                    |x, y| Tensor::einsum("ij,jk->ik", &[x, y]),
+                    "torch.einsum('ij,jk->ik', x, y)"
                 ),
                 op!(
                     shapes(&[&[&[3, 3], &[3]]]),
@@ -619,6 +638,7 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(any(), |x| x.zeros_like(), "torch.zeros_like(x)"),
                 op!(any(), |x| x.ones_like(), "torch.ones_like(x)"),
                 op!(any(), |x| x.full_like(2.5), "torch.full_like(x, 2.5)"),
+                op!(shapes(&[&[&[3]]]), |x| x.gt(0.0).to_tensor(), "(x > 0).to(x.dtype)"),
                 op!(shapes(&[&[&[3]]]), |x| x + Tensor::zeros([2, 3]), "x + torch.zeros(2, 3)"),
                 op!(shapes(&[&[&[3]]]), |x| x + Tensor::ones([2, 3]), "x + torch.ones(2, 3)"),
                 op!(

@@ -2,6 +2,7 @@
 
 use crate::common::{fixture, numbers};
 use adamant::prelude::*;
+use adamant::tensor::Value;
 
 fn adam() -> Adam {
     let parameter = || Parameter::new(Tensor::zeros([1]));
@@ -65,8 +66,10 @@ fn schedules_give_pytorchs_rates() {
         OneCycleLr::with_rule(adam, OneCycle::new(0.2, 31).anneal(Anneal::Linear))
     });
     check("one_cycle_three", |adam| {
-        let rule = OneCycle::new(0.2, 30).three_phase(true).cycle_momentum(false);
-        OneCycleLr::with_rule(adam, rule)
+        OneCycleLr::with_rule(adam, OneCycle::new(0.2, 30).three_phase(true))
+    });
+    check("one_cycle_rates", |adam| {
+        OneCycleLr::with_rule(adam, OneCycle::new(0.2, 30).cycle_momentum(false))
     });
     check("sequential", |adam| {
         let warm_up = LinearLr::new(adam, 0.1, 1.0, 5);
@@ -184,7 +187,7 @@ fn a_schedules_state_is_checked_before_it_is_loaded() {
 
 #[test]
 fn states_that_a_constructor_would_refuse_are_refused() {
-    fn refused(schedule: &mut dyn Stateful, name: &str, value: f64) {
+    fn refused(schedule: &mut dyn Stateful, name: &str, value: impl Into<Value>) {
         let before = schedule.state_dict();
         let mut state = before.clone();
         state.insert(name, value);
@@ -201,6 +204,7 @@ fn states_that_a_constructor_would_refuse_are_refused() {
     refused(&mut OneCycleLr::new(adam, 0.1, 3), "base_momentum", 5.0);
     refused(&mut OneCycleLr::new(adam, 0.1, 3), "div_factor", 0.0);
     refused(&mut OneCycleLr::new(adam, 0.1, 3), "anneal", 0.0);
+    refused(&mut OneCycleLr::new(adam, 0.1, 3), "anneal", "sine");
     refused(&mut ReduceLrOnPlateau::new(PlateauMode::Min), "factor", 5.0);
     let tail = StepLr::new(adam, 4, 0.3);
     let mut sequence = SequentialLr::new(adam, tail.clone()).then(3, tail.clone()).then(7, tail);

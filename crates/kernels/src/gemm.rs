@@ -3,10 +3,12 @@
 //! A product is cut along the longer side of C, never along the summed
 //! dimension, so each element of C is summed in the same order whatever the cut.
 
+use crate::elementwise::zip_assign;
 use crate::float::Float;
 use crate::parallel::{drain, num_threads};
 use crate::strided::View;
 use crate::team;
+use std::ops::Range;
 
 /// A strided matrix: element `(i, j)` is `data[i·row_stride + j·col_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -194,8 +196,8 @@ pub fn gemm_batch<T: Float>(
     }
 }
 
-/// `C ← Σ A[b] B[b]`, over the places `b` of a batch in row-major order: `A` is seen as
-/// `[batch.., M, K]`, `B` as `[batch.., K, N]`, and `C` is row-major.
+/// `C ← Σ A[b] B[b]`, over the places `b` of a batch: `A` is seen as `[batch.., M, K]`, `B` as
+/// `[batch.., K, N]`, and `C` is row-major. The products are added in pairs of blocks.
 ///
 /// # Panics
 /// If the shapes do not fit, or an operand reaches past its slice.
@@ -218,13 +220,28 @@ pub fn gemm_sum<T: Float>(
     let dims = batch.len();
     assert!(a.strides.len() == dims + 2 && b.strides.len() == dims + 2, "a stride a dimension");
     assert_eq!(c.len(), m * n, "C is M × N");
-    let count: usize = batch.iter().product();
-    if count == 0 {
-        return c.fill(T::ZERO);
-    }
-    for place in 0..count {
-        let beta = if place == 0 { T::ZERO } else { T::ONE };
+    let one = |place: usize, beta: T, c: &mut [T]| {
         gemm(matrix_of(a, batch, place, [m, k]), matrix_of(b, batch, place, [k, n]), beta, c);
+    };
+    sum_places(0..batch.iter().product(), &one, c);
+}
+
+/// `C ← Σ one(place)`, where `one(place, β, C)` is `C ← product + β C`.
+fn sum_places<T: Float>(places: Range<usize>, one: &impl Fn(usize, T, &mut [T]), c: &mut [T]) {
+    const BLOCK: usize = 32;
+    if places.is_empty() {
+        c.fill(T::ZERO);
+    } else if places.len() <= BLOCK {
+        for place in places.clone() {
+            let beta = if place == places.start { T::ZERO } else { T::ONE };
+            one(place, beta, c);
+        }
+    } else {
+        let middle = places.start + places.len() / 2;
+        let mut half = vec![T::ZERO; c.len()];
+        sum_places(places.start..middle, one, c);
+        sum_places(middle..places.end, one, &mut half);
+        zip_assign(c, &half, |c, half| c + half);
     }
 }
 
@@ -281,6 +298,18 @@ mod tests {
                 check(m, k, n, ta, tb, 1.0);
             }
         }
+    }
+
+    #[test]
+    fn a_long_sum_of_products_is_right() {
+        let (ones, tenths) = ([1.0f32], vec![0.1f32; 1_000_000]);
+        let a = View { data: &ones, strides: &[0, 1, 1] };
+        let b = View { data: &tenths, strides: &[1, 1, 1] };
+        let mut c = [0.0];
+        gemm_sum(a, b, &[tenths.len()], [1, 1, 1], &mut c);
+        assert!((c[0] - 1e5).abs() < 0.1, "{}", c[0]);
+        gemm_sum(a, b, &[0], [1, 1, 1], &mut c);
+        assert_eq!(c, [0.0]);
     }
 
     #[test]

@@ -38,8 +38,10 @@ impl<E: Element> Storage<E> {
         };
         let storage = Storage { buffer, len, element: PhantomData };
         let live = LIVE_BYTES.fetch_add(storage.bytes(), Ordering::Relaxed) + storage.bytes();
-        if live > PEAK_BYTES.load(Ordering::Relaxed) {
-            PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
+        for most in [&PEAK_BYTES, &MOST_BYTES] {
+            if live > most.load(Ordering::Relaxed) {
+                most.fetch_max(live, Ordering::Relaxed);
+            }
         }
         storage
     }
@@ -78,7 +80,10 @@ impl<E> Drop for Storage<E> {
 }
 
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// The most that has been in use, since the user last asked to forget it.
 static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// The most that has ever been in use: what the pool goes by.
+static MOST_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Free buffers go back to the system where they and those in use would be more
 /// bytes than this, and more than the most that has been in use at once.
@@ -106,7 +111,7 @@ fn take(lines: usize) -> Vec<CacheLine> {
     if recycled.is_some() {
         pool.free_bytes -= bytes;
     } else if LIVE_BYTES.load(Ordering::Relaxed) + bytes + pool.free_bytes
-        > KEPT_BYTES.max(PEAK_BYTES.load(Ordering::Relaxed))
+        > KEPT_BYTES.max(MOST_BYTES.load(Ordering::Relaxed))
     {
         // The sizes in use have changed: start afresh rather than keep the old ones.
         surplus = std::mem::take(&mut pool.free);
@@ -169,7 +174,8 @@ pub fn memory_stats() -> MemoryStats {
 /// assert!(memory_stats().peak_bytes < 4 * 1024 * 1024);
 /// ```
 pub fn reset_peak_memory_stats() {
-    PEAK_BYTES.store(LIVE_BYTES.load(Ordering::Relaxed), Ordering::Relaxed);
+    PEAK_BYTES.store(0, Ordering::Relaxed);
+    PEAK_BYTES.fetch_max(LIVE_BYTES.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// Returns the buffers that are kept for use again to the system.

@@ -7,7 +7,8 @@ use std::f64::consts::PI;
 
 /// Moves the rates up to `max_lr` and then far below where they began, along
 /// cosines, in `total_steps` steps; and the momentum (Adam's β₁) the other way,
-/// from 0.95 to 0.85 and back. Every group follows the same cycle.
+/// from 0.95 to 0.85 and back. Every group follows the same cycle (PyTorch takes a `max_lr` for
+/// each, too), also one that is added on the way.
 ///
 /// The way up takes 30 % of the steps and begins at `max_lr / 25`; the way down
 /// ends, at step `total_steps − 1`, at a ten-thousandth of that. One step more is
@@ -66,6 +67,13 @@ impl OneCycleLr {
 }
 
 /// The rule of [`OneCycleLr`], with PyTorch's options and defaults.
+///
+/// PyTorch: the keyword arguments of `OneCycleLR`.
+///
+/// ```
+/// use adamant_optim::{Anneal, OneCycle};
+/// let rule = OneCycle::new(0.1, 1000).pct_start(0.2).three_phase(true).anneal(Anneal::Linear);
+/// ```
 #[derive(Clone, Debug)]
 pub struct OneCycle {
     max_lr: f64,
@@ -279,8 +287,9 @@ mod tests {
             {
                 let p = Parameter::new(Tensor::<f32>::ones([1]));
                 let mut adam = Adam::new([p], AdamOptions::default()).unwrap();
-                let rule = OneCycle::new(0.1, total).pct_start(pct_start).three_phase(three_phase);
-                let mut cycle = OneCycleLr::with_rule(&mut adam, rule);
+                let anneal = if pct_start > 0.2 { Anneal::Linear } else { Anneal::Cosine };
+                let rule = OneCycle::new(0.1, total).pct_start(pct_start).anneal(anneal);
+                let mut cycle = OneCycleLr::with_rule(&mut adam, rule.three_phase(three_phase));
                 for _ in 0..total + 3 {
                     let group = &adam.param_groups()[0];
                     assert!(

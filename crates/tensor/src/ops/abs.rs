@@ -31,7 +31,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn sign(&self) -> Tensor<T> {
-        flat("sign", self, sign)
+        flat("sign", self, |x| toward(T::ONE, side(x)))
     }
 }
 
@@ -48,17 +48,12 @@ pub(super) fn side<T: Float>(x: T) -> u8 {
 
 /// `g` times the sign of what lies on this side.
 pub(super) fn toward<T: Float>(g: T, side: u8) -> T {
-    g * [T::ZERO, T::ONE, -T::ONE][usize::from(side)]
-}
-
-fn sign<T: Float>(x: T) -> T {
-    if x > T::ZERO {
-        T::ONE
-    } else if x < T::ZERO {
-        -T::ONE
-    } else {
-        T::ZERO
-    }
+    let sign = match side {
+        1 => T::ONE,
+        2 => -T::ONE,
+        _ => T::ZERO,
+    };
+    g * sign
 }
 
 #[cfg(test)]

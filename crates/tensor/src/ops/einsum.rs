@@ -17,7 +17,8 @@ impl<T: Float> Tensor<T> {
     /// of matrices. PyTorch: `torch.einsum(equation, operands)`.
     ///
     /// # Panics
-    /// If the equation cannot be read, or does not fit the operands.
+    /// If the equation cannot be read, or does not fit the operands, or an ellipsis stands for
+    /// more than nine dimensions.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -61,11 +62,12 @@ impl Equation {
     #[track_caller]
     fn parse<T: Float>(equation: &str, operands: &[&Tensor<T>]) -> Equation {
         let text: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
-        let text = text.replace("...", ELLIPSIS.encode_utf8(&mut [0; 4]));
-        let known = |c: char| c.is_ascii_alphabetic() || c == ',' || c == ELLIPSIS;
-        if let Some(c) = text.replacen("->", "", 1).chars().find(|&c| !known(c)) {
+        let known = |c: char| c.is_ascii_alphabetic() || c == ',';
+        let plain = text.replace("...", "").replacen("->", "", 1);
+        if let Some(c) = plain.chars().find(|&c| !known(c)) {
             panic!("einsum: '{c}' in \"{equation}\"; expected letters, ',', '...' and one \"->\"");
         }
+        let text = text.replace("...", ELLIPSIS.encode_utf8(&mut [0; 4]));
         let (inputs, output) = match text.split_once("->") {
             Some((inputs, output)) => (inputs, Some(output)),
             None => (&text[..], None),
@@ -84,6 +86,10 @@ impl Equation {
             let shape = operand.array.shape();
             let named = term.chars().filter(|&c| c != ELLIPSIS).count();
             let ellipses = term.chars().count() - named;
+            assert!(
+                ellipses <= 1,
+                "einsum: '...' comes {ellipses} times in a term of \"{equation}\""
+            );
             assert!(
                 named == shape.len() || (ellipses == 1 && named < shape.len()),
                 "einsum: \"{equation}\" names {named} dimensions of operand {i}, which has shape \
@@ -132,6 +138,11 @@ impl Equation {
             // Digits come first in the order of characters.
             None => sizes.keys().copied().filter(|l| l.is_ascii_digit() || once(l)).collect(),
             Some(output) => {
+                let ellipses = output.matches(ELLIPSIS).count();
+                assert!(
+                    ellipses <= 1,
+                    "einsum: '...' comes {ellipses} times in a term of \"{equation}\""
+                );
                 let letters = unfold(output, most);
                 for (i, letter) in letters.iter().enumerate() {
                     assert!(
@@ -334,6 +345,12 @@ mod tests {
                                [4, 2], but 3 before")]
     fn sizes_that_differ_are_refused() {
         let _ = Tensor::<f32>::einsum("ij,jk", &[&Tensor::ones([2, 3]), &Tensor::ones([4, 2])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "einsum: '...' comes 2 times in a term of \"...i...\"")]
+    fn two_ellipses_are_refused() {
+        let _ = Tensor::<f32>::einsum("...i...", &[&Tensor::ones([3])]);
     }
 
     #[test]

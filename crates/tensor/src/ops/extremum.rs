@@ -59,7 +59,7 @@ fn extremum<T: Float>(
     op: &'static str,
     a: &Tensor<T>,
     b: &Tensor<T>,
-    better: impl Fn(T, T) -> bool + Copy + Send + Sync + 'static,
+    better: impl Fn(T, T) -> bool + Copy + Sync,
 ) -> Tensor<T> {
     let shape = a.broadcast_with(op, b);
     let pick = move |x: T, y: T| if better(x, y) || x.is_nan() { x } else { y };
@@ -79,10 +79,10 @@ fn extremum<T: Float>(
     let winners = recorded.then(|| a.array.zip(&b.array, shape, winner));
     record(op, [a, b], value, move |ctx| {
         let Some(winners) = &winners else { return [None, None] };
-        let part = |lost: u8| {
+        let part = |lost_to: u8| {
             let share = move |g: T, winner| match winner {
                 EQUALS => g * T::from_f64(0.5),
-                _ if winner == lost => T::ZERO,
+                _ if winner == lost_to => T::ZERO,
                 _ => g,
             };
             piecewise(op, ctx.grad(), winners, share)

@@ -30,6 +30,8 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn index_select(&self, dim: impl Dim, index: &[usize]) -> Tensor<T> {
         if let Some(vector) = self.scalar_as_vector(dim) {
+            let indices = index.len();
+            assert!(indices == 1, "index_select: {indices} indices of a scalar; expected 1");
             return vector.index_select(0, index).reshape([]);
         }
         let shape = self.array.shape().clone();

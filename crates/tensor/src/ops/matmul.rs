@@ -38,8 +38,9 @@ impl<T: Float> Tensor<T> {
             (dims, 1) => self.matmul(&other.unsqueeze(1)).squeeze(dims - 1),
             (2, 2) => product(self, other),
             // All rows of the left operand meet the same matrix: one product, where they can
-            // be seen as one matrix.
-            (dims, 2) if self.array.views_as(&[rows(sa), sa[dims - 1]]) => {
+            // be seen as one matrix, or where the matrices are so low that to copy them is
+            // quicker than a product for each.
+            (dims, 2) if sa[dims - 2] < LOW || self.array.views_as(&[rows(sa), sa[dims - 1]]) => {
                 let result: Shape = sa[..dims - 1].iter().copied().chain([sb[1]]).collect();
                 product(&self.reshape([rows(sa), sa[dims - 1]]), other).reshape(result)
             }
@@ -172,6 +173,9 @@ fn check(op: &str, sa: &Shape, sb: &Shape) {
     );
 }
 
+/// A product of fewer rows spends much of its time packing the right operand.
+const LOW: usize = 64;
+
 /// Of all matrices of a batch together.
 fn rows(shape: &Shape) -> usize {
     shape[..shape.len() - 1].iter().product()
@@ -217,16 +221,18 @@ fn products<T: Float>(a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Tensor<T> {
     let for_a = a.wants_grad().then(|| b.clone());
     let for_b = b.wants_grad().then(|| a.clone());
     // What met the whole batch gets the sum over it.
-    let of_input = [sa, sb].map(|shape| if shape.len() == 2 { Batch::Summed } else { Batch::Kept });
+    let shared = [sa.len() == 2, sb.len() == 2];
     record("matmul", [a, b], value, move |ctx| {
         let g = ctx.grad();
-        let of_a = |b: &Tensor<T>| {
-            ctx.broadcast_back(0, || products(g, &b.transpose(-2, -1), of_input[0]))
+        let back = |i: usize, x: &Tensor<T>, y: &Tensor<T>| {
+            ctx.broadcast_back(i, || {
+                if shared[i] { products(x, y, Batch::Summed) } else { x.matmul(y) }
+            })
         };
-        let of_b = |a: &Tensor<T>| {
-            ctx.broadcast_back(1, || products(&a.transpose(-2, -1), g, of_input[1]))
-        };
-        [for_a.as_ref().and_then(of_a), for_b.as_ref().and_then(of_b)]
+        [
+            for_a.as_ref().and_then(|b| back(0, g, &b.transpose(-2, -1))),
+            for_b.as_ref().and_then(|a| back(1, &a.transpose(-2, -1), g)),
+        ]
     })
 }
 
@@ -260,6 +266,8 @@ mod tests {
         ] {
             check_op(|x| x[0].matmul(&x[1]), &shapes, -2.0..2.0);
         }
+        // Read where they lie, and their sum: high matrices, transposed.
+        check_op(|x| x[0].transpose(1, 2).matmul(&x[1]), &[&[2, 2, 64], &[2, 1]], -2.0..2.0);
         check_op(|x| x[0].matmul(&x[0]), &[&[3, 3]], -2.0..2.0);
         check_op(|x| x[0].bmm(&x[1]), &[&[2, 2, 3], &[2, 3, 2]], -2.0..2.0);
         check_op(|x| x[0].dot(&x[1]), &[&[3], &[3]], -2.0..2.0);

@@ -6,7 +6,8 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Element, Float};
 
 /// The result `value` of an operation on `x` that is linear in pieces. What is saved is the
-/// piece that each element lies in, a byte each; the gradient is `slope(g, piece)`.
+/// piece that each element lies in, a byte each: less than `x`, unless something else keeps that
+/// too, which an operation cannot know. The gradient is `slope(g, piece)`.
 #[track_caller]
 pub(super) fn record_pieces<T: Float>(
     name: &'static str,

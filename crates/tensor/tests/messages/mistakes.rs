@@ -1,4 +1,5 @@
-//! A mistake is to be told with a text and at a line: what tests of both have in common.
+//! A mistake is to be told with a text and at a line: what the tests of this crate's and of
+//! `nn`'s messages (which includes this file) have in common.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};

@@ -9,7 +9,7 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{SIDE, grey, in_a_folder, mnist, progress_bar, quietly, write_digits};
+use common::{Mean, SIDE, grey, in_a_folder, mnist, progress_bar, quietly, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -94,8 +94,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     });
     for epoch in 1..=args.epochs {
         let bar = progress_bar(&format!("epoch {epoch}/{}", args.epochs), loader.len());
-        let mut sum = 0.0;
-        let steps = loader.len();
+        let mut mean = Mean::default();
         for batch in loader.epoch() {
             let images = grey(&batch.inputs);
             adam.zero_grad(true);
@@ -103,7 +102,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
             loss.backward();
             adam.step();
             schedule.step(&mut adam);
-            sum += f64::from(loss.item());
+            mean.add(loss.item(), batch.targets.len());
             bar.inc(1);
             bar.set_message(format!("error {:.4}", loss.item()));
         }
@@ -112,7 +111,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
             out,
             "epoch {epoch}/{}: squared error {:.4}, on test images {:.4}",
             args.epochs,
-            sum / steps as f64,
+            mean.get(),
             test_error(&model)
         )?;
     }

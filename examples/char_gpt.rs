@@ -8,7 +8,7 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{progress_bar, quietly};
+use common::{Mean, progress_bar, quietly, rate};
 use std::error::Error;
 use std::io::{self, Write};
 use std::time::Instant;
@@ -32,7 +32,7 @@ struct Args {
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(4..))]
     width: u32,
     /// Adam's learning rate at its height
-    #[arg(long, default_value_t = 2e-3)]
+    #[arg(long, default_value_t = 2e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
     /// Characters to write at the end
     #[arg(long, default_value_t = 500)]
@@ -192,7 +192,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 
     let reports = 5;
     let bar = progress_bar("training", args.steps as usize);
-    let (start, mut sum, mut since) = (Instant::now(), 0.0, 0);
+    let (start, mut mean) = (Instant::now(), Mean::default());
     for step in 1..=args.steps {
         let (inputs, targets) = batch(&text.train, size, context, &mut rng);
         adam.zero_grad(true);
@@ -201,8 +201,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         clip_grad_norm(&model.parameters(), 1.0, true)?;
         adam.step();
         schedule.step(&mut adam);
-        sum += f64::from(loss.item());
-        since += 1;
+        mean.add(loss.item(), size);
         let per_second = (step as usize * size * context) as f64 / start.elapsed().as_secs_f64();
         bar.inc(1);
         bar.set_message(format!("loss {:.3}  {per_second:.0} tokens/s", loss.item()));
@@ -212,14 +211,14 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
                 let (inputs, targets) = batch(&text.test, 64, context, &mut rng);
                 model.loss(&inputs, &targets).item()
             });
-            let mean = sum / f64::from(since);
+            let loss = mean.get();
             bar.suspend(|| {
                 writeln!(
                     out,
-                    "step {step:5}: loss {mean:.3}, on another play {test:.3} ({per_second:.0} tokens/s)"
+                    "step {step:5}: loss {loss:.3}, on another play {test:.3} ({per_second:.0} tokens/s)"
                 )
             })?;
-            (sum, since) = (0.0, 0);
+            mean = Mean::default();
         }
     }
     bar.finish_and_clear();

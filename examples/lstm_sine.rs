@@ -19,16 +19,16 @@ use std::io::{self, Write};
 #[derive(Parser)]
 struct Args {
     /// Steps of training
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
     /// Waves in a step
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
     /// Numbers that the net remembers
-    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     hidden: u32,
     /// Adam's learning rate at its height; it rises over 3 in 10 steps, then falls to almost 0
-    #[arg(long, default_value_t = 1e-2, value_parser = rate, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 5e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
     /// Where the random numbers start
     #[arg(long, default_value_t = 0)]

@@ -20,10 +20,10 @@ struct Args {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
     /// Images in a step
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
-    /// Adam's learning rate at its height; it rises over 3 in 10 steps, then falls to almost 0
-    #[arg(long, default_value_t = 2e-3, value_parser = rate, allow_negative_numbers = true)]
+    /// Adam's learning rate at its height; it rises over a tenth of the steps, then falls to almost 0
+    #[arg(long, default_value_t = 1e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
     /// Where the random numbers start
     #[arg(long, default_value_t = 0)]
@@ -80,7 +80,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut adam = Adam::new(net.parameters(), AdamOptions::default().lr(args.lr))?;
     let mut loader = DataLoader::new(&mnist.train, args.batch_size as usize).shuffle(&mut rng);
     let steps = u64::from(args.epochs) * loader.len() as u64;
-    let mut schedule = OneCycleLr::new(&mut adam, args.lr, steps);
+    let mut schedule = OneCycleLr::new(&mut adam, args.lr, steps).pct_start(&mut adam, 0.1);
     writeln!(
         out,
         "{} images, {} parameters, {} threads\n",

@@ -10,6 +10,7 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
+use common::saves::{Saves, Saving};
 use common::{grey, hits, in_a_folder, mnist, percent, progress_bar, quietly, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
@@ -30,6 +31,8 @@ struct Args {
     /// The picture of fooled digits
     #[arg(long, value_name = "FILE", default_value = "target/adversarial.png", value_parser = in_a_folder)]
     png: PathBuf,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 /// By how much a pixel is moved; white is 1.
@@ -44,24 +47,31 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mnist = mnist(args.images)?;
     let mut rng = Generator::seed(args.seed);
-    let model = Sequential::new()
+    let mut model = Sequential::new()
         .add(Linear::new(784, 128, &mut rng))
         .add(Relu)
         .add(Linear::new(128, 10, &mut rng));
     let mut adam = Adam::new(model.parameters(), AdamOptions::default())?;
     let mut loader = DataLoader::new(&mnist.train, 64).shuffle(&mut rng);
-    for epoch in 1..=args.epochs {
-        let bar = progress_bar(&format!("epoch {epoch}/{}", args.epochs), loader.len());
-        for batch in loader.epoch() {
-            adam.zero_grad(true);
-            let loss = cross_entropy(&model.forward(&grey(&batch.inputs)), &batch.targets);
-            loss.backward();
-            adam.step();
-            bar.inc(1);
-            bar.set_message(format!("loss {:.4}", loss.item()));
-        }
-        bar.finish_and_clear();
+    let steps = u64::from(args.epochs) * loader.len() as u64;
+    let mut saves = Saves::new(&args.saving, "adversarial")?;
+    let bar = progress_bar("training", steps);
+    let mut step = 0;
+    while saves.another(
+        &mut step,
+        steps,
+        &mut [("model", &mut model), ("optimizer", &mut adam), ("loader", &mut loader)],
+    )? {
+        let batch = loader.next_batch();
+        adam.zero_grad(true);
+        let loss = cross_entropy(&model.forward(&grey(&batch.inputs)), &batch.targets);
+        loss.backward();
+        adam.step();
+        step += 1;
+        bar.set_position(step);
+        bar.set_message(format!("loss {:.4}", loss.item()));
     }
+    bar.finish_and_clear();
 
     // The weights are not asked for gradients any more: the pixels are.
     model.set_requires_grad(false);

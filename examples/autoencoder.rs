@@ -9,7 +9,8 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{Mean, SIDE, grey, in_a_folder, mnist, progress_bar, quietly, write_digits};
+use common::saves::{Mean, Saves, Saving};
+use common::{SIDE, grey, in_a_folder, mnist, progress_bar, quietly, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ struct Args {
     /// The picture
     #[arg(long, value_name = "FILE", default_value = "target/autoencoder.png", value_parser = in_a_folder)]
     png: PathBuf,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 #[derive(Module)]
@@ -74,10 +77,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mnist = mnist(args.images)?;
     let mut rng = Generator::seed(args.seed);
-    let model = Autoencoder::new(args.code as usize, &mut rng);
+    let mut model = Autoencoder::new(args.code as usize, &mut rng);
     let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(2e-3))?;
     let mut loader = DataLoader::new(&mnist.train, 128).shuffle(&mut rng);
-    let mut schedule = CosineAnnealingLr::new(&adam, u64::from(args.epochs) * loader.len() as u64);
+    let steps = u64::from(args.epochs) * loader.len() as u64;
+    let mut schedule = CosineAnnealingLr::new(&adam, steps);
     writeln!(
         out,
         "784 pixels through {} numbers and back, {} parameters, {} images\n",
@@ -92,29 +96,45 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
             mse_loss(&model.forward(&images), &images).item()
         })
     });
-    for epoch in 1..=args.epochs {
-        let bar = progress_bar(&format!("epoch {epoch}/{}", args.epochs), loader.len());
-        let mut mean = Mean::default();
-        for batch in loader.epoch() {
-            let images = grey(&batch.inputs);
-            adam.zero_grad(true);
-            let loss = mse_loss(&model.forward(&images), &images);
-            loss.backward();
-            adam.step();
-            schedule.step(&mut adam);
-            mean.add(loss.item(), batch.targets.len());
-            bar.inc(1);
-            bar.set_message(format!("error {:.4}", loss.item()));
+    let mut saves = Saves::new(&args.saving, "autoencoder")?;
+    let bar = progress_bar("training", steps);
+    let (mut step, mut mean) = (0, Mean::default());
+    while saves.another(
+        &mut step,
+        steps,
+        &mut [
+            ("model", &mut model),
+            ("optimizer", &mut adam),
+            ("schedule", &mut schedule),
+            ("loader", &mut loader),
+            ("mean", &mut mean),
+        ],
+    )? {
+        let batch = loader.next_batch();
+        let images = grey(&batch.inputs);
+        adam.zero_grad(true);
+        let loss = mse_loss(&model.forward(&images), &images);
+        loss.backward();
+        adam.step();
+        schedule.step(&mut adam);
+
+        step += 1;
+        mean.add(loss.item(), batch.targets.len());
+        bar.set_position(step);
+        bar.set_message(format!("error {:.4}", loss.item()));
+        if loader.batches_left() == 0 {
+            let (epoch, epochs) = (step / loader.len() as u64, args.epochs);
+            let (error, test) = (mean.get(), test_error(&model));
+            bar.suspend(|| {
+                writeln!(
+                    out,
+                    "epoch {epoch}/{epochs}: squared error {error:.4}, on test images {test:.4}"
+                )
+            })?;
+            mean = Mean::default();
         }
-        bar.finish_and_clear();
-        writeln!(
-            out,
-            "epoch {epoch}/{}: squared error {:.4}, on test images {:.4}",
-            args.epochs,
-            mean.get(),
-            test_error(&model)
-        )?;
     }
+    bar.finish_and_clear();
 
     let digits = grey(&mnist.test.batch(&(0..shown).collect::<Vec<_>>()).inputs);
     let back = no_grad(|| model.forward(&digits));

@@ -8,7 +8,8 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{Mean, progress_bar, quietly, rate};
+use common::saves::{Mean, Saves, Saving};
+use common::{progress_bar, quietly, rate};
 use std::error::Error;
 use std::io::{self, Write};
 use std::time::Instant;
@@ -40,6 +41,8 @@ struct Args {
     /// Where the random numbers start
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 const HEADS: usize = 4;
@@ -177,10 +180,11 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let text = Text::bundled()?;
     let (size, context) = (args.batch_size as usize, args.context as usize);
     let mut rng = Generator::seed(args.seed);
-    let model = Gpt::new(text.alphabet.len(), args, &mut rng);
+    let mut model = Gpt::new(text.alphabet.len(), args, &mut rng);
     let options = AdamOptions::adamw().lr(args.lr);
     let mut adam = Adam::new(model.parameters(), options)?;
-    let mut schedule = OneCycleLr::new(&mut adam, args.lr, u64::from(args.steps));
+    let steps = args.steps.into();
+    let mut schedule = OneCycleLr::new(&mut adam, args.lr, steps);
     writeln!(
         out,
         "{} characters to learn from, {} different; {} parameters, {} threads\n",
@@ -190,10 +194,21 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         adamant::num_threads()
     )?;
 
-    let reports = 5;
-    let bar = progress_bar("training", args.steps as usize);
-    let (start, mut mean) = (Instant::now(), Mean::default());
-    for step in 1..=args.steps {
+    let mut saves = Saves::new(&args.saving, "char_gpt")?;
+    let bar = progress_bar("training", steps);
+    let (mut step, mut mean) = (0, Mean::default());
+    let (start, mut tokens) = (Instant::now(), 0);
+    while saves.another(
+        &mut step,
+        steps,
+        &mut [
+            ("model", &mut model),
+            ("optimizer", &mut adam),
+            ("schedule", &mut schedule),
+            ("rng", &mut rng),
+            ("mean", &mut mean),
+        ],
+    )? {
         let (inputs, targets) = batch(&text.train, size, context, &mut rng);
         adam.zero_grad(true);
         let loss = model.loss(&inputs, &targets);
@@ -201,11 +216,14 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         clip_grad_norm(&model.parameters(), 1.0, true)?;
         adam.step();
         schedule.step(&mut adam);
+
+        step += 1;
+        tokens += size * context;
         mean.add(loss.item(), size);
-        let per_second = (step as usize * size * context) as f64 / start.elapsed().as_secs_f64();
-        bar.inc(1);
+        let per_second = tokens as f64 / start.elapsed().as_secs_f64();
+        bar.set_position(step);
         bar.set_message(format!("loss {:.3}  {per_second:.0} tokens/s", loss.item()));
-        if step % args.steps.div_ceil(reports) == 0 || step == args.steps {
+        if step.is_multiple_of(steps.div_ceil(5)) || step == steps {
             let test = no_grad(|| {
                 let mut rng = Generator::seed(1);
                 let (inputs, targets) = batch(&text.test, 64, context, &mut rng);

@@ -12,7 +12,8 @@ mod common;
 use adamant::optim::AdamGroup;
 use adamant::prelude::*;
 use clap::Parser;
-use common::{Mean, SIDE, accuracy, progress_bar, quietly};
+use common::saves::{Mean, Rows, Saves, Saving};
+use common::{SIDE, accuracy, progress_bar, quietly};
 use std::error::Error;
 use std::io::{self, Write};
 
@@ -34,6 +35,8 @@ struct Args {
     /// Where the random numbers start
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 /// The body turns an image into numbers that tell digits apart; the head says which of five it is.
@@ -70,13 +73,25 @@ impl Forward for Net {
     }
 }
 
-/// What a stage came to: a line of the table.
-struct Stage {
-    name: &'static str,
-    trained: &'static str,
-    loss: f64,
-    /// Accuracy on old and new digits, with the head that each was learnt with.
-    accuracies: [Option<f64>; 2],
+/// The stages: what they are called, and what is trained.
+const STAGES: [[&str; 2]; 4] = [
+    ["0-4", "everything"],
+    ["5-9, head", "new head"],
+    ["5-9, all", "head and body"],
+    ["scratch", "everything"],
+];
+
+/// All that changes in a run.
+struct Run {
+    net: Net,
+    /// The head that reads 0 to 4, while the net has the one that reads 5 to 9.
+    other_head: Linear,
+    adam: Adam,
+    schedule: StepLr,
+    loss: Mean,
+    /// Of each stage that is done: the loss, and the accuracies on 0 to 4 and 5 to 9, NaN where it
+    /// does not read them.
+    done: Rows<3>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -93,66 +108,58 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     writeln!(out, "{} images of 0 to 4, {} of 5 to 9\n", low.len(), high.len())?;
     let mut low = DataLoader::new(&low, 64).shuffle(&mut rng);
     let mut high = DataLoader::new(&high, 10).shuffle(&mut rng);
-    let mut stages = Vec::new();
+    let mut saves = Saves::new(&args.saving, "fine_tune")?;
 
-    let mut net = Net::new(&mut rng);
+    let net = Net::new(&mut rng);
+    let other_head = Linear::new(WIDTH, 5, &mut rng);
     let everything = ParamGroup::new(net.named_parameters()).name("net");
-    let mut adam = Adam::with_groups([everything], AdamOptions::default())?;
-    let mut schedule = StepLr::new(&adam, 1, 0.3);
-    let loss = train(out, "0-4", &net, &mut adam, &mut schedule, &mut low, args.epochs)?;
-    let accuracies = [Some(accuracy(&mut net, &test_low)), None];
-    stages.push(Stage { name: "0-4", trained: "everything", loss, accuracies });
+    let adam = Adam::with_groups([everything], AdamOptions::default())?;
+    let schedule = StepLr::new(&adam, 1, 0.3);
+    let (loss, done) = (Mean::default(), Rows::default());
+    let mut run = Run { net, other_head, adam, schedule, loss, done };
+    run.train(0, &mut low, args.epochs, &mut saves, out)?;
+    run.done.0.push([run.loss.get(), accuracy(&mut run.net, &test_low), f64::NAN]);
 
     // A new head; the body is frozen: it gets no gradient, and the new optimizer does not have it.
-    let mut old_head = std::mem::replace(&mut net.head, Linear::new(WIDTH, 5, &mut rng));
-    net.body.set_requires_grad(false);
-    let head = ParamGroup::new(net.head.named_parameters()).name("head").lr(1e-2);
-    let mut adam = Adam::with_groups([head], AdamOptions::default())?;
-    let mut schedule = StepLr::new(&adam, args.tune_epochs.div_ceil(2).into(), 0.5);
-    let epochs = args.tune_epochs;
-    let loss = train(out, "5-9, head", &net, &mut adam, &mut schedule, &mut high, epochs)?;
-    let mut both = |net: &mut Net| {
-        let new = accuracy(net, &test_high);
-        std::mem::swap(&mut net.head, &mut old_head);
-        let old = accuracy(net, &test_low);
-        std::mem::swap(&mut net.head, &mut old_head);
-        [Some(old), Some(new)]
+    std::mem::swap(&mut run.net.head, &mut run.other_head);
+    run.net.body.set_requires_grad(false);
+    let head = ParamGroup::new(run.net.head.named_parameters()).name("head").lr(1e-2);
+    run.adam = Adam::with_groups([head], AdamOptions::default())?;
+    let half = args.tune_epochs.div_ceil(2).into();
+    run.schedule = StepLr::new(&run.adam, half, 0.5);
+    run.train(1, &mut high, args.tune_epochs, &mut saves, out)?;
+    let both = |run: &mut Run| {
+        let new = accuracy(&mut run.net, &test_high);
+        std::mem::swap(&mut run.net.head, &mut run.other_head);
+        let old = accuracy(&mut run.net, &test_low);
+        std::mem::swap(&mut run.net.head, &mut run.other_head);
+        [run.loss.get(), old, new]
     };
-    let accuracies = both(&mut net);
-    stages.push(Stage { name: "5-9, head", trained: "new head", loss, accuracies });
+    let row = both(&mut run);
+    run.done.0.push(row);
 
     // Thaw the body into a group of its own, with a rate of its own and some decay.
-    net.body.set_requires_grad(true);
-    let body = ParamGroup::new(net.body.named_parameters()).name("body");
-    adam.add_param_group(body.lr(1e-3).weight_decay(1e-4))?;
-    let loss = train(out, "5-9, all", &net, &mut adam, &mut schedule, &mut high, epochs)?;
-    let accuracies = both(&mut net);
-    stages.push(Stage { name: "5-9, all", trained: "head and body", loss, accuracies });
+    run.net.body.set_requires_grad(true);
+    let body = ParamGroup::new(run.net.body.named_parameters()).name("body");
+    run.adam.add_param_group(body.lr(1e-3).weight_decay(1e-4))?;
+    run.train(2, &mut high, args.tune_epochs, &mut saves, out)?;
+    let row = both(&mut run);
+    run.done.0.push(row);
 
     // The comparison: the same net, the same few images, as many passes; but it knows nothing yet.
-    let mut net = Net::new(&mut rng);
-    let everything = ParamGroup::new(net.named_parameters()).name("net");
-    let mut adam = Adam::with_groups([everything], AdamOptions::default().lr(2e-3))?;
-    let mut schedule = StepLr::new(&adam, args.tune_epochs.div_ceil(2).into(), 0.5);
-    let loss = train(out, "scratch", &net, &mut adam, &mut schedule, &mut high, 2 * epochs)?;
-    let accuracies = [None, Some(accuracy(&mut net, &test_high))];
-    stages.push(Stage { name: "scratch", trained: "everything", loss, accuracies });
+    run.net = Net::new(&mut rng);
+    let everything = ParamGroup::new(run.net.named_parameters()).name("net");
+    run.adam = Adam::with_groups([everything], AdamOptions::default().lr(2e-3))?;
+    run.schedule = StepLr::new(&run.adam, half, 0.5);
+    run.train(3, &mut high, 2 * args.tune_epochs, &mut saves, out)?;
+    run.done.0.push([run.loss.get(), f64::NAN, accuracy(&mut run.net, &test_high)]);
 
-    write_table(out, &stages)?;
-    let [
-        ..,
-        Stage { accuracies: [_, Some(tuned)], .. },
-        Stage { accuracies: [_, Some(scratch)], .. },
-    ] = stages[..]
-    else {
+    write_table(out, &run.done.0)?;
+    let [.., [_, _, tuned], [_, _, scratch]] = run.done.0[..] else {
         unreachable!("both were measured")
     };
-    let won = tuned - scratch;
-    writeln!(
-        out,
-        "\nfrom the same {} images, fine-tuning gains {won:.2} points",
-        args.tune_images
-    )?;
+    let (images, gain) = (args.tune_images, tuned - scratch);
+    writeln!(out, "\nfrom the same {images} images, fine-tuning gains {gain:.2} points")?;
     Ok(())
 }
 
@@ -165,37 +172,62 @@ fn five(data: &Dataset, first: usize, images: Option<u32>) -> Result<Dataset, Bo
     Ok(Dataset::new(&all.inputs, classes)?)
 }
 
-/// Trains, writes a line for the last epoch with each set of rates, and gives its mean loss.
-fn train(
-    out: &mut impl Write,
-    stage: &str,
-    net: &Net,
-    adam: &mut Adam,
-    schedule: &mut StepLr,
-    loader: &mut DataLoader<'_>,
-    epochs: u32,
-) -> io::Result<f64> {
-    let mut mean = Mean::default();
-    for epoch in 1..=epochs {
-        let bar = progress_bar(stage, loader.len());
-        mean = Mean::default();
-        for batch in loader.epoch() {
-            adam.zero_grad(true);
-            let loss = cross_entropy(&net.forward(&batch.inputs), &batch.targets);
+impl Run {
+    /// Trains, and writes a line for the last epoch with each set of rates.
+    fn train(
+        &mut self,
+        stage: u64,
+        loader: &mut DataLoader<'_>,
+        epochs: u32,
+        saves: &mut Saves,
+        out: &mut impl Write,
+    ) -> Result<(), Box<dyn Error>> {
+        let [name, _] = STAGES[stage as usize];
+        let (mut step, steps) = (0, u64::from(epochs) * loader.len() as u64);
+        let bar = progress_bar(name, steps);
+        while saves.another_of_stage(
+            stage,
+            &mut step,
+            steps,
+            &mut [
+                ("model", &mut self.net),
+                ("other head", &mut self.other_head),
+                ("optimizer", &mut self.adam),
+                ("schedule", &mut self.schedule),
+                ("loader", loader),
+                ("loss", &mut self.loss),
+                ("done", &mut self.done),
+            ],
+        )? {
+            if loader.batches_left() == 0 {
+                self.loss = Mean::default();
+            }
+            let batch = loader.next_batch();
+            self.adam.zero_grad(true);
+            let loss = cross_entropy(&self.net.forward(&batch.inputs), &batch.targets);
             loss.backward();
-            adam.step();
-            mean.add(loss.item(), batch.targets.len());
-            bar.inc(1);
+            self.adam.step();
+
+            step += 1;
+            self.loss.add(loss.item(), batch.targets.len());
+            bar.set_position(step);
+            if loader.batches_left() == 0 {
+                let groups = describe(&self.adam);
+                self.schedule.step(&mut self.adam);
+                if step == steps || groups != describe(&self.adam) {
+                    let (epoch, loss) = (step / loader.len() as u64, self.loss.get());
+                    bar.suspend(|| {
+                        writeln!(
+                            out,
+                            "{name:9} epoch {epoch:2}/{epochs}: loss {loss:.4}  ({groups})"
+                        )
+                    })?;
+                }
+            }
         }
         bar.finish_and_clear();
-        let groups = describe(adam);
-        schedule.step(adam);
-        if epoch == epochs || groups != describe(adam) {
-            let loss = mean.get();
-            writeln!(out, "{stage:9} epoch {epoch:2}/{epochs}: loss {loss:.4}  ({groups})")?;
-        }
+        Ok(())
     }
-    Ok(mean.get())
 }
 
 /// The groups: `head: 645 weights at 1.5e-3, body: …`.
@@ -207,11 +239,11 @@ fn describe(adam: &Adam) -> String {
     adam.param_groups().iter().map(group).collect::<Vec<_>>().join(", ")
 }
 
-fn write_table(out: &mut impl Write, stages: &[Stage]) -> io::Result<()> {
+fn write_table(out: &mut impl Write, done: &[[f64; 3]]) -> io::Result<()> {
     writeln!(out, "\nstage     trained          loss   digits 0-4   digits 5-9")?;
-    let percent = |x: Option<f64>| x.map_or("-".to_string(), |x| format!("{x:.2} %"));
-    for Stage { name, trained, loss, accuracies } in stages {
-        let [old, new] = accuracies.map(percent);
+    let percent = |x: f64| if x.is_nan() { "-".to_string() } else { format!("{x:.2} %") };
+    for ([name, trained], &[loss, old, new]) in STAGES.iter().zip(done) {
+        let [old, new] = [old, new].map(percent);
         writeln!(out, "{name:9} {trained:14} {loss:6.4}   {old:>10}   {new:>10}")?;
     }
     Ok(())

@@ -10,7 +10,8 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{Mean, progress_bar, quietly, rate};
+use common::saves::{Mean, Saves, Saving};
+use common::{progress_bar, quietly, rate};
 use std::error::Error;
 use std::f32::consts::TAU;
 use std::io::{self, Write};
@@ -33,6 +34,8 @@ struct Args {
     /// Where the random numbers start
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 /// What it hears of a wave, and how far it then goes on alone, in samples.
@@ -92,9 +95,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut rng = Generator::seed(args.seed);
     let (hidden, size) = (args.hidden as usize, args.batch_size as usize);
-    let net = Net { lstm: Lstm::new(1, hidden, &mut rng), head: Linear::new(hidden, 1, &mut rng) };
+    let mut net =
+        Net { lstm: Lstm::new(1, hidden, &mut rng), head: Linear::new(hidden, 1, &mut rng) };
     let mut adam = Adam::new(net.parameters(), AdamOptions::default().lr(args.lr))?;
-    let mut schedule = OneCycleLr::new(&mut adam, args.lr, args.steps.into());
+    let steps = args.steps.into();
+    let mut schedule = OneCycleLr::new(&mut adam, args.lr, steps);
     let test = waves(200, HEARD + AHEAD, &mut rng);
     let (heard, rest) = (noisy(&test.narrow(1, 0, HEARD), &mut rng), test.narrow(1, HEARD, AHEAD));
     let error = |net: &Net| mse_loss(&net.go_on(&heard, AHEAD), &rest).item();
@@ -106,9 +111,20 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         net.num_parameters(),
     )?;
 
-    let bar = progress_bar("training", args.steps as usize);
-    let mut mean = Mean::default();
-    for step in 1..=args.steps {
+    let mut saves = Saves::new(&args.saving, "lstm_sine")?;
+    let bar = progress_bar("training", steps);
+    let (mut step, mut mean) = (0, Mean::default());
+    while saves.another(
+        &mut step,
+        steps,
+        &mut [
+            ("model", &mut net),
+            ("optimizer", &mut adam),
+            ("schedule", &mut schedule),
+            ("rng", &mut rng),
+            ("mean", &mut mean),
+        ],
+    )? {
         let clean = waves(size, HEARD + AHEAD, &mut rng);
         let x = noisy(&clean, &mut rng);
         adam.zero_grad(true);
@@ -118,10 +134,12 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         clip_grad_norm(&net.parameters(), 1.0, true)?;
         adam.step();
         schedule.step(&mut adam);
+
+        step += 1;
         mean.add(loss.item(), size);
-        bar.inc(1);
+        bar.set_position(step);
         bar.set_message(format!("loss {:.5}", loss.item()));
-        if step % args.steps.div_ceil(6) == 0 || step == args.steps {
+        if step.is_multiple_of(steps.div_ceil(6)) || step == steps {
             let (next, ahead) = (mean.get(), error(&net));
             bar.suspend(|| {
                 writeln!(

@@ -8,7 +8,8 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{Mean, SIDE, accuracy, mnist, progress_bar, quietly, rate};
+use common::saves::{Mean, Saves, Saving};
+use common::{SIDE, accuracy, mnist, progress_bar, quietly, rate};
 use std::error::Error;
 use std::io::{self, Write};
 use std::time::Instant;
@@ -31,6 +32,8 @@ struct Args {
     /// Train on so many images only [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 #[derive(Module)]
@@ -80,7 +83,8 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut adam = Adam::new(net.parameters(), AdamOptions::default().lr(args.lr))?;
     let mut loader = DataLoader::new(&mnist.train, args.batch_size as usize).shuffle(&mut rng);
     let steps = u64::from(args.epochs) * loader.len() as u64;
-    let mut schedule = OneCycleLr::new(&mut adam, args.lr, steps).pct_start(&mut adam, 0.1);
+    let mut schedule =
+        OneCycleLr::with_rule(&mut adam, OneCycle::new(args.lr, steps).pct_start(0.1));
     writeln!(
         out,
         "{} images, {} parameters, {} threads\n",
@@ -89,30 +93,48 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         adamant::num_threads()
     )?;
 
-    for epoch in 1..=args.epochs {
-        let start = Instant::now();
-        let bar = progress_bar(&format!("epoch {epoch}/{}", args.epochs), loader.len());
-        let mut mean = Mean::default();
-        for batch in loader.epoch() {
-            adam.zero_grad(true);
-            let loss = cross_entropy(&net.forward(&batch.inputs), &batch.targets);
-            loss.backward();
-            adam.step();
-            schedule.step(&mut adam);
-            mean.add(loss.item(), batch.targets.len());
-            bar.inc(1);
-            bar.set_message(format!("loss {:.4}", mean.get()));
+    let mut saves = Saves::new(&args.saving, "mnist_cnn")?;
+    let bar = progress_bar("training", steps);
+    let (mut step, mut mean) = (0, Mean::default());
+    let mut start = Instant::now();
+    while saves.another(
+        &mut step,
+        steps,
+        &mut [
+            ("model", &mut net),
+            ("optimizer", &mut adam),
+            ("schedule", &mut schedule),
+            ("loader", &mut loader),
+            ("mean", &mut mean),
+        ],
+    )? {
+        let batch = loader.next_batch();
+        adam.zero_grad(true);
+        let loss = cross_entropy(&net.forward(&batch.inputs), &batch.targets);
+        loss.backward();
+        adam.step();
+        schedule.step(&mut adam);
+
+        step += 1;
+        mean.add(loss.item(), batch.targets.len());
+        bar.set_position(step);
+        bar.set_message(format!("loss {:.4}", mean.get()));
+        if loader.batches_left() == 0 {
+            let seconds = start.elapsed().as_secs_f64();
+            let accuracy = accuracy(&mut net, &mnist.test);
+            bar.suspend(|| {
+                writeln!(
+                    out,
+                    "epoch {}/{}: loss {:.4}, test accuracy {accuracy:.2} % ({:.0} images/s)",
+                    step / loader.len() as u64,
+                    args.epochs,
+                    mean.get(),
+                    mnist.train.len() as f64 / seconds
+                )
+            })?;
+            (mean, start) = (Mean::default(), Instant::now());
         }
-        bar.finish_and_clear();
-        let seconds = start.elapsed().as_secs_f64();
-        writeln!(
-            out,
-            "epoch {epoch}/{}: loss {:.4}, test accuracy {:.2} % ({:.0} images/s)",
-            args.epochs,
-            mean.get(),
-            accuracy(&mut net, &mnist.test),
-            mnist.train.len() as f64 / seconds
-        )?;
     }
+    bar.finish_and_clear();
     Ok(())
 }

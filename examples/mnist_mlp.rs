@@ -9,11 +9,12 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{Mean, hits, in_a_folder, percent, progress_bar, quietly, rate};
+use common::saves::{Mean, Rows, Saves, Saving};
+use common::{hits, in_a_folder, percent, progress_bar, quietly, rate};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Train a multi-layer perceptron on MNIST
 #[derive(Parser)]
@@ -42,10 +43,12 @@ struct Args {
     data: Option<PathBuf>,
     /// Write the trained weights to this file, as safetensors
     #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
-    save: Option<PathBuf>,
+    export: Option<PathBuf>,
     /// Draw loss and accuracy by epoch into this SVG file
     #[arg(long, value_name = "FILE", value_parser = svg_in_a_folder)]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 const PIXELS: usize = 784;
@@ -56,7 +59,13 @@ struct Epoch {
     loss: f64,
     accuracy: f64,
     test_accuracy: f64,
-    time: Duration,
+    seconds: f64,
+}
+
+impl From<[f64; 4]> for Epoch {
+    fn from([loss, accuracy, test_accuracy, seconds]: [f64; 4]) -> Self {
+        Epoch { loss, accuracy, test_accuracy, seconds }
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -101,57 +110,65 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         adamant::num_threads()
     )?;
 
-    let mut epochs = Vec::new();
-    let mut confusion = Vec::new();
-    for number in 1..=args.epochs {
-        let start = Instant::now();
-        let bar = progress_bar(&format!("epoch {number}/{}", args.epochs), mnist.train.len());
-        let (mut mean, mut correct, mut seen) = (Mean::default(), 0, 0);
-        for batch in loader.epoch() {
-            adam.zero_grad(true);
-            let logits = model.forward(&batch.inputs);
-            let loss = cross_entropy(&logits, &batch.targets);
-            loss.backward();
-            adam.step();
-            schedule.step(&mut adam);
+    let mut saves = Saves::new(&args.saving, "mnist_mlp")?;
+    let bar = progress_bar("training", steps);
+    let (mut step, mut epochs) = (0, Rows::default());
+    let (mut mean, mut right) = (Mean::default(), Mean::default());
+    let mut start = Instant::now();
+    while saves.another(
+        &mut step,
+        steps,
+        &mut [
+            ("model", &mut model),
+            ("optimizer", &mut adam),
+            ("schedule", &mut schedule),
+            ("loader", &mut loader),
+            ("loss", &mut mean),
+            ("right", &mut right),
+            ("epochs", &mut epochs),
+        ],
+    )? {
+        let batch = loader.next_batch();
+        adam.zero_grad(true);
+        let logits = model.forward(&batch.inputs);
+        let loss = cross_entropy(&logits, &batch.targets);
+        loss.backward();
+        adam.step();
+        schedule.step(&mut adam);
 
-            let size = batch.targets.len();
-            seen += size;
-            mean.add(loss.item(), size);
-            correct += hits(&logits.argmax(1), &batch.targets);
-            bar.inc(size as u64);
-            bar.set_message(format!(
-                "loss {:.4}  accuracy {:5.2} %  {:.0} images/s",
-                mean.get(),
-                percent(correct, seen),
-                bar.per_sec()
-            ));
+        step += 1;
+        let size = batch.targets.len();
+        mean.add(loss.item(), size);
+        right.add(hits(&logits.argmax(1), &batch.targets) as f32 / size as f32, size);
+        bar.set_position(step);
+        bar.set_message(format!("loss {:.4}  accuracy {:5.2} %", mean.get(), 100.0 * right.get()));
+        if loader.batches_left() == 0 {
+            let seconds = start.elapsed().as_secs_f64();
+            let (loss, accuracy) = (mean.get(), 100.0 * right.get());
+            let confusion = confusion_matrix(&model, &mnist.test);
+            let test_right = (0..CLASSES).map(|class| confusion[class][class]).sum();
+            let test_accuracy = percent(test_right, mnist.test.len());
+            epochs.0.push([loss, accuracy, test_accuracy, seconds]);
+            bar.suspend(|| {
+                writeln!(
+                    out,
+                    "epoch {}/{}: loss {loss:.4}, accuracy {accuracy:.2} %, \
+                     test accuracy {test_accuracy:.2} % ({:.0} images/s)",
+                    epochs.0.len(),
+                    args.epochs,
+                    mnist.train.len() as f64 / seconds
+                )
+            })?;
+            (mean, right, start) = (Mean::default(), Mean::default(), Instant::now());
         }
-        bar.finish_and_clear();
-        let time = start.elapsed();
-        confusion = confusion_matrix(&model, &mnist.test);
-        let test_correct: usize = (0..CLASSES).map(|class| confusion[class][class]).sum();
-        let epoch = Epoch {
-            loss: mean.get(),
-            accuracy: percent(correct, seen),
-            test_accuracy: percent(test_correct, mnist.test.len()),
-            time,
-        };
-        writeln!(
-            out,
-            "epoch {number}/{}: loss {:.4}, accuracy {:.2} %, test accuracy {:.2} % ({:.0} images/s)",
-            args.epochs,
-            epoch.loss,
-            epoch.accuracy,
-            epoch.test_accuracy,
-            seen as f64 / time.as_secs_f64()
-        )?;
-        epochs.push(epoch);
     }
+    bar.finish_and_clear();
 
+    let epochs: Vec<Epoch> = epochs.0.into_iter().map(Epoch::from).collect();
+    let confusion = confusion_matrix(&model, &mnist.test);
     write_table(out, &epochs)?;
     write_confusion(out, &confusion)?;
-    if let Some(path) = &args.save {
+    if let Some(path) = &args.export {
         save_safetensors(&model.state_dict(), path)?;
         writeln!(out, "\nweights: {}", path.display())?;
     }
@@ -191,10 +208,7 @@ fn write_table(out: &mut impl Write, epochs: &[Epoch]) -> io::Result<()> {
         writeln!(
             out,
             "{number:5}  {:6.4}   {:6.2} %        {:6.2} %   {:7.2}",
-            epoch.loss,
-            epoch.accuracy,
-            epoch.test_accuracy,
-            epoch.time.as_secs_f64()
+            epoch.loss, epoch.accuracy, epoch.test_accuracy, epoch.seconds
         )?;
     }
     Ok(())

@@ -1,6 +1,9 @@
-//! What the examples share: the digits, a bar, a mean, a percentage, a picture.
+//! What the examples share: the digits, a bar, a percentage, a picture; and in [`saves`], how a run
+//! is saved and gone on with.
 
 #![allow(dead_code)] // no example needs all of it
+
+pub(crate) mod saves;
 
 use adamant::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,31 +33,12 @@ pub(crate) fn mnist(images: Option<u32>) -> Result<Mnist, Box<dyn Error>> {
 }
 
 /// A bar on the terminal; nothing where there is none.
-pub(crate) fn progress_bar(what: &str, steps: usize) -> ProgressBar {
-    let bar = ProgressBar::new(steps as u64);
+pub(crate) fn progress_bar(what: &str, steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
     let template = "{prefix} {bar:30} {percent:>3} %  {msg}  {eta} left";
     bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
     bar.set_prefix(what.to_string());
     bar
-}
-
-/// A mean of what has come so far.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Mean {
-    sum: f64,
-    count: usize,
-}
-
-impl Mean {
-    /// `count` things more, whose mean is `value`.
-    pub(crate) fn add(&mut self, value: f32, count: usize) {
-        self.sum += f64::from(value) * count as f64;
-        self.count += count;
-    }
-
-    pub(crate) fn get(&self) -> f64 {
-        self.sum / self.count as f64
-    }
 }
 
 /// How many guesses are right.

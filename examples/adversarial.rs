@@ -5,6 +5,18 @@
 //! ```text
 //! cargo run --release --example adversarial
 //! ```
+//!
+//! ```text
+//! each pixel moved by   digits read right
+//!                   0             95.05 %
+//!                0.02             87.30 %
+//!                0.05             56.20 %
+//!                 0.1              9.60 %
+//!                 0.2              0.05 %
+//!
+//! with 0.1, it reads 7 as 3, 2 as 5, 1 as 6, 4 as 9, 1 as 7, 4 as 8, 9 as 2, 9 as 4, 0 as 5, 6 as 8
+//! before and after: target/adversarial.png
+//! ```
 
 mod common;
 

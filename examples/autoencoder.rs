@@ -4,6 +4,18 @@
 //! ```text
 //! cargo run --release --example autoencoder
 //! ```
+//!
+//! ```text
+//! 784 pixels through 16 numbers and back, 437664 parameters, 60000 images
+//!
+//! epoch 1/5: squared error 0.0434, on test images 0.0270
+//! epoch 2/5: squared error 0.0231, on test images 0.0203
+//! epoch 3/5: squared error 0.0185, on test images 0.0175
+//! epoch 4/5: squared error 0.0166, on test images 0.0166
+//! epoch 5/5: squared error 0.0160, on test images 0.0164
+//!
+//! digits, and below what came back: target/autoencoder.png
+//! ```
 
 mod common;
 

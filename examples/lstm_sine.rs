@@ -5,6 +5,34 @@
 //! ```text
 //! cargo run --release --example lstm_sine
 //! ```
+//!
+//! ```text
+//! 17217 parameters; it hears 60 samples and goes on for 40
+//! squared error of 40 samples, if it said 0 each time: 0.2888
+//!
+//! step  250: squared error of the next sample 0.12103, of 40 alone 0.1608
+//! step  500: squared error of the next sample 0.00692, of 40 alone 0.0558
+//! step  750: squared error of the next sample 0.00419, of 40 alone 0.0250
+//! step 1000: squared error of the next sample 0.00280, of 40 alone 0.0163
+//! step 1250: squared error of the next sample 0.00235, of 40 alone 0.0070
+//! step 1500: squared error of the next sample 0.00218, of 40 alone 0.0062
+//!
+//! alone, it is left with 2.2 % of the error of saying 0
+//!
+//! a wave (o) and how the net goes on with it (x; * where both are)
+//!
+//!                       ****
+//!                     x*    *o
+//!                    *o      x*
+//!                   *          *
+//!                  *            *
+//!   x             *              *
+//!   ox           *                o
+//!    o*         *                 xo
+//!      *       *                   x*o
+//!       *    **                      xo   x*
+//!        ****                         x***o
+//! ```
 
 mod common;
 

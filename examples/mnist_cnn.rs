@@ -3,6 +3,13 @@
 //! ```text
 //! cargo run --release --example mnist_cnn
 //! ```
+//!
+//! ```text
+//! 60000 images, 1199882 parameters, 2 threads
+//!
+//! epoch 1/2: loss 0.2403, test accuracy 98.78 % (1110 images/s)
+//! epoch 2/2: loss 0.0593, test accuracy 99.08 % (1067 images/s)
+//! ```
 
 mod common;
 

@@ -4,6 +4,13 @@
 //! cargo run --release --example mnist_mlp
 //! cargo run --release --example mnist_mlp -- --help
 //! ```
+//!
+//! ```text
+//! epoch 1/3: loss 0.2295, accuracy 93.12 %, test accuracy 96.57 % (93850 images/s)
+//! epoch 2/3: loss 0.0852, accuracy 97.38 %, test accuracy 97.51 % (100162 images/s)
+//! epoch 3/3: loss 0.0475, accuracy 98.53 %, test accuracy 98.01 % (87298 images/s)
+//! …
+//! ```
 
 mod common;
 

@@ -5,16 +5,29 @@
 //! ```text
 //! cargo run --release --example adversarial
 //! ```
+//!
+//! ```text
+//! each pixel moved by   digits read right
+//!                   0             95.05 %
+//!                0.02             87.30 %
+//!                0.05             56.20 %
+//!                 0.1              9.60 %
+//!                 0.2              0.05 %
+//!
+//! with 0.1, it reads 7 as 3, 2 as 5, 1 as 6, 4 as 9, 1 as 7, 4 as 8, 9 as 2, 9 as 4, 0 as 5, 6 as 8
+//! before and after: target/adversarial.png
+//! ```
 
 mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Saves, Saving};
-use common::{grey, hits, in_a_folder, mnist, percent, progress_bar, quietly, write_digits};
+use common::{end, grey, hits, in_a_folder, mnist, percent, progress_bar, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Fool a digit classifier by small changes of the pixels
 #[derive(Parser)]
@@ -40,8 +53,8 @@ const STEPS: [f32; 5] = [0.0, 0.02, 0.05, 0.1, 0.2];
 /// The step of the digits in the picture.
 const SHOWN: f32 = 0.1;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+fn main() -> ExitCode {
+    end(run(&Args::parse(), &mut io::stdout().lock()))
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {

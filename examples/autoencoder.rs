@@ -4,16 +4,29 @@
 //! ```text
 //! cargo run --release --example autoencoder
 //! ```
+//!
+//! ```text
+//! 784 pixels through 16 numbers and back, 437664 parameters, 60000 images
+//!
+//! epoch 1/5: squared error 0.0434, on test images 0.0270
+//! epoch 2/5: squared error 0.0231, on test images 0.0203
+//! epoch 3/5: squared error 0.0185, on test images 0.0175
+//! epoch 4/5: squared error 0.0166, on test images 0.0166
+//! epoch 5/5: squared error 0.0160, on test images 0.0164
+//!
+//! digits, and below what came back: target/autoencoder.png
+//! ```
 
 mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Saves, Saving};
-use common::{SIDE, grey, in_a_folder, mnist, progress_bar, quietly, write_digits};
+use common::{SIDE, end, grey, in_a_folder, mnist, progress_bar, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Squeeze digits through a few numbers and back
 #[derive(Parser)]
@@ -70,8 +83,8 @@ impl Forward for Autoencoder {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+fn main() -> ExitCode {
+    end(run(&Args::parse(), &mut io::stdout().lock()))
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {

@@ -3,15 +3,38 @@
 //! ```text
 //! cargo run --release --example char_gpt
 //! ```
+//!
+//! ```text
+//! 1048496 characters to learn from, 65 different; 354401 parameters, 2 threads
+//!
+//! step   300: loss 2.999, on another play 2.510 (24865 tokens/s)
+//! step   600: loss 2.265, on another play 2.138 (24631 tokens/s)
+//! step   900: loss 1.987, on another play 1.932 (19983 tokens/s)
+//! step  1200: loss 1.841, on another play 1.830 (18775 tokens/s)
+//! step  1500: loss 1.766, on another play 1.793 (17893 tokens/s)
+//!
+//! CASTIUS:
+//! Let lept wear the wears and to my thy him,
+//! My madays him word, not slame for it will in must from ear
+//! Megive in soul
+//! The that rigembles of his purce, my where tonging.
+//! Not of there to deart not sunday of them.
+//!
+//! Exit
+//!
+//! EDMUND:
+//! …
+//! ```
 
 mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Saves, Saving};
-use common::{progress_bar, quietly, rate};
+use common::{end, progress_bar, rate};
 use std::error::Error;
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Instant;
 
 /// Train a small GPT on nine plays, and let it write
@@ -169,8 +192,8 @@ impl Gpt {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+fn main() -> ExitCode {
+    end(run(&Args::parse(), &mut io::stdout().lock()))
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {

@@ -6,6 +6,30 @@
 //! ```text
 //! cargo run --release --example fine_tune
 //! ```
+//!
+//! ```text
+//! 30596 images of 0 to 4, 50 of 5 to 9
+//!
+//! 0-4       epoch  1/3: loss 0.1514  (net: 107973 weights at 1.0e-3)
+//! 0-4       epoch  2/3: loss 0.0481  (net: 107973 weights at 3.0e-4)
+//! 0-4       epoch  3/3: loss 0.0403  (net: 107973 weights at 9.0e-5)
+//! 5-9, head epoch 15/30: loss 0.4973  (head: 645 weights at 1.0e-2)
+//! 5-9, head epoch 30/30: loss 0.4439  (head: 645 weights at 5.0e-3)
+//! 5-9, all  epoch 15/30: loss 0.0442  (head: 645 weights at 2.5e-3, body: 107328 weights at 1.0e-3)
+//! 5-9, all  epoch 30/30: loss 0.0039  (head: 645 weights at 1.3e-3, body: 107328 weights at 5.0e-4)
+//! scratch   epoch 15/60: loss 0.1962  (net: 107973 weights at 2.0e-3)
+//! scratch   epoch 30/60: loss 0.0331  (net: 107973 weights at 1.0e-3)
+//! scratch   epoch 45/60: loss 0.0057  (net: 107973 weights at 5.0e-4)
+//! scratch   epoch 60/60: loss 0.0064  (net: 107973 weights at 2.5e-4)
+//!
+//! stage     trained          loss   digits 0-4   digits 5-9
+//! 0-4       everything     0.0403      99.71 %            -
+//! 5-9, head new head       0.4439      99.71 %      68.73 %
+//! 5-9, all  head and body  0.0039      99.44 %      82.64 %
+//! scratch   everything     0.0064            -      78.44 %
+//!
+//! from the same 50 images, fine-tuning gains 4.20 points
+//! ```
 
 mod common;
 
@@ -13,9 +37,10 @@ use adamant::optim::AdamGroup;
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Rows, Saves, Saving};
-use common::{SIDE, accuracy, progress_bar, quietly};
+use common::{SIDE, accuracy, end, progress_bar};
 use std::error::Error;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 /// Train on the digits 0 to 4, then learn 5 to 9 from few images
 #[derive(Parser)]
@@ -94,8 +119,8 @@ struct Run {
     done: Rows<3>,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+fn main() -> ExitCode {
+    end(run(&Args::parse(), &mut io::stdout().lock()))
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {

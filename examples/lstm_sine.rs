@@ -5,16 +5,45 @@
 //! ```text
 //! cargo run --release --example lstm_sine
 //! ```
+//!
+//! ```text
+//! 17217 parameters; it hears 60 samples and goes on for 40
+//! squared error of 40 samples, if it said 0 each time: 0.2888
+//!
+//! step  250: squared error of the next sample 0.12103, of 40 alone 0.1608
+//! step  500: squared error of the next sample 0.00692, of 40 alone 0.0558
+//! step  750: squared error of the next sample 0.00419, of 40 alone 0.0250
+//! step 1000: squared error of the next sample 0.00280, of 40 alone 0.0163
+//! step 1250: squared error of the next sample 0.00235, of 40 alone 0.0070
+//! step 1500: squared error of the next sample 0.00218, of 40 alone 0.0062
+//!
+//! alone, it is left with 2.2 % of the error of saying 0
+//!
+//! a wave (o) and how the net goes on with it (x; * where both are)
+//!
+//!                       ****
+//!                     x*    *o
+//!                    *o      x*
+//!                   *          *
+//!                  *            *
+//!   x             *              *
+//!   ox           *                o
+//!    o*         *                 xo
+//!      *       *                   x*o
+//!       *    **                      xo   x*
+//!        ****                         x***o
+//! ```
 
 mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Saves, Saving};
-use common::{progress_bar, quietly, rate};
+use common::{end, progress_bar, rate};
 use std::error::Error;
 use std::f32::consts::TAU;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 /// Teach an LSTM to continue waves
 #[derive(Parser)]
@@ -88,8 +117,8 @@ fn noisy(waves: &Tensor, rng: &mut Generator) -> Tensor {
     waves + NOISE * Tensor::randn(waves.shape(), rng)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+fn main() -> ExitCode {
+    end(run(&Args::parse(), &mut io::stdout().lock()))
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {

@@ -3,15 +3,23 @@
 //! ```text
 //! cargo run --release --example mnist_cnn
 //! ```
+//!
+//! ```text
+//! 60000 images, 1199882 parameters, 2 threads
+//!
+//! epoch 1/2: loss 0.2403, test accuracy 98.78 % (1110 images/s)
+//! epoch 2/2: loss 0.0593, test accuracy 99.08 % (1067 images/s)
+//! ```
 
 mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Saves, Saving};
-use common::{SIDE, accuracy, mnist, progress_bar, quietly, rate};
+use common::{SIDE, accuracy, end, mnist, progress_bar, rate};
 use std::error::Error;
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Instant;
 
 /// Train a convolutional net on MNIST
@@ -72,8 +80,8 @@ impl Forward for Net {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+fn main() -> ExitCode {
+    end(run(&Args::parse(), &mut io::stdout().lock()))
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {

@@ -4,16 +4,24 @@
 //! cargo run --release --example mnist_mlp
 //! cargo run --release --example mnist_mlp -- --help
 //! ```
+//!
+//! ```text
+//! epoch 1/3: loss 0.2295, accuracy 93.12 %, test accuracy 96.57 % (93850 images/s)
+//! epoch 2/3: loss 0.0852, accuracy 97.38 %, test accuracy 97.51 % (100162 images/s)
+//! epoch 3/3: loss 0.0475, accuracy 98.53 %, test accuracy 98.01 % (87298 images/s)
+//! …
+//! ```
 
 mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Rows, Saves, Saving};
-use common::{hits, in_a_folder, percent, progress_bar, quietly, rate};
+use common::{end, hits, in_a_folder, percent, progress_bar, rate};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 /// Train a multi-layer perceptron on MNIST
@@ -68,8 +76,8 @@ impl From<[f64; 4]> for Epoch {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    quietly(run(&Args::parse(), &mut io::stdout().lock()))
+fn main() -> ExitCode {
+    end(run(&Args::parse(), &mut io::stdout().lock()))
 }
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {

@@ -10,17 +10,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-/// Ends a program quietly when whoever reads its output has seen enough: `… | head`.
-pub(crate) fn quietly(result: Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
-    let broken_pipe = |error: &(dyn Error + 'static)| {
-        let io = error.downcast_ref::<std::io::Error>();
-        io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    };
-    match result {
-        Err(error) if broken_pipe(&*error) => Ok(()),
-        result => result,
+/// The end of a program: an error is told on the terminal; but it ends quietly when whoever reads
+/// its output has seen enough, as in `… | head`.
+pub(crate) fn end(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let io = error.downcast_ref::<std::io::Error>();
+    if io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
     }
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }
 
 /// The bundled MNIST, its training images cut to so many.

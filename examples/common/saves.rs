@@ -46,12 +46,11 @@ impl Saves {
         let default = || PathBuf::from(format!("target/{example}.ckpt"));
         let path = args.save.clone().or_else(|| args.resume.clone()).unwrap_or_else(default);
         let resumed = args.resume.as_ref().map(Checkpoint::load).transpose()?;
-        if let Some(run) = &resumed {
-            let found = run.get_note("example").unwrap_or("none");
+        if let (Some(run), Some(file)) = (&resumed, &args.resume) {
+            let (file, found) = (file.display(), run.get_note("example").unwrap_or("none"));
             if found != example {
-                return Err(
-                    format!("found a run of the example {found}, expected {example}").into()
-                );
+                let error = format!("{file}: found a run of {found}, expected one of {example}");
+                return Err(error.into());
             }
         }
         ctrlc::set_handler(|| {

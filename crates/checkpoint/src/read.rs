@@ -213,11 +213,12 @@ impl<R: Read> In<R> {
         Ok(bytes)
     }
 
-    /// The checksum of all that has been read.
+    /// The checksum of all that has been read but checksums.
     fn checksum(&mut self, of: &str) -> Result<(), Trouble> {
-        let expected = self.whole.clone().finalize();
-        let found = u32::from_le_bytes(self.get()?);
-        check_checksum(of, found, expected)
+        let mut bytes = [0; CHECKSUM];
+        self.input.read_exact(&mut bytes)?;
+        self.at += CHECKSUM as u64;
+        check_checksum(of, u32::from_le_bytes(bytes), self.whole.clone().finalize())
     }
 
     fn align(&mut self) -> Result<(), Trouble> {
@@ -277,14 +278,14 @@ mod tests {
         bytes.extend((header.len() as u32).to_le_bytes());
         bytes.extend(len.to_le_bytes());
         bytes.extend(header);
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        let mut whole = Hasher::new();
+        whole.update(&bytes);
+        bytes.extend(whole.clone().finalize().to_le_bytes());
+        let from = bytes.len();
         bytes.extend(vec![0; gap as usize]);
         bytes.extend(data);
-        sealed(bytes)
-    }
-
-    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        whole.update(&bytes[from..]);
+        bytes.extend(whole.finalize().to_le_bytes());
         bytes
     }
 
@@ -399,9 +400,9 @@ mod tests {
         text.remove(4); // CR LF has become LF
         refused(&text, "found a checkpoint that was transferred as text, which damages it");
         let with = |at: usize, bytes: &[u8]| {
-            let mut changed = good[..good.len() - CHECKSUM].to_vec();
+            let mut changed = good.clone();
             changed[at..at + bytes.len()].copy_from_slice(bytes);
-            sealed(changed)
+            changed
         };
         refused(&with(8, &[2]), "found version 2 of the format, expected version 1, which");
         let len = good.len();
@@ -416,5 +417,15 @@ mod tests {
         let mut last = good.clone();
         last[len - 1] ^= 1;
         refused(&last, "found damage in the file (checksum");
+    }
+
+    #[test]
+    fn the_last_checksum_tells_of_another_header_with_a_checksum_of_its_own() {
+        let [good, other] = ["v", "w"].map(|note| {
+            let header = Header { notes: vec![("k", note)], ..header([array(0), array(64)]) };
+            file(&header.encode().unwrap(), &DATA)
+        });
+        let end = good.len() - CHECKSUM;
+        refused(&[&other[..end], &good[end..]].concat(), "found damage in the file (checksum");
     }
 }

@@ -21,7 +21,7 @@ mod read;
 mod safetensors;
 mod write;
 
-pub use crate::container::Checkpoint;
+pub use crate::container::{Checkpoint, PartialRestore};
 pub use crate::error::FileError;
 pub use crate::manager::CheckpointManager;
 pub use crate::safetensors::{load_safetensors, save_safetensors};

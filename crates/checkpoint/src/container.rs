@@ -131,7 +131,9 @@ impl Checkpoint {
     /// there, whole. It keeps the permissions of one that it replaces.
     ///
     /// # Errors
-    /// If the file cannot be written; a file that was there before stays as it was.
+    /// If the file cannot be written, or is none (a folder, a device); what was there before stays as
+    /// it was. Only if the system fails to put the new name on the disk, in the last call, the new
+    /// file is there, whole, and a loss of power could bring back the old one.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
         write_atomically(path.as_ref(), |out| crate::write::write(&self.notes, &self.parts, out))
     }

@@ -14,6 +14,7 @@
 mod atomic;
 mod container;
 mod error;
+mod folder;
 mod format;
 mod manager;
 mod payload;

@@ -4,6 +4,7 @@
 //! claims: arrays must follow one another to the file's last byte. Only then is memory taken, as
 //! much as the file has bytes. Nothing is given back before the last checksum.
 
+use crate::atomic::check_is_file;
 use crate::error::FileError;
 use crate::format::{
     CHECKSUM, Content, HEADER_LIMIT, Header, MAGIC, PRELUDE, Place, VERSION, aligned,
@@ -13,7 +14,7 @@ use adamant_tensor::{Shape, StateDict, Value};
 use crc32fast::Hasher;
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -22,11 +23,14 @@ pub(crate) type Contents = (Vec<(String, String)>, Vec<(String, StateDict)>);
 
 pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
     let io = |source| FileError::io(path, source);
+    // Opening a pipe would wait for a writer.
+    check_is_file(&fs::metadata(path).map_err(io)?).map_err(io)?;
     let file = File::open(path).map_err(io)?;
     let len = file.metadata().map_err(io)?.len();
     let input = BufReader::with_capacity(1 << 16, file);
     contents(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
         Trouble::Io(source) => FileError::io(path, source),
+        Trouble::Version(found) => FileError::Version { path: path.into(), found },
         Trouble::Format { found, expected } => FileError::format(path, found, expected),
     })
 }
@@ -34,6 +38,7 @@ pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
 /// An error that does not know the file's name yet.
 enum Trouble {
     Io(io::Error),
+    Version(u32),
     Format { found: String, expected: String },
 }
 
@@ -97,8 +102,7 @@ fn prelude(input: &mut In<impl Read>, len: u64) -> Result<usize, Trouble> {
     }
     let version = u32::from_le_bytes(input.get()?);
     if version != VERSION {
-        let found = format!("version {version} of the format");
-        return Err(format(found, format!("version {VERSION}, which this adamant knows")));
+        return Err(Trouble::Version(version));
     }
     let header_len = u32::from_le_bytes(input.get()?) as usize;
     let claimed = u64::from_le_bytes(input.get()?);
@@ -292,7 +296,7 @@ mod tests {
     fn load(bytes: &[u8]) -> Result<Contents, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.ckpt");
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         read(&path).map_err(|error| error.to_string())
     }
 
@@ -404,7 +408,7 @@ mod tests {
             changed[at..at + bytes.len()].copy_from_slice(bytes);
             changed
         };
-        refused(&with(8, &[2]), "found version 2 of the format, expected version 1, which");
+        refused(&with(8, &[2]), "found version 2 of the format, expected 1, which");
         let len = good.len();
         refused(&good[..len - 1], &format!("found {} bytes, expected {len}, as", len - 1));
         refused(

@@ -3,7 +3,7 @@
 //! Numbers and texts have no place among its arrays. They go to its metadata, which maps texts
 //! to texts, as one entry: a JSON object under the key [`KEY`]. Other readers pass over it.
 
-use crate::atomic::write_atomically;
+use crate::atomic::{check_is_file, write_atomically};
 use crate::error::FileError;
 use crate::payload::{Dtype, build, payload};
 use adamant_tensor::{Shape, StateDict, Value};
@@ -11,6 +11,7 @@ use safetensors::tensor::{SafeTensors, View};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 
 /// The entry of the metadata that holds what is no array.
@@ -119,7 +120,9 @@ impl View for ArrayView<'_> {
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
     let path = path.as_ref();
     let format = |found: String, expected| FileError::format(path, found, expected);
-    let bytes = std::fs::read(path).map_err(|source| FileError::io(path, source))?;
+    let io = |source| FileError::io(path, source);
+    check_is_file(&fs::metadata(path).map_err(io)?).map_err(io)?;
+    let bytes = fs::read(path).map_err(io)?;
     let damage = |error| format(format!("damage ({error})"), "a safetensors file");
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damage)?;
     let file = SafeTensors::deserialize(&bytes).map_err(damage)?;
@@ -189,7 +192,7 @@ mod tests {
         let path = folder.path().join("state.safetensors");
         save_safetensors(&state(), &path).unwrap();
         assert_eq!(load_safetensors(&path).unwrap(), state());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1); // no temporary file is left
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1); // no temporary file is left
     }
 
     #[test]
@@ -197,9 +200,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
         save_safetensors(&state(), &path).unwrap();
-        let whole = std::fs::read(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
         for len in 0..whole.len() {
-            std::fs::write(&path, &whole[..len]).unwrap();
+            fs::write(&path, &whole[..len]).unwrap();
             let error = load_safetensors(&path).unwrap_err().to_string();
             assert!(error.contains("state.safetensors: found damage"), "{error}");
         }
@@ -213,7 +216,7 @@ mod tests {
             let metadata = HashMap::from([(key.to_string(), text.to_string())]);
             let weight = ArrayView { dtype: Dtype::F32, shape: &[1], bytes: vec![0; 4].into() };
             let bytes = safetensors::serialize([("weight", weight)], Some(metadata)).unwrap();
-            std::fs::write(&path, bytes).unwrap();
+            fs::write(&path, bytes).unwrap();
             load_safetensors(&path)
         };
         assert_eq!(written("format", "pt").unwrap().iter().count(), 1);

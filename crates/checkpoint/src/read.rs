@@ -1,8 +1,8 @@
 //! Reads a checkpoint, and believes nothing.
 //!
 //! The file's real length comes first, then the checksum of the header, then the layout that it
-//! claims: arrays must follow one another to the file's last byte. Only then is memory taken, as
-//! much as the file has bytes. Nothing is given back before the last checksum.
+//! claims: arrays must follow one another to the file's last byte. Only then is memory taken for
+//! them, as much as the file has bytes. Nothing is given back before the last checksum.
 
 use crate::atomic::check_is_file;
 use crate::error::FileError;
@@ -248,7 +248,7 @@ impl<R: Read> In<R> {
                 hasher.update(piece);
             }
             Ok(())
-        });
+        })?;
         result?;
         self.whole.combine(&hasher);
         self.at += place.bytes;
@@ -354,6 +354,25 @@ mod tests {
         let mut padded = DATA;
         padded[20] = 1;
         refused(&file(&good, &padded), "found damage before byte");
+    }
+
+    #[test]
+    fn an_array_for_which_there_is_no_memory_is_an_error() {
+        // As a file with a hole may have it, which is longer than its disk.
+        let place = Place { shape: vec![1 << 58], bytes: 1 << 60, ..array(0) };
+        let entries = vec![Entry { name: "a", content: Content::Array(place) }];
+        let header = Header { notes: vec![], parts: vec![Part { name: "p", entries }] };
+        let mut start = file(&header.encode().unwrap(), &[]);
+        start.truncate(start.len() - CHECKSUM);
+        let len = aligned(start.len() as u64).unwrap() + (1 << 60) + CHECKSUM as u64;
+        start[16..24].copy_from_slice(&len.to_le_bytes());
+        let end = start.len() - CHECKSUM;
+        let checksum = crc32fast::hash(&start[..end]).to_le_bytes();
+        start[end..].copy_from_slice(&checksum);
+        let input = In { input: start.chain(io::repeat(0)), whole: Hasher::new(), at: 0 };
+        let result = contents(input, len);
+        let Err(Trouble::Io(error)) = result else { panic!("no error of the system") };
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
     }
 
     #[test]

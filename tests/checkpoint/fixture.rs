@@ -36,9 +36,15 @@ fn with_run<R>(seed: u64, f: impl FnOnce(&mut [(&str, &mut dyn Stateful)]) -> R)
         .add(Linear::new(2, 1, &mut rng))
         .add(BatchNorm1d::new(1))
         .add(Dropout::new(0.5, &mut rng));
-    let group = ParamGroup::new(net.named_parameters());
-    let mut adam = Adam::with_groups([group], AdamOptions::default().lr(0.5)).unwrap();
+    let (linear, norm): (Vec<_>, Vec<_>) =
+        net.named_parameters().into_iter().partition(|(name, _)| name.starts_with("0."));
+    let groups = [ParamGroup::new(linear), ParamGroup::new(norm).lr(0.25)];
+    let mut adam = Adam::with_groups(groups, AdamOptions::default().lr(0.5)).unwrap();
     let mut schedule = StepLr::new(&adam, 1, 0.5);
+    let other = Parameter::new(Tensor::<f64>::full([2], 1.0));
+    let mut sgd = Sgd::new([other.clone()], SgdOptions::default().lr(0.5).momentum(0.5)).unwrap();
+    let (warm_up, down) = (LinearLr::new(&mut sgd, 0.5, 1.0, 2), ExponentialLr::new(&mut sgd, 0.5));
+    let mut sequence = SequentialLr::new(&mut sgd, warm_up).then(2, down);
     let data = Dataset::new(&Tensor::zeros([5, 2]), vec![0; 5]).unwrap();
     let mut loader = DataLoader::new(&data, 2).shuffle(&mut rng);
     for (i, parameter) in net.parameters().iter().enumerate() {
@@ -47,11 +53,18 @@ fn with_run<R>(seed: u64, f: impl FnOnce(&mut [(&str, &mut dyn Stateful)]) -> R)
     }
     adam.step();
     schedule.step(&mut adam);
+    for _ in 0..3 {
+        other.set_grad(Some(Tensor::full([2], 0.25)));
+        sgd.step();
+        sequence.step(&mut sgd);
+    }
     let _ = (loader.next_batch(), loader.next_batch(), rng.normal());
     f(&mut [
         ("model", &mut net),
         ("optimizer", &mut adam),
         ("schedule", &mut schedule),
+        ("sgd", &mut sgd),
+        ("sequence", &mut sequence),
         ("loader", &mut loader),
         ("rng", &mut rng),
         ("kinds", &mut Kinds),
@@ -59,7 +72,7 @@ fn with_run<R>(seed: u64, f: impl FnOnce(&mut [(&str, &mut dyn Stateful)]) -> R)
 }
 
 fn snapshot(targets: &mut [(&str, &mut dyn Stateful)]) -> Checkpoint {
-    let new = Checkpoint::new().note("step", "1").note("made by", "tests/checkpoint/fixture.rs");
+    let new = Checkpoint::new().note("step", "1").note("für", "tests/checkpoint/fixture.rs — ✓");
     targets.iter().fold(new, |checkpoint, (name, part)| checkpoint.with(*name, &**part))
 }
 

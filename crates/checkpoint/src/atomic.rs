@@ -1,12 +1,14 @@
 //! A whole new file, or the old one as it was.
 
 use crate::error::FileError;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Replaces `path` by what `write` writes; if anything fails, what was there stays as it was.
+/// Replaces `path` by what `write` writes; if anything fails, what was there stays as it was. Only
+/// where the last call fails, the sync of the folder, the new file is there, but perhaps not after
+/// a loss of power.
 ///
 /// The bytes go to a temporary file beside the target. Only when all of them are on the disk it
 /// is renamed, which is one step: at any moment the old file is there or the new one, whole. The
@@ -21,9 +23,9 @@ pub(crate) fn write_atomically(
 
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let (target, permissions) = target(path)?;
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let mut out = BufWriter::with_capacity(1 << 16, Temporary::create(folder, &target)?);
+    let folder = parent(&target);
+    let temporary = Temporary::create(folder, &target, permissions.as_ref())?;
+    let mut out = BufWriter::with_capacity(1 << 16, temporary);
     write(&mut out)?;
     let Temporary(temporary) = out.into_inner()?;
     if let Some(permissions) = permissions {
@@ -32,25 +34,55 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     }
     attempt("sync")?;
     temporary.as_file().sync_all()?;
+    let folder = Folder::open(folder)?;
     attempt("rename")?;
     temporary.persist(&target)?;
-    sync_folder(folder)
+    folder.sync()
 }
 
 /// Where a file of this name really lies, and the permissions of what is there.
 fn target(path: &Path) -> io::Result<(PathBuf, Option<Permissions>)> {
     attempt("look")?;
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => {
-            let target = fs::canonicalize(path)?;
-            let permissions = fs::metadata(&target)?.permissions();
-            Ok((target, Some(permissions)))
+        Ok(found) => {
+            let link = found.is_symlink();
+            let target = if link { fs::canonicalize(path)? } else { path.into() };
+            let found = if link { fs::metadata(&target)? } else { found };
+            check_is_file(&found)?;
+            Ok((target, Some(found.permissions())))
         }
-        Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
-        Ok(found) => Ok((path.into(), Some(found.permissions()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok((path.into(), None)),
         Err(error) => Err(error),
     }
+}
+
+/// A device or a pipe is neither to be replaced by a file nor to be read as one.
+pub(crate) fn check_is_file(found: &Metadata) -> io::Result<()> {
+    match found.is_file() {
+        true => Ok(()),
+        false if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
+    }
+}
+
+/// Makes a folder and those above it, where they are not there, so that they outlive a loss of power.
+pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
+    let io = |source| FileError::io(path, source);
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    fs::create_dir_all(path).map_err(io)?;
+    for folder in missing {
+        Folder::open(parent(folder)).and_then(Folder::sync).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// The folder that a path is in.
+fn parent(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// The temporary file; it is removed when this is dropped.
@@ -66,7 +98,8 @@ pub(crate) fn target_of_temporary(name: &str) -> Option<&str> {
 }
 
 impl Temporary {
-    fn create(folder: &Path, target: &Path) -> io::Result<Self> {
+    /// For its owner's eyes only from the start, if the file that it replaces is.
+    fn create(folder: &Path, target: &Path, permissions: Option<&Permissions>) -> io::Result<Self> {
         attempt("create")?;
         let mut prefix = std::ffi::OsString::from(PREFIX);
         prefix.push(target.file_name().ok_or(ErrorKind::InvalidFilename)?);
@@ -75,10 +108,13 @@ impl Temporary {
         builder.prefix(&prefix).suffix(SUFFIX);
         #[cfg(unix)]
         {
-            // As of any new file: the user's umask says who may read it.
+            // A new file's are 0666: the user's umask says who may read it.
             use std::os::unix::fs::PermissionsExt;
-            builder.permissions(Permissions::from_mode(0o666));
+            let mode = permissions.map_or(0o666, |old| old.mode() & 0o777);
+            builder.permissions(Permissions::from_mode(mode));
         }
+        #[cfg(not(unix))]
+        let _ = permissions;
         let created = builder.tempfile_in(folder);
         created.map(Temporary).map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
@@ -101,10 +137,28 @@ impl Write for Temporary {
     }
 }
 
-/// Other systems keep names without being asked, or cannot be asked.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    attempt("sync folder")?;
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+/// A folder whose names are to be on the disk. Systems other than Unix keep names without being
+/// asked, or cannot be asked; nor can some file systems.
+struct Folder(Option<File>);
+
+impl Folder {
+    fn open(path: &Path) -> io::Result<Self> {
+        attempt("open folder")?;
+        let folder = if cfg!(unix) { Some(File::open(path)?) } else { None };
+        Ok(Folder(folder))
+    }
+
+    fn sync(self) -> io::Result<()> {
+        let synced = attempt("sync folder").and_then(|()| self.0.map_or(Ok(()), |f| f.sync_all()));
+        match synced {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
+    }
 }
 
 /// Asked before each system call of a save, so that tests can make any of them fail.
@@ -118,12 +172,13 @@ fn attempt(_call: &'static str) -> io::Result<()> {
 #[cfg(test)]
 mod faults {
     use std::cell::RefCell;
-    use std::io;
+    use std::io::{self, ErrorKind};
     use std::ops::Range;
 
     thread_local! {
         static CALLS: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
-        static FAILING: RefCell<Range<usize>> = const { RefCell::new(0..0) };
+        static FAILING: RefCell<(Range<usize>, ErrorKind)> =
+            const { RefCell::new((0..0, ErrorKind::Other)) };
     }
 
     pub(super) fn attempt(call: &'static str) -> io::Result<()> {
@@ -131,18 +186,22 @@ mod faults {
             calls.push(call);
             calls.len() - 1
         });
-        match FAILING.with_borrow(|failing| failing.contains(&number)) {
-            true => Err(io::Error::other(format!("injected into {call}"))),
+        FAILING.with_borrow(|(failing, kind)| match failing.contains(&number) {
+            true => Err(io::Error::new(*kind, format!("injected into {call}"))),
             false => Ok(()),
-        }
+        })
     }
 
     /// `f`, in which these calls of this thread fail; and all calls.
-    pub(super) fn failing<R>(calls: Range<usize>, f: impl FnOnce() -> R) -> (R, Vec<&'static str>) {
-        FAILING.set(calls);
+    pub(super) fn failing<R>(
+        calls: Range<usize>,
+        kind: ErrorKind,
+        f: impl FnOnce() -> R,
+    ) -> (R, Vec<&'static str>) {
+        FAILING.set((calls, kind));
         CALLS.take();
         let result = f();
-        FAILING.take();
+        FAILING.set((0..0, kind));
         (result, CALLS.take())
     }
 }
@@ -182,13 +241,15 @@ mod tests {
             "write",
             "set permissions",
             "sync",
+            "open folder",
             "rename",
             "sync folder",
         ];
         for failing_calls in (0..calls.len()).flat_map(|n| [n..n + 1, n..usize::MAX]) {
             fs::write(&path, "old").unwrap();
             let call = calls[failing_calls.start];
-            let (result, made) = failing(failing_calls.clone(), || write(&path, b"new"));
+            let (result, made) =
+                failing(failing_calls.clone(), ErrorKind::Other, || write(&path, b"new"));
             // After a write that failed its buffer tries again, in vain or not.
             assert!(made.starts_with(&calls[..=failing_calls.start]), "{made:?}");
             let error = result.unwrap_err().to_string();
@@ -199,10 +260,74 @@ mod tests {
             assert!(found.starts_with(expected), "{call}");
             assert_eq!(names(folder.path()), ["file"], "{call}");
         }
-        let (result, made) = failing(0..0, || write(&path, b"newer"));
+        let (result, made) = failing(0..0, ErrorKind::Other, || write(&path, b"newer"));
         result.unwrap();
         assert_eq!(made, calls);
         assert!(fs::read(&path).unwrap().starts_with(b"newer!"));
+        // Some file systems cannot sync a folder, which is no failure; a file they must.
+        for (call, good) in calls.iter().zip(0..).map(|(&name, call)| (call, name == "sync folder"))
+        {
+            for kind in [ErrorKind::InvalidInput, ErrorKind::Unsupported] {
+                let (result, _) = failing(call..call + 1, kind, || write(&path, b"again"));
+                assert_eq!(result.is_ok(), good, "{}", calls[call]);
+            }
+        }
+    }
+
+    #[test]
+    fn new_folders_are_put_on_the_disk_in_those_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a").join("b");
+        let create = || failing(0..0, ErrorKind::Other, || create_folder(&path));
+        let (result, calls) = create();
+        result.unwrap();
+        assert!(path.is_dir());
+        assert_eq!(calls, ["open folder", "sync folder"].repeat(2));
+        let (result, calls) = create();
+        result.unwrap();
+        assert_eq!(calls, [""; 0]);
+        fs::write(path.join("file"), "").unwrap();
+        assert!(create_folder(&path.join("file")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_neither_replaced_nor_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let errors = [
+            write(&pipe, b"").unwrap_err(),
+            crate::Checkpoint::load(&pipe).unwrap_err(), // would wait for a writer
+            crate::load_safetensors(&pipe).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().ends_with("pipe: this is no regular file"), "{error}");
+        }
+        assert!(!fs::metadata(&pipe).unwrap().is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_is_one_from_its_first_byte() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let mut looked = 0;
+        write_atomically(&path, |out| {
+            out.write_all(b"secret")?;
+            out.flush()?;
+            for name in names(folder.path()) {
+                let mode = fs::metadata(folder.path().join(name))?.permissions().mode();
+                assert_eq!(mode & 0o777, 0o600);
+                looked += 1;
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(looked, 2);
     }
 
     #[test]
@@ -218,7 +343,7 @@ mod tests {
     #[test]
     fn temporaries_tell_what_they_were_to_become() {
         let folder = tempfile::tempdir().unwrap();
-        let temporary = Temporary::create(folder.path(), Path::new("a.b.ckpt")).unwrap();
+        let temporary = Temporary::create(folder.path(), Path::new("a.b.ckpt"), None).unwrap();
         assert_eq!(target_of_temporary(&names(folder.path())[0]), Some("a.b.ckpt"));
         drop(temporary);
         assert_eq!(names(folder.path()), [""; 0]);

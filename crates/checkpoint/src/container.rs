@@ -45,7 +45,8 @@ use std::path::Path;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// To take only what fits, by name, with a report of the rest:
+/// To take only what fits there is [`restore_partial`](Checkpoint::restore_partial), and for a
+/// module's weights, by name:
 ///
 /// ```
 /// # use adamant_checkpoint::Checkpoint;
@@ -59,6 +60,10 @@ use std::path::Path;
 /// assert_eq!(report.misshapen, ["0.weight", "0.bias"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A state is saved as it is. One that makes no sense, such as that of an Adam whose second moments
+/// have become infinite, is refused when it is restored: keep more than the last file. Gradients
+/// are not state: save between a step and the next backward pass.
 ///
 /// [`CheckpointManager`]: crate::CheckpointManager
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -126,7 +131,9 @@ impl Checkpoint {
     /// there, whole. It keeps the permissions of one that it replaces.
     ///
     /// # Errors
-    /// If the file cannot be written; a file that was there before stays as it was.
+    /// If the file cannot be written, or is none (a folder, a device); what was there before stays as
+    /// it was. Only if the system fails to put the new name on the disk, in the last call, the new
+    /// file is there, whole, and a loss of power could bring back the old one.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
         write_atomically(path.as_ref(), |out| crate::write::write(&self.notes, &self.parts, out))
     }
@@ -140,38 +147,87 @@ impl Checkpoint {
         Ok(Checkpoint { notes, parts })
     }
 
-    /// Puts the named parts into what they were saved from, or its like: all of them, or nothing
-    /// if any does not fit. Parts that are not asked for are left.
+    /// Puts every part into what it was saved from, or its like: all of them, or nothing if any
+    /// does not fit.
     ///
     /// # Errors
-    /// All mismatches of all parts at once. A part that is missing, or asked for twice, is one.
+    /// All mismatches of all parts at once. A part that is missing, asked for twice, or not asked
+    /// for is one: a run without its schedule or its generator would go on with other numbers.
     ///
     /// # Panics
     /// If a part refuses to load what it has accepted in its check.
     pub fn restore(&self, targets: &mut [(&str, &mut dyn Stateful)]) -> Result<(), StateError> {
+        self.fit(targets).1.into_result()?;
+        targets.iter_mut().for_each(|(name, target)| self.put(name, *target));
+        Ok(())
+    }
+
+    /// Puts those parts that fit into what was asked for by their names, each whole or not at all,
+    /// and reports the rest.
+    ///
+    /// # Panics
+    /// If a part refuses to load what it has accepted in its check.
+    ///
+    /// ```
+    /// use adamant_checkpoint::Checkpoint;
+    /// use adamant_tensor::Generator;
+    /// let saved = Checkpoint::new().with("rng", &Generator::seed(1)).with("other", &Generator::seed(2));
+    /// let mut rng = Generator::seed(3);
+    /// let report = saved.restore_partial(&mut [("rng", &mut rng)]);
+    /// assert_eq!(report.restored, ["rng"]);
+    /// assert_eq!(report.mismatches, ["`other`: not asked for"]);
+    /// ```
+    #[must_use]
+    pub fn restore_partial(&self, targets: &mut [(&str, &mut dyn Stateful)]) -> PartialRestore {
+        let (fits, errors) = self.fit(targets);
+        let mut report =
+            PartialRestore { restored: Vec::new(), mismatches: errors.mismatches().to_vec() };
+        for ((name, target), _) in targets.iter_mut().zip(fits).filter(|(_, fits)| *fits) {
+            self.put(name, *target);
+            report.restored.push((*name).into());
+        }
+        report
+    }
+
+    /// Whether each target can take its part, and all mismatches.
+    fn fit(&self, targets: &[(&str, &mut dyn Stateful)]) -> (Vec<bool>, StateError) {
         let mut errors = StateError::new();
         let mut asked = HashSet::new();
-        for (name, target) in &*targets {
-            if !asked.insert(*name) {
-                errors.push(format!("`{name}`: asked for twice"));
-            }
+        let mut fits = Vec::new();
+        for (name, target) in targets {
+            let before = errors.mismatches().len();
             match self.part(name) {
+                _ if !asked.insert(*name) => errors.push(format!("`{name}`: asked for twice")),
                 Some(state) => errors.extend(name, target.check_state_dict(state)),
                 None => {
                     let there: Vec<&str> = self.parts().map(|(name, _)| name).collect();
                     errors.push(format!("`{name}`: no such part; there are {there:?}"));
                 }
             }
+            fits.push(errors.mismatches().len() == before);
         }
-        errors.into_result()?;
-        for (name, target) in targets {
-            let state = self.part(name).expect("it was found above");
-            if let Err(error) = target.load_state_dict(state) {
-                panic!("restore: `{name}` refuses what it has accepted in its check: {error}");
-            }
+        for (name, _) in self.parts().filter(|(name, _)| !asked.contains(name)) {
+            errors.push(format!("`{name}`: not asked for"));
         }
-        Ok(())
+        (fits, errors)
     }
+
+    /// Loads a part that fits.
+    fn put(&self, name: &str, target: &mut dyn Stateful) {
+        let state = self.part(name).expect("it was found to fit");
+        if let Err(error) = target.load_state_dict(state) {
+            panic!("restore: `{name}` refuses what it has accepted in its check: {error}");
+        }
+    }
+}
+
+/// What [`Checkpoint::restore_partial`] has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartialRestore {
+    /// The names of the parts that were restored.
+    pub restored: Vec<String>,
+    /// What [`Checkpoint::restore`] would have refused, line by line.
+    pub mismatches: Vec<String>,
 }
 
 #[cfg(test)]
@@ -270,8 +326,40 @@ mod tests {
         assert_eq!(lines[10], "`rng`: asked for twice");
         assert_eq!((rng.state_dict(), &other.0), (before, &StateDict::new()));
 
-        checkpoint.restore(&mut [("rng", &mut rng)]).unwrap();
+        let error = checkpoint.restore(&mut [("rng", &mut rng)]).unwrap_err();
+        assert_eq!(error.mismatches(), ["`a`: not asked for"]);
+        assert_eq!(rng.state_dict(), Generator::seed(2).state_dict());
+        checkpoint.restore(&mut [("a", &mut everything()), ("rng", &mut rng)]).unwrap();
         assert_eq!(rng.state_dict(), Generator::seed(1).state_dict());
+    }
+
+    #[test]
+    fn what_fits_is_restored_if_asked_and_the_rest_is_reported() {
+        let rng = Generator::seed(1);
+        let checkpoint =
+            Checkpoint::new().with("rng", &rng).with("a", &everything()).with("b", &rng);
+        let (mut found, mut twice, mut new) =
+            (Generator::seed(2), Generator::seed(3), Generator::seed(4));
+        let mut other = Anything(StateDict::new());
+        let report = checkpoint.restore_partial(&mut [
+            ("a", &mut other),
+            ("rng", &mut found),
+            ("new", &mut new),
+            ("rng", &mut twice),
+        ]);
+        assert_eq!(report.restored, ["rng"]);
+        assert_eq!(
+            report.mismatches[9..],
+            [
+                "`new`: no such part; there are [\"rng\", \"a\", \"b\"]",
+                "`rng`: asked for twice",
+                "`b`: not asked for"
+            ]
+        );
+        assert_eq!(found.state_dict(), rng.state_dict());
+        assert_eq!(twice.state_dict(), Generator::seed(3).state_dict());
+        assert_eq!(new.state_dict(), Generator::seed(4).state_dict());
+        assert_eq!(other.0, StateDict::new());
     }
 
     #[test]

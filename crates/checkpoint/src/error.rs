@@ -25,6 +25,14 @@ pub enum FileError {
         /// What should be.
         expected: String,
     },
+    /// The file is of a version of the format that is not known here; it may well be whole.
+    #[error("{}: found version {found} of the format, expected {}, which this adamant knows", path.display(), crate::format::VERSION)]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version.
+        found: u32,
+    },
 }
 
 /// As `Display`: it is what `main` prints of an error, and `unwrap`.

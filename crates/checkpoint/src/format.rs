@@ -10,8 +10,10 @@ pub(crate) const VERSION: u32 = 1;
 /// Magic, version, length of the header, length of the file.
 pub(crate) const PRELUDE: usize = 24;
 pub(crate) const CHECKSUM: usize = 4;
-/// The longest header: room for half a million arrays.
-pub(crate) const HEADER_LIMIT: usize = 1 << 26;
+/// The longest header: room for a hundred thousand arrays. One that is made to do harm, of the
+/// shortest entries of 13 bytes and their names, takes some 20 times its length when it is decoded,
+/// and as much again as a dictionary.
+pub(crate) const HEADER_LIMIT: usize = 1 << 24;
 
 /// The next place where an array may begin.
 pub(crate) fn aligned(place: u64) -> Option<u64> {
@@ -80,8 +82,8 @@ impl<'a> Header<'a> {
         Ok(bytes)
     }
 
-    /// Texts are borrowed, and sequences grow as their elements are read: a length that is
-    /// claimed makes nothing grow.
+    /// Texts are borrowed, and sequences grow as their elements are read, by doubling: a length that
+    /// is claimed makes nothing grow, but for a few kilobytes.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, String> {
         match bincode::serde::borrow_decode_from_slice(bytes, CONFIG) {
             Ok((header, read)) if read == bytes.len() => Ok(header),

@@ -14,6 +14,7 @@
 mod atomic;
 mod container;
 mod error;
+mod folder;
 mod format;
 mod manager;
 mod payload;
@@ -21,7 +22,7 @@ mod read;
 mod safetensors;
 mod write;
 
-pub use crate::container::Checkpoint;
+pub use crate::container::{Checkpoint, PartialRestore};
 pub use crate::error::FileError;
 pub use crate::manager::CheckpointManager;
 pub use crate::safetensors::{load_safetensors, save_safetensors};

@@ -1,12 +1,12 @@
 //! A folder of checkpoints, kept while a run goes on.
 
-use crate::atomic::target_of_temporary;
+use crate::atomic::create_folder;
 use crate::container::Checkpoint;
 use crate::error::FileError;
+use crate::folder::{Better, Keep, Listing, Name, best_first, remove};
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Saves a run to a folder now and then, in the background, and finds the newest good checkpoint
@@ -51,38 +51,21 @@ pub struct CheckpointManager {
     last_step: u64,
     last_time: Instant,
     /// The save in the background.
-    running: Option<JoinHandle<Result<(), FileError>>>,
+    running: Option<JoinHandle<Saved>>,
     warn: Box<dyn Fn(&FileError) + Send>,
 }
 
-/// Which files are kept.
-#[derive(Clone, Copy, Debug, Default)]
-struct Keep {
-    last: Option<usize>,
-    best: Option<Better>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Better {
-    Lower,
-    Higher,
-}
+/// What a save ends in: files that could not be removed after it are not its failure.
+type Saved = Result<Vec<FileError>, FileError>;
 
 impl CheckpointManager {
-    /// A manager of this folder, which is made if it is not there. What saves that were killed
-    /// have left there is removed.
+    /// A manager of this folder, which is made if it is not there.
     ///
     /// # Errors
-    /// If the folder can be neither read nor made.
+    /// If the folder cannot be made.
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self, FileError> {
         let folder = folder.into();
-        fs::create_dir_all(&folder).map_err(|error| FileError::io(&folder, error))?;
-        for name in names(&folder)? {
-            if target_of_temporary(&name).and_then(Name::parse).is_some() {
-                let path = folder.join(name);
-                fs::remove_file(&path).map_err(|error| FileError::io(&path, error))?;
-            }
-        }
+        create_folder(&folder)?;
         Ok(CheckpointManager {
             folder,
             every_steps: None,
@@ -91,7 +74,7 @@ impl CheckpointManager {
             last_step: 0,
             last_time: Instant::now(),
             running: None,
-            warn: Box::new(|error| eprintln!("warning: skipped a checkpoint: {error}")),
+            warn: Box::new(|error| eprintln!("warning: {error}")),
         })
     }
 
@@ -147,7 +130,8 @@ impl CheckpointManager {
         self
     }
 
-    /// Tells `warn` of a file that is skipped, rather than the standard error.
+    /// Tells `warn`, rather than the standard error, of a damaged file that is skipped, of one that
+    /// cannot be removed, and of a last save that failed when the manager is dropped.
     #[must_use]
     pub fn on_warning(mut self, warn: impl Fn(&FileError) + Send + 'static) -> Self {
         self.warn = Box::new(warn);
@@ -162,7 +146,8 @@ impl CheckpointManager {
             || self.every.is_some_and(|every| self.last_time.elapsed() >= every)
     }
 
-    /// Saves in the background, after the save before has come to its end.
+    /// Saves in the background, after the save before has come to its end. Removes what saves that
+    /// were killed have left, and then the files that are not kept.
     ///
     /// # Errors
     /// That of the save before: it was not saved, and neither is this one. This one's own comes
@@ -193,13 +178,19 @@ impl CheckpointManager {
         self.finish()?;
         (self.last_step, self.last_time) = (step, Instant::now());
         let (folder, keep) = (self.folder.clone(), self.keep);
-        self.running = Some(std::thread::spawn(move || {
-            let number = saved(&folder)?.last().map_or(0, |name| name.number + 1);
+        let save = move || {
+            let Listing { mut saved, stale } = Listing::of(&folder)?;
+            let mut warnings = remove(&folder, stale);
+            let number = saved.last().map_or(0, |name| name.number + 1);
             let name = Name { number, step, metric };
             checkpoint.save(folder.join(name.to_string()))?;
             drop(checkpoint); // training need not copy any longer
-            keep.prune(&folder)
-        }));
+            saved.push(name);
+            warnings.extend(remove(&folder, keep.surplus(&saved)));
+            Ok(warnings)
+        };
+        let running = thread::Builder::new().name("checkpoint".into()).spawn(save);
+        self.running = Some(running.map_err(|error| FileError::io(&self.folder, error))?);
         Ok(())
     }
 
@@ -210,7 +201,10 @@ impl CheckpointManager {
     pub fn finish(&mut self) -> Result<(), FileError> {
         match self.running.take().map(JoinHandle::join) {
             None => Ok(()),
-            Some(Ok(result)) => result,
+            Some(Ok(saved)) => {
+                saved?.iter().for_each(&self.warn);
+                Ok(())
+            }
             Some(Err(panic)) => std::panic::resume_unwind(panic),
         }
     }
@@ -219,10 +213,11 @@ impl CheckpointManager {
     /// one is skipped, with a warning.
     ///
     /// # Errors
-    /// If all are damaged; or that of a save before.
+    /// If all are damaged, or the system refuses to read one, or one is of a later version: there
+    /// may be nothing wrong with it. Or that of a save before.
     pub fn newest(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
-        let mut names = saved(&self.folder)?;
+        let mut names = Listing::of(&self.folder)?.saved;
         names.reverse();
         let found = self.first_good(&names)?;
         if let Some((step, _)) = found {
@@ -236,10 +231,11 @@ impl CheckpointManager {
     /// [highest](Self::keep_highest) is kept. A damaged one is skipped, with a warning.
     ///
     /// # Errors
-    /// If all are damaged; or that of a save before.
+    /// As of [`newest`](Self::newest).
     pub fn best(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
-        let names = best_first(saved(&self.folder)?, self.keep.best.unwrap_or(Better::Lower));
+        let better = self.keep.best.unwrap_or(Better::Lower);
+        let names = best_first(&Listing::of(&self.folder)?.saved, better);
         self.first_good(&names)
     }
 
@@ -247,7 +243,8 @@ impl CheckpointManager {
         for name in names {
             match Checkpoint::load(self.folder.join(name.to_string())) {
                 Ok(checkpoint) => return Ok(Some((name.step, checkpoint))),
-                Err(error) => (self.warn)(&error),
+                Err(error @ FileError::Format { .. }) => (self.warn)(&error),
+                Err(error) => return Err(error),
             }
         }
         match names.len() {
@@ -264,10 +261,10 @@ impl CheckpointManager {
 /// Waits for the save in the background.
 impl Drop for CheckpointManager {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take()
-            && let Ok(Err(error)) = running.join()
-        {
-            (self.warn)(&error);
+        match self.running.take().map(JoinHandle::join) {
+            Some(Ok(Ok(warnings))) => warnings.iter().for_each(&self.warn),
+            Some(Ok(Err(error))) => (self.warn)(&error),
+            Some(Err(_)) | None => {} // a panic has been told
         }
     }
 }
@@ -278,115 +275,36 @@ impl fmt::Debug for CheckpointManager {
     }
 }
 
-impl Keep {
-    /// Removes what is not kept.
-    fn prune(self, folder: &Path) -> Result<(), FileError> {
-        let Some(last) = self.last else { return Ok(()) };
-        let mut old = saved(folder)?;
-        old.truncate(old.len().saturating_sub(last));
-        let best = self.best.and_then(|better| {
-            best_first(saved(folder).ok()?, better).first().map(|name| name.number)
-        });
-        for name in old.iter().filter(|name| Some(name.number) != best) {
-            let path = folder.join(name.to_string());
-            fs::remove_file(&path).map_err(|error| FileError::io(&path, error))?;
-        }
-        Ok(())
-    }
-}
-
-/// What a file's name says.
-#[derive(Clone, Debug, PartialEq)]
-struct Name {
-    /// One more than the file before: the order of saves, which steps are not if a run goes back.
-    number: u64,
-    step: u64,
-    metric: Option<f64>,
-}
-
-impl Name {
-    /// `None` for a name that the manager would not give.
-    fn parse(name: &str) -> Option<Self> {
-        let (number, rest) = name.strip_suffix(".ckpt")?.split_once("-step-")?;
-        let (step, metric) = match rest.split_once("-metric-") {
-            Some((step, metric)) => (step, Some(metric.parse().ok()?)),
-            None => (rest, None),
-        };
-        let found = Name { number: number.parse().ok()?, step: step.parse().ok()?, metric };
-        (found.to_string() == name).then_some(found)
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06}-step-{}", self.number, self.step)?;
-        if let Some(metric) = self.metric {
-            write!(f, "-metric-{metric:?}")?; // `Debug` writes 1e-300 so, and all digits
-        }
-        f.write_str(".ckpt")
-    }
-}
-
-/// The names in a folder.
-fn names(folder: &Path) -> Result<Vec<String>, FileError> {
-    let io = |error| FileError::io(folder, error);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io)? {
-        names.extend(entry.map_err(io)?.file_name().into_string()); // others are not ours
-    }
-    Ok(names)
-}
-
-/// The checkpoints in a folder, in the order in which they were saved.
-fn saved(folder: &Path) -> Result<Vec<Name>, FileError> {
-    let mut saved: Vec<Name> = names(folder)?.iter().filter_map(|name| Name::parse(name)).collect();
-    saved.sort_by_key(|name| name.number);
-    Ok(saved)
-}
-
-/// Those with a metric that is a number, the best first; of equals, the one saved first.
-fn best_first(mut names: Vec<Name>, better: Better) -> Vec<Name> {
-    names.retain(|name| name.metric.is_some_and(|metric| !metric.is_nan()));
-    names.sort_by(|a, b| {
-        let order = a.metric.partial_cmp(&b.metric).expect("not NaN");
-        match better {
-            Better::Lower => order,
-            Better::Higher => order.reverse(),
-        }
-    });
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use adamant_tensor::Generator;
+    use std::fs;
+    use std::path::Path;
     use std::sync::{Arc, Mutex};
 
     fn snapshot(seed: u64) -> Checkpoint {
         Checkpoint::new().with("rng", &Generator::seed(seed))
     }
 
-    fn steps(manager: &mut CheckpointManager) -> Vec<u64> {
-        manager.finish().unwrap();
-        saved(&manager.folder).unwrap().iter().map(|name| name.step).collect()
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
     }
 
-    #[test]
-    fn names_say_what_they_were_made_of() {
-        for metric in [None, Some(0.25), Some(-3.0), Some(1e-300), Some(f64::INFINITY)] {
-            let name = Name { number: 12, step: 500, metric };
-            assert_eq!(Name::parse(&name.to_string()), Some(name));
-        }
-        for name in [
-            "a.ckpt",
-            "12-step-5.ckpt",
-            "000012-step-05.ckpt",
-            "000012-step-5-metric-0.50.ckpt",
-            "000012-step-5",
-        ] {
-            assert_eq!(Name::parse(name), None);
-        }
+    fn steps(manager: &mut CheckpointManager) -> Vec<u64> {
+        manager.finish().unwrap();
+        Listing::of(&manager.folder).unwrap().saved.iter().map(|name| name.step).collect()
+    }
+
+    /// Texts of warnings, and what takes them.
+    fn warnings() -> (Arc<Mutex<Vec<String>>>, impl Fn(&FileError) + Send + 'static) {
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let told = warnings.clone();
+        (warnings, move |error: &FileError| told.lock().unwrap().push(error.to_string()))
     }
 
     #[test]
@@ -406,7 +324,7 @@ mod tests {
         assert_eq!(steps(&mut manager), [20, 5, 6]);
         assert_eq!(manager.newest().unwrap(), Some((6, snapshot(6)))); // the run went back
         assert_eq!(manager.best().unwrap(), Some((20, snapshot(20))));
-        let mut others = names(folder.path()).unwrap();
+        let mut others = names(folder.path());
         others.retain(|name| Name::parse(name).is_none());
         assert_eq!(others, ["readme.txt"]);
     }
@@ -414,11 +332,8 @@ mod tests {
     #[test]
     fn damaged_files_are_skipped_with_a_warning() {
         let folder = tempfile::tempdir().unwrap();
-        let warnings = Arc::new(Mutex::new(Vec::new()));
-        let told = warnings.clone();
-        let mut manager = CheckpointManager::new(folder.path())
-            .unwrap()
-            .on_warning(move |error| told.lock().unwrap().push(error.to_string()));
+        let (warnings, warn) = warnings();
+        let mut manager = CheckpointManager::new(folder.path()).unwrap().on_warning(warn);
         assert_eq!(manager.newest().unwrap(), None);
         for step in [1, 2, 3] {
             manager.save_with_metric(step, 1.0 / step as f64, snapshot(step)).unwrap();
@@ -442,7 +357,7 @@ mod tests {
         manager.save(3, snapshot(33)).unwrap();
         assert_eq!(manager.newest().unwrap(), Some((3, snapshot(33))));
 
-        for name in names(folder.path()).unwrap() {
+        for name in names(folder.path()) {
             fs::write(path(&name), "").unwrap();
         }
         let error = manager.newest().unwrap_err().to_string();
@@ -456,8 +371,50 @@ mod tests {
         for name in [stale, other] {
             fs::write(folder.path().join(name), "half").unwrap();
         }
-        let _manager = CheckpointManager::new(folder.path()).unwrap();
-        assert_eq!(names(folder.path()).unwrap(), [other]);
+        let mut manager = CheckpointManager::new(folder.path()).unwrap();
+        manager.newest().unwrap();
+        assert_eq!(names(folder.path()), [stale, other]); // it may be another run's
+        manager.save(1, snapshot(0)).unwrap();
+        manager.finish().unwrap();
+        assert_eq!(names(folder.path()), [other, "000000-step-1.ckpt"]);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let (warnings, warn) = warnings();
+        let stale = ".000003-step-7.ckpt.x7Yz.tmp";
+        for name in [stale, "000000-step-1.ckpt"] {
+            fs::create_dir(folder.path().join(name)).unwrap(); // `remove_file` refuses it
+        }
+        let mut manager =
+            CheckpointManager::new(folder.path()).unwrap().keep_last(1).on_warning(warn);
+        manager.save(2, snapshot(2)).unwrap();
+        manager.save(3, snapshot(3)).unwrap();
+        assert_eq!(manager.newest().unwrap(), Some((3, snapshot(3))));
+        assert_eq!(names(folder.path()), [stale, "000000-step-1.ckpt", "000002-step-3.ckpt"]);
+        let told = std::mem::take(&mut *warnings.lock().unwrap());
+        assert_eq!(told.len(), 4);
+        assert!(told[0].contains(stale) && told[1].contains("-step-1."), "{told:?}");
+    }
+
+    #[test]
+    fn what_may_be_whole_is_not_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manager = CheckpointManager::new(folder.path()).unwrap();
+        manager.save(1, snapshot(1)).unwrap();
+        manager.save(2, snapshot(2)).unwrap();
+        manager.finish().unwrap();
+        let newest = folder.path().join("000001-step-2.ckpt");
+        let mut bytes = fs::read(&newest).unwrap();
+        bytes[8] = 2;
+        fs::write(&newest, bytes).unwrap();
+        let error = manager.newest().unwrap_err();
+        assert!(matches!(error, FileError::Version { found: 2, .. }), "{error}");
+        fs::remove_file(&newest).unwrap();
+        fs::create_dir(&newest).unwrap(); // stands for a file that cannot be read
+        let error = manager.newest().unwrap_err();
+        assert!(matches!(error, FileError::Io { .. }), "{error}");
     }
 
     #[test]
@@ -493,6 +450,6 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         manager.save(4, snapshot(0)).unwrap();
         drop(manager); // waits
-        assert_eq!(saved(&folder).unwrap().len(), 1);
+        assert_eq!(names(&folder), ["000000-step-4.ckpt"]);
     }
 }

@@ -3,6 +3,7 @@
 use adamant_tensor::{Array, Element, Shape, Value};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::io;
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,34 +44,38 @@ fn bytes<E: Element>(array: &Array<E>) -> Cow<'_, [u8]> {
     }
 }
 
-/// An array whose little-endian bytes `fill` writes, all of them; and what `fill` gives.
+/// An array whose little-endian bytes `fill` writes, all of them; and what `fill` gives. An error if
+/// there is no memory for it.
 pub(crate) fn build<R>(
     dtype: Dtype,
     shape: Shape,
     fill: impl FnOnce(&mut [u8]) -> R,
-) -> (Value, R) {
-    fn array<E: Element, R>(shape: Shape, fill: impl FnOnce(&mut [u8]) -> R) -> (Array<E>, R) {
+) -> io::Result<(Value, R)> {
+    fn array<E: Element, R>(
+        shape: Shape,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> io::Result<(Array<E>, R)> {
         let mut result = None;
-        let array = Array::build(shape, |out| {
+        let array = Array::try_build(shape, |out| {
             result = Some(fill(bytemuck::cast_slice_mut(out)));
             swap_on_big_endian(out);
-        });
-        (array, result.expect("the array has been written"))
+        })?;
+        Ok((array, result.expect("the array has been written")))
     }
-    match dtype {
+    Ok(match dtype {
         Dtype::F32 => {
-            let (array, result) = array::<f32, R>(shape, fill);
+            let (array, result) = array::<f32, R>(shape, fill)?;
             (Value::F32(array), result)
         }
         Dtype::F64 => {
-            let (array, result) = array::<f64, R>(shape, fill);
+            let (array, result) = array::<f64, R>(shape, fill)?;
             (Value::F64(array), result)
         }
         Dtype::I64 => {
-            let (array, result) = array::<i64, R>(shape, fill);
+            let (array, result) = array::<i64, R>(shape, fill)?;
             (Value::I64(array), result)
         }
-    }
+    })
 }
 
 fn swap_on_big_endian<E: Element>(elements: &mut [E]) {
@@ -93,7 +98,7 @@ mod tests {
             *bytes,
             [[1, 0, 0, 0, 0, 0, 0, 0], [254, 255, 255, 255, 255, 255, 255, 255]].concat()
         );
-        let (back, ()) = build(dtype, shape.clone(), |out| out.copy_from_slice(&bytes));
+        let (back, ()) = build(dtype, shape.clone(), |out| out.copy_from_slice(&bytes)).unwrap();
         assert_eq!(back, value);
     }
 

@@ -1,9 +1,10 @@
 //! Reads a checkpoint, and believes nothing.
 //!
 //! The file's real length comes first, then the checksum of the header, then the layout that it
-//! claims: arrays must follow one another to the file's last byte. Only then is memory taken, as
-//! much as the file has bytes. Nothing is given back before the last checksum.
+//! claims: arrays must follow one another to the file's last byte. Only then is memory taken for
+//! them, as much as the file has bytes. Nothing is given back before the last checksum.
 
+use crate::atomic::check_is_file;
 use crate::error::FileError;
 use crate::format::{
     CHECKSUM, Content, HEADER_LIMIT, Header, MAGIC, PRELUDE, Place, VERSION, aligned,
@@ -13,7 +14,7 @@ use adamant_tensor::{Shape, StateDict, Value};
 use crc32fast::Hasher;
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -22,11 +23,14 @@ pub(crate) type Contents = (Vec<(String, String)>, Vec<(String, StateDict)>);
 
 pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
     let io = |source| FileError::io(path, source);
+    // Opening a pipe would wait for a writer.
+    check_is_file(&fs::metadata(path).map_err(io)?).map_err(io)?;
     let file = File::open(path).map_err(io)?;
     let len = file.metadata().map_err(io)?.len();
     let input = BufReader::with_capacity(1 << 16, file);
     contents(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
         Trouble::Io(source) => FileError::io(path, source),
+        Trouble::Version(found) => FileError::Version { path: path.into(), found },
         Trouble::Format { found, expected } => FileError::format(path, found, expected),
     })
 }
@@ -34,6 +38,7 @@ pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
 /// An error that does not know the file's name yet.
 enum Trouble {
     Io(io::Error),
+    Version(u32),
     Format { found: String, expected: String },
 }
 
@@ -97,8 +102,7 @@ fn prelude(input: &mut In<impl Read>, len: u64) -> Result<usize, Trouble> {
     }
     let version = u32::from_le_bytes(input.get()?);
     if version != VERSION {
-        let found = format!("version {version} of the format");
-        return Err(format(found, format!("version {VERSION}, which this adamant knows")));
+        return Err(Trouble::Version(version));
     }
     let header_len = u32::from_le_bytes(input.get()?) as usize;
     let claimed = u64::from_le_bytes(input.get()?);
@@ -213,11 +217,12 @@ impl<R: Read> In<R> {
         Ok(bytes)
     }
 
-    /// The checksum of all that has been read.
+    /// The checksum of all that has been read but checksums.
     fn checksum(&mut self, of: &str) -> Result<(), Trouble> {
-        let expected = self.whole.clone().finalize();
-        let found = u32::from_le_bytes(self.get()?);
-        check_checksum(of, found, expected)
+        let mut bytes = [0; CHECKSUM];
+        self.input.read_exact(&mut bytes)?;
+        self.at += CHECKSUM as u64;
+        check_checksum(of, u32::from_le_bytes(bytes), self.whole.clone().finalize())
     }
 
     fn align(&mut self) -> Result<(), Trouble> {
@@ -243,7 +248,7 @@ impl<R: Read> In<R> {
                 hasher.update(piece);
             }
             Ok(())
-        });
+        })?;
         result?;
         self.whole.combine(&hasher);
         self.at += place.bytes;
@@ -277,21 +282,21 @@ mod tests {
         bytes.extend((header.len() as u32).to_le_bytes());
         bytes.extend(len.to_le_bytes());
         bytes.extend(header);
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        let mut whole = Hasher::new();
+        whole.update(&bytes);
+        bytes.extend(whole.clone().finalize().to_le_bytes());
+        let from = bytes.len();
         bytes.extend(vec![0; gap as usize]);
         bytes.extend(data);
-        sealed(bytes)
-    }
-
-    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        whole.update(&bytes[from..]);
+        bytes.extend(whole.finalize().to_le_bytes());
         bytes
     }
 
     fn load(bytes: &[u8]) -> Result<Contents, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.ckpt");
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         read(&path).map_err(|error| error.to_string())
     }
 
@@ -352,6 +357,25 @@ mod tests {
     }
 
     #[test]
+    fn an_array_for_which_there_is_no_memory_is_an_error() {
+        // As a file with a hole may have it, which is longer than its disk.
+        let place = Place { shape: vec![1 << 58], bytes: 1 << 60, ..array(0) };
+        let entries = vec![Entry { name: "a", content: Content::Array(place) }];
+        let header = Header { notes: vec![], parts: vec![Part { name: "p", entries }] };
+        let mut start = file(&header.encode().unwrap(), &[]);
+        start.truncate(start.len() - CHECKSUM);
+        let len = aligned(start.len() as u64).unwrap() + (1 << 60) + CHECKSUM as u64;
+        start[16..24].copy_from_slice(&len.to_le_bytes());
+        let end = start.len() - CHECKSUM;
+        let checksum = crc32fast::hash(&start[..end]).to_le_bytes();
+        start[end..].copy_from_slice(&checksum);
+        let input = In { input: start.chain(io::repeat(0)), whole: Hasher::new(), at: 0 };
+        let result = contents(input, len);
+        let Err(Trouble::Io(error)) = result else { panic!("no error of the system") };
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+    }
+
+    #[test]
     fn names_that_repeat_are_refused() {
         let good = || header([array(0), array(64)]);
         let refused = |header: Header<'_>, expected| {
@@ -399,11 +423,11 @@ mod tests {
         text.remove(4); // CR LF has become LF
         refused(&text, "found a checkpoint that was transferred as text, which damages it");
         let with = |at: usize, bytes: &[u8]| {
-            let mut changed = good[..good.len() - CHECKSUM].to_vec();
+            let mut changed = good.clone();
             changed[at..at + bytes.len()].copy_from_slice(bytes);
-            sealed(changed)
+            changed
         };
-        refused(&with(8, &[2]), "found version 2 of the format, expected version 1, which");
+        refused(&with(8, &[2]), "found version 2 of the format, expected 1, which");
         let len = good.len();
         refused(&good[..len - 1], &format!("found {} bytes, expected {len}, as", len - 1));
         refused(
@@ -416,5 +440,15 @@ mod tests {
         let mut last = good.clone();
         last[len - 1] ^= 1;
         refused(&last, "found damage in the file (checksum");
+    }
+
+    #[test]
+    fn the_last_checksum_tells_of_another_header_with_a_checksum_of_its_own() {
+        let [good, other] = ["v", "w"].map(|note| {
+            let header = Header { notes: vec![("k", note)], ..header([array(0), array(64)]) };
+            file(&header.encode().unwrap(), &DATA)
+        });
+        let end = good.len() - CHECKSUM;
+        refused(&[&other[..end], &good[end..]].concat(), "found damage in the file (checksum");
     }
 }

@@ -41,14 +41,12 @@ pub(crate) fn write(
     out.put(&(header.len() as u32).to_le_bytes())?;
     out.put(&(len + CHECKSUM as u64).to_le_bytes())?;
     out.put(&header)?;
-    let checksum = out.whole.clone().finalize();
-    out.put(&checksum.to_le_bytes())?;
+    out.checksum()?;
     for (bytes, hasher) in &data.payloads {
         out.align()?;
         out.put_hashed(bytes, hasher)?;
     }
-    let checksum = out.whole.clone().finalize();
-    out.put(&checksum.to_le_bytes())
+    out.checksum()
 }
 
 /// The elements of all arrays, one after the other.
@@ -109,6 +107,14 @@ impl<W: Write> Out<W> {
         self.whole.combine(hasher);
         self.at += bytes.len() as u64;
         Ok(())
+    }
+
+    /// The checksum of all that has been written but checksums: CRC-32 of any bytes and their own
+    /// CRC-32 is a constant, so a sum that went on through one would forget what was before it.
+    fn checksum(&mut self) -> io::Result<()> {
+        let checksum = self.whole.clone().finalize();
+        self.at += CHECKSUM as u64;
+        self.out.write_all(&checksum.to_le_bytes())
     }
 
     fn align(&mut self) -> io::Result<()> {

@@ -4,6 +4,7 @@ use crate::shape::Shape;
 use crate::storage::Storage;
 use adamant_kernels::{self as kernels, Element, Float, View};
 use smallvec::SmallVec;
+use std::collections::TryReserveError;
 use std::sync::Arc;
 
 /// The steps between neighbours along each dimension, in elements.
@@ -42,13 +43,28 @@ impl<E: Element> Array<E> {
     /// let x = Array::build([2].into(), |out: &mut [i64]| out.copy_from_slice(&[3, 4]));
     /// assert_eq!(x.to_vec(), [3, 4]);
     /// ```
+    ///
+    /// # Panics
+    /// If there is no memory for it.
     #[must_use]
     #[track_caller]
     pub fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
-        let mut storage = Storage::stale(shape.numel());
+        match Array::try_build(shape, fill) {
+            Ok(array) => array,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// [`build`](Self::build), for a shape that came from outside.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    #[track_caller]
+    pub fn try_build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Result<Self, TryReserveError> {
+        let mut storage = Storage::stale(shape.numel())?;
         fill(storage.as_mut_slice());
         let strides = kernels::contiguous_strides(&shape);
-        Array { storage: Arc::new(storage), shape, strides, offset: 0 }
+        Ok(Array { storage: Arc::new(storage), shape, strides, offset: 0 })
     }
 
     /// All elements `value`.
@@ -283,7 +299,7 @@ impl<T: Float> Array<T> {
     pub(crate) fn unview(&self, shape: &Shape, view: impl Fn(&Array<T>) -> Array<T>) -> Array<T> {
         // What the view does to a row-major array of this shape: no element is looked at.
         let seen = view(&Array {
-            storage: Arc::new(Storage::stale(0)),
+            storage: Arc::new(Storage::stale(0).expect("no memory is taken")),
             shape: shape.clone(),
             strides: kernels::contiguous_strides(shape),
             offset: 0,

@@ -6,7 +6,7 @@
 //! is always initialised memory, and who takes one writes all of it.
 
 use adamant_kernels::{CacheLine, Element};
-use std::collections::HashMap;
+use std::collections::{HashMap, TryReserveError};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -29,12 +29,15 @@ const INLINE_BYTES: usize = 32;
 
 impl<E: Element> Storage<E> {
     /// A buffer with arbitrary contents, for a caller who writes all of it.
-    pub(crate) fn stale(len: usize) -> Self {
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub(crate) fn stale(len: usize) -> Result<Self, TryReserveError> {
         let bytes = len * size_of::<E>();
         let buffer = if bytes <= INLINE_BYTES {
             Buffer::Inline([0; INLINE_BYTES / 8])
         } else {
-            Buffer::Lines(take(bytes.div_ceil(CacheLine::BYTES)))
+            Buffer::Lines(take(bytes.div_ceil(CacheLine::BYTES))?)
         };
         let storage = Storage { buffer, len, element: PhantomData };
         let live = LIVE_BYTES.fetch_add(storage.bytes(), Ordering::Relaxed) + storage.bytes();
@@ -43,7 +46,7 @@ impl<E: Element> Storage<E> {
                 most.fetch_max(live, Ordering::Relaxed);
             }
         }
-        storage
+        Ok(storage)
     }
 
     pub(crate) fn as_slice(&self) -> &[E] {
@@ -103,7 +106,7 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take(lines: usize) -> Vec<CacheLine> {
+fn take(lines: usize) -> Result<Vec<CacheLine>, TryReserveError> {
     let bytes = lines * CacheLine::BYTES;
     let mut surplus = HashMap::new();
     let mut pool = pool();
@@ -119,7 +122,13 @@ fn take(lines: usize) -> Vec<CacheLine> {
     }
     drop(pool);
     drop(surplus); // freeing memory takes time: not under the lock
-    recycled.unwrap_or_else(|| vec![CacheLine::ZERO; lines])
+    if let Some(recycled) = recycled {
+        return Ok(recycled);
+    }
+    let mut new = Vec::new();
+    new.try_reserve_exact(lines)?;
+    new.resize(lines, CacheLine::ZERO);
+    Ok(new)
 }
 
 fn give(lines: Vec<CacheLine>) {
@@ -203,15 +212,15 @@ mod tests {
     #[test]
     fn a_dropped_buffer_is_handed_out_again() {
         const LEN: usize = 123_457; // a size that no other test uses
-        let first = Storage::<f32>::stale(LEN);
+        let first = Storage::<f32>::stale(LEN).unwrap();
         let address = first.as_slice().as_ptr();
         assert!(address.addr().is_multiple_of(64));
         drop(first);
-        assert_eq!(Storage::<f32>::stale(LEN).as_slice().as_ptr(), address);
+        assert_eq!(Storage::<f32>::stale(LEN).unwrap().as_slice().as_ptr(), address);
     }
 
     #[test]
     fn empty_buffers_are_fine() {
-        assert!(Storage::<f64>::stale(0).as_mut_slice().is_empty());
+        assert!(Storage::<f64>::stale(0).unwrap().as_mut_slice().is_empty());
     }
 }

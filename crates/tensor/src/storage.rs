@@ -37,16 +37,11 @@ impl<E: Element> Storage<E> {
         let buffer = if bytes <= INLINE_BYTES {
             Buffer::Inline([0; INLINE_BYTES / 8])
         } else {
-            Buffer::Lines(take(bytes.div_ceil(CacheLine::BYTES))?)
+            let lines = take(bytes.div_ceil(CacheLine::BYTES))?;
+            count(lines.len() * CacheLine::BYTES);
+            Buffer::Lines(lines)
         };
-        let storage = Storage { buffer, len, element: PhantomData };
-        let live = LIVE_BYTES.fetch_add(storage.bytes(), Ordering::Relaxed) + storage.bytes();
-        for most in [&PEAK_BYTES, &MOST_BYTES] {
-            if live > most.load(Ordering::Relaxed) {
-                most.fetch_max(live, Ordering::Relaxed);
-            }
-        }
-        Ok(storage)
+        Ok(Storage { buffer, len, element: PhantomData })
     }
 
     pub(crate) fn as_slice(&self) -> &[E] {
@@ -64,20 +59,21 @@ impl<E: Element> Storage<E> {
     }
 }
 
-impl<E> Storage<E> {
-    fn bytes(&self) -> usize {
-        match &self.buffer {
-            Buffer::Inline(_) => INLINE_BYTES,
-            Buffer::Lines(lines) => lines.len() * CacheLine::BYTES,
+impl<E> Drop for Storage<E> {
+    fn drop(&mut self) {
+        if let Buffer::Lines(lines) = &mut self.buffer {
+            LIVE_BYTES.fetch_sub(lines.len() * CacheLine::BYTES, Ordering::Relaxed);
+            give(std::mem::take(lines));
         }
     }
 }
 
-impl<E> Drop for Storage<E> {
-    fn drop(&mut self) {
-        LIVE_BYTES.fetch_sub(self.bytes(), Ordering::Relaxed);
-        if let Buffer::Lines(lines) = &mut self.buffer {
-            give(std::mem::take(lines));
+/// Counts a buffer that is in use from now on.
+fn count(bytes: usize) {
+    let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    for most in [&PEAK_BYTES, &MOST_BYTES] {
+        if live > most.load(Ordering::Relaxed) {
+            most.fetch_max(live, Ordering::Relaxed);
         }
     }
 }
@@ -141,7 +137,8 @@ fn give(lines: Vec<CacheLine>) {
 /// What tensors hold, in bytes and nodes: see [`memory_stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryStats {
-    /// Bytes in buffers that some tensor, parameter or saved value holds.
+    /// Bytes in buffers that some tensor, parameter or saved value holds. (32 bytes or less
+    /// have no buffer: they lie in the tensor itself, and are not counted.)
     pub live_bytes: usize,
     /// The most that `live_bytes` has been since the start, or [`reset_peak_memory_stats`].
     pub peak_bytes: usize,

@@ -84,8 +84,8 @@ impl Net for Gpt {
     }
 }
 
-/// Wide enough for several threads: its 48,010 parameters are more than one piece of Adam's sweep,
-/// and its products more than one piece each.
+/// Wide enough for several threads: its 48,010 parameters are more than the 32,768 elements from which
+/// on work is shared out, as in Adam's sweep.
 fn mlp(rng: &mut Generator) -> Box<dyn Net> {
     let body =
         Sequential::new().add(Linear::new(64, 640, rng)).add(Relu).add(Dropout::new(0.2, rng));

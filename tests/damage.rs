@@ -135,8 +135,8 @@ impl<'d> Run<'d> {
             dropout: Dropout::new(0.5, &mut rng),
             head: Linear::new(2, 3, &mut rng),
         };
-        let mut adam = Adam::new(net.head.parameters(), AdamOptions::default()).unwrap();
-        let schedule = StepLr::new(&mut adam, 2, 0.5);
+        let adam = Adam::new(net.head.parameters(), AdamOptions::default()).unwrap();
+        let schedule = StepLr::new(&adam, 2, 0.5);
         let loader = DataLoader::new(data, 2).shuffle(&mut rng);
         net.parameters().iter().for_each(|p| p.set_grad(Some(Tensor::ones(p.shape()))));
         Run { net, adam, schedule, loader, rng }

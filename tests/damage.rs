@@ -2,10 +2,13 @@
 
 use adamant::data::{Idx, read_idx};
 use adamant::prelude::*;
+use flate2::{Compression, write::GzEncoder};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
+use std::error::Error;
 use std::fmt::Display;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 #[global_allocator]
@@ -17,7 +20,14 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// All that a reader allocates, even what it gives back at once.
 const LIMIT: usize = 64 << 20;
 
-const SPLICES: usize = 10_000;
+/// Of each file; `ADAMANT_SPLICES` says otherwise.
+fn splices() -> usize {
+    std::env::var("ADAMANT_SPLICES").map_or(10_000, |count| count.parse().unwrap())
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
 
 /// Calls `read` with the file cut at every length, with every byte changed, and with
 /// pieces of itself and of `others` in wrong places; `judge` looks at what it gives.
@@ -51,7 +61,7 @@ fn damage<V, E: Display>(
         }
     }
     let mut rng = Generator::seed(good.len() as u64);
-    for number in 0..SPLICES {
+    for number in 0..splices() {
         let bytes = splice(good, others, &mut rng);
         if bytes != good {
             check(Damage::Splice { number }, &bytes);
@@ -92,42 +102,169 @@ fn splice(good: &[u8], others: &[&[u8]], rng: &mut Generator) -> Vec<u8> {
     bytes
 }
 
-/// Two kilobytes: a model, its optimizer, a generator.
-fn small() -> (Sequential, Adam, Generator) {
-    let mut rng = Generator::seed(1);
-    let net = Sequential::new().add(Linear::new(3, 2, &mut rng)).add(Dropout::new(0.5, &mut rng));
-    let adam = Adam::new(net.parameters(), AdamOptions::default()).unwrap();
-    net.parameters().iter().for_each(|p| p.set_grad(Some(Tensor::ones(p.shape()))));
-    (net, adam, rng)
+/// A net with parts of every kind, as a GPT has them, but tiny.
+#[derive(Module)]
+struct Net {
+    characters: Embedding,
+    places: Parameter,
+    norm: LayerNorm,
+    batch_norm: BatchNorm1d,
+    attention: MultiheadAttention,
+    dropout: Dropout,
+    head: Linear,
+}
+
+/// Everything that a run restores.
+struct Run<'d> {
+    net: Net,
+    adam: Adam,
+    schedule: StepLr,
+    loader: DataLoader<'d>,
+    rng: Generator,
+}
+
+impl<'d> Run<'d> {
+    fn new(data: &'d Dataset) -> Self {
+        let mut rng = Generator::seed(1);
+        let net = Net {
+            characters: Embedding::new(3, 2, &mut rng),
+            places: Parameter::new(Tensor::randn([2, 2], &mut rng)),
+            norm: LayerNorm::new([2]),
+            batch_norm: BatchNorm1d::new(2),
+            attention: MultiheadAttention::new(2, 1, &mut rng),
+            dropout: Dropout::new(0.5, &mut rng),
+            head: Linear::new(2, 3, &mut rng),
+        };
+        let adam = Adam::new(net.head.parameters(), AdamOptions::default()).unwrap();
+        let schedule = StepLr::new(&adam, 2, 0.5);
+        let loader = DataLoader::new(data, 2).shuffle(&mut rng);
+        net.parameters().iter().for_each(|p| p.set_grad(Some(Tensor::ones(p.shape()))));
+        Run { net, adam, schedule, loader, rng }
+    }
+
+    fn advance(&mut self) {
+        let _ = self.loader.next_batch();
+        self.adam.step();
+        self.schedule.step(&mut self.adam);
+    }
+
+    fn parts(&mut self) -> [(&'static str, &mut dyn Stateful); 5] {
+        [
+            ("net", &mut self.net),
+            ("adam", &mut self.adam),
+            ("schedule", &mut self.schedule),
+            ("loader", &mut self.loader),
+            ("rng", &mut self.rng),
+        ]
+    }
+
+    fn checkpoint(&mut self) -> Checkpoint {
+        let new = Checkpoint::new().note("step", "7");
+        self.parts().iter().fold(new, |all, (name, part)| all.with(*name, &**part))
+    }
+
+    fn restore(&mut self, path: &Path) -> Result<(), Box<dyn Error>> {
+        Ok(Checkpoint::load(path)?.restore(&mut self.parts())?)
+    }
+}
+
+fn samples() -> Dataset {
+    Dataset::new(&Tensor::zeros([5, 2]), vec![0; 5]).unwrap()
+}
+
+fn saved(checkpoint: &Checkpoint) -> Vec<u8> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    checkpoint.save(file.path()).unwrap();
+    std::fs::read(file.path()).unwrap()
 }
 
 #[test]
 fn a_damaged_checkpoint_is_refused_and_changes_nothing() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = tempfile::tempdir().unwrap();
-    let (mut net, mut adam, mut rng) = small();
-    let save = |name: &str, checkpoint: Checkpoint| {
-        checkpoint.save(folder.path().join(name)).unwrap();
-        std::fs::read(folder.path().join(name)).unwrap()
-    };
-    let now = |net: &Sequential, adam: &Adam, rng: &Generator| {
-        Checkpoint::new().with("net", net).with("adam", adam).with("rng", rng).note("step", "7")
-    };
-    let good = save("good", now(&net, &adam, &rng));
-    assert!(good.len() < 2_500, "{}", good.len());
-    adam.step();
-    let other = save("other", now(&net, &adam, &rng));
-    let before = now(&net, &adam, &rng);
-    let read = |path: &Path| -> Result<(), Box<dyn std::error::Error>> {
-        let saved = Checkpoint::load(path)?;
-        saved.restore(&mut [("net", &mut net), ("adam", &mut adam), ("rng", &mut rng)])?;
-        Ok(())
-    };
-    damage(&good, &[&good, &other], read, |damage, result| {
-        let error = result.expect_err(&format!("{damage:?}")).to_string();
-        assert!(error.contains("file: found "), "{damage:?}: {error}");
-    });
-    assert_eq!(now(&net, &adam, &rng), before);
+    let data = samples();
+    let mut run = Run::new(&data);
+    let good = saved(&run.checkpoint());
+    assert!(good.len() < 10_000, "{}", good.len());
+    run.advance();
+    let other = saved(&run.checkpoint());
+    let before = run.checkpoint();
+    let fixture = std::fs::read(fixture("checkpoint_version_1.ckpt")).unwrap();
+    damage(
+        &good,
+        &[&good, &other, &fixture],
+        |path| run.restore(path),
+        |damage, result| {
+            let error = result.expect_err(&format!("{damage:?}")).to_string();
+            assert!(error.contains("file: found "), "{damage:?}: {error}");
+        },
+    );
+    assert_eq!(run.checkpoint(), before);
+    // What was not loaded in all that could have been.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &good).unwrap();
+    run.restore(file.path()).unwrap();
+    assert_ne!(run.checkpoint(), before);
+    assert_eq!(saved(&run.checkpoint()), good);
+}
+
+/// A damaged header, with the length of the file and both checksums made right again.
+fn sealed(mut header: Vec<u8>, data: &[u8]) -> Vec<u8> {
+    const PRELUDE: usize = 24;
+    let header_len = (header.len().max(PRELUDE) - PRELUDE) as u32;
+    header.resize(header.len().max(PRELUDE), 0);
+    let end = header.len() + 4;
+    let gap = end.next_multiple_of(64) - end;
+    header[12..16].copy_from_slice(&header_len.to_le_bytes());
+    header[16..24].copy_from_slice(&((end + gap + data.len() + 4) as u64).to_le_bytes());
+    let rest = [&vec![0; gap], data].concat();
+    let last = crc32fast::hash(&[&header[..], &rest].concat()).to_le_bytes();
+    let first = crc32fast::hash(&header).to_le_bytes();
+    [&header[..], &first, &rest, &last].concat()
+}
+
+#[test]
+fn a_header_that_is_wrong_behind_good_checksums_is_loaded_whole_or_not_at_all() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let data = samples();
+    let mut run = Run::new(&data);
+    let good = saved(&run.checkpoint());
+    let end = 24 + u32::from_le_bytes(good[12..16].try_into().unwrap()) as usize;
+    let payload = &good[(end + 4).next_multiple_of(64)..good.len() - 4];
+    assert_eq!(sealed(good[..end].to_vec(), payload), good);
+    run.advance();
+    let other = saved(&run.checkpoint());
+    let mut rng = Generator::seed(2);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (mut loaded, mut refused) = (0, 0);
+    for round in 0..splices() {
+        let mut header = good[..end].to_vec();
+        match rng.below(4) {
+            0 => header = splice(&header, &[&good[..end], &other[..end]], &mut rng),
+            1 => header[24 + rng.below(end - 24)] = rng.next_u64() as u8,
+            _ => header[24 + rng.below(end - 24)] ^= 1 << rng.below(8),
+        }
+        header.resize(header.len().max(24), 0);
+        header[..12].copy_from_slice(&good[..12]);
+        std::fs::write(file.path(), sealed(header, payload)).unwrap();
+        let before = run.checkpoint();
+        let region = Region::new(ALLOCATOR);
+        let result = run.restore(file.path());
+        let allocated = region.change().bytes_allocated;
+        assert!(allocated <= LIMIT, "round {round}: {allocated} bytes");
+        let now = run.checkpoint();
+        if result.is_err() {
+            assert_eq!(now, before, "round {round}");
+            refused += 1;
+            continue;
+        }
+        // Nothing is left of what was there before.
+        let mut other = Run::new(&data);
+        (0..loaded % 3).for_each(|_| other.advance());
+        other.restore(file.path()).unwrap();
+        assert_eq!(now.parts().collect::<Vec<_>>(), other.checkpoint().parts().collect::<Vec<_>>());
+        loaded += 1;
+    }
+    assert!(loaded > 0 && refused > 0, "{loaded} loaded, {refused} refused");
 }
 
 #[test]
@@ -135,10 +272,10 @@ fn a_damaged_safetensors_file_is_refused_or_has_other_numbers() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("good");
-    save_safetensors(&small().0.state_dict(), &path).unwrap();
+    let data = samples();
+    save_safetensors(&Run::new(&data).net.state_dict(), &path).unwrap();
     let good = std::fs::read(path).unwrap();
-    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/clip.safetensors");
-    let other = std::fs::read(fixture).unwrap();
+    let other = std::fs::read(fixture("clip.safetensors")).unwrap();
     for good in [&good, &other] {
         damage(
             good,
@@ -180,4 +317,25 @@ fn a_damaged_idx_file_is_refused_or_has_other_bytes() {
             assert!(result.is_err() || !cut && result.ok() == Some(expected.clone()), "{damage:?}");
         },
     );
+}
+
+#[test]
+fn a_gzip_stream_is_read_no_further_than_its_header_claims() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let million = gzip(&vec![0; 1 << 20]);
+    for (size, members) in [(4u32, 1000), (u32::MAX, 8)] {
+        let header = gzip(&[&[0, 0, 8, 1][..], &size.to_be_bytes()].concat());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [header, million.repeat(members)].concat()).unwrap();
+        let region = Region::new(ALLOCATOR);
+        let error = read_idx(file.path()).unwrap_err().to_string();
+        let allocated = region.change().bytes_allocated;
+        assert!(allocated <= LIMIT, "{members} MiB: {allocated} bytes");
+        assert!(error.contains(if size == 4 { "more bytes" } else { "only 8388608" }), "{error}");
+    }
 }

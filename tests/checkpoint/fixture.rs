@@ -43,7 +43,7 @@ fn with_run<R>(seed: u64, f: impl FnOnce(&mut [(&str, &mut dyn Stateful)]) -> R)
     let mut schedule = StepLr::new(&adam, 1, 0.5);
     let other = Parameter::new(Tensor::<f64>::full([2], 1.0));
     let mut sgd = Sgd::new([other.clone()], SgdOptions::default().lr(0.5).momentum(0.5)).unwrap();
-    let (warm_up, down) = (LinearLr::new(&mut sgd, 0.5, 1.0, 2), ExponentialLr::new(&mut sgd, 0.5));
+    let (warm_up, down) = (LinearLr::new(&mut sgd, 0.5, 1.0, 2), ExponentialLr::new(&sgd, 0.5));
     let mut sequence = SequentialLr::new(&mut sgd, warm_up).then(2, down);
     let data = Dataset::new(&Tensor::zeros([5, 2]), vec![0; 5]).unwrap();
     let mut loader = DataLoader::new(&data, 2).shuffle(&mut rng);

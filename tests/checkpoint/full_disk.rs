@@ -1,9 +1,10 @@
-//! A disk that is full: the system refuses to let a file grow.
+//! A disk that is full: the system refuses to let a file grow, or has no place for it.
 
 #![cfg(unix)]
 
 use crate::{child, order};
 use adamant::prelude::*;
+use std::path::Path;
 use std::process::Command;
 
 const TEST: &str = "full_disk::a_full_disk_leaves_the_old_checkpoint_as_it_was";
@@ -32,5 +33,37 @@ fn a_full_disk_leaves_the_old_checkpoint_as_it_was() {
     assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
     assert!(text.contains("x.ckpt: File too large"), "{text}");
     assert_eq!(Checkpoint::load(folder.path().join("x.ckpt")).unwrap(), old);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// A small disk in memory.
+struct Mount<'p>(&'p Path);
+
+impl<'p> Mount<'p> {
+    fn new(folder: &'p Path) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(folder);
+        mount.output().is_ok_and(|out| out.status.success()).then_some(Mount(folder))
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_without_space_leaves_the_old_checkpoint_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_mount) = Mount::new(folder.path()) else {
+        return println!("not tried: only root can mount a small disk");
+    };
+    let path = folder.path().join("x.ckpt");
+    let old = Checkpoint::new().with("model", &net(2)).note("step", "1");
+    old.save(&path).unwrap();
+    let error = Checkpoint::new().with("model", &net(4096)).save(&path).unwrap_err().to_string();
+    assert!(error.contains("x.ckpt: No space left"), "{error}");
+    assert_eq!(Checkpoint::load(&path).unwrap(), old);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

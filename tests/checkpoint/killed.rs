@@ -1,18 +1,19 @@
-//! A run that is killed again and again.
+//! A run that is killed again and again: 200 times, or as often as `ADAMANT_KILLS` says.
 
 use crate::run::{NETS, PLANS, Run, images};
 use crate::{child, order};
 use adamant::prelude::*;
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 const TEST: &str = "killed::a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits";
 const STEPS: u64 = 150;
 
 fn new(data: &Dataset, seed: u64) -> Run<'_> {
-    Run::new(data, NETS[0].1, PLANS[3].1, seed)
+    Run::new(data, NETS[1].1, PLANS[3].1, seed)
 }
 
 /// Goes on from where it is, saving after every step, to the end.
@@ -45,6 +46,30 @@ fn wait_until_ready(child: &mut Child) {
     lines.map_while(Result::ok).find(|line| line == "ready");
 }
 
+/// On this machine's disk: what a killed run has time for is counted in saves.
+fn time_of_a_save(checkpoint: &Checkpoint) -> Duration {
+    const SAVES: u32 = 10;
+    let folder = tempfile::tempdir().unwrap();
+    let start = Instant::now();
+    (0..SAVES).for_each(|_| checkpoint.save(folder.path().join("x.ckpt")).unwrap());
+    (start.elapsed() / SAVES).max(Duration::from_millis(1))
+}
+
+/// Whether it did not end by itself.
+fn was_killed(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
+    #[cfg(not(unix))]
+    return !status.success(); // there a killed process has a code like any other
+}
+
+/// Saves that were begun and not ended.
+fn temporaries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() }; // not made yet
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "tmp")).collect()
+}
+
 #[test]
 fn a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits() {
     if let Some((_, folder)) = order() {
@@ -58,6 +83,8 @@ fn a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits() {
     let whole = tempfile::tempdir().unwrap();
     let mut rng = Generator::seed(6);
     let (mut killed, mut runs, mut before) = (0, 0, 0);
+    let mut broken_off = HashSet::new();
+    let save = time_of_a_save(&straight);
     let mut folder = whole.path().join("0");
     while killed < kills || before > 0 {
         let mut child = child(TEST, "train", &folder);
@@ -68,16 +95,16 @@ fn a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits() {
             wait_until_ready(&mut child);
         }
         let ended = if killed < kills {
-            std::thread::sleep(Duration::from_secs_f64(rng.uniform() * 0.03));
-            let ended = child.try_wait().unwrap();
-            child.kill().unwrap();
-            child.wait().unwrap();
-            ended
+            std::thread::sleep(save.mul_f64(rng.uniform() * 30.0));
+            let _ = child.kill(); // it may have ended
+            let status = child.wait().unwrap();
+            (!was_killed(status)).then_some(status)
         } else {
             Some(child.wait().unwrap())
         };
         killed += u64::from(ended.is_none());
         assert!(ended.is_none_or(|status| status.success()), "{ended:?}");
+        broken_off.extend(temporaries(&folder));
         // Whatever is there is whole: not one is damaged, and none is lost.
         let warn = |error: &_| panic!("{error}");
         let mut checkpoints = CheckpointManager::new(&folder).unwrap().on_warning(warn);
@@ -86,7 +113,8 @@ fn a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits() {
         assert!(step >= before, "step {step} after step {before}");
         before = step;
         let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-        files.for_each(|path| drop(Checkpoint::load(path).unwrap()));
+        let saved = files.filter(|path| path.extension().is_some_and(|ending| ending == "ckpt"));
+        saved.for_each(|path| drop(Checkpoint::load(path).unwrap()));
         if ended.is_some() {
             assert_eq!(step, STEPS);
             assert!(newest.unwrap().1 == straight, "run {runs} ended in other bits");
@@ -95,6 +123,8 @@ fn a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits() {
             folder = whole.path().join(runs.to_string());
         }
     }
-    println!("{killed} kills in {runs} runs of {STEPS} steps");
+    let within = broken_off.len();
+    println!("{killed} kills, {within} of them within a save, in {runs} runs of {STEPS} steps");
     assert!(runs > 0);
+    assert!(within > 0, "no kill fell within a save");
 }

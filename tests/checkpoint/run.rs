@@ -84,10 +84,12 @@ impl Net for Gpt {
     }
 }
 
+/// Wide enough for several threads: its 48,010 parameters are more than the 32,768 elements from which
+/// on work is shared out, as in Adam's sweep.
 fn mlp(rng: &mut Generator) -> Box<dyn Net> {
     let body =
-        Sequential::new().add(Linear::new(64, 96, rng)).add(Relu).add(Dropout::new(0.2, rng));
-    Box::new(Mlp { body, head: Linear::new(96, 10, rng) })
+        Sequential::new().add(Linear::new(64, 640, rng)).add(Relu).add(Dropout::new(0.2, rng));
+    Box::new(Mlp { body, head: Linear::new(640, 10, rng) })
 }
 
 fn cnn(rng: &mut Generator) -> Box<dyn Net> {

@@ -275,6 +275,30 @@ mod tests {
     }
 
     #[test]
+    fn whatever_call_fails_the_old_checkpoint_or_the_new_one_loads() {
+        use crate::Checkpoint;
+        use adamant_nn::Linear;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.ckpt");
+        let [old, new] = [0, 1].map(|seed| {
+            let mut rng = adamant_tensor::Generator::seed(seed);
+            Checkpoint::new().with("model", &Linear::<f32>::with_bias(300, 300, true, &mut rng))
+        });
+        old.save(&path).unwrap();
+        let (result, calls) = failing(0..0, ErrorKind::Other, || new.save(&path));
+        result.unwrap();
+        assert!(calls.iter().filter(|&&call| call == "write").count() > 2, "{calls:?}");
+        for (number, &call) in calls.iter().enumerate() {
+            old.save(&path).unwrap();
+            let fail = || failing(number..usize::MAX, ErrorKind::StorageFull, || new.save(&path));
+            assert!(fail().0.is_err(), "{call}");
+            let expected = if call == "sync folder" { &new } else { &old };
+            assert_eq!(&Checkpoint::load(&path).unwrap(), expected, "{call}");
+            assert_eq!(names(folder.path()), ["x.ckpt"], "{call}");
+        }
+    }
+
+    #[test]
     fn new_folders_are_put_on_the_disk_in_those_above() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a").join("b");

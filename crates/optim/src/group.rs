@@ -160,9 +160,11 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         errors: &mut StateError,
     ) -> Vec<Option<usize>> {
         let count = state.int(&format!("{prefix}.params")).unwrap_or(0);
-        let count = count.clamp(0, MANY) as usize;
+        let count = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
         let saved_name = |i: usize| state.text(&format!("{prefix}.params.{i}.name")).ok();
-        let saved: Vec<Option<&str>> = (0..count).map(saved_name).collect();
+        // Each name is an entry: what the state claims beyond is not believed.
+        let limit = count.min(state.iter().count());
+        let saved: Vec<Option<&str>> = (0..limit).map(saved_name).collect();
         // A group has names for all of its parameters or for none.
         let named = self.slots.iter().all(|slot| slot.name.is_some());
         if !named || saved.iter().all(Option::is_none) {
@@ -193,9 +195,6 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         places
     }
 }
-
-/// More parameters than any group has: what a state claims is not believed.
-const MANY: i64 = 1 << 20;
 
 pub(crate) fn check_count(errors: &mut StateError, state: &StateDict, name: &str, expected: usize) {
     if let Some(found) = errors.take(state.int(name))

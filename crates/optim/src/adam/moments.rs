@@ -2,6 +2,7 @@
 
 use crate::algorithm::{Memory, take_step};
 use adamant_tensor::{Array, Float, StateDict, StateError};
+use std::borrow::Cow;
 
 /// What Adam remembers of a parameter.
 #[derive(Clone)]
@@ -71,7 +72,11 @@ impl<T: Float> Memory<T> for Moments<T> {
             let name = name(part);
             let array: &Array<T> = errors.take(state.array(&name, shape))?;
             let wrong = |x: &T| !(x.is_finite() && *x >= T::ZERO);
-            if let Some((i, x)) = array.to_vec().iter().enumerate().find(|(_, x)| wrong(x)) {
+            let elements = match array.as_slice() {
+                Some(elements) => Cow::Borrowed(elements),
+                None => array.to_vec().into(),
+            };
+            if let Some((i, x)) = elements.iter().enumerate().find(|(_, x)| wrong(x)) {
                 errors.push(format!(
                     "`{name}`: found {x} at element {i}, expected finite numbers of at least 0"
                 ));

@@ -176,7 +176,7 @@ impl<R: Rule + Clone> Stateful for Schedule<R> {
     fn state_dict(&self) -> StateDict {
         let mut state = StateDict::new();
         self.rule.save(&mut state);
-        state.insert("epoch", self.epoch as i64);
+        state.insert("epoch", saved_count(self.epoch));
         state
     }
 
@@ -188,6 +188,11 @@ impl<R: Rule + Clone> Stateful for Schedule<R> {
         *self = self.read(state)?;
         Ok(())
     }
+}
+
+/// As a state holds it: "never" is the largest number there is.
+fn saved_count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A whole number of at least 0; 0 and an error if there is none.

@@ -1,6 +1,6 @@
 //! The one-cycle schedule (Smith and Topin, 2018).
 
-use super::{Problem, Rule, Schedule, problem, take_count, take_float};
+use super::{Problem, Rule, Schedule, problem, saved_count, take_count, take_float};
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError};
 use std::f64::consts::PI;
@@ -244,7 +244,7 @@ impl Rule for OneCycle {
 
     fn save(&self, state: &mut StateDict) {
         state.insert("max_lr", self.max_lr);
-        state.insert("total_steps", self.total_steps as i64);
+        state.insert("total_steps", saved_count(self.total_steps));
         state.insert("pct_start", self.pct_start);
         state.insert("anneal", self.anneal.name());
         state.insert("three_phase", self.three_phase);

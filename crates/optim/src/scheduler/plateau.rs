@@ -1,6 +1,6 @@
 //! The schedule that watches a metric.
 
-use super::take_count;
+use super::{saved_count, take_count};
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
@@ -176,16 +176,16 @@ impl Stateful for ReduceLrOnPlateau {
         let mut state = StateDict::new();
         state.insert("mode", if self.mode == PlateauMode::Min { "min" } else { "max" });
         state.insert("factor", self.factor);
-        state.insert("patience", self.patience as i64);
+        state.insert("patience", saved_count(self.patience));
         state.insert("threshold", self.threshold);
         state.insert("relative", self.relative);
-        state.insert("cooldown", self.cooldown as i64);
+        state.insert("cooldown", saved_count(self.cooldown));
         state.insert("min_lr", self.min_lr);
         state.insert("eps", self.eps);
         state.insert("best", self.best);
-        state.insert("bad_epochs", self.bad_epochs as i64);
-        state.insert("cooldown_left", self.cooldown_left as i64);
-        state.insert("epoch", self.epoch as i64);
+        state.insert("bad_epochs", saved_count(self.bad_epochs));
+        state.insert("cooldown_left", saved_count(self.cooldown_left));
+        state.insert("epoch", saved_count(self.epoch));
         state
     }
 
@@ -196,5 +196,20 @@ impl Stateful for ReduceLrOnPlateau {
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
         *self = self.read(state)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patience_without_end_is_saved_and_restored() {
+        let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Min);
+        (schedule.patience, schedule.cooldown) = (u64::MAX, u64::MAX);
+        let mut restored = ReduceLrOnPlateau::new(PlateauMode::Min);
+        restored.load_state_dict(&schedule.state_dict()).unwrap();
+        assert_eq!(restored.patience, i64::MAX as u64);
+        assert_eq!(restored.state_dict(), schedule.state_dict());
     }
 }

@@ -1,6 +1,6 @@
 //! The schedules that are one formula.
 
-use super::{Problem, Rule, Schedule, factor, problem, take_count, take_float};
+use super::{Problem, Rule, Schedule, factor, problem, saved_count, take_count, take_float};
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError};
 use std::f64::consts::PI;
@@ -56,7 +56,7 @@ impl Rule for Step {
     }
 
     fn save(&self, state: &mut StateDict) {
-        state.insert("step_size", self.step_size as i64);
+        state.insert("step_size", saved_count(self.step_size));
         state.insert("gamma", self.gamma);
     }
 
@@ -121,7 +121,7 @@ impl Rule for MultiStep {
     fn save(&self, state: &mut StateDict) {
         state.insert("milestones", self.milestones.len() as i64);
         for (i, &milestone) in self.milestones.iter().enumerate() {
-            state.insert(format!("milestones.{i}"), milestone as i64);
+            state.insert(format!("milestones.{i}"), saved_count(milestone));
         }
         state.insert("gamma", self.gamma);
     }
@@ -235,7 +235,7 @@ impl Rule for CosineAnnealing {
     }
 
     fn save(&self, state: &mut StateDict) {
-        state.insert("t_max", self.t_max as i64);
+        state.insert("t_max", saved_count(self.t_max));
         state.insert("eta_min", self.eta_min);
     }
 
@@ -320,7 +320,7 @@ impl Rule for Linear {
     fn save(&self, state: &mut StateDict) {
         state.insert("start_factor", self.start_factor);
         state.insert("end_factor", self.end_factor);
-        state.insert("total_iters", self.total_iters as i64);
+        state.insert("total_iters", saved_count(self.total_iters));
     }
 
     fn load(&mut self, state: &StateDict, errors: &mut StateError) {

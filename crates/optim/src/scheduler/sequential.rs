@@ -1,6 +1,6 @@
 //! One schedule after the other.
 
-use super::{Scheduler, take_count};
+use super::{Scheduler, saved_count, take_count};
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
@@ -81,11 +81,11 @@ impl Scheduler for SequentialLr {
 impl Stateful for SequentialLr {
     fn state_dict(&self) -> StateDict {
         let mut state = StateDict::new();
-        state.insert("epoch", self.epoch as i64);
+        state.insert("epoch", saved_count(self.epoch));
         state.insert("schedules", self.schedules.len() as i64);
         for (i, schedule) in self.schedules.iter().enumerate() {
             if let Some(milestone) = i.checked_sub(1).map(|before| self.milestones[before]) {
-                state.insert(format!("milestones.{i}"), milestone as i64);
+                state.insert(format!("milestones.{i}"), saved_count(milestone));
             }
             state.insert_part(&format!("schedules.{i}"), schedule.state_dict());
         }

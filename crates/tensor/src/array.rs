@@ -97,6 +97,7 @@ impl<E: Element> Array<E> {
 
     /// The elements, if they lie row-major without gaps.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> Option<&[E]> {
         let range = self.offset..self.offset + self.numel();
         self.is_contiguous().then(|| &self.storage.as_slice()[range])
@@ -118,6 +119,7 @@ impl<E: Element> Array<E> {
     }
 
     /// Whether the elements lie row-major without gaps.
+    #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         let mut expected = 1;
         for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {

@@ -233,7 +233,11 @@ pub(crate) fn record<T: Float, const N: usize>(
     value: Array<T>,
     backward: impl Fn(&Context<'_, T>) -> [Option<Tensor<T>>; N] + Send + Sync + 'static,
 ) -> Tensor<T> {
-    record_many(name, &inputs, value, move |context| backward(context).into_iter().collect())
+    record_many(name, &inputs, value, move |context| {
+        let mut gradients = Gradients::new();
+        backward(context).into_iter().for_each(|gradient| gradients.push(gradient)); // quicker than to collect
+        gradients
+    })
 }
 
 /// [`record`] for a number of inputs that is not known in advance.
@@ -251,7 +255,8 @@ pub(crate) fn record_many<T: Float>(
     if !mode.record || inputs.iter().all(|input| input.node.is_none()) {
         return Tensor { array: value, node: None };
     }
-    let parents = inputs.iter().map(|input| input.node.clone()).collect();
+    let mut parents = Parents::new();
+    inputs.iter().for_each(|input| parents.push(input.node.clone())); // quicker than to collect
     record_node(name, parents, value, backward)
 }
 

@@ -1,5 +1,6 @@
 //! Attention with several heads.
 
+use crate::buffer::Training;
 use crate::module::{Leaf, Path};
 use crate::state::lock;
 use crate::summary::observe;
@@ -137,7 +138,7 @@ pub struct MultiheadAttention<T: Float = f32> {
 #[derive(Debug)]
 struct WeightDropout {
     p: f64,
-    training: bool,
+    training: Training,
     rng: Mutex<Generator>,
 }
 
@@ -146,7 +147,7 @@ impl<T: Float> Module<T> for WeightDropout {
         path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
     }
     fn set_training(&mut self, training: bool) {
-        self.training = training;
+        Module::<T>::set_training(&mut self.training, training);
     }
 }
 
@@ -195,7 +196,7 @@ impl<T: Float> MultiheadAttention<T> {
             out_proj,
             dropout: (p > 0.0).then(|| WeightDropout {
                 p,
-                training: true,
+                training: Training::default(),
                 rng: Mutex::new(rng.fork()),
             }),
             heads,
@@ -264,7 +265,7 @@ impl<T: Float> MultiheadAttention<T> {
         }
         let (q, k, v) = (heads(q, len), heads(k, keys), heads(v, keys));
         let y = match &self.dropout {
-            Some(dropout) if dropout.training => {
+            Some(dropout) if dropout.training.on() => {
                 let mut rng = lock(&dropout.rng);
                 scaled_dot_product_attention(&q, &k, &v, options.dropout(dropout.p, &mut rng))
             }

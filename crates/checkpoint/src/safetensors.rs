@@ -24,7 +24,10 @@ const KEY: &str = "adamant";
 /// layer's generator, an optimizer's rates) as a JSON object in the file's metadata, under the
 /// key `adamant`.
 ///
-/// For a model the arrays are PyTorch's `state_dict()`: they fit the same model there.
+/// For a model the arrays are PyTorch's `state_dict()`: they fit the same model there. A parameter
+/// that is shared is written once, under its first name, where PyTorch's `state_dict()` has all its
+/// names: such a file goes in by `safetensors.torch.load_model(model, path)`, while
+/// `model.load_state_dict(load_file(path))` calls the other names missing keys.
 ///
 /// # Errors
 /// If the file cannot be written; a file that was there before stays as it was.

@@ -1,6 +1,8 @@
 //! Attention with several heads.
 
+use crate::buffer::Training;
 use crate::module::{Leaf, Path};
+use crate::shape::broadcasts;
 use crate::state::lock;
 use crate::summary::observe;
 use crate::{Forward, Linear, Module, init};
@@ -53,9 +55,18 @@ impl<'a> AttentionMasks<'a> {
         AttentionMasks { padding: Some(tokens), ..self }
     }
 
-    /// All masks as one that broadcasts to `[N, heads, L, S]`.
+    /// All masks as one that broadcasts to the scores, `[N, heads, L, S]`.
     #[track_caller]
-    fn joined(&self, batch: usize, keys: usize) -> Option<Mask> {
+    fn joined(&self, scores: [usize; 4]) -> Option<Mask> {
+        let [batch, .., keys] = scores;
+        if let Some(mask) = self.mask {
+            assert!(
+                broadcasts(mask.shape(), &scores),
+                "MultiheadAttention: a mask of shape {:?} does not broadcast to the scores, which \
+                 are {scores:?}",
+                mask.shape()
+            );
+        }
         let mut padding = None;
         if let Some(tokens) = self.padding {
             assert!(
@@ -93,7 +104,8 @@ impl MultiheadAttentionOptions {
         MultiheadAttentionOptions { bias, ..self }
     }
 
-    /// With which probability a weight is dropped while training; 0 unless set.
+    /// With which probability a weight is dropped while training; 0 unless set. With dropout,
+    /// training holds all scores `[N, heads, L, S]` at once.
     #[must_use]
     pub fn dropout(self, dropout: f64) -> Self {
         MultiheadAttentionOptions { dropout, ..self }
@@ -137,7 +149,7 @@ pub struct MultiheadAttention<T: Float = f32> {
 #[derive(Debug)]
 struct WeightDropout {
     p: f64,
-    training: bool,
+    training: Training,
     rng: Mutex<Generator>,
 }
 
@@ -146,7 +158,7 @@ impl<T: Float> Module<T> for WeightDropout {
         path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
     }
     fn set_training(&mut self, training: bool) {
-        self.training = training;
+        Module::<T>::set_training(&mut self.training, training);
     }
 }
 
@@ -195,7 +207,7 @@ impl<T: Float> MultiheadAttention<T> {
             out_proj,
             dropout: (p > 0.0).then(|| WeightDropout {
                 p,
-                training: true,
+                training: Training::default(),
                 rng: Mutex::new(rng.fork()),
             }),
             heads,
@@ -257,14 +269,14 @@ impl<T: Float> MultiheadAttention<T> {
         let heads = |x: Tensor<T>, len: usize| {
             x.reshape([batch, len, self.heads, width / self.heads]).transpose(1, 2)
         };
-        let mask = masks.joined(batch, keys);
+        let mask = masks.joined([batch, self.heads, len, keys]);
         let mut options = AttentionOptions::default().causal(masks.causal);
         if let Some(mask) = &mask {
             options = options.mask(mask);
         }
         let (q, k, v) = (heads(q, len), heads(k, keys), heads(v, keys));
         let y = match &self.dropout {
-            Some(dropout) if dropout.training => {
+            Some(dropout) if dropout.training.on() => {
                 let mut rng = lock(&dropout.rng);
                 scaled_dot_product_attention(&q, &k, &v, options.dropout(dropout.p, &mut rng))
             }

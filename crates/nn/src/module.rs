@@ -94,6 +94,10 @@ impl Path {
 /// enum of modules. A `Vec` of modules is what `ModuleList` is in PyTorch; `Option`s,
 /// arrays and tuples of modules are modules as well.
 ///
+/// `#[derive(Module)]` implements [`Stateful`](adamant_tensor::Stateful) too. For the state of a
+/// list or tuple itself there are [`module_state`](crate::module_state) and
+/// [`load_module_state`](crate::load_module_state).
+///
 /// PyTorch: `torch.nn.Module`.
 ///
 /// ```

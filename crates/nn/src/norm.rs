@@ -205,7 +205,7 @@ impl<T: Float> GroupNorm<T> {
 
 impl<T: Float> Forward<T> for GroupNorm<T> {
     /// # Panics
-    /// If `x` has another number of channels, or a group only one value.
+    /// If `x` has another number of channels, or is one sample with one value for each group.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         assert!(

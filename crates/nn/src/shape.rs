@@ -1,6 +1,12 @@
-//! Layers that change the shape at most.
+//! Layers that change the shape at most, and when one shape broadcasts to another.
 
 use crate::stateless::stateless;
+
+/// Whether a tensor of shape `from` can stand for one of shape `to`.
+pub(crate) fn broadcasts(from: &[usize], to: &[usize]) -> bool {
+    let mut ends = from.iter().rev().zip(to.iter().rev());
+    from.len() <= to.len() && ends.all(|(&from, &to)| from == 1 || from == to)
+}
 
 /// Dimensions `start_dim` to `end_dim` become one: `[N, C, H, W] → [N, C·H·W]` by default.
 ///

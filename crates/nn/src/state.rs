@@ -18,6 +18,18 @@ pub(crate) fn lock(generator: &Mutex<Generator>) -> MutexGuard<'_, Generator> {
 
 /// The state of a module: a name for each parameter, buffer and count, and a few for each
 /// generator. What is shared is there once, under its first path.
+///
+/// For modules that are not [`Stateful`] themselves, as lists, tuples and boxes of modules, which
+/// are other crates' types, and layers without parameters:
+///
+/// ```
+/// use adamant_nn::{Linear, load_module_state, module_state};
+/// use adamant_tensor::Generator;
+/// let rng = &mut Generator::seed(0);
+/// let (a, b) = (vec![Linear::new(3, 2, rng)], vec![Linear::new(3, 2, rng)]);
+/// load_module_state::<f32>(&b, &module_state::<f32>(&a)).unwrap();
+/// assert_eq!(a[0].weight.tensor().to_vec(), b[0].weight.tensor().to_vec());
+/// ```
 #[must_use]
 pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
     let mut state = StateDict::new();
@@ -39,6 +51,12 @@ pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
         Leaf::Generator(generator) => state.insert_part(path, lock(generator).state_dict()),
     });
     state
+}
+
+/// Whether `name` is a batch normalisation's count that the state does not have: it then stays as
+/// it is. States of PyTorch from before it counted have none, and it still takes them.
+fn may_be_missing(name: &str, state: &StateDict) -> bool {
+    name.rsplit('.').next() == Some("num_batches_tracked") && state.get(name).is_none()
 }
 
 /// What of a state fits a module, and what does not.
@@ -81,7 +99,7 @@ impl Fit {
         for (names, shape) in &arrays {
             fit.array::<T>(state, names, shape);
         }
-        for name in &counters {
+        for name in counters.iter().filter(|name| !may_be_missing(name, state)) {
             let found = state.count(name).map(drop);
             fit.take(state, name, found);
         }
@@ -113,25 +131,21 @@ impl Fit {
         fit
     }
 
-    /// One array, under as many of its names as the state has.
+    /// One array, under as many of its names as the state has: its values are those of the first.
     fn array<T: Float>(&mut self, state: &StateDict, names: &[String], shape: &Shape) {
         let mut found = names.iter().filter(|name| state.get(name).is_some());
         let first = found.next().unwrap_or(&names[0]);
-        let result = state.array::<T>(first, shape).map(drop);
-        let mut good = result.is_ok();
-        if let Err(error) = result {
-            self.refuse(state, first, error);
+        match state.array::<T>(first, shape) {
+            Ok(_) => self.fits.push((names[0].clone(), first.clone())),
+            Err(error) => self.refuse(state, first, error),
         }
         for name in found {
-            let equal = state.get(name) == state.get(first);
-            if good && !equal {
-                let error = format!("`{name}`: differs from `{first}`, which is the same here");
-                self.refuse(state, name, error);
-                good = false;
-            }
-        }
-        if good {
-            self.fits.push((names[0].clone(), first.clone()));
+            let error = match state.array::<T>(name, shape) {
+                Ok(_) if state.get(name) == state.get(first) => continue,
+                Ok(_) => format!("`{name}`: differs from `{first}`, which is the same here"),
+                Err(error) => error,
+            };
+            self.refuse(state, name, error);
         }
     }
 
@@ -177,7 +191,8 @@ impl Fit {
 /// generator, and nothing else.
 ///
 /// A shared parameter may be there under any of its names, or several that agree. A state
-/// without any generator, as PyTorch's are, fits too.
+/// without any generator, as PyTorch's are, fits too, and so does one without the counts of batch
+/// normalisations (`num_batches_tracked`), as PyTorch's once were.
 ///
 /// # Errors
 /// All mismatches at once.
@@ -188,7 +203,8 @@ pub fn check_module_state<T: Float>(
     Fit::of(module, state).errors.into_result()
 }
 
-/// Takes over `state`: all of it, or nothing. Generators stay as they are if the state has none.
+/// Takes over `state`: all of it, or nothing. Generators, and counts of batches, stay as they are if
+/// the state has none.
 ///
 /// # Errors
 /// All mismatches at once.
@@ -250,7 +266,8 @@ pub(crate) fn load_partial<T: Float>(
 
 #[cfg(test)]
 mod tests {
-    use crate::{Buffer, Counter, Dropout, Forward, Linear, Module, Relu, Sequential};
+    use super::{load_module_state, module_state};
+    use crate::{BatchNorm1d, Buffer, Counter, Dropout, Forward, Linear, Module, Relu, Sequential};
     use adamant_tensor::{Generator, Parameter, StateDict, Stateful, Tensor, Value};
 
     fn net(seed: u64, width: usize) -> Sequential {
@@ -324,8 +341,13 @@ mod tests {
         let error = b.load_state_dict(&both).unwrap_err();
         let expected = "`head`: differs from `embedding`, which is the same here";
         assert_eq!(error.mismatches(), [expected]);
+        both.insert("embedding", value(5.0));
         let report = b.load_partial(&both);
         assert_eq!(report.misshapen, ["head"]);
+        assert!(report.loaded.contains(&"embedding".to_string()));
+        assert_eq!(b.embedding.tensor().to_vec(), [5.0, 5.0]);
+        both.insert("embedding", 1);
+        assert_eq!(b.load_partial(&both).misshapen, ["embedding", "head"]);
 
         let mut other = StateDict::new();
         for (name, value) in state.iter() {
@@ -349,6 +371,27 @@ mod tests {
         assert!(b.load_partial(&state).is_complete());
         state.insert("dropout.rng.seed", "half of it");
         assert!(b.load_state_dict(&state).is_err());
+    }
+
+    #[test]
+    fn a_batch_norms_count_may_be_missing_and_stays_as_it_is() {
+        let net = || (Linear::new(3, 2, &mut Generator::seed(0)), BatchNorm1d::new(2));
+        let (a, b) = (net(), net());
+        for (net, count) in [(&a, 7), (&b, 3)] {
+            net.1.num_batches_tracked.as_ref().unwrap().set(count);
+        }
+        a.1.running_mean.as_ref().unwrap().set(&Tensor::from([4.0, 5.0]));
+        let mut state = StateDict::new();
+        for (name, value) in
+            module_state::<f32>(&a).iter().filter(|(name, _)| !name.contains("num_"))
+        {
+            state.insert(name, value.clone());
+        }
+        load_module_state::<f32>(&b, &state).unwrap();
+        assert_eq!(b.1.num_batches_tracked.as_ref().unwrap().get(), 3);
+        assert_eq!(b.1.running_mean.as_ref().unwrap().tensor().to_vec(), [4.0, 5.0]);
+        state.insert("1.num_batches_tracked", "many");
+        assert!(load_module_state::<f32>(&b, &state).is_err());
     }
 
     #[test]

@@ -303,7 +303,7 @@ impl fmt::Display for Summary {
 mod tests {
     use super::*;
     use crate::{Embedding, Linear, Lstm, Module, RecurrentOptions, TransformerEncoderLayer};
-    use adamant_tensor::{Generator, Indices};
+    use adamant_tensor::{Generator, Indices, Stateful};
 
     #[derive(Module)]
     #[module(crate = crate)]
@@ -324,11 +324,13 @@ mod tests {
             lstm: Lstm::with_options(8, 3, options, rng),
             head: Linear::new(6, 4, rng),
         };
+        let before = model.state_dict(); // with the generators of the dropouts
         let table = summary_of(&model, |model| {
             let x = model.words.forward(&Indices::from([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]));
             let x = model.blocks.iter().fold(x, |x, block| block.forward(&x));
             drop(model.head.forward(&model.lstm.forward(&x)));
         });
+        assert_eq!(model.state_dict(), before);
         let shape = |path: &str| {
             let row = table.rows.iter().find(|row| row.path == path).unwrap();
             row.output.as_deref().unwrap_or_default().to_vec()

@@ -24,6 +24,7 @@ pub struct TransformerEncoderLayerOptions {
     activation: TransformerActivation,
     norm_first: bool,
     bias: bool,
+    eps: f64,
 }
 
 impl Default for TransformerEncoderLayerOptions {
@@ -34,6 +35,7 @@ impl Default for TransformerEncoderLayerOptions {
             activation: TransformerActivation::Relu,
             norm_first: false,
             bias: true,
+            eps: 1e-5,
         }
     }
 }
@@ -45,7 +47,8 @@ impl TransformerEncoderLayerOptions {
         TransformerEncoderLayerOptions { feedforward, ..self }
     }
 
-    /// The probability of all dropouts; 0.1 unless set.
+    /// The probability of all dropouts; 0.1 unless set. More than 0, training holds all of
+    /// attention's scores `[N, heads, L, S]` at once.
     #[must_use]
     pub fn dropout(self, dropout: f64) -> Self {
         TransformerEncoderLayerOptions { dropout, ..self }
@@ -69,6 +72,12 @@ impl TransformerEncoderLayerOptions {
     pub fn bias(self, bias: bool) -> Self {
         TransformerEncoderLayerOptions { bias, ..self }
     }
+
+    /// What both norms add to the variance; 1e-5 unless set. PyTorch: `layer_norm_eps`.
+    #[must_use]
+    pub fn eps(self, eps: f64) -> Self {
+        TransformerEncoderLayerOptions { eps, ..self }
+    }
 }
 
 /// Attention of a sequence to itself and a feed-forward net, each added to its input:
@@ -91,12 +100,18 @@ impl TransformerEncoderLayerOptions {
 #[derive(Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct TransformerEncoderLayer<T: Float = f32> {
-    self_attn: MultiheadAttention<T>,
-    linear1: Linear<T>,
+    /// Of width `E`.
+    pub self_attn: MultiheadAttention<T>,
+    /// `E` to the width between.
+    pub linear1: Linear<T>,
+    // None with a probability of 0: the state is then PyTorch's, without generators.
     dropout: Option<Dropout>,
-    linear2: Linear<T>,
-    norm1: LayerNorm<T>,
-    norm2: LayerNorm<T>,
+    /// Back to `E`.
+    pub linear2: Linear<T>,
+    /// Over `E`, for attention.
+    pub norm1: LayerNorm<T>,
+    /// Over `E`, for the linear maps.
+    pub norm2: LayerNorm<T>,
     dropout1: Option<Dropout>,
     dropout2: Option<Dropout>,
     #[module(skip)]
@@ -130,7 +145,7 @@ impl<T: Float> TransformerEncoderLayer<T> {
         options: TransformerEncoderLayerOptions,
         rng: &mut Generator,
     ) -> Self {
-        let TransformerEncoderLayerOptions { feedforward, dropout: p, bias, .. } = options;
+        let TransformerEncoderLayerOptions { feedforward, dropout: p, bias, eps, .. } = options;
         let attention = MultiheadAttentionOptions::default().bias(bias).dropout(p);
         let self_attn = MultiheadAttention::with_options(width, heads, attention, rng);
         let dropout = |rng: &mut Generator| (p > 0.0).then(|| Dropout::new(p, rng));
@@ -139,8 +154,8 @@ impl<T: Float> TransformerEncoderLayer<T> {
             linear1: Linear::with_bias(width, feedforward, bias, rng),
             dropout: dropout(rng),
             linear2: Linear::with_bias(feedforward, width, bias, rng),
-            norm1: LayerNorm::with_options([width], 1e-5, true, bias),
-            norm2: LayerNorm::with_options([width], 1e-5, true, bias),
+            norm1: LayerNorm::with_options([width], eps, true, bias),
+            norm2: LayerNorm::with_options([width], eps, true, bias),
             dropout1: dropout(rng),
             dropout2: dropout(rng),
             options,
@@ -213,6 +228,19 @@ mod tests {
                         self_attn.out_proj.bias linear1.weight linear1.bias linear2.weight \
                         linear2.bias norm1.weight norm1.bias norm2.weight norm2.bias";
         assert_eq!(names, expected.split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn both_norms_take_the_eps() {
+        let options = TransformerEncoderLayerOptions::default().dropout(0.0);
+        let y = |options: TransformerEncoderLayerOptions| {
+            let rng = &mut Generator::seed(0);
+            let layer = TransformerEncoderLayer::<f32>::with_options(4, 2, options, rng);
+            let x = Tensor::randn([3, 4], rng);
+            [layer.norm1.forward(&x), layer.norm2.forward(&x)].map(|y| y.abs().max().item())
+        };
+        assert!(y(options).iter().all(|&largest| largest > 1.0));
+        assert!(y(options.eps(1e6)).iter().all(|&largest| largest < 0.01));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The losses of yes and no: one probability, or its logit, for each element.
 
-use super::{Reduction, same_shape};
+use super::{Reduction, check_elements, same_shape};
+use crate::shape::broadcasts;
 use adamant_tensor::{Float, Tensor};
 
 /// The mean of `−(y ln x + (1 − y) ln(1 − x))`, where `x` are probabilities.
@@ -100,13 +101,7 @@ impl<T: Float> Default for BceLoss<T> {
 #[track_caller]
 fn check_probabilities<T: Float>(what: &str, x: &Tensor<T>) {
     let are = x.ge(T::ZERO) & x.le(T::ONE); // so NaN is none
-    if let Some(place) = are.to_vec().iter().position(|is| !is) {
-        panic!(
-            "bce_loss: element {place} of the {what}, of shape {:?}, is {}; expected 0 to 1",
-            x.shape(),
-            x.to_vec()[place]
-        );
-    }
+    check_elements("bce_loss", what, x, &are, "0 to 1");
 }
 
 /// The loss of each element. By hand, as the slope of the bounded logarithm, 0 · ∞, is NaN.
@@ -206,9 +201,8 @@ fn weighted<T: Float>(op: &str, losses: Tensor<T>, weight: Option<&Tensor<T>>) -
 #[track_caller]
 fn check_broadcast<T: Float>(op: &str, what: &str, weight: &Tensor<T>, x: &Tensor<T>) {
     let (found, shape) = (weight.shape(), x.shape());
-    let mut ends = found.iter().rev().zip(shape.iter().rev());
     assert!(
-        found.len() <= shape.len() && ends.all(|(&w, &x)| w == 1 || w == x),
+        broadcasts(found, shape),
         "{op}: a {what} of shape {found:?} does not broadcast to an input of shape {shape:?}"
     );
 }

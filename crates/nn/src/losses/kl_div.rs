@@ -1,6 +1,6 @@
 //! How far one distribution is from another.
 
-use super::{Reduction, same_shape};
+use super::{Reduction, check_elements, same_shape};
 use adamant_tensor::{Float, Tensor};
 
 /// The mean of `y (ln y − x)`, where `x` are logarithms of probabilities and `y` probabilities.
@@ -10,7 +10,7 @@ use adamant_tensor::{Float, Tensor};
 /// `torch.nn.functional.kl_div(x, y)`.
 ///
 /// # Panics
-/// If the shapes are not the same, or empty, or an element of `y` is negative.
+/// If the shapes are not the same, or empty, or an element of `y` is negative or NaN.
 ///
 /// ```
 /// use adamant_nn::kl_div;
@@ -79,14 +79,8 @@ impl KlDivLoss {
         let losses = if self.log_target {
             y.exp() * (y - x)
         } else {
-            if let Some(place) = y.lt(T::ZERO).to_vec().iter().position(|&is| is) {
-                panic!(
-                    "kl_div: element {place} of the target, of shape {:?}, is {}; expected a \
-                     probability",
-                    y.shape(),
-                    y.to_vec()[place]
-                );
-            }
+            // NaN is none.
+            check_elements("kl_div", "target", y, &y.ge(T::ZERO), "a probability");
             // y ln y is 0 at 0, and so is what it says of its slope, which is infinite.
             let log = y.masked_fill(&y.eq(T::ZERO), T::ONE).log();
             y * log - y * x
@@ -125,5 +119,11 @@ mod tests {
     #[should_panic(expected = "kl_div: element 1 of the target, of shape [2], is -0.5; expected a")]
     fn a_negative_probability_is_refused() {
         let _ = kl_div(&Tensor::<f32>::ones([2]), &Tensor::from([1.5, -0.5]));
+    }
+
+    #[test]
+    #[should_panic(expected = "kl_div: element 1 of the target, of shape [2], is NaN; expected a")]
+    fn nan_is_no_probability() {
+        let _ = kl_div(&Tensor::<f32>::ones([2]), &Tensor::from([0.5, f32::NAN]));
     }
 }

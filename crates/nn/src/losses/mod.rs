@@ -27,7 +27,7 @@ pub use regression::{
     HuberLoss, L1Loss, MseLoss, SmoothL1Loss, huber_loss, l1_loss, mse_loss, smooth_l1_loss,
 };
 
-use adamant_tensor::{Float, Tensor};
+use adamant_tensor::{Float, Mask, Tensor};
 
 /// What becomes of the losses of the single elements.
 ///
@@ -112,6 +112,21 @@ fn same_shape<T: Float>(op: &str, x: &Tensor<T>, y: &Tensor<T>) {
         x.shape(),
         y.shape()
     );
+}
+
+/// Refuses `x`, the input or the target, if one of its elements is not as `expected`.
+#[track_caller]
+fn check_elements<T: Float>(op: &str, what: &str, x: &Tensor<T>, are: &Mask, expected: &str) {
+    // Only where one is wrong is it looked for: that copies everything.
+    if !are.all()
+        && let Some(place) = are.to_vec().iter().position(|is| !is)
+    {
+        panic!(
+            "{op}: element {place} of the {what}, of shape {:?}, is {}; expected {expected}",
+            x.shape(),
+            x.to_vec()[place]
+        );
+    }
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
         here!(Softmax { dim: 2 }.forward(x));
     });
 
-    // Too few values to normalise: the variance would be 0 / 0.
+    // One value is its own mean.
     check("BatchNorm1d: an input of shape [1, 3] has 1 value(s) for each channel", &|| {
         here!(norm1.forward(&ones(&[1, 3])));
     });
@@ -117,11 +117,13 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     check("BatchNorm2d: an input of shape [1, 3, 1, 1] has 1 value(s) for each channel", &|| {
         here!(norm2.forward(&ones(&[1, 3, 1, 1])));
     });
-    check("group_norm: an input of shape [2, 3] has 1 value for each of 3 groups", &|| {
+    check("group_norm: an input of shape [1, 3] is one sample with 1 value for each of 3", &|| {
         let net = GroupNorm::new(3, 3);
-        here!(net.forward(&ones(&[2, 3])));
+        here!(net.forward(&ones(&[1, 3])));
     });
-    check("adaptive_avg_pool2d: ", &|| here!(mean.forward(&ones(&[2, 3, 0, 4]))));
+    check("adaptive_avg_pool2d: a size of images of [0, 4]: it must be at least 1", &|| {
+        here!(mean.forward(&ones(&[2, 3, 0, 4])));
+    });
 
     // Indices.
     let words = Embedding::new(3, 2, rng);
@@ -171,8 +173,12 @@ fn each_mistake_with_attention_is_said_at_the_line_that_makes_it() {
         here!(net.attend(x, x, x, none.padding(&row)));
     });
     let square = Mask::from_vec(vec![true; 16], [4, 4]).unwrap();
-    check("a mask of shape [4, 4] does not broadcast to the scores", &|| {
-        here!(net.attend(x, x, x, none.mask(&square)));
+    let square_expected = "MultiheadAttention: a mask of shape [4, 4] does not broadcast to the \
+                           scores, which are [2, 2, 3, 3]";
+    check(square_expected, &|| here!(net.attend(x, x, x, none.mask(&square))));
+    let all = Mask::from_vec(vec![true; 6], [2, 3]).unwrap();
+    check(square_expected, &|| {
+        here!(net.attend(x, x, x, none.mask(&square).padding(&all)));
     });
     check("query [0] of the scores, which are [3, 0], may look at no key", &|| {
         let nothing = &ones(&[2, 0, 4]);
@@ -278,19 +284,28 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
 #[test]
 fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
     let rng = &mut Generator::seed(0);
-    let mut norm = BatchNorm1d::new(3);
-    norm.eval();
+    let (mut norm1, mut norm2) = (BatchNorm1d::new(3), BatchNorm2d::new(3));
+    norm1.eval();
+    norm2.eval();
     type Case = (Box<dyn Layer>, &'static [usize], &'static [usize]); // a layer, its shapes in and out
     let layers: Vec<Case> = vec![
         (Box::new(Linear::new(3, 2, rng)), &[0, 3], &[0, 2]),
+        (Box::new(Conv1d::new(3, 2, 3, rng)), &[0, 3, 5], &[0, 2, 3]),
         (Box::new(Conv2d::new(3, 2, 3, rng)), &[0, 3, 5, 5], &[0, 2, 3, 3]),
+        (Box::new(ConvTranspose2d::new(3, 2, 3, rng)), &[0, 3, 5, 5], &[0, 2, 7, 7]),
         (Box::new(MaxPool2d::new(2)), &[0, 3, 4, 4], &[0, 3, 2, 2]),
+        (Box::new(AvgPool2d::new(2)), &[0, 3, 4, 4], &[0, 3, 2, 2]),
         (Box::new(AdaptiveAvgPool2d::new(1)), &[0, 3, 4, 4], &[0, 3, 1, 1]),
         (Box::new(LayerNorm::new([3])), &[0, 3], &[0, 3]),
         (Box::new(GroupNorm::new(1, 3)), &[0, 3, 4], &[0, 3, 4]),
-        (Box::new(norm), &[0, 3], &[0, 3]),
+        (Box::new(RmsNorm::new([3])), &[0, 3], &[0, 3]),
+        (Box::new(norm1), &[0, 3], &[0, 3]),
+        (Box::new(norm2), &[0, 3, 4, 4], &[0, 3, 4, 4]),
         (Box::new(MultiheadAttention::new(4, 2, rng)), &[0, 3, 4], &[0, 3, 4]),
+        (Box::new(TransformerEncoderLayer::new(4, 2, rng)), &[0, 3, 4], &[0, 3, 4]),
+        (Box::new(Rnn::new(3, 2, rng)), &[0, 5, 3], &[0, 5, 2]),
         (Box::new(Lstm::new(3, 2, rng)), &[0, 5, 3], &[0, 5, 2]),
+        (Box::new(Gru::new(3, 2, rng)), &[0, 5, 3], &[0, 5, 2]),
         (Box::new(Dropout::new(0.5, rng)), &[0, 3], &[0, 3]),
     ];
     for (layer, input, output) in layers {
@@ -303,5 +318,16 @@ fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
             let zero = parameter.grad().unwrap().to_vec().iter().all(|&g| g == 0.0);
             assert!(zero, "{}: {name}", layer.type_name());
         }
+    }
+    // Those whose input is not one tensor.
+    let words = Embedding::new(3, 2, rng);
+    let rows = words.forward(&Indices::from_vec(vec![], [0, 5]).unwrap());
+    assert_eq!(rows.shape(), [0, 5, 2]);
+    let pairs = Bilinear::new(3, 4, 2, rng);
+    let y = pairs.forward(&Tensor::zeros([0, 3]), &Tensor::zeros([0, 4]));
+    assert_eq!(y.shape(), [0, 2]);
+    (rows.sum() + y.sum()).backward();
+    for weight in [&words.weight, &pairs.weight] {
+        assert_eq!(weight.grad().unwrap().abs().sum().item(), 0.0);
     }
 }

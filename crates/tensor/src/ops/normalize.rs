@@ -97,7 +97,8 @@ impl<T: Float> Tensor<T> {
     ///
     /// # Panics
     /// If the channels cannot be divided into the groups, weight and bias have not an element
-    /// for each channel, or a group has only one value.
+    /// for each channel, or the only sample has one value for each group. (With more samples, PyTorch
+    /// takes groups of one value, and so does this: each becomes its bias.)
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -123,9 +124,9 @@ impl<T: Float> Tensor<T> {
         );
         (form.groups, form.across) = (groups, false);
         assert!(
-            form.count() != 1,
-            "group_norm: an input of shape {shape} has 1 value for each of {groups} groups; \
-             expected at least 2: one value is its own mean"
+            form.n * form.count() != 1,
+            "group_norm: an input of shape {shape} is one sample with 1 value for each of \
+             {groups} groups; expected at least 2: one value is its own mean"
         );
         let stats = form.stats(&self.array);
         normalize("group_norm", self, weight, bias, form, &stats)
@@ -308,6 +309,18 @@ mod tests {
         }
         check_op(|i| i[0].layer_norm(&[3], None, None, 0.1), &[&[0, 3]], -2.0..2.0);
         check_op(|i| i[0].group_norm(2, Some(&i[1]), None, 0.1), &[&[2, 4, 0], &[4]], -2.0..2.0);
+    }
+
+    #[test]
+    fn groups_of_one_value_become_the_bias_and_give_no_gradient() {
+        let (w, b) = (Tensor::from([2.0f32, 3.0, 4.0]), Tensor::from([0.5f32, -1.0, 0.0]));
+        for shape in [&[2, 3][..], &[2, 3, 1, 1]] {
+            let x = Tensor::from([7.0f32, -1.0, 3.0, 0.0, 5.0, 2.0]).reshape(shape).requires_grad();
+            let y = x.group_norm(3, Some(&w), Some(&b), 1e-5);
+            assert_eq!((y.shape(), y.to_vec()), (shape, [b.to_vec(), b.to_vec()].concat()));
+            y.square().sum().backward();
+            assert_eq!(x.grad().unwrap().to_vec(), [0.0; 6]);
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn multihead<T: Float>(cases: &Cases) {
 fn encoder<T: Float>(cases: &Cases) {
     let tokens = tokens();
     let none = AttentionMasks::default();
-    let options = TransformerEncoderLayerOptions::default().feedforward(10).dropout(0.0);
+    let options = TransformerEncoderLayerOptions::default().feedforward(10);
     let gelu = options.activation(TransformerActivation::Gelu);
     for (case, options, masks) in [
         ("encoder", options, none),
@@ -74,10 +74,11 @@ fn encoder<T: Float>(cases: &Cases) {
         ("encoder_padding", gelu, none.padding(&tokens)),
         ("encoder_no_bias", options.norm_first(true).bias(false), none),
     ] {
-        let rng = &mut Generator::seed(0);
-        let mut layer = TransformerEncoderLayer::<T>::with_options(6, 2, options, rng);
-        layer.load_state_dict(&cases.state(&format!("{case}_train"))).unwrap();
-        for mode in ["train", "eval"] {
+        // In evaluation, dropout does nothing.
+        for (mode, dropout) in [("train", 0.0), ("eval", 0.3)] {
+            let (options, rng) = (options.dropout(dropout), &mut Generator::seed(0));
+            let mut layer = TransformerEncoderLayer::<T>::with_options(6, 2, options, rng);
+            layer.load_state_dict(&cases.state(&format!("{case}_train"))).unwrap();
             layer.set_training(mode == "train");
             let x = leaf(1, &[3, 5, 6]);
             let y = layer.forward_masked(&x, masks);

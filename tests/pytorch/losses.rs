@@ -48,6 +48,7 @@ impl<T: Float> Losses<'_, T> {
         self.case("ce smooth", rows, |x| ce().label_smoothing(0.1).loss(&x[0], &one));
         self.case("ce all", rows, |x| all().ignore_index(100).loss(&x[0], &some));
         self.case("ce ignore", rows, |x| ce().ignore_index(2).loss(&x[0], &one));
+        self.case("ce class", rows, |x| all().ignore_index(2).loss(&x[0], &one));
         self.case("ce soft", two, |x| ce().loss(&x[0], &x[1].softmax(1)));
         self.case("ce soft all", two, |x| all().loss(&x[0], &x[1].softmax(1)));
         let places: &[&[usize]] = &[&[2, 5, 3]];
@@ -115,6 +116,8 @@ impl<T: Float> Losses<'_, T> {
         self.case("triplet swap", three, |x| swap.loss(&x[0], &x[1], &x[2]));
         let one = triplet.p(1.0).margin(2.0);
         self.case("triplet one", three, |x| one.loss(&x[0], &x[1], &x[2]));
+        let largest = triplet.p(f64::INFINITY).margin(2.0);
+        self.case("triplet largest", three, |x| largest.loss(&x[0], &x[1], &x[2]));
     }
 }
 

@@ -58,8 +58,6 @@ fn compare<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
             if (len == 1 && name != "plain") || (len == 5 && name.contains("no_bias")) {
                 continue;
             }
-            let mut net = N::make(options, kind);
-            net.load_state_dict(&cases.state(&format!("{kind}_{name}_{len}_train"))).unwrap();
             let mut inputs = vec![leaf::<T>(1, &[2, len, 3])];
             if given {
                 inputs.extend((0..N::STATES).map(|i| leaf::<T>(2 + i, &[parts, 2, 4])));
@@ -67,6 +65,10 @@ fn compare<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
             for mode in
                 if (kind, name) == ("lstm", "deep") { &["train", "eval"][..] } else { &["train"] }
             {
+                // In evaluation, dropout does nothing.
+                let options = options.dropout(if *mode == "train" { 0.0 } else { 0.3 });
+                let mut net = N::make(options, kind);
+                net.load_state_dict(&cases.state(&format!("{kind}_{name}_{len}_train"))).unwrap();
                 net.set_training(*mode == "train");
                 let outputs = net.run(&inputs);
                 let case = format!("{kind}_{name}_{len}_{mode}");

@@ -87,8 +87,9 @@ pub fn adam<'a, T: Float>(
                 || {
                     let moments = exp_avg.iter_mut().zip(exp_avg_sq);
                     for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
-                        let v = update_moments(p, g, m, v, scalars);
-                        *p += change(*m, v.sqrt() / scalars.bias_correction2_sqrt, scalars);
+                        let new = decay_and_moments(*p, g, *m, *v, scalars);
+                        (*m, *v) = (new.m, new.v);
+                        *p = new.param(new.v.sqrt() / scalars.bias_correction2_sqrt, scalars);
                     }
                 },
             ),
@@ -140,35 +141,46 @@ fn with_maximum<T: Float>(
         || {
             let moments = exp_avg.iter_mut().zip(exp_avg_sq).zip(max_exp_avg_sq);
             for ((p, &g), ((m, v), max)) in param.iter_mut().zip(grad).zip(moments) {
-                let v = update_moments(p, g, m, v, scalars);
-                let (new_max, root) = root(*max, v);
-                *max = new_max;
-                *p += change(*m, root, scalars);
+                let new = decay_and_moments(*p, g, *m, *v, scalars);
+                let (new_max, root) = root(*max, new.v);
+                (*m, *v, *max) = (new.m, new.v, new_max);
+                *p = new.param(root, scalars);
             }
         },
     );
 }
 
-/// Decay and moments; gives the new `v`.
-#[inline(always)]
-fn update_moments<T: Float>(p: &mut T, g: T, m: &mut T, v: &mut T, s: AdamScalars<T>) -> T {
-    *p *= s.shrink;
-    let g = g * s.sign;
-    // Without decay the parameter stays out of it: 0 · ∞ would be NaN.
-    let g = if s.weight_decay == T::ZERO { g } else { s.weight_decay.mul_add(*p, g) };
-    let towards = g - *m;
-    *m = if s.from_gradient {
-        s.minus_beta1.mul_add(towards, g)
-    } else {
-        s.one_minus_beta1.mul_add(towards, *m)
-    };
-    *v = (s.one_minus_beta2 * g).mul_add(g, s.beta2 * *v);
-    *v
+/// One element on its way through a step: in registers until all of it is
+/// known, so that each buffer is written once.
+struct Element<T> {
+    /// The parameter, decayed if decay is decoupled.
+    p: T,
+    m: T,
+    v: T,
 }
 
 #[inline(always)]
-fn change<T: Float>(m: T, root: T, s: AdamScalars<T>) -> T {
-    (s.negative_step_size * m) / (root + s.eps)
+fn decay_and_moments<T: Float>(p: T, g: T, m: T, v: T, s: AdamScalars<T>) -> Element<T> {
+    let p = p * s.shrink;
+    let g = g * s.sign;
+    // Without decay the parameter stays out of it: 0 · ∞ would be NaN.
+    let g = if s.weight_decay == T::ZERO { g } else { s.weight_decay.mul_add(p, g) };
+    let towards = g - m;
+    let m = if s.from_gradient {
+        s.minus_beta1.mul_add(towards, g)
+    } else {
+        s.one_minus_beta1.mul_add(towards, m)
+    };
+    let v = (s.one_minus_beta2 * g).mul_add(g, s.beta2 * v);
+    Element { p, m, v }
+}
+
+impl<T: Float> Element<T> {
+    /// The new parameter, from the root of the second moment.
+    #[inline(always)]
+    fn param(&self, root: T, s: AdamScalars<T>) -> T {
+        self.p + (s.negative_step_size * self.m) / (root + s.eps)
+    }
 }
 
 /// The larger; NaN if either is.
@@ -251,21 +263,20 @@ mod tests {
             };
             adam(std::iter::once(buffers), size);
             for i in 0..len {
-                let (mut ep, mut em, mut ev) = (before.0[i], before.1[i], before.2[i]);
-                let new_v = update_moments(&mut ep, g[i], &mut em, &mut ev, scalars);
+                let new = decay_and_moments(before.0[i], g[i], before.1[i], before.2[i], scalars);
                 let (e_max, root) = match (amsgrad, corrected) {
-                    (false, _) => (before.3[i], new_v.sqrt() / scalars.bias_correction2_sqrt),
+                    (false, _) => (before.3[i], new.v.sqrt() / scalars.bias_correction2_sqrt),
                     (true, None) => {
-                        let max = maximum(before.3[i], new_v);
+                        let max = maximum(before.3[i], new.v);
                         (max, max.sqrt() / scalars.bias_correction2_sqrt)
                     }
                     (true, Some(correction)) => {
-                        let max = maximum(before.3[i], new_v / correction);
+                        let max = maximum(before.3[i], new.v / correction);
                         (max, max.sqrt())
                     }
                 };
-                ep += change(em, root, scalars);
-                let (found, expected) = ([p[i], m[i], v[i], max[i]], [ep, em, ev, e_max]);
+                let (found, expected) =
+                    ([p[i], m[i], v[i], max[i]], [new.param(root, scalars), new.m, new.v, e_max]);
                 assert_eq!(found.map(f32::to_bits), expected.map(f32::to_bits), "element {i}");
             }
         }

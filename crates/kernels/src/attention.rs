@@ -5,6 +5,7 @@ use crate::float::Float;
 use crate::gemm::{Matrix, gemm, matrix_of};
 use crate::parallel::{drain, num_threads};
 use crate::strided::View;
+use std::fmt::Debug;
 
 /// Queries in a block.
 const ROWS: usize = 64;
@@ -26,6 +27,15 @@ pub struct Attention<'a, T> {
     pub mask: Option<View<'a, u8>>,
     /// `[batch.., L, S]`: what is added to the scores.
     pub bias: Option<View<'a, T>>,
+    /// What drops some of the weights.
+    pub dropout: Option<&'a dyn WeightDropout<T>>,
+}
+
+/// A dropout whose mask is not held but made again, a row at a time, as often as asked.
+pub trait WeightDropout<T>: Debug + Sync {
+    /// What the weights of query `row` (of `[batch.., L]`, counted through) are multiplied with:
+    /// always the same, and no other if fewer are asked for.
+    fn factors(&self, row: usize, factors: &mut [T]);
 }
 
 /// The largest score of a row, and the sum of `exp(score − largest)`.
@@ -125,6 +135,11 @@ fn dense<T>(data: &[T], cols: usize) -> Matrix<'_, T> {
     Matrix { data, rows: data.len() / cols, cols, row_stride: cols, col_stride: 1 }
 }
 
+/// `x ← x ∘ by`
+fn multiply<T: Float>(x: &mut [T], by: &[T]) {
+    x.iter_mut().zip(by).for_each(|(x, &by)| *x *= by);
+}
+
 /// Does the pieces: each on one thread if there are enough of them, else one after the
 /// other, and the products within are cut.
 fn share<P: Send>(pieces: Vec<P>, cost: usize, job: impl Fn(P) + Sync) {
@@ -135,8 +150,8 @@ fn share<P: Send>(pieces: Vec<P>, cost: usize, job: impl Fn(P) + Sync) {
     }
 }
 
-/// `out ← softmax(scale · q kᵀ + bias) v`, where masked scores count as −∞, for each
-/// place of the batch; `stats ←` what [`attention_backward`] needs of each row.
+/// `out ← (softmax(scale · q kᵀ + bias) ∘ dropout) v`, where masked scores count as −∞, for
+/// each place of the batch; `stats ←` what [`attention_backward`] needs of each row.
 ///
 /// # Panics
 /// If the lengths do not fit.
@@ -147,7 +162,8 @@ fn share<P: Send>(pieces: Vec<P>, cost: usize, job: impl Fn(P) + Sync) {
 /// let (q, k, v) = ([1.0f32], [0.0, 0.0], [1.0, 3.0]);
 /// let (inputs, batch) = ([view(&q), view(&k), view(&v)], &[][..]);
 /// let sizes = [1, 2, 1, 1];
-/// let form = Attention { batch, sizes, inputs, scale: 1.0, causal: false, mask: None, bias: None };
+/// let (mask, bias, dropout) = (None, None, None);
+/// let form = Attention { batch, sizes, inputs, scale: 1.0, causal: false, mask, bias, dropout };
 /// let (mut out, mut stats) = ([0.0], [[0.0; 2]]);
 /// attention(&mut out, &mut stats, &form);
 /// assert_eq!((out, stats), ([2.0], [[0.0, 2.0]]));
@@ -174,6 +190,13 @@ pub fn attention<T: Float>(out: &mut [T], stats: &mut [RowStats<T>], form: &Atte
         form.scores(&mut scores, place, start, stats.len(), seen);
         for (row, stats) in scores.chunks_exact_mut(seen).zip(&mut *stats) {
             *stats = crate::softmax::exp_of_row(row);
+        }
+        if let Some(dropout) = form.dropout {
+            let mut factors = vec![T::ZERO; seen];
+            for (row, scores) in (place * l + start..).zip(scores.chunks_exact_mut(seen)) {
+                dropout.factors(row, &mut factors);
+                multiply(scores, &factors);
+            }
         }
         gemm(dense(&scores, seen), form.v(place, seen), T::ZERO, out);
         for (row, [_, sum]) in out.chunks_exact_mut(ev).zip(stats) {
@@ -215,6 +238,7 @@ pub fn attention_backward<T: Float>(
         let queries = form.q(place);
         let mut p = vec![T::ZERO; ROWS.min(l) * s];
         let mut ds = p.clone();
+        let mut kept = if form.dropout.is_some() { p.clone() } else { Vec::new() };
         // One block after the other adds to the gradients of keys and values: the order
         // does not depend on the threads.
         for start in (0..l).step_by(ROWS) {
@@ -227,11 +251,23 @@ pub fn attention_backward<T: Float>(
             for (row, [max, sum]) in p.chunks_exact_mut(seen).zip(&stats[at..at + rows]) {
                 row.iter_mut().for_each(|p| *p = (*p - *max).exp() / *sum);
             }
-            let (p, g) = (dense(p, seen), dense(g, ev));
-            gemm(transposed(p), g, T::ONE, &mut dv[..seen * ev]);
+            let g = dense(g, ev);
             gemm(g, transposed(form.v(place, seen)), T::ZERO, ds);
+            // The weights as they met the values.
+            let weights = if let Some(dropout) = form.dropout {
+                let kept = &mut kept[..rows * seen];
+                for (row, factors) in (at..).zip(kept.chunks_exact_mut(seen)) {
+                    dropout.factors(row, factors);
+                }
+                multiply(ds, kept);
+                multiply(kept, p);
+                kept
+            } else {
+                &mut *p
+            };
+            gemm(transposed(dense(weights, seen)), g, T::ONE, &mut dv[..seen * ev]);
             let rows_of_g = g.data.chunks_exact(ev).zip(out.chunks_exact(ev));
-            let rows_of_p = ds.chunks_exact_mut(seen).zip(p.data.chunks_exact(seen));
+            let rows_of_p = ds.chunks_exact_mut(seen).zip(p.chunks_exact(seen));
             for ((ds, p), (g, out)) in rows_of_p.zip(rows_of_g) {
                 // Σ p · dp over the keys
                 let mean = g.iter().zip(out).fold(T::ZERO, |sum, (&g, &out)| g.mul_add(out, sum));

@@ -33,7 +33,8 @@ mod windows;
 
 pub use adam::{AdamBuffers, AdamScalars, adam};
 pub use attention::{
-    Attention, AttentionGradients, RowStats, attention, attention_backward, first_blind_query,
+    Attention, AttentionGradients, RowStats, WeightDropout, attention, attention_backward,
+    first_blind_query,
 };
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{

@@ -104,8 +104,7 @@ impl MultiheadAttentionOptions {
         MultiheadAttentionOptions { bias, ..self }
     }
 
-    /// With which probability a weight is dropped while training; 0 unless set. With dropout,
-    /// training holds all scores `[N, heads, L, S]` at once.
+    /// With which probability a weight is dropped while training; 0 unless set.
     #[must_use]
     pub fn dropout(self, dropout: f64) -> Self {
         MultiheadAttentionOptions { dropout, ..self }

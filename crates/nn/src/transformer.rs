@@ -47,8 +47,7 @@ impl TransformerEncoderLayerOptions {
         TransformerEncoderLayerOptions { feedforward, ..self }
     }
 
-    /// The probability of all dropouts; 0.1 unless set. More than 0, training holds all of
-    /// attention's scores `[N, heads, L, S]` at once.
+    /// The probability of all dropouts; 0.1 unless set.
     #[must_use]
     pub fn dropout(self, dropout: f64) -> Self {
         TransformerEncoderLayerOptions { dropout, ..self }

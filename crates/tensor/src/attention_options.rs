@@ -61,7 +61,7 @@ impl<'a, T: Float> AttentionOptions<'a, T> {
     }
 
     /// Sets weights to 0 with probability `p`, and scales the others by `1 / (1 − p)`.
-    /// With `p > 0` all scores are held.
+    /// One number is drawn from `rng`; the mask comes from it.
     ///
     /// PyTorch: `dropout_p`.
     ///

@@ -2,6 +2,7 @@
 
 use crate::draw_tape::draw;
 use crate::state::{StateDict, StateError, Stateful};
+use adamant_kernels::{Float, WeightDropout};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -68,15 +69,42 @@ impl Generator {
     }
 
     /// Fills `out` with `keep` with probability `1 − p`, and 0 otherwise: the mask of dropout.
-    pub fn bernoulli_mask<T: adamant_kernels::Float>(&mut self, out: &mut [T], p: f64, keep: T) {
-        // One 32-bit word for each element; p is rounded to a multiple of 2⁻³².
-        let threshold = (p * 32f64.exp2()) as u64;
-        draw(&mut self.0, |rng| {
-            for out in out {
-                let word = u64::from(rng.next_u32());
-                *out = if word < threshold { T::ZERO } else { keep };
-            }
-        });
+    pub fn bernoulli_mask<T: Float>(&mut self, out: &mut [T], p: f64, keep: T) {
+        draw(&mut self.0, |rng| fill_mask(rng, out, p, keep));
+    }
+}
+
+fn fill_mask<T: Float>(rng: &mut ChaCha8Rng, out: &mut [T], p: f64, keep: T) {
+    // One 32-bit word for each element; p is rounded to a multiple of 2⁻³².
+    let threshold = (p * 32f64.exp2()) as u64;
+    for out in out {
+        let word = u64::from(rng.next_u32());
+        *out = if word < threshold { T::ZERO } else { keep };
+    }
+}
+
+/// The mask of a dropout that is not held: any row of it can be made again, in any order and
+/// on any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct MaskRows<T> {
+    /// At its beginning; each row is a stream of its own.
+    rng: ChaCha8Rng,
+    p: f64,
+    keep: T,
+}
+
+impl<T: Float> MaskRows<T> {
+    /// A new mask: one draw from the generator.
+    pub(crate) fn draw(rng: &mut Generator, p: f64, keep: T) -> Self {
+        MaskRows { rng: rng.fork().0, p, keep }
+    }
+}
+
+impl<T: Float> WeightDropout<T> for MaskRows<T> {
+    fn factors(&self, row: usize, factors: &mut [T]) {
+        let mut rng = self.rng.clone();
+        rng.set_stream(row as u64);
+        fill_mask(&mut rng, factors, self.p, self.keep);
     }
 }
 

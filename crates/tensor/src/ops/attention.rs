@@ -5,12 +5,14 @@
 
 use crate::array::Array;
 use crate::attention_options::AttentionOptions;
+use crate::generator::MaskRows;
 use crate::mask::Mask;
 use crate::node::{Context, Gradients, record_many};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{
-    self as kernels, Attention, AttentionGradients, Float, RowStats, first_blind_query,
+    self as kernels, Attention, AttentionGradients, Float, RowStats, WeightDropout,
+    first_blind_query,
 };
 use smallvec::SmallVec;
 
@@ -21,7 +23,8 @@ const NAME: &str = "scaled_dot_product_attention";
 /// broadcast.
 ///
 /// The scores `[…, L, S]` are never all held, neither here nor for the gradients (but for
-/// those of a bias, with dropout, and where gradients are to be differentiated again).
+/// those of a bias, and where gradients are to be differentiated again): also the mask of a
+/// dropout is made again where it is needed.
 ///
 /// PyTorch: `torch.nn.functional.scaled_dot_product_attention`.
 ///
@@ -45,16 +48,12 @@ pub fn scaled_dot_product_attention<T: Float>(
     v: &Tensor<T>,
     options: AttentionOptions<'_, T>,
 ) -> Tensor<T> {
-    let form = Form::new(q, k, v, &options);
+    let mut form = Form::new(q, k, v, &options);
     form.check_rows();
-    if let Some((p, rng)) = options.dropout {
+    form.dropout = options.dropout.map(|(p, rng)| {
         let keep = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
-        let weights = form.weights(q, k, options.bias);
-        let kept = Tensor::build(weights.array.shape().clone(), |out| {
-            rng.bernoulli_mask(out, p, T::from_f64(keep));
-        });
-        return (weights * kept).matmul(v);
-    }
+        MaskRows::draw(rng, p, T::from_f64(keep))
+    });
     let (value, stats) = form.value([q, k, v]);
     let inputs: SmallVec<[&Tensor<T>; 4]> = [q, k, v].into_iter().chain(options.bias).collect();
     let (q, k, v, bias) = (q.clone(), k.clone(), v.clone(), options.bias.cloned());
@@ -77,6 +76,7 @@ struct Form<T: Float> {
     causal: bool,
     mask: Option<Mask>,
     bias: Option<Array<T>>,
+    dropout: Option<MaskRows<T>>,
 }
 
 impl<T: Float> Form<T> {
@@ -128,6 +128,7 @@ impl<T: Float> Form<T> {
             causal: options.causal,
             mask: options.mask.cloned(),
             bias: options.bias.map(|bias| bias.array.clone()),
+            dropout: None,
         }
     }
 
@@ -182,6 +183,7 @@ impl<T: Float> Form<T> {
             causal: self.causal,
             mask: mask.as_ref().map(Array::view),
             bias: bias.as_ref().map(Array::view),
+            dropout: self.dropout.as_ref().map(|dropout| dropout as &dyn WeightDropout<T>),
         })
     }
 
@@ -231,17 +233,28 @@ impl<T: Float> Form<T> {
     ) -> Gradients<T> {
         let (g, scale) = (ctx.grad(), T::from_f64(self.scale));
         let p = self.weights(q, k, bias);
-        let dp = g.matmul(&v.transpose(-2, -1));
+        let (kept, dp) = (self.dropped(&p), self.dropped(&g.matmul(&v.transpose(-2, -1))));
         let ds = &p * (&dp - (&dp * &p).sum_dim(-1, true));
         let mut gradients = Gradients::from_iter([
             ctx.broadcast_back(0, || ds.matmul(k) * scale),
             ctx.broadcast_back(1, || ds.transpose(-2, -1).matmul(q) * scale),
-            ctx.broadcast_back(2, || p.transpose(-2, -1).matmul(g)),
+            ctx.broadcast_back(2, || kept.transpose(-2, -1).matmul(g)),
         ]);
         if bias.is_some() {
             gradients.push(ctx.broadcast_back(3, || ds.clone()));
         }
         gradients
+    }
+
+    /// These `[…, L, S]` after dropout.
+    fn dropped(&self, x: &Tensor<T>) -> Tensor<T> {
+        let (Some(dropout), [l, s, ..]) = (&self.dropout, self.sizes) else {
+            return x.clone();
+        };
+        x * Tensor::build(of(&self.batch, [l, s]), |out| {
+            let rows = out.chunks_mut(s.max(1)).enumerate();
+            rows.for_each(|(row, factors)| dropout.factors(row, factors));
+        })
     }
 
     /// The weights of the mean, all of them: `softmax(scale · q kᵀ + bias)`.
@@ -305,8 +318,14 @@ mod tests {
         let with_bias = |x: &[Tensor<f64>]| {
             attend(x, AttentionOptions::default().mask(&mask).bias(&x[3]).scale(0.7))
         };
+        // Each time the same weights are dropped.
+        let with_dropout = |x: &[Tensor<f64>]| {
+            let rng = &mut Generator::seed(3);
+            attend(x, AttentionOptions::default().bias(&x[3]).dropout(0.4, rng))
+        };
         for bias in [&[2, 3, 2][..], &[3, 1], &[]] {
             check_op(with_bias, &[&[2, 3, 2], &[2, 2], &[2, 2, 2], bias], -2.0..2.0);
+            check_op(with_dropout, &[&[2, 3, 2], &[2, 2], &[2, 2, 2], bias], -2.0..2.0);
         }
     }
 
@@ -319,11 +338,13 @@ mod tests {
             let (v, bias, g) = (draw(&[2, 2, s, 3]), draw(&[2, 1, l, s]), draw(&[2, 2, l, 3]));
             let seen = bias.detach().gt(-1.0) | Tensor::<f64>::eye_rectangular(l, s).gt(0.5);
             let seen = seen | Tensor::<f64>::arange(0.0, s as f64, 1.0).lt(0.5);
-            for causal in [false, true] {
+            for (causal, p) in [(false, 0.0), (true, 0.0), (false, 0.3), (true, 0.3)] {
+                let rng = &mut Generator::seed(1);
                 let options = || AttentionOptions::default().mask(&seen).bias(&bias).causal(causal);
-                let y = scaled_dot_product_attention(&q, &k, &v, options());
-                let weights = Form::new(&q, &k, &v, &options()).weights(&q, &k, Some(&bias));
-                let z = weights.matmul(&v);
+                let mut form = Form::new(&q, &k, &v, &options());
+                form.dropout = Some(MaskRows::draw(&mut rng.clone(), p, 1.0 / (1.0 - p)));
+                let y = scaled_dot_product_attention(&q, &k, &v, options().dropout(p, rng));
+                let z = form.dropped(&form.weights(&q, &k, Some(&bias))).matmul(&v);
                 let inputs = [&q, &k, &v, &bias];
                 let gradients = |y: &Tensor<f64>| {
                     grad(&(y * g.detach()).sum(), &inputs, GradOptions::default())
@@ -343,12 +364,17 @@ mod tests {
     fn long_sequences_need_no_matrix_of_scores() {
         use crate::memory_stats;
         let x = Tensor::<f32>::ones([1, 4096, 4]).requires_grad();
-        let before = memory_stats().live_bytes;
-        let y = scaled_dot_product_attention(&x, &x, &x, AttentionOptions::default());
-        y.sum().backward();
-        let held = memory_stats().live_bytes.saturating_sub(before);
-        assert!(held < 4 << 20, "{held} bytes; the scores would be {} bytes", 4 << 24);
-        assert!((y.to_vec()[0] - 1.0).abs() < 1e-5);
+        for p in [0.0, 0.5] {
+            let before = memory_stats().live_bytes;
+            let rng = &mut Generator::seed(0);
+            let options = AttentionOptions::default().dropout(p, rng);
+            let y = scaled_dot_product_attention(&x, &x, &x, options);
+            y.sum().backward();
+            let held = memory_stats().live_bytes.saturating_sub(before);
+            assert!(held < 4 << 20, "{held} bytes; the scores would be {} bytes", 4 << 24);
+            // A mean of ones, of which about half are left, each twice.
+            assert!((y.to_vec()[0] - 1.0).abs() < if p > 0.0 { 0.1 } else { 1e-5 });
+        }
     }
 
     #[test]

@@ -48,12 +48,13 @@ def main():
         return json.loads(out.stdout)
 
     adamant()  # builds
-    ours, triads, fused, foreach = [], [], [], []
+    ours, triads, reads, fused, foreach = [], [], [], [], []
     every = [(t, e, a) for _, t, e in CASES for a in (False, True)]
     for _ in range(args.rounds):
         result = adamant()
         ours.append(result["adam"])
         triads.append(result["triad"])
+        reads.append(result["read"])
         fused.append([pytorch_ms(*case, fused=True) for case in every])
         foreach.append([pytorch_ms(*case, foreach=True) for case in every])
 
@@ -66,6 +67,8 @@ def main():
         print(f"{name:24}{a:9.3f}{b:9.3f}{a / b:7.2f}{c:9.3f}{a / c:7.2f}")
     ratio = statistics.median(triad / adam[0] for triad, adam in zip(triads, ours))
     print(f"bandwidth at 10 M: {ratio:.2f} of a triad's over as many bytes")
+    ratio = statistics.median(read / step[0] for read, step in zip(reads, fused))
+    print(f"reading the four buffers of 10 M, and no more: {ratio:.2f} of fused's time")
 
 
 if __name__ == "__main__":

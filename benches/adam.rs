@@ -8,7 +8,8 @@
 //! With `--json` it prints medians, in milliseconds, and nothing else. A step
 //! reads and writes parameter and moments and reads the gradient: 28 bytes for
 //! each element. The triad `a[i] ← b[i] + s c[i]`, in pieces of as many bytes on
-//! the same threads, moves 16 (what it writes is read first).
+//! the same threads, moves 16 (what it writes is read first). What bounds every
+//! Adam is printed too: reading the four buffers, and no more.
 
 use adamant::prelude::*;
 use adamant_kernels::{drain, vectorize};
@@ -64,6 +65,26 @@ fn triad_ms(elements: usize) -> f64 {
     })
 }
 
+/// Milliseconds to read as many bytes as a step at `elements` reads.
+fn read_ms(elements: usize) -> f64 {
+    let buffers = [1u32, 2, 3, 4].map(|bits| vec![bits; elements]);
+    median_ms(|| {
+        let [p, g, m, v] = buffers.each_ref().map(|buffer| buffer.chunks(PIECE));
+        drain(p.zip(g).zip(m.zip(v)), elements, |((p, g), (m, v))| {
+            let sum = vectorize(
+                #[inline(always)]
+                || {
+                    let elements = p.iter().zip(g).zip(m.iter().zip(v));
+                    elements.fold(0u32, |sum, ((p, g), (m, v))| {
+                        sum.wrapping_add(p ^ g).wrapping_add(m ^ v)
+                    })
+                },
+            );
+            std::hint::black_box(sum);
+        });
+    })
+}
+
 fn main() {
     let json = std::env::args().any(|arg| arg == "--json");
     let mut entries = Vec::new();
@@ -74,10 +95,11 @@ fn main() {
     }
     // As many bytes as Adam's at 10 M, so that both use the caches alike.
     let triad = triad_ms(10_000_000 * 28 / 16);
+    let read = read_ms(10_000_000);
     let rate = |bytes: usize, ms: f64| bytes as f64 / ms / 1e6;
     if json {
         let ms: Vec<String> = entries.iter().map(|(.., ms)| format!("{ms:.4}")).collect();
-        println!("{{\"adam\": [{}], \"triad\": {triad:.4}}}", ms.join(", "));
+        println!("{{\"adam\": [{}], \"triad\": {triad:.4}, \"read\": {read:.4}}}", ms.join(", "));
         return;
     }
     for (name, amsgrad, elements, ms) in entries {
@@ -86,4 +108,5 @@ fn main() {
         println!("{name:12} {variant:8} {ms:7.3} ms  {:5.1} GB/s", rate(bytes, ms));
     }
     println!("{:12} {:8} {triad:7.3} ms  {:5.1} GB/s", "triad", "", rate(280_000_000, triad));
+    println!("{:12} {:8} {read:7.3} ms  {:5.1} GB/s", "reading only", "", rate(160_000_000, read));
 }

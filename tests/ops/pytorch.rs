@@ -127,6 +127,12 @@ const NOT_FOLLOWED: &[NotFollowed] = &[
         _why: "as above",
     },
     NotFollowed {
+        key: "x.conv2d(y, None, Conv2dOptions::default().padding_same().dilation([1, 3]))|1|out0",
+        elements: [6, 0],
+        are: f64::is_nan,
+        _why: "as above",
+    },
+    NotFollowed {
         key: "x.prod()|7|grad0",
         elements: [24, 24],
         are: f64::is_nan,

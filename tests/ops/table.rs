@@ -356,8 +356,22 @@ pub(crate) fn table() -> Vec<Section> {
                     shapes(&[&[&[2, 3]]]),
                     |x| x.pad(&[(1, -1), (0, 2)], 0.5),
                     "F.pad(x, (1, -1, 0, 2), value=0.5)"
-                )
-                .note("constant only"),
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 4]], &[&[0, 2, 3]]]),
+                    |x| x.pad_mode(&[(3, 1), (1, 2)], PadMode::Circular),
+                    "F.pad(x, (3, 1, 1, 2), mode='circular')"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 4]]]),
+                    |x| x.pad_mode(&[(3, 1), (0, 2)], PadMode::Reflect),
+                    "F.pad(x, (3, 1, 0, 2), mode='reflect')"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 1]]]),
+                    |x| x.pad_mode(&[(3, 1), (0, 5)], PadMode::Replicate),
+                    "F.pad(x, (3, 1, 0, 5), mode='replicate')"
+                ),
                 op!(dims(), |x| x.tril(0), "x.tril()"),
                 op!(dims(), |x| x.triu(-1), "x.triu(-1)"),
                 op!(three_dims(), |x| x.diagonal(1, 0, 2), "x.diagonal(1, 0, 2)"),
@@ -551,6 +565,24 @@ pub(crate) fn table() -> Vec<Section> {
                             .groups(2)
                     ),
                     "F.conv2d(x, y, stride=(2, 1), padding=(1, 2), dilation=(1, 3), groups=2)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 5, 6], &[3, 2, 2, 3]], &[&[2, 1, 2], &[1, 2, 4, 1]]]),
+                    |x, y| x.conv2d(
+                        y,
+                        None,
+                        Conv2dOptions::default().padding_same().dilation([1, 3])
+                    ),
+                    "F.conv2d(x, y, padding='same', dilation=(1, 3))"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 5], &[3, 2, 4]]]),
+                    |x, y| x.conv1d(
+                        y,
+                        None,
+                        Conv1dOptions::default().padding_same().padding_mode(PadMode::Reflect)
+                    ),
+                    "F.conv1d(F.pad(x, (1, 2), mode='reflect'), y)"
                 ),
                 op!(
                     shapes(&[&[&[2, 2, 4], &[2, 3, 3], &[3]]]),

@@ -52,6 +52,18 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     case("conv2d odd", Box::new(layer), &[2, 4, 9, 8]);
     let layer = Conv2d::with_options(4, 4, 3, plain.padding(1).groups(4), false, rng);
     case("conv2d depth", Box::new(layer), &[1, 4, 5, 5]);
+    for mode in [None, Some(PadMode::Reflect), Some(PadMode::Replicate), Some(PadMode::Circular)] {
+        let name = mode.map_or("zeros".into(), |mode| format!("{mode:?}").to_lowercase());
+        let (mut same, mut two) = (plain.padding_same().dilation([1, 3]), Conv1dOptions::default());
+        two = two.stride(2).padding(2);
+        if let Some(mode) = mode {
+            (same, two) = (same.padding_mode(mode), two.padding_mode(mode));
+        }
+        let layer = Conv2d::with_options(2, 3, [4, 2], same, true, rng);
+        case(&format!("conv2d same {name}"), Box::new(layer), &[2, 2, 5, 6]);
+        let layer = Conv1d::with_options(2, 3, 3, two, true, rng);
+        case(&format!("conv1d {name}"), Box::new(layer), &[2, 2, 5]);
+    }
     let layer = ConvTranspose2d::with_options(3, 4, 3, plain, true, rng);
     case("transpose", Box::new(layer), &[2, 3, 4, 5]);
     let odd = plain.stride([2, 3]).padding(1).output_padding([1, 0]).groups(2).dilation([1, 2]);

@@ -66,8 +66,8 @@ pub mod prelude {
     };
     pub use adamant_tensor::{
         AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Generator, GradOptions, Indices, Mask,
-        MaxPool2dOptions, Parameter, REST, StateDict, Stateful, Tensor, checkpoint, detect_anomaly,
-        enable_grad, grad, gradcheck, gradgradcheck, no_grad,
+        MaxPool2dOptions, PadMode, Parameter, REST, StateDict, Stateful, Tensor, checkpoint,
+        detect_anomaly, enable_grad, grad, gradcheck, gradgradcheck, no_grad,
     };
 }
 

@@ -43,7 +43,7 @@ impl<T: Float> Tensor<T> {
     ///
     /// `y[n, o, i, j] = b[o] + Σ w[o, c, k, l] · x[n, c, i·stride + k·dilation − padding, …]`
     ///
-    /// over `c`, `k` and `l`, where `x` is 0 outside: `[N, C, H, W], [O, C / groups, kH, kW],
+    /// over `c`, `k` and `l`, where `x` is 0 outside (or what the padding mode says): `[N, C, H, W], [O, C / groups, kH, kW],
     /// [O] → [N, O, oH, oW]`, or `[C, H, W] → [O, oH, oW]` for one image. With groups, the
     /// channels are divided, and each output channel sees those of its group.
     /// `oH = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ + 1`.
@@ -143,8 +143,9 @@ fn convolution<T: Float, const D: usize>(
     bias: Option<&Tensor<T>>,
     options: ConvOptions<D>,
 ) -> Tensor<T> {
-    let bias_shape = bias.map(|bias| bias.array.shape());
-    options.form(op, x.array.shape(), weight.array.shape(), bias_shape).output(op, x, weight, bias)
+    let (bias_shape, weight_shape) = (bias.map(|bias| bias.array.shape()), weight.array.shape());
+    let (x, options) = options.pad(op, x, weight_shape);
+    options.form(op, x.array.shape(), weight_shape, bias_shape).output(op, &x, weight, bias)
 }
 
 #[track_caller]

@@ -1,9 +1,11 @@
 //! How a kernel moves over an image, and which shapes fit together.
 
 use super::conv::Form;
+use super::pad_mode::PadMode;
 use super::windows::{PerDim, padded, refuse_zero, rows_and_columns, span};
 use crate::shape::Shape;
-use adamant_kernels::{Conv, Windows};
+use crate::tensor::Tensor;
+use adamant_kernels::{Conv, Float, Windows};
 
 /// The options of a convolution over `D` dimensions of space, with PyTorch's defaults:
 /// every place, no padding, one group.
@@ -17,10 +19,17 @@ use adamant_kernels::{Conv, Windows};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvOptions<const D: usize> {
     stride: [usize; D],
-    padding: [usize; D],
+    padding: Padding<D>,
+    padding_mode: Option<PadMode>,
     dilation: [usize; D],
     output_padding: [usize; D],
     groups: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Padding<const D: usize> {
+    Each([usize; D]),
+    Same,
 }
 
 /// The options of [`conv1d`](crate::Tensor::conv1d) and
@@ -35,7 +44,8 @@ impl<const D: usize> Default for ConvOptions<D> {
     fn default() -> Self {
         ConvOptions {
             stride: [1; D],
-            padding: [0; D],
+            padding: Padding::Each([0; D]),
+            padding_mode: None,
             dilation: [1; D],
             output_padding: [0; D],
             groups: 1,
@@ -50,11 +60,34 @@ impl<const D: usize> ConvOptions<D> {
         ConvOptions { stride: stride.into().0, ..self }
     }
 
-    /// Zeros on each side around the image; none unless set. `dilation · (k − 1) / 2` for an odd
-    /// kernel `k` keeps the image's size (PyTorch: `padding="same"`).
+    /// Zeros on each side around the image; none unless set.
     #[must_use]
     pub fn padding(self, padding: impl Into<PerDim<D>>) -> Self {
-        ConvOptions { padding: padding.into().0, ..self }
+        ConvOptions { padding: Padding::Each(padding.into().0), ..self }
+    }
+
+    /// As many zeros around the image as keep its size: `dilation · (k − 1)` for a kernel `k`,
+    /// the odd one of them at the end. Needs a stride of 1, and no transposed convolution.
+    ///
+    /// PyTorch: `padding="same"`.
+    ///
+    /// ```
+    /// use adamant_tensor::{Conv2dOptions, Tensor};
+    /// let (x, weight) = (Tensor::<f32>::ones([1, 1, 4, 6]), Tensor::ones([1, 1, 2, 3]));
+    /// let options = Conv2dOptions::default().padding_same();
+    /// assert_eq!(x.conv2d(&weight, None, options).shape(), x.shape());
+    /// ```
+    #[must_use]
+    pub fn padding_same(self) -> Self {
+        ConvOptions { padding: Padding::Same, ..self }
+    }
+
+    /// What the padding is made of instead of zeros. Not of a transposed convolution.
+    ///
+    /// PyTorch: the `padding_mode` of `torch.nn.Conv2d`.
+    #[must_use]
+    pub fn padding_mode(self, mode: PadMode) -> Self {
+        ConvOptions { padding_mode: Some(mode), ..self }
     }
 
     /// From an element of the kernel to the next; 1 unless set.
@@ -97,6 +130,45 @@ impl<const D: usize> ConvOptions<D> {
             .then(|| [outputs, inputs / self.groups].into_iter().chain(kernel.into().0).collect())
     }
 
+    /// The image with what the padding mode puts around it, and the options that are left to
+    /// convolve it with.
+    #[track_caller]
+    pub(super) fn pad<T: Float>(
+        self,
+        op: &str,
+        x: &Tensor<T>,
+        weight: &Shape,
+    ) -> (Tensor<T>, Self) {
+        let Some(mode) = self.padding_mode else { return (x.clone(), self) };
+        self.check(op, x.array.shape(), weight);
+        let mut around = self.sides(op, weight).map(|[before, after]| (before, after));
+        around.reverse(); // the last dimension first
+        let padding = Padding::Each([0; D]);
+        (x.pad_by(op, &around, mode), ConvOptions { padding, padding_mode: None, ..self })
+    }
+
+    /// How many places a kernel spans.
+    fn spans(&self, weight: &Shape) -> [usize; D] {
+        std::array::from_fn(|d| span(weight[2 + d], self.dilation[d]))
+    }
+
+    /// The padding before and after the image.
+    #[track_caller]
+    fn sides(&self, op: &str, weight: &Shape) -> [[usize; 2]; D] {
+        match self.padding {
+            Padding::Each(padding) => padding.map(|side| [side; 2]),
+            Padding::Same => {
+                assert!(
+                    self.stride == [1; D],
+                    "{op}: padding_same with a stride of {:?}: only with a stride of 1 has the \
+                     result the image's size",
+                    self.stride
+                );
+                self.spans(weight).map(|span| [(span - 1) / 2, span / 2])
+            }
+        }
+    }
+
     /// The sizes of a convolution of `x` with `weight`.
     #[track_caller]
     pub(super) fn form(&self, op: &str, x: &Shape, weight: &Shape, bias: Option<&Shape>) -> Form {
@@ -114,9 +186,8 @@ impl<const D: usize> ConvOptions<D> {
             self.groups
         );
         check_bias(op, bias, weight, weight[0]);
-        let kernel: [usize; D] = std::array::from_fn(|d| weight[2 + d]);
-        let padded = padded(op, image, self.padding);
-        let spans: [usize; D] = std::array::from_fn(|d| span(kernel[d], self.dilation[d]));
+        let (sides, spans) = (self.sides(op, weight), self.spans(weight));
+        let padded = padded(op, image, sides);
         assert!(
             (0..D).all(|d| spans[d] <= padded[d]),
             "{op}: the kernel of a weight of shape {weight} spans {spans:?} with its dilation, \
@@ -125,7 +196,7 @@ impl<const D: usize> ConvOptions<D> {
         let output = std::array::from_fn(|d| (padded[d] - spans[d]) / self.stride[d] + 1);
         let y = result_shape(x, weight[0], output);
         Form {
-            conv: self.sizes(images, weight, image, output),
+            conv: self.sizes(images, weight, image, output, sides.map(|[before, _]| before)),
             x: x.clone(),
             weight: weight.clone(),
             y,
@@ -151,6 +222,9 @@ impl<const D: usize> ConvOptions<D> {
         );
         let made = weight[1].saturating_mul(self.groups);
         check_bias(op, bias, weight, made);
+        let (Padding::Each(padding), None) = (self.padding, self.padding_mode) else {
+            panic!("{op}: a transposed convolution has neither padding_same nor a padding_mode")
+        };
         let extra = self.output_padding;
         assert!(
             (0..D).all(|d| extra[d] < self.stride[d].max(self.dilation[d])),
@@ -162,20 +236,19 @@ impl<const D: usize> ConvOptions<D> {
         let result: [Option<usize>; D] = std::array::from_fn(|d| {
             let last = image[d].checked_sub(1)?.checked_mul(self.stride[d])?;
             let end = last.checked_add(span(weight[2 + d], self.dilation[d]))?;
-            end.checked_add(extra[d])?.checked_sub(self.padding[d].checked_mul(2)?)
+            end.checked_add(extra[d])?.checked_sub(padding[d].checked_mul(2)?)
         });
         assert!(
             result.iter().all(Option::is_some),
             "{op}: no image is left of an input of shape {y} with a weight of shape {weight}, a \
-             stride of {:?}, a padding of {:?} and a dilation of {:?}",
+             stride of {:?}, a padding of {padding:?} and a dilation of {:?}",
             self.stride,
-            self.padding,
             self.dilation
         );
         let result = result.map(Option::unwrap_or_default);
         let x = result_shape(y, made, result);
         Form {
-            conv: self.sizes(images, weight, result, image),
+            conv: self.sizes(images, weight, result, image, padding),
             x,
             weight: weight.clone(),
             y: y.clone(),
@@ -209,13 +282,20 @@ impl<const D: usize> ConvOptions<D> {
         (images, x[channel], std::array::from_fn(|d| x[channel + 1 + d]))
     }
 
-    fn sizes(&self, images: usize, weight: &Shape, input: [usize; D], output: [usize; D]) -> Conv {
+    fn sizes(
+        &self,
+        images: usize,
+        weight: &Shape,
+        input: [usize; D],
+        output: [usize; D],
+        padding: [usize; D],
+    ) -> Conv {
         let windows = Windows {
             input: rows_and_columns(input, 1),
             output: rows_and_columns(output, 1),
             kernel: rows_and_columns::<D>(std::array::from_fn(|d| weight[2 + d]), 1),
             stride: rows_and_columns(self.stride, 1),
-            padding: rows_and_columns(self.padding, 0),
+            padding: rows_and_columns(padding, 0),
             dilation: rows_and_columns(self.dilation, 1),
         };
         Conv {
@@ -247,7 +327,7 @@ fn check_bias(op: &str, bias: Option<&Shape>, weight: &Shape, channels: usize) {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Conv1dOptions, Conv2dOptions, Tensor};
+    use crate::{Conv1dOptions, Conv2dOptions, PadMode, Tensor};
 
     fn conv(x: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2dOptions) {
         let bias = bias.map(|len| Tensor::<f32>::ones([len]));
@@ -265,7 +345,7 @@ mod tests {
         type Case<'c> = (Op, &'c [usize], &'c [usize], Option<usize>, Conv2dOptions, &'c str);
         let plain = Conv2dOptions::default();
         let (x, w) = (&[2, 4, 5, 6][..], &[6, 4, 3, 3][..]);
-        let cases: [Case<'_>; 17] = [
+        let cases: [Case<'_>; 21] = [
             (
                 conv,
                 &[4, 5],
@@ -340,6 +420,38 @@ mod tests {
                 None,
                 plain.output_padding(1),
                 "conv2d: an output_padding of [1, 1]: only a transposed",
+            ),
+            (
+                conv,
+                x,
+                w,
+                None,
+                plain.padding_same().stride([1, 2]),
+                "conv2d: padding_same with a stride of [1, 2]: only",
+            ),
+            (
+                conv,
+                x,
+                w,
+                None,
+                plain.padding([1, 6]).padding_mode(PadMode::Reflect),
+                "conv2d: 6 before and 6 after dimension 3 of a tensor of shape [2, 4, 5, 6]; Reflect has at most 5",
+            ),
+            (
+                transpose,
+                x,
+                &[4, 3, 2, 2],
+                None,
+                plain.padding_same(),
+                "conv_transpose2d: a transposed convolution has neither padding_same",
+            ),
+            (
+                transpose,
+                x,
+                &[4, 3, 2, 2],
+                None,
+                plain.padding_mode(PadMode::Circular),
+                "conv_transpose2d: a transposed convolution has neither padding_same",
             ),
             (
                 transpose,

@@ -41,6 +41,7 @@ mod normalize;
 mod normalize_loops;
 pub(crate) mod operand;
 mod operators;
+pub(crate) mod pad_mode;
 mod permute;
 mod piecewise;
 mod powers;

@@ -37,23 +37,24 @@ pub(super) fn span(kernel: usize, dilation: usize) -> usize {
     (kernel - 1).saturating_mul(dilation).saturating_add(1)
 }
 
-/// An image's size with its padding.
+/// An image's size with its padding, which is given before and after it.
 #[track_caller]
 pub(super) fn padded<const D: usize>(
     op: &str,
     image: [usize; D],
-    padding: [usize; D],
+    padding: [[usize; 2]; D],
 ) -> [usize; D] {
     // Far below usize::MAX: a place, its tap and the padding can be added up.
     let fits = |d: usize| {
-        let padded = padding[d].checked_mul(2).and_then(|both| both.checked_add(image[d]));
+        let [before, after] = padding[d];
+        let padded = before.checked_add(after).and_then(|both| both.checked_add(image[d]));
         padded.is_some_and(|padded| padded < usize::MAX / 4)
     };
     assert!(
         (0..D).all(fits),
         "{op}: an image of {image:?} is too large with a padding of {padding:?}"
     );
-    std::array::from_fn(|d| image[d] + 2 * padding[d])
+    std::array::from_fn(|d| image[d] + padding[d].iter().sum::<usize>())
 }
 
 /// Panics if one of `sizes` is 0.
@@ -80,7 +81,7 @@ pub(super) fn pooling(
         (0..2).all(|d| padding[d] <= kernel[d] / 2),
         "{op}: a padding of {padding:?} with a kernel of {kernel:?}: it must be at most half of it"
     );
-    let padded = padded(op, image, padding);
+    let padded = padded(op, image, padding.map(|side| [side; 2]));
     let spans: [usize; 2] = std::array::from_fn(|d| span(kernel[d], dilation[d]));
     // In ceil mode, windows that begin inside may end outside.
     let reach: [usize; 2] =

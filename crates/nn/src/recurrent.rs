@@ -215,8 +215,7 @@ impl<T: Float> Weights<T> {
         // The inputs of all steps meet their weights in one product.
         let inputs = x.linear(&self.ih.tensor(), input_bias.as_ref());
         let hidden = Hidden { weight: self.hh.tensor(), bias };
-        let mut parts = Vec::with_capacity(x.shape()[1]);
-        steps(&inputs, &mut parts);
+        let mut parts: Vec<_> = (0..x.shape()[1]).map(|t| inputs.select(1, t)).collect();
         if backwards {
             parts.reverse();
         }
@@ -229,18 +228,6 @@ impl<T: Float> Weights<T> {
             outputs.reverse();
         }
         (Tensor::stack(&outputs.iter().collect::<Vec<_>>(), 1), state)
-    }
-}
-
-/// `[N, L, F]` as `L` times `[N, F]`. Half by half: the gradient of a part is as large as what
-/// it was taken from, so to take each from the whole would cost the square of `L`.
-fn steps<T: Float>(x: &Tensor<T>, parts: &mut Vec<Tensor<T>>) {
-    match x.shape()[1] {
-        1 => parts.push(x.select(1, 0)),
-        len => {
-            steps(&x.narrow(1, 0, len / 2), parts);
-            steps(&x.narrow(1, len / 2, len - len / 2), parts);
-        }
     }
 }
 

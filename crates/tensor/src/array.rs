@@ -1,5 +1,6 @@
 //! Elements with a shape: storage and layout, no gradient.
 
+use crate::node::ViewFn;
 use crate::shape::Shape;
 use crate::storage::Storage;
 use adamant_kernels::{self as kernels, Element, Float, View};
@@ -296,9 +297,21 @@ impl<T: Float> Array<T> {
         kernels::Matrix { data, rows, cols, row_stride: strides[0], col_stride: strides[1] }
     }
 
-    /// Zeros of `shape`, to which this array is added in the places that `view`
-    /// shows of it, where a place may be shown more than once: what undoes a view.
-    pub(crate) fn unview(&self, shape: &Shape, view: impl Fn(&Array<T>) -> Array<T>) -> Array<T> {
+    /// Zeros of `shape`, to which this array is [added](Array::add_to_places) in the places that
+    /// `view` shows of it: what undoes a view.
+    pub(crate) fn unview(&self, shape: &Shape, view: &ViewFn<T>) -> Array<T> {
+        Array::build(shape.clone(), |out| {
+            out.fill(T::ZERO);
+            self.add_to_places(out, shape, view);
+        })
+    }
+
+    /// Adds this array to the places of `out`, row-major and of `shape`, that `view` shows of
+    /// it, where a place may be shown more than once.
+    pub(crate) fn add_to_places(&self, out: &mut [T], shape: &Shape, view: &ViewFn<T>) {
+        if self.numel() == 0 {
+            return;
+        }
         // What the view does to a row-major array of this shape: no element is looked at.
         let seen = view(&Array {
             storage: Arc::new(Storage::stale(0).expect("no memory is taken")),
@@ -307,17 +320,7 @@ impl<T: Float> Array<T> {
             offset: 0,
         });
         let x = self.contiguous();
-        Array::build(shape.clone(), |out| {
-            out.fill(T::ZERO);
-            if x.numel() > 0 {
-                kernels::add_strided(
-                    &mut out[seen.offset..],
-                    &seen.shape,
-                    &seen.strides,
-                    x.dense(),
-                );
-            }
-        })
+        kernels::add_strided(&mut out[seen.offset..], &seen.shape, &seen.strides, x.dense());
     }
 
     /// The sum over dimension range `dims`, which disappears.
@@ -401,7 +404,8 @@ mod tests {
             x.windows(1, 2, 1).to_vec(),
             [0, 1, 1, 2, 2, 3, 4, 5, 5, 6, 6, 7, 8, 9, 9, 10, 10, 11]
         );
-        let sum = Array::full([3, 3, 2].into(), 1.0f32).unview(x.shape(), |x| x.windows(1, 2, 1));
+        let sum = Array::full([3, 3, 2].into(), 1.0f32)
+            .unview(x.shape(), &|x: &Array<f32>| x.windows(1, 2, 1));
         assert_eq!(sum.to_vec(), [1.0, 2.0, 2.0, 1.0].repeat(3));
     }
 }

@@ -3,7 +3,9 @@
 use crate::anomaly;
 use crate::grad_cell::add_to;
 use crate::grad_mode::Mode;
-use crate::node::{Context, Kind, Node, Recorded, lock};
+use crate::node::{Backward, Context, Kind, Node, Recorded, ViewFn, lock};
+use crate::ops::narrow::unview;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use std::cmp::Reverse;
@@ -191,6 +193,35 @@ struct Pending<T: Float> {
     far: BTreeMap<u64, Seed<T>>,
 }
 
+/// A gradient on its way to a node.
+enum Arriving<'a, T: Float> {
+    Whole(Tensor<T>),
+    /// That of what a view shows of the node's tensor.
+    Part(&'a Tensor<T>, &'a Arc<ViewFn<T>>),
+}
+
+impl<T: Float> Arriving<'_, T> {
+    fn whole(self, shape: &Shape) -> Tensor<T> {
+        match self {
+            Arriving::Whole(grad) => grad,
+            Arriving::Part(grad, see) => unview(grad, shape, see),
+        }
+    }
+
+    fn add_to(self, sum: &mut Tensor<T>) {
+        let (grad, see) = match self {
+            Arriving::Whole(grad) => return add_to(sum, grad),
+            Arriving::Part(grad, see) => (grad, see),
+        };
+        let shape = sum.array.shape().clone();
+        let to_record = crate::is_grad_enabled() && (sum.is_tracked() || grad.is_tracked());
+        match sum.array.get_mut() {
+            Some(numbers) if !to_record => grad.array.add_to_places(numbers, &shape, &**see),
+            _ => add_to(sum, unview(grad, &shape, see)),
+        }
+    }
+}
+
 /// How many entries a deque may move to make room.
 const REACH: usize = 64;
 
@@ -199,15 +230,21 @@ impl<T: Float> Pending<T> {
         Pending { near: VecDeque::new(), far: BTreeMap::new() }
     }
 
-    fn add(&mut self, node: Arc<Node<T>>, grad: Tensor<T>) {
+    fn add(&mut self, node: Arc<Node<T>>, grad: Arriving<'_, T>) {
         let place =
             self.near.binary_search_by_key(&Reverse(node.sequence), |(n, _)| Reverse(n.sequence));
         match place {
-            Ok(at) => add_to(&mut self.near[at].1, grad),
+            Ok(at) => grad.add_to(&mut self.near[at].1),
             Err(at) => match self.far.get_mut(&node.sequence) {
-                Some((_, sum)) => add_to(sum, grad),
-                None if at.min(self.near.len() - at) <= REACH => self.near.insert(at, (node, grad)),
-                None => _ = self.far.insert(node.sequence, (node, grad)),
+                Some((_, sum)) => grad.add_to(sum),
+                None => {
+                    let grad = grad.whole(&node.shape);
+                    if at.min(self.near.len() - at) <= REACH {
+                        self.near.insert(at, (node, grad));
+                    } else {
+                        self.far.insert(node.sequence, (node, grad));
+                    }
+                }
             },
         }
     }
@@ -228,7 +265,7 @@ fn replay<T: Float>(seeds: impl IntoIterator<Item = Seed<T>>, pass: Pass, mut go
     let keep = pass.retain_graph || pass.create_graph;
     let mut pending = Pending::new();
     for (root, seed) in seeds {
-        pending.add(root, seed);
+        pending.add(root, Arriving::Whole(seed));
     }
     // Whatever may still add to the highest node has a higher number: it is complete.
     while let Some((node, mut grad)) = pending.pop() {
@@ -266,6 +303,15 @@ fn replay<T: Float>(seeds: impl IntoIterator<Item = Seed<T>>, pass: Pass, mut go
             let asked = |parent: &Arc<Node<T>>| leading.contains(&parent.sequence);
             parents.iter_mut().for_each(|parent| *parent = parent.take().filter(asked));
         }
+        let backward = match backward {
+            Backward::Formula(backward) => backward,
+            Backward::View(see) => {
+                if let Some(parent) = parents.pop().flatten() {
+                    pending.add(parent, Arriving::Part(&grad, &see));
+                }
+                continue;
+            }
+        };
         let context = Context { node: &node, parents: &parents, grad };
         let grads = backward(&context);
         if mode.detect_anomaly {
@@ -288,7 +334,7 @@ fn replay<T: Float>(seeds: impl IntoIterator<Item = Seed<T>>, pass: Pass, mut go
                 "{name}: backward gives input {i} a gradient of its shape: {expected}, not {found} \
                  (the operation is that of {location})"
             );
-            pending.add(parent, grad);
+            pending.add(parent, Arriving::Whole(grad));
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::backward::{Pass, collect};
 use crate::draw_tape;
 use crate::grad_mode::enable_grad;
-use crate::node::{Context, Gradients, Kind, Node, Parents, next_sequence, record_node};
+use crate::node::{Backward, Context, Gradients, Kind, Node, Parents, next_sequence, record_node};
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use std::collections::BTreeMap;
@@ -55,11 +55,12 @@ pub fn checkpoint<T: Float>(segment: impl Fn() -> Tensor<T> + Send + Sync + 'sta
         _ => return first, // nothing was recorded
     };
     let draws = Arc::new(draws);
-    record_node("checkpoint", parents, first.array, move |ctx| {
+    let again = move |ctx: &Context<'_, T>| {
         let begin = next_sequence();
         let output = draw_tape::repeat(&draws, || enable_grad(&segment));
         gradients(ctx, output, begin)
-    })
+    };
+    record_node("checkpoint", parents, first.array, Backward::Formula(Arc::new(again)))
 }
 
 /// Whether a node is an operation of the segment that began with number `begin`. A leaf

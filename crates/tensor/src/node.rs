@@ -43,12 +43,24 @@ pub(crate) enum Kind<T: Float> {
 pub(crate) struct Recorded<T: Float> {
     /// The nodes of the inputs; `None` for one that wants no gradient.
     pub(crate) parents: Parents<T>,
-    pub(crate) backward: Arc<BackwardFn<T>>,
+    pub(crate) backward: Backward<T>,
+}
+
+/// How the gradients of an operation's inputs follow from that of its output.
+#[derive(Clone)]
+pub(crate) enum Backward<T: Float> {
+    Formula(Arc<BackwardFn<T>>),
+    /// The output shows places of the only input: its gradient is added up there, without one
+    /// as large as the input being made for each view.
+    View(Arc<ViewFn<T>>),
 }
 
 pub(crate) type Parents<T> = SmallVec<[Option<Arc<Node<T>>>; 2]>;
 pub(crate) type Gradients<T> = SmallVec<[Option<Tensor<T>>; 2]>;
 type BackwardFn<T> = dyn Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync;
+
+/// What is seen of an array: the same places whatever its layout.
+pub(crate) type ViewFn<T> = dyn Fn(&Array<T>) -> Array<T> + Send + Sync;
 
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
@@ -248,6 +260,27 @@ pub(crate) fn record_many<T: Float>(
     value: Array<T>,
     backward: impl Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync + 'static,
 ) -> Tensor<T> {
+    record_if_tracked(name, inputs, value, || Backward::Formula(Arc::new(backward)))
+}
+
+/// What `see` shows of `x`.
+#[track_caller]
+pub(crate) fn record_view<T: Float>(
+    name: &'static str,
+    x: &Tensor<T>,
+    see: Arc<ViewFn<T>>,
+) -> Tensor<T> {
+    let value = see(&x.array);
+    record_if_tracked(name, &[x], value, || Backward::View(see))
+}
+
+#[track_caller]
+fn record_if_tracked<T: Float>(
+    name: &'static str,
+    inputs: &[&Tensor<T>],
+    value: Array<T>,
+    backward: impl FnOnce() -> Backward<T>,
+) -> Tensor<T> {
     let mode = Mode::now();
     if mode.detect_anomaly && !mode.in_backward {
         anomaly::check_value(name, inputs, &value);
@@ -257,7 +290,7 @@ pub(crate) fn record_many<T: Float>(
     }
     let mut parents = Parents::new();
     inputs.iter().for_each(|input| parents.push(input.node.clone())); // quicker than to collect
-    record_node(name, parents, value, backward)
+    record_node(name, parents, value, backward())
 }
 
 /// The result of an operation on what these nodes stand for.
@@ -266,9 +299,9 @@ pub(crate) fn record_node<T: Float>(
     name: &'static str,
     parents: Parents<T>,
     value: Array<T>,
-    backward: impl Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync + 'static,
+    backward: Backward<T>,
 ) -> Tensor<T> {
-    let recorded = Recorded { parents, backward: Arc::new(backward) };
+    let recorded = Recorded { parents, backward };
     let kind =
         Kind::Op { name, location: Location::caller(), recorded: Mutex::new(Some(recorded)) };
     let node = Node::new(value.shape().clone(), kind);

@@ -35,7 +35,7 @@ mod matmul;
 mod max;
 pub(crate) mod max_pool;
 mod mul;
-mod narrow;
+pub(crate) mod narrow;
 mod norm;
 mod normalize;
 mod normalize_loops;

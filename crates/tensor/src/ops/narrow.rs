@@ -5,11 +5,12 @@
 
 use crate::array::Array;
 use crate::dims::{Dim, check_dim};
-use crate::node::record;
+use crate::node::{ViewFn, record, record_view};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 
 impl<T: Float> Tensor<T> {
     /// The view of `len` elements of dimension `dim`, from `start` on.
@@ -209,22 +210,16 @@ impl<T: Float> Tensor<T> {
 fn view<T: Float>(
     name: &'static str,
     x: &Tensor<T>,
-    see: impl Fn(&Array<T>) -> Array<T> + Clone + Send + Sync + 'static,
+    see: impl Fn(&Array<T>) -> Array<T> + Send + Sync + 'static,
 ) -> Tensor<T> {
-    let shape = x.array.shape().clone();
-    let value = see(&x.array);
-    record(name, [x], value, move |ctx| [Some(unview(ctx.grad(), &shape, see.clone()))])
+    record_view(name, x, Arc::new(see))
 }
 
-/// Zeros of `shape` with `g` added at the places that `see` shows.
+/// Zeros of `shape` with `g` added at the places that `see` shows: the gradient of a view.
 #[track_caller]
-fn unview<T: Float>(
-    g: &Tensor<T>,
-    shape: &Shape,
-    see: impl Fn(&Array<T>) -> Array<T> + Clone + Send + Sync + 'static,
-) -> Tensor<T> {
-    let value = g.array.unview(shape, &see);
-    record("unview", [g], value, move |ctx| [Some(view("view", ctx.grad(), see.clone()))])
+pub(crate) fn unview<T: Float>(g: &Tensor<T>, shape: &Shape, see: &Arc<ViewFn<T>>) -> Tensor<T> {
+    let (value, see) = (g.array.unview(shape, &**see), see.clone());
+    record("unview", [g], value, move |ctx| [Some(record_view("view", ctx.grad(), see.clone()))])
 }
 
 #[cfg(test)]
@@ -241,6 +236,38 @@ mod tests {
         check_op(|x| x[0].select(-1, 1).powf(3.0), &[&[2]], -2.0..2.0);
         check_op(|x| x[0].diagonal(-1, 0, 2).powf(3.0), &[&[3, 2, 4]], -2.0..2.0);
         check_op(|x| x[0].unfold(0, 3, 1).powf(3.0), &[&[5, 2]], -2.0..2.0);
+    }
+
+    #[test]
+    fn gradients_of_parts_are_added_up() {
+        let parts = |x: &Tensor<f64>| {
+            let overlapping = x.narrow(0, 0, 2) * x.narrow(0, 1, 2).powf(2.0);
+            overlapping.sum() + (x.select(1, 0) * x.select(1, 2)).sum()
+        };
+        check_op(|x| parts(&x[0]), &[&[3, 4]], -2.0..2.0);
+        // Where a gradient of the whole arrives too, before them or after.
+        check_op(|x| parts(&x[0]) + (&x[0] * &x[0]).sum(), &[&[3, 4]], -2.0..2.0);
+        check_op(|x| (&x[0] * &x[0]).sum() + parts(&x[0]), &[&[3, 4]], -2.0..2.0);
+        // Where what arrives is seen elsewhere, or is one number everywhere.
+        check_op(
+            |x| (&x[0] + &x[1]).powf(2.0).sum() + parts(&x[0]),
+            &[&[3, 4], &[3, 4]],
+            -2.0..2.0,
+        );
+        check_op(|x| x[0].sum() * parts(&x[0]), &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].transpose(0, 1).tanh().sum() + parts(&x[0]), &[&[3, 4]], -2.0..2.0);
+    }
+
+    #[test]
+    fn a_gradient_that_someone_holds_is_not_added_to() {
+        let x = Tensor::<f64>::ones([3]).requires_grad();
+        let (y, other) = (&x * 1.0, Tensor::<f64>::ones([3]).requires_grad());
+        let part = y.narrow(0, 0, 1);
+        // What arrives at the sum goes on to both of its terms, before the part's gradient.
+        let sum = &y + &other;
+        (part.sum() + (&sum * &sum).sum()).backward();
+        assert_eq!(x.grad().unwrap().to_vec(), [5.0, 4.0, 4.0]);
+        assert_eq!(other.grad().unwrap().to_vec(), [4.0; 3]);
     }
 
     #[test]

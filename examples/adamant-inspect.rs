@@ -109,7 +109,7 @@ impl Contents {
         }
         for (name, state) in &self.parts {
             let arrays: Vec<usize> =
-                state.iter().filter_map(|(_, value)| numbers(value)).map(|x| x.len()).collect();
+                state.iter().filter_map(|(_, value)| elements(value)).collect();
             let count: usize = arrays.iter().sum();
             let name = if name.is_empty() { "arrays" } else { name };
             let arrays = arrays.len();
@@ -120,27 +120,46 @@ impl Contents {
         Ok(())
     }
 
-    /// Every entry under `part.name`, and every note.
-    fn entries(&self) -> Vec<(String, Value)> {
-        let notes = self
-            .notes
-            .iter()
-            .map(|(key, text)| (format!("note {key}"), Value::from(text.as_str())));
+    /// Every note, without a part, and every entry of every part: where it is, and what.
+    fn entries(&self) -> Vec<(Place<'_>, Value)> {
+        let notes = self.notes.iter();
+        let notes = notes.map(|(key, text)| ((None, key.as_str()), Value::from(text.as_str())));
         let parts = self.parts.iter().flat_map(|(part, state)| {
-            let prefix = if part.is_empty() { String::new() } else { format!("{part}.") };
-            state.iter().map(move |(name, value)| (format!("{prefix}{name}"), value.clone()))
+            state.iter().map(|(name, value)| ((Some(part.as_str()), name), value.clone()))
         });
         notes.chain(parts).collect()
     }
 }
 
-/// Names, and what is to be said of each, in a column.
-fn table(out: &mut dyn Write, rows: Vec<(&str, String)>) -> io::Result<()> {
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    rows.iter().try_for_each(|(name, text)| writeln!(out, "  {name:width$}  {text}"))
+/// A part, `None` for the notes, and a name within.
+type Place<'a> = (Option<&'a str>, &'a str);
+
+fn named((part, name): Place<'_>) -> String {
+    match part {
+        None => format!("note {name}"),
+        Some("") => name.into(),
+        Some(part) => format!("{part}.{name}"),
+    }
 }
 
-/// The elements of an array.
+/// Names, and what is to be said of each, in a column.
+fn table<N: AsRef<str>>(out: &mut dyn Write, rows: Vec<(N, String)>) -> io::Result<()> {
+    let rows = rows.iter().map(|(name, text)| (name.as_ref(), text));
+    let width = rows.clone().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.clone().try_for_each(|(name, text)| writeln!(out, "  {name:width$}  {text}"))
+}
+
+/// How many elements an array has.
+fn elements(value: &Value) -> Option<usize> {
+    match value {
+        Value::F32(array) => Some(array.shape().numel()),
+        Value::F64(array) => Some(array.shape().numel()),
+        Value::I64(array) => Some(array.shape().numel()),
+        _ => None,
+    }
+}
+
+/// The elements of an array; whole numbers above 2⁵³ are rounded.
 fn numbers(value: &Value) -> Option<Vec<f64>> {
     match value {
         Value::F32(array) => Some(array.to_vec().into_iter().map(f64::from).collect()),
@@ -179,18 +198,18 @@ fn describe(value: &Value) -> String {
 fn compare(a: &Contents, b: &Contents, out: &mut dyn Write) -> io::Result<u8> {
     let (a, b) = (a.entries(), b.entries());
     let [in_a, in_b] = [&a, &b].map(|entries| {
-        entries.iter().map(|(name, value)| (name.as_str(), value)).collect::<HashMap<_, _>>()
+        entries.iter().map(|(place, value)| (*place, value)).collect::<HashMap<_, _>>()
     });
     let mut rows = Vec::new();
-    for (name, value) in &a {
-        match in_b.get(name.as_str()) {
-            None => rows.push((name.as_str(), format!("only in the first: {}", describe(value)))),
-            Some(&other) if value != other => rows.push((name, difference(value, other))),
+    for (place, value) in &a {
+        match in_b.get(place) {
+            None => rows.push((named(*place), format!("only in the first: {}", describe(value)))),
+            Some(&other) if value != other => rows.push((named(*place), difference(value, other))),
             Some(_) => {}
         }
     }
-    for (name, value) in b.iter().filter(|(name, _)| !in_a.contains_key(name.as_str())) {
-        rows.push((name, format!("only in the second: {}", describe(value))));
+    for (place, value) in b.iter().filter(|(place, _)| !in_a.contains_key(place)) {
+        rows.push((named(*place), format!("only in the second: {}", describe(value))));
     }
     if rows.is_empty() {
         writeln!(out, "the same in every bit: {} entries", a.len())?;
@@ -206,7 +225,12 @@ fn difference(a: &Value, b: &Value) -> String {
     match (numbers(a), numbers(b)) {
         (Some(x), Some(y)) if a.kind() == b.kind() => {
             let pairs = || x.iter().zip(&y);
-            let count = pairs().filter(|(x, y)| x.to_bits() != y.to_bits()).count();
+            let count = match (a, b) {
+                (Value::I64(x), Value::I64(y)) => {
+                    x.to_vec().iter().zip(&y.to_vec()).filter(|(x, y)| x != y).count()
+                }
+                _ => pairs().filter(|(x, y)| x.to_bits() != y.to_bits()).count(),
+            };
             let most = pairs().map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
             format!("{}  {count} of {} elements differ, by up to {most:e}", a.kind(), x.len())
         }

@@ -84,6 +84,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         bar.set_position(step);
         bar.set_message(format!("loss {:.4}", loss.item()));
     }
+    drop(saves);
     bar.finish_and_clear();
 
     // The weights are not asked for gradients any more: the pixels are.

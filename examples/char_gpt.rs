@@ -262,6 +262,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
             mean = Mean::default();
         }
     }
+    drop(saves);
     bar.finish_and_clear();
     writeln!(out, "\n{}", model.write(&text, args.write as usize, context, &mut rng))?;
     Ok(())

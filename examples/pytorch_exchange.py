@@ -35,6 +35,7 @@ Needs: pip install torch safetensors
 """
 
 import json
+import os
 
 import torch
 from safetensors import safe_open
@@ -89,7 +90,9 @@ def save(path, model, optimizer=None):
                     tensors |= {f"{prefix_i}.{key}": memory[key] for key in MEMORY if key in memory}
     # Tensors that share memory (tied weights) become copies: adamant checks that they agree.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(tensors, path, {"adamant": json.dumps(others, allow_nan=False)})
+    # Beside the file, then in its place: it is never half written.
+    save_file(tensors, f"{path}.tmp", {"adamant": json.dumps(others, allow_nan=False)})
+    os.replace(f"{path}.tmp", path)
 
 
 def load(path, model, optimizer=None):
@@ -107,11 +110,11 @@ def load(path, model, optimizer=None):
     ours = model.state_dict()
     expect("the model's names", sorted(weights), sorted(ours))
     for name, tensor in ours.items():
-        expect(f"model.{name}", list(weights[name].shape), list(tensor.shape))
+        expect(f"model.{name}", kind_of(weights[name]), kind_of(tensor))
     state = optimizer_state(tensors, others, model, optimizer) if optimizer is not None else None
-    model.load_state_dict(weights)
     if optimizer is not None:
         optimizer.load_state_dict(state)
+    model.load_state_dict(weights)
 
 
 def optimizer_state(tensors, others, model, optimizer):
@@ -156,7 +159,7 @@ def optimizer_state(tensors, others, model, optimizer):
             prefix_i = f"{prefix}.params.{places.index(place)}"
             memory = {key: tensors[f"{prefix_i}.{key}"] for key in MEMORY if f"{prefix_i}.{key}" in tensors}
             for key, tensor in memory.items():
-                expect(f"{prefix_i}.{key}", list(tensor.shape), list(parameter.shape))
+                expect(f"{prefix_i}.{key}", kind_of(tensor), kind_of(parameter))
             if name == "Adam" and (memory or f"{prefix_i}.step" in others):
                 wanted = {"exp_avg", "exp_avg_sq"} | ({"max_exp_avg_sq"} & set(memory))
                 expect(f"the moments of {prefix_i}", sorted(memory), sorted(wanted))
@@ -165,6 +168,10 @@ def optimizer_state(tensors, others, model, optimizer):
                 state["state"][index + i] = memory
         index += len(group["params"])
     return state
+
+
+def kind_of(tensor):
+    return f"{tensor.dtype} {list(tensor.shape)}"
 
 
 def expect(name, found, expected):

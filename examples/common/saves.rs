@@ -4,14 +4,14 @@ use super::in_a_folder;
 use adamant::prelude::*;
 use adamant::tensor::{Array, StateError, Value};
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The flags of an example that can be interrupted.
 #[derive(clap::Args)]
 pub(crate) struct Saving {
     /// Save the run to this file at its end, on Ctrl-C and by --save-every [default: to
-    /// target/EXAMPLE.ckpt, not at its end]
+    /// EXAMPLE.ckpt, in the folder target if there is one; not at its end]
     #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
     save: Option<PathBuf>,
     /// Save after every so many steps, too
@@ -25,7 +25,7 @@ pub(crate) struct Saving {
 /// All that changes in a run, by name.
 pub(crate) type Parts<'a> = [(&'static str, &'a mut dyn Stateful)];
 
-/// Where a run is saved, and what it goes on from.
+/// Where a run is saved, and what it goes on from; to be dropped when the run is over.
 pub(crate) struct Saves {
     example: &'static str,
     path: PathBuf,
@@ -37,13 +37,20 @@ pub(crate) struct Saves {
 /// Ctrl-C has been pressed. The step in progress is finished before anything is done about it.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
+/// There is a [`Saves`]: else there is nothing to save, and Ctrl-C ends the program.
+static SAVING: AtomicBool = AtomicBool::new(false);
+
+/// The flags of the struct [`Saving`].
+const FLAGS: [&str; 3] = ["--save", "--save-every", "--resume"];
+
 /// What shells report of a program that Ctrl-C has ended.
 const INTERRUPTED_STATUS: i32 = 130;
 
 impl Saves {
     /// Reads the file to go on from, if there is one, and listens for Ctrl-C from now on.
     pub(crate) fn new(args: &Saving, example: &'static str) -> Result<Self, Box<dyn Error>> {
-        let default = || PathBuf::from(format!("target/{example}.ckpt"));
+        let folder = if Path::new("target").is_dir() { "target" } else { "" };
+        let default = || Path::new(folder).join(format!("{example}.ckpt"));
         let path = args.save.clone().or_else(|| args.resume.clone()).unwrap_or_else(default);
         let resumed = args.resume.as_ref().map(Checkpoint::load).transpose()?;
         if let (Some(run), Some(file)) = (&resumed, &args.resume) {
@@ -52,12 +59,17 @@ impl Saves {
                 let error = format!("{file}: found a run of {found}, expected one of {example}");
                 return Err(error.into());
             }
+            let (now, then) = (arguments(&FLAGS), run.get_note("arguments").unwrap_or_default());
+            if now != then {
+                eprintln!("warning: {file} began with the arguments `{then}`, not `{now}`");
+            }
         }
         ctrlc::set_handler(|| {
-            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            if !SAVING.load(Ordering::Relaxed) || INTERRUPTED.swap(true, Ordering::Relaxed) {
                 std::process::exit(INTERRUPTED_STATUS); // pressed twice: at once
             }
         })?;
+        SAVING.store(true, Ordering::Relaxed);
         Ok(Saves { example, path, at_end: args.save.is_some(), every: args.save_every, resumed })
     }
 
@@ -102,6 +114,7 @@ impl Saves {
         if interrupted || due || (self.at_end && *step == steps) {
             let run = Checkpoint::new()
                 .note("example", self.example)
+                .note("arguments", arguments(&FLAGS))
                 .note("stage", stage.to_string())
                 .note("step", step.to_string());
             let run = parts.iter().fold(run, |run, (name, part)| run.with(*name, &**part));
@@ -116,17 +129,42 @@ impl Saves {
 
     /// The command that goes on: the present one, with another --resume.
     fn command(&self) -> String {
-        let mut command = format!("cargo run --release --example {} --", self.example);
-        let mut args = std::env::args().skip(1);
-        while let Some(arg) = args.next() {
-            if arg == "--resume" {
-                args.next();
-            } else if !arg.starts_with("--resume=") {
-                command = format!("{command} {arg}");
-            }
-        }
-        format!("{command} --resume {}", self.path.display())
+        let (example, path) = (self.example, quoted(&self.path.display().to_string()));
+        let arguments = arguments(&["--resume"]);
+        let space = if arguments.is_empty() { "" } else { " " };
+        format!("cargo run --release --example {example} --{space}{arguments} --resume {path}")
     }
+}
+
+/// The run is over: what follows can be had again from its file.
+impl Drop for Saves {
+    fn drop(&mut self) {
+        SAVING.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What this program was called with, but for these flags, each of which has a value.
+fn arguments(but: &[&str]) -> String {
+    let mut all = std::env::args().skip(1);
+    let mut kept = Vec::new();
+    while let Some(argument) = all.next() {
+        let flag = argument.split('=').next().unwrap_or_default();
+        if !but.contains(&flag) {
+            kept.push(quoted(&argument));
+        } else if argument == flag {
+            all.next(); // its value
+        }
+    }
+    kept.join(" ")
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=+,.:/@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Rows of numbers, such as what each epoch came to: a part of a run.

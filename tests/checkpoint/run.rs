@@ -107,7 +107,12 @@ fn gpt(rng: &mut Generator) -> Box<dyn Net> {
         characters: Embedding::new(16, 12, rng),
         places: Parameter::new(Tensor::randn([64, 12], rng)),
         norm1: LayerNorm::new([12]),
-        attention: MultiheadAttention::new(12, 2, rng),
+        attention: MultiheadAttention::with_options(
+            12,
+            2,
+            MultiheadAttentionOptions::default().dropout(0.1),
+            rng,
+        ),
         norm2: LayerNorm::new([12]),
         widen: Linear::new(12, 24, rng),
         dropout: Dropout::new(0.1, rng),

@@ -29,21 +29,17 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     write(&mut out)?;
     let Temporary(temporary) = out.into_inner()?;
     if let Some(permissions) = permissions {
-        attempt("set permissions")?;
-        temporary.as_file().set_permissions(permissions)?;
+        call("set permissions", || temporary.as_file().set_permissions(permissions))?;
     }
-    attempt("sync")?;
-    temporary.as_file().sync_all()?;
+    call("sync", || temporary.as_file().sync_all())?;
     let folder = Folder::open(folder)?;
-    attempt("rename")?;
-    temporary.persist(&target)?;
+    call("rename", || Ok(temporary.persist(&target)?))?;
     folder.sync()
 }
 
 /// Where a file of this name really lies, and the permissions of what is there.
 fn target(path: &Path) -> io::Result<(PathBuf, Option<Permissions>)> {
-    attempt("look")?;
-    match fs::symlink_metadata(path) {
+    match call("look", || fs::symlink_metadata(path)) {
         Ok(found) => {
             let link = found.is_symlink();
             let target = if link { fs::canonicalize(path)? } else { path.into() };
@@ -100,7 +96,6 @@ pub(crate) fn target_of_temporary(name: &str) -> Option<&str> {
 impl Temporary {
     /// For its owner's eyes only from the start, if the file that it replaces is.
     fn create(folder: &Path, target: &Path, permissions: Option<&Permissions>) -> io::Result<Self> {
-        attempt("create")?;
         let mut prefix = std::ffi::OsString::from(PREFIX);
         prefix.push(target.file_name().ok_or(ErrorKind::InvalidFilename)?);
         prefix.push(".");
@@ -115,7 +110,7 @@ impl Temporary {
         }
         #[cfg(not(unix))]
         let _ = permissions;
-        let created = builder.tempfile_in(folder);
+        let created = call("create", || builder.tempfile_in(folder));
         created.map(Temporary).map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
                 let text = format!("there is no folder {}", folder.display());
@@ -128,8 +123,7 @@ impl Temporary {
 
 impl Write for Temporary {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        attempt("write")?;
-        self.0.write(bytes)
+        call("write", || self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -143,14 +137,12 @@ struct Folder(Option<File>);
 
 impl Folder {
     fn open(path: &Path) -> io::Result<Self> {
-        attempt("open folder")?;
-        let folder = if cfg!(unix) { Some(File::open(path)?) } else { None };
-        Ok(Folder(folder))
+        let open = || if cfg!(unix) { File::open(path).map(Some) } else { Ok(None) };
+        call("open folder", open).map(Folder)
     }
 
     fn sync(self) -> io::Result<()> {
-        let synced = attempt("sync folder").and_then(|()| self.0.map_or(Ok(()), |f| f.sync_all()));
-        match synced {
+        match call("sync folder", || self.0.map_or(Ok(()), |folder| folder.sync_all())) {
             Err(error)
                 if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) =>
             {
@@ -161,11 +153,11 @@ impl Folder {
     }
 }
 
-/// Asked before each system call of a save, so that tests can make any of them fail.
-fn attempt(_call: &'static str) -> io::Result<()> {
+/// A system call of a save, by a name under which tests can make it fail.
+fn call<R>(_name: &'static str, make: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     #[cfg(test)]
-    faults::attempt(_call)?;
-    Ok(())
+    faults::attempt(_name)?;
+    make()
 }
 
 /// System calls that fail when a test says so.

@@ -82,8 +82,8 @@ impl<'a> Header<'a> {
         Ok(bytes)
     }
 
-    /// Texts are borrowed, and sequences grow as their elements are read, by doubling: a length that
-    /// is claimed makes nothing grow, but for a few kilobytes.
+    /// Texts are borrowed, and sequences grow as their elements are read, by doubling: for a length
+    /// that is only claimed at most a mebibyte is taken, in each of the few that are open at once.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, String> {
         match bincode::serde::borrow_decode_from_slice(bytes, CONFIG) {
             Ok((header, read)) if read == bytes.len() => Ok(header),

@@ -4,6 +4,7 @@ use crate::atomic::create_folder;
 use crate::container::Checkpoint;
 use crate::error::FileError;
 use crate::folder::{Better, Keep, Listing, Name, best_first, remove};
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -50,6 +51,9 @@ pub struct CheckpointManager {
     /// The step of the last save, or of the checkpoint that was found.
     last_step: u64,
     last_time: Instant,
+    /// The numbers of files that were found damaged: they are left, but the places of those that
+    /// are kept are not theirs.
+    damaged: HashSet<u64>,
     /// The save in the background.
     running: Option<JoinHandle<Saved>>,
     warn: Box<dyn Fn(&FileError) + Send>,
@@ -73,6 +77,7 @@ impl CheckpointManager {
             keep: Keep::default(),
             last_step: 0,
             last_time: Instant::now(),
+            damaged: HashSet::new(),
             running: None,
             warn: Box::new(|error| eprintln!("warning: {error}")),
         })
@@ -150,7 +155,7 @@ impl CheckpointManager {
     /// were killed have left, and then the files that are not kept.
     ///
     /// # Errors
-    /// That of the save before: it was not saved, and neither is this one. This one's own comes
+    /// That of the save before, which failed; this one has begun none the less. Its own error comes
     /// from the next call, or from [`finish`](Self::finish).
     pub fn save(&mut self, step: u64, checkpoint: Checkpoint) -> Result<(), FileError> {
         self.start(step, None, checkpoint)
@@ -175,9 +180,9 @@ impl CheckpointManager {
         metric: Option<f64>,
         checkpoint: Checkpoint,
     ) -> Result<(), FileError> {
-        self.finish()?;
+        let before = self.finish();
         (self.last_step, self.last_time) = (step, Instant::now());
-        let (folder, keep) = (self.folder.clone(), self.keep);
+        let (folder, keep, damaged) = (self.folder.clone(), self.keep, self.damaged.clone());
         let save = move || {
             let Listing { mut saved, stale } = Listing::of(&folder)?;
             let mut warnings = remove(&folder, stale);
@@ -186,12 +191,13 @@ impl CheckpointManager {
             checkpoint.save(folder.join(name.to_string()))?;
             drop(checkpoint); // training need not copy any longer
             saved.push(name);
+            saved.retain(|name| !damaged.contains(&name.number));
             warnings.extend(remove(&folder, keep.surplus(&saved)));
             Ok(warnings)
         };
         let running = thread::Builder::new().name("checkpoint".into()).spawn(save);
         self.running = Some(running.map_err(|error| FileError::io(&self.folder, error))?);
-        Ok(())
+        before
     }
 
     /// Waits until what was given to [`save`](Self::save) is on the disk.
@@ -239,11 +245,14 @@ impl CheckpointManager {
         self.first_good(&names)
     }
 
-    fn first_good(&self, names: &[Name]) -> Result<Option<(u64, Checkpoint)>, FileError> {
+    fn first_good(&mut self, names: &[Name]) -> Result<Option<(u64, Checkpoint)>, FileError> {
         for name in names {
             match Checkpoint::load(self.folder.join(name.to_string())) {
                 Ok(checkpoint) => return Ok(Some((name.step, checkpoint))),
-                Err(error @ FileError::Format { .. }) => (self.warn)(&error),
+                Err(error @ FileError::Format { .. }) => {
+                    (self.warn)(&error);
+                    self.damaged.insert(name.number);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -365,6 +374,22 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_file_takes_no_place_among_those_that_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, warn) = warnings();
+        let mut manager = CheckpointManager::new(folder.path()).unwrap().on_warning(warn);
+        for (step, loss) in [(1, 0.1), (2, 0.2), (3, 0.3)] {
+            manager.save_with_metric(step, loss, snapshot(step)).unwrap();
+        }
+        manager.finish().unwrap();
+        fs::write(folder.path().join("000000-step-1-metric-0.1.ckpt"), "").unwrap();
+        let mut manager = manager.keep_last(1).keep_lowest();
+        assert_eq!(manager.best().unwrap(), Some((2, snapshot(2))));
+        manager.save_with_metric(4, 0.4, snapshot(4)).unwrap();
+        assert_eq!(steps(&mut manager), [1, 2, 4]);
+    }
+
+    #[test]
     fn temporaries_of_killed_saves_are_removed_and_others_left() {
         let folder = tempfile::tempdir().unwrap();
         let (stale, other) = (".000003-step-7.ckpt.x7Yz.tmp", ".notes.txt.x7Yz.tmp");
@@ -407,7 +432,8 @@ mod tests {
         manager.finish().unwrap();
         let newest = folder.path().join("000001-step-2.ckpt");
         let mut bytes = fs::read(&newest).unwrap();
-        bytes[8] = 2;
+        bytes[8] = 2; // a later version,
+        bytes[30] ^= 1; // whose header is another one
         fs::write(&newest, bytes).unwrap();
         let error = manager.newest().unwrap_err();
         assert!(matches!(error, FileError::Version { found: 2, .. }), "{error}");
@@ -444,12 +470,14 @@ mod tests {
         let mut manager = CheckpointManager::new(&folder).unwrap();
         fs::remove_dir(&folder).unwrap();
         manager.save(1, snapshot(0)).unwrap();
-        assert!(manager.save(2, snapshot(0)).is_err());
-        manager.save(3, snapshot(0)).unwrap();
         assert!(manager.finish().is_err());
+        manager.save(2, snapshot(0)).unwrap();
+        while !manager.running.as_ref().unwrap().is_finished() {
+            thread::yield_now();
+        }
         fs::create_dir(&folder).unwrap();
-        manager.save(4, snapshot(0)).unwrap();
+        assert!(manager.save(3, snapshot(0)).is_err()); // that of 2, which does not cost 3
         drop(manager); // waits
-        assert_eq!(names(&folder), ["000000-step-4.ckpt"]);
+        assert_eq!(names(&folder), ["000000-step-3.ckpt"]);
     }
 }

@@ -53,9 +53,18 @@ fn format(found: impl Into<String>, expected: impl Into<String>) -> Trouble {
 }
 
 fn contents(mut input: In<impl Read>, len: u64) -> Result<Contents, Trouble> {
-    let header_len = prelude(&mut input, len)?;
-    let bytes = input.get_vec(header_len)?;
-    input.checksum("the header")?;
+    let version = version(&mut input, len)?;
+    let bytes = header_bytes(&mut input, len);
+    if version != VERSION {
+        // Where all else is right, it is the number that is damaged.
+        return Err(match bytes {
+            Ok(_) => {
+                format(format!("damage in the version, which is {version}"), VERSION.to_string())
+            }
+            Err(_) => Trouble::Version(version),
+        });
+    }
+    let bytes = bytes?;
     let header = Header::decode(&bytes).map_err(|found| format(found, "a checkpoint's header"))?;
     check_names(&header)?;
     check_layout(&header, input.at, len)?;
@@ -83,8 +92,8 @@ fn contents(mut input: In<impl Read>, len: u64) -> Result<Contents, Trouble> {
     Ok((notes.collect(), parts))
 }
 
-/// Reads up to the header, and gives its length.
-fn prelude(input: &mut In<impl Read>, len: u64) -> Result<usize, Trouble> {
+/// Reads the first bytes. The checksum then goes on as if the version had been this one.
+fn version(input: &mut In<impl Read>, len: u64) -> Result<u32, Trouble> {
     let shortest = (PRELUDE + 2 * CHECKSUM) as u64;
     let magic: [u8; 8] = input.get_up_to()?;
     if magic != MAGIC {
@@ -101,9 +110,15 @@ fn prelude(input: &mut In<impl Read>, len: u64) -> Result<usize, Trouble> {
         return Err(format(format!("only {len} bytes"), "a checkpoint"));
     }
     let version = u32::from_le_bytes(input.get()?);
-    if version != VERSION {
-        return Err(Trouble::Version(version));
-    }
+    input.whole = Hasher::new();
+    input.whole.update(&MAGIC);
+    input.whole.update(&VERSION.to_le_bytes());
+    Ok(version)
+}
+
+/// Reads the rest up to the checksum of the header.
+fn header_bytes(input: &mut In<impl Read>, len: u64) -> Result<Vec<u8>, Trouble> {
+    let shortest = (PRELUDE + 2 * CHECKSUM) as u64;
     let header_len = u32::from_le_bytes(input.get()?) as usize;
     let claimed = u64::from_le_bytes(input.get()?);
     if claimed != len {
@@ -113,7 +128,9 @@ fn prelude(input: &mut In<impl Read>, len: u64) -> Result<usize, Trouble> {
         let found = format!("a header of {header_len} bytes in a file of {len}");
         return Err(format(found, "a shorter one"));
     }
-    Ok(header_len)
+    let bytes = input.get_vec(header_len)?;
+    input.checksum("the header")?;
+    Ok(bytes)
 }
 
 fn check_names(header: &Header<'_>) -> Result<(), Trouble> {
@@ -257,11 +274,10 @@ impl<R: Read> In<R> {
     }
 }
 
-/// `found` is what the file says, `expected` what its bytes give.
-fn check_checksum(of: impl Display, found: u32, expected: u32) -> Result<(), Trouble> {
-    if found != expected {
-        let damage = format!("damage in {of} (checksum {expected:08x})");
-        return Err(format(damage, format!("what was saved (checksum {found:08x})")));
+fn check_checksum(of: impl Display, saved: u32, computed: u32) -> Result<(), Trouble> {
+    if computed != saved {
+        let damage = format!("damage in {of} (checksum {computed:08x})");
+        return Err(format(damage, format!("what was saved (checksum {saved:08x})")));
     }
     Ok(())
 }
@@ -427,7 +443,10 @@ mod tests {
             changed[at..at + bytes.len()].copy_from_slice(bytes);
             changed
         };
-        refused(&with(8, &[2]), "found version 2 of the format, expected 1, which");
+        refused(&with(8, &[2]), "found damage in the version, which is 2, expected 1");
+        let mut later = with(8, &[2]);
+        later[30] ^= 1; // its header is another one
+        refused(&later, "found version 2 of the format, expected 1, which");
         let len = good.len();
         refused(&good[..len - 1], &format!("found {} bytes, expected {len}, as", len - 1));
         refused(

@@ -185,19 +185,28 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         }
     }
 
-    /// Every name must be one that a state of this optimizer can have: a
-    /// misspelt one would be missing without a word.
+    /// Every name must be one that a state of this optimizer can have, with as many groups and
+    /// parameters as it says: a misspelt one would be missing without a word.
     fn check_names(&self, state: &StateDict, errors: &mut StateError) {
         let ours = self.state_dict();
+        let is_below = |index: &str, count: &str| {
+            let index = index.parse::<i64>().ok().filter(|i| i.to_string() == index);
+            index.is_some_and(|index| (0..state.int(count).unwrap_or(i64::MAX)).contains(&index))
+        };
         for (name, _) in state.iter() {
             let parts: Vec<&str> = name.split('.').collect();
-            let here = |g: &str| g.parse::<usize>().is_ok_and(|g| g < self.groups.len());
             let known = match parts[..] {
-                ["optimizer" | "groups"] | ["groups", _, "name" | "base_lr"] => true,
-                ["groups", _, "params", _, part] => {
-                    part == "name" || <A::Memory as Memory<T>>::PARTS.contains(&part)
+                ["optimizer" | "groups"] => true,
+                ["groups", g, ..] if !is_below(g, "groups") => false,
+                ["groups", _, "name" | "base_lr"] => true,
+                ["groups", g, "params", i, part] => {
+                    is_below(i, &format!("groups.{g}.params"))
+                        && (part == "name" || <A::Memory as Memory<T>>::PARTS.contains(&part))
                 }
-                ["groups", g, _] => ours.get(name).is_some() || !here(g), // the count tells of others
+                // Of a group too many, its number is told.
+                ["groups", g, _] => {
+                    ours.get(name).is_some() || ours.get(&format!("groups.{g}.lr")).is_none()
+                }
                 _ => false,
             };
             if !known {

@@ -171,11 +171,14 @@ fn nonsense_in_a_state_is_refused() {
     set_grad(&p, &[1.0]);
     adam.step();
     let before = adam.state_dict();
-    let bad: [(&str, Value); 6] = [
+    let bad: [(&str, Value); 9] = [
         ("groups.0.base_lr", f64::NAN.into()),
         ("groups.0.params.0.step", 0.into()),
         ("groups.0.params.0.exp_avg_sqs", 1.into()),
         ("groups.0.amsgrads", true.into()),
+        ("groups.9.name", "tail".into()),
+        ("groups.00.name", "head".into()),
+        ("groups.0.params.1.step", 1.into()),
         ("groups.0.beta1", 1.0.into()),
         ("groups.0.params.0.exp_avg", Tensor::<f32>::ones([1]).array().clone().into()),
     ];
@@ -186,7 +189,7 @@ fn nonsense_in_a_state_is_refused() {
         all.insert(name, value);
         assert_eq!(adam.load_state_dict(&state).unwrap_err().mismatches().len(), 1, "{name}");
     }
-    assert_eq!(adam.load_state_dict(&all).unwrap_err().mismatches().len(), 6);
+    assert_eq!(adam.load_state_dict(&all).unwrap_err().mismatches().len(), 9);
     assert_eq!(adam.state_dict(), before);
 }
 

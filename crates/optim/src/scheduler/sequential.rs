@@ -100,8 +100,10 @@ impl Stateful for SequentialLr {
             errors.push(format!("`schedules`: found {found} of them, expected {expected}"));
         }
         let known = self.state_dict();
-        let parts =
-            state.iter().map(|(name, _)| name).filter(|name| name.starts_with("schedules."));
+        let is_ours = |name: &&str| {
+            (0..self.schedules.len()).any(|i| name.starts_with(&format!("schedules.{i}.")))
+        };
+        let parts = state.iter().map(|(name, _)| name).filter(is_ours);
         errors.check_names(state, known.iter().map(|(name, _)| name).chain(parts));
         let mut before = 0;
         for (i, schedule) in self.schedules.iter().enumerate() {

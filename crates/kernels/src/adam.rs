@@ -102,7 +102,7 @@ pub fn adam<'a, T: Float>(
                 scalars,
                 #[inline(always)]
                 move |max, v| {
-                    let max = maximum(max, v);
+                    let max = max.maximum(v);
                     (max, max.sqrt() / scalars.bias_correction2_sqrt)
                 },
             ),
@@ -116,7 +116,7 @@ pub fn adam<'a, T: Float>(
                     scalars,
                     #[inline(always)]
                     move |max, v| {
-                        let max = maximum(max, v / bias_correction2);
+                        let max = max.maximum(v / bias_correction2);
                         (max, max.sqrt())
                     },
                 );
@@ -181,12 +181,6 @@ impl<T: Float> Element<T> {
     fn param(&self, root: T, s: AdamScalars<T>) -> T {
         self.p + (s.negative_step_size * self.m) / (root + s.eps)
     }
-}
-
-/// The larger; NaN if either is.
-#[inline(always)]
-fn maximum<T: Float>(a: T, b: T) -> T {
-    if a > b || a.is_nan() { a } else { b }
 }
 
 impl<T: Copy> Cut for AdamBuffers<'_, T> {
@@ -267,11 +261,11 @@ mod tests {
                 let (e_max, root) = match (amsgrad, corrected) {
                     (false, _) => (before.3[i], new.v.sqrt() / scalars.bias_correction2_sqrt),
                     (true, None) => {
-                        let max = maximum(before.3[i], new.v);
+                        let max = Float::maximum(before.3[i], new.v);
                         (max, max.sqrt() / scalars.bias_correction2_sqrt)
                     }
                     (true, Some(correction)) => {
-                        let max = maximum(before.3[i], new.v / correction);
+                        let max = Float::maximum(before.3[i], new.v / correction);
                         (max, max.sqrt())
                     }
                 };

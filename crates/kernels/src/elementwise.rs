@@ -5,6 +5,17 @@ use crate::parallel::{CHUNK, drain};
 use crate::simd::vectorize;
 use crate::strided::{Nest, View};
 
+/// `out[i] ← f(x[i])`.
+///
+/// A plain loop: the closure of an iterator's method may be left a function of its own, which then
+/// has no vectors.
+#[inline(always)]
+fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: impl Fn(X) -> U) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = f(x);
+    }
+}
+
 /// `out[i] ← f(x[i])` for every position of `shape`, row-major in `out`.
 ///
 /// # Panics
@@ -41,11 +52,11 @@ where
                             0 => out.fill(f(x.data[x0])),
                             1 => {
                                 let x = &x.data[x0..x0 + out.len()];
-                                out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x));
+                                each(out, x, |&x| f(x));
                             }
                             _ => {
                                 let x = x.data[x0..].iter().step_by(step);
-                                out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x));
+                                each(out, x, |&x| f(x));
                             }
                         }
                     },
@@ -92,18 +103,17 @@ where
                         let (x, y, len) = (&x.data[x0..], &y.data[y0..], out.len());
                         match steps {
                             [1, 1] => {
-                                let xy = x[..len].iter().zip(&y[..len]);
-                                out.iter_mut().zip(xy).for_each(|(out, (&x, &y))| *out = f(x, y));
+                                each(out, x[..len].iter().zip(&y[..len]), |(&x, &y)| f(x, y));
                             }
                             [1, 0] => {
                                 let y = y[0];
                                 let x = &x[..len];
-                                out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x, y));
+                                each(out, x, |&x| f(x, y));
                             }
                             [0, 1] => {
                                 let x = x[0];
                                 let y = &y[..len];
-                                out.iter_mut().zip(y).for_each(|(out, &y)| *out = f(x, y));
+                                each(out, y, |&y| f(x, y));
                             }
                             [x_step, y_step] => {
                                 for (i, out) in out.iter_mut().enumerate() {
@@ -140,13 +150,13 @@ where
 {
     assert_eq!(out.len(), x.len(), "operands of one length");
     if out.len() <= SHORT {
-        return out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x));
+        return each(out, x, |&x| f(x));
     }
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)), cost, |(out, x)| {
         vectorize(
             #[inline(always)]
-            || out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x)),
+            || each(out, x, |&x| f(x)),
         );
     });
 }
@@ -171,18 +181,14 @@ where
 {
     assert!(out.len() == x.len() && x.len() == y.len(), "operands of one length");
     if out.len() <= SHORT {
-        let xy = x.iter().zip(y);
-        return out.iter_mut().zip(xy).for_each(|(out, (&x, &y))| *out = f(x, y));
+        return each(out, x.iter().zip(y), |(&x, &y)| f(x, y));
     }
     let cost = out.len();
     let pieces = out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK));
     drain(pieces, cost, |((out, x), y)| {
         vectorize(
             #[inline(always)]
-            || {
-                let xy = x.iter().zip(y);
-                out.iter_mut().zip(xy).for_each(|(out, (&x, &y))| *out = f(x, y));
-            },
+            || each(out, x.iter().zip(y), |(&x, &y)| f(x, y)),
         );
     });
 }
@@ -240,7 +246,11 @@ where
     drain(x.chunks_mut(CHUNK), cost, |x| {
         vectorize(
             #[inline(always)]
-            || x.iter_mut().for_each(|x| *x = f(*x)),
+            || {
+                for x in x {
+                    *x = f(*x);
+                }
+            },
         );
     });
 }
@@ -265,7 +275,11 @@ where
     drain(x.chunks_mut(CHUNK).zip(y.chunks(CHUNK)), cost, |(x, y)| {
         vectorize(
             #[inline(always)]
-            || x.iter_mut().zip(y).for_each(|(x, &y)| *x = f(*x, y)),
+            || {
+                for (x, &y) in x.iter_mut().zip(y) {
+                    *x = f(*x, y);
+                }
+            },
         );
     });
 }

@@ -1,5 +1,7 @@
 //! What buffers hold, and the two number types that everything is generic over.
 
+use crate::erf;
+use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
@@ -35,6 +37,7 @@ impl Element for usize {}
 /// The methods are those of the primitive types, under the same names.
 pub trait Float:
     Element
+    + Exponential
     + Gemm
     + Display
     + LowerExp
@@ -94,6 +97,8 @@ pub trait Float:
     fn powf(self, e: Self) -> Self;
     /// |self|
     fn abs(self) -> Self;
+    /// |self| with the sign of another.
+    fn copysign(self, sign: Self) -> Self;
     /// The largest whole number that is not above.
     fn floor(self) -> Self;
     /// The smallest whole number that is not below.
@@ -104,6 +109,12 @@ pub trait Float:
     fn is_nan(self) -> bool;
     /// Whether this is neither infinite nor NaN.
     fn is_finite(self) -> bool;
+
+    /// The larger; NaN if either is.
+    #[inline(always)]
+    fn maximum(self, other: Self) -> Self {
+        if self > other || self.is_nan() { self } else { other }
+    }
 }
 
 macro_rules! float {
@@ -134,7 +145,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn exp(self) -> Self {
-                $t::exp(self)
+                exponential::exp(self)
             }
             #[inline(always)]
             fn exp_m1(self) -> Self {
@@ -170,7 +181,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn tanh(self) -> Self {
-                $t::tanh(self)
+                exponential::tanh(self)
             }
             #[inline(always)]
             fn powf(self, e: Self) -> Self {
@@ -179,6 +190,10 @@ macro_rules! float {
             #[inline(always)]
             fn abs(self) -> Self {
                 $t::abs(self)
+            }
+            #[inline(always)]
+            fn copysign(self, sign: Self) -> Self {
+                $t::copysign(self, sign)
             }
             #[inline(always)]
             fn floor(self) -> Self {
@@ -204,5 +219,5 @@ macro_rules! float {
     };
 }
 
-float!(f32, libm::erff);
+float!(f32, erf::erf);
 float!(f64, libm::erf);

@@ -3,23 +3,60 @@
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 use crate::reduce::sum_row;
+use crate::simd::vectorize;
+
+/// Maxima kept side by side.
+const LANES: usize = 16;
 
 /// The largest element, or NaN if there is one; −∞ for an empty row.
 fn max<T: Float>(row: &[T]) -> T {
-    row.iter().fold(T::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max })
+    vectorize(
+        #[inline(always)]
+        || {
+            let (body, tail) = row.as_chunks::<LANES>();
+            let max = tail.iter().fold(T::NEG_INFINITY, |max, &x| x.maximum(max));
+            let mut blocks = body.iter();
+            let Some(&(mut lanes)) = blocks.next() else { return max };
+            for x in blocks {
+                for (lane, &x) in lanes.iter_mut().zip(x) {
+                    *lane = x.maximum(*lane);
+                }
+            }
+            lanes.iter().fold(max, |max, &x| x.maximum(max))
+        },
+    )
 }
 
 /// `out[i] ← exp(x[i] − max)`; gives their sum.
 fn exp_less_max<T: Float>(out: &mut [T], x: &[T], max: T) -> T {
-    out.iter_mut().zip(x).for_each(|(out, &x)| *out = (x - max).exp());
+    vectorize(
+        #[inline(always)]
+        || out.iter_mut().zip(x).for_each(|(out, &x)| *out = (x - max).exp()),
+    );
     sum_row(out)
 }
 
 /// `x[i] ← exp(x[i] − max)`; gives the maximum and their sum.
 pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
     let max = max(x);
-    x.iter_mut().for_each(|x| *x = (*x - max).exp());
+    vectorize(
+        #[inline(always)]
+        || x.iter_mut().for_each(|x| *x = (*x - max).exp()),
+    );
     [max, sum_row(x)]
+}
+
+/// `ln Σᵢ exp(x[i])` of one row, without overflow; −∞ for an empty one.
+///
+/// ```
+/// assert_eq!(adamant_kernels::logsumexp_row(&[1e4f32, 1e4]), 1e4 + 2.0f32.ln());
+/// ```
+#[must_use]
+pub fn logsumexp_row<T: Float>(x: &[T]) -> T {
+    let max = max(x);
+    // An infinite maximum would make NaN of ∞ − ∞.
+    let max = if max.is_finite() { max } else { T::ZERO };
+    exp_less_max(&mut vec![T::ZERO; x.len()], x, max).ln() + max
 }
 
 /// Calls `f(out_row, x_row)` for each row of `row` elements.

@@ -40,17 +40,24 @@ impl<T: Float> Tensor<T> {
     pub fn gelu(&self) -> Tensor<T> {
         let [half, root, density] =
             [0.5, FRAC_1_SQRT_2, FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0].map(T::from_f64);
-        let value = self.array.map(move |x| x * half * (T::ONE + (x * root).erf()));
+        let value = self.array.map(
+            #[inline(always)]
+            move |x| x * half * (T::ONE + (x * root).erf()),
+        );
         let x = self.clone();
         record("gelu", [self], value, move |ctx| {
-            let in_one_loop = move |g: T, x: T| {
-                let below = half * (T::ONE + (x * root).erf());
-                g * (below + x * ((x * x * -half).exp() * density))
-            };
-            let gradient = ctx.chain(&x, in_one_loop, |g, x| {
-                let below = ((x * root).erf() + T::ONE) * half;
-                g * (below + x * ((x * x * -half).exp() * density))
-            });
+            let gradient = ctx.chain(
+                &x,
+                #[inline(always)]
+                move |g, x| {
+                    let below = half * (T::ONE + (x * root).erf());
+                    g * (below + x * ((x * x * -half).exp() * density))
+                },
+                |g, x| {
+                    let below = ((x * root).erf() + T::ONE) * half;
+                    g * (below + x * ((x * x * -half).exp() * density))
+                },
+            );
             [Some(gradient)]
         })
     }
@@ -71,20 +78,27 @@ impl<T: Float> Tensor<T> {
         let [half, beta, kappa, kappa3] =
             [0.5, SQRT_2 * FRAC_2_SQRT_PI * 0.5, 0.044715, 3.0 * 0.044715].map(T::from_f64);
         let inner = move |x: T| beta * (x + kappa * (x * x * x));
-        let value = self.array.map(move |x| half * x * (T::ONE + inner(x).tanh()));
+        let value = self.array.map(
+            #[inline(always)]
+            move |x| half * x * (T::ONE + inner(x).tanh()),
+        );
         let x = self.clone();
         record("gelu_tanh", [self], value, move |ctx| {
-            let in_one_loop = move |g: T, x: T| {
-                let tanh = inner(x).tanh();
-                let slope = beta * (T::ONE + kappa3 * (x * x));
-                g * (half * (T::ONE + tanh) + half * x * (T::ONE - tanh * tanh) * slope)
-            };
-            let gradient = ctx.chain(&x, in_one_loop, |g, x| {
-                let tanh = ((x + x * x * x * kappa) * beta).tanh();
-                let slope = (x * x * kappa3 + T::ONE) * beta;
-                let falling = -(&tanh * &tanh) + T::ONE;
-                g * ((tanh + T::ONE) * half + x * half * falling * slope)
-            });
+            let gradient = ctx.chain(
+                &x,
+                #[inline(always)]
+                move |g, x| {
+                    let tanh = inner(x).tanh();
+                    let slope = beta * (T::ONE + kappa3 * (x * x));
+                    g * (half * (T::ONE + tanh) + half * x * (T::ONE - tanh * tanh) * slope)
+                },
+                |g, x| {
+                    let tanh = ((x + x * x * x * kappa) * beta).tanh();
+                    let slope = (x * x * kappa3 + T::ONE) * beta;
+                    let falling = -(&tanh * &tanh) + T::ONE;
+                    g * ((tanh + T::ONE) * half + x * half * falling * slope)
+                },
+            );
             [Some(gradient)]
         })
     }

@@ -4,7 +4,7 @@ use super::reduction::Reduction;
 use crate::dims::Dims;
 use crate::node::record;
 use crate::tensor::Tensor;
-use adamant_kernels::{Float, sum_row};
+use adamant_kernels::{Float, logsumexp_row};
 
 impl<T: Float> Tensor<T> {
     /// `ln Σ eˣ` over dimensions `dims`, without overflow; they disappear, or stay
@@ -24,13 +24,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn logsumexp(&self, dims: impl Dims, keepdim: bool) -> Tensor<T> {
         let over = Reduction::new("logsumexp", self, dims, keepdim);
-        let value = over.rows(&self.array, |row| {
-            let max = row.iter().fold(T::NEG_INFINITY, |max, &x| if x > max { x } else { max });
-            // An infinite maximum would make NaN of ∞ − ∞.
-            let max = if max.is_finite() { max } else { T::ZERO };
-            let terms: Vec<T> = row.iter().map(|&x| (x - max).exp()).collect();
-            sum_row(&terms).ln() + max
-        });
+        let value = over.rows(&self.array, logsumexp_row);
         let (x, saved) = (self.clone(), value.clone());
         record("logsumexp", [self], value, move |ctx| {
             let y = over.spread(&ctx.output(&saved));

@@ -17,7 +17,10 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn sigmoid(&self) -> Tensor<T> {
-        let value = self.array.map(|x| T::ONE / (T::ONE + (-x).exp()));
+        let value = self.array.map(
+            #[inline(always)]
+            |x| T::ONE / (T::ONE + (-x).exp()),
+        );
         let saved = value.clone();
         record("sigmoid", [self], value, move |ctx| {
             [Some(ctx.chain(

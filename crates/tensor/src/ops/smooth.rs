@@ -17,17 +17,24 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn silu(&self) -> Tensor<T> {
-        let value = self.array.map(|x| x / (T::ONE + (-x).exp()));
+        let value = self.array.map(
+            #[inline(always)]
+            |x| x / (T::ONE + (-x).exp()),
+        );
         let x = self.clone();
         record("silu", [self], value, move |ctx| {
-            let in_one_loop = |g: T, x: T| {
-                let s = T::ONE / (T::ONE + (-x).exp());
-                g * s * (T::ONE + x * (T::ONE - s))
-            };
-            let gradient = ctx.chain(&x, in_one_loop, |g, x| {
-                let s = x.sigmoid();
-                g * &s * (x * scalar_sub(T::ONE, &s) + T::ONE)
-            });
+            let gradient = ctx.chain(
+                &x,
+                #[inline(always)]
+                |g, x| {
+                    let s = T::ONE / (T::ONE + (-x).exp());
+                    g * s * (T::ONE + x * (T::ONE - s))
+                },
+                |g, x| {
+                    let s = x.sigmoid();
+                    g * &s * (x * scalar_sub(T::ONE, &s) + T::ONE)
+                },
+            );
             [Some(gradient)]
         })
     }

@@ -56,7 +56,7 @@ pub use reduce::{arg_best, reduce_rows, sum, sum_row};
 pub use scan::scan;
 pub use sgd::{SgdBuffers, SgdScalars, sgd};
 pub use simd::vectorize;
-pub use softmax::{log_softmax_rows, logsumexp_row, nll_rows, softmax_rows};
+pub use softmax::{log_softmax_rows, logsumexp_row, nll_rows, nll_rows_backward, softmax_rows};
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, SweepSize, sweep};
 pub use windows::Windows;

@@ -1,5 +1,6 @@
 //! Softmax and its logarithm over rows, stable at any finite input.
 
+use crate::elementwise::map_assign;
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 use crate::reduce::sum_row;
@@ -140,4 +141,28 @@ pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
             *out = (max - x[target]) + exp_less_max(&mut scratch, x, max).ln();
         }
     });
+}
+
+/// `out[r] ← (softmax(x[r]) − e) · g`, where `e` is 1 at `targets[r]`, else 0: the gradient of
+/// [`nll_rows`] of each row, times `g`.
+///
+/// # Panics
+/// If the lengths do not fit, or a target is no class.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::nll_rows_backward(&mut out, &[3.0, 3.0], &[1], 4.0);
+/// assert_eq!(out, [2.0, -2.0]);
+/// ```
+pub fn nll_rows_backward<T: Float>(out: &mut [T], x: &[T], targets: &[usize], g: T) {
+    if targets.is_empty() {
+        return assert!(x.is_empty(), "a target for each row");
+    }
+    let row = x.len() / targets.len();
+    assert_eq!([out.len(), x.len()], [row * targets.len(); 2], "rows of one length");
+    softmax_rows(out, x, row.max(1));
+    for (out, &target) in out.chunks_exact_mut(row.max(1)).zip(targets) {
+        out[target] += -T::ONE;
+    }
+    map_assign(out, |y| y * g);
 }

@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::node::record;
 use crate::tensor::Tensor;
-use adamant_kernels::{Float, nll_rows, sum};
+use adamant_kernels::{Float, nll_rows, nll_rows_backward, sum};
 
 /// The mean over the batch of `−log_softmax(logits)[target]`: `[N, C], N → []`.
 ///
@@ -49,6 +49,11 @@ pub fn cross_entropy<T: Float>(logits: &Tensor<T>, targets: &[usize]) -> Tensor<
     });
     let (logits_saved, targets) = (logits.clone(), targets.to_vec());
     record("cross_entropy", [logits], mean, move |ctx| {
+        if !crate::is_grad_enabled() {
+            let (x, g) = (logits_saved.array.contiguous(), ctx.grad().item() / n);
+            let gradient = |out: &mut [T]| nll_rows_backward(out, x.dense(), &targets, g);
+            return [Some(Tensor::build(&shape, gradient))];
+        }
         let one_hot = Tensor::build(&shape, |out: &mut [T]| {
             out.fill(T::ZERO);
             for (row, &target) in out.chunks_exact_mut(classes).zip(&targets) {

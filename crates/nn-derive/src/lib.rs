@@ -4,6 +4,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
+use std::collections::BTreeMap;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Member, Path, Type, parse_macro_input};
@@ -53,15 +54,18 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let predicates = where_clause.map(|clause| clause.predicates.iter());
     let predicates = predicates.into_iter().flatten();
     let float_name = float.to_token_stream().to_string();
-    let modules = input.generics.type_params().map(|param| &param.ident).filter(|param| {
-        let mut types = variants.iter().flat_map(|variant| &variant.parts).map(|part| part.ty);
-        **param != float_name
-            && types.any(|ty| {
-                let ty = ty.to_token_stream();
-                // A type within itself asks for nothing more than its other fields do.
-                mentions(ty.clone(), param) && !mentions(ty, ident)
-            })
-    });
+    let mut modules = BTreeMap::new(); // each once, by its text
+    for param in input.generics.type_params().filter(|param| param.ident != float_name) {
+        let types = variants.iter().flat_map(|variant| &variant.parts).map(|part| part.ty);
+        for ty in types.map(ToTokens::to_token_stream) {
+            // A type within itself asks for nothing more than its other fields do.
+            if !mentions(ty.clone(), ident) {
+                let asked = named_by(ty, &param.ident).into_iter();
+                modules.extend(asked.map(|module| (module.to_string(), module)));
+            }
+        }
+    }
+    let modules = modules.into_values();
     let bounds = quote!(where #(#modules: #nn::Module<#float>,)* #(#predicates),*);
     Ok(quote! {
         #[automatically_derived]
@@ -88,6 +92,26 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
             }
         }
     })
+}
+
+/// The types that begin with the parameter: itself, `M`, or of it, `M::Layer`.
+fn named_by(tokens: TokenStream, param: &Ident) -> Vec<TokenStream> {
+    let mut found = Vec::new();
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Group(group) => found.extend(named_by(group.stream(), param)),
+            TokenTree::Ident(name) if name == *param => {
+                let mut ty = name.into_token_stream();
+                while tokens.peek().is_some_and(|next| next.to_string() == ":") {
+                    ty.extend(tokens.by_ref().take(3)); // `:`, `:` and a name
+                }
+                found.push(ty);
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Whether `tokens` name `ident` anywhere.

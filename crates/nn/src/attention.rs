@@ -16,7 +16,12 @@ use std::sync::Mutex;
 /// **In every mask, true means: may be looked at.** That is the meaning that
 /// PyTorch's `scaled_dot_product_attention` gives a mask; its `MultiheadAttention`
 /// and `TransformerEncoderLayer` mean the opposite (true: ignore), so a mask
-/// that comes from there is to be negated: `!&mask`.
+/// that comes from there is to be negated: `!&mask`. They say true or false only: numbers that are
+/// added to scores are a [`bias`](AttentionOptions::bias) of the function.
+///
+/// Together they must leave each query a key. With sequences padded on the left, and `causal`, the
+/// queries of the padding have none; a `mask` instead of the padding, `|` the identity, lets each
+/// see at least itself.
 ///
 /// ```
 /// use adamant_nn::{AttentionMasks, MultiheadAttention};

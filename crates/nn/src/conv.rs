@@ -2,13 +2,12 @@
 
 use crate::summary::observe;
 use crate::{Forward, Module, init};
-use adamant_tensor::{
-    Conv1dOptions, Conv2dOptions, Float, Generator, Parameter, PerDim, Shape, Tensor,
-};
+use adamant_tensor::{Conv1dOptions, Conv2dOptions, Float, Generator, Parameter, PerDim, Tensor};
 
-/// One layer: its rank, its operation, its options, and the shape of its weight.
+/// One layer: its rank, its operation, its options, and whether it is transposed: then its weight
+/// has the inputs first.
 macro_rules! convolution {
-    ($(#[$doc:meta])* $Name:ident, $D:literal, $op:ident, $Options:ident, $weight_shape:expr) => {
+    ($(#[$doc:meta])* $Name:ident, $D:literal, $op:ident, $Options:ident, $transposed:literal) => {
         $(#[$doc])*
         #[derive(Debug, Module)]
         #[module(crate = crate, float = T)]
@@ -41,7 +40,8 @@ macro_rules! convolution {
             /// A layer with these options, with or without a bias, of any type.
             ///
             /// # Panics
-            /// If the groups do not divide the channels.
+            /// If the groups do not divide the channels, or the options do not go together or with
+            /// the kernel.
             #[must_use]
             #[track_caller]
             pub fn with_options(
@@ -52,8 +52,11 @@ macro_rules! convolution {
                 bias: bool,
                 rng: &mut Generator,
             ) -> Self {
-                let shape: fn($Options, usize, usize, PerDim<$D>) -> Option<Shape> = $weight_shape;
-                let Some(shape) = shape(options, in_channels, out_channels, kernel.into()) else {
+                let kernel = kernel.into();
+                options.check(stringify!($Name), kernel, $transposed);
+                let [first, second] =
+                    if $transposed { [in_channels, out_channels] } else { [out_channels, in_channels] };
+                let Some(shape) = options.weight_shape(second, first, kernel) else {
                     panic!(
                         "{}: the groups of {options:?} do not divide {in_channels} input and \
                          {out_channels} output channels",
@@ -96,8 +99,7 @@ convolution!(
     /// let layer = Conv1d::new(3, 8, 5, &mut Generator::seed(0));
     /// assert_eq!(layer.forward(&Tensor::zeros([2, 3, 20])).shape(), [2, 8, 16]);
     /// ```
-    Conv1d, 1, conv1d, Conv1dOptions,
-    |options, inputs, outputs, kernel| options.weight_shape(inputs, outputs, kernel)
+    Conv1d, 1, conv1d, Conv1dOptions, false
 );
 
 convolution!(
@@ -119,8 +121,7 @@ convolution!(
     /// let layer = Conv2d::with_options(3, 8, [3, 3], options, false, &mut rng);
     /// assert_eq!(layer.forward(&images).shape(), [2, 8, 14, 14]);
     /// ```
-    Conv2d, 2, conv2d, Conv2dOptions,
-    |options, inputs, outputs, kernel| options.weight_shape(inputs, outputs, kernel)
+    Conv2d, 2, conv2d, Conv2dOptions, false
 );
 
 convolution!(
@@ -139,8 +140,7 @@ convolution!(
     /// let layer = ConvTranspose2d::with_options(8, 3, 2, double, true, &mut rng);
     /// assert_eq!(layer.forward(&Tensor::<f32>::zeros([2, 8, 7, 7])).shape(), [2, 3, 14, 14]);
     /// ```
-    ConvTranspose2d, 2, conv_transpose2d, Conv2dOptions,
-    |options, inputs, outputs, kernel| options.weight_shape(outputs, inputs, kernel)
+    ConvTranspose2d, 2, conv_transpose2d, Conv2dOptions, true
 );
 
 #[cfg(test)]

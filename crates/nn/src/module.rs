@@ -354,6 +354,26 @@ mod tests {
         assert_eq!(block.state_dict(), blocks[1].state_dict());
     }
 
+    trait Backbone {
+        type Layer;
+    }
+
+    #[derive(Module)]
+    #[module(crate = crate)]
+    struct Tower<B: Backbone> {
+        layers: Vec<B::Layer>,
+    }
+
+    #[test]
+    fn a_module_may_have_layers_that_its_parameter_names() {
+        struct Narrow;
+        impl Backbone for Narrow {
+            type Layer = Linear;
+        }
+        let layers = vec![Linear::new(2, 2, &mut Generator::seed(0))];
+        assert_eq!(Tower::<Narrow> { layers }.num_parameters(), 6);
+    }
+
     #[test]
     fn a_recursive_generic_module_can_be_derived() {
         let cell = || Parameter::new(Tensor::<f64>::ones([1]));

@@ -262,9 +262,9 @@ impl<T: Float> Step<T> for LstmStep {
         let [h, c] = state else { unreachable!("a state of two") };
         let size = h.shape()[1];
         let sum = input + hidden.of(h);
-        let forget = gate(&sum, 1, size).sigmoid();
-        let new = gate(&sum, 0, size).sigmoid() * gate(&sum, 2, size).tanh();
-        let c = forget * c + new;
+        let gates = sum.narrow(1, 0, 2 * size).sigmoid();
+        let (new, forget) = (gate(&gates, 0, size), gate(&gates, 1, size));
+        let c = forget * c + new * gate(&sum, 2, size).tanh();
         vec![gate(&sum, 3, size).sigmoid() * c.tanh(), c]
     }
 }

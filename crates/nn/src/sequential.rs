@@ -50,6 +50,55 @@ impl<T: Float> Sequential<T> {
         self
     }
 
+    /// The layers, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &dyn Layer<T>> {
+        self.layers.iter().map(|layer| &**layer)
+    }
+
+    /// The layer at this position, if there is one.
+    ///
+    /// PyTorch: `net[i]`.
+    #[must_use]
+    pub fn get(&self, i: usize) -> Option<&dyn Layer<T>> {
+        self.layers.get(i).map(|layer| &**layer)
+    }
+
+    /// The same, to be changed: put into evaluation mode alone, say.
+    ///
+    /// ```
+    /// use adamant_nn::{BatchNorm1d, Module, Sequential};
+    /// let mut net = Sequential::new().add(BatchNorm1d::new(4));
+    /// net.get_mut(0).unwrap().eval();
+    /// ```
+    #[must_use]
+    pub fn get_mut(&mut self, i: usize) -> Option<&mut (dyn Layer<T> + 'static)> {
+        self.layers.get_mut(i).map(|layer| &mut **layer)
+    }
+
+    /// Puts another layer at this position, and gives the one that was there.
+    ///
+    /// PyTorch: `net[i] = layer`.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    ///
+    /// ```
+    /// use adamant_nn::{Linear, Module, Relu, Sequential};
+    /// use adamant_tensor::Generator;
+    /// let mut rng = Generator::seed(0);
+    /// let mut net = Sequential::new().add(Relu).add(Linear::new(8, 5, &mut rng));
+    /// net.replace(1, Linear::new(8, 2, &mut rng)); // a new head
+    /// assert_eq!(net.named_parameters()[0].1.shape(), [2, 8]);
+    /// ```
+    #[track_caller]
+    pub fn replace(&mut self, i: usize, layer: impl Layer<T> + 'static) -> Box<dyn Layer<T>> {
+        let len = self.len();
+        let Some(place) = self.layers.get_mut(i) else {
+            panic!("Sequential: no layer {i} among {len}")
+        };
+        std::mem::replace(place, Box::new(layer))
+    }
+
     /// The number of layers.
     #[must_use]
     pub fn len(&self) -> usize {

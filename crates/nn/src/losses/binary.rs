@@ -53,7 +53,7 @@ pub fn bce_with_logits<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
 /// assert_eq!(loss.loss(&x, &y).item(), 50.0);
 /// ```
 #[derive(Clone, Debug)]
-pub struct BceLoss<T: Float> {
+pub struct BceLoss<T: Float = f32> {
     weight: Option<Tensor<T>>,
     reduction: Reduction,
 }
@@ -133,7 +133,7 @@ fn entropy<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
 /// assert!((thrice.item() - 3.0 * bce_with_logits(&x, &yes).item()).abs() < 1e-6);
 /// ```
 #[derive(Clone, Debug)]
-pub struct BceWithLogitsLoss<T: Float> {
+pub struct BceWithLogitsLoss<T: Float = f32> {
     weight: Option<Tensor<T>>,
     pos_weight: Option<Tensor<T>>,
     reduction: Reduction,

@@ -124,7 +124,7 @@ macro_rules! class_options {
 /// assert_eq!(loss.loss(&x, &[0, 1]).to_vec(), [1.0, 2.0]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct NllLoss<T: Float> {
+pub struct NllLoss<T: Float = f32> {
     weight: Option<Tensor<T>>,
     ignore_index: Option<usize>,
     reduction: Reduction,
@@ -257,7 +257,7 @@ impl<T: Float> NllLoss<T> {
 /// assert!((CrossEntropyLoss::new().loss(&images, &targets).item() - 3f32.ln()).abs() < 1e-6);
 /// ```
 #[derive(Clone, Debug)]
-pub struct CrossEntropyLoss<T: Float> {
+pub struct CrossEntropyLoss<T: Float = f32> {
     nll: NllLoss<T>,
     label_smoothing: f64,
 }

@@ -71,6 +71,12 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     check(&format!("conv_transpose2d: an input of shape [2, 4, 9, 9] {channels}"), &|| {
         here!(transposed.forward(images));
     });
+    check("conv_transpose2d: no image is left of an input of shape [1, 3, 1, 1]", &|| {
+        let options = Conv2dOptions::default().padding(1);
+        let rng = &mut Generator::seed(0);
+        let layer = ConvTranspose2d::with_options(3, 4, 2, options, true, rng);
+        here!(layer.forward(&ones(&[1, 3, 1, 1])));
+    });
     check("conv2d: an input of shape [4, 9]; expected [N, C, H, W], or [C, H, W]", &|| {
         here!(conv2.forward(&ones(&[4, 9])));
     });
@@ -268,6 +274,18 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     check("Conv1d: the groups of ConvOptions", &|| {
         let options = Conv1dOptions::default().groups(2);
         here!(Conv1d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+    });
+    check("Conv2d: padding_same with a stride of [2, 2]", &|| {
+        let options = Conv2dOptions::default().stride(2).padding_same();
+        here!(Conv2d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+    });
+    check("Conv2d: an output_padding of [1, 1]: only a transposed", &|| {
+        let options = Conv2dOptions::default().stride(2).output_padding(1);
+        here!(Conv2d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+    });
+    check("ConvTranspose2d: a transposed convolution has neither", &|| {
+        let options = Conv2dOptions::default().padding_same();
+        here!(ConvTranspose2d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
     });
     check("Conv2d: the groups of ConvOptions", &|| {
         let options = Conv2dOptions::default().groups(0);

@@ -130,6 +130,46 @@ impl<const D: usize> ConvOptions<D> {
             .then(|| [outputs, inputs / self.groups].into_iter().chain(kernel.into().0).collect())
     }
 
+    /// Panics unless a convolution with a kernel of this size, or a transposed one, can have these
+    /// options, whatever its image. The convolutions themselves do so too; a layer, when it is made.
+    ///
+    /// # Panics
+    /// If a stride, a dilation or a size of the kernel is 0; if there is
+    /// [`padding_same`](ConvOptions::padding_same) with another stride than 1 or where it is
+    /// transposed; if there is a padding mode where it is transposed, or an output padding where it
+    /// is not; and if an output padding is not less than the stride or the dilation.
+    #[track_caller]
+    pub fn check(&self, op: &str, kernel: impl Into<PerDim<D>>, transposed: bool) {
+        refuse_zero(op, "stride", self.stride);
+        refuse_zero(op, "dilation", self.dilation);
+        refuse_zero(op, "kernel", kernel.into().0);
+        let extra = self.output_padding;
+        if transposed {
+            assert!(
+                self.padding != Padding::Same && self.padding_mode.is_none(),
+                "{op}: a transposed convolution has neither padding_same nor a padding_mode"
+            );
+            assert!(
+                (0..D).all(|d| extra[d] < self.stride[d].max(self.dilation[d])),
+                "{op}: an output_padding of {extra:?} with a stride of {:?} and a dilation of \
+                 {:?}: it must be less than one of them",
+                self.stride,
+                self.dilation
+            );
+        } else {
+            assert!(
+                self.padding != Padding::Same || self.stride == [1; D],
+                "{op}: padding_same with a stride of {:?}: only with a stride of 1 has the result \
+                 the image's size",
+                self.stride
+            );
+            assert!(
+                extra == [0; D],
+                "{op}: an output_padding of {extra:?}: only a transposed convolution has one"
+            );
+        }
+    }
+
     /// The image with what the padding mode puts around it, and the options that are left to
     /// convolve it with.
     #[track_caller]
@@ -140,8 +180,8 @@ impl<const D: usize> ConvOptions<D> {
         weight: &Shape,
     ) -> (Tensor<T>, Self) {
         let Some(mode) = self.padding_mode else { return (x.clone(), self) };
-        self.check(op, x.array.shape(), weight);
-        let mut around = self.sides(op, weight).map(|[before, after]| (before, after));
+        self.check_shapes(op, x.array.shape(), weight, false);
+        let mut around = self.sides(weight).map(|[before, after]| (before, after));
         around.reverse(); // the last dimension first
         let padding = Padding::Each([0; D]);
         (x.pad_by(op, &around, mode), ConvOptions { padding, padding_mode: None, ..self })
@@ -153,31 +193,17 @@ impl<const D: usize> ConvOptions<D> {
     }
 
     /// The padding before and after the image.
-    #[track_caller]
-    fn sides(&self, op: &str, weight: &Shape) -> [[usize; 2]; D] {
+    fn sides(&self, weight: &Shape) -> [[usize; 2]; D] {
         match self.padding {
             Padding::Each(padding) => padding.map(|side| [side; 2]),
-            Padding::Same => {
-                assert!(
-                    self.stride == [1; D],
-                    "{op}: padding_same with a stride of {:?}: only with a stride of 1 has the \
-                     result the image's size",
-                    self.stride
-                );
-                self.spans(weight).map(|span| [(span - 1) / 2, span / 2])
-            }
+            Padding::Same => self.spans(weight).map(|span| [(span - 1) / 2, span / 2]),
         }
     }
 
     /// The sizes of a convolution of `x` with `weight`.
     #[track_caller]
     pub(super) fn form(&self, op: &str, x: &Shape, weight: &Shape, bias: Option<&Shape>) -> Form {
-        let (images, channels, image) = self.check(op, x, weight);
-        assert!(
-            self.output_padding == [0; D],
-            "{op}: an output_padding of {:?}: only a transposed convolution has one",
-            self.output_padding
-        );
+        let (images, channels, image) = self.check_shapes(op, x, weight, false);
         let takes = weight[1].saturating_mul(self.groups);
         assert!(
             channels == takes,
@@ -186,7 +212,7 @@ impl<const D: usize> ConvOptions<D> {
             self.groups
         );
         check_bias(op, bias, weight, weight[0]);
-        let (sides, spans) = (self.sides(op, weight), self.spans(weight));
+        let (sides, spans) = (self.sides(weight), self.spans(weight));
         let padded = padded(op, image, sides);
         assert!(
             (0..D).all(|d| spans[d] <= padded[d]),
@@ -213,7 +239,7 @@ impl<const D: usize> ConvOptions<D> {
         weight: &Shape,
         bias: Option<&Shape>,
     ) -> Form {
-        let (images, channels, image) = self.check(op, y, weight);
+        let (images, channels, image) = self.check_shapes(op, y, weight, true);
         assert!(
             channels == weight[0],
             "{op}: an input of shape {y} has {channels} channels, but a weight of shape {weight} \
@@ -222,21 +248,13 @@ impl<const D: usize> ConvOptions<D> {
         );
         let made = weight[1].saturating_mul(self.groups);
         check_bias(op, bias, weight, made);
-        let (Padding::Each(padding), None) = (self.padding, self.padding_mode) else {
-            panic!("{op}: a transposed convolution has neither padding_same nor a padding_mode")
-        };
+        let Padding::Each(padding) = self.padding else { unreachable!("it was checked") };
         let extra = self.output_padding;
-        assert!(
-            (0..D).all(|d| extra[d] < self.stride[d].max(self.dilation[d])),
-            "{op}: an output_padding of {extra:?} with a stride of {:?} and a dilation of {:?}: it \
-             must be less than one of them",
-            self.stride,
-            self.dilation
-        );
         let result: [Option<usize>; D] = std::array::from_fn(|d| {
             let last = image[d].checked_sub(1)?.checked_mul(self.stride[d])?;
             let end = last.checked_add(span(weight[2 + d], self.dilation[d]))?;
-            end.checked_add(extra[d])?.checked_sub(padding[d].checked_mul(2)?)
+            let left = end.checked_add(extra[d])?.checked_sub(padding[d].checked_mul(2)?);
+            left.filter(|&left| left > 0)
         });
         assert!(
             result.iter().all(Option::is_some),
@@ -257,7 +275,13 @@ impl<const D: usize> ConvOptions<D> {
 
     /// What must be right of either: gives images, channels and an image's size.
     #[track_caller]
-    fn check(&self, op: &str, x: &Shape, weight: &Shape) -> (usize, usize, [usize; D]) {
+    fn check_shapes(
+        &self,
+        op: &str,
+        x: &Shape,
+        weight: &Shape,
+        transposed: bool,
+    ) -> (usize, usize, [usize; D]) {
         let space = if D == 1 { "L" } else { "H, W" };
         assert!(
             x.len() == D + 2 || x.len() == D + 1,
@@ -269,9 +293,7 @@ impl<const D: usize> ConvOptions<D> {
              group, and the kernel's size",
             D + 2
         );
-        refuse_zero(op, "stride", self.stride);
-        refuse_zero(op, "dilation", self.dilation);
-        refuse_zero::<D>(op, "kernel", std::array::from_fn(|d| weight[2 + d]));
+        self.check(op, std::array::from_fn(|d| weight[2 + d]), transposed);
         assert!(
             self.groups > 0 && weight[0].is_multiple_of(self.groups),
             "{op}: groups = {} does not divide the first dimension of a weight of shape {weight}",

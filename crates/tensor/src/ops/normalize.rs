@@ -26,7 +26,8 @@ impl<T: Float> Tensor<T> {
     ///
     /// # Panics
     /// If there are no channels, weight and bias have not an element for each, or a channel
-    /// has not at least two values: one value is its own mean.
+    /// has not at least two values: one value is its own mean. As all of these, if a
+    /// variance and `eps` are not above 0 together.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -191,6 +192,13 @@ fn normalize<T: Float>(
     form: Form,
     stats: &[(f64, f64)],
 ) -> Tensor<T> {
+    // Not of what is not a number itself.
+    if let Some(&(_, var)) = stats.iter().find(|(_, var)| var + form.eps <= 0.0) {
+        panic!(
+            "{op}: a variance of {var} with eps = {}: their sum, which is divided by, must be above 0",
+            form.eps
+        );
+    }
     let group = |&(mean, var): &(f64, f64)| Group {
         mean: T::from_f64(mean),
         scale: T::from_f64(1.0 / (var + form.eps).sqrt()),
@@ -321,6 +329,12 @@ mod tests {
             y.square().sum().backward();
             assert_eq!(x.grad().unwrap().to_vec(), [0.0; 6]);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "layer_norm: a variance of 0 with eps = 0: their sum")]
+    fn a_division_by_zero_is_refused() {
+        let _ = Tensor::<f32>::ones([2, 3]).layer_norm(&[3], None, None, 0.0);
     }
 
     #[test]

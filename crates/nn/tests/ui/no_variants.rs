@@ -1,0 +1,5 @@
+#[derive(adamant_nn::Module)]
+#[module(crate = adamant_nn)]
+enum Nothing {}
+
+fn main() {}

@@ -31,12 +31,19 @@ fn function<T: Float>(cases: &Cases) {
     run("causal", [&[2, 2, 5, 4], &[2, 2, 7, 4], &[2, 2, 7, 4]], options().causal(true));
     run("causal_tall", [&[1, 1, 7, 3], &[1, 1, 5, 3], &[1, 1, 5, 3]], options().causal(true));
     run("mask", [&[2, 3, 5, 4]; 3], options().mask(&may()));
-    run("long", [&[1, 2, 70, 2], &[1, 2, 66, 2], &[1, 2, 66, 2]], options().causal(true));
+    let long: [&[usize]; 3] = [&[1, 2, 70, 2], &[1, 2, 66, 2], &[1, 2, 66, 2]];
+    run("long", long, options().causal(true));
+    let places = (0..70).flat_map(|i| (0..66).map(move |j| i == j || (3 * i + j) % 5 < 2));
+    let mask = Mask::from_vec(places.collect(), [70, 66]).unwrap();
+    run("long_mask", long, options().mask(&mask));
 
-    let shapes: [&[usize]; 4] = [&[2, 3, 5, 4], &[2, 3, 7, 4], &[2, 3, 7, 4], &[3, 5, 7]];
-    let inputs = [0, 1, 2, 3].map(|i| leaf::<T>(i as u64 + 1, shapes[i]));
-    let y = attention(&inputs[0], &inputs[1], &inputs[2], options().bias(&inputs[3]));
-    cases.compare("bias", &inputs, &[y], None);
+    let with_bias = |case: &str, shapes: [&[usize]; 4]| {
+        let inputs = [0, 1, 2, 3].map(|i| leaf::<T>(i as u64 + 1, shapes[i]));
+        let y = attention(&inputs[0], &inputs[1], &inputs[2], options().bias(&inputs[3]));
+        cases.compare(case, &inputs, &[y], None);
+    };
+    with_bias("bias", [&[2, 3, 5, 4], &[2, 3, 7, 4], &[2, 3, 7, 4], &[3, 5, 7]]);
+    with_bias("long_bias", [long[0], long[1], long[2], &[70, 66]]);
 }
 
 fn multihead<T: Float>(cases: &Cases) {
@@ -59,6 +66,15 @@ fn multihead<T: Float>(cases: &Cases) {
     run("mha_padding", &x(), none.padding(&tokens));
     run("mha_causal_padding", &x(), none.causal(true).padding(&tokens));
     run("mha_mask", &x(), none.mask(&may));
+    run("mha_mask_padding", &x(), none.mask(&may).padding(&tokens));
+    let cross = [leaf(1, &[3, 4, 6]), leaf(2, &[3, 5, 6]), leaf(3, &[3, 5, 6])];
+    run("mha_cross_padding", &cross, none.padding(&tokens));
+    let part = Mask::from_vec(may.to_vec()[..20].to_vec(), [4, 5]).unwrap();
+    run("mha_cross_mask", &cross, none.mask(&part));
+    let causal = (0..25).map(|i| i % 5 <= i / 5);
+    let heads = may.to_vec().into_iter().chain(causal).collect();
+    let heads = Mask::from_vec(heads, [2, 5, 5]).unwrap(); // for each head its own
+    run("mha_mask_heads", &x(), none.mask(&heads));
     let short = Mask::from([true, true, true, false, false]);
     run("mha_one", &[leaf(1, &[5, 6])], none.causal(true).padding(&short));
 }
@@ -93,6 +109,7 @@ fn f32_attention_and_its_layers_are_pytorchs() {
     function::<f32>(&cases);
     multihead::<f32>(&cases);
     encoder::<f32>(&cases);
+    cases.finish(Some("gpt|"));
 }
 
 #[test]
@@ -101,6 +118,7 @@ fn f64_attention_and_its_layers_are_pytorchs() {
     function::<f64>(&cases);
     multihead::<f64>(&cases);
     encoder::<f64>(&cases);
+    cases.finish(None);
 }
 
 #[derive(Module)]

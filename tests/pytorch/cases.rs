@@ -4,18 +4,34 @@ use crate::close::close;
 use crate::common::{fixture, numbers};
 use adamant::prelude::*;
 use adamant::tensor::Float;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 pub(crate) struct Cases {
     fixture: StateDict,
     tolerance: f64,
+    /// The names that were read.
+    read: RefCell<BTreeSet<String>>,
 }
 
 impl Cases {
     pub(crate) fn of(file: &str, tolerance: f64) -> Cases {
-        Cases { fixture: fixture(file), tolerance }
+        Cases { fixture: fixture(file), tolerance, read: RefCell::default() }
+    }
+
+    /// Fails if there is anything in the fixture that nothing was compared with, but for what begins
+    /// with `elsewhere`.
+    #[track_caller]
+    pub(crate) fn finish(&self, elsewhere: Option<&str>) {
+        let read = self.read.borrow();
+        let left = self.fixture.iter().map(|(name, _)| name).filter(|&name| {
+            !read.contains(name) && !elsewhere.is_some_and(|part| name.starts_with(part))
+        });
+        assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
     }
 
     pub(crate) fn tensor<T: Float>(&self, name: &str) -> Tensor<T> {
+        self.read.borrow_mut().insert(name.into());
         self.fixture.get(name).and_then(|value| value.array()).expect(name).clone().into()
     }
 
@@ -23,8 +39,9 @@ impl Cases {
     pub(crate) fn state(&self, case: &str) -> StateDict {
         let mut state = StateDict::new();
         let prefix = format!("{case}|state.");
-        for (name, value) in self.fixture.iter() {
-            if let Some(name) = name.strip_prefix(&prefix) {
+        for (full_name, value) in self.fixture.iter() {
+            if let Some(name) = full_name.strip_prefix(&prefix) {
+                self.read.borrow_mut().insert(full_name.into());
                 state.insert(name, value.clone());
             }
         }
@@ -33,6 +50,7 @@ impl Cases {
 
     #[track_caller]
     pub(crate) fn check<T: Float>(&self, name: &str, found: &Tensor<T>) {
+        self.read.borrow_mut().insert(name.into());
         close(found, &self.fixture, name, self.tolerance);
     }
 

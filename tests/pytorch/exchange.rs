@@ -53,6 +53,15 @@ fn read(folder: &Path) -> Net {
     net
 }
 
+/// A model that was trained here and written: PyTorch, which read it, got these logits.
+#[test]
+fn a_model_written_here_gives_its_logits_in_pytorch() {
+    let mut net = Net::new(0);
+    net.load_state_dict(&fixture("exchange_ours")).unwrap();
+    net.eval();
+    close(&net.logits(), &fixture("exchange_back"), "logits", 1e-5);
+}
+
 #[test]
 fn a_model_of_pytorchs_gives_its_logits_and_is_saved_as_its_state_dict() {
     let net = read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")));
@@ -85,13 +94,13 @@ fn a_model_trained_here_gives_its_logits_to_who_reads_it() {
         adam.step();
     }
     net.eval();
-    save_safetensors(&net.state_dict(), folder.join("ours.safetensors")).unwrap();
+    save_safetensors(&net.state_dict(), folder.join("exchange_ours.safetensors")).unwrap();
     let mut logits = StateDict::new();
     logits.insert("logits", net.logits().array().clone());
-    save_safetensors(&logits, folder.join("ours_logits.safetensors")).unwrap();
+    save_safetensors(&logits, folder.join("exchange_ours_logits.safetensors")).unwrap();
 
     let mut reader = Net::new(0);
-    let saved = load_safetensors(folder.join("ours.safetensors")).unwrap();
+    let saved = load_safetensors(folder.join("exchange_ours.safetensors")).unwrap();
     reader.load_state_dict(&saved).unwrap();
     reader.eval();
     assert_eq!(reader.logits().to_vec(), net.logits().to_vec());

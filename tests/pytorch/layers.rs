@@ -114,7 +114,8 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     // Its generator is a part of its state that PyTorch's has not.
     let mut dropout = Dropout2d::new(0.5, rng);
     Module::<T>::eval(&mut dropout);
-    cases.check("dropout eval|out0", &dropout.forward(&leaf::<T>(1, &[2, 3, 2, 2])));
+    let x = leaf::<T>(1, &[2, 3, 2, 2]);
+    cases.compare("dropout eval", std::slice::from_ref(&x), &[dropout.forward(&x)], None);
 
     let words = Indices::from([[1, 0, 4], [4, 1, 1]]);
     let rows = |layer: &Embedding<T>, _: &[Tensor<T>]| layer.forward(&words);
@@ -122,6 +123,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     record(cases, "embedding", &layer, &[], rows);
     let layer = Embedding::with_padding_idx(6, 3, Some(1), rng);
     record(cases, "embedding padded", &layer, &[], rows);
+    cases.finish(None);
 }
 
 #[test]

@@ -135,6 +135,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     let [x, y] = [1, 2].map(|seed| leaf::<T>(seed, &[4, 3]));
     let value = KlDivLoss::new().batchmean().loss(&x, &y.softmax(1));
     cases.compare("kl batchmean", &[x, y], &[value], None);
+    cases.finish(None);
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     one_sequence::<T, Rnn<T>>(&cases, "rnn");
     one_sequence::<T, Lstm<T>>(&cases, "lstm");
     one_sequence::<T, Gru<T>>(&cases, "gru");
+    cases.finish(None);
 }
 
 #[test]

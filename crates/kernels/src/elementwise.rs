@@ -4,15 +4,29 @@ use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 use crate::simd::vectorize;
 use crate::strided::{Nest, View};
+use std::iter::repeat;
 
 /// `out[i] ← f(x[i])`.
 ///
-/// A plain loop: the closure of an iterator's method may be left a function of its own, which then
-/// has no vectors.
+/// A loop, always inlined: of an iterator's method with a closure, something may be left a function
+/// of its own, which then has no vectors.
 #[inline(always)]
-fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: impl Fn(X) -> U) {
+fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: &impl Fn(X) -> U) {
     for (out, x) in out.iter_mut().zip(x) {
         *out = f(x);
+    }
+}
+
+/// `out[i] ← f(x[i], y[i])`, as [`each`].
+#[inline(always)]
+fn each_pair<X, Y, U>(
+    out: &mut [U],
+    x: impl IntoIterator<Item = X>,
+    y: impl IntoIterator<Item = Y>,
+    f: &impl Fn(X, Y) -> U,
+) {
+    for (out, (x, y)) in out.iter_mut().zip(x.into_iter().zip(y)) {
+        *out = f(x, y);
     }
 }
 
@@ -52,11 +66,11 @@ where
                             0 => out.fill(f(x.data[x0])),
                             1 => {
                                 let x = &x.data[x0..x0 + out.len()];
-                                each(out, x, |&x| f(x));
+                                each(out, x.iter().copied(), &f);
                             }
                             _ => {
-                                let x = x.data[x0..].iter().step_by(step);
-                                each(out, x, |&x| f(x));
+                                let x = x.data[x0..].iter().copied().step_by(step);
+                                each(out, x, &f);
                             }
                         }
                     },
@@ -103,17 +117,14 @@ where
                         let (x, y, len) = (&x.data[x0..], &y.data[y0..], out.len());
                         match steps {
                             [1, 1] => {
-                                each(out, x[..len].iter().zip(&y[..len]), |(&x, &y)| f(x, y));
+                                let (x, y) = (x[..len].iter(), y[..len].iter());
+                                each_pair(out, x.copied(), y.copied(), &f);
                             }
                             [1, 0] => {
-                                let y = y[0];
-                                let x = &x[..len];
-                                each(out, x, |&x| f(x, y));
+                                each_pair(out, x[..len].iter().copied(), repeat(y[0]), &f);
                             }
                             [0, 1] => {
-                                let x = x[0];
-                                let y = &y[..len];
-                                each(out, y, |&y| f(x, y));
+                                each_pair(out, repeat(x[0]), y[..len].iter().copied(), &f);
                             }
                             [x_step, y_step] => {
                                 for (i, out) in out.iter_mut().enumerate() {
@@ -150,13 +161,13 @@ where
 {
     assert_eq!(out.len(), x.len(), "operands of one length");
     if out.len() <= SHORT {
-        return each(out, x, |&x| f(x));
+        return each(out, x.iter().copied(), &f);
     }
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)), cost, |(out, x)| {
         vectorize(
             #[inline(always)]
-            || each(out, x, |&x| f(x)),
+            || each(out, x.iter().copied(), &f),
         );
     });
 }
@@ -181,14 +192,14 @@ where
 {
     assert!(out.len() == x.len() && x.len() == y.len(), "operands of one length");
     if out.len() <= SHORT {
-        return each(out, x.iter().zip(y), |(&x, &y)| f(x, y));
+        return each_pair(out, x.iter().copied(), y.iter().copied(), &f);
     }
     let cost = out.len();
     let pieces = out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK));
     drain(pieces, cost, |((out, x), y)| {
         vectorize(
             #[inline(always)]
-            || each(out, x.iter().zip(y), |(&x, &y)| f(x, y)),
+            || each_pair(out, x.iter().copied(), y.iter().copied(), &f),
         );
     });
 }

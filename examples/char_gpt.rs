@@ -5,24 +5,26 @@
 //! ```
 //!
 //! ```text
-//! 1048496 characters to learn from, 65 different; 354401 parameters, 2 threads
+//! 990247 characters to learn from, 65 different; 354401 parameters, 2 threads
 //!
-//! step   300: loss 2.999, on another play 2.510 (24865 tokens/s)
-//! step   600: loss 2.265, on another play 2.138 (24631 tokens/s)
-//! step   900: loss 1.987, on another play 1.932 (19983 tokens/s)
-//! step  1200: loss 1.841, on another play 1.830 (18775 tokens/s)
-//! step  1500: loss 1.766, on another play 1.793 (17893 tokens/s)
+//! step   600: loss 2.795, on another play 2.356 (36486 tokens/s)
+//! step  1200: loss 2.030, on another play 2.015 (37311 tokens/s)
+//! step  1800: loss 1.758, on another play 1.934 (35526 tokens/s)
+//! step  2400: loss 1.635, on another play 1.872 (34252 tokens/s)
+//! step  3000: loss 1.572, on another play 1.846 (34469 tokens/s)
 //!
-//! CASTIUS:
-//! Let lept wear the wears and to my thy him,
-//! My madays him word, not slame for it will in must from ear
-//! Megive in soul
-//! The that rigembles of his purce, my where tonging.
-//! Not of there to deart not sunday of them.
+//! That groans that be me such a call plife
+//! Till say all where see to be chis villain
+//! I am morriaged hath me him the conten's offence.
 //!
-//! Exit
+//! SIR ANDREW:
+//! O, that is vash this well go thou are anjoy, and stails;
+//! Plainters I proyour her weath here thou grace,
+//! And her he fand age, come you grace of the tombit
+//! hate hors man shakes. She and should somes again court.
 //!
-//! EDMUND:
+//! Enter KING LEAR and in the joy heavens
+//!
 //! …
 //! ```
 
@@ -41,7 +43,7 @@ use std::time::Instant;
 #[derive(Parser)]
 struct Args {
     /// Steps of training
-    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
     /// Passages in a step
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
@@ -70,6 +72,9 @@ struct Args {
 
 const HEADS: usize = 4;
 
+/// How the last of the plays begins, Julius Caesar: that one is kept for testing.
+const LAST_PLAY: &[u8] = b"Enter FLAVIUS, MARULLUS";
+
 /// The plays as numbers: a character is its place in `alphabet`.
 struct Text {
     alphabet: Vec<u8>,
@@ -86,7 +91,9 @@ impl Text {
         alphabet.dedup();
         let place = |byte: &u8| alphabet.binary_search(byte).expect("of the text itself");
         let numbers: Vec<usize> = bytes.iter().map(place).collect();
-        let (train, test) = numbers.split_at(numbers.len() / 20 * 19);
+        let mut places = bytes.windows(LAST_PLAY.len());
+        let last = places.position(|text| text == LAST_PLAY).expect("all nine plays");
+        let (train, test) = numbers.split_at(last);
         Ok(Text { train: train.to_vec(), test: test.to_vec(), alphabet })
     }
 }

@@ -7,8 +7,8 @@
 //! ```text
 //! 60000 images, 1199882 parameters, 2 threads
 //!
-//! epoch 1/2: loss 0.2403, test accuracy 98.78 % (1110 images/s)
-//! epoch 2/2: loss 0.0593, test accuracy 99.08 % (1067 images/s)
+//! epoch 1/2: loss 0.2350, test accuracy 98.41 % (1237 images/s)
+//! epoch 2/2: loss 0.0656, test accuracy 99.14 % (1209 images/s)
 //! ```
 
 mod common;
@@ -32,7 +32,7 @@ struct Args {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
     /// Adam's learning rate at its height; it rises over a tenth of the steps, then falls to almost 0
-    #[arg(long, default_value_t = 1e-3, value_parser = rate, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 2e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
     /// Where the random numbers start
     #[arg(long, default_value_t = 0)]
@@ -88,7 +88,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mnist = mnist(args.images)?;
     let mut rng = Generator::seed(args.seed);
     let mut net = Net::new(&mut rng);
-    let mut adam = Adam::new(net.parameters(), AdamOptions::default().lr(args.lr))?;
+    let mut adam = Adam::new(net.parameters(), AdamOptions::adamw().lr(args.lr).weight_decay(0.1))?;
     let mut loader = DataLoader::new(&mnist.train, args.batch_size as usize).shuffle(&mut rng);
     let steps = u64::from(args.epochs) * loader.len() as u64;
     let mut schedule =
@@ -104,7 +104,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut saves = Saves::new(&args.saving, "mnist_cnn")?;
     let bar = progress_bar("training", steps);
     let (mut step, mut mean) = (0, Mean::default());
-    let mut start = Instant::now();
+    let (mut start, mut images) = (Instant::now(), 0);
     while saves.another(
         &mut step,
         steps,
@@ -125,6 +125,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 
         step += 1;
         mean.add(loss.item(), batch.targets.len());
+        images += batch.targets.len();
         bar.set_position(step);
         bar.set_message(format!("loss {:.4}", mean.get()));
         if loader.batches_left() == 0 {
@@ -137,10 +138,10 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
                     step / loader.len() as u64,
                     args.epochs,
                     mean.get(),
-                    mnist.train.len() as f64 / seconds
+                    images as f64 / seconds
                 )
             })?;
-            (mean, start) = (Mean::default(), Instant::now());
+            (mean, start, images) = (Mean::default(), Instant::now(), 0);
         }
     }
     bar.finish_and_clear();

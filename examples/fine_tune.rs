@@ -127,7 +127,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut rng = Generator::seed(args.seed);
     let mnist = Mnist::bundled()?;
     let low = five(&mnist.train, 0)?.take(args.images.map_or(usize::MAX, |images| images as usize));
-    let high = first_of_each(&five(&mnist.train, 5)?, args.tune_images);
+    let high = five(&first_of_each(&mnist.train, args.tune_images), 5)?;
     let [test_low, test_high] = [five(&mnist.test, 0)?, five(&mnist.test, 5)?];
     writeln!(out, "{} images of 0 to 4, {} of 5 to 9\n", low.len(), high.len())?;
     let mut low = DataLoader::new(&low, 64).shuffle(&mut rng);
@@ -198,12 +198,12 @@ fn five(data: &Dataset, first: usize) -> Result<Dataset, Box<dyn Error>> {
     Ok(Dataset::new(&all.inputs, classes)?)
 }
 
-/// So many images of each class, those that come first.
+/// So many images of each digit, those that come first.
 fn first_of_each(data: &Dataset, images: u32) -> Dataset {
-    let mut taken = [0; 5];
-    data.filter(|_index, class| {
-        taken[class] += 1;
-        taken[class] <= images
+    let mut taken = [0; 10];
+    data.filter(|_index, digit| {
+        taken[digit] += 1;
+        taken[digit] <= images
     })
 }
 

@@ -1,6 +1,5 @@
 //! Softmax and its logarithm over rows, stable at any finite input.
 
-use crate::elementwise::map_assign;
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 use crate::reduce::sum_row;
@@ -10,41 +9,41 @@ use crate::simd::vectorize;
 const LANES: usize = 16;
 
 /// The largest element, or NaN if there is one; −∞ for an empty row.
+#[inline(always)]
 fn max<T: Float>(row: &[T]) -> T {
-    vectorize(
-        #[inline(always)]
-        || {
-            let (body, tail) = row.as_chunks::<LANES>();
-            let max = tail.iter().fold(T::NEG_INFINITY, |max, &x| x.maximum(max));
-            let mut blocks = body.iter();
-            let Some(&(mut lanes)) = blocks.next() else { return max };
-            for x in blocks {
-                for (lane, &x) in lanes.iter_mut().zip(x) {
-                    *lane = x.maximum(*lane);
-                }
-            }
-            lanes.iter().fold(max, |max, &x| x.maximum(max))
-        },
-    )
+    let (body, tail) = row.as_chunks::<LANES>();
+    let max = tail.iter().fold(T::NEG_INFINITY, |max, &x| x.maximum(max));
+    let mut blocks = body.iter();
+    let Some(&(mut lanes)) = blocks.next() else { return max };
+    for x in blocks {
+        for (lane, &x) in lanes.iter_mut().zip(x) {
+            *lane = x.maximum(*lane);
+        }
+    }
+    lanes.iter().fold(max, |max, &x| x.maximum(max))
 }
 
 /// `out[i] ← exp(x[i] − max)`; gives their sum.
+#[inline(always)]
 fn exp_less_max<T: Float>(out: &mut [T], x: &[T], max: T) -> T {
-    vectorize(
-        #[inline(always)]
-        || out.iter_mut().zip(x).for_each(|(out, &x)| *out = (x - max).exp()),
-    );
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = (x - max).exp();
+    }
     sum_row(out)
 }
 
 /// `x[i] ← exp(x[i] − max)`; gives the maximum and their sum.
 pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
-    let max = max(x);
     vectorize(
         #[inline(always)]
-        || x.iter_mut().for_each(|x| *x = (*x - max).exp()),
-    );
-    [max, sum_row(x)]
+        || {
+            let max = max(x);
+            for x in &mut *x {
+                *x = (*x - max).exp();
+            }
+            [max, sum_row(x)]
+        },
+    )
 }
 
 /// `ln Σᵢ exp(x[i])` of one row, without overflow; −∞ for an empty one.
@@ -54,26 +53,48 @@ pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
 /// ```
 #[must_use]
 pub fn logsumexp_row<T: Float>(x: &[T]) -> T {
-    let max = max(x);
-    // An infinite maximum would make NaN of ∞ − ∞.
-    let max = if max.is_finite() { max } else { T::ZERO };
-    exp_less_max(&mut vec![T::ZERO; x.len()], x, max).ln() + max
+    let mut terms = vec![T::ZERO; x.len()];
+    vectorize(
+        #[inline(always)]
+        || {
+            let max = max(x);
+            // An infinite maximum would make NaN of ∞ − ∞.
+            let max = if max.is_finite() { max } else { T::ZERO };
+            exp_less_max(&mut terms, x, max).ln() + max
+        },
+    )
 }
 
-/// Calls `f(out_row, x_row)` for each row of `row` elements.
-fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(&mut [T], &[T]) + Sync) {
+/// Calls `f(r, out_row, x_row)` for each row `r` of `row` elements; `f` is to be inlined always.
+fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(usize, &mut [T], &[T]) + Sync) {
     assert_eq!(out.len(), x.len(), "operands of one length");
     if x.is_empty() {
         return;
     }
     assert!(x.len().is_multiple_of(row), "rows of one length");
-    let piece = CHUNK.div_ceil(row) * row;
+    let piece = CHUNK.div_ceil(row); // rows per piece of work
     let cost = x.len().saturating_mul(8); // an exponential is some 8 additions
-    drain(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
-        for (out, x) in out.chunks_exact_mut(row).zip(x.chunks_exact(row)) {
-            f(out, x);
-        }
+    let pieces = out.chunks_mut(piece * row).zip(x.chunks(piece * row)).enumerate();
+    drain(pieces, cost, |(p, (out, x))| {
+        vectorize(
+            #[inline(always)]
+            || {
+                let both = out.chunks_exact_mut(row).zip(x.chunks_exact(row));
+                for (r, (out, x)) in (p * piece..).zip(both) {
+                    f(r, out, x);
+                }
+            },
+        );
     });
+}
+
+/// `out[i] ← exp(x[i] − max) / Σⱼ exp(x[j] − max)` for one row.
+#[inline(always)]
+fn softmax_row<T: Float>(out: &mut [T], x: &[T]) {
+    let sum = exp_less_max(out, x, max(x));
+    for out in out {
+        *out /= sum;
+    }
 }
 
 /// `out[i] ← exp(x[i] − max) / Σⱼ exp(x[j] − max)` over each row of `row` elements.
@@ -87,10 +108,13 @@ fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(&mut [T], &[T])
 /// assert_eq!(out, [0.5, 0.5]);
 /// ```
 pub fn softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
-    rows(out, x, row, |out, x| {
-        let sum = exp_less_max(out, x, max(x));
-        out.iter_mut().for_each(|out| *out /= sum);
-    });
+    rows(
+        out,
+        x,
+        row,
+        #[inline(always)]
+        |_, out, x| softmax_row(out, x),
+    );
 }
 
 /// `out[i] ← x[i] − max − ln Σⱼ exp(x[j] − max)` over each row of `row` elements.
@@ -104,13 +128,19 @@ pub fn softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
 /// assert_eq!(out, [0.0, -2e4]);
 /// ```
 pub fn log_softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
-    rows(out, x, row, |out, x| {
-        let max = max(x);
-        let ln_sum = exp_less_max(out, x, max).ln();
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = x - max - ln_sum;
-        }
-    });
+    rows(
+        out,
+        x,
+        row,
+        #[inline(always)]
+        |_, out, x| {
+            let max = max(x);
+            let ln_sum = exp_less_max(out, x, max).ln();
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = x - max - ln_sum;
+            }
+        },
+    );
 }
 
 /// `out[r] ← −log_softmax(x[r])[targets[r]]`: the negative log-likelihood of
@@ -126,21 +156,29 @@ pub fn log_softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
 /// ```
 pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
     assert_eq!(out.len(), targets.len(), "a target for each row");
-    if targets.is_empty() {
-        return;
-    }
-    let row = x.len() / targets.len();
-    assert_eq!(x.len(), row * targets.len(), "rows of one length");
-    let row = row.max(1);
+    let row = row_of(x, targets);
     let piece = CHUNK.div_ceil(row); // rows per piece of work
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece * row)).zip(targets.chunks(piece));
     drain(pieces, x.len().saturating_mul(8), |((out, x), targets)| {
         let mut scratch = vec![T::ZERO; row];
-        for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {
-            let max = max(x);
-            *out = (max - x[target]) + exp_less_max(&mut scratch, x, max).ln();
-        }
+        vectorize(
+            #[inline(always)]
+            || {
+                for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {
+                    let max = max(x);
+                    *out = (max - x[target]) + exp_less_max(&mut scratch, x, max).ln();
+                }
+            },
+        );
     });
+}
+
+/// The length of the rows of which each has a target: at least 1.
+fn row_of<T>(x: &[T], targets: &[usize]) -> usize {
+    let row = x.len().checked_div(targets.len()).unwrap_or(0);
+    assert_eq!(x.len(), row * targets.len(), "rows of one length");
+    assert!(row > 0 || targets.is_empty(), "a row without classes has no target");
+    row.max(1)
 }
 
 /// `out[r] ← (softmax(x[r]) − e) · g`, where `e` is 1 at `targets[r]`, else 0: the gradient of
@@ -155,14 +193,55 @@ pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
 /// assert_eq!(out, [2.0, -2.0]);
 /// ```
 pub fn nll_rows_backward<T: Float>(out: &mut [T], x: &[T], targets: &[usize], g: T) {
-    if targets.is_empty() {
-        return assert!(x.is_empty(), "a target for each row");
+    let row = row_of(x, targets);
+    rows(
+        out,
+        x,
+        row,
+        #[inline(always)]
+        |r, out, x| {
+            softmax_row(out, x);
+            out[targets[r]] += -T::ONE;
+            for out in out {
+                *out *= g;
+            }
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_maximum_is_found_at_each_place_and_so_is_nan() {
+        for len in [1, 15, 16, 17, 33, 50] {
+            for place in 0..len {
+                let mut row = vec![-2.0f32; len];
+                row[place] = 3.0;
+                assert_eq!(max(&row), 3.0);
+                row[len - 1 - place] = f32::NAN;
+                assert!(max(&row).is_nan());
+            }
+        }
+        assert_eq!(max::<f64>(&[]), f64::NEG_INFINITY);
     }
-    let row = x.len() / targets.len();
-    assert_eq!([out.len(), x.len()], [row * targets.len(); 2], "rows of one length");
-    softmax_rows(out, x, row.max(1));
-    for (out, &target) in out.chunks_exact_mut(row.max(1)).zip(targets) {
-        out[target] += -T::ONE;
+
+    #[test]
+    fn the_gradient_is_softmax_less_one_at_the_target() {
+        let x: Vec<f64> = (0..21).map(|i| f64::from(i * i % 11) - 5.0).collect();
+        let (mut y, mut gradient) = ([0.0; 21], [0.0; 21]);
+        softmax_rows(&mut y, &x, 7);
+        nll_rows_backward(&mut gradient, &x, &[6, 0, 3], 0.5);
+        for (r, target) in [6, 0, 3].into_iter().enumerate() {
+            y[7 * r + target] -= 1.0;
+        }
+        assert_eq!(gradient, y.map(|y| y * 0.5));
     }
-    map_assign(out, |y| y * g);
+
+    #[test]
+    #[should_panic(expected = "a row without classes has no target")]
+    fn rows_without_classes_are_refused() {
+        nll_rows(&mut [0.0f32], &[], &[0]);
+    }
 }

@@ -94,7 +94,8 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// The types that begin with the parameter: itself, `M`, or of it, `M::Layer`.
+/// The types that begin with the parameter: itself, `M`, or of it, `M::Layer`. (Not
+/// `<M as Trait>::Layer`: such a bound is for its author to write.)
 fn named_by(tokens: TokenStream, param: &Ident) -> Vec<TokenStream> {
     let mut found = Vec::new();
     let mut tokens = tokens.into_iter().peekable();

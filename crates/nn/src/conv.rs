@@ -54,9 +54,9 @@ macro_rules! convolution {
             ) -> Self {
                 let kernel = kernel.into();
                 options.check(stringify!($Name), kernel, $transposed);
-                let [first, second] =
-                    if $transposed { [in_channels, out_channels] } else { [out_channels, in_channels] };
-                let Some(shape) = options.weight_shape(second, first, kernel) else {
+                let [from, to] =
+                    if $transposed { [out_channels, in_channels] } else { [in_channels, out_channels] };
+                let Some(shape) = options.weight_shape(from, to, kernel) else {
                     panic!(
                         "{}: the groups of {options:?} do not divide {in_channels} input and \
                          {out_channels} output channels",

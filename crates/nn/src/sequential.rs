@@ -51,7 +51,7 @@ impl<T: Float> Sequential<T> {
     }
 
     /// The layers, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &dyn Layer<T>> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &dyn Layer<T>> + ExactSizeIterator {
         self.layers.iter().map(|layer| &**layer)
     }
 

@@ -130,14 +130,15 @@ impl<const D: usize> ConvOptions<D> {
             .then(|| [outputs, inputs / self.groups].into_iter().chain(kernel.into().0).collect())
     }
 
-    /// Panics unless a convolution with a kernel of this size, or a transposed one, can have these
-    /// options, whatever its image. The convolutions themselves do so too; a layer, when it is made.
+    /// For layers, when they are made: what is wrong with a kernel of this size, or with a transposed
+    /// convolution, whatever the image. `op` begins the message.
     ///
     /// # Panics
     /// If a stride, a dilation or a size of the kernel is 0; if there is
     /// [`padding_same`](ConvOptions::padding_same) with another stride than 1 or where it is
     /// transposed; if there is a padding mode where it is transposed, or an output padding where it
     /// is not; and if an output padding is not less than the stride or the dilation.
+    #[doc(hidden)]
     #[track_caller]
     pub fn check(&self, op: &str, kernel: impl Into<PerDim<D>>, transposed: bool) {
         refuse_zero(op, "stride", self.stride);

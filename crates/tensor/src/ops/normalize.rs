@@ -26,8 +26,8 @@ impl<T: Float> Tensor<T> {
     ///
     /// # Panics
     /// If there are no channels, weight and bias have not an element for each, or a channel
-    /// has not at least two values: one value is its own mean. As all of these, if a
-    /// variance and `eps` are not above 0 together.
+    /// has not at least two values: one value is its own mean. As all of these, if what
+    /// is divided by, with `eps`, is 0.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -192,17 +192,16 @@ fn normalize<T: Float>(
     form: Form,
     stats: &[(f64, f64)],
 ) -> Tensor<T> {
-    // Not of what is not a number itself.
-    if let Some(&(_, var)) = stats.iter().find(|(_, var)| var + form.eps <= 0.0) {
+    let scale = |var: f64| T::from_f64(1.0 / (var + form.eps).sqrt());
+    // NaN passes: it came in with the data.
+    let nothing = |var: f64| var + form.eps < 0.0 || scale(var) == T::INFINITY;
+    if let Some(&(_, var)) = stats.iter().find(|&&(_, var)| nothing(var)) {
         panic!(
-            "{op}: a variance of {var} with eps = {}: their sum, which is divided by, must be above 0",
+            "{op}: divides by the root of {var} + eps, with eps = {:?}: their sum must be above 0",
             form.eps
         );
     }
-    let group = |&(mean, var): &(f64, f64)| Group {
-        mean: T::from_f64(mean),
-        scale: T::from_f64(1.0 / (var + form.eps).sqrt()),
-    };
+    let group = |&(mean, var): &(f64, f64)| Group { mean: T::from_f64(mean), scale: scale(var) };
     let groups: Vec<Group<T>> = stats.iter().map(group).collect();
     let value = forward(&x.array.contiguous(), weight, bias, form, &groups);
     let (saved, saved_weight) = (x.clone(), weight.cloned());
@@ -332,9 +331,15 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "layer_norm: a variance of 0 with eps = 0: their sum")]
+    #[should_panic(expected = "layer_norm: divides by the root of 0 + eps, with eps = 0.0")]
     fn a_division_by_zero_is_refused() {
         let _ = Tensor::<f32>::ones([2, 3]).layer_norm(&[3], None, None, 0.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "rms_norm: divides by the root of 0 + eps, with eps = 1e-80")]
+    fn a_division_by_what_is_nothing_in_this_type_is_refused() {
+        let _ = Tensor::<f32>::zeros([2, 3]).rms_norm(&[3], None, 1e-80);
     }
 
     #[test]

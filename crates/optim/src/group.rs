@@ -2,7 +2,7 @@
 //! and what is remembered of each.
 
 use crate::algorithm::{Algorithm, Memory};
-use adamant_tensor::{Float, Parameter, Shape, StateDict, StateError, Tensor, ValueMut};
+use adamant_tensor::{Float, Parameter, Shape, StateDict, StateError, TakenValue, Tensor};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -50,7 +50,7 @@ pub(crate) struct Slot<T: Float, M> {
     /// `None` until the parameter has been moved.
     pub(crate) memory: Option<M>,
     /// The value and the gradient, during a step.
-    pub(crate) at_hand: Option<(ValueMut<T>, Tensor<T>)>,
+    pub(crate) at_hand: Option<(TakenValue<T>, Tensor<T>)>,
 }
 
 impl<T: Float, M> std::fmt::Debug for Slot<T, M> {

@@ -7,7 +7,7 @@ use crate::hooks::{HookId, Hooks};
 use crate::param_group::ParamGroup;
 use crate::rates::Rates;
 use adamant_kernels::SweepSize;
-use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad};
+use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad, take_values};
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
@@ -20,8 +20,12 @@ pub trait Optimizer<T: Float = f32>: Rates + Stateful {
     ///
     /// PyTorch: `optimizer.step()`.
     ///
+    /// Values are changed in place. A thread that reads one meanwhile waits for the end of the
+    /// step; tensors taken from a parameter before keep their elements.
+    ///
     /// # Panics
-    /// If another thread is reading or writing a parameter's value meanwhile.
+    /// If a parameter is being written to: a [`ValueMut`](adamant_tensor::ValueMut) of it exists.
+    #[track_caller]
     fn step(&mut self);
 
     /// Evaluates the model once, with gradients enabled (even within
@@ -29,6 +33,10 @@ pub trait Optimizer<T: Float = f32>: Rates + Stateful {
     ///
     /// PyTorch: `optimizer.step(closure)`.
     /// Hooks before the step run before the closure, as there.
+    ///
+    /// # Panics
+    /// As [`step`](Optimizer::step).
+    #[track_caller]
     fn step_with<R>(&mut self, closure: impl FnOnce(&mut Self) -> R) -> R
     where
         Self: Sized;
@@ -232,17 +240,23 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     }
 }
 
-/// The values and gradients of all parameters that have one; the values go
-/// back when this is dropped, by a panic too.
+/// The values and gradients of all parameters that have a gradient; the values are
+/// put back when this is dropped, also by a panic.
 struct AtHand<'g, T: Float, A: Algorithm<T>>(&'g mut [Group<T, A>]);
 
 impl<'g, T: Float, A: Algorithm<T>> AtHand<'g, T, A> {
+    #[track_caller]
     fn take(groups: &'g mut [Group<T, A>]) -> Self {
-        let at_hand = AtHand(groups);
-        for slot in at_hand.0.iter_mut().flat_map(|group| &mut group.slots) {
-            slot.at_hand = slot.parameter.grad().map(|grad| (slot.parameter.value_mut(), grad));
+        let slots = || groups.iter().flat_map(|group| &group.slots);
+        // Before the values: whoever holds taken values waits for nothing.
+        let grads: Vec<_> = slots().map(|slot| slot.parameter.grad()).collect();
+        let moved = slots().zip(&grads).filter(|(_, grad)| grad.is_some());
+        let mut values = take_values(moved.map(|(slot, _)| &slot.parameter)).into_iter();
+        let slots = groups.iter_mut().flat_map(|group| &mut group.slots);
+        for (slot, grad) in slots.zip(grads) {
+            slot.at_hand = grad.map(|grad| (values.next().expect("one for each gradient"), grad));
         }
-        at_hand
+        AtHand(groups)
     }
 }
 

@@ -268,7 +268,7 @@ fn buffers<T: Float>(
     let memory = slot.memory.as_mut()?;
     let buffer = memory.buffer.as_mut().filter(|_| options.momentum != 0.0);
     Some(SgdBuffers {
-        param: value,
+        param: value.make_mut(),
         grad: grad.array().as_slice().expect("a collected gradient is contiguous"),
         momentum_buffer: buffer.map(Array::make_mut),
         scalars: options.scalars(memory.first),

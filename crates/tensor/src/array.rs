@@ -323,6 +323,18 @@ impl<T: Float> Array<T> {
         kernels::add_strided(&mut out[seen.offset..], &seen.shape, &seen.strides, x.dense());
     }
 
+    /// Adds an array of the same shape: in the buffer of one of them if no one else sees it.
+    pub(crate) fn add_assign(&mut self, mut other: Array<T>) {
+        if let Some(elements) = self.get_mut() {
+            kernels::zip_assign(elements, other.contiguous().dense(), |x, y| x + y);
+        } else if let Some(elements) = other.get_mut() {
+            kernels::zip_assign(elements, self.contiguous().dense(), |y, x| x + y);
+            *self = other;
+        } else {
+            *self = self.zip(&other, self.shape.clone(), |x, y| x + y);
+        }
+    }
+
     /// The sum over dimension range `dims`, which disappears.
     pub(crate) fn sum_range(&self, dims: std::ops::Range<usize>) -> Array<T> {
         let x = self.contiguous();

@@ -1,7 +1,6 @@
 //! Replaying the tape from an output to what it was computed from.
 
 use crate::anomaly;
-use crate::grad_cell::add_to;
 use crate::grad_mode::Mode;
 use crate::node::{Backward, Context, Kind, Node, Recorded, ViewFn, lock};
 use crate::ops::narrow::unview;
@@ -222,6 +221,16 @@ impl<T: Float> Arriving<'_, T> {
     }
 }
 
+/// Adds a gradient to another: recorded in a pass that is, else in place where it can be.
+fn add_to<T: Float>(sum: &mut Tensor<T>, grad: Tensor<T>) {
+    if crate::is_grad_enabled() && (sum.is_tracked() || grad.is_tracked()) {
+        *sum = &*sum + grad;
+    } else {
+        sum.node = None;
+        sum.array.add_assign(grad.array);
+    }
+}
+
 /// How many entries a deque may move to make room.
 const REACH: usize = 64;
 
@@ -284,7 +293,7 @@ fn replay<T: Float>(seeds: impl IntoIterator<Item = Seed<T>>, pass: Pass, mut go
             Kind::Op { name, location, .. } => (*name, *location),
             Kind::Leaf(cell) => {
                 if let Goal::Accumulate = goal {
-                    cell.accumulate(grad);
+                    cell.accumulate(grad.array);
                 }
                 continue;
             }

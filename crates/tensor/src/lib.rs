@@ -64,7 +64,7 @@ pub use ops::max_pool::MaxPool2dOptions;
 pub use ops::operand::Operand;
 pub use ops::pad_mode::PadMode;
 pub use ops::windows::PerDim;
-pub use parameter::{Parameter, ValueMut};
+pub use parameter::{Parameter, TakenValue, ValueMut, take_values};
 pub use shape::{REST, Shape};
 pub use state::{StateDict, StateError, Stateful, Value};
 pub use storage::{MemoryStats, empty_cache, memory_stats, reset_peak_memory_stats};

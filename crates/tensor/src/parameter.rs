@@ -1,4 +1,13 @@
 //! The one thing that changes in place.
+//!
+//! Readers never fail because someone writes. A value is written in one of two ways:
+//!
+//! * [`Parameter::value_mut`], for a user's code, works on a copy. Readers keep the old value
+//!   until the guard publishes the new one, so they never wait, whatever the code does meanwhile.
+//! * [`take_values`], for an optimizer's step, takes values out and changes them in place. A reader
+//!   that comes meanwhile waits until the value is back. This cannot deadlock: whoever holds taken
+//!   values waits for nothing and runs kernels only, which run no task of the thread pool and
+//!   wait for no thread that has not begun to help.
 
 use crate::array::Array;
 use crate::grad_cell::GradCell;
@@ -10,13 +19,14 @@ use adamant_kernels::Float;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A weight: a cell that holds a value and collects a gradient.
 ///
 /// Clones are handles to the same cell: a model and its optimizer each hold
-/// one. The value is replaced or updated as a whole; a tensor taken from it
-/// before keeps the numbers that it had.
+/// one. The value is replaced or updated as a whole: a reader gets the value
+/// before an update or after it, never a mixture, and a tensor taken from it
+/// before keeps its elements. So a model can serve while it is trained.
 ///
 /// PyTorch: `torch.nn.Parameter`.
 ///
@@ -33,11 +43,21 @@ pub struct Parameter<T: Float = f32> {
 }
 
 struct Cell<T: Float> {
-    /// `None` while a [`ValueMut`] has it.
-    value: Mutex<Option<Array<T>>>,
+    value: Mutex<Value<T>>,
+    /// Notified when a taken value is back.
+    returned: Condvar,
     requires_grad: AtomicBool,
     shape: Shape,
     leaf: Arc<Node<T>>,
+}
+
+struct Value<T: Float> {
+    /// `None` while it is taken out: see [`take_values`].
+    array: Option<Array<T>>,
+    /// Whether a [`ValueMut`] will replace it.
+    has_guard: bool,
+    /// The number of threads that wait for it.
+    waiting: usize,
 }
 
 impl<T: Float> Parameter<T> {
@@ -48,22 +68,20 @@ impl<T: Float> Parameter<T> {
         Parameter {
             cell: Arc::new(Cell {
                 leaf: Node::leaf(shape.clone()),
-                value: Mutex::new(Some(value.array)),
+                value: Mutex::new(Value { array: Some(value.array), has_guard: false, waiting: 0 }),
+                returned: Condvar::new(),
                 requires_grad: AtomicBool::new(true),
                 shape,
             }),
         }
     }
 
-    /// The present value, tracked if the parameter requires a gradient and
-    /// recording is on. Copies nothing.
-    ///
-    /// # Panics
-    /// While another thread updates the value.
+    /// The current value, tracked if the parameter requires a gradient and
+    /// recording is on. Copies nothing. While an optimizer's step on another thread
+    /// changes the value, waits for the end of the update.
     #[must_use]
-    #[track_caller]
     pub fn tensor(&self) -> Tensor<T> {
-        let Some(array) = lock(&self.cell.value).clone() else { in_use() };
+        let array = self.cell.lock().array.clone().expect("waited for");
         let tracked = self.requires_grad() && is_grad_enabled();
         Tensor { array, node: tracked.then(|| self.cell.leaf.clone()) }
     }
@@ -103,7 +121,7 @@ impl<T: Float> Parameter<T> {
     /// PyTorch: `parameter.grad`.
     #[must_use]
     pub fn grad(&self) -> Option<Tensor<T>> {
-        self.grad_cell().get()
+        self.grad_cell().get().map(Tensor::from)
     }
 
     /// Replaces the gradient.
@@ -114,18 +132,22 @@ impl<T: Float> Parameter<T> {
     pub fn set_grad(&self, grad: Option<Tensor<T>>) {
         if let Some(grad) = &grad {
             let (found, expected) = (grad.array.shape(), &self.cell.shape);
-            assert_eq!(found, expected, "set_grad: the gradient has the parameter's shape");
+            assert!(
+                found == expected,
+                "set_grad: found a gradient of shape {found}, expected the parameter's shape {expected}"
+            );
         }
-        self.grad_cell().set(grad);
+        self.grad_cell().set(grad.map(|grad| grad.array));
     }
 
-    /// Changes the gradient's numbers, row-major, if there is one: in place if
-    /// no one else holds it.
+    /// Changes the elements of the gradient, row-major, if there is one: in place if no
+    /// tensor shares them.
+    ///
+    /// The gradient is locked meanwhile, so that none is lost that arrives from another
+    /// thread: it is added afterwards. If `change` panics, the gradient stays as `change` left it.
+    /// `change` must not use this parameter's gradient otherwise, nor wait for a thread that does.
     pub fn change_grad(&self, change: impl FnOnce(&mut [T])) {
-        if let Some(mut grad) = self.grad_cell().take() {
-            change(grad.array.make_mut());
-            self.grad_cell().set(Some(grad));
-        }
+        self.grad_cell().change(change);
     }
 
     /// Forgets the gradient (`true`), or sets what is there to zero (`false`).
@@ -136,28 +158,35 @@ impl<T: Float> Parameter<T> {
     /// Replaces the value.
     ///
     /// # Panics
-    /// If its shape is not the parameter's, or the value is being updated.
+    /// If its shape is not the parameter's, or a [`ValueMut`] of this parameter exists.
     #[track_caller]
     pub fn set_value(&self, value: &Tensor<T>) {
         let (found, expected) = (value.array.shape(), &self.cell.shape);
-        assert_eq!(found, expected, "set_value: the value has the parameter's shape");
-        match &mut *lock(&self.cell.value) {
-            Some(present) => *present = value.array.clone(),
-            None => in_use(),
-        }
+        assert!(
+            found == expected,
+            "set_value: found a value of shape {found}, expected the parameter's shape {expected}"
+        );
+        let mut cell = self.cell.lock();
+        assert_no_guard("set_value", cell.has_guard);
+        let before = cell.array.replace(value.array.clone());
+        drop(cell);
+        drop(before); // not under the lock
     }
 
-    /// The numbers to write to, row-major. In place if no tensor still holds
-    /// the value, else on a copy, so that no one's numbers change.
+    /// The elements to write to, row-major: a copy, which replaces the value when the guard is
+    /// dropped. Until then readers get the value as it was.
     ///
     /// # Panics
-    /// If they are being written to already. No thread waits for another here:
-    /// to read or write a parameter during its update is a mistake, and is said.
+    /// If another `ValueMut` of this parameter exists: one of the two updates would be lost.
     #[must_use]
     #[track_caller]
     pub fn value_mut(&self) -> ValueMut<T> {
-        let Some(mut array) = lock(&self.cell.value).take() else { in_use() };
-        let _ = array.make_mut();
+        let mut cell = self.cell.lock();
+        assert_no_guard("value_mut", cell.has_guard);
+        let mut array = cell.array.clone().expect("waited for");
+        cell.has_guard = true;
+        drop(cell);
+        let _ = array.make_mut(); // shared with the cell: copies
         ValueMut { parameter: self.clone(), array: Some(array) }
     }
 
@@ -174,9 +203,25 @@ impl<T: Float> Parameter<T> {
     }
 }
 
+impl<T: Float> Cell<T> {
+    /// The value, once it is not taken out.
+    fn lock(&self) -> MutexGuard<'_, Value<T>> {
+        let mut value = lock(&self.value);
+        while value.array.is_none() {
+            value.waiting += 1;
+            value = self.returned.wait(value).unwrap_or_else(PoisonError::into_inner);
+            value.waiting -= 1;
+        }
+        value
+    }
+}
+
 #[track_caller]
-fn in_use() -> ! {
-    panic!("the parameter is being updated: it can be neither read nor written until that is done")
+fn assert_no_guard(what: &str, has_guard: bool) {
+    assert!(
+        !has_guard,
+        "{what}: the parameter is being written to already; the `ValueMut` must be dropped first"
+    );
 }
 
 impl<T: Float> Clone for Parameter<T> {
@@ -192,7 +237,8 @@ impl<T: Float> fmt::Debug for Parameter<T> {
     }
 }
 
-/// A parameter's numbers, to write to; they go back when this is dropped.
+/// The elements of a parameter's value to write to, from [`Parameter::value_mut`].
+/// They replace the value when this is dropped.
 pub struct ValueMut<T: Float> {
     parameter: Parameter<T>,
     array: Option<Array<T>>,
@@ -213,7 +259,75 @@ impl<T: Float> DerefMut for ValueMut<T> {
 
 impl<T: Float> Drop for ValueMut<T> {
     fn drop(&mut self) {
-        *lock(&self.parameter.cell.value) = self.array.take();
+        let mut cell = self.parameter.cell.lock();
+        let before = std::mem::replace(&mut cell.array, self.array.take());
+        cell.has_guard = false;
+        drop(cell);
+        drop(before); // not under the lock
+    }
+}
+
+/// Takes the values of all `parameters` out, to change them in place: for the step of an
+/// optimizer. The result is in their order.
+///
+/// If another step has one of them, waits for it while holding none, so two steps never wait
+/// for each other. Whoever holds the result must run nothing but loops over slices, since
+/// readers of these parameters wait: on the same thread, or on one that is waited for, for ever.
+///
+/// # Panics
+/// If a [`ValueMut`] of one of them exists, or one of them is contained twice.
+#[must_use]
+#[track_caller]
+pub fn take_values<'p, T: Float>(
+    parameters: impl Iterator<Item = &'p Parameter<T>> + Clone,
+) -> Vec<TakenValue<T>> {
+    let mut taken: Vec<TakenValue<T>> = Vec::new();
+    'again: loop {
+        for parameter in parameters.clone() {
+            let mut cell = lock(&parameter.cell.value);
+            assert_no_guard("step", cell.has_guard);
+            if let Some(array) = cell.array.take() {
+                drop(cell);
+                taken.push(TakenValue { parameter: parameter.clone(), array: Some(array) });
+            } else {
+                drop(cell);
+                let is_twice = taken.iter().any(|value| value.parameter.is_same(parameter));
+                assert!(!is_twice, "take_values: {parameter:?} is contained twice");
+                taken.clear();
+                drop(parameter.cell.lock());
+                continue 'again;
+            }
+        }
+        // A copy where a tensor shares the elements: it keeps the old ones.
+        taken.iter_mut().for_each(|value| {
+            let _ = value.make_mut();
+        });
+        return taken;
+    }
+}
+
+/// The value of a parameter while an optimizer changes it in place: see [`take_values`].
+/// It is put back when this is dropped.
+pub struct TakenValue<T: Float> {
+    parameter: Parameter<T>,
+    array: Option<Array<T>>,
+}
+
+impl<T: Float> TakenValue<T> {
+    /// The elements, row-major.
+    pub fn make_mut(&mut self) -> &mut [T] {
+        self.array.as_mut().expect("taken in drop only").make_mut()
+    }
+}
+
+impl<T: Float> Drop for TakenValue<T> {
+    fn drop(&mut self) {
+        let cell = &self.parameter.cell;
+        let mut value = lock(&cell.value);
+        value.array = self.array.take();
+        if value.waiting > 0 {
+            cell.returned.notify_all(); // a system call even if no one waits
+        }
     }
 }
 
@@ -236,27 +350,89 @@ mod tests {
     }
 
     #[test]
-    fn an_unshared_value_is_updated_in_place() {
+    fn a_taken_value_is_changed_in_place_unless_shared() {
         let w = parameter();
-        let address = w.tensor().array.dense().as_ptr();
-        w.value_mut()[0] = 5.0;
-        assert_eq!(w.tensor().array.dense().as_ptr(), address);
+        let address = || w.tensor().array.dense().as_ptr();
+        let before = address();
+        take_values([&w].into_iter())[0].make_mut()[0] = 5.0;
+        assert_eq!(address(), before);
+        let held = w.tensor();
+        take_values([&w].into_iter())[0].make_mut()[0] = 6.0;
+        assert_ne!(address(), before);
+        assert_eq!((held.to_vec()[0], w.tensor().to_vec()[0]), (5.0, 6.0));
     }
 
     #[test]
-    #[should_panic(expected = "being updated")]
-    fn reading_during_an_update_is_said() {
+    fn a_reader_gets_the_old_value_while_a_guard_exists() {
+        let w = parameter();
+        let mut guard = w.value_mut();
+        guard.fill(7.0);
+        assert_eq!(w.tensor().to_vec(), [1.0, 2.0]);
+        drop(guard);
+        assert_eq!(w.tensor().to_vec(), [7.0, 7.0]);
+    }
+
+    #[test]
+    fn a_reader_waits_for_a_taken_value() {
+        let w = parameter();
+        let mut taken = take_values([&w].into_iter());
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| w.tensor().to_vec());
+            while lock(&w.cell.value).waiting == 0 {
+                std::thread::yield_now();
+            }
+            taken[0].make_mut().fill(3.0);
+            drop(taken);
+            assert_eq!(reader.join().unwrap(), [3.0, 3.0]);
+        });
+    }
+
+    #[test]
+    fn steps_over_the_same_parameters_in_any_order_do_not_deadlock() {
+        let (a, b) = (parameter(), parameter());
+        std::thread::scope(|scope| {
+            for order in [[&a, &b], [&b, &a]] {
+                scope.spawn(move || {
+                    for _ in 0..10_000 {
+                        let mut taken = take_values(order.into_iter());
+                        taken.iter_mut().for_each(|value| value.make_mut()[0] += 1.0);
+                    }
+                });
+            }
+        });
+        assert_eq!([a, b].map(|w| w.tensor().to_vec()[0]), [20_001.0; 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "value_mut: the parameter is being written to already")]
+    fn a_second_guard_is_refused() {
         let w = parameter();
         let _guard = w.value_mut();
-        let _ = w.tensor();
+        let _ = w.value_mut();
     }
 
     #[test]
-    #[should_panic(expected = "being updated")]
-    fn writing_during_an_update_is_said() {
+    #[should_panic(expected = "set_value: the parameter is being written to already")]
+    fn replacing_a_guarded_value_is_refused() {
         let w = parameter();
         let _guard = w.value_mut();
         w.set_value(&Tensor::zeros([2]));
+    }
+
+    #[test]
+    #[should_panic(expected = "contained twice")]
+    fn taking_a_value_twice_is_refused() {
+        let w = parameter();
+        let _ = take_values([&w, &w].into_iter());
+    }
+
+    #[test]
+    fn a_panic_while_the_gradient_changes_loses_nothing() {
+        let w = parameter();
+        w.set_grad(Some(Tensor::ones([2])));
+        let change = || w.change_grad(|_| panic!("on purpose"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(change)).is_err());
+        assert_eq!(w.grad().unwrap().to_vec(), [1.0, 1.0]);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl<T: Float> Tensor<T> {
     /// PyTorch: `tensor.grad`.
     #[must_use]
     pub fn grad(&self) -> Option<Tensor<T>> {
-        self.grad_cell().and_then(GradCell::get)
+        self.grad_cell().and_then(GradCell::get).map(Tensor::from)
     }
 
     /// Forgets this leaf's gradient (`true`), or sets what is there to zero (`false`).

@@ -1,8 +1,9 @@
-//! Many threads on shared parameters: no gradient is lost, and nothing ever waits for ever.
+//! Many threads on shared parameters: no gradient is lost, and there is no deadlock.
 //!
-//! Why it cannot: a lock of the tape is held to move a value in or out and never while
-//! anything is computed, a user's function runs, or another lock is taken. The tests drive all
-//! of it at once; gradients are small whole numbers, so that sums are exact in any order.
+//! Why there cannot be one: a lock of the tape is held to move a value in or out, or for a loop
+//! over elements, and never while another lock of the tape is taken or a user's function runs
+//! (but for `change_grad`). The tests drive all of it at once; gradients are small integers, so
+//! that sums are exact in any order.
 
 use adamant_tensor::{GradOptions, Parameter, Tensor, checkpoint, enable_grad, grad, no_grad};
 use std::sync::Arc;

@@ -97,7 +97,7 @@ fn buffers<T: Float>(
     let max_exp_avg_sq =
         moments.max_exp_avg_sq.as_mut().filter(|_| options.amsgrad != Amsgrad::Off);
     Some(AdamBuffers {
-        param: value,
+        param: value.make_mut(),
         grad: grad.array().as_slice().expect("a collected gradient is contiguous"),
         exp_avg: moments.exp_avg.make_mut(),
         exp_avg_sq: moments.exp_avg_sq.make_mut(),

@@ -8,21 +8,39 @@ use crate::tensor::Tensor;
 use std::fmt;
 use thiserror::Error;
 
-/// The first element whose gradient is not what differences say.
+/// The first element whose gradient is wrong.
 #[derive(Clone, PartialEq, Error)]
-#[error(
-    "gradcheck: input {input}, element {element}: the gradient is {analytic:e}, \
-     differences say {numeric:e}"
-)]
-pub struct GradCheckError {
-    /// Which input.
-    pub input: usize,
-    /// Which of its elements, in row-major order.
-    pub element: usize,
-    /// What backward gave.
-    pub analytic: f64,
-    /// What central differences gave.
-    pub numeric: f64,
+pub enum GradCheckError {
+    /// The gradient is not the difference quotient.
+    #[error(
+        "gradcheck: input {input}, element {element}: the gradient is {gradient:e}, \
+         the difference quotient {quotient:e}"
+    )]
+    Quotient {
+        /// The index of the input.
+        input: usize,
+        /// The row-major index of the element.
+        element: usize,
+        /// What backward returned.
+        gradient: f64,
+        /// What central differences yield.
+        quotient: f64,
+    },
+    /// A recorded pass, which can be differentiated again, computes another gradient.
+    #[error(
+        "gradgradcheck: input {input}, element {element}: the gradient is {gradient:e}, \
+         with create_graph {recorded:e}"
+    )]
+    Recorded {
+        /// The index of the input.
+        input: usize,
+        /// The row-major index of the element.
+        element: usize,
+        /// What backward returned.
+        gradient: f64,
+        /// What backward returned with `create_graph`.
+        recorded: f64,
+    },
 }
 
 /// As `Display`: it is what `main` prints of an error, and `unwrap`.
@@ -34,6 +52,24 @@ impl fmt::Debug for GradCheckError {
 
 const STEP: f64 = 1e-5;
 const TOLERANCE: f64 = 1e-6;
+/// Two formulas for one gradient differ by rounding only.
+const ROUNDING: f64 = 1e-10;
+
+/// Whether the two differ by at most `tolerance (1 + |expected|)`; NaN agrees with nothing.
+fn agree(found: f64, expected: f64, tolerance: f64) -> bool {
+    (found - expected).abs() <= tolerance * (1.0 + expected.abs())
+}
+
+/// The gradients of `output` with respect to `leaves`; `None` if it depends on none of them.
+fn gradients(
+    output: &Tensor<f64>,
+    leaves: &[Tensor<f64>],
+    create_graph: bool,
+) -> Option<Vec<Tensor<f64>>> {
+    let options = GradOptions::default().create_graph(create_graph).allow_unused(true);
+    let leaves: Vec<_> = leaves.iter().collect();
+    output.is_tracked().then(|| grad(output, &leaves, options))
+}
 
 /// Checks the gradients of `f` at `inputs` against central differences.
 ///
@@ -57,15 +93,12 @@ pub fn gradcheck(
     let weighted = |inputs: &[Tensor<f64>]| weighted_sum(&f(inputs), 1);
     let leaves: Vec<_> = inputs.iter().map(|x| x.detach().requires_grad()).collect();
     let output = enable_grad(|| weighted(&leaves));
-    let analytic: Vec<Vec<f64>> = if output.is_tracked() {
-        let options = GradOptions::default().allow_unused(true);
-        let grads = grad(&output, &leaves.iter().collect::<Vec<_>>(), options);
-        grads.iter().map(Tensor::to_vec).collect()
-    } else {
-        inputs.iter().map(|x| vec![0.0; x.numel()]).collect() // constant
+    let analytic: Vec<Vec<f64>> = match gradients(&output, &leaves, false) {
+        Some(grads) => grads.iter().map(Tensor::to_vec).collect(),
+        None => inputs.iter().map(|x| vec![0.0; x.numel()]).collect(), // constant
     };
-    for (input, analytic) in analytic.iter().enumerate() {
-        for (element, &analytic) in analytic.iter().enumerate() {
+    for (input, gradients) in analytic.iter().enumerate() {
+        for (element, &gradient) in gradients.iter().enumerate() {
             let at = |step: f64| {
                 let mut moved = inputs.to_vec();
                 let mut values = moved[input].to_vec();
@@ -74,11 +107,9 @@ pub fn gradcheck(
                 moved[input] = Tensor::from_vec(values, shape).expect("as many elements as before");
                 weighted(&moved).item()
             };
-            let numeric = (at(STEP) - at(-STEP)) / (2.0 * STEP);
-            // Written so that NaN does not agree with anything.
-            let agrees = (analytic - numeric).abs() <= TOLERANCE * (1.0 + numeric.abs());
-            if !agrees {
-                return Err(GradCheckError { input, element, analytic, numeric });
+            let quotient = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+            if !agree(gradient, quotient, TOLERANCE) {
+                return Err(GradCheckError::Quotient { input, element, gradient, quotient });
             }
         }
     }
@@ -87,6 +118,10 @@ pub fn gradcheck(
 
 /// Checks second derivatives: [`gradcheck`] of the gradients of `f`, with respect
 /// to the inputs and to the gradient that arrives at the output.
+///
+/// An operation may compute its gradient by one formula in an ordinary pass and by another, which
+/// can be differentiated, in one with `create_graph`. So the gradients of both passes are
+/// compared first, element by element: they agree if they differ by at most 10⁻¹⁰ (1 + |gradient|).
 ///
 /// PyTorch: `torch.autograd.gradgradcheck`.
 ///
@@ -102,24 +137,35 @@ pub fn gradgradcheck(
     f: impl Fn(&[Tensor<f64>]) -> Tensor<f64>,
     inputs: &[Tensor<f64>],
 ) -> Result<(), GradCheckError> {
-    let gradients = |inputs_and_arriving: &[Tensor<f64>]| {
+    let gradients_of_f = |inputs: &[Tensor<f64>], arriving: &Tensor<f64>, create_graph: bool| {
+        let leaves: Vec<_> = inputs.iter().map(|x| x.clone().requires_grad()).collect();
+        gradients(&(f(&leaves) * arriving).sum(), &leaves, create_graph)
+    };
+    let output = f(&inputs.iter().map(Tensor::detach).collect::<Vec<_>>());
+    let arriving = Tensor::uniform(output.shape(), 0.5, 1.5, &mut Generator::seed(2));
+    let pass = |create_graph| {
+        let inputs: Vec<_> = inputs.iter().map(Tensor::detach).collect();
+        enable_grad(|| gradients_of_f(&inputs, &arriving, create_graph)).unwrap_or_default()
+    };
+    for (input, (plain, recorded)) in pass(false).iter().zip(pass(true)).enumerate() {
+        for (element, (gradient, recorded)) in
+            plain.to_vec().into_iter().zip(recorded.to_vec()).enumerate()
+        {
+            if !agree(recorded, gradient, ROUNDING) {
+                return Err(GradCheckError::Recorded { input, element, gradient, recorded });
+            }
+        }
+    }
+    let weighted_gradients = |inputs_and_arriving: &[Tensor<f64>]| {
         enable_grad(|| {
             let (arriving, inputs) = inputs_and_arriving.split_last().expect("it was put there");
-            let leaves: Vec<_> = inputs.iter().map(|x| x.clone().requires_grad()).collect();
-            let output = (f(&leaves) * arriving).sum();
-            if !output.is_tracked() {
-                return Tensor::scalar(0.0); // constant: all derivatives are 0
-            }
-            let options = GradOptions::default().create_graph(true).allow_unused(true);
-            let grads = grad(&output, &leaves.iter().collect::<Vec<_>>(), options);
+            let grads = gradients_of_f(inputs, arriving, true).unwrap_or_default(); // constant
             let sums = (3..).zip(&grads).map(|(seed, grad)| weighted_sum(grad, seed));
             sums.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::scalar(0.0))
         })
     };
-    let output = f(&inputs.iter().map(Tensor::detach).collect::<Vec<_>>());
-    let arriving = Tensor::uniform(output.shape(), 0.5, 1.5, &mut Generator::seed(2));
-    let inputs: Vec<_> = inputs.iter().cloned().chain([arriving]).collect();
-    gradcheck(gradients, &inputs)
+    let inputs: Vec<_> = inputs.iter().cloned().chain([arriving.clone()]).collect();
+    gradcheck(weighted_gradients, &inputs)
 }
 
 /// The sum with random weights: no gradient hides behind another.
@@ -196,8 +242,24 @@ mod tests {
         };
         let x = Tensor::from_vec(vec![0.0, 2.0], [2]).unwrap();
         let error = gradcheck(wrong, &[x]).unwrap_err();
-        assert_eq!((error.input, error.element), (0, 1));
+        assert!(matches!(error, GradCheckError::Quotient { input: 0, element: 1, .. }));
         assert!(error.to_string().contains("input 0, element 1"), "{error}");
+    }
+
+    #[test]
+    fn a_recorded_pass_with_another_gradient_is_found() {
+        let doubled = |inputs: &[Tensor<f64>]| {
+            let x = &inputs[0];
+            let saved = x.clone();
+            Tensor::custom("doubled", &[x], x.detach().powf(2.0), move |g| {
+                let factor = if crate::is_grad_enabled() { 4.0 } else { 2.0 };
+                vec![Some(g * &saved * factor)]
+            })
+        };
+        let x = Tensor::from_vec(vec![0.0, 2.0], [2]).unwrap();
+        assert!(gradcheck(doubled, std::slice::from_ref(&x)).is_ok());
+        let error = gradgradcheck(doubled, &[x]).unwrap_err();
+        assert!(matches!(error, GradCheckError::Recorded { input: 0, element: 1, .. }), "{error}");
     }
 
     #[test]

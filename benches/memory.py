@@ -1,4 +1,4 @@
-"""The memory of a training step beside PyTorch's: benches/memory.rs says of what.
+"""The memory of training beside PyTorch's: benches/memory.rs lists the cases.
 
     pip install torch
     python benches/memory.py
@@ -7,7 +7,7 @@
 import subprocess
 import sys
 
-STEPS = 20
+STEPS = {"training": 20, "varying": 10000, "after-large": 10000, "kept-losses": 10000}
 
 
 def resident(name):
@@ -16,31 +16,56 @@ def resident(name):
             return int(line.split()[1]) / 1024
 
 
-def pytorch():
+def perceptron(torch, sizes):
+    layers = []
+    for before, after in zip(sizes, sizes[1:]):
+        layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers[:-1])
+    return model, torch.optim.Adam(model.parameters())
+
+
+def step(torch, model, adam, inputs, targets):
+    adam.zero_grad()
+    loss = torch.nn.functional.cross_entropy(model(inputs), targets)
+    loss.backward()
+    adam.step()
+    return loss
+
+
+def pytorch(case):
     import torch
 
     torch.manual_seed(0)
-    layers = []
-    for _ in range(11):
-        layers += [torch.nn.Linear(512, 512), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers, torch.nn.Linear(512, 512))
-    adam = torch.optim.Adam(model.parameters())
-    inputs, targets = torch.randn(256, 512), torch.arange(256)
+    steps = STEPS[case]
+    name = f"PyTorch {torch.__version__}, {case}"
     # What the libraries allocate once is not the step's: a small step first.
-    small = torch.nn.Linear(8, 8)
-    torch.nn.functional.cross_entropy(small(torch.randn(4, 8)), torch.arange(4)).backward()
-    torch.optim.Adam(small.parameters()).step()
+    model, adam = perceptron(torch, [64, 128, 10])
+    small = lambda batch: step(torch, model, adam, torch.randn(batch, 64), torch.arange(batch) % 10)
+    small(4)
     before = resident("VmRSS")
-    for _ in range(STEPS):
-        adam.zero_grad()
-        torch.nn.functional.cross_entropy(model(inputs), targets).backward()
-        adam.step()
-    print(f"PyTorch {torch.__version__}: growth of the peak over {STEPS} steps: {resident('VmHWM') - before:.1f} MiB")
+    if case == "training":
+        model, adam = perceptron(torch, [512] * 13)
+        inputs, targets = torch.randn(256, 512), torch.arange(256)
+        before = resident("VmRSS")
+        for _ in range(steps):
+            step(torch, model, adam, inputs, targets)
+        print(f"{name}: growth of the peak over {steps} steps: {resident('VmHWM') - before:.1f} MiB")
+        return
+    kept = []
+    if case == "after-large":
+        small(65536)
+    for i in range(steps):
+        loss = small(1 + i * 7919 % 512 if case == "varying" else 32)
+        if case == "kept-losses":
+            kept.append(loss)
+    print(f"{name}: resident after {steps} steps: {resident('VmRSS') - before:+.1f} MiB")
 
 
 if len(sys.argv) > 1:
-    pytorch()
+    pytorch(sys.argv[1])
 else:
-    for _ in range(3):
-        subprocess.run(["cargo", "bench", "--quiet", "--bench", "memory"], check=True)
-        subprocess.run([sys.executable, __file__, "pytorch"], check=True)
+    for case, steps in STEPS.items():
+        for _ in range(3):
+            bench = ["cargo", "bench", "--quiet", "--bench", "memory", "--", "--case", case, "--steps", str(steps)]
+            subprocess.run(bench, check=True)
+            subprocess.run([sys.executable, __file__, case], check=True)

@@ -1,9 +1,15 @@
-//! The memory of training: by how much a step of a 12-layer, 512-wide perceptron with ReLUs
-//! at batch 256 makes the process grow, and whether it goes on growing.
+//! The memory of training, case by case:
+//!
+//! * `training`: by how much a step of a 12-layer, 512-wide perceptron with ReLUs at batch 256
+//!   makes the process grow, and whether it keeps growing;
+//! * `varying`: a small perceptron, batches of 1 to 512 samples;
+//! * `after-large`: the same, one batch of 65,536 samples and then batches of 32;
+//! * `kept-losses`: the same, batches of 32, where every loss is kept.
 //!
 //! ```text
-//! cargo bench --bench memory                  20 steps; `-- --steps 10000` for more
-//! python benches/memory.py                    side by side with PyTorch
+//! cargo bench --bench memory                              training, 20 steps
+//! cargo bench --bench memory -- --case varying --steps 20000
+//! python benches/memory.py                                all of them, side by side with PyTorch
 //! ```
 //!
 //! Linux only: it reads `/proc/self/status`.
@@ -18,9 +24,15 @@ const LAYERS: usize = 12;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let asked = args.iter().position(|arg| arg == "--steps").map(|i| args[i + 1].parse::<usize>());
-    let steps = asked.transpose()?.unwrap_or(20);
+    let value = |flag: &str| args.iter().position(|arg| arg == flag).map(|i| args[i + 1].as_str());
+    let steps: usize = value("--steps").unwrap_or("20").parse()?;
+    match value("--case").unwrap_or("training") {
+        "training" => training(steps),
+        case => small(case, steps),
+    }
+}
 
+fn training(steps: usize) -> Result<(), Box<dyn Error>> {
     let mut rng = Generator::seed(0);
     let mut model = Sequential::new();
     for _ in 0..LAYERS - 1 {
@@ -42,12 +54,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     println!("growth of the peak over {steps} steps: {:.1} MiB", resident("VmHWM")? - before);
-    if let Some((resident_then, stats)) = after_warm_up {
+    if let Some((resident_then, then)) = after_warm_up {
         println!(
             "resident, from step 10 to step {steps}: {:+.1} MiB",
             resident("VmRSS")? - resident_then
         );
-        let (now, then) = (memory_stats(), stats);
+        let now = memory_stats();
         let bytes = |stats: adamant::tensor::MemoryStats| stats.live_bytes + stats.free_bytes;
         println!(
             "live and free bytes: {:+}, nodes: {:+}",
@@ -55,6 +67,38 @@ fn main() -> Result<(), Box<dyn Error>> {
             now.live_nodes as i64 - then.live_nodes as i64
         );
     }
+    Ok(())
+}
+
+fn small(case: &str, steps: usize) -> Result<(), Box<dyn Error>> {
+    let mut rng = Generator::seed(0);
+    let model = Sequential::new()
+        .add(Linear::new(64, 128, &mut rng))
+        .add(Relu)
+        .add(Linear::new(128, 10, &mut rng));
+    let mut adam = Adam::new(model.parameters(), AdamOptions::default())?;
+    let mut step = |batch: usize| {
+        let inputs = Tensor::<f32>::randn([batch, 64], &mut rng);
+        let targets: Vec<usize> = (0..batch).map(|i| i % 10).collect();
+        adam.zero_grad(true);
+        let loss = cross_entropy(&model.forward(&inputs), &targets);
+        loss.backward();
+        adam.step();
+        loss
+    };
+    step(4);
+    let before = resident("VmRSS")?;
+    let mut kept = Vec::new();
+    match case {
+        "varying" => (0..steps).for_each(|i| drop(step(1 + i * 7919 % 512))),
+        "after-large" => {
+            step(65_536);
+            (0..steps).for_each(|_| drop(step(32)));
+        }
+        "kept-losses" => kept.extend((0..steps).map(|_| step(32))),
+        other => return Err(format!("`{other}` is not a case").into()),
+    }
+    println!("{case}: resident after {steps} steps: {:+.1} MiB", resident("VmRSS")? - before);
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! A training loop has flat memory, updates weights where they lie, and holds no more than it must.
 
-use adamant::memory_stats;
 use adamant::prelude::*;
+use adamant::tensor::MemoryStats;
+use adamant::{empty_cache, memory_stats, reset_peak_memory_stats};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The numbers are the whole process's: one test at a time.
@@ -13,6 +14,7 @@ fn alone() -> MutexGuard<'static, ()> {
 #[test]
 fn ten_thousand_steps_leave_memory_as_it_was() {
     let _alone = alone();
+    empty_cache();
     let mut rng = Generator::seed(0);
     let model = Sequential::new()
         .add(Linear::new(20, 30, &mut rng))
@@ -146,4 +148,59 @@ fn a_checkpointed_dropout_drops_the_same_and_holds_less() {
     assert!(plain == again);
     // 8 masks and 8 results, against one result, of 4 MiB each.
     assert_eq!((plain_bytes, again_bytes), (16 << 22, 1 << 22));
+}
+
+/// A step of a small perceptron with a batch of this size; returns its loss.
+fn small_step() -> impl FnMut(usize) -> Tensor {
+    let mut rng = Generator::seed(0);
+    let model = Sequential::new()
+        .add(Linear::new(64, 128, &mut rng))
+        .add(Relu)
+        .add(Linear::new(128, 10, &mut rng));
+    let mut adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
+    move |batch| {
+        let targets: Vec<usize> = (0..batch).map(|i| i % 10).collect();
+        adam.zero_grad(true);
+        let inputs = Tensor::randn([batch, 64], &mut rng);
+        let loss = cross_entropy(&model.forward(&inputs), &targets);
+        loss.backward();
+        adam.step();
+        loss
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn free_buffers_are_bounded_by_what_was_used_recently() {
+    let _alone = alone();
+    let mut step = small_step();
+    (0..1000).for_each(|_| drop(step(32))); // what other tests used is no longer recent
+    reset_peak_memory_stats();
+    for i in 0..3000 {
+        step(1 + i * 7919 % 512); // sizes that vary
+        let MemoryStats { peak_bytes, free_bytes, .. } = memory_stats();
+        assert!(free_bytes < peak_bytes * 3 / 2 + 4 * MIB, "{:?}", memory_stats());
+    }
+    step(1 << 15);
+    assert!(memory_stats().free_bytes > 16 * MIB);
+    (0..1000).for_each(|_| drop(step(32)));
+    assert!(memory_stats().free_bytes < 8 * MIB, "{:?}", memory_stats());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_kept_loss_keeps_little_memory() {
+    let _alone = alone();
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    };
+    let mut step = small_step();
+    (0..100).for_each(|_| drop(step(32)));
+    let before = resident();
+    let losses: Vec<Tensor> = (0..8000).map(|_| step(32)).collect();
+    let growth = resident().saturating_sub(before);
+    assert!(growth < 16 * MIB, "{} bytes for each loss", growth / losses.len());
 }

@@ -5,6 +5,7 @@
 
 use crate::elementwise::zip_assign;
 use crate::float::Float;
+use crate::packing::with_room;
 use crate::parallel::{drain, num_threads};
 use crate::strided::View;
 use crate::team;
@@ -141,7 +142,7 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
         // slice, and the block's are no further; with K = 0 none is read. C has
         // M · N elements; blocks of rows, or of columns, do not overlap, and the
         // slice stays mutably borrowed until `drain` returns.
-        unsafe {
+        with_room::<T, _>([m, k, n], || unsafe {
             T::gemm_raw(
                 m,
                 k,
@@ -151,7 +152,7 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
                 beta,
                 (c.0.wrapping_add(c_start), c_rows, 1),
             );
-        }
+        });
     });
 }
 

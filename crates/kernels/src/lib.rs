@@ -21,6 +21,7 @@ mod gemm;
 mod indexing;
 mod memory;
 mod normalize;
+mod packing;
 mod parallel;
 mod pool;
 mod reduce;

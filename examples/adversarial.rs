@@ -23,7 +23,9 @@ mod common;
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Saves, Saving};
-use common::{end, grey, hits, in_a_folder, mnist, percent, progress_bar, write_digits};
+use common::{
+    end, grey, hits, in_a_folder, in_build_folder, mnist, percent, progress_bar, write_digits,
+};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -41,9 +43,9 @@ struct Args {
     /// Train on so many images only [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// The picture of fooled digits
-    #[arg(long, value_name = "FILE", default_value = "target/adversarial.png", value_parser = in_a_folder)]
-    png: PathBuf,
+    /// The picture of fooled digits [default: adversarial.png in Cargo's build folder]
+    #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
+    png: Option<PathBuf>,
     #[command(flatten)]
     saving: Saving,
 }
@@ -109,10 +111,11 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let is_fooled = |&i: &usize| before[i] == test.targets[i] && after[i] != test.targets[i];
     let fooled: Vec<usize> = (0..test.targets.len()).filter(is_fooled).take(10).collect();
     let pick = |x: &Tensor| x.index_select(0, &fooled);
-    write_digits(&args.png, &[pick(&images.detach()), pick(&moved(SHOWN))])?;
+    let png = args.png.clone().unwrap_or_else(|| in_build_folder("adversarial.png"));
+    write_digits(&png, &[pick(&images.detach()), pick(&moved(SHOWN))])?;
     let readings: Vec<String> =
         fooled.iter().map(|&i| format!("{} as {}", before[i], after[i])).collect();
     writeln!(out, "\nwith {SHOWN}, it reads {}", readings.join(", "))?;
-    writeln!(out, "before and after: {}", args.png.display())?;
+    writeln!(out, "before and after: {}", png.display())?;
     Ok(())
 }

@@ -22,7 +22,7 @@ mod common;
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Saves, Saving};
-use common::{SIDE, end, grey, in_a_folder, mnist, progress_bar, write_digits};
+use common::{SIDE, end, grey, in_a_folder, in_build_folder, mnist, progress_bar, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -43,9 +43,9 @@ struct Args {
     /// Train on so many images only [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// The picture
-    #[arg(long, value_name = "FILE", default_value = "target/autoencoder.png", value_parser = in_a_folder)]
-    png: PathBuf,
+    /// The picture [default: autoencoder.png in Cargo's build folder]
+    #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
+    png: Option<PathBuf>,
     #[command(flatten)]
     saving: Saving,
 }
@@ -154,7 +154,8 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 
     let digits = grey(&mnist.test.batch(&(0..SHOWN).collect::<Vec<_>>()).inputs);
     let back = no_grad(|| model.forward(&digits));
-    write_digits(&args.png, &[digits, back])?;
-    writeln!(out, "\ndigits, and below what came back: {}", args.png.display())?;
+    let png = args.png.clone().unwrap_or_else(|| in_build_folder("autoencoder.png"));
+    write_digits(&png, &[digits, back])?;
+    writeln!(out, "\ndigits, and below what came back: {}", png.display())?;
     Ok(())
 }

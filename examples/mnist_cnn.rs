@@ -15,12 +15,11 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::saves::{Mean, Saves, Saving};
+use common::saves::{Mean, Saves, Saving, Stopwatch};
 use common::{SIDE, accuracy, end, mnist, progress_bar, rate};
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Instant;
 
 /// Train a convolutional net on MNIST
 #[derive(Parser)]
@@ -104,7 +103,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut saves = Saves::new(&args.saving, "mnist_cnn")?;
     let bar = progress_bar("training", steps);
     let (mut step, mut mean) = (0, Mean::default());
-    let (mut start, mut images) = (Instant::now(), 0);
+    let mut time = Stopwatch::start();
     while saves.another(
         &mut step,
         steps,
@@ -114,6 +113,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
             ("schedule", &mut schedule),
             ("loader", &mut loader),
             ("mean", &mut mean),
+            ("time", &mut time),
         ],
     )? {
         let batch = loader.next_batch();
@@ -125,11 +125,10 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 
         step += 1;
         mean.add(loss.item(), batch.targets.len());
-        images += batch.targets.len();
         bar.set_position(step);
         bar.set_message(format!("loss {:.4}", mean.get()));
         if loader.batches_left() == 0 {
-            let seconds = start.elapsed().as_secs_f64();
+            let seconds = time.seconds();
             let accuracy = accuracy(&mut net, &mnist.test);
             bar.suspend(|| {
                 writeln!(
@@ -138,10 +137,10 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
                     step / loader.len() as u64,
                     args.epochs,
                     mean.get(),
-                    images as f64 / seconds
+                    mean.count() / seconds
                 )
             })?;
-            (mean, start, images) = (Mean::default(), Instant::now(), 0);
+            (mean, time) = (Mean::default(), Stopwatch::start());
         }
     }
     bar.finish_and_clear();

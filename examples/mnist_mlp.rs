@@ -16,13 +16,12 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::saves::{Mean, Rows, Saves, Saving};
+use common::saves::{Mean, Rows, Saves, Saving, Stopwatch};
 use common::{end, hits, in_a_folder, percent, progress_bar, rate};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 /// Train a multi-layer perceptron on MNIST
 #[derive(Parser)]
@@ -122,7 +121,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let bar = progress_bar("training", steps);
     let (mut step, mut epochs) = (0, Rows::default());
     let (mut mean, mut right) = (Mean::default(), Mean::default());
-    let (mut start, mut images) = (Instant::now(), 0);
+    let mut time = Stopwatch::start();
     while saves.another(
         &mut step,
         steps,
@@ -133,6 +132,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
             ("loader", &mut loader),
             ("loss", &mut mean),
             ("right", &mut right),
+            ("time", &mut time),
             ("epochs", &mut epochs),
         ],
     )? {
@@ -146,13 +146,12 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 
         step += 1;
         let size = batch.targets.len();
-        images += size;
         mean.add(loss.item(), size);
         right.add(hits(&logits.argmax(1), &batch.targets) as f32 / size as f32, size);
         bar.set_position(step);
         bar.set_message(format!("loss {:.4}  accuracy {:5.2} %", mean.get(), 100.0 * right.get()));
         if loader.batches_left() == 0 {
-            let seconds = start.elapsed().as_secs_f64();
+            let seconds = time.seconds();
             let (loss, accuracy) = (mean.get(), 100.0 * right.get());
             let confusion = confusion_matrix(&model, &mnist.test);
             let test_right = (0..CLASSES).map(|class| confusion[class][class]).sum();
@@ -165,11 +164,10 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
                      test accuracy {test_accuracy:.2} % ({:.0} images/s)",
                     epochs.0.len(),
                     args.epochs,
-                    images as f64 / seconds
+                    mean.count() / seconds
                 )
             })?;
-            (mean, right) = (Mean::default(), Mean::default());
-            (start, images) = (Instant::now(), 0);
+            (mean, right, time) = (Mean::default(), Mean::default(), Stopwatch::start());
         }
     }
     bar.finish_and_clear();

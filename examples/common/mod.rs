@@ -33,13 +33,25 @@ pub(crate) fn mnist(images: Option<u32>) -> Result<Mnist, Box<dyn Error>> {
     })
 }
 
-/// A bar on the terminal; nothing where there is none.
+/// A bar on the terminal; nothing where there is none. It is drawn at the first step, so that
+/// what is printed before leaves no bar behind.
 pub(crate) fn progress_bar(what: &str, steps: u64) -> ProgressBar {
-    let bar = ProgressBar::new(steps);
     let template = "{prefix} {bar:30} {percent:>3} %  {msg}  {eta} left";
-    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-    bar.set_prefix(what.to_string());
-    bar
+    let style = ProgressStyle::with_template(template).expect("a valid template");
+    ProgressBar::new(steps).with_style(style).with_prefix(what.to_string())
+}
+
+/// A file of this name in Cargo's build folder, if this example was built there, else in the
+/// current one.
+pub(crate) fn in_build_folder(file: &str) -> PathBuf {
+    let folder = || {
+        let program = std::env::current_exe().ok()?; // TARGET/PROFILE/examples/NAME
+        let examples = program.parent().filter(|folder| folder.ends_with("examples"))?;
+        let target = examples.parent()?.parent()?;
+        let here = std::env::current_dir().ok()?;
+        Some(target.strip_prefix(here).unwrap_or(target).to_path_buf())
+    };
+    folder().unwrap_or_default().join(file)
 }
 
 /// How many guesses are right.

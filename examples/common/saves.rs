@@ -1,17 +1,18 @@
 //! A run in a file: saved now and then and on Ctrl-C, and gone on with later.
 
-use super::in_a_folder;
+use super::{in_a_folder, in_build_folder};
 use adamant::prelude::*;
 use adamant::tensor::{Array, StateError, Value};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// The flags of an example that can be interrupted.
 #[derive(clap::Args)]
 pub(crate) struct Saving {
     /// Save the run to this file at its end, on Ctrl-C and by --save-every [default: to
-    /// EXAMPLE.ckpt, in the folder target if there is one; not at its end]
+    /// EXAMPLE.ckpt in Cargo's build folder; not at its end]
     #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
     save: Option<PathBuf>,
     /// Save after every so many steps, too
@@ -49,8 +50,7 @@ const INTERRUPTED_STATUS: i32 = 130;
 impl Saves {
     /// Reads the file to go on from, if there is one, and listens for Ctrl-C from now on.
     pub(crate) fn new(args: &Saving, example: &'static str) -> Result<Self, Box<dyn Error>> {
-        let folder = if Path::new("target").is_dir() { "target" } else { "" };
-        let default = || Path::new(folder).join(format!("{example}.ckpt"));
+        let default = || in_build_folder(&format!("{example}.ckpt"));
         let path = args.save.clone().or_else(|| args.resume.clone()).unwrap_or_else(default);
         let resumed = args.resume.as_ref().map(Checkpoint::load).transpose()?;
         if let (Some(run), Some(file)) = (&resumed, &args.resume) {
@@ -220,6 +220,11 @@ impl Mean {
     pub(crate) fn get(&self) -> f64 {
         self.sum / self.count
     }
+
+    /// The number of things.
+    pub(crate) fn count(&self) -> f64 {
+        self.count
+    }
 }
 
 impl Stateful for Mean {
@@ -235,6 +240,41 @@ impl Stateful for Mean {
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
         if let [[sum, count]] = Rows::read(state)?.0[..] {
             *self = Mean { sum, count };
+        }
+        Ok(())
+    }
+}
+
+/// The seconds that a part of a run has taken, with those before it was interrupted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch {
+    before: f64,
+    since: Instant,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Stopwatch { before: 0.0, since: Instant::now() }
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        self.before + self.since.elapsed().as_secs_f64()
+    }
+}
+
+impl Stateful for Stopwatch {
+    fn state_dict(&self) -> StateDict {
+        Rows(vec![[self.seconds()]]).state_dict()
+    }
+
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        let mut read = *self;
+        read.load_state_dict(state)
+    }
+
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        if let [[before]] = Rows::read(state)?.0[..] {
+            *self = Stopwatch { before, since: Instant::now() };
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A whole new file, or the old one as it was.
 
-use crate::error::FileError;
-use std::fs::{self, File, Metadata, Permissions};
+use adamant_files::{FileError, check_is_file};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -49,15 +49,6 @@ fn target(path: &Path) -> io::Result<(PathBuf, Option<Permissions>)> {
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok((path.into(), None)),
         Err(error) => Err(error),
-    }
-}
-
-/// A device or a pipe is neither to be replaced by a file nor to be read as one.
-pub(crate) fn check_is_file(found: &Metadata) -> io::Result<()> {
-    match found.is_file() {
-        true => Ok(()),
-        false if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
-        false => Err(io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
     }
 }
 
@@ -318,7 +309,8 @@ mod tests {
             crate::load_safetensors(&pipe).unwrap_err(),
         ];
         for error in errors {
-            assert!(error.to_string().ends_with("pipe: this is no regular file"), "{error}");
+            let expected = "pipe: found a pipe or a device, expected a regular file";
+            assert!(error.to_string().ends_with(expected), "{error}");
         }
         assert!(!fs::metadata(&pipe).unwrap().is_file());
     }

@@ -1,7 +1,7 @@
 //! What is in a manager's folder.
 
 use crate::atomic::target_of_temporary;
-use crate::error::FileError;
+use adamant_files::FileError;
 use std::fmt;
 use std::fs;
 use std::path::Path;

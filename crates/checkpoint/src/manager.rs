@@ -2,8 +2,8 @@
 
 use crate::atomic::create_folder;
 use crate::container::Checkpoint;
-use crate::error::FileError;
 use crate::folder::{Better, Keep, Listing, Name, best_first, remove};
+use adamant_files::FileError;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;

@@ -1,20 +1,17 @@
 //! Reads a checkpoint, and believes nothing.
 //!
 //! The file's real length comes first, then the checksum of the header, then the layout that it
-//! claims: arrays must follow one another to the file's last byte. Only then is memory taken for
-//! them, as much as the file has bytes. Nothing is given back before the last checksum.
+//! claims: arrays must follow one another to the file's last byte. Only then is memory allocated
+//! for them, as much as the file has bytes. Nothing is made of them before the last checksum.
 
-use crate::atomic::check_is_file;
-use crate::error::FileError;
-use crate::format::{
-    CHECKSUM, Content, HEADER_LIMIT, Header, MAGIC, PRELUDE, Place, VERSION, aligned,
-};
+use crate::format::{CHECKSUM, Content, Header, MAGIC, PRELUDE, Part, Place, VERSION, aligned};
+use crate::limits::{self, Mismatch};
 use crate::payload::build;
+use adamant_files::{FileError, START, open, other_kind};
 use adamant_tensor::{Shape, StateDict, Value};
 use crc32fast::Hasher;
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -22,15 +19,13 @@ use std::path::Path;
 pub(crate) type Contents = (Vec<(String, String)>, Vec<(String, StateDict)>);
 
 pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
-    let io = |source| FileError::io(path, source);
-    // Opening a pipe would wait for a writer.
-    check_is_file(&fs::metadata(path).map_err(io)?).map_err(io)?;
-    let file = File::open(path).map_err(io)?;
-    let len = file.metadata().map_err(io)?.len();
+    let (file, len) = open(path)?;
     let input = BufReader::with_capacity(1 << 16, file);
     contents(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
         Trouble::Io(source) => FileError::io(path, source),
-        Trouble::Version(found) => FileError::Version { path: path.into(), found },
+        Trouble::Version(found) => {
+            FileError::Version { path: path.into(), found, expected: VERSION }
+        }
         Trouble::Format { found, expected } => FileError::format(path, found, expected),
     })
 }
@@ -45,6 +40,12 @@ enum Trouble {
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         Trouble::Io(error)
+    }
+}
+
+impl From<Mismatch> for Trouble {
+    fn from((found, expected): Mismatch) -> Self {
+        Trouble::Format { found, expected }
     }
 }
 
@@ -65,31 +66,38 @@ fn contents(mut input: In<impl Read>, len: u64) -> Result<Contents, Trouble> {
         });
     }
     let bytes = bytes?;
-    let header = Header::decode(&bytes).map_err(|found| format(found, "a checkpoint's header"))?;
+    let header = Header::decode(&bytes)?;
     check_names(&header)?;
     check_layout(&header, input.at, len)?;
 
-    let mut parts = Vec::new();
+    let mut arrays = Vec::new();
     for part in &header.parts {
-        let mut state = StateDict::new();
         for entry in &part.entries {
-            let value = match &entry.content {
-                Content::Array(place) => {
-                    input.align()?;
-                    input.array(place, &format_args!("`{}` of `{}`", entry.name, part.name))?
-                }
-                Content::Bool(value) => Value::Bool(*value),
-                Content::Int(value) => Value::Int(*value),
-                Content::Float(bits) => Value::Float(f64::from_bits(*bits)),
-                Content::Text(value) => Value::Text((*value).into()),
-            };
-            state.insert(entry.name, value);
+            if let Content::Array(place) = &entry.content {
+                input.align()?;
+                let name = format_args!("`{}` of `{}`", entry.name, part.name);
+                arrays.push(input.array(place, &name)?);
+            }
         }
-        parts.push((part.name.into(), state));
     }
     input.checksum("the file")?;
-    let notes = header.notes.iter().map(|&(key, value)| (key.into(), value.into()));
-    Ok((notes.collect(), parts))
+
+    let mut arrays = arrays.into_iter();
+    let mut value = |content: &Content<'_>| match content {
+        Content::Array(_) => arrays.next().expect("each array has been read"),
+        Content::Bool(value) => Value::Bool(*value),
+        Content::Int(value) => Value::Int(*value),
+        Content::Float(bits) => Value::Float(f64::from_bits(*bits)),
+        Content::Text(value) => Value::Text((*value).into()),
+    };
+    let mut state = |part: &Part<'_>| {
+        let mut state = StateDict::new();
+        part.entries.iter().for_each(|entry| state.insert(entry.name, value(&entry.content)));
+        state
+    };
+    let parts = header.parts.iter().map(|part| (part.name.into(), state(part))).collect();
+    let notes = header.notes.iter().map(|&(key, value)| (key.into(), value.into())).collect();
+    Ok((notes, parts))
 }
 
 /// Reads the first bytes. The checksum then goes on as if the version had been this one.
@@ -97,14 +105,17 @@ fn version(input: &mut In<impl Read>, len: u64) -> Result<u32, Trouble> {
     let shortest = (PRELUDE + 2 * CHECKSUM) as u64;
     let magic: [u8; 8] = input.get_up_to()?;
     if magic != MAGIC {
-        let found = if len < shortest && MAGIC.starts_with(&magic[..len.min(8) as usize]) {
-            format!("only {len} bytes")
-        } else if magic[..4] == MAGIC[..4] {
-            "a checkpoint that was transferred as text, which damages it".into()
-        } else {
-            "another kind of file".into()
-        };
-        return Err(format(found, "a checkpoint"));
+        let expected = "a checkpoint";
+        if len > 0 && MAGIC.starts_with(&magic[..len.min(8) as usize]) {
+            return Err(format(format!("only {len} bytes"), expected));
+        }
+        if magic[..4] == MAGIC[..4] {
+            let found = "a checkpoint that was transferred as text, which damages it";
+            return Err(format(found, expected));
+        }
+        let mut start = magic[..len.min(8) as usize].to_vec();
+        (&mut input.input).take((START - start.len()) as u64).read_to_end(&mut start)?;
+        return Err(other_kind(&start, expected).into());
     }
     if len < shortest {
         return Err(format(format!("only {len} bytes"), "a checkpoint"));
@@ -124,7 +135,8 @@ fn header_bytes(input: &mut In<impl Read>, len: u64) -> Result<Vec<u8>, Trouble>
     if claimed != len {
         return Err(format(format!("{len} bytes"), format!("{claimed}, as the file's start says")));
     }
-    if header_len > HEADER_LIMIT || header_len as u64 > len - shortest {
+    limits::check_header(header_len as u64)?;
+    if header_len as u64 > len - shortest {
         let found = format!("a header of {header_len} bytes in a file of {len}");
         return Err(format(found, "a shorter one"));
     }
@@ -287,6 +299,7 @@ mod tests {
     use super::*;
     use crate::format::{Entry, Part};
     use crate::payload::Dtype;
+    use std::fs;
 
     /// A file with all its checksums right, whatever the header says.
     fn file(header: &[u8], data: &[u8]) -> Vec<u8> {
@@ -414,27 +427,39 @@ mod tests {
         assert!(load(&file(&entry(&[1, 0, 0, 0, 1]), &[])).is_ok()); // the truth value, true
         for hostile in [
             vec![],
-            u64(u64::MAX),                                  // so many notes
-            [u64(1), u64(u64::MAX)].concat(),               // so long a key
-            [u64(0), u64(1 << 40)].concat(),                // so many parts
-            [u64(0), u64(0), vec![0]].concat(),             // a byte too many
-            [u64(1), u64(1), vec![0xff]].concat(),          // no text
-            entry(&[1, 0, 0, 0, 2]),                        // neither true nor false
-            entry(&[5, 0, 0, 0, 0]),                        // no kind
-            entry(&[0, 0, 0, 0, 3, 0, 0, 0]),               // no type
+            [u64(1), u64(u64::MAX)].concat(),      // so long a key
+            [u64(0), u64(0), vec![0]].concat(),    // a byte too many
+            [u64(1), u64(1), vec![0xff]].concat(), // no text
+            entry(&[1, 0, 0, 0, 2]),               // neither true nor false
+            entry(&[5, 0, 0, 0, 0]),               // no kind
+            entry(&[0, 0, 0, 0, 3, 0, 0, 0]),      // no type
             entry(&[&[0; 8][..], &u64(u64::MAX)].concat()), // so many dimensions
         ] {
             let error = load(&file(&hostile, &[])).unwrap_err();
             assert!(error.ends_with("expected a checkpoint's header"), "{error}");
+        }
+        for many in [u64(u64::MAX), [u64(0), u64(1 << 40)].concat()] {
+            let error = load(&file(&many, &[])).unwrap_err();
+            assert!(error.ends_with("entries, expected at most 131072"), "{error}");
         }
     }
 
     #[test]
     fn a_beginning_that_is_wrong_is_told() {
         let good = file(&header([array(0), array(64)]).encode().unwrap(), &DATA);
-        refused(b"", "found only 0 bytes, expected a checkpoint");
+        refused(b"", "found an empty file, expected a checkpoint");
+        refused(&good[..5], "found only 5 bytes, expected a checkpoint");
         refused(&good[..20], "found only 20 bytes, expected a checkpoint");
-        refused(b"hello, I am no checkpoint", "found another kind of file, expected a checkpoint");
+        refused(b"hello, I am no checkpoint", "found a text file, expected a checkpoint");
+        let torch = [b"PK\x03\x04", &[0; 22][..], &[16, 0, 0, 0], b"archive/data.pkl"].concat();
+        refused(
+            &torch,
+            "found an archive of torch.save (.pt, .pth), expected a checkpoint; convert it in Python",
+        );
+        refused(
+            b"\x01\x01\0\0\0\0\0\0{}",
+            "found a safetensors file, expected a checkpoint; use load_safetensors",
+        );
         let mut text = good.clone();
         text.remove(4); // CR LF has become LF
         refused(&text, "found a checkpoint that was transferred as text, which damages it");
@@ -453,8 +478,10 @@ mod tests {
             &[&good[..], &[0]].concat(),
             &format!("found {} bytes, expected {len}, as", len + 1),
         );
-        let expected = format!("found a header of 4294967295 bytes in a file of {len}, expected");
-        refused(&with(12, &[255; 4]), &expected);
+        let expected = "found a header of 4294967295 bytes, expected at most 16777216";
+        refused(&with(12, &[255; 4]), expected);
+        let expected = format!("found a header of 65536 bytes in a file of {len}, expected");
+        refused(&with(12, &[0, 0, 1, 0]), &expected);
         refused(&with(30, &[77]), "found damage in the header (checksum");
         let mut last = good.clone();
         last[len - 1] ^= 1;

@@ -16,6 +16,7 @@ mod container;
 mod folder;
 mod format;
 mod limits;
+mod lock;
 mod manager;
 mod payload;
 mod read;

@@ -12,6 +12,7 @@ use adamant_tensor::{Shape, StateDict, Value};
 use crc32fast::Hasher;
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -19,9 +20,28 @@ use std::path::Path;
 pub(crate) type Contents = (Vec<(String, String)>, Vec<(String, StateDict)>);
 
 pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
+    with_file(path, contents)
+}
+
+/// Whether [`read`] would succeed, without memory for the arrays.
+pub(crate) fn check(path: &Path) -> Result<(), FileError> {
+    with_file(path, |mut input, len| {
+        let bytes = start(&mut input, len)?;
+        let mut piece = vec![0; PIECE];
+        let array = |input: &mut In<_>, place: &Place, name: &dyn Display| {
+            input.pass(place, name, &mut piece)
+        };
+        rest(&bytes, &mut input, len, array).map(drop)
+    })
+}
+
+fn with_file<R>(
+    path: &Path,
+    read: impl FnOnce(In<BufReader<File>>, u64) -> Result<R, Trouble>,
+) -> Result<R, FileError> {
     let (file, len) = open(path)?;
     let input = BufReader::with_capacity(1 << 16, file);
-    contents(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
+    read(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
         Trouble::Io(source) => FileError::io(path, source),
         Trouble::Version(found) => {
             FileError::Version { path: path.into(), found, expected: VERSION }
@@ -53,34 +73,14 @@ fn format(found: impl Into<String>, expected: impl Into<String>) -> Trouble {
     Trouble::Format { found: found.into(), expected: expected.into() }
 }
 
-fn contents(mut input: In<impl Read>, len: u64) -> Result<Contents, Trouble> {
-    let version = version(&mut input, len)?;
-    let bytes = header_bytes(&mut input, len);
-    if version != VERSION {
-        // Where all else is right, it is the number that is damaged.
-        return Err(match bytes {
-            Ok(_) => {
-                format(format!("damage in the version, which is {version}"), VERSION.to_string())
-            }
-            Err(_) => Trouble::Version(version),
-        });
-    }
-    let bytes = bytes?;
-    let header = Header::decode(&bytes)?;
-    check_names(&header)?;
-    check_layout(&header, input.at, len)?;
-
+fn contents<R: Read>(mut input: In<R>, len: u64) -> Result<Contents, Trouble> {
+    let bytes = start(&mut input, len)?;
     let mut arrays = Vec::new();
-    for part in &header.parts {
-        for entry in &part.entries {
-            if let Content::Array(place) = &entry.content {
-                input.align()?;
-                let name = format_args!("`{}` of `{}`", entry.name, part.name);
-                arrays.push(input.array(place, &name)?);
-            }
-        }
-    }
-    input.checksum("the file")?;
+    let array = |input: &mut In<R>, place: &Place, name: &dyn Display| {
+        arrays.push(input.array(place, name)?);
+        Ok(())
+    };
+    let header = rest(&bytes, &mut input, len, array)?;
 
     let mut arrays = arrays.into_iter();
     let mut value = |content: &Content<'_>| match content {
@@ -98,6 +98,44 @@ fn contents(mut input: In<impl Read>, len: u64) -> Result<Contents, Trouble> {
     let parts = header.parts.iter().map(|part| (part.name.into(), state(part))).collect();
     let notes = header.notes.iter().map(|&(key, value)| (key.into(), value.into())).collect();
     Ok((notes, parts))
+}
+
+/// Reads all before the data: the header's bytes, which are as they were written.
+fn start(input: &mut In<impl Read>, len: u64) -> Result<Vec<u8>, Trouble> {
+    let version = version(input, len)?;
+    let bytes = header_bytes(input, len);
+    if version != VERSION {
+        // Where all else is right, it is the number that is damaged.
+        return Err(match bytes {
+            Ok(_) => {
+                format(format!("damage in the version, which is {version}"), VERSION.to_string())
+            }
+            Err(_) => Trouble::Version(version),
+        });
+    }
+    bytes
+}
+
+/// Reads the data, each array by `array`, to the last checksum.
+fn rest<'h, R: Read>(
+    header: &'h [u8],
+    input: &mut In<R>,
+    len: u64,
+    mut array: impl FnMut(&mut In<R>, &Place, &dyn Display) -> Result<(), Trouble>,
+) -> Result<Header<'h>, Trouble> {
+    let header = Header::decode(header)?;
+    check_names(&header)?;
+    check_layout(&header, input.at, len)?;
+    for part in &header.parts {
+        for entry in &part.entries {
+            if let Content::Array(place) = &entry.content {
+                input.align()?;
+                array(input, place, &format_args!("`{}` of `{}`", entry.name, part.name))?;
+            }
+        }
+    }
+    input.checksum("the file")?;
+    Ok(header)
 }
 
 /// Reads the first bytes. The checksum then goes on as if the version had been this one.
@@ -265,26 +303,46 @@ impl<R: Read> In<R> {
         Ok(())
     }
 
-    /// Straight into the array's own buffer, a piece at a time: its checksum is taken while it
-    /// is in the cache.
+    /// Straight into the array's own buffer.
     fn array(&mut self, place: &Place, name: &dyn Display) -> Result<Value, Trouble> {
-        const PIECE: usize = 1 << 18;
         let shape = shape(place).expect("the layout has been checked");
         let mut hasher = Hasher::new();
-        let (value, result) = build(place.dtype, shape, |bytes| -> io::Result<()> {
-            for piece in bytes.chunks_mut(PIECE) {
-                self.input.read_exact(piece)?;
-                hasher.update(piece);
-            }
-            Ok(())
+        let (value, result) = build(place.dtype, shape, |bytes| {
+            bytes.chunks_mut(PIECE).try_for_each(|piece| self.piece(piece, &mut hasher))
         })?;
         result?;
-        self.whole.combine(&hasher);
-        self.at += place.bytes;
-        check_checksum(name, place.checksum, hasher.finalize())?;
+        self.end(place, name, hasher)?;
         Ok(value)
     }
+
+    /// Past an array, which is checked only.
+    fn pass(&mut self, place: &Place, name: &dyn Display, piece: &mut [u8]) -> Result<(), Trouble> {
+        let mut hasher = Hasher::new();
+        let mut rest = place.bytes;
+        while rest > 0 {
+            let len = rest.min(piece.len() as u64);
+            self.piece(&mut piece[..len as usize], &mut hasher)?;
+            rest -= len;
+        }
+        self.end(place, name, hasher)
+    }
+
+    /// The checksum is taken while the bytes are in the cache.
+    fn piece(&mut self, piece: &mut [u8], hasher: &mut Hasher) -> io::Result<()> {
+        self.input.read_exact(piece)?;
+        hasher.update(piece);
+        Ok(())
+    }
+
+    fn end(&mut self, place: &Place, name: &dyn Display, hasher: Hasher) -> Result<(), Trouble> {
+        self.whole.combine(&hasher);
+        self.at += place.bytes;
+        check_checksum(name, place.checksum, hasher.finalize())
+    }
 }
+
+/// The bytes of an array that are read at a time.
+const PIECE: usize = 1 << 18;
 
 fn check_checksum(of: impl Display, saved: u32, computed: u32) -> Result<(), Trouble> {
     if computed != saved {

@@ -17,7 +17,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// What is counted is the whole process's: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// All that a reader allocates, even what it gives back at once.
+/// All that a reader may allocate beside what it returns, even what it frees at once.
 const LIMIT: usize = 64 << 20;
 
 /// Of each file; `ADAMANT_SPLICES` says otherwise.
@@ -337,5 +337,228 @@ fn a_gzip_stream_is_read_no_further_than_its_header_claims() {
         let allocated = region.change().bytes_allocated;
         assert!(allocated <= LIMIT, "{members} MiB: {allocated} bytes");
         assert!(error.contains(if size == 4 { "more bytes" } else { "only 8388608" }), "{error}");
+    }
+}
+
+/// What `read` allocates beyond what it returns, which is all of it if it fails.
+fn beyond<V, E>(read: impl FnOnce() -> Result<V, E>) -> (Result<V, E>, usize) {
+    let region = Region::new(ALLOCATOR);
+    let result = read();
+    let change = region.change();
+    let beyond = if result.is_ok() { change.bytes_deallocated } else { change.bytes_allocated };
+    (result, beyond)
+}
+
+/// `read` refuses this file with such a message, and little memory.
+#[track_caller]
+fn refused<V, E: Display>(file: &[u8], expected: &str, read: impl FnOnce(PathBuf) -> Result<V, E>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, file).unwrap();
+    let (result, beyond) = beyond(|| read(path));
+    let error = result.map(drop).map_err(|error| error.to_string()).expect_err(expected);
+    assert!(beyond <= LIMIT, "{beyond} bytes for {expected}");
+    assert!(error.contains(expected) && error.len() < 500, "{}", &error[..error.len().min(500)]);
+}
+
+/// A safetensors file of this header without data.
+fn safetensors(header: &str) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
+}
+
+/// Names have this length.
+fn empty_arrays(count: usize, length: usize) -> String {
+    let array = |i| format!(r#""{i:0length$}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
+    format!("{{{}}}", (0..count).map(array).collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn a_safetensors_header_of_absurd_size_is_refused_before_it_takes_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let refused =
+        |header: String, expected| refused(&safetensors(&header), expected, load_safetensors);
+    let ones = vec!["1"; 4 << 20].join(",");
+    refused(
+        format!(r#"{{"a":{{"dtype":"F32","shape":[{ones}],"data_offsets":[0,4]}}}}"#),
+        "dimensions, expected at most 64",
+    );
+    refused(
+        empty_arrays(1_000_000, 1),
+        "found a header of 57888891 bytes, expected at most 16777216",
+    );
+    refused(empty_arrays(250_000, 1), "entries, expected at most 131072");
+    let metadata = |text: String| format!(r#"{{"__metadata__":{{"adamant":"{text}"}}}}"#);
+    let numbers: Vec<String> = (0..1_000_000).map(|i| format!(r#"\"{i}\":1"#)).collect();
+    refused(metadata(format!("{{{}}}", numbers.join(","))), "entries, expected at most 131072");
+    refused(metadata(format!(r#"{{\"a\":[{ones}]}}"#)), "`adamant` in the metadata");
+    let texts: Vec<String> = (0..1_000_000).map(|i| format!(r#""{i}":"""#)).collect();
+    refused(
+        format!(r#"{{"__metadata__":{{{}}}}}"#, texts.join(",")),
+        "entries, expected at most 131072",
+    );
+}
+
+#[test]
+fn the_largest_safetensors_header_is_read_with_little_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut file = safetensors(&empty_arrays(131_072, 70));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, &file).unwrap();
+    let (result, beyond) = beyond(|| load_safetensors(&path));
+    assert_eq!(result.unwrap().iter().count(), 131_072);
+    assert!(beyond <= LIMIT, "{beyond} bytes");
+    file.push(0);
+    refused(&file, "1 bytes after the last array", load_safetensors);
+}
+
+#[test]
+fn a_large_file_of_another_kind_is_not_read_to_its_end() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    for (start, kind) in [
+        (&b"PK\x03\x04"[..], "a zip archive"),
+        (b"\x80\x02.", "a pickle"),
+        (b"GGUF", "a GGUF file"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"hello", "another kind of file, which begins with [68, 65"),
+        (b"\xff\xff\xff\0\0\0\0\0{", "damage"),
+    ] {
+        let _ = std::fs::remove_file(&path);
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(start).unwrap();
+        file.set_len(1 << 30).unwrap(); // zeros that take no room
+        let errors = [
+            beyond(|| load_safetensors(&path).map(drop).map_err(|error| error.to_string())),
+            beyond(|| Checkpoint::load(&path).map(drop).map_err(|error| error.to_string())),
+            beyond(|| read_idx(&path).map(drop).map_err(|error| error.to_string())),
+        ];
+        for (reader, (result, beyond)) in errors.into_iter().enumerate() {
+            let error = result.unwrap_err();
+            assert!(beyond <= LIMIT, "{beyond} bytes: {error}");
+            assert!(reader > 0 || error.contains(kind), "{error}");
+        }
+    }
+}
+
+/// A checkpoint's header, before it is sealed.
+fn header(notes: &[u8], parts: &[u8]) -> Vec<u8> {
+    let magic = b"\x93ADM\r\n\x1a\n\x01\0\0\0";
+    [&magic[..], &[0; 12], notes, parts].concat()
+}
+
+#[test]
+fn a_checkpoint_of_absurd_counts_is_refused_before_it_takes_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let u64 = |x: usize| (x as u64).to_le_bytes();
+    // Names of four bytes that differ.
+    let name = |i: usize| [18, 12, 6, 0].map(|shift| b'0' + ((i >> shift) & 63) as u8);
+    let list = |count: usize, rest: &[u8]| -> Vec<u8> {
+        let items = (0..count).flat_map(|i| [&u64(4)[..], &name(i), rest].concat());
+        u64(count).into_iter().chain(items).collect()
+    };
+    let part = |entries: Vec<u8>| [&u64(1)[..], &u64(1), b"p", &entries].concat();
+    let many = "entries, expected at most 131072";
+    let refused = |header, expected| refused(&sealed(header, &[]), expected, Checkpoint::load);
+    refused(header(&u64(0), &part(list(980_000, &[1, 0, 0, 0, 1]))), many); // truth values
+    refused(
+        header(&u64(0), &part(list(600_000, &[[4, 0, 0, 0].as_slice(), &u64(0)].concat()))),
+        many,
+    );
+    refused(header(&u64(0), &list(800_000, &u64(0))), many); // parts without an entry
+    refused(header(&list(800_000, &u64(0)), &u64(0)), many); // notes without a text
+    let array = |rank: usize| {
+        let start = [&u64(1)[..], &u64(1), b"a", &[0; 8], &u64(rank)].concat();
+        [start, u64(1).repeat(rank), u64(0).to_vec(), u64(4).to_vec(), vec![0; 4]].concat()
+    };
+    refused(header(&u64(0), &part(array(2_000_000))), "dimensions, expected at most 64");
+}
+
+#[test]
+fn the_largest_header_of_a_checkpoint_is_read_with_little_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = StateDict::new();
+    for i in 0..131_071 {
+        state.insert(format!("{i:100}"), i); // and a part is one
+    }
+    let mut file = saved(&Checkpoint::new().with("part", &Entries(state)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, &file).unwrap();
+    let (result, beyond) = beyond(|| Checkpoint::load(&path));
+    assert_eq!(result.unwrap().part("part").unwrap().iter().count(), 131_071);
+    assert!(beyond <= LIMIT, "{beyond} bytes");
+    *file.last_mut().unwrap() ^= 1;
+    refused(&file, "damage in the file", Checkpoint::load);
+}
+
+/// Any state.
+struct Entries(StateDict);
+
+impl Stateful for Entries {
+    fn state_dict(&self) -> StateDict {
+        self.0.clone()
+    }
+    fn check_state_dict(&self, _: &StateDict) -> Result<(), adamant::tensor::StateError> {
+        Ok(())
+    }
+    fn load_state_dict(&mut self, _: &StateDict) -> Result<(), adamant::tensor::StateError> {
+        Ok(())
+    }
+}
+
+/// An IDX file of zeros in gzip, of as many mebibytes as there are, whatever the shape claims.
+fn zeros(shape: &[u32], mebibytes: usize, rest: usize) -> Vec<u8> {
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut header = vec![0, 0, 8, shape.len() as u8];
+    shape.iter().for_each(|size| header.extend(size.to_be_bytes()));
+    [gzip(&header), gzip(&vec![0; 1 << 20]).repeat(mebibytes), gzip(&vec![0; rest])].concat()
+}
+
+#[test]
+fn a_data_set_in_small_files_takes_no_memory_for_what_is_not_there() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(format!("train-{name}-ubyte.gz")), bytes).unwrap();
+    };
+    let refused = |expected: &str| {
+        let (result, beyond) = beyond(|| Mnist::open(folder.path()).map(drop));
+        let error = result.unwrap_err().to_string();
+        assert!(beyond <= LIMIT, "{beyond} bytes: {error}");
+        assert!(error.contains(expected), "{error}");
+    };
+    let count = 500u32 << 20;
+    write("labels-idx1", &zeros(&[count], 500, 0));
+    write("images-idx3", &zeros(&[2, 28, 28], 0, 2 * 784));
+    refused("claims shape [2, 28, 28], expected [524288000, 28, 28]");
+    write("images-idx3", &zeros(&[count, 28, 28], 0, 100));
+    refused("only 100 bytes, expected the 411041792000 bytes of shape [524288000, 28, 28]");
+    // Images that are there but for one byte.
+    let count = 400_000u32;
+    write("labels-idx1", &zeros(&[count], 0, 400_000));
+    let bytes = 784 * 400_000usize;
+    write("images-idx3", &zeros(&[count, 28, 28], bytes >> 20, bytes % (1 << 20) - 1));
+    refused("only 313599999 bytes");
+}
+
+#[test]
+fn a_large_idx_file_takes_the_memory_of_its_elements() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let whole = 200usize << 20;
+    let plain = [&[0, 0, 8, 1][..], &(whole as u32).to_be_bytes(), &vec![0; whole]].concat();
+    for file in [zeros(&[whole as u32], 200, 0), plain] {
+        std::fs::write(&path, &file).unwrap();
+        let (result, beyond) = beyond(|| read_idx(&path));
+        let bytes = result.unwrap().bytes;
+        assert_eq!((bytes.len(), bytes.capacity()), (whole, whole));
+        assert!(beyond <= LIMIT, "{beyond} bytes");
     }
 }

@@ -67,3 +67,25 @@ fn a_disk_without_space_leaves_the_old_checkpoint_as_it_was() {
     assert_eq!(Checkpoint::load(&path).unwrap(), old);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_manager_makes_room_on_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_mount) = Mount::new(folder.path()) else {
+        return println!("not tried: only root can mount a small disk");
+    };
+    // Of 256 KiB a file takes 68: there is room for three.
+    let snapshot = |step: u64| {
+        let note = step.to_string();
+        Checkpoint::new().with("model", &net(256)).note("step", note)
+    };
+    let mut checkpoints = CheckpointManager::new(folder.path()).unwrap().keep_last(3);
+    for step in 1..=6 {
+        checkpoints.save(step, snapshot(step)).unwrap();
+        checkpoints.finish().unwrap();
+        assert_eq!(checkpoints.newest().unwrap(), Some((step, snapshot(step))));
+    }
+    let saved = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let saved = saved.filter(|path| path.extension().is_some_and(|ending| ending == "ckpt"));
+    assert_eq!(saved.count(), 3);
+}

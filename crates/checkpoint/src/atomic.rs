@@ -1,7 +1,8 @@
 //! A whole new file, or the old one as it was.
 
-use crate::error::FileError;
-use std::fs::{self, File, Metadata, Permissions};
+use adamant_files::{FileError, check_is_file};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -13,7 +14,8 @@ use tempfile::NamedTempFile;
 /// The bytes go to a temporary file beside the target. Only when all of them are on the disk it
 /// is renamed, which is one step: at any moment the old file is there or the new one, whole. The
 /// folder is synced too, so that the new name outlives a loss of power. A file that is replaced
-/// hands on its permissions, and a link stays a link.
+/// hands on its permissions, and a link stays a link. What killed saves to this path have left is
+/// removed first.
 pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -24,6 +26,10 @@ pub(crate) fn write_atomically(
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let (target, permissions) = target(path)?;
     let folder = parent(&target);
+    if let Some(name) = target.file_name().and_then(OsStr::to_str) {
+        // What stays now is removed by a later save.
+        let _ = remove_stale(folder, |target| target == name);
+    }
     let temporary = Temporary::create(folder, &target, permissions.as_ref())?;
     let mut out = BufWriter::with_capacity(1 << 16, temporary);
     write(&mut out)?;
@@ -33,7 +39,8 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     }
     call("sync", || temporary.as_file().sync_all())?;
     let folder = Folder::open(folder)?;
-    call("rename", || Ok(temporary.persist(&target)?))?;
+    let renamed = call("rename", || Ok(temporary.persist(&target)?))?;
+    drop(renamed); // and its lock
     folder.sync()
 }
 
@@ -42,8 +49,11 @@ fn target(path: &Path) -> io::Result<(PathBuf, Option<Permissions>)> {
     match call("look", || fs::symlink_metadata(path)) {
         Ok(found) => {
             let link = found.is_symlink();
-            let target = if link { fs::canonicalize(path)? } else { path.into() };
-            let found = if link { fs::metadata(&target)? } else { found };
+            let target = match link {
+                true => call("resolve", || fs::canonicalize(path))?,
+                false => path.into(),
+            };
+            let found = if link { call("look", || fs::metadata(&target))? } else { found };
             check_is_file(&found)?;
             Ok((target, Some(found.permissions())))
         }
@@ -52,27 +62,21 @@ fn target(path: &Path) -> io::Result<(PathBuf, Option<Permissions>)> {
     }
 }
 
-/// A device or a pipe is neither to be replaced by a file nor to be read as one.
-pub(crate) fn check_is_file(found: &Metadata) -> io::Result<()> {
-    match found.is_file() {
-        true => Ok(()),
-        false if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
-        false => Err(io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
-    }
-}
-
 /// Makes a folder and those above it, where they are not there, so that they outlive a loss of power.
 pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
-    let io = |source| FileError::io(path, source);
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-        .collect();
-    fs::create_dir_all(path).map_err(io)?;
-    for folder in missing {
-        Folder::open(parent(folder)).and_then(Folder::sync).map_err(io)?;
+    create_folders(path).map_err(|source| FileError::io(path, source))
+}
+
+fn create_folders(path: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for folder in path.ancestors().take_while(|folder| !folder.as_os_str().is_empty()) {
+        if call("look", || folder.try_exists())? {
+            break;
+        }
+        missing.push(folder);
     }
-    Ok(())
+    call("create folders", || fs::create_dir_all(path))?;
+    missing.into_iter().try_for_each(|folder| Folder::open(parent(folder))?.sync())
 }
 
 /// The folder that a path is in.
@@ -82,15 +86,51 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// The temporary file; it is removed when this is dropped.
+///
+/// As long as it is written it is locked. The system ends the lock of a killed process, so one
+/// without a lock is of no use to anybody.
 struct Temporary(NamedTempFile);
 
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".tmp";
 
 /// The name of the file that a temporary of this name was to become.
-pub(crate) fn target_of_temporary(name: &str) -> Option<&str> {
+fn target_of_temporary(name: &str) -> Option<&str> {
     let (target, _random) = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('.')?;
     Some(target)
+}
+
+/// Removes what killed saves have left of such targets; the errors of what stays.
+pub(crate) fn remove_stale(
+    folder: &Path,
+    is_target: impl Fn(&str) -> bool,
+) -> Result<Vec<FileError>, FileError> {
+    let io = |error| FileError::io(folder, error);
+    let mut errors = Vec::new();
+    for entry in call("list folder", || fs::read_dir(folder)).map_err(io)? {
+        let Ok(name) = entry.map_err(io)?.file_name().into_string() else { continue };
+        if target_of_temporary(&name).is_some_and(&is_target) {
+            let path = folder.join(name);
+            errors.extend(remove_if_stale(&path).err().map(|error| FileError::io(&path, error)));
+        }
+    }
+    Ok(errors)
+}
+
+fn remove_if_stale(path: &Path) -> io::Result<()> {
+    let remove = || {
+        if !call("look", || fs::symlink_metadata(path))?.is_file() {
+            return Ok(()); // no save has made it
+        }
+        let file = call("open", || File::open(path))?;
+        // Without locks nobody knows whose it is.
+        let stale = call("lock", || try_lock(&file)).unwrap_or(false);
+        if stale { call("remove", || fs::remove_file(path)) } else { Ok(()) }
+    };
+    match remove() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()), // its save has ended
+        other => other,
+    }
 }
 
 impl Temporary {
@@ -99,35 +139,57 @@ impl Temporary {
         let mut prefix = std::ffi::OsString::from(PREFIX);
         prefix.push(target.file_name().ok_or(ErrorKind::InvalidFilename)?);
         prefix.push(".");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(SUFFIX);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
         #[cfg(unix)]
         {
             // A new file's are 0666: the user's umask says who may read it.
-            use std::os::unix::fs::PermissionsExt;
-            let mode = permissions.map_or(0o666, |old| old.mode() & 0o777);
-            builder.permissions(Permissions::from_mode(mode));
+            use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+            options.mode(permissions.map_or(0o666, |old| old.mode() & 0o777));
         }
         #[cfg(not(unix))]
         let _ = permissions;
-        let created = call("create", || builder.tempfile_in(folder));
-        created.map(Temporary).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                let text = format!("there is no folder {}", folder.display());
-                io::Error::new(ErrorKind::NotFound, text)
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(SUFFIX);
+        loop {
+            let create = || builder.make_in(folder, |path| options.open(path));
+            let created = call("create", create);
+            let created = created.map_err(|error| match error.kind() {
+                ErrorKind::NotFound if !folder.exists() => {
+                    io::Error::new(ErrorKind::NotFound, "the folder of this file does not exist")
+                }
+                _ => error,
+            })?;
+            let own = match call("lock", || try_lock(created.as_file())) {
+                // Before it had its lock another save may have taken it for a stale one.
+                Ok(true) => call("look", || created.path().try_exists())?,
+                Ok(false) => false,
+                Err(_) => true, // where there are no locks nobody removes it
+            };
+            if own {
+                return Ok(Temporary(created));
             }
-            _ => error,
-        })
+        }
+    }
+}
+
+/// Whether this file is locked now, by us: `false` if another has locked it. An error where there
+/// are no locks. The lock ends with the file's last handle, so with its process at the latest.
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
 impl Write for Temporary {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        call("write", || self.0.write(bytes))
+        call("write", || self.0.as_file_mut().write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.as_file_mut().flush()
     }
 }
 
@@ -162,7 +224,7 @@ fn call<R>(_name: &'static str, make: impl FnOnce() -> io::Result<R>) -> io::Res
 
 /// System calls that fail when a test says so.
 #[cfg(test)]
-mod faults {
+pub(crate) mod faults {
     use std::cell::RefCell;
     use std::io::{self, ErrorKind};
     use std::ops::Range;
@@ -185,7 +247,7 @@ mod faults {
     }
 
     /// `f`, in which these calls of this thread fail; and all calls.
-    pub(super) fn failing<R>(
+    pub(crate) fn failing<R>(
         calls: Range<usize>,
         kind: ErrorKind,
         f: impl FnOnce() -> R,
@@ -227,7 +289,10 @@ mod tests {
         let path = folder.path().join("file");
         let calls = [
             "look",
+            "list folder",
             "create",
+            "lock",
+            "look",
             "write",
             "write",
             "write",
@@ -240,6 +305,9 @@ mod tests {
         for failing_calls in (0..calls.len()).flat_map(|n| [n..n + 1, n..usize::MAX]) {
             fs::write(&path, "old").unwrap();
             let call = calls[failing_calls.start];
+            if ["list folder", "lock"].contains(&call) {
+                continue; // what is stale can stay
+            }
             let (result, made) =
                 failing(failing_calls.clone(), ErrorKind::Other, || write(&path, b"new"));
             // After a write that failed its buffer tries again, in vain or not.
@@ -257,8 +325,8 @@ mod tests {
         assert_eq!(made, calls);
         assert!(fs::read(&path).unwrap().starts_with(b"newer!"));
         // Some file systems cannot sync a folder, which is no failure; a file they must.
-        for (call, good) in calls.iter().zip(0..).map(|(&name, call)| (call, name == "sync folder"))
-        {
+        let borne = ["list folder", "lock", "sync folder"];
+        for (call, good) in calls.iter().zip(0..).map(|(name, call)| (call, borne.contains(name))) {
             for kind in [ErrorKind::InvalidInput, ErrorKind::Unsupported] {
                 let (result, _) = failing(call..call + 1, kind, || write(&path, b"again"));
                 assert_eq!(result.is_ok(), good, "{}", calls[call]);
@@ -298,10 +366,19 @@ mod tests {
         let (result, calls) = create();
         result.unwrap();
         assert!(path.is_dir());
-        assert_eq!(calls, ["open folder", "sync folder"].repeat(2));
+        let sync = ["open folder", "sync folder"].repeat(2);
+        let all = [&["look", "look", "look", "create folders"][..], &sync].concat();
+        assert_eq!(calls, all);
         let (result, calls) = create();
         result.unwrap();
-        assert_eq!(calls, [""; 0]);
+        assert_eq!(calls, ["look", "create folders"]);
+        for (call, name) in all.iter().enumerate() {
+            fs::remove_dir_all(folder.path().join("a")).unwrap();
+            let (result, _) = failing(call..call + 1, ErrorKind::Other, || create_folder(&path));
+            let error = result.unwrap_err().to_string();
+            assert!(error.ends_with(&format!("b: injected into {name}")), "{error}");
+            fs::create_dir_all(&path).unwrap();
+        }
         fs::write(path.join("file"), "").unwrap();
         assert!(create_folder(&path.join("file")).is_err());
     }
@@ -318,7 +395,8 @@ mod tests {
             crate::load_safetensors(&pipe).unwrap_err(),
         ];
         for error in errors {
-            assert!(error.to_string().ends_with("pipe: this is no regular file"), "{error}");
+            let expected = "pipe: found a pipe or a device, expected a regular file";
+            assert!(error.to_string().ends_with(expected), "{error}");
         }
         assert!(!fs::metadata(&pipe).unwrap().is_file());
     }
@@ -349,7 +427,7 @@ mod tests {
     #[test]
     fn a_missing_folder_is_named() {
         let error = write(Path::new("no/such/folder/x"), b"").unwrap_err().to_string();
-        assert_eq!(error, "no/such/folder/x: there is no folder no/such/folder");
+        assert_eq!(error, "no/such/folder/x: the folder of this file does not exist");
         let folder = tempfile::tempdir().unwrap();
         assert!(write(folder.path(), b"").is_err());
         assert!(write(&folder.path().join(".."), b"").is_err());
@@ -365,6 +443,71 @@ mod tests {
         assert_eq!(names(folder.path()), [""; 0]);
         assert_eq!(target_of_temporary("a.b.ckpt"), None);
         assert_eq!(target_of_temporary(".tmp"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn each_call_for_a_link_can_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&path, "old").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        let (result, calls) = failing(0..0, ErrorKind::Other, || write(&link, b"new"));
+        result.unwrap();
+        assert_eq!(calls[..4], ["look", "resolve", "look", "list folder"]);
+        for (call, name) in calls.iter().enumerate().take(3) {
+            let (result, _) = failing(call..call + 1, ErrorKind::Other, || write(&link, b"newer"));
+            let error = result.unwrap_err().to_string();
+            assert!(error.ends_with(&format!("link: injected into {name}")), "{error}");
+        }
+        assert!(fs::read(&path).unwrap().starts_with(b"new!"));
+    }
+
+    #[test]
+    fn an_error_names_one_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x".repeat(300));
+        let mut texts = vec![write(&path, b"").unwrap_err().to_string()];
+        if cfg!(target_os = "linux") {
+            texts.push(write(Path::new("/proc/x"), b"").unwrap_err().to_string()); // no file can be there
+        }
+        for text in texts {
+            assert!(!text.contains("at path") && text.matches("x: ").count() == 1, "{text}");
+            assert!(!text.contains("does not exist"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_killed_saves_have_left_is_removed_by_the_next_save_to_that_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.ckpt");
+        let (stale, other) = (".x.ckpt.a1B2c3.tmp", ".y.ckpt.a1B2c3.tmp");
+        for name in [stale, other] {
+            fs::write(folder.path().join(name), "half").unwrap();
+        }
+        // One that is being written stays, and its save goes well, whatever others do meanwhile.
+        write_atomically(&path, |out| {
+            assert!(!names(folder.path()).contains(&stale.to_string()));
+            out.write_all(b"slow")?;
+            write(&path, b"quick").unwrap();
+            assert!(fs::read(&path).unwrap().starts_with(b"quick"));
+            assert_eq!(names(folder.path()).len(), 3);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"slow");
+        assert_eq!(names(folder.path()), [other, "x.ckpt"]);
+        // What cannot be removed costs no save.
+        fs::write(folder.path().join(stale), "half").unwrap();
+        let (result, calls) = failing(0..0, ErrorKind::Other, || write(&path, b"new"));
+        result.unwrap();
+        assert_eq!(calls[1..6], ["list folder", "look", "open", "lock", "remove"]);
+        for (call, name) in calls.iter().enumerate().take(6).skip(1) {
+            fs::write(folder.path().join(stale), "half").unwrap();
+            let (result, _) = failing(call..call + 1, ErrorKind::Other, || write(&path, b"new"));
+            result.unwrap();
+            assert_eq!(names(folder.path()), [stale, other, "x.ckpt"], "{name}");
+        }
     }
 
     #[cfg(unix)]

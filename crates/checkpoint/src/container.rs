@@ -1,7 +1,8 @@
 //! A whole run in one file.
 
 use crate::atomic::write_atomically;
-use crate::error::FileError;
+use crate::write::Plan;
+use adamant_files::FileError;
 use adamant_tensor::{StateDict, StateError, Stateful};
 use std::collections::HashSet;
 use std::path::Path;
@@ -131,11 +132,15 @@ impl Checkpoint {
     /// there, whole. It keeps the permissions of one that it replaces.
     ///
     /// # Errors
-    /// If the file cannot be written, or is none (a folder, a device); what was there before stays as
-    /// it was. Only if the system fails to put the new name on the disk, in the last call, the new
-    /// file is there, whole, and a loss of power could bring back the old one.
+    /// If the file cannot be written, or the path leads to a folder, a pipe or a device, or there
+    /// is more than a file can hold (131,072 entries, 64 dimensions, a header of 16 MiB). What was
+    /// there before stays as it was. Only if the system fails to put the new name on the disk, in
+    /// the last call, the new file is there, whole, and a loss of power could bring back the old one.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        write_atomically(path.as_ref(), |out| crate::write::write(&self.notes, &self.parts, out))
+        let path = path.as_ref();
+        let plan = Plan::new(&self.notes, &self.parts)
+            .map_err(|(found, expected)| FileError::format(path, found, expected))?;
+        write_atomically(path, |out| plan.write(out))
     }
 
     /// Reads a file that [`save`](Checkpoint::save) wrote, now or with an earlier version.
@@ -272,7 +277,7 @@ mod tests {
 
     fn saved(checkpoint: &Checkpoint) -> Vec<u8> {
         let mut bytes = Vec::new();
-        crate::write::write(&checkpoint.notes, &checkpoint.parts, &mut bytes).unwrap();
+        Plan::new(&checkpoint.notes, &checkpoint.parts).unwrap().write(&mut bytes).unwrap();
         bytes
     }
 
@@ -293,6 +298,29 @@ mod tests {
             assert_eq!(std::fs::read(&path).unwrap(), saved(&checkpoint));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_not_written() {
+        use crate::limits;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.ckpt");
+        let part = |name: String, shape: &[usize]| {
+            let mut state = StateDict::new();
+            state.insert(name, Array::from_slice(shape.into(), &[1.0f32]));
+            Checkpoint::new().with("part", &Anything(state))
+        };
+        let notes = (0..=limits::ENTRIES).map(|i| (i.to_string(), String::new()));
+        let notes = Checkpoint { notes: notes.collect(), parts: Vec::new() };
+        for (checkpoint, expected) in [
+            (part("deep".into(), &[1; 65]), "found an array of 65 dimensions, expected at most 64"),
+            (part("x".repeat(limits::HEADER), &[1]), "found a header of 16777"),
+            (notes, "found a file of 131073 entries, expected at most 131072"),
+        ] {
+            let error = checkpoint.save(&path).unwrap_err().to_string();
+            assert!(error.contains(&format!("x.ckpt: {expected}")), "{error}");
+            assert!(!path.exists());
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What is in a manager's folder.
 
-use crate::atomic::target_of_temporary;
-use crate::error::FileError;
+use adamant_files::FileError;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -39,29 +38,16 @@ impl fmt::Display for Name {
     }
 }
 
-/// What a manager's folder holds of its own.
-pub(crate) struct Listing {
-    /// The checkpoints, in the order in which they were saved.
-    pub(crate) saved: Vec<Name>,
-    /// What saves that were killed have left.
-    pub(crate) stale: Vec<String>,
-}
-
-impl Listing {
-    pub(crate) fn of(folder: &Path) -> Result<Self, FileError> {
-        let io = |error| FileError::io(folder, error);
-        let (mut saved, mut stale) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(folder).map_err(io)? {
-            let Ok(name) = entry.map_err(io)?.file_name().into_string() else { continue };
-            if target_of_temporary(&name).and_then(Name::parse).is_some() {
-                stale.push(name);
-            } else {
-                saved.extend(Name::parse(&name));
-            }
-        }
-        saved.sort_by_key(|name: &Name| name.number);
-        Ok(Listing { saved, stale })
+/// The checkpoints of a manager's folder, in the order in which they were saved.
+pub(crate) fn list(folder: &Path) -> Result<Vec<Name>, FileError> {
+    let io = |error| FileError::io(folder, error);
+    let mut saved = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let Ok(name) = entry.map_err(io)?.file_name().into_string() else { continue };
+        saved.extend(Name::parse(&name));
     }
+    saved.sort_by_key(|name| name.number);
+    Ok(saved)
 }
 
 /// Removes files; the errors of those that stay.

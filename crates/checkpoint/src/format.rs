@@ -1,6 +1,7 @@
 //! The layout of a checkpoint, byte by byte as `docs/checkpoint-format.md` says it, and its
 //! header. The only module that knows bincode.
 
+use crate::limits::{self, Mismatch};
 use crate::payload::Dtype;
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +11,9 @@ pub(crate) const VERSION: u32 = 1;
 /// Magic, version, length of the header, length of the file.
 pub(crate) const PRELUDE: usize = 24;
 pub(crate) const CHECKSUM: usize = 4;
-/// The longest header: room for a hundred thousand arrays. One that is made to do harm, of the
-/// shortest entries of 13 bytes and their names, takes some 20 times its length when it is decoded,
-/// and as much again as a dictionary.
-pub(crate) const HEADER_LIMIT: usize = 1 << 24;
-
-/// The next place where an array may begin.
-pub(crate) fn aligned(place: u64) -> Option<u64> {
-    place.checked_next_multiple_of(64)
+/// The next position where an array may begin.
+pub(crate) fn aligned(position: u64) -> Option<u64> {
+    position.checked_next_multiple_of(64)
 }
 
 /// All but the elements of arrays.
@@ -69,27 +65,76 @@ pub(crate) struct Place {
 const CONFIG: bincode::config::Configuration<
     bincode::config::LittleEndian,
     bincode::config::Fixint,
-    bincode::config::Limit<HEADER_LIMIT>,
-> = bincode::config::standard().with_fixed_int_encoding().with_limit::<HEADER_LIMIT>();
+    bincode::config::Limit<{ limits::HEADER }>,
+> = bincode::config::standard().with_fixed_int_encoding().with_limit::<{ limits::HEADER }>();
 
 impl<'a> Header<'a> {
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, String> {
-        let bytes =
-            bincode::serde::encode_to_vec(self, CONFIG).map_err(|error| error.to_string())?;
-        if bytes.len() > HEADER_LIMIT {
-            return Err(format!("a header of {} bytes is too long", bytes.len()));
-        }
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Mismatch> {
+        let entries = self.parts.iter().flat_map(|part| &part.entries);
+        let count = self.notes.len() + self.parts.len() + entries.clone().count();
+        limits::check_entries(count as u64)?;
+        entries.filter_map(Entry::rank).try_for_each(limits::check_rank)?;
+        let bytes = bincode::serde::encode_to_vec(self, CONFIG).expect("a header can be encoded");
+        limits::check_header(bytes.len() as u64)?;
         Ok(bytes)
     }
 
-    /// Texts are borrowed, and sequences grow as their elements are read, by doubling: for a length
-    /// that is only claimed at most a mebibyte is taken, in each of the few that are open at once.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, String> {
-        match bincode::serde::borrow_decode_from_slice(bytes, CONFIG) {
-            Ok((header, read)) if read == bytes.len() => Ok(header),
-            Ok((_, read)) => Err(format!("{} bytes after the header's end", bytes.len() - read)),
-            Err(error) => Err(format!("a header that makes no sense ({error})")),
+    /// Texts are borrowed, and lists grow as their elements are read: what takes memory is there.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Mismatch> {
+        let mut decoder = Decoder { rest: bytes, entries: 0 };
+        let notes = decoder.list(Decoder::value)?;
+        let parts = decoder.list(|decoder| {
+            Ok(Part { name: decoder.value()?, entries: decoder.list(Decoder::entry)? })
+        })?;
+        match decoder.rest.len() {
+            0 => Ok(Header { notes, parts }),
+            rest => Err(no_header(format!("{rest} bytes after the header's end"))),
         }
+    }
+}
+
+fn no_header(found: String) -> Mismatch {
+    (found, "a checkpoint's header".into())
+}
+
+impl Entry<'_> {
+    fn rank(&self) -> Option<u64> {
+        match &self.content {
+            Content::Array(place) => Some(place.shape.len() as u64),
+            _ => None,
+        }
+    }
+}
+
+/// What is left of a header, whose lists are counted before they are read.
+struct Decoder<'a> {
+    rest: &'a [u8],
+    /// How many entries the lists have claimed.
+    entries: u64,
+}
+
+impl<'a> Decoder<'a> {
+    fn value<T: Deserialize<'a>>(&mut self) -> Result<T, Mismatch> {
+        let (value, read) = bincode::serde::borrow_decode_from_slice(self.rest, CONFIG)
+            .map_err(|error| no_header(format!("a header that makes no sense ({error})")))?;
+        self.rest = &self.rest[read..];
+        Ok(value)
+    }
+
+    fn list<T>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<T, Mismatch>,
+    ) -> Result<Vec<T>, Mismatch> {
+        let len = self.value()?;
+        self.entries = self.entries.saturating_add(len);
+        limits::check_entries(self.entries)?;
+        (0..len).map(|_| element(self)).collect()
+    }
+
+    fn entry(&mut self) -> Result<Entry<'a>, Mismatch> {
+        let entry: Entry = self.value()?;
+        entry.rank().map_or(Ok(()), limits::check_rank)?;
+        Ok(entry)
     }
 }
 
@@ -134,6 +179,6 @@ mod tests {
         assert_eq!(header.encode().unwrap(), expected);
         assert_eq!(Header::decode(&expected).unwrap(), header);
         let error = Header::decode(&[expected, vec![0]].concat()).unwrap_err();
-        assert_eq!(error, "1 bytes after the header's end");
+        assert_eq!(error.0, "1 bytes after the header's end");
     }
 }

@@ -13,9 +13,10 @@
 
 mod atomic;
 mod container;
-mod error;
 mod folder;
 mod format;
+mod limits;
+mod lock;
 mod manager;
 mod payload;
 mod read;
@@ -23,6 +24,6 @@ mod safetensors;
 mod write;
 
 pub use crate::container::{Checkpoint, PartialRestore};
-pub use crate::error::FileError;
 pub use crate::manager::CheckpointManager;
 pub use crate::safetensors::{load_safetensors, save_safetensors};
+pub use adamant_files::FileError;

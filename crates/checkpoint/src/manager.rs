@@ -1,11 +1,14 @@
 //! A folder of checkpoints, kept while a run goes on.
 
-use crate::atomic::create_folder;
+use crate::atomic::{create_folder, remove_stale};
 use crate::container::Checkpoint;
-use crate::error::FileError;
-use crate::folder::{Better, Keep, Listing, Name, best_first, remove};
+use crate::folder::{Better, Keep, Name, best_first, list, remove};
+use crate::lock::FolderLock;
+use crate::read::check;
+use adamant_files::FileError;
 use std::collections::HashSet;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -40,10 +43,16 @@ use std::time::{Duration, Instant};
 ///
 /// What the manager knows is what the folder holds: a file's name tells when it was saved (a
 /// number that grows), the step, and the metric if there is one, as in
-/// `000012-step-500-metric-0.25.ckpt`. Only one run may use a folder at a time. Dropping the
-/// manager waits for a save in the background; only [`finish`](Self::finish) tells whether it
-/// went well.
+/// `000012-step-500-metric-0.25.ckpt`.
+///
+/// One manager uses a folder at a time: it locks the file `.lock` there, and a second one, in this
+/// process or another, is an error. A process that was killed holds no lock. To read a run's files
+/// while it goes on, use [`Checkpoint::load`].
+///
+/// Dropping the manager waits for a save in the background; only [`finish`](Self::finish) returns
+/// its error.
 pub struct CheckpointManager {
+    _lock: FolderLock,
     folder: PathBuf,
     every_steps: Option<u64>,
     every: Option<Duration>,
@@ -66,11 +75,12 @@ impl CheckpointManager {
     /// A manager of this folder, which is made if it is not there.
     ///
     /// # Errors
-    /// If the folder cannot be made.
+    /// If the folder cannot be made, or another manager uses it ([`FileError::InUse`]).
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self, FileError> {
         let folder = folder.into();
         create_folder(&folder)?;
         Ok(CheckpointManager {
+            _lock: FolderLock::take(&folder)?,
             folder,
             every_steps: None,
             every: None,
@@ -110,6 +120,9 @@ impl CheckpointManager {
     }
 
     /// Keeps the last `count` files and removes older ones; without this call all are kept.
+    ///
+    /// An older file is removed after a save; before, if the disk is full, as many as it takes. The
+    /// newest good one is never removed for that: with `keep_last(1)` there must be room for two.
     ///
     /// # Panics
     /// If it is 0.
@@ -151,8 +164,8 @@ impl CheckpointManager {
             || self.every.is_some_and(|every| self.last_time.elapsed() >= every)
     }
 
-    /// Saves in the background, after the save before has come to its end. Removes what saves that
-    /// were killed have left, and then the files that are not kept.
+    /// Saves in the background, after the save before has come to its end. Removes what killed saves
+    /// have left, and then the files that are not kept.
     ///
     /// # Errors
     /// That of the save before, which failed; this one has begun none the less. Its own error comes
@@ -182,20 +195,15 @@ impl CheckpointManager {
     ) -> Result<(), FileError> {
         let before = self.finish();
         (self.last_step, self.last_time) = (step, Instant::now());
-        let (folder, keep, damaged) = (self.folder.clone(), self.keep, self.damaged.clone());
-        let save = move || {
-            let Listing { mut saved, stale } = Listing::of(&folder)?;
-            let mut warnings = remove(&folder, stale);
-            let number = saved.last().map_or(0, |name| name.number + 1);
-            let name = Name { number, step, metric };
-            checkpoint.save(folder.join(name.to_string()))?;
-            drop(checkpoint); // training need not copy any longer
-            saved.push(name);
-            saved.retain(|name| !damaged.contains(&name.number));
-            warnings.extend(remove(&folder, keep.surplus(&saved)));
-            Ok(warnings)
+        let save = Save {
+            folder: self.folder.clone(),
+            keep: self.keep,
+            damaged: self.damaged.clone(),
+            step,
+            metric,
+            checkpoint,
         };
-        let running = thread::Builder::new().name("checkpoint".into()).spawn(save);
+        let running = thread::Builder::new().name("checkpoint".into()).spawn(|| save.run());
         self.running = Some(running.map_err(|error| FileError::io(&self.folder, error))?);
         before
     }
@@ -223,7 +231,7 @@ impl CheckpointManager {
     /// may be nothing wrong with it. Or that of a save before.
     pub fn newest(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
-        let mut names = Listing::of(&self.folder)?.saved;
+        let mut names = list(&self.folder)?;
         names.reverse();
         let found = self.first_good(&names)?;
         if let Some((step, _)) = found {
@@ -241,7 +249,7 @@ impl CheckpointManager {
     pub fn best(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
         let better = self.keep.best.unwrap_or(Better::Lower);
-        let names = best_first(&Listing::of(&self.folder)?.saved, better);
+        let names = best_first(&list(&self.folder)?, better);
         self.first_good(&names)
     }
 
@@ -267,6 +275,55 @@ impl CheckpointManager {
     }
 }
 
+/// A save, with all that it needs of its manager.
+struct Save {
+    folder: PathBuf,
+    keep: Keep,
+    damaged: HashSet<u64>,
+    step: u64,
+    metric: Option<f64>,
+    checkpoint: Checkpoint,
+}
+
+impl Save {
+    fn run(self) -> Saved {
+        let Save { folder, keep, damaged, step, metric, checkpoint } = self;
+        let mut warnings = remove_stale(&folder, |target| Name::parse(target).is_some())?;
+        let mut saved = list(&folder)?;
+        let number = saved.last().map_or(0, |name| name.number + 1);
+        let name = Name { number, step, metric };
+        saved.retain(|name| !damaged.contains(&name.number));
+        saved.push(name);
+        let mut surplus = keep.surplus(&saved);
+        let mut good = None;
+        while let Err(error) = checkpoint.save(folder.join(name.to_string())) {
+            if !is_full(&error) || surplus.is_empty() {
+                return Err(error);
+            }
+            // Room is made of what would go after this save anyway, the oldest first, but not of
+            // the newest good one: it is all there is until this save is done.
+            let newest_good = || {
+                let older = saved.iter().rev().filter(|older| older.number != number);
+                older.copied().find(|older| check(&folder.join(older.to_string())).is_ok())
+            };
+            let Some(good) = *good.get_or_insert_with(newest_good) else { return Err(error) };
+            if surplus[0].number >= good.number {
+                return Err(error);
+            }
+            warnings.extend(remove(&folder, [surplus.remove(0)]));
+        }
+        drop(checkpoint); // training need not copy any longer
+        warnings.extend(remove(&folder, surplus));
+        Ok(warnings)
+    }
+}
+
+/// Whether there was no room on the disk.
+fn is_full(error: &FileError) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, FileError::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+}
+
 /// Waits for the save in the background.
 impl Drop for CheckpointManager {
     fn drop(&mut self) {
@@ -287,6 +344,7 @@ impl fmt::Debug for CheckpointManager {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::atomic::faults::failing;
     use adamant_tensor::Generator;
     use std::fs;
     use std::path::Path;
@@ -299,14 +357,14 @@ mod tests {
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.collect();
+        let mut names: Vec<String> = names.filter(|name| name != crate::lock::NAME).collect();
         names.sort();
         names
     }
 
     fn steps(manager: &mut CheckpointManager) -> Vec<u64> {
         manager.finish().unwrap();
-        Listing::of(&manager.folder).unwrap().saved.iter().map(|name| name.step).collect()
+        list(&manager.folder).unwrap().iter().map(|name| name.step).collect()
     }
 
     /// Texts of warnings, and what takes them.
@@ -408,19 +466,91 @@ mod tests {
     fn what_cannot_be_removed_is_a_warning() {
         let folder = tempfile::tempdir().unwrap();
         let (warnings, warn) = warnings();
-        let stale = ".000003-step-7.ckpt.x7Yz.tmp";
-        for name in [stale, "000000-step-1.ckpt"] {
-            fs::create_dir(folder.path().join(name)).unwrap(); // `remove_file` refuses it
-        }
+        fs::create_dir(folder.path().join("000000-step-1.ckpt")).unwrap(); // `remove_file` refuses it
         let mut manager =
             CheckpointManager::new(folder.path()).unwrap().keep_last(1).on_warning(warn);
         manager.save(2, snapshot(2)).unwrap();
         manager.save(3, snapshot(3)).unwrap();
         assert_eq!(manager.newest().unwrap(), Some((3, snapshot(3))));
-        assert_eq!(names(folder.path()), [stale, "000000-step-1.ckpt", "000002-step-3.ckpt"]);
+        assert_eq!(names(folder.path()), ["000000-step-1.ckpt", "000002-step-3.ckpt"]);
         let told = std::mem::take(&mut *warnings.lock().unwrap());
-        assert_eq!(told.len(), 4);
-        assert!(told[0].contains(stale) && told[1].contains("-step-1."), "{told:?}");
+        assert_eq!(told.len(), 2);
+        assert!(told[0].contains("-step-1."), "{told:?}");
+    }
+
+    #[test]
+    fn a_folder_has_one_manager_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = || CheckpointManager::new(folder.path());
+        let mut manager = new().unwrap();
+        let error = new().unwrap_err();
+        assert!(matches!(error, FileError::InUse { .. }), "{error}");
+        let expected =
+            "found a folder in use by another manager of this process, expected one that";
+        assert!(error.to_string().contains(expected), "{error}");
+        manager.save(1, snapshot(1)).unwrap();
+        drop(manager);
+        assert_eq!(new().unwrap().newest().unwrap(), Some((1, snapshot(1))));
+        // What the file says without a lock stops nobody.
+        fs::write(folder.path().join(crate::lock::NAME), "process 1 on earth").unwrap();
+        drop(new().unwrap());
+    }
+
+    /// Three files, of which `damaged` is cut, and a save with `keep_last(keep)` for which the disk
+    /// is full in these of its calls: what is there after it, whether it went well, and the calls.
+    fn on_a_full_disk(
+        keep: usize,
+        damaged: Option<u64>,
+        full: std::ops::Range<usize>,
+    ) -> (Vec<u64>, bool, Vec<&'static str>) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manager = CheckpointManager::new(folder.path()).unwrap();
+        (1..=3).for_each(|step| manager.save(step, snapshot(step)).unwrap());
+        drop(manager);
+        if let Some(step) = damaged {
+            fs::write(folder.path().join(format!("{:06}-step-{step}.ckpt", step - 1)), "").unwrap();
+        }
+        let save = Save {
+            folder: folder.path().into(),
+            keep: Keep { last: Some(keep), best: None },
+            damaged: HashSet::new(),
+            step: 4,
+            metric: None,
+            checkpoint: snapshot(4),
+        };
+        let (result, calls) = failing(full, io::ErrorKind::StorageFull, || save.run());
+        if let Err(error) = &result {
+            assert!(is_full(error), "{error}");
+        }
+        let steps = list(folder.path()).unwrap().iter().map(|name| name.step).collect();
+        (steps, result.is_ok(), calls)
+    }
+
+    #[test]
+    fn a_full_disk_costs_no_more_old_files_than_it_must_and_never_the_newest_good_one() {
+        let (steps, good, calls) = on_a_full_disk(3, None, 0..0);
+        assert_eq!((steps, good), (vec![2, 3, 4], true));
+        let write = calls.iter().position(|&call| call == "write").unwrap();
+        // Of four that would be kept none goes.
+        assert_eq!(on_a_full_disk(4, None, write..write + 2).0, [1, 2, 3]);
+        assert!(!on_a_full_disk(4, None, write..write + 2).1);
+        // One save fails: as much goes as after any save.
+        let (steps, good, calls) = on_a_full_disk(3, None, write..write + 2);
+        assert_eq!((steps, good), (vec![2, 3, 4], true));
+        let saves = calls.iter().filter(|&&call| call == "create").count();
+        assert_eq!(saves, 2);
+        // No room in any save: the oldest go, and the newest good one stays.
+        for (keep, damaged, left) in [
+            (3, None, vec![2, 3]),
+            (2, None, vec![3]),
+            (1, None, vec![3]),
+            (1, Some(3), vec![2, 3]), // a damaged file stays
+            (2, Some(3), vec![2, 3]),
+            (1, Some(1), vec![3]),
+        ] {
+            let (steps, good, _) = on_a_full_disk(keep, damaged, write..usize::MAX);
+            assert_eq!((steps, good), (left, false), "keep_last({keep}), {damaged:?} damaged");
+        }
     }
 
     #[test]
@@ -455,10 +585,11 @@ mod tests {
         assert_eq!(due(&manager, &[0, 9, 10, 11]), [false, false, true, true]);
         manager.save(11, snapshot(0)).unwrap();
         assert_eq!(due(&manager, &[11, 19, 20]), [false, false, true]);
-        manager.finish().unwrap();
+        drop(manager);
         let mut manager = new().every_steps(10); // the run starts again
         assert_eq!(manager.newest().unwrap().unwrap().0, 11);
         assert_eq!(due(&manager, &[11, 19, 20]), [false, false, true]);
+        drop(manager);
         assert!(new().every_minutes(0.0).is_due(1));
         assert!(!new().every_minutes(1e6).is_due(1));
     }
@@ -468,7 +599,7 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let folder = runs.path().join("a").join("run");
         let mut manager = CheckpointManager::new(&folder).unwrap();
-        fs::remove_dir(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
         manager.save(1, snapshot(0)).unwrap();
         assert!(manager.finish().is_err());
         manager.save(2, snapshot(0)).unwrap();

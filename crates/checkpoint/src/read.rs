@@ -1,20 +1,18 @@
 //! Reads a checkpoint, and believes nothing.
 //!
 //! The file's real length comes first, then the checksum of the header, then the layout that it
-//! claims: arrays must follow one another to the file's last byte. Only then is memory taken for
-//! them, as much as the file has bytes. Nothing is given back before the last checksum.
+//! claims: arrays must follow one another to the file's last byte. Only then is memory allocated
+//! for them, as much as the file has bytes. Nothing is made of them before the last checksum.
 
-use crate::atomic::check_is_file;
-use crate::error::FileError;
-use crate::format::{
-    CHECKSUM, Content, HEADER_LIMIT, Header, MAGIC, PRELUDE, Place, VERSION, aligned,
-};
+use crate::format::{CHECKSUM, Content, Header, MAGIC, PRELUDE, Part, Place, VERSION, aligned};
+use crate::limits::{self, Mismatch};
 use crate::payload::build;
+use adamant_files::{FileError, START, open, other_kind};
 use adamant_tensor::{Shape, StateDict, Value};
 use crc32fast::Hasher;
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -22,15 +20,32 @@ use std::path::Path;
 pub(crate) type Contents = (Vec<(String, String)>, Vec<(String, StateDict)>);
 
 pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
-    let io = |source| FileError::io(path, source);
-    // Opening a pipe would wait for a writer.
-    check_is_file(&fs::metadata(path).map_err(io)?).map_err(io)?;
-    let file = File::open(path).map_err(io)?;
-    let len = file.metadata().map_err(io)?.len();
+    with_file(path, contents)
+}
+
+/// Whether [`read`] would succeed, without memory for the arrays.
+pub(crate) fn check(path: &Path) -> Result<(), FileError> {
+    with_file(path, |mut input, len| {
+        let bytes = start(&mut input, len)?;
+        let mut piece = vec![0; PIECE];
+        let array = |input: &mut In<_>, place: &Place, name: &dyn Display| {
+            input.pass(place, name, &mut piece)
+        };
+        rest(&bytes, &mut input, len, array).map(drop)
+    })
+}
+
+fn with_file<R>(
+    path: &Path,
+    read: impl FnOnce(In<BufReader<File>>, u64) -> Result<R, Trouble>,
+) -> Result<R, FileError> {
+    let (file, len) = open(path)?;
     let input = BufReader::with_capacity(1 << 16, file);
-    contents(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
+    read(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
         Trouble::Io(source) => FileError::io(path, source),
-        Trouble::Version(found) => FileError::Version { path: path.into(), found },
+        Trouble::Version(found) => {
+            FileError::Version { path: path.into(), found, expected: VERSION }
+        }
         Trouble::Format { found, expected } => FileError::format(path, found, expected),
     })
 }
@@ -48,13 +63,47 @@ impl From<io::Error> for Trouble {
     }
 }
 
+impl From<Mismatch> for Trouble {
+    fn from((found, expected): Mismatch) -> Self {
+        Trouble::Format { found, expected }
+    }
+}
+
 fn format(found: impl Into<String>, expected: impl Into<String>) -> Trouble {
     Trouble::Format { found: found.into(), expected: expected.into() }
 }
 
-fn contents(mut input: In<impl Read>, len: u64) -> Result<Contents, Trouble> {
-    let version = version(&mut input, len)?;
-    let bytes = header_bytes(&mut input, len);
+fn contents<R: Read>(mut input: In<R>, len: u64) -> Result<Contents, Trouble> {
+    let bytes = start(&mut input, len)?;
+    let mut arrays = Vec::new();
+    let array = |input: &mut In<R>, place: &Place, name: &dyn Display| {
+        arrays.push(input.array(place, name)?);
+        Ok(())
+    };
+    let header = rest(&bytes, &mut input, len, array)?;
+
+    let mut arrays = arrays.into_iter();
+    let mut value = |content: &Content<'_>| match content {
+        Content::Array(_) => arrays.next().expect("each array has been read"),
+        Content::Bool(value) => Value::Bool(*value),
+        Content::Int(value) => Value::Int(*value),
+        Content::Float(bits) => Value::Float(f64::from_bits(*bits)),
+        Content::Text(value) => Value::Text((*value).into()),
+    };
+    let mut state = |part: &Part<'_>| {
+        let mut state = StateDict::new();
+        part.entries.iter().for_each(|entry| state.insert(entry.name, value(&entry.content)));
+        state
+    };
+    let parts = header.parts.iter().map(|part| (part.name.into(), state(part))).collect();
+    let notes = header.notes.iter().map(|&(key, value)| (key.into(), value.into())).collect();
+    Ok((notes, parts))
+}
+
+/// Reads all before the data: the header's bytes, which are as they were written.
+fn start(input: &mut In<impl Read>, len: u64) -> Result<Vec<u8>, Trouble> {
+    let version = version(input, len)?;
+    let bytes = header_bytes(input, len);
     if version != VERSION {
         // Where all else is right, it is the number that is damaged.
         return Err(match bytes {
@@ -64,32 +113,29 @@ fn contents(mut input: In<impl Read>, len: u64) -> Result<Contents, Trouble> {
             Err(_) => Trouble::Version(version),
         });
     }
-    let bytes = bytes?;
-    let header = Header::decode(&bytes).map_err(|found| format(found, "a checkpoint's header"))?;
+    bytes
+}
+
+/// Reads the data, each array by `array`, to the last checksum.
+fn rest<'h, R: Read>(
+    header: &'h [u8],
+    input: &mut In<R>,
+    len: u64,
+    mut array: impl FnMut(&mut In<R>, &Place, &dyn Display) -> Result<(), Trouble>,
+) -> Result<Header<'h>, Trouble> {
+    let header = Header::decode(header)?;
     check_names(&header)?;
     check_layout(&header, input.at, len)?;
-
-    let mut parts = Vec::new();
     for part in &header.parts {
-        let mut state = StateDict::new();
         for entry in &part.entries {
-            let value = match &entry.content {
-                Content::Array(place) => {
-                    input.align()?;
-                    input.array(place, &format_args!("`{}` of `{}`", entry.name, part.name))?
-                }
-                Content::Bool(value) => Value::Bool(*value),
-                Content::Int(value) => Value::Int(*value),
-                Content::Float(bits) => Value::Float(f64::from_bits(*bits)),
-                Content::Text(value) => Value::Text((*value).into()),
-            };
-            state.insert(entry.name, value);
+            if let Content::Array(place) = &entry.content {
+                input.align()?;
+                array(input, place, &format_args!("`{}` of `{}`", entry.name, part.name))?;
+            }
         }
-        parts.push((part.name.into(), state));
     }
     input.checksum("the file")?;
-    let notes = header.notes.iter().map(|&(key, value)| (key.into(), value.into()));
-    Ok((notes.collect(), parts))
+    Ok(header)
 }
 
 /// Reads the first bytes. The checksum then goes on as if the version had been this one.
@@ -97,14 +143,17 @@ fn version(input: &mut In<impl Read>, len: u64) -> Result<u32, Trouble> {
     let shortest = (PRELUDE + 2 * CHECKSUM) as u64;
     let magic: [u8; 8] = input.get_up_to()?;
     if magic != MAGIC {
-        let found = if len < shortest && MAGIC.starts_with(&magic[..len.min(8) as usize]) {
-            format!("only {len} bytes")
-        } else if magic[..4] == MAGIC[..4] {
-            "a checkpoint that was transferred as text, which damages it".into()
-        } else {
-            "another kind of file".into()
-        };
-        return Err(format(found, "a checkpoint"));
+        let expected = "a checkpoint";
+        if len > 0 && MAGIC.starts_with(&magic[..len.min(8) as usize]) {
+            return Err(format(format!("only {len} bytes"), expected));
+        }
+        if magic[..4] == MAGIC[..4] {
+            let found = "a checkpoint that was transferred as text, which damages it";
+            return Err(format(found, expected));
+        }
+        let mut start = magic[..len.min(8) as usize].to_vec();
+        (&mut input.input).take((START - start.len()) as u64).read_to_end(&mut start)?;
+        return Err(other_kind(&start, expected).into());
     }
     if len < shortest {
         return Err(format(format!("only {len} bytes"), "a checkpoint"));
@@ -124,7 +173,8 @@ fn header_bytes(input: &mut In<impl Read>, len: u64) -> Result<Vec<u8>, Trouble>
     if claimed != len {
         return Err(format(format!("{len} bytes"), format!("{claimed}, as the file's start says")));
     }
-    if header_len > HEADER_LIMIT || header_len as u64 > len - shortest {
+    limits::check_header(header_len as u64)?;
+    if header_len as u64 > len - shortest {
         let found = format!("a header of {header_len} bytes in a file of {len}");
         return Err(format(found, "a shorter one"));
     }
@@ -253,26 +303,46 @@ impl<R: Read> In<R> {
         Ok(())
     }
 
-    /// Straight into the array's own buffer, a piece at a time: its checksum is taken while it
-    /// is in the cache.
+    /// Straight into the array's own buffer.
     fn array(&mut self, place: &Place, name: &dyn Display) -> Result<Value, Trouble> {
-        const PIECE: usize = 1 << 18;
         let shape = shape(place).expect("the layout has been checked");
         let mut hasher = Hasher::new();
-        let (value, result) = build(place.dtype, shape, |bytes| -> io::Result<()> {
-            for piece in bytes.chunks_mut(PIECE) {
-                self.input.read_exact(piece)?;
-                hasher.update(piece);
-            }
-            Ok(())
+        let (value, result) = build(place.dtype, shape, |bytes| {
+            bytes.chunks_mut(PIECE).try_for_each(|piece| self.piece(piece, &mut hasher))
         })?;
         result?;
-        self.whole.combine(&hasher);
-        self.at += place.bytes;
-        check_checksum(name, place.checksum, hasher.finalize())?;
+        self.end(place, name, hasher)?;
         Ok(value)
     }
+
+    /// Past an array, which is checked only.
+    fn pass(&mut self, place: &Place, name: &dyn Display, piece: &mut [u8]) -> Result<(), Trouble> {
+        let mut hasher = Hasher::new();
+        let mut rest = place.bytes;
+        while rest > 0 {
+            let len = rest.min(piece.len() as u64);
+            self.piece(&mut piece[..len as usize], &mut hasher)?;
+            rest -= len;
+        }
+        self.end(place, name, hasher)
+    }
+
+    /// The checksum is taken while the bytes are in the cache.
+    fn piece(&mut self, piece: &mut [u8], hasher: &mut Hasher) -> io::Result<()> {
+        self.input.read_exact(piece)?;
+        hasher.update(piece);
+        Ok(())
+    }
+
+    fn end(&mut self, place: &Place, name: &dyn Display, hasher: Hasher) -> Result<(), Trouble> {
+        self.whole.combine(&hasher);
+        self.at += place.bytes;
+        check_checksum(name, place.checksum, hasher.finalize())
+    }
 }
+
+/// The bytes of an array that are read at a time.
+const PIECE: usize = 1 << 18;
 
 fn check_checksum(of: impl Display, saved: u32, computed: u32) -> Result<(), Trouble> {
     if computed != saved {
@@ -287,6 +357,7 @@ mod tests {
     use super::*;
     use crate::format::{Entry, Part};
     use crate::payload::Dtype;
+    use std::fs;
 
     /// A file with all its checksums right, whatever the header says.
     fn file(header: &[u8], data: &[u8]) -> Vec<u8> {
@@ -414,27 +485,39 @@ mod tests {
         assert!(load(&file(&entry(&[1, 0, 0, 0, 1]), &[])).is_ok()); // the truth value, true
         for hostile in [
             vec![],
-            u64(u64::MAX),                                  // so many notes
-            [u64(1), u64(u64::MAX)].concat(),               // so long a key
-            [u64(0), u64(1 << 40)].concat(),                // so many parts
-            [u64(0), u64(0), vec![0]].concat(),             // a byte too many
-            [u64(1), u64(1), vec![0xff]].concat(),          // no text
-            entry(&[1, 0, 0, 0, 2]),                        // neither true nor false
-            entry(&[5, 0, 0, 0, 0]),                        // no kind
-            entry(&[0, 0, 0, 0, 3, 0, 0, 0]),               // no type
+            [u64(1), u64(u64::MAX)].concat(),      // so long a key
+            [u64(0), u64(0), vec![0]].concat(),    // a byte too many
+            [u64(1), u64(1), vec![0xff]].concat(), // no text
+            entry(&[1, 0, 0, 0, 2]),               // neither true nor false
+            entry(&[5, 0, 0, 0, 0]),               // no kind
+            entry(&[0, 0, 0, 0, 3, 0, 0, 0]),      // no type
             entry(&[&[0; 8][..], &u64(u64::MAX)].concat()), // so many dimensions
         ] {
             let error = load(&file(&hostile, &[])).unwrap_err();
             assert!(error.ends_with("expected a checkpoint's header"), "{error}");
+        }
+        for many in [u64(u64::MAX), [u64(0), u64(1 << 40)].concat()] {
+            let error = load(&file(&many, &[])).unwrap_err();
+            assert!(error.ends_with("entries, expected at most 131072"), "{error}");
         }
     }
 
     #[test]
     fn a_beginning_that_is_wrong_is_told() {
         let good = file(&header([array(0), array(64)]).encode().unwrap(), &DATA);
-        refused(b"", "found only 0 bytes, expected a checkpoint");
+        refused(b"", "found an empty file, expected a checkpoint");
+        refused(&good[..5], "found only 5 bytes, expected a checkpoint");
         refused(&good[..20], "found only 20 bytes, expected a checkpoint");
-        refused(b"hello, I am no checkpoint", "found another kind of file, expected a checkpoint");
+        refused(b"hello, I am no checkpoint", "found a text file, expected a checkpoint");
+        let torch = [b"PK\x03\x04", &[0; 22][..], &[16, 0, 0, 0], b"archive/data.pkl"].concat();
+        refused(
+            &torch,
+            "found an archive of torch.save (.pt, .pth), expected a checkpoint; convert it in Python",
+        );
+        refused(
+            b"\x01\x01\0\0\0\0\0\0{}",
+            "found a safetensors file, expected a checkpoint; use load_safetensors",
+        );
         let mut text = good.clone();
         text.remove(4); // CR LF has become LF
         refused(&text, "found a checkpoint that was transferred as text, which damages it");
@@ -453,8 +536,10 @@ mod tests {
             &[&good[..], &[0]].concat(),
             &format!("found {} bytes, expected {len}, as", len + 1),
         );
-        let expected = format!("found a header of 4294967295 bytes in a file of {len}, expected");
-        refused(&with(12, &[255; 4]), &expected);
+        let expected = "found a header of 4294967295 bytes, expected at most 16777216";
+        refused(&with(12, &[255; 4]), expected);
+        let expected = format!("found a header of 65536 bytes in a file of {len}, expected");
+        refused(&with(12, &[0, 0, 1, 0]), &expected);
         refused(&with(30, &[77]), "found damage in the header (checksum");
         let mut last = good.clone();
         last[len - 1] ^= 1;

@@ -3,19 +3,25 @@
 //! Numbers and texts have no place among its arrays. They go to its metadata, which maps texts
 //! to texts, as one entry: a JSON object under the key [`KEY`]. Other readers pass over it.
 
-use crate::atomic::{check_is_file, write_atomically};
-use crate::error::FileError;
+mod header;
+
+use self::header::{Array, Header, Problem};
+use crate::atomic::write_atomically;
+use crate::limits::{self, Mismatch};
 use crate::payload::{Dtype, build, payload};
-use adamant_tensor::{Shape, StateDict, Value};
-use safetensors::tensor::{SafeTensors, View};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use adamant_files::{FileError, START, is_safetensors, open, other_kind};
+use adamant_tensor::{StateDict, Value};
+use safetensors::tensor::View;
 use serde_json::Value as Json;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::fs;
+use std::collections::HashMap;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+/// The name in a header that is no array's.
+const METADATA: &str = "__metadata__";
+/// What a reader expects.
+const EXPECTED: &str = "a safetensors file";
 /// The entry of the metadata that holds what is no array.
 const KEY: &str = "adamant";
 
@@ -30,7 +36,9 @@ const KEY: &str = "adamant";
 /// `model.load_state_dict(load_file(path))` calls the other names missing keys.
 ///
 /// # Errors
-/// If the file cannot be written; a file that was there before stays as it was.
+/// If the file cannot be written; if an array is named `__metadata__`, which the format has for
+/// itself; if there is more than [`load_safetensors`] reads. A file that was there before stays as
+/// it was.
 ///
 /// ```
 /// use adamant_checkpoint::{load_safetensors, save_safetensors};
@@ -45,18 +53,35 @@ const KEY: &str = "adamant";
 /// ```
 pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(), FileError> {
     let path = path.as_ref();
-    let views = state.iter().filter_map(|(name, value)| {
+    let format = |(found, expected): Mismatch| FileError::format(path, found, expected);
+    let arrays = state.iter().filter_map(|(name, value)| {
         let (dtype, shape, bytes) = payload(value)?;
         Some((name, ArrayView { dtype, shape, bytes }))
     });
+    let arrays: Vec<(&str, ArrayView<'_>)> = arrays.collect();
     let others = state.iter().filter_map(|(name, value)| Some((name.to_string(), to_json(value)?)));
     let others: serde_json::Map<String, Json> = others.collect();
+    check(&arrays, others.len()).map_err(format)?;
     let metadata = (!others.is_empty())
         .then(|| HashMap::from([(KEY.to_string(), Json::Object(others).to_string())]));
-    write_atomically(path, |out| {
-        let bytes = safetensors::serialize(views, metadata).map_err(std::io::Error::other)?;
-        out.write_all(&bytes)
-    })
+    let bytes = safetensors::serialize(arrays, metadata)
+        .map_err(|error| FileError::io(path, std::io::Error::other(error)))?;
+    let header_len = bytes.first_chunk().expect("a file begins with eight bytes");
+    limits::check_header(u64::from_le_bytes(*header_len)).map_err(format)?;
+    write_atomically(path, |out| out.write_all(&bytes))
+}
+
+/// Whether a reader accepts a file of this.
+fn check(arrays: &[(&str, ArrayView<'_>)], others: usize) -> Result<(), Mismatch> {
+    limits::check_entries((arrays.len() + others) as u64)?;
+    for (name, array) in arrays {
+        limits::check_rank(array.shape.len() as u64)?;
+        if *name == METADATA {
+            let found = format!("an array named `{name}`");
+            return Err((found, "another name: the format has it for its metadata".into()));
+        }
+    }
+    Ok(())
 }
 
 /// What is no array, as JSON. Numbers that JSON has not are objects: `{"float": "inf"}`.
@@ -68,22 +93,6 @@ fn to_json(value: &Value) -> Option<Json> {
         Value::Float(value) if value.is_finite() => Some(Json::from(*value)),
         Value::Float(value) => Some(serde_json::json!({ "float": value.to_string() })),
         Value::Text(value) => Some(Json::from(value.as_str())),
-    }
-}
-
-fn from_json(json: &Json) -> Option<Value> {
-    match json {
-        Json::Bool(value) => Some(Value::Bool(*value)),
-        Json::Number(number) if number.is_f64() => Some(Value::Float(number.as_f64()?)),
-        Json::Number(number) => Some(Value::Int(number.as_i64()?)),
-        Json::String(value) => Some(Value::Text(value.clone())),
-        Json::Object(object) => match object.get("float")?.as_str()? {
-            "NaN" => Some(Value::Float(f64::NAN)),
-            "inf" => Some(Value::Float(f64::INFINITY)),
-            "-inf" => Some(Value::Float(f64::NEG_INFINITY)),
-            _ => None,
-        },
-        Json::Null | Json::Array(_) => None,
     }
 }
 
@@ -120,119 +129,52 @@ impl View for ArrayView<'_> {
 /// that [`save_safetensors`] put into the metadata. (Other metadata is left out.)
 ///
 /// # Errors
-/// If the file cannot be read, is damaged, or holds arrays that are neither
-/// `f32` nor `f64` nor `i64`.
+/// If the file cannot be read, is damaged or of another kind, or holds arrays that are neither
+/// `f32` nor `f64` nor `i64`, have more than 64 dimensions, or are more than 131,072. A header may
+/// have 16 MiB.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
     let path = path.as_ref();
-    let format = |found: String, expected| FileError::format(path, found, expected);
-    let damage = |what: String| format(format!("damage ({what})"), "a safetensors file");
     let io = |source| FileError::io(path, source);
-    check_is_file(&fs::metadata(path).map_err(io)?).map_err(io)?;
-    let bytes = fs::read(path).map_err(io)?;
-    let (header_len, header) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| damage(error.to_string()))?;
-    let (text, data) = bytes[8..].split_at(header_len);
-    serde_json::from_slice::<UniqueKeys>(text).map_err(|error| damage(error.to_string()))?;
-    let mut arrays: Vec<_> = header.tensors().into_iter().collect();
-    arrays.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut state = StateDict::new();
-    for (name, info) in arrays {
-        let dtype = match info.dtype {
-            safetensors::Dtype::F32 => Dtype::F32,
-            safetensors::Dtype::F64 => Dtype::F64,
-            safetensors::Dtype::I64 => Dtype::I64,
-            other => {
-                let found = format!("`{name}` of type {other:?}");
-                return Err(format(found, "arrays of type F32, F64 or I64"));
-            }
-        };
-        let shape = Shape::from(&info.shape[..]);
-        let data = &data[info.data_offsets.0..info.data_offsets.1];
-        let needed = shape.checked_numel().and_then(|numel| numel.checked_mul(dtype.size()));
-        if needed != Some(data.len()) {
-            let found = format!("`{name}` of shape {shape} with {} bytes", data.len());
-            return Err(format(found, "as many bytes as the shape needs"));
-        }
-        let (value, ()) = build(dtype, shape, |out| out.copy_from_slice(data)).map_err(io)?;
+    let format = |(found, expected): (String, String)| FileError::format(path, found, expected);
+    let damage = |what: String| format((format!("damage ({what})"), EXPECTED.into()));
+    let (mut file, len) = open(path)?;
+    let mut start = Vec::new();
+    (&mut file).take(START as u64).read_to_end(&mut start).map_err(io)?;
+    if !is_safetensors(&start) {
+        return Err(format(other_kind(&start, EXPECTED)));
+    }
+    let header_len = u64::from_le_bytes(*start.first_chunk().expect("it is longer"));
+    limits::check_header(header_len).map_err(format)?;
+    let Some(data) = len.checked_sub(8 + header_len) else {
+        return Err(damage(format!("a header of {header_len} bytes in a file of {len}")));
+    };
+    file.seek(SeekFrom::Start(8)).map_err(io)?;
+    let mut text = vec![0; header_len as usize];
+    file.read_exact(&mut text).map_err(io)?;
+    let Header { arrays, others } =
+        Header::parse(&text, data).map_err(|problem| match problem {
+            Problem::Damage(what) => damage(what),
+            Problem::Mismatch(found, expected) => format((found, expected)),
+        })?;
+    drop(text);
+    let mut input = BufReader::with_capacity(1 << 16, file);
+    let (mut state, mut at) = (StateDict::new(), 0);
+    for (name, Array { dtype, shape, start, end }) in arrays {
+        input.seek_relative(start as i64 - at as i64).map_err(io)?;
+        let (value, read) = build(dtype, shape, |out| input.read_exact(out)).map_err(io)?;
+        read.map_err(io)?;
         state.insert(name, value);
+        at = end;
     }
-    if let Some(text) = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY)) {
-        let expected = "a JSON object of numbers and texts there";
-        let others: serde_json::Map<String, Json> = serde_json::from_str::<UniqueKeys>(text)
-            .and_then(|_| serde_json::from_str(text))
-            .map_err(|error| format(format!("`{KEY}` in the metadata ({error})"), expected))?;
-        for (name, json) in others {
-            let Some(value) = from_json(&json).filter(|_| state.get(&name).is_none()) else {
-                let found = format!("`{name}` in the metadata as {json}");
-                return Err(format(found, "a number or a text that is no array's name"));
-            };
-            state.insert(name, value);
-        }
-    }
+    others.into_iter().for_each(|(name, other)| state.insert(name, other));
     Ok(state)
-}
-
-/// Any JSON in which no object has a key twice: readers of JSON take the last one.
-struct UniqueKeys;
-
-impl<'de> Deserialize<'de> for UniqueKeys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueKeys)
-    }
-}
-
-impl<'de> Visitor<'de> for UniqueKeys {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        let mut keys = HashSet::new();
-        while let Some((key, UniqueKeys)) = map.next_entry::<String, _>()? {
-            if keys.contains(&key) {
-                return Err(A::Error::custom(format_args!("`{key}` twice")));
-            }
-            keys.insert(key);
-        }
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
-        while seq.next_element::<UniqueKeys>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use adamant_tensor::{Array, Tensor};
+    use std::fs;
 
     fn state() -> StateDict {
         let mut state = StateDict::new();
@@ -269,8 +211,78 @@ mod tests {
         for len in 0..whole.len() {
             fs::write(&path, &whole[..len]).unwrap();
             let error = load_safetensors(&path).unwrap_err().to_string();
-            assert!(error.contains("state.safetensors: found damage"), "{error}");
+            let expected = match len {
+                0 => "found an empty file".into(),
+                1..=8 => format!("found only {len} bytes"),
+                _ => "found damage".into(),
+            };
+            assert!(error.contains(&format!("state.safetensors: {expected}")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for (start, expected) in [
+            (
+                &b"\x80\x02}q\0."[..],
+                "a pickle, as an old torch.save writes it, expected a safetensors file; convert it in Python: safetensors.torch.save_file(torch.load(\"x.pt\"), \"x.safetensors\"), then use load_safetensors",
+            ),
+            (
+                b"GGUF\x03\0\0\0\0",
+                "a GGUF file of llama.cpp, expected a safetensors file; take the model's safetensors file instead",
+            ),
+            (
+                b"<html>",
+                "an HTML page, expected a safetensors file; download it again: a server sends such a page instead of a file",
+            ),
+            (b"a text", "a text file, expected a safetensors file"),
+        ] {
+            fs::write(&path, start).unwrap();
+            let error = load_safetensors(&path).unwrap_err().to_string();
+            assert_eq!(error, format!("{}: found {expected}", path.display()));
+        }
+        crate::Checkpoint::new().save(&path).unwrap();
+        let error = load_safetensors(&path).unwrap_err().to_string();
+        let expected = "an adamant checkpoint, expected a safetensors file; use Checkpoint::load";
+        assert!(error.ends_with(expected), "{error}");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.safetensors");
+        let array = |shape: &[usize]| Value::from(Tensor::<f32>::zeros(shape).array().clone());
+        let mut metadata = state();
+        metadata.insert(METADATA, array(&[2]));
+        let mut rank = state();
+        rank.insert("deep", array(&[1; 65]));
+        let mut entries = StateDict::new();
+        (0..=limits::ENTRIES).for_each(|i| entries.insert(i.to_string(), true));
+        let mut header = StateDict::new();
+        header.insert("x".repeat(limits::HEADER), array(&[1]));
+        for (state, expected) in [
+            (metadata, "found an array named `__metadata__`, expected another name"),
+            (rank, "found an array of 65 dimensions, expected at most 64"),
+            (entries, "found a file of 131073 entries, expected at most 131072"),
+            (header, "found a header of 16777"),
+        ] {
+            for old in [None, Some("old")] {
+                let _ = old.map(|old| fs::write(&path, old).unwrap());
+                let error = save_safetensors(&state, &path).unwrap_err().to_string();
+                assert!(error.contains(&format!("state.safetensors: {expected}")), "{error}");
+                assert_eq!(fs::read_to_string(&path).ok().as_deref(), old);
+            }
+            fs::remove_file(&path).unwrap();
+        }
+        // Of what is no array the name is free.
+        let mut other = StateDict::new();
+        other.insert(METADATA, "text");
+        other.insert(KEY, array(&[64; 0]));
+        save_safetensors(&other, &path).unwrap();
+        let loaded = load_safetensors(&path).unwrap();
+        assert_eq!((loaded.get(METADATA), loaded.get(KEY)), (other.get(METADATA), other.get(KEY)));
     }
 
     #[test]
@@ -289,10 +301,12 @@ mod tests {
             ("pt", "`adamant` in the metadata"),
             ("[1]", "`adamant` in the metadata"),
             (r#"{"lr": 1, "wd": 2, "lr": 1}"#, "`lr` twice"),
-            (r#"{"lr": null}"#, "`lr` in the metadata as null"),
+            (r#"{"lr": null}"#, "(`lr`: invalid type: null"),
+            (r#"{"lr": {"float": "inf", "more": 1}}"#, "(`lr`: an object that is no number"),
+            (r#"{"lr": {"float": "1"}}"#, "(`lr`: no such number"),
             (r#"{"lr": 1e999}"#, "`adamant` in the metadata"),
-            (r#"{"lr": 18446744073709551615}"#, "`lr` in the metadata"),
-            (r#"{"weight": 1}"#, "`weight` in the metadata as 1"),
+            (r#"{"lr": 18446744073709551615}"#, "(`lr`: 18446744073709551615 is no"),
+            (r#"{"weight": 1}"#, "`weight` among the arrays and in the metadata"),
         ] {
             let found = written(KEY, text).unwrap_err().to_string();
             assert!(found.contains(error), "{found}");

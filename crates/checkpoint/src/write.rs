@@ -3,50 +3,62 @@
 use crate::format::{
     CHECKSUM, Content, Entry, Header, MAGIC, PRELUDE, Part, Place, VERSION, aligned,
 };
+use crate::limits::Mismatch;
 use crate::payload::payload;
 use adamant_tensor::{StateDict, Value};
 use crc32fast::Hasher;
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Equal notes and parts give equal bytes.
-pub(crate) fn write(
-    notes: &[(String, String)],
-    parts: &[(String, StateDict)],
-    out: impl Write,
-) -> io::Result<()> {
-    let mut data = Data::default();
-    let header = Header {
-        notes: notes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
-        parts: parts
-            .iter()
-            .map(|(name, state)| Part {
-                name,
-                entries: state
-                    .iter()
-                    .map(|(name, value)| Entry { name, content: data.content(value) })
-                    .collect(),
-            })
-            .collect(),
-    };
-    let header = header.encode().map_err(io::Error::other)?;
-    let start = aligned((PRELUDE + header.len() + CHECKSUM) as u64).expect("a small number");
-    let len = match data.payloads.is_empty() {
-        true => (PRELUDE + header.len() + CHECKSUM) as u64,
-        false => start + data.end,
-    };
-    let mut out = Out { out, whole: Hasher::new(), at: 0 };
-    out.put(&MAGIC)?;
-    out.put(&VERSION.to_le_bytes())?;
-    out.put(&(header.len() as u32).to_le_bytes())?;
-    out.put(&(len + CHECKSUM as u64).to_le_bytes())?;
-    out.put(&header)?;
-    out.checksum()?;
-    for (bytes, hasher) in &data.payloads {
-        out.align()?;
-        out.put_hashed(bytes, hasher)?;
+/// What a file is to hold. Equal notes and parts give equal bytes.
+pub(crate) struct Plan<'a> {
+    header: Vec<u8>,
+    data: Data<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// An error if there is more than a file can hold.
+    pub(crate) fn new(
+        notes: &'a [(String, String)],
+        parts: &'a [(String, StateDict)],
+    ) -> Result<Self, Mismatch> {
+        let mut data = Data::default();
+        let header = Header {
+            notes: notes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            parts: parts
+                .iter()
+                .map(|(name, state)| Part {
+                    name,
+                    entries: state
+                        .iter()
+                        .map(|(name, value)| Entry { name, content: data.content(value) })
+                        .collect(),
+                })
+                .collect(),
+        };
+        Ok(Plan { header: header.encode()?, data })
     }
-    out.checksum()
+
+    pub(crate) fn write(&self, out: impl Write) -> io::Result<()> {
+        let Plan { header, data } = self;
+        let start = aligned((PRELUDE + header.len() + CHECKSUM) as u64).expect("a small number");
+        let len = match data.payloads.is_empty() {
+            true => (PRELUDE + header.len() + CHECKSUM) as u64,
+            false => start + data.end,
+        };
+        let mut out = Out { out, whole: Hasher::new(), at: 0 };
+        out.put(&MAGIC)?;
+        out.put(&VERSION.to_le_bytes())?;
+        out.put(&(header.len() as u32).to_le_bytes())?;
+        out.put(&(len + CHECKSUM as u64).to_le_bytes())?;
+        out.put(header)?;
+        out.checksum()?;
+        for (bytes, hasher) in &data.payloads {
+            out.align()?;
+            out.put_hashed(bytes, hasher)?;
+        }
+        out.checksum()
+    }
 }
 
 /// The elements of all arrays, one after the other.

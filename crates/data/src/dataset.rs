@@ -20,13 +20,14 @@ pub struct Dataset {
 
 #[derive(Clone)]
 enum Samples {
+    // Vectors, since making a slice of one would copy it.
     /// Bytes that become `byte · scale + shift` when a batch is made: a quarter of the memory.
     Bytes {
-        bytes: Arc<[u8]>,
+        bytes: Arc<Vec<u8>>,
         scale: f32,
         shift: f32,
     },
-    Floats(Arc<[f32]>),
+    Floats(Arc<Vec<f32>>),
 }
 
 impl std::fmt::Debug for Samples {
@@ -81,7 +82,8 @@ impl Dataset {
         targets: Vec<usize>,
     ) -> Result<Self, DataError> {
         let shape = shape.into();
-        if targets.len().checked_mul(shape.numel()) != Some(bytes.len()) {
+        let needed = shape.checked_numel().and_then(|size| size.checked_mul(targets.len()));
+        if needed != Some(bytes.len()) {
             return Err(DataError::Bytes { shape, bytes: bytes.len(), targets: targets.len() });
         }
         let bytes = Samples::Bytes { bytes: bytes.into(), scale, shift };
@@ -191,5 +193,8 @@ mod tests {
         assert_eq!(error, "found 1 targets for 3 samples, expected one for each");
         let error = Dataset::from_bytes(vec![0; 5], [2, 2], 1.0, 0.0, vec![0]).unwrap_err();
         assert_eq!(error.to_string(), "found 5 bytes for 1 targets, expected [2, 2] for each");
+        let shape = [usize::MAX, 2]; // no such array can be made
+        let error = Dataset::from_bytes(vec![0; 5], shape, 1.0, 0.0, vec![0]).unwrap_err();
+        assert!(error.to_string().starts_with("found 5 bytes for 1 targets, expected [1844"));
     }
 }

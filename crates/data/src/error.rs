@@ -1,31 +1,13 @@
-//! What is wrong with data from outside.
+//! Samples and targets that do not fit.
 
 use adamant_tensor::Shape;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why data could not be used.
-#[derive(Error)]
+/// Why samples and targets are no data set.
+#[derive(Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DataError {
-    /// A file could not be opened or read.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("{}: found {found}, expected {expected}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is there.
-        found: String,
-        /// What should be.
-        expected: String,
-    },
     /// Bytes that do not make a sample for each target.
     #[error("found {bytes} bytes for {targets} targets, expected {shape} for each")]
     Bytes {
@@ -36,7 +18,7 @@ pub enum DataError {
         /// The number of targets.
         targets: usize,
     },
-    /// Samples and targets that do not belong together.
+    /// A number of targets that is not the number of samples.
     #[error("found {targets} targets for {samples} samples, expected one for each")]
     Lengths {
         /// The number of samples.
@@ -46,23 +28,9 @@ pub enum DataError {
     },
 }
 
-/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+/// The same text as `Display`: Rust prints it when `main` returns an error, and in `unwrap`.
 impl fmt::Debug for DataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl DataError {
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        DataError::Io { path: path.into(), source }
-    }
-
-    pub(crate) fn format(
-        path: &Path,
-        found: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
-        DataError::Format { path: path.into(), found: found.into(), expected: expected.into() }
     }
 }

@@ -1,14 +1,13 @@
 //! The IDX format of the MNIST files, plain or compressed by gzip.
 //!
 //! Two zero bytes, the type of the elements (8: unsigned bytes), the number of
-//! dimensions, the size of each as a big-endian u32, then the elements. Nothing
-//! is allocated because a header claims it: memory grows as bytes arrive.
+//! dimensions, the size of each as a big-endian u32, then the elements. Memory is
+//! allocated for elements that are known to be there, not because a header claims them.
 
-use crate::error::DataError;
+use adamant_files::{FileError, START, open, other_kind};
 use flate2::bufread::MultiGzDecoder;
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
 /// The contents of an IDX file of unsigned bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,94 +21,128 @@ pub struct Idx {
 const UNSIGNED_BYTE: u8 = 8;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// Up to this length the elements of a compressed file are read at once. Those of a larger one are
+/// counted first, by decompressing it to nowhere: a mebibyte of gzip may claim a gibibyte.
+const UNCOUNTED: u64 = 32 << 20;
+
 /// Reads an IDX file of unsigned bytes, decompressing it if it is gzip.
 ///
 /// # Errors
-/// If the file cannot be read, is no such file, or is shorter or longer than
-/// its header says.
-pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx, DataError> {
-    read_idx_if(path.as_ref(), |_| Ok(()))
+/// If the file cannot be read, is of another kind, or is shorter or longer than
+/// its header says. The path must lead to a regular file, not to a pipe.
+pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx, FileError> {
+    IdxFile::open(path.as_ref())?.read()
 }
 
-/// [`read_idx`], if `check` accepts the shape, before any element is read; what
-/// it expects, if not.
-pub(crate) fn read_idx_if(
-    path: &Path,
-    check: impl FnOnce(&[usize]) -> Result<(), String>,
-) -> Result<Idx, DataError> {
-    let io = |source| DataError::io(path, source);
-    let mut file = BufReader::new(File::open(path).map_err(io)?);
-    if file.fill_buf().map_err(io)?.starts_with(&GZIP_MAGIC) {
-        parse(path, MultiGzDecoder::new(file), check).map_err(|error| match error {
-            DataError::Io { source, .. } if is_damage(source.kind()) => {
-                DataError::format(path, format!("damage ({source})"), "a whole gzip stream")
+/// An IDX file whose header has been read. What the header claims is there, as far as that can be
+/// known without memory for it.
+pub(crate) struct IdxFile {
+    path: PathBuf,
+    pub(crate) shape: Vec<usize>,
+    /// The number of elements.
+    len: usize,
+    gzip: bool,
+    /// What follows the header, decompressed.
+    elements: Box<dyn Read>,
+}
+
+impl IdxFile {
+    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+        let (mut opened, file_len) = Self::open_header(path)?;
+        if !opened.gzip {
+            let header_len = 4 + 4 * opened.shape.len() as u64;
+            opened.check_len(file_len.saturating_sub(header_len))?;
+        } else if opened.len as u64 > UNCOUNTED {
+            let mut elements = (&mut opened.elements).take(opened.len as u64 + 1);
+            let counted = io::copy(&mut elements, &mut io::sink());
+            opened.check_len(counted.map_err(|error| opened.error(error))?)?;
+            (opened, _) = Self::open_header(path)?;
+        }
+        Ok(opened)
+    }
+
+    /// With the length of the file on the disk.
+    fn open_header(path: &Path) -> Result<(Self, u64), FileError> {
+        let (file, file_len) = open(path)?;
+        let mut file = BufReader::new(file);
+        let start = file.fill_buf().map_err(|error| FileError::io(path, error))?;
+        let gzip = start.starts_with(&GZIP_MAGIC);
+        let elements: Box<dyn Read> = match gzip {
+            true => Box::new(MultiGzDecoder::new(file)),
+            false => Box::new(file),
+        };
+        let mut opened = IdxFile { path: path.into(), shape: Vec::new(), len: 0, gzip, elements };
+        let start = opened.up_to(4)?;
+        let &[0, 0, kind @ (8 | 9 | 11..=14), dims] = &start[..] else {
+            let start = [start, opened.up_to(START - 4)?].concat();
+            let (found, expected) = other_kind(&start, "an IDX file");
+            let found = if gzip { format!("{found}, in gzip") } else { found };
+            return Err(opened.mismatch(found, expected));
+        };
+        if kind != UNSIGNED_BYTE {
+            let found = format!("an IDX file with elements of type {kind:#04x}");
+            return Err(opened.mismatch(found, "unsigned bytes (0x08)"));
+        }
+        let dims = usize::from(dims);
+        let sizes = opened.up_to(4 * dims)?;
+        if sizes.len() < 4 * dims {
+            let found = format!("a header of {} bytes", 4 + sizes.len());
+            let expected = format!("{} bytes for {dims} dimensions", 4 + 4 * dims);
+            return Err(opened.mismatch(found, expected));
+        }
+        let sizes = sizes.as_chunks().0.iter();
+        opened.shape = sizes.map(|&size| u32::from_be_bytes(size) as usize).collect();
+        let len = opened.shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
+        opened.len = len.ok_or_else(|| opened.wrong_shape("a size that fits in memory"))?;
+        Ok((opened, file_len))
+    }
+
+    pub(crate) fn read(mut self) -> Result<Idx, FileError> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(self.len).map_err(|error| self.error(error.into()))?;
+        let read = (&mut self.elements).take(self.len as u64).read_to_end(&mut bytes);
+        // The end of the file belongs to it: gzip has its checksum there.
+        let more = read.and_then(|_| io::copy(&mut (&mut self.elements).take(1), &mut io::sink()));
+        self.check_len(bytes.len() as u64 + more.map_err(|error| self.error(error))?)?;
+        Ok(Idx { shape: self.shape, bytes })
+    }
+
+    /// The next bytes, fewer at the end of the file.
+    fn up_to(&mut self, len: usize) -> Result<Vec<u8>, FileError> {
+        let mut bytes = Vec::new();
+        let read = (&mut self.elements).take(len as u64).read_to_end(&mut bytes);
+        read.map_err(|error| self.error(error))?;
+        Ok(bytes)
+    }
+
+    fn check_len(&self, found: u64) -> Result<(), FileError> {
+        let len = self.len as u64;
+        if found == len {
+            return Ok(());
+        }
+        let found = if found > len { "more bytes".into() } else { format!("only {found} bytes") };
+        let expected = format!("the {len} bytes of shape {:?} after the header", self.shape);
+        Err(self.mismatch(found, expected))
+    }
+
+    pub(crate) fn wrong_shape(&self, expected: impl Into<String>) -> FileError {
+        self.mismatch(format!("a header that claims shape {:?}", self.shape), expected)
+    }
+
+    fn mismatch(&self, found: impl Into<String>, expected: impl Into<String>) -> FileError {
+        FileError::format(&self.path, found, expected)
+    }
+
+    fn error(&self, error: io::Error) -> FileError {
+        // What a decoder reports of bytes that are no gzip stream.
+        use ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        match error.kind() {
+            InvalidData | InvalidInput | UnexpectedEof if self.gzip => {
+                self.mismatch(format!("damage ({error})"), "a whole gzip stream")
             }
-            other => other,
-        })
-    } else {
-        parse(path, file, check)
+            _ => FileError::io(&self.path, error),
+        }
     }
-}
-
-/// What a decoder reports of bytes that are no gzip stream.
-fn is_damage(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof)
-}
-
-fn parse(
-    path: &Path,
-    mut reader: impl Read,
-    check: impl FnOnce(&[usize]) -> Result<(), String>,
-) -> Result<Idx, DataError> {
-    let io = |source| DataError::io(path, source);
-    let mut header = Vec::new();
-    (&mut reader).take(4).read_to_end(&mut header).map_err(io)?;
-    let &[0, 0, kind, dims] = header.as_slice() else {
-        let found = match header.len() {
-            4 => format!("the magic number {header:02x?}"),
-            n => format!("only {n} bytes"),
-        };
-        return Err(DataError::format(
-            path,
-            found,
-            "an IDX file, which begins with [00, 00, 08, …]",
-        ));
-    };
-    if kind != UNSIGNED_BYTE {
-        let found = format!("an IDX file with elements of type {kind:#04x}");
-        return Err(DataError::format(path, found, "unsigned bytes (0x08)"));
-    }
-    let dims = usize::from(dims);
-    let mut sizes = Vec::new();
-    (&mut reader).take(4 * dims as u64).read_to_end(&mut sizes).map_err(io)?;
-    if sizes.len() < 4 * dims {
-        let found = format!("a header of {} bytes", 4 + sizes.len());
-        let expected = format!("{} bytes for {dims} dimensions", 4 + 4 * dims);
-        return Err(DataError::format(path, found, expected));
-    }
-    let shape: Vec<usize> = sizes
-        .chunks_exact(4)
-        .map(|size| u32::from_be_bytes([size[0], size[1], size[2], size[3]]) as usize)
-        .collect();
-    check(&shape).map_err(|expected| {
-        DataError::format(path, format!("a header that claims shape {shape:?}"), expected)
-    })?;
-    let Some(len) = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size)) else {
-        let found = format!("a header that claims shape {shape:?}");
-        return Err(DataError::format(path, found, "a size that fits in memory"));
-    };
-    let mut bytes = Vec::new();
-    let limit = (len as u64).saturating_add(1); // one more byte tells a file that is too long
-    reader.take(limit).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() != len {
-        let found = match bytes.len() {
-            n if n > len => "more bytes".to_string(),
-            n => format!("only {n} bytes"),
-        };
-        let expected = format!("the {len} bytes of shape {shape:?} after the header");
-        return Err(DataError::format(path, found, expected));
-    }
-    Ok(Idx { shape, bytes })
 }
 
 #[cfg(test)]
@@ -131,7 +164,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn read(bytes: &[u8]) -> Result<Idx, DataError> {
+    fn read(bytes: &[u8]) -> Result<Idx, FileError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         read_idx(file.path())
@@ -154,9 +187,11 @@ mod tests {
 
     #[test]
     fn what_is_no_idx_file_is_refused() {
-        refused(b"", &["only 0 bytes", "an IDX file"]);
+        refused(b"", &["found an empty file, expected an IDX file"]);
         refused(b"\0\0\x08", &["only 3 bytes"]);
-        refused(b"PNG, or so", &["magic number [50, 4e, 47, 2c]"]);
+        refused(b"\x89PNG\r\n\x1a\n", &["found a PNG image, expected an IDX file"]);
+        refused(&gzip(b"a text"), &["found a text file, in gzip, expected an IDX file"]);
+        refused(&[7; 9], &["another kind of file, which begins with [07, 07"]);
         refused(&[0, 0, 13, 1, 0, 0, 0, 0], &["type 0x0d", "unsigned bytes"]);
         refused(&[0, 0, 8, 2, 0, 0], &["a header of 6 bytes", "12 bytes for 2 dimensions"]);
     }
@@ -189,6 +224,21 @@ mod tests {
         let mut trailing = whole;
         trailing.extend(b"more");
         assert!(read(&trailing).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_or_a_device_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&pipe, Path::new("/dev/zero")] {
+            let error = read_idx(path).unwrap_err().to_string(); // and does not wait
+            let expected = "found a pipe or a device, expected a regular file";
+            assert_eq!(error, format!("{}: {expected}", path.display()));
+        }
+        let error = read_idx(folder.path()).unwrap_err().to_string();
+        assert!(error.ends_with(": is a directory"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod idx;
 mod loader;
 mod mnist;
 
+pub use adamant_files::FileError;
 pub use dataset::{Batch, Dataset};
 pub use error::DataError;
 pub use idx::{Idx, read_idx};

@@ -1,8 +1,8 @@
 //! MNIST, and data sets in the same files.
 
 use crate::dataset::Dataset;
-use crate::error::DataError;
-use crate::idx::read_idx_if;
+use crate::idx::IdxFile;
+use adamant_files::FileError;
 use std::path::{Path, PathBuf};
 
 /// Handwritten digits: images of 28 × 28, classes 0 to 9.
@@ -34,7 +34,7 @@ impl Mnist {
     /// let mnist = Mnist::bundled().unwrap();
     /// assert_eq!((mnist.train.len(), mnist.test.len()), (60_000, 10_000));
     /// ```
-    pub fn bundled() -> Result<Self, DataError> {
+    pub fn bundled() -> Result<Self, FileError> {
         Self::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data/mnist"))
     }
 
@@ -44,44 +44,44 @@ impl Mnist {
     /// # Errors
     /// If a file is missing or damaged, the images are not 28 × 28, a label is
     /// above 9, or there is not one label for each image.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, DataError> {
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, FileError> {
         let folder = folder.as_ref();
         Ok(Mnist { train: open_part(folder, "train")?, test: open_part(folder, "t10k")? })
     }
 }
 
-fn open_part(folder: &Path, part: &str) -> Result<Dataset, DataError> {
+fn open_part(folder: &Path, part: &str) -> Result<Dataset, FileError> {
     let images_path = find(folder, &format!("{part}-images-idx3-ubyte"))?;
     let labels_path = find(folder, &format!("{part}-labels-idx1-ubyte"))?;
-    // The labels are few: their number says how many images may be read.
-    let labels = read_idx_if(&labels_path, |shape| match shape {
-        [_] => Ok(()),
-        _ => Err("labels: [N]".to_string()),
-    })?;
-    let count = labels.bytes.len();
-    let images = read_idx_if(&images_path, |shape| match shape {
-        &[n, 28, 28] if n == count => Ok(()),
-        _ => {
-            Err(format!("[{count}, 28, 28], an image for each label of {}", labels_path.display()))
-        }
-    })?;
-    if let Some(i) = labels.bytes.iter().position(|&label| label >= CLASSES) {
-        let found = format!("label {} for image {i}", labels.bytes[i]);
-        return Err(DataError::format(&labels_path, found, "labels from 0 to 9"));
+    let (labels, images) = (IdxFile::open(&labels_path)?, IdxFile::open(&images_path)?);
+    let &[count] = &labels.shape[..] else {
+        return Err(labels.wrong_shape("labels: [N]"));
+    };
+    if images.shape != [count, 28, 28] {
+        let labels = labels_path.display();
+        let expected = format!("[{count}, 28, 28], an image for each label of {labels}");
+        return Err(images.wrong_shape(expected));
     }
+    let labels = labels.read()?.bytes;
+    if let Some(i) = labels.iter().position(|&label| label >= CLASSES) {
+        let found = format!("label {} for image {i}", labels[i]);
+        return Err(FileError::format(&labels_path, found, "labels from 0 to 9"));
+    }
+    let images = images.read()?.bytes;
     let (scale, shift) = ((1.0 / (255.0 * STD)) as f32, (-MEAN / STD) as f32);
-    let targets = labels.bytes.into_iter().map(usize::from).collect();
-    Dataset::from_bytes(images.bytes, [28 * 28], scale, shift, targets)
+    let targets = labels.into_iter().map(usize::from).collect();
+    let set = Dataset::from_bytes(images, [28 * 28], scale, shift, targets);
+    Ok(set.expect("an image for each label"))
 }
 
 /// The plain file if it is there, else the compressed one.
-fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
+fn find(folder: &Path, name: &str) -> Result<PathBuf, FileError> {
     let compressed = format!("{name}.gz");
     let present =
         [name, &compressed].into_iter().map(|name| folder.join(name)).find(|path| path.exists());
     present.ok_or_else(|| {
         let what = if folder.is_dir() { "file of that name" } else { "such folder" };
-        DataError::format(
+        FileError::format(
             folder,
             format!("no {what}"),
             format!("a folder with {name} or {compressed}"),

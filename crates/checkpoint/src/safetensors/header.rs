@@ -1,0 +1,304 @@
+//! The header of a safetensors file: JSON that may say anything.
+//!
+//! It is parsed straight into what is wanted of it, within the limits. General JSON values would
+//! take ten times the bytes of their text.
+
+use super::{EXPECTED, KEY, METADATA};
+use crate::limits;
+use crate::payload::Dtype;
+use adamant_tensor::{Shape, Value};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// What is wrong with a header.
+pub(super) enum Problem {
+    /// It is no header, or one of another file.
+    Damage(String),
+    /// It is one that is not supported.
+    Mismatch(String, String),
+}
+
+/// Arrays, and the numbers and texts of the metadata, each in the order of their names.
+pub(super) struct Header {
+    pub(super) arrays: Members<Array>,
+    pub(super) others: Members<Other>,
+}
+
+/// An array, and where its bytes begin behind the header.
+pub(super) struct Array {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Shape,
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+impl Header {
+    /// The header of a file that has so many bytes of data.
+    pub(super) fn parse(text: &[u8], data: u64) -> Result<Self, Problem> {
+        let Items(items) = serde_json::from_slice(text).map_err(|error| {
+            let found = format!("a header that is damaged or too large ({error})");
+            Problem::Mismatch(found, EXPECTED.into())
+        })?;
+        let (mut arrays, mut others) = (Vec::new(), Vec::new());
+        for (name, item) in items {
+            match item {
+                Item::Array(info) => {
+                    let array = info.check(&name)?;
+                    arrays.push((name, array));
+                }
+                Item::Metadata(Unique(metadata)) => {
+                    if let Some(text) = find(&metadata, KEY) {
+                        others = parse_others(text)?;
+                    }
+                }
+            }
+        }
+        check_layout(&arrays, data)?;
+        limits::check_entries((arrays.len() + others.len()) as u64)
+            .map_err(|(found, expected)| Problem::Mismatch(found, expected))?;
+        match arrays.iter().find(|(name, _)| find(&others, name).is_some()) {
+            None => Ok(Header { arrays, others }),
+            Some((name, _)) => Err(Problem::Mismatch(
+                format!("`{name}` among the arrays and in the metadata"),
+                "each name once".into(),
+            )),
+        }
+    }
+}
+
+fn parse_others(text: &str) -> Result<Members<Other>, Problem> {
+    let parsed: Result<Unique<Other>, _> = serde_json::from_str(text);
+    parsed.map(|Unique(others)| others).map_err(|error| {
+        let expected = "a JSON object of numbers and texts there";
+        Problem::Mismatch(format!("`{KEY}` in the metadata ({error})"), expected.into())
+    })
+}
+
+/// The arrays follow one another, from the first byte of the data to the last.
+fn check_layout(arrays: &[(String, Array)], data: u64) -> Result<(), Problem> {
+    let mut places: Vec<_> = arrays.iter().map(|(name, a)| (a.start, a.end, name)).collect();
+    places.sort_unstable();
+    let mut at = 0;
+    for (start, end, name) in places {
+        if start != at || end > data {
+            let text = format!("`{name}` at bytes {start} to {end} of {data}, after byte {at}");
+            return Err(Problem::Damage(text));
+        }
+        at = end;
+    }
+    match data - at {
+        0 => Ok(()),
+        rest => Err(Problem::Damage(format!("{rest} bytes after the last array"))),
+    }
+}
+
+/// Of an array, as the file says it.
+#[derive(serde::Deserialize)]
+struct Info<'a> {
+    #[serde(borrow)]
+    dtype: Cow<'a, str>,
+    shape: Sizes,
+    data_offsets: (u64, u64),
+}
+
+impl Info<'_> {
+    fn check(self, name: &str) -> Result<Array, Problem> {
+        let dtype = match &*self.dtype {
+            "F32" => Dtype::F32,
+            "F64" => Dtype::F64,
+            "I64" => Dtype::I64,
+            other => {
+                let found = format!("`{name}` of type {other}");
+                let expected = "arrays of type F32, F64 or I64; convert it in Python with .float()";
+                return Err(Problem::Mismatch(found, expected.into()));
+            }
+        };
+        let Sizes(shape) = self.shape;
+        let (start, end) = self.data_offsets;
+        let needed = shape.checked_numel().and_then(|numel| numel.checked_mul(dtype.size()));
+        if end.checked_sub(start) != needed.map(|bytes| bytes as u64) {
+            let found = format!("`{name}` of shape {shape} at bytes {start} to {end}");
+            return Err(Problem::Mismatch(found, "the number of bytes of that shape".into()));
+        }
+        Ok(Array { dtype, shape, start, end })
+    }
+}
+
+/// The sizes of an array's dimensions.
+struct Sizes(Shape);
+
+impl<'de> Deserialize<'de> for Sizes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Sizes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("sizes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Sizes, A::Error> {
+                let mut sizes = Vec::new();
+                while let Some(size) = seq.next_element::<usize>()? {
+                    sizes.push(size);
+                    within(limits::check_rank(sizes.len() as u64))?;
+                }
+                Ok(Sizes(sizes.into()))
+            }
+        }
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
+fn within<E: Error>(result: Result<(), limits::Mismatch>) -> Result<(), E> {
+    result.map_err(|(found, expected)| E::custom(format_args!("{found}, expected {expected}")))
+}
+
+/// The object that a header is.
+struct Items<'a>(Members<Item<'a>>);
+
+enum Item<'a> {
+    Array(Info<'a>),
+    Metadata(Unique<String>),
+}
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Items<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of arrays")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Items<'de>, A::Error> {
+                let item = |name: &str, map: &mut A| match name {
+                    METADATA => map.next_value().map(Item::Metadata),
+                    _ => map.next_value().map(Item::Array),
+                };
+                unique(map, item).map(Items)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// An object's members, in the order of their keys.
+type Members<T> = Vec<(String, T)>;
+
+fn find<'m, T>(members: &'m Members<T>, key: &str) -> Option<&'m T> {
+    let found = members.binary_search_by(|(known, _)| known.as_str().cmp(key));
+    found.ok().map(|index| &members[index].1)
+}
+
+/// A key that is there twice is an error: other readers take the last one.
+fn unique<'de, A: MapAccess<'de>, T>(
+    mut map: A,
+    mut value: impl FnMut(&str, &mut A) -> Result<T, A::Error>,
+) -> Result<Members<T>, A::Error> {
+    let mut members = Vec::new();
+    while let Some(key) = map.next_key::<String>()? {
+        within(limits::check_entries(members.len() as u64 + 1))?;
+        let value = value(&key, &mut map)?;
+        members.push((key, value));
+    }
+    members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        None => Ok(members),
+        Some(pair) => Err(A::Error::custom(format_args!("`{}` twice", pair[0].0))),
+    }
+}
+
+/// An object in which no key is there twice.
+struct Unique<T>(Members<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = Unique<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Unique<T>, A::Error> {
+                let value = |key: &str, map: &mut A| {
+                    let named = |error| A::Error::custom(format_args!("`{key}`: {error}"));
+                    map.next_value().map_err(named)
+                };
+                unique(map, value).map(Unique)
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
+/// What is no array, from JSON as `to_json` writes it. A fifth of the size of a [`Value`].
+pub(super) enum Other {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl From<Other> for Value {
+    fn from(other: Other) -> Self {
+        match other {
+            Other::Bool(value) => value.into(),
+            Other::Int(value) => value.into(),
+            Other::Float(value) => value.into(),
+            Other::Text(value) => value.into(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Other {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Other;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a truth value, a number or a text")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Other, E> {
+                Ok(Other::Bool(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Other, E> {
+                Ok(Other::Int(value))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Other, E> {
+                let too_large = |_| E::custom(format_args!("{value} is no 64-bit signed number"));
+                i64::try_from(value).map_err(too_large).and_then(|value| self.visit_i64(value))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Other, E> {
+                Ok(Other::Float(value))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Other, E> {
+                Ok(Other::Text(value.into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Other, A::Error> {
+                match (map.next_entry::<String, String>()?, map.next_key::<String>()?) {
+                    (Some((key, value)), None) if key == "float" => match &*value {
+                        "NaN" => self.visit_f64(f64::NAN),
+                        "inf" => self.visit_f64(f64::INFINITY),
+                        "-inf" => self.visit_f64(f64::NEG_INFINITY),
+                        _ => Err(A::Error::custom("no such number")),
+                    },
+                    _ => Err(A::Error::custom("an object that is no number")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}

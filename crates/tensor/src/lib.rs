@@ -60,6 +60,7 @@ pub use ops::attention::scaled_dot_product_attention;
 pub use ops::avg_pool::AvgPool2dOptions;
 pub use ops::conv_options::{Conv1dOptions, Conv2dOptions, ConvOptions};
 pub use ops::cross_entropy::cross_entropy;
+pub use ops::index::Indexing;
 pub use ops::max_pool::MaxPool2dOptions;
 pub use ops::operand::Operand;
 pub use ops::pad_mode::PadMode;

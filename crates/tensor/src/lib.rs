@@ -58,6 +58,7 @@ pub use indices::Indices;
 pub use mask::Mask;
 pub use ops::attention::scaled_dot_product_attention;
 pub use ops::avg_pool::AvgPool2dOptions;
+pub use ops::clamp::Bound;
 pub use ops::conv_options::{Conv1dOptions, Conv2dOptions, ConvOptions};
 pub use ops::cross_entropy::cross_entropy;
 pub use ops::index::Indexing;

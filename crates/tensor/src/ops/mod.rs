@@ -11,7 +11,7 @@ mod arrange;
 pub(crate) mod attention;
 pub(crate) mod avg_pool;
 mod broadcast;
-mod clamp;
+pub(crate) mod clamp;
 mod compare;
 mod conv;
 pub(crate) mod conv_options;

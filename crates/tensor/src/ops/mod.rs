@@ -19,6 +19,7 @@ pub(crate) mod cross_entropy;
 mod cumulative;
 mod custom;
 mod div;
+mod div_rounded;
 mod einsum;
 mod elu;
 mod exp;

@@ -60,6 +60,7 @@ mod sort;
 mod sum;
 mod tanh;
 mod trig;
+mod truth;
 mod var;
 mod where_;
 pub(crate) mod windows;

@@ -71,7 +71,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check(&format!("cat: {third}"), &|| here!(Tensor::cat(&[&x, &x], 2)));
     check(&format!("gather: {third}"), &|| here!(x.gather(2, &index([0, 0]))));
     check(&format!("index_select: {third}"), &|| here!(x.index_select(2, &[0])));
-    check(&format!("any: {third}"), &|| here!(x.gt(0.0).any_dim(2, false)));
+    check(&format!("any_dim: {third}"), &|| here!(x.gt(0.0).any_dim(2, false)));
     check("unsqueeze: dimension 3 of a tensor of shape [2, 3, 1]", &|| here!(x.unsqueeze(3)));
     check("stack: dimension 3 of a tensor of shape", &|| here!(Tensor::stack(&[&x, &x], 3)));
     check("cumsum: dimension -3 of a tensor of shape [2, 3]", &|| here!(x.cumsum(-3)));

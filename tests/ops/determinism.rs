@@ -3,7 +3,7 @@
 use crate::inputs::{arriving, trials};
 use crate::table::{Tried, table};
 use adamant::prelude::*;
-use adamant::tensor::{Conv2dOptions, MaxPool2dOptions};
+use adamant::tensor::{Conv2dOptions, Indices, MaxPool2dOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 
@@ -38,6 +38,7 @@ fn large(digest: &mut DefaultHasher) {
     let (image, kernel) = (leaf(&[9, 8, 20, 21]), leaf(&[16, 8, 3, 3]));
     let (p, q) = (leaf(&[20, 30, 40]), leaf(&[20, 40, 50]));
     let rows: Vec<usize> = (0..5000).map(|i| i * 7 % 300).collect();
+    let columns: Vec<usize> = (0..5000).map(|i| i * 3 % 170).collect();
     let reduced = [
         x.sum(),
         x.sum_dim(0, false),
@@ -63,6 +64,7 @@ fn large(digest: &mut DefaultHasher) {
         a.matmul(&b),
         p.bmm(&q),
         a.index_select(0, &rows).matmul(&b),
+        a.index((&Indices::from(&rows[..]), &Indices::from(&columns[..]))),
         a.matmul(&r),
         r.transpose(1, 2).matmul(&b),
     ];

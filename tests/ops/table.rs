@@ -165,6 +165,9 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(one(), |x| x / 3.0, "x / 3.0"),
                 op!(above_zero(), |x| 3.0 / x, "3.0 / x"),
                 op!(one(), |x| -x, "-x"),
+                op!(two_above_zero(), |x, y| x.div_trunc(y), "x.div(y, rounding_mode='trunc')"),
+                op!(two_above_zero(), |x, y| x.div_floor(y), "x.div(y, rounding_mode='floor')"),
+                op!(one(), |x| x.div_floor(-0.1), "x.div(-0.1, rounding_mode='floor')"),
             ],
         ),
         section(
@@ -207,7 +210,12 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(above_zero(), |x| x.powi(-2), "x.pow(-2)"),
                 op!(two_above_zero(), |x, y| x.pow(y), "x.pow(y)"),
                 op!(one(), |x| x.clamp(-1.0, 0.5), "x.clamp(-1.0, 0.5)"),
-                op!(one(), |x| x.clamp(0.0, f64::INFINITY), "x.clamp(min=0.0)"),
+                op!(one(), |x| x.clamp(0.0, f64::INFINITY), "x.clamp(0.0, float('inf'))"),
+                op!(one(), |x| x.clamp_min(0.5), "x.clamp_min(0.5)"),
+                op!(one(), |x| x.clamp_max(0.5), "x.clamp(max=0.5)"),
+                op!(two(), |x, y| x.clamp_min(y), "x.clamp(min=y)"),
+                op!(two(), |x, y| x.clamp_max(y), "x.clamp_max(y)"),
+                op!(Tried::Elementwise(3, -2.0..2.0), |x, y, z| x.clamp(y, z), "x.clamp(y, z)"),
                 op!(one(), |x| x.clamp(1.0, -1.0), "x.clamp(1.0, -1.0)"),
                 op!(
                     Tried::Apart(lists(&[&[&[2, 3], &[3]], &[&[], &[2]], &[&[0, 2], &[1]]])),
@@ -226,6 +234,8 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(one(), |x| x.floor(), "x.floor()"),
                 op!(one(), |x| x.ceil(), "x.ceil()"),
                 op!(one(), |x| x.round(), "x.round()"),
+                op!(one(), |x| x.round_decimals(1), "x.round(decimals=1)"),
+                op!(one(), |x| x.round_decimals(-1), "x.round(decimals=-1)"),
             ],
         ),
         section(
@@ -245,6 +255,16 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(dims(), |x| x.gt(0.0).any_dim(1, true), "(x > 0).any(1, True)"),
                 op!(dims(), |x| x.gt(0.0).all_dim(0, false), "(x > 0).all(0)"),
                 op!(any(), |x| x.gt(0.0).count(), "(x > 0).count_nonzero()"),
+                op!(dims(), |x| x.gt(0.0).count_dim([0, -1]), "(x > 0).count_nonzero((0, -1))"),
+                op!(any(), |x| x.any(), "x.any()"),
+                op!(any(), |x| x.all(), "x.all()"),
+                op!(any(), |x| x.count_nonzero(), "x.count_nonzero()"),
+                op!(dims(), |x| x.any_dim([0, 1], false), "x.any((0, 1))"),
+                op!(dims(), |x| x.all_dim(-1, true), "x.all(-1, True)"),
+                op!(dims(), |x| x.count_nonzero_dim(1), "x.count_nonzero(1)"),
+                op!(shapes(&[&[&[]]]), |x| x.any_dim(0, true), "x.any(0, True)"),
+                op!(shapes(&[&[&[]]]), |x| x.all_dim(-1, false), "x.all(-1)"),
+                op!(shapes(&[&[&[]]]), |x| x.count_nonzero_dim(0), "x.count_nonzero(0)"),
             ],
         ),
         section(
@@ -263,6 +283,17 @@ pub(crate) fn table() -> Vec<Section> {
                     apart(&[&[&[2, 3]], &[&[2, 3, 4]]]),
                     |x| x.std_dim(1, 1, true),
                     "x.std(1, keepdim=True)"
+                ),
+                op!(several(), |x| x.var(1.5), "x.var(correction=1.5)"),
+                op!(
+                    shapes(&[&[&[2, 3]], &[&[2, 3, 4]]]),
+                    |x| x.var_dim([0, -1], 2.5, false),
+                    "x.var((0, -1), correction=2.5)"
+                ),
+                op!(
+                    apart(&[&[&[2, 3]], &[&[2, 3, 4]]]),
+                    |x| x.std_dim([0, 1], 0.5, true),
+                    "x.std((0, 1), correction=0.5, keepdim=True)"
                 ),
                 op!(dims_apart(), |x| x.max(), "x.max()"),
                 op!(dims_apart(), |x| x.min(), "x.min()"),
@@ -338,6 +369,11 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(shapes(&[&[&[2, 5]]]), |x| x.slice(1, 1.., 2), "x[:, 1::2]"),
                 op!(dims(), |x| x.select(-1, 0), "x.select(-1, 0)"),
                 op!(shapes(&[&[&[5, 2]]]), |x| x.split(2, 0), "x.split(2, 0)"),
+                op!(
+                    shapes(&[&[&[4, 2]]]),
+                    |x| x.split_with_sizes(&[1, 0, 3], 0),
+                    "x.split([1, 0, 3], 0)"
+                ),
                 op!(shapes(&[&[&[5, 2]]]), |x| x.chunk(3, 0), "x.chunk(3, 0)"),
                 op!(
                     shapes(&[&[&[2, 3], &[2, 1]], &[&[0, 2], &[0, 2]]]),
@@ -371,6 +407,26 @@ pub(crate) fn table() -> Vec<Section> {
                     shapes(&[&[&[2, 3, 1]]]),
                     |x| x.pad_mode(&[(3, 1), (0, 5)], PadMode::Replicate),
                     "F.pad(x, (3, 1, 0, 5), mode='replicate')"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3]]]),
+                    |x| x.pad(&[(-2, 3), (3, -2)], 0.5),
+                    "F.pad(x, (-2, 3, 3, -2), value=0.5)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 4]]]),
+                    |x| x.pad_mode(&[(-1, 2), (1, -1)], PadMode::Circular),
+                    "F.pad(x, (-1, 2, 1, -1), mode='circular')"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 4]]]),
+                    |x| x.pad_mode(&[(-1, 2), (2, -1)], PadMode::Reflect),
+                    "F.pad(x, (-1, 2, 2, -1), mode='reflect')"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 4]]]),
+                    |x| x.pad_mode(&[(-5, 6), (2, -1)], PadMode::Replicate),
+                    "F.pad(x, (-5, 6, 2, -1), mode='replicate')"
                 ),
                 op!(dims(), |x| x.tril(0), "x.tril()"),
                 op!(dims(), |x| x.triu(-1), "x.triu(-1)"),
@@ -413,7 +469,82 @@ pub(crate) fn table() -> Vec<Section> {
                     "F.embedding(torch.tensor([[1, 1], [3, 0]]), x)"
                 )
                 .note("the table comes first"),
+                op!(
+                    shapes(&[&[&[2, 3]], &[&[2, 3, 2]]]),
+                    |x| x.index((&Indices::from([0, 1, 1]), &Indices::from([2, 0, 0]))),
+                    "x[torch.tensor([0, 1, 1]), torch.tensor([2, 0, 0])]"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 3]], &[&[0, 2, 3]]]),
+                    |x| x.index((.., [-1, 0], [0, 2])),
+                    "x[:, [-1, 0], [0, 2]]"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3, 2]], &[&[2, 3, 2, 2]]]),
+                    |x| x.index((&Indices::from([[0], [1]]), .., [0, -1])),
+                    "x[torch.tensor([[0], [1]]), :, [0, -1]]"
+                ),
+                op!(dims_apart(), |x| x.index(&x.gt(0.5)), "x[x > 0.5]"),
+                op!(
+                    shapes(&[&[&[3, 2]], &[&[3]]]),
+                    |x| x.index(&Mask::from([true, false, true])),
+                    "x[torch.tensor([True, False, True])]"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 2]]]),
+                    |x| x.index((.., &Mask::from([[true, false], [true, true]]))),
+                    "x[:, torch.tensor([[True, False], [True, True]])]"
+                ),
+                op!(
+                    shapes(&[&[&[]], &[&[2]]]),
+                    |x| x.index(&Mask::from(true)),
+                    "x[torch.tensor(True)]"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3], &[2]], &[&[2, 3, 2], &[1]], &[&[2, 3], &[]]]),
+                    |x, y| x.index_put(([0, 1], [2, -1]), y),
+                    "x.index_put((torch.tensor([0, 1]), torch.tensor([2, -1])), y)"
+                )
+                .note("the last of equal indices wins"),
+                op!(
+                    dims_apart(),
+                    |x| x.index_put(&x.gt(0.5), 2.0),
+                    "x.index_put((x > 0.5,), torch.tensor(2.0))"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3], &[2, 2]], &[&[2, 3], &[2]], &[&[2, 3, 2], &[2, 1, 1]]]),
+                    |x, y| {
+                        x.index_put_accumulate((&Indices::from([[1, 1], [0, 1]]), [2, 0]), y)
+                    },
+                    "x.index_put((torch.tensor([[1, 1], [0, 1]]), torch.tensor([2, 0])), y, True)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3], &[2, 2]], &[&[0, 3], &[2]]]),
+                    |x, y| x.index_put_accumulate((.., [0, 0]), y),
+                    "torch.ops.aten.index_put(x, [None, torch.tensor([0, 0])], y, True)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3], &[2, 2]], &[&[0, 3], &[0, 2]]]),
+                    |x, y| x.index_copy(1, &[2, 0], y),
+                    "x.index_copy(1, torch.tensor([2, 0]), y)"
+                )
+                .note("the last of equal indices wins"),
+                op!(
+                    shapes(&[&[&[], &[1]]]),
+                    |x, y| x.index_copy(0, &[0], y),
+                    "x.index_copy(0, torch.tensor([0]), y)"
+                ),
                 op!(dims_apart(), |x| x.masked_select(&x.gt(0.5)), "x.masked_select(x > 0.5)"),
+                op!(
+                    shapes(&[&[&[2, 3]], &[&[2, 1]], &[&[]]]),
+                    |x| x.masked_select(&Mask::from([true, false, true])),
+                    "x.masked_select(torch.tensor([True, False, True]))"
+                ),
+                op!(
+                    shapes(&[&[&[2, 3], &[4]], &[&[2, 1], &[2, 3]]]),
+                    |x, y| x.masked_scatter(&Mask::from([true, false, true]), y),
+                    "x.masked_scatter(torch.tensor([True, False, True]), y)"
+                ),
                 op!(dims_apart(), |x| x.topk(1, 0, true), "x.topk(1, 0)"),
                 op!(dims_apart(), |x| x.topk(1, -1, false), "x.topk(1, -1, largest=False)"),
                 op!(dims_apart(), |x| x.sort(1, false), "x.sort(dim=1, stable=True)")

@@ -6,7 +6,7 @@ use crate::gemm::Gemm;
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub};
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, Sub};
 
 mod sealed {
     pub trait Sealed {}
@@ -46,6 +46,7 @@ pub trait Float:
     + Sub<Output = Self>
     + Mul<Output = Self>
     + Div<Output = Self>
+    + Rem<Output = Self>
     + Neg<Output = Self>
     + AddAssign
     + MulAssign
@@ -103,6 +104,8 @@ pub trait Float:
     fn floor(self) -> Self;
     /// The smallest whole number that is not below.
     fn ceil(self) -> Self;
+    /// The nearest whole number toward 0.
+    fn trunc(self) -> Self;
     /// The nearest whole number, the even one of two.
     fn round_ties_even(self) -> Self;
     /// Whether this is not a number.
@@ -202,6 +205,10 @@ macro_rules! float {
             #[inline(always)]
             fn ceil(self) -> Self {
                 $t::ceil(self)
+            }
+            #[inline(always)]
+            fn trunc(self) -> Self {
+                $t::trunc(self)
             }
             #[inline(always)]
             fn round_ties_even(self) -> Self {

@@ -1,7 +1,7 @@
 //! Elements and rows by index.
 //!
-//! What adds goes in the order of the indices, on one thread: an index may come
-//! more than once, and the order of additions is part of the result.
+//! What adds or writes goes in the order of the indices, on one thread: an index may come
+//! more than once, and the order is part of the result.
 
 use crate::float::{Element, Float};
 use crate::parallel::{CHUNK, drain};
@@ -117,6 +117,34 @@ pub fn take_rows<E: Element>(out: &mut [E], x: &[E], shape: [usize; 3], index: &
 /// assert_eq!(out, [0.0, 0.0, 4.0, 6.0]);
 /// ```
 pub fn add_rows<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3], index: &[usize]) {
+    each_row(out, x, shape, index, |out, x| {
+        out.iter_mut().zip(x).for_each(|(out, &x)| *out += x);
+    });
+}
+
+/// `out[o, index[i], ..] ← x[o, i, ..]` for `out` of shape `[outer, size, inner]`, in the
+/// order of `i`: the last of equal indices stays.
+///
+/// # Panics
+/// If the lengths do not fit, or an index is not below `size`.
+///
+/// ```
+/// let mut out = [0.0; 4];
+/// adamant_kernels::put_rows(&mut out, &[1.0, 2.0, 3.0, 4.0], [1, 2, 2], &[1, 1]);
+/// assert_eq!(out, [0.0, 0.0, 3.0, 4.0]);
+/// ```
+pub fn put_rows<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3], index: &[usize]) {
+    each_row(out, x, shape, index, |out, x| out.copy_from_slice(x));
+}
+
+/// `f(out[o, index[i], ..], x[o, i, ..])`, in the order of `i`.
+fn each_row<T: Float>(
+    out: &mut [T],
+    x: &[T],
+    shape: [usize; 3],
+    index: &[usize],
+    f: impl Fn(&mut [T], &[T]),
+) {
     let [outer, size, inner] = shape;
     assert_eq!(out.len(), outer * size * inner, "the result has its shape");
     assert_eq!(x.len(), outer * index.len() * inner, "a row for each index");
@@ -125,7 +153,6 @@ pub fn add_rows<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3], index: &[us
     }
     for (row, x) in x.chunks_exact(inner).enumerate() {
         let to = (row / index.len()) * size + index[row % index.len()];
-        let out = &mut out[to * inner..(to + 1) * inner];
-        out.iter_mut().zip(x).for_each(|(out, &x)| *out += x);
+        f(&mut out[to * inner..(to + 1) * inner], x);
     }
 }

@@ -45,7 +45,7 @@ pub use elementwise::{
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
-pub use indexing::{Lookup, add_rows, gather, scatter_add, take_rows};
+pub use indexing::{Lookup, add_rows, gather, put_rows, scatter_add, take_rows};
 pub use memory::CacheLine;
 pub use normalize::{by_segment, column_sums, moments, weighted_sums};
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};

@@ -8,6 +8,7 @@ use crate::mask::Mask;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
+use std::ops::Range;
 
 impl<T: Float> Tensor<T> {
     fn from_literal(shape: Shape, values: &[T]) -> Self {
@@ -74,6 +75,13 @@ macro_rules! from_literals {
 from_literals!(Tensor<T>, T, T: Float);
 from_literals!(Indices, usize);
 from_literals!(Mask, bool);
+
+/// Of one dimension. PyTorch: `torch.arange(start, end)`.
+impl From<Range<usize>> for Indices {
+    fn from(range: Range<usize>) -> Self {
+        Indices::from(range.collect::<Vec<_>>())
+    }
+}
 
 #[cfg(test)]
 mod tests {

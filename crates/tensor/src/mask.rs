@@ -2,9 +2,10 @@
 
 use crate::array::Array;
 use crate::dims::{Dims, check_dims};
+use crate::indices::Indices;
 use crate::shape::Shape;
 use crate::tensor::{ShapeError, Tensor};
-use adamant_kernels::Float;
+use adamant_kernels::{Element, Float, reduce_rows};
 use std::ops::{BitAnd, BitOr, BitXor, Not};
 
 /// An n-dimensional array of truth values, a byte each.
@@ -63,7 +64,7 @@ impl Mask {
     /// PyTorch: `mask.count_nonzero()`.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.array.contiguous().dense().iter().map(|&value| usize::from(value)).sum()
+        count(self.array.contiguous().dense())
     }
 
     /// Whether one is true; not of an empty mask.
@@ -82,6 +83,24 @@ impl Mask {
         !self.array.contiguous().dense().contains(&0)
     }
 
+    /// How many are true over dimensions `dims`, which disappear; no dimensions mean all.
+    ///
+    /// PyTorch: `mask.count_nonzero(dims)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions.
+    ///
+    /// ```
+    /// use adamant_tensor::Mask;
+    /// let mask = Mask::from([[true, true], [false, true]]);
+    /// assert_eq!(mask.count_dim(1).to_vec(), [2, 1]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn count_dim(&self, dims: impl Dims) -> Indices {
+        self.count_over("count_dim", dims)
+    }
+
     /// Whether one is true along dimensions `dims`, which disappear, or stay with
     /// size 1 if `keepdim`.
     ///
@@ -92,7 +111,7 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn any_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
-        self.reduce("any", dims, keepdim, |row| row.contains(&1))
+        self.any_over("any_dim", dims, keepdim)
     }
 
     /// Whether all are true along dimensions `dims`, which disappear, or stay with
@@ -105,21 +124,42 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn all_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
-        self.reduce("all", dims, keepdim, |row| !row.contains(&0))
+        self.all_over("all_dim", dims, keepdim)
     }
 
     #[track_caller]
-    fn reduce(&self, op: &str, dims: impl Dims, keepdim: bool, f: impl Fn(&[u8]) -> bool) -> Mask {
+    pub(crate) fn any_over(&self, op: &str, dims: impl Dims, keepdim: bool) -> Mask {
+        let dims = check_dims(op, dims, self.array.shape());
+        Mask { array: self.reduce(&dims, keepdim, |row| u8::from(row.contains(&1))) }
+    }
+
+    #[track_caller]
+    pub(crate) fn all_over(&self, op: &str, dims: impl Dims, keepdim: bool) -> Mask {
+        let dims = check_dims(op, dims, self.array.shape());
+        Mask { array: self.reduce(&dims, keepdim, |row| u8::from(!row.contains(&0))) }
+    }
+
+    #[track_caller]
+    pub(crate) fn count_over(&self, op: &str, dims: impl Dims) -> Indices {
         let shape = self.array.shape();
-        let dims = check_dims(op, dims, shape);
-        let rows = self.array.rows(&dims);
+        let mut dims = check_dims(op, dims, shape);
+        if dims.is_empty() {
+            dims = (0..shape.len()).collect(); // as in PyTorch, for counts alone
+        }
+        Indices { array: self.reduce(&dims, false, count) }
+    }
+
+    /// `f` of the elements along dimensions `dims`, which it is given as a row.
+    fn reduce<E: Element>(
+        &self,
+        dims: &[usize],
+        keepdim: bool,
+        f: impl Fn(&[u8]) -> E + Sync,
+    ) -> Array<E> {
+        let shape = self.array.shape();
+        let rows = self.array.rows(dims);
         let row = dims.iter().map(|&d| shape[d]).product::<usize>();
-        let array = Array::build(shape.reduced(&dims, keepdim), |out| {
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = u8::from(f(&rows.dense()[i * row..(i + 1) * row]));
-            }
-        });
-        Mask { array }
+        Array::build(shape.reduced(dims, keepdim), |out| reduce_rows(out, rows.dense(), row, f))
     }
 
     /// The same values in row-major order under another shape.
@@ -165,6 +205,11 @@ impl Mask {
         let shape = self.array.shape().broadcast_with(op, other.array.shape());
         Mask { array: self.array.zip(&other.array, shape, f) }
     }
+}
+
+/// How many of these are 1.
+fn count(values: &[u8]) -> usize {
+    values.iter().map(|&value| usize::from(value)).sum()
 }
 
 macro_rules! operator {
@@ -216,7 +261,9 @@ mod tests {
         assert_eq!((a.any(), a.all(), a.count()), (true, false, 2));
         assert_eq!(a.all_dim(1, false).to_vec(), [true, false]);
         assert_eq!(a.any_dim(0, true).shape(), [1, 2]);
+        assert_eq!(a.count_dim(0).to_vec(), [1, 1]);
         let empty = Mask::from_vec(vec![], [0, 2]).unwrap();
+        assert_eq!(empty.count_dim(0).to_vec(), [0, 0]);
         assert_eq!((empty.any(), empty.all()), (false, true));
         assert_eq!(empty.all_dim(0, false).to_vec(), [true, true]);
         assert_eq!(a.to_tensor::<f32>().to_vec(), [1.0, 1.0, 0.0, 0.0]);

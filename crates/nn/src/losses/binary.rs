@@ -109,13 +109,13 @@ fn check_probabilities<T: Float>(what: &str, x: &Tensor<T>) {
 fn entropy<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
     let value = {
         let (x, y) = (x.detach(), y.detach());
-        let [yes, no] = [x.log(), (-&x).log1p()].map(|log| log.clamp(-100.0, f64::INFINITY));
+        let [yes, no] = [x.log(), (-&x).log1p()].map(|log| log.clamp_min(-100.0));
         (&y - T::ONE) * no - y * yes
     };
     let (x_saved, y_saved) = (x.clone(), y.clone());
     Tensor::custom("bce_loss", &[x, y], value, move |g| {
         let (x, y) = (&x_saved, &y_saved);
-        let slope = (x - y) / ((-x + T::ONE) * x).clamp(1e-12, f64::INFINITY);
+        let slope = (x - y) / ((-x + T::ONE) * x).clamp_min(1e-12);
         let for_y = y.is_tracked().then(|| g * ((-x).log1p() - x.log()));
         vec![Some(g * slope), for_y]
     })

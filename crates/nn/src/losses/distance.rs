@@ -70,7 +70,7 @@ impl CosineEmbeddingLoss {
         let dot = |a: &Tensor<T>, b: &Tensor<T>| (a * b).sum_dim(-1, false);
         let square = |x| dot(x, x) + T::from_f64(1e-12); // PyTorch's, so that 0 has a direction
         let cosine = dot(x1, x2) / (square(x1) * square(x2)).sqrt();
-        let apart = (&cosine - T::from_f64(self.margin)).clamp(0.0, f64::INFINITY);
+        let apart = (&cosine - T::from_f64(self.margin)).clamp_min(0.0);
         let losses = (-cosine + T::ONE).where_(&same, apart);
         self.reduction.apply("cosine_embedding_loss", losses)
     }
@@ -191,7 +191,7 @@ impl TripletMarginLoss {
             far = far.minimum(distance(positive, negative));
         }
         let losses = distance(anchor, positive) - far + T::from_f64(margin);
-        self.reduction.apply("triplet_margin_loss", losses.clamp(0.0, f64::INFINITY))
+        self.reduction.apply("triplet_margin_loss", losses.clamp_min(0.0))
     }
 }
 

@@ -1,31 +1,152 @@
 //! Values kept within bounds.
 
-use super::piecewise::record_pieces;
+use super::extremum::extremum;
+use super::piecewise::{piecewise, record_pieces};
+use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
+use std::cmp::Ordering;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A bound of [`clamp`](Tensor::clamp): a number, or a tensor of bounds.
+///
+/// As in PyTorch, the two differ in the gradient where an element equals its bound.
+///
+/// ```
+/// use adamant_tensor::Tensor;
+/// let x = Tensor::from([-3.0f32, 3.0]);
+/// assert_eq!(x.clamp_min(0.0).to_vec(), [0.0, 3.0]);
+/// assert_eq!(x.clamp_min(&Tensor::from([-1.0, 5.0])).to_vec(), [-1.0, 5.0]);
+/// ```
+pub trait Bound<T: Float>: sealed::Sealed + Copy {
+    #[doc(hidden)]
+    #[track_caller]
+    fn clamp(x: &Tensor<T>, min: Self, max: Self) -> Tensor<T>;
+    #[doc(hidden)]
+    #[track_caller]
+    fn clamp_min(self, x: &Tensor<T>) -> Tensor<T>;
+    #[doc(hidden)]
+    #[track_caller]
+    fn clamp_max(self, x: &Tensor<T>) -> Tensor<T>;
+}
+
+impl sealed::Sealed for f64 {}
+
+impl<T: Float> Bound<T> for f64 {
+    #[track_caller]
+    fn clamp(x: &Tensor<T>, min: f64, max: f64) -> Tensor<T> {
+        bounded("clamp", x, min, max)
+    }
+
+    #[track_caller]
+    fn clamp_min(self, x: &Tensor<T>) -> Tensor<T> {
+        let min = T::from_f64(self);
+        let value = x.array.map(move |x| if x < min || min.is_nan() { min } else { x });
+        record_pieces("clamp_min", x, value, move |x| u8::from(x > min), pass)
+    }
+
+    #[track_caller]
+    fn clamp_max(self, x: &Tensor<T>) -> Tensor<T> {
+        let max = T::from_f64(self);
+        let value = x.array.map(move |x| if x > max || max.is_nan() { max } else { x });
+        record_pieces("clamp_max", x, value, move |x| u8::from(x < max), pass)
+    }
+}
+
+impl<T: Float> sealed::Sealed for &Tensor<T> {}
+
+impl<T: Float> Bound<T> for &Tensor<T> {
+    #[track_caller]
+    fn clamp(x: &Tensor<T>, min: Self, max: Self) -> Tensor<T> {
+        bounded_by_tensors(x, min, max)
+    }
+
+    #[track_caller]
+    fn clamp_min(self, x: &Tensor<T>) -> Tensor<T> {
+        extremum("clamp_min", x, self, |x, min| x > min)
+    }
+
+    #[track_caller]
+    fn clamp_max(self, x: &Tensor<T>) -> Tensor<T> {
+        extremum("clamp_max", x, self, |x, max| x < max)
+    }
+}
 
 impl<T: Float> Tensor<T> {
-    /// `min(max(x, min), max)`, element by element; NaN stays NaN.
+    /// `min(max(x, min), max)`, element by element; NaN if the element or a bound is. The bounds
+    /// are two numbers, or two tensors that broadcast with this one. Where `min > max` the result
+    /// is `max`.
     ///
-    /// Gradient: `g` where `min < x < max`, and 0 elsewhere, at the bounds too.
+    /// Gradient for numbers: `g` where `min < x < max`, and 0 elsewhere, at the bounds too.
     ///
-    /// PyTorch: `x.clamp(min, max)`; as there, all is `max` if `min > max`. For one
-    /// bound alone give an infinity for the other.
+    /// Gradients for tensors: `g` to the element within its bounds, or to the bound that replaced
+    /// it; half to each of an element and the bound it equals, but all to an element that equals
+    /// both. A NaN is neither above nor below a bound, so as an element it has `g`.
+    ///
+    /// PyTorch: `x.clamp(min, max)`. For one bound alone: [`clamp_min`](Tensor::clamp_min),
+    /// [`clamp_max`](Tensor::clamp_max).
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
-    /// let x = Tensor::from_vec(vec![-3.0f32, 0.5, 3.0], [3]).unwrap();
+    /// let x = Tensor::from([-3.0f32, 0.5, 3.0]);
     /// assert_eq!(x.clamp(-1.0, 1.0).to_vec(), [-1.0, 0.5, 1.0]);
-    /// assert_eq!(x.clamp(0.0, f64::INFINITY).to_vec(), [0.0, 0.5, 3.0]);
+    /// let (low, high) = (Tensor::from([-4.0, 1.0, 1.0]), Tensor::from(2.0));
+    /// assert_eq!(x.clamp(&low, &high).to_vec(), [-3.0, 1.0, 2.0]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn clamp(&self, min: f64, max: f64) -> Tensor<T> {
-        let (min, max) = (T::from_f64(min), T::from_f64(max));
-        // An infinite bound is none: what is there passes.
-        let above = |x| if min == T::NEG_INFINITY { x >= min } else { x > min };
-        let below = |x| if max == T::INFINITY { x <= max } else { x < max };
-        bounded("clamp", self, min, max, |x| above(x) && below(x))
+    pub fn clamp<B: Bound<T>>(&self, min: B, max: B) -> Tensor<T> {
+        B::clamp(self, min, max)
+    }
+
+    /// `max(x, min)`, element by element; NaN if the element or the bound is. The bound is a
+    /// number, or a tensor that broadcasts with this one.
+    ///
+    /// Gradient for a number: `g` where `x > min`, and 0 elsewhere. For a tensor it is that of
+    /// [`maximum`](Tensor::maximum): half of `g` to each of equals.
+    ///
+    /// PyTorch: `x.clamp_min(min)`, `x.clamp(min=min)`.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([-3.0f32, 0.5]);
+    /// assert_eq!(x.clamp_min(0.0).to_vec(), [0.0, 0.5]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn clamp_min(&self, min: impl Bound<T>) -> Tensor<T> {
+        min.clamp_min(self)
+    }
+
+    /// `min(x, max)`, element by element; NaN if the element or the bound is. The bound is a
+    /// number, or a tensor that broadcasts with this one.
+    ///
+    /// Gradient for a number: `g` where `x < max`, and 0 elsewhere. For a tensor it is that of
+    /// [`minimum`](Tensor::minimum): half of `g` to each of equals.
+    ///
+    /// PyTorch: `x.clamp_max(max)`, `x.clamp(max=max)`.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([-3.0f32, 0.5]);
+    /// assert_eq!(x.clamp_max(0.0).to_vec(), [-3.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn clamp_max(&self, max: impl Bound<T>) -> Tensor<T> {
+        max.clamp_max(self)
     }
 
     /// `min(max(x, min), max)`, as [`clamp`](Tensor::clamp): the name of the
@@ -48,35 +169,150 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn hardtanh(&self, min: f64, max: f64) -> Tensor<T> {
         assert!(min <= max, "hardtanh: the bounds {min} and {max}; expected them in order");
-        let (min, max) = (T::from_f64(min), T::from_f64(max));
-        bounded("hardtanh", self, min, max, |x| x > min && x < max)
+        bounded("hardtanh", self, min, max)
     }
 }
 
-/// `x` within its bounds; the gradient passes where `inside`.
+/// The gradient where a piece is 1.
+fn pass<T: Float>(g: T, inside: u8) -> T {
+    if inside == 1 { g } else { T::ZERO }
+}
+
 #[track_caller]
-fn bounded<T: Float>(
-    op: &'static str,
-    x: &Tensor<T>,
-    min: T,
-    max: T,
-    inside: impl Fn(T) -> bool + Sync,
-) -> Tensor<T> {
+fn bounded<T: Float>(op: &'static str, x: &Tensor<T>, min: f64, max: f64) -> Tensor<T> {
+    let (min, max) = (T::from_f64(min), T::from_f64(max));
+    let no_bound = min.is_nan() || max.is_nan();
     let value = x.array.map(move |x| {
         let x = if x < min { min } else { x };
-        if x > max { max } else { x }
+        if no_bound {
+            T::NAN
+        } else if x > max {
+            max
+        } else {
+            x
+        }
     });
-    let pass = |g, inside| if inside == 1 { g } else { T::ZERO };
-    record_pieces(op, x, value, |x| u8::from(inside(x)), pass)
+    record_pieces(op, x, value, move |x| u8::from(x > min && x < max), pass)
+}
+
+/// How two numbers compare, in two bits.
+fn compare<T: Float>(a: T, b: T) -> u8 {
+    match a.partial_cmp(&b) {
+        Some(Ordering::Less) => LESS,
+        Some(Ordering::Equal) => EQUAL,
+        Some(Ordering::Greater) => GREATER,
+        None => UNORDERED,
+    }
+}
+
+const LESS: u8 = 0;
+const EQUAL: u8 = 1;
+const GREATER: u8 = 2;
+const UNORDERED: u8 = 3;
+
+/// Who has the gradient: one alone, `OR` half of it each, or `AND` all of it each, as an element of
+/// NaN and `max` below `min`.
+const ELEMENT: u8 = 0;
+const MIN: u8 = 1;
+const MAX: u8 = 2;
+const ELEMENT_OR_MIN: u8 = 3;
+const ELEMENT_OR_MAX: u8 = 4;
+const ELEMENT_AND_MAX: u8 = 5;
+const NONE: u8 = 6;
+
+/// PyTorch's choice, from how the element compares with `min` and `max`, and these with each other.
+fn receiver(element_min: u8, element_max: u8, min_max: u8) -> u8 {
+    match (min_max, element_min, element_max) {
+        (GREATER, UNORDERED, _) => ELEMENT_AND_MAX,
+        (GREATER, _, _) => MAX,
+        (LESS, EQUAL, _) => ELEMENT_OR_MIN,
+        (LESS, _, EQUAL) => ELEMENT_OR_MAX,
+        (UNORDERED, LESS, _) | (UNORDERED, _, GREATER) => NONE,
+        (_, LESS, _) => MIN,
+        (_, _, GREATER) => MAX,
+        _ => ELEMENT,
+    }
+}
+
+#[track_caller]
+fn bounded_by_tensors<T: Float>(x: &Tensor<T>, min: &Tensor<T>, max: &Tensor<T>) -> Tensor<T> {
+    let bounds = min.broadcast_with("clamp", max);
+    let shape = x.array.shape().broadcast_with("clamp", &bounds);
+    let (a, low, high) = (&x.array, &min.array, &max.array);
+    let raised = a.zip(low, shape.clone(), |x, min| if x < min || min.is_nan() { min } else { x });
+    let value =
+        raised.zip(high, shape.clone(), |x, max| if x > max || max.is_nan() { max } else { x });
+    let recorded = [x, min, max].iter().any(|input| input.wants_grad());
+    let receivers = recorded.then(|| {
+        let element_min = a.zip(low, shape.clone(), compare);
+        let element_max = a.zip(high, shape.clone(), compare);
+        let min_max = low.zip(high, bounds, compare);
+        let both = element_min.zip(&element_max, shape.clone(), |min, max| min << 2 | max);
+        both.zip(&min_max, shape, |both, min_max| receiver(both >> 2, both & 3, min_max))
+    });
+    record("clamp", [x, min, max], value, move |ctx| {
+        let Some(receivers) = &receivers else { return [None, None, None] };
+        // The pieces in which an input has all of the gradient, and half of it.
+        let part = |all: [u8; 2], half: [u8; 2]| {
+            let share = move |g: T, piece: u8| {
+                if all.contains(&piece) {
+                    g
+                } else if half.contains(&piece) {
+                    g * T::from_f64(0.5)
+                } else {
+                    T::ZERO
+                }
+            };
+            piecewise("clamp", ctx.grad(), receivers, share)
+        };
+        [
+            ctx.broadcast_back(0, || {
+                part([ELEMENT, ELEMENT_AND_MAX], [ELEMENT_OR_MIN, ELEMENT_OR_MAX])
+            }),
+            ctx.broadcast_back(1, || part([MIN, MIN], [ELEMENT_OR_MIN, ELEMENT_OR_MIN])),
+            ctx.broadcast_back(2, || {
+                part([MAX, ELEMENT_AND_MAX], [ELEMENT_OR_MAX, ELEMENT_OR_MAX])
+            }),
+        ]
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::Tensor;
     use crate::gradcheck::testing::check_op;
 
     #[test]
     fn gradients() {
         check_op(|x| x[0].clamp(-1.0, 0.5) * &x[0], &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].clamp_min(-1.0) * &x[0], &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].clamp_max(0.5) * &x[0], &[&[3, 4]], -2.0..2.0);
         check_op(|x| x[0].hardtanh(-1.0, 0.5) * &x[0], &[&[3, 4]], -2.0..2.0);
+        for shapes in [[&[2, 3][..], &[2, 3], &[2, 3]], [&[3], &[2, 1], &[]]] {
+            let clamp = |x: &[Tensor<f64>]| x[0].clamp(&(&x[1] - 0.7), &(&x[2] + 0.4));
+            check_op(|x| clamp(x) * &x[0], &shapes, -2.0..2.0);
+        }
+    }
+
+    #[test]
+    fn an_element_shares_with_the_bound_it_equals() {
+        let leaf = |values: [f32; 4]| Tensor::from(values).requires_grad();
+        let x = leaf([1.0, 2.0, 1.0, f32::NAN]);
+        let (min, max) = (leaf([1.0, 0.0, 1.0, 1.0]), leaf([3.0, 2.0, 1.0, 0.0]));
+        x.clamp(&min, &max).sum().backward();
+        assert_eq!(x.grad().unwrap().to_vec(), [0.5, 0.5, 1.0, 1.0]);
+        assert_eq!(min.grad().unwrap().to_vec(), [0.5, 0.0, 0.0, 0.0]);
+        assert_eq!(max.grad().unwrap().to_vec(), [0.0, 0.5, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn infinite_numbers_are_bounds() {
+        let x = Tensor::from([f32::INFINITY, 1.0]).requires_grad();
+        x.clamp(0.0, f64::INFINITY).sum().backward();
+        assert_eq!(x.grad().unwrap().to_vec(), [0.0, 1.0]);
+        x.zero_grad(true);
+        x.clamp_min(0.0).sum().backward();
+        assert_eq!(x.grad().unwrap().to_vec(), [1.0, 1.0]);
+        assert!(x.clamp(f64::NAN, 1.0).isnan().all() && x.clamp_max(f64::NAN).isnan().all());
     }
 }

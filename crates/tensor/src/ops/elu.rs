@@ -25,7 +25,7 @@ impl<T: Float> Tensor<T> {
         record("elu", [self], value, move |ctx| {
             let in_one_loop = move |g: T, x: T| if x <= T::ZERO { g * alpha * x.exp() } else { g };
             let gradient = ctx.chain(&x, in_one_loop, |g, x| {
-                let (above, below) = (x.gt(T::ZERO), x.clamp(f64::NEG_INFINITY, 0.0));
+                let (above, below) = (x.gt(T::ZERO), x.clamp_max(0.0));
                 g.where_(&above, g * alpha * below.exp())
             });
             [Some(gradient)]

@@ -55,7 +55,7 @@ const EQUALS: u8 = 2;
 const NAN: u8 = 3;
 
 #[track_caller]
-fn extremum<T: Float>(
+pub(super) fn extremum<T: Float>(
     op: &'static str,
     a: &Tensor<T>,
     b: &Tensor<T>,

@@ -123,6 +123,39 @@ impl<T: Float> Tensor<T> {
         parts
     }
 
+    /// Views of these sizes along dimension `dim`, one after the other.
+    ///
+    /// PyTorch: `x.split_with_sizes(sizes, dim)`, `x.split(sizes, dim)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or the sizes do not add up to its size.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let parts = Tensor::from([1.0f32, 2.0, 3.0]).split_with_sizes(&[1, 0, 2], 0);
+    /// assert_eq!(parts[2].to_vec(), [2.0, 3.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn split_with_sizes(&self, sizes: &[usize], dim: impl Dim) -> Vec<Tensor<T>> {
+        let shape = self.array.shape();
+        let dim = check_dim("split_with_sizes", dim, shape);
+        let total = sizes.iter().try_fold(0usize, |total, &size| total.checked_add(size));
+        assert!(
+            total == Some(shape[dim]),
+            "split_with_sizes: parts of {sizes:?} elements of dimension {dim} of a tensor of shape \
+             {shape}; expected sizes that add up to {}",
+            shape[dim]
+        );
+        let mut parts = Vec::with_capacity(sizes.len());
+        let mut start = 0;
+        for &size in sizes {
+            parts.push(self.narrow(dim, start, size));
+            start += size;
+        }
+        parts
+    }
+
     /// At most `count` views of equal size along dimension `dim`; the last may be smaller.
     ///
     /// PyTorch: `x.chunk(count, dim)`, which may give fewer too.
@@ -236,6 +269,8 @@ mod tests {
         check_op(|x| x[0].select(-1, 1).powf(3.0), &[&[2]], -2.0..2.0);
         check_op(|x| x[0].diagonal(-1, 0, 2).powf(3.0), &[&[3, 2, 4]], -2.0..2.0);
         check_op(|x| x[0].unfold(0, 3, 1).powf(3.0), &[&[5, 2]], -2.0..2.0);
+        let uneven = |x: &Tensor<f64>| x.split_with_sizes(&[1, 0, 3], 1);
+        check_op(|x| uneven(&x[0])[0].powf(2.0) * &uneven(&x[0])[2], &[&[2, 4]], -2.0..2.0);
     }
 
     #[test]

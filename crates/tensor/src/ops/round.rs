@@ -47,6 +47,31 @@ impl<T: Float> Tensor<T> {
     pub fn round(&self) -> Tensor<T> {
         flat("round", self, T::round_ties_even)
     }
+
+    /// [`round`](Tensor::round) to this many digits after the point; a negative number rounds to
+    /// multiples of 10, 100, and so on.
+    ///
+    /// `round(x · 10ⁿ) / 10ⁿ`: the product is rounded too, so a tie in decimal digits, which is
+    /// hardly ever exact in binary, may go either way, as in PyTorch.
+    ///
+    /// Gradient: 0. PyTorch: `x.round(decimals=n)`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([123.456f64, -0.125]);
+    /// assert_eq!(x.round_decimals(2).to_vec(), [123.46, -0.12]);
+    /// assert_eq!(x.round_decimals(-1).to_vec(), [120.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn round_decimals(&self, decimals: i32) -> Tensor<T> {
+        let unit = T::from_f64(10f64.powf(f64::from(decimals).abs()));
+        if decimals < 0 {
+            flat("round_decimals", self, move |x| (x / unit).round_ties_even() * unit)
+        } else {
+            flat("round_decimals", self, move |x| (x * unit).round_ties_even() / unit)
+        }
+    }
 }
 
 /// An operation whose gradient is 0 everywhere.

@@ -1,7 +1,9 @@
 //! Shapes, dimensions and indices that do not fit.
 
 use crate::mistakes::{Mistakes, here};
-use adamant_tensor::{Conv2dOptions, Indices, Mask, MaxPool2dOptions, REST, Tensor, cross_entropy};
+use adamant_tensor::{
+    Conv2dOptions, Indices, Mask, MaxPool2dOptions, PadMode, REST, Tensor, cross_entropy,
+};
 
 #[test]
 fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
@@ -23,6 +25,9 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check(&format!("pow: {fit}"), &|| here!(x.pow(&row)));
     check(&format!("atan2: {fit}"), &|| here!(x.atan2(&row)));
     check(&format!("maximum: {fit}"), &|| here!(x.maximum(&row)));
+    check(&format!("clamp: {fit}"), &|| here!(x.clamp(&row, &row)));
+    check(&format!("clamp_min: {fit}"), &|| here!(x.clamp_min(&row)));
+    check(&format!("div_floor: {fit}"), &|| here!(x.div_floor(&row)));
     check(&format!("lt: {fit}"), &|| here!(x.lt(&row)));
     check(&format!("where_: {fit}"), &|| here!(x.where_(&x.gt(0.0), &row)));
     check(&format!("masked_fill: {fit}"), &|| here!(x.masked_fill(&two, 0.0)));
@@ -71,7 +76,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check(&format!("cat: {third}"), &|| here!(Tensor::cat(&[&x, &x], 2)));
     check(&format!("gather: {third}"), &|| here!(x.gather(2, &index([0, 0]))));
     check(&format!("index_select: {third}"), &|| here!(x.index_select(2, &[0])));
-    check(&format!("any: {third}"), &|| here!(x.gt(0.0).any_dim(2, false)));
+    check(&format!("any_dim: {third}"), &|| here!(x.gt(0.0).any_dim(2, false)));
     check("unsqueeze: dimension 3 of a tensor of shape [2, 3, 1]", &|| here!(x.unsqueeze(3)));
     check("stack: dimension 3 of a tensor of shape", &|| here!(Tensor::stack(&[&x, &x], 3)));
     check("cumsum: dimension -3 of a tensor of shape [2, 3]", &|| here!(x.cumsum(-3)));
@@ -135,7 +140,41 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
         here!(cross_entropy(&x, &[0]));
     });
 
+    check("index: index -3 (number 1 of the indices) of dimension 0 of a tensor of shape", &|| {
+        here!(x.index([0, -3]));
+    });
+    check("index: index 3 (number 0 of the indices) of dimension 1 of a tensor of shape", &|| {
+        here!(x.index((.., &index([3, 0]))));
+    });
+    check("index: indices of 3 dimensions for a tensor of shape [2, 3]", &|| {
+        here!(x.index(([0], .., ..)));
+    });
+    check("index: shapes [2] and [3] do not broadcast", &|| {
+        here!(x.index(([0, 1], [0, 1, 2])));
+    });
+    check("index: a mask of shape [2] for dimensions 1..2 of a tensor of shape [2, 3]", &|| {
+        here!(x.index((.., &Mask::from([true, false]))));
+    });
+    check("index_put: a tensor of shape [2] does not broadcast to [1, 3]", &|| {
+        here!(x.index_put([0], &row));
+    });
+    check("index_put_accumulate: a tensor of shape [2] does not broadcast to [1, 3]", &|| {
+        here!(x.index_put_accumulate([0], &row));
+    });
+    check("index_copy: a source of shape [3] for 1 indices of dimension 0 of a tensor", &|| {
+        here!(x.index_copy(0, &[0], &vector));
+    });
+    check("masked_scatter: a source of shape [3] for 6 true elements of the mask", &|| {
+        here!(x.masked_scatter(&x.ge(f32::NEG_INFINITY), &vector));
+    });
+    check("split_with_sizes: parts of [1, 1] elements of dimension 1 of a tensor of", &|| {
+        here!(x.split_with_sizes(&[1, 1], 1));
+    });
+
     // Shapes that do not fit an operation.
+    check("pad_mode: (-2, -2) takes more from dimension 1 of a tensor of shape [2, 3]", &|| {
+        here!(x.pad_mode(&[(-2, -2)], PadMode::Replicate));
+    });
     check("reshape: a tensor of shape [2, 3] has 6 elements, which shape [4] has not", &|| {
         here!(x.reshape([4]));
     });

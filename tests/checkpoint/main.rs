@@ -3,6 +3,7 @@
 mod fixture;
 mod full_disk;
 mod killed;
+mod overflow;
 mod resumed;
 mod run;
 

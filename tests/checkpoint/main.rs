@@ -4,6 +4,7 @@ mod fixture;
 mod full_disk;
 mod killed;
 mod locked;
+mod overflow;
 mod resumed;
 mod run;
 

@@ -161,10 +161,7 @@ pub(crate) const PLANS: [(&str, MakePlan); 9] = [
         Plan::Steps(Box::new(SequentialLr::new(adam, warm_up).then(4, down).then(12, slow)))
     }),
     ("plateau", |_| {
-        let mut plateau = ReduceLrOnPlateau::new(PlateauMode::Min);
-        plateau.patience = 1;
-        plateau.threshold = 0.2;
-        Plan::Plateau(plateau)
+        Plan::Plateau(ReduceLrOnPlateau::new(PlateauMode::Min).patience(1).threshold(0.2))
     }),
 ];
 

@@ -146,16 +146,12 @@ fn plateaus_are_seen_as_pytorch_sees_them() {
         same_rates(name, &rows);
     };
     check("plateau", || {
-        let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Min);
-        (schedule.factor, schedule.patience, schedule.cooldown) = (0.5, 2, 1);
-        schedule.min_lr = 1e-3;
-        schedule
+        let schedule = ReduceLrOnPlateau::new(PlateauMode::Min);
+        schedule.factor(0.5).patience(2).cooldown(1).min_lr(1e-3)
     });
     check("plateau_max", || {
-        let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Max);
-        (schedule.factor, schedule.patience) = (0.5, 3);
-        (schedule.threshold, schedule.relative) = (0.5, false);
-        schedule
+        let schedule = ReduceLrOnPlateau::new(PlateauMode::Max).factor(0.5).patience(3);
+        schedule.threshold(0.5).threshold_mode(ThresholdMode::Absolute)
     });
 }
 

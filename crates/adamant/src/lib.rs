@@ -62,7 +62,8 @@ pub mod prelude {
     pub use adamant_optim::{
         Adam, AdamOptions, Anneal, CosineAnnealingLr, ExponentialLr, LambdaLr, LinearLr,
         MultiStepLr, OneCycle, OneCycleLr, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
-        Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, clip_grad_norm, clip_grad_value,
+        Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, ThresholdMode, clip_grad_norm,
+        clip_grad_value,
     };
     pub use adamant_tensor::{
         AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Generator, GradOptions, Indices, Mask,

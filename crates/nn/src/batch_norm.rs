@@ -143,7 +143,8 @@ macro_rules! batch_norm {
                 );
                 let (y, mean, var) = x.batch_norm(weight, bias, eps);
                 if let (Some((running_mean, running_var)), true) = (running, self.training.on()) {
-                    let seen = self.num_batches_tracked.as_ref().map_or(0, Counter::get) + 1;
+                    let seen = self.num_batches_tracked.as_ref().map_or(0, Counter::get);
+                    let seen = seen.saturating_add(1);
                     if let Some(counter) = &self.num_batches_tracked {
                         counter.set(seen);
                     }
@@ -201,6 +202,17 @@ batch_norm!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_count_of_batches_stops_at_its_largest() {
+        let layer = BatchNorm1d::new(1);
+        let count = layer.num_batches_tracked.as_ref().unwrap();
+        count.set(i64::MAX - 1);
+        for _ in 0..2 {
+            let _ = layer.forward(&Tensor::from([[1.0], [2.0]]));
+            assert_eq!(count.get(), i64::MAX);
+        }
+    }
 
     #[test]
     fn a_summary_changes_nothing() {

@@ -9,6 +9,9 @@ use adamant_tensor::{Float, Generator, Shape, Tensor};
 ///
 /// PyTorch: `torch.nn.init.kaiming_uniform_(weight, a)`.
 ///
+/// # Panics
+/// If `a` is NaN.
+///
 /// ```
 /// use adamant_nn::init::kaiming_uniform;
 /// use adamant_tensor::{Generator, Tensor};
@@ -16,12 +19,14 @@ use adamant_tensor::{Float, Generator, Shape, Tensor};
 /// assert!(weight.to_vec().iter().all(|w| w.abs() <= 0.5));
 /// ```
 #[must_use]
+#[track_caller]
 pub fn kaiming_uniform<T: Float>(
     shape: impl Into<Shape>,
     a: f64,
     rng: &mut Generator,
 ) -> Tensor<T> {
     let shape = shape.into();
+    check_slope("kaiming_uniform", a);
     let (fan_in, _) = fans(&shape);
     symmetric(shape, (6.0 / (1.0 + a * a)).sqrt(), fan_in, rng)
 }
@@ -30,9 +35,14 @@ pub fn kaiming_uniform<T: Float>(
 /// of the rectifier that follows; 0 for [`Relu`](crate::Relu).
 ///
 /// PyTorch: `torch.nn.init.kaiming_normal_(weight, a)`.
+///
+/// # Panics
+/// If `a` is NaN.
 #[must_use]
+#[track_caller]
 pub fn kaiming_normal<T: Float>(shape: impl Into<Shape>, a: f64, rng: &mut Generator) -> Tensor<T> {
     let shape = shape.into();
+    check_slope("kaiming_normal", a);
     let (fan_in, _) = fans(&shape);
     let variance = 2.0 / ((1.0 + a * a) * fan_in.max(1) as f64);
     normal(shape, 0.0, variance.sqrt(), rng)
@@ -44,6 +54,9 @@ pub fn kaiming_normal<T: Float>(shape: impl Into<Shape>, a: f64, rng: &mut Gener
 ///
 /// PyTorch: `torch.nn.init.xavier_uniform_(weight, gain)`, where the gain is 1 unless given.
 ///
+/// # Panics
+/// If the gain is negative, infinite or NaN.
+///
 /// ```
 /// use adamant_nn::init::xavier_uniform;
 /// use adamant_tensor::{Generator, Tensor};
@@ -51,34 +64,47 @@ pub fn kaiming_normal<T: Float>(shape: impl Into<Shape>, a: f64, rng: &mut Gener
 /// assert!(weight.to_vec().iter().all(|w| w.abs() <= 0.5));
 /// ```
 #[must_use]
+#[track_caller]
 pub fn xavier_uniform<T: Float>(
     shape: impl Into<Shape>,
     gain: f64,
     rng: &mut Generator,
 ) -> Tensor<T> {
+    assert!(
+        gain >= 0.0 && gain.is_finite(),
+        "xavier_uniform: gain is {gain}; expected a finite number of at least 0"
+    );
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape);
-    let bound = gain * (6.0 / (fan_in + fan_out).max(1) as f64).sqrt();
+    let bound = gain * (6.0 / fan_in.saturating_add(fan_out).max(1) as f64).sqrt();
     Tensor::uniform(shape, -bound, bound, rng)
 }
 
 /// Xavier-normal: normal with variance `2 gain² / (fan_in + fan_out)`.
 ///
 /// PyTorch: `torch.nn.init.xavier_normal_(weight, gain)`, where the gain is 1 unless given.
+///
+/// # Panics
+/// If the gain is negative or NaN.
 #[must_use]
+#[track_caller]
 pub fn xavier_normal<T: Float>(
     shape: impl Into<Shape>,
     gain: f64,
     rng: &mut Generator,
 ) -> Tensor<T> {
+    assert!(gain >= 0.0, "xavier_normal: gain is {gain}; expected a number of at least 0");
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape);
-    normal(shape, 0.0, gain * (2.0 / (fan_in + fan_out).max(1) as f64).sqrt(), rng)
+    normal(shape, 0.0, gain * (2.0 / fan_in.saturating_add(fan_out).max(1) as f64).sqrt(), rng)
 }
 
 /// Normal with this mean and standard deviation.
 ///
 /// PyTorch: `torch.nn.init.normal_(weight, mean, std)`.
+///
+/// # Panics
+/// If `std` is negative or NaN.
 ///
 /// ```
 /// use adamant_nn::init::normal;
@@ -87,31 +113,41 @@ pub fn xavier_normal<T: Float>(
 /// assert!((weight.mean().item() - 5.0).abs() < 0.01);
 /// ```
 #[must_use]
+#[track_caller]
 pub fn normal<T: Float>(
     shape: impl Into<Shape>,
     mean: f64,
     std: f64,
     rng: &mut Generator,
 ) -> Tensor<T> {
+    assert!(std >= 0.0, "normal: std is {std}; expected a number of at least 0");
     Tensor::build(shape, |out| out.fill_with(|| T::from_f64(mean + std * rng.normal())))
+}
+
+#[track_caller]
+fn check_slope(op: &str, a: f64) {
+    assert!(!a.is_nan(), "{op}: a is NaN; expected a number");
 }
 
 /// The number of inputs of an output and of outputs of an input. Of fewer than two
 /// dimensions, which PyTorch refuses, the missing ones count as 1.
 fn fans(shape: &[usize]) -> (usize, usize) {
     let of = |skip: usize| {
-        shape.iter().enumerate().filter(|&(d, _)| d != skip).map(|(_, size)| size).product()
+        let others = shape.iter().enumerate().filter(|&(d, _)| d != skip);
+        others.fold(1usize, |product, (_, &size)| product.saturating_mul(size))
     };
     (of(0), of(1))
 }
 
 /// Uniform in `±1/√fan_in`: how PyTorch's layers draw a bias.
 #[must_use]
+#[track_caller]
 pub fn bias<T: Float>(len: usize, fan_in: usize, rng: &mut Generator) -> Tensor<T> {
     symmetric([len].into(), 1.0, fan_in, rng)
 }
 
 /// Uniform in `±gain/√fan_in`, and 0 if there is no input.
+#[track_caller]
 fn symmetric<T: Float>(shape: Shape, gain: f64, fan_in: usize, rng: &mut Generator) -> Tensor<T> {
     let bound = if fan_in == 0 { 0.0 } else { gain / (fan_in as f64).sqrt() };
     Tensor::uniform(shape, -bound, bound, rng)

@@ -19,10 +19,11 @@ pub trait Hyperparameters: Clone + Debug + Send + Sync + 'static {
     /// names `place`.
     fn problems(&self, place: &str) -> Vec<OptimError>;
 
-    /// The first of the [`problems`](Hyperparameters::problems).
+    /// Checks what a user sets: the first of the [`problems`](Hyperparameters::problems), or
+    /// hyperparameters that do not go together.
     ///
     /// # Errors
-    /// If there is one.
+    /// If there is such a thing.
     fn check(&self, place: &str) -> Result<(), OptimError> {
         self.problems(place).into_iter().next().map_or(Ok(()), Err)
     }
@@ -59,17 +60,6 @@ pub trait Memory<T: Float>: Sized + Send {
         state: &StateDict,
         errors: &mut StateError,
     ) -> Option<Self>;
-}
-
-/// How often a parameter has been moved.
-pub(crate) fn take_step(prefix: &str, state: &StateDict, errors: &mut StateError) -> Option<u64> {
-    let name = format!("{prefix}.step");
-    let step = errors.take(state.int(&name))?;
-    let count = u64::try_from(step).ok().filter(|&count| count > 0);
-    if count.is_none() {
-        errors.push(format!("`{name}`: found {step}, expected at least 1"));
-    }
-    count
 }
 
 /// An optimizer's rule: its hyperparameters, what it remembers of a parameter,

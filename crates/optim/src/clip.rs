@@ -1,18 +1,20 @@
 //! Gradients held down.
 
-use crate::error::OptimError;
+use crate::error::{OptimError, check};
 use adamant_tensor::{Float, Parameter};
 
 /// Scales all gradients by one factor so that their norm, as of one long
-/// vector, is at most `max_norm`; gives the norm that they had.
+/// vector, is at most `max_norm`; returns the norm that they had.
 ///
 /// The factor is `max_norm / (norm + 10⁻⁶)`, at most 1. With no gradient the
-/// norm is 0.
+/// norm is 0. A `max_norm` of infinity changes nothing and returns the norm.
 ///
-/// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm, error_if_nonfinite)`.
+/// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm, error_if_nonfinite)`, which takes a
+/// negative `max_norm` and turns the gradients around.
 ///
 /// # Errors
-/// If `error_if_nonfinite` and the norm is infinite or NaN. Nothing is changed then.
+/// If `max_norm` is negative or NaN, or if `error_if_nonfinite` and the norm is infinite or NaN.
+/// Nothing is changed then.
 ///
 /// ```
 /// use adamant_optim::clip_grad_norm;
@@ -27,6 +29,8 @@ pub fn clip_grad_norm<T: Float>(
     max_norm: f64,
     error_if_nonfinite: bool,
 ) -> Result<f64, OptimError> {
+    let fits = max_norm >= 0.0;
+    check("clip_grad_norm", "max_norm", max_norm, fits, "a number of at least 0")?;
     let grads = params.iter().filter_map(Parameter::grad);
     // As in PyTorch: the norm of the norms, each in the parameters' type.
     let norms = grads.map(|grad| (&grad * &grad).sum().item().sqrt());
@@ -36,7 +40,6 @@ pub fn clip_grad_norm<T: Float>(
         return Err(OptimError::NonFiniteNorm { norm });
     }
     let factor = T::from_f64(max_norm) / (total + T::from_f64(1e-6));
-
     if factor >= T::ONE {
         return Ok(norm);
     }
@@ -48,6 +51,9 @@ pub fn clip_grad_norm<T: Float>(
 ///
 /// PyTorch: `torch.nn.utils.clip_grad_value_(params, limit)`.
 ///
+/// # Panics
+/// If `limit` is negative or NaN.
+///
 /// ```
 /// use adamant_optim::clip_grad_value;
 /// use adamant_tensor::{Parameter, Tensor};
@@ -56,7 +62,9 @@ pub fn clip_grad_norm<T: Float>(
 /// clip_grad_value(&[p.clone()], 0.5);
 /// assert_eq!(p.grad().unwrap().to_vec(), [0.5, -0.1]);
 /// ```
+#[track_caller]
 pub fn clip_grad_value<T: Float>(params: &[Parameter<T>], limit: f64) {
+    assert!(limit >= 0.0, "clip_grad_value: limit is {limit}; expected a number of at least 0");
     let limit = T::from_f64(limit);
     change_grads(params, |g| {
         let below = if g > limit { limit } else { g };
@@ -95,6 +103,34 @@ mod tests {
         assert!(frozen.grad().is_none());
         clip_grad_norm(&all, 10.0, true).unwrap(); // small enough: as they are
         assert_eq!(params[0].grad().unwrap().to_vec(), after[..2]);
+    }
+
+    #[test]
+    fn the_factor_has_pytorchs_addition_to_the_norm() {
+        // `clip_grad_norm_` of 3e-6, 4e-6 to 1e-6, and of 3, 4 to 5, in double precision
+        for (grad, max_norm, expected) in [
+            ([3e-6, 4e-6], 1e-6, [5e-7, 6.666666666666666e-7]),
+            ([3.0, 4.0], 5.0, [2.99999940000012, 3.99999920000016]),
+        ] {
+            let p = with_grad(&grad);
+            clip_grad_norm(std::slice::from_ref(&p), max_norm, true).unwrap();
+            for (found, expected) in p.grad().unwrap().to_vec().into_iter().zip(expected) {
+                assert!((found / expected - 1.0).abs() < 1e-14, "{found:e} {expected:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_of_the_norm_that_is_none_is_an_error() {
+        let p = with_grad(&[3.0, 4.0]);
+        let clip = |max_norm| clip_grad_norm(std::slice::from_ref(&p), max_norm, false);
+        let error = clip(f64::NAN).unwrap_err().to_string();
+        assert_eq!(error, "clip_grad_norm: max_norm is NaN; expected a number of at least 0");
+        assert!(clip(-1.0).unwrap_err().to_string().contains("max_norm is -1"));
+        assert_eq!(clip(f64::INFINITY), Ok(5.0));
+        assert_eq!(p.grad().unwrap().to_vec(), [3.0, 4.0]);
+        assert_eq!(clip(0.0), Ok(5.0));
+        assert_eq!(p.grad().unwrap().to_vec(), [0.0, 0.0]);
     }
 
     #[test]

@@ -3,19 +3,21 @@
 use std::fmt;
 use thiserror::Error;
 
-/// Why an optimizer, a group or a schedule was refused; nothing was changed.
+/// Why an optimizer, a group or a limit of gradients was refused; nothing was changed.
+///
+/// A schedule with a number out of its range panics instead: see [`Scheduler`](crate::Scheduler).
 #[derive(Clone, PartialEq, Error)]
 pub enum OptimError {
     /// A hyperparameter outside its range.
     #[error("{place}: {name} is {found}; expected {expected}")]
     Hyperparameter {
-        /// Where: `parameter group 1`, `StepLr`.
+        /// Where: `parameter group 1`, `clip_grad_norm`.
         place: String,
         /// The hyperparameter.
         name: &'static str,
         /// Its value.
         found: String,
-        /// What would do.
+        /// The range.
         expected: &'static str,
     },
     /// A hyperparameter that the optimizer does not have.

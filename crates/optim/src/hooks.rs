@@ -8,7 +8,8 @@ pub struct HookId(u64);
 
 type Hook<O> = Box<dyn FnMut(&mut O) + Send>;
 
-/// Hooks, in the order in which they were registered; `None` for one that runs.
+/// The hooks of an owner `O`, in the order in which they were registered; `None` for one that is
+/// running.
 pub(crate) struct Hooks<O>(Vec<(HookId, Option<Hook<O>>)>);
 
 impl<O> Default for Hooks<O> {
@@ -31,18 +32,37 @@ impl<O> Hooks<O> {
         self.0.len() < before
     }
 
-    pub(crate) fn ids(&self) -> impl Iterator<Item = HookId> {
-        self.0.iter().map(|&(id, _)| id)
+    /// Calls every hook that is registered now with the owner. A hook that panics stays registered.
+    pub(crate) fn call(owner: &mut O, hooks: fn(&mut O) -> &mut Self) {
+        let ids: Vec<HookId> = hooks(owner).0.iter().map(|&(id, _)| id).collect();
+        for id in ids {
+            // A hook that is gone, or running further out, is passed over.
+            let Some(hook) = hooks(owner).slot(id).and_then(Option::take) else { continue };
+            let mut running = Running { owner, hooks, id, hook: Some(hook) };
+            if let Some(hook) = &mut running.hook {
+                hook(running.owner);
+            }
+        }
     }
 
-    pub(crate) fn take(&mut self, id: HookId) -> Option<Hook<O>> {
-        self.0.iter_mut().find(|(present, _)| *present == id)?.1.take()
+    fn slot(&mut self, id: HookId) -> Option<&mut Option<Hook<O>>> {
+        self.0.iter_mut().find(|(present, _)| *present == id).map(|(_, hook)| hook)
     }
+}
 
-    /// Puts back a hook that has run, unless it has been removed meanwhile.
-    pub(crate) fn put_back(&mut self, id: HookId, hook: Hook<O>) {
-        if let Some((_, place)) = self.0.iter_mut().find(|(present, _)| *present == id) {
-            *place = Some(hook);
+/// A hook taken out of its list while it runs, since it has the owner: it may add and remove
+/// hooks. It returns to its slot when this is dropped, on a panic too, unless it has been removed.
+struct Running<'o, O> {
+    owner: &'o mut O,
+    hooks: fn(&mut O) -> &mut Hooks<O>,
+    id: HookId,
+    hook: Option<Hook<O>>,
+}
+
+impl<O> Drop for Running<'_, O> {
+    fn drop(&mut self) {
+        if let Some(slot) = (self.hooks)(self.owner).slot(self.id) {
+            *slot = self.hook.take();
         }
     }
 }

@@ -12,9 +12,11 @@
 mod adam;
 mod algorithm;
 mod clip;
+mod count;
 mod error;
 mod group;
 mod hooks;
+mod non_finite;
 mod optimizer;
 mod param_group;
 mod rates;
@@ -27,12 +29,13 @@ pub use clip::{clip_grad_norm, clip_grad_value};
 pub use error::OptimError;
 pub use group::Group;
 pub use hooks::HookId;
+pub use non_finite::NonFinite;
 pub use optimizer::{GroupOptimizer, Optimizer};
 pub use param_group::{NamedParameter, ParamGroup, Setting};
 pub use rates::Rates;
 pub use scheduler::{
     Anneal, CosineAnnealing, CosineAnnealingLr, Exponential, ExponentialLr, Lambda, LambdaLr,
     Linear, LinearLr, MultiStep, MultiStepLr, OneCycle, OneCycleLr, PlateauMode, Problem,
-    ReduceLrOnPlateau, Rule, Schedule, Scheduler, SequentialLr, Step, StepLr,
+    ReduceLrOnPlateau, Rule, Schedule, Scheduler, SequentialLr, Step, StepLr, ThresholdMode,
 };
 pub use sgd::{Momentum, Sgd, SgdOptions};

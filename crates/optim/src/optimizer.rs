@@ -1,9 +1,10 @@
 //! An optimizer: groups of parameters, moved by one rule.
 
 use crate::algorithm::{Algorithm, Memory};
-use crate::error::OptimError;
+use crate::error::{OptimError, at_least_0};
 use crate::group::{Group, Loaded, Slot, check_count, describe, place};
 use crate::hooks::{HookId, Hooks};
+use crate::non_finite::NonFinite;
 use crate::param_group::ParamGroup;
 use crate::rates::Rates;
 use adamant_kernels::SweepSize;
@@ -131,9 +132,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         group: usize,
         change: impl FnOnce(&mut A),
     ) -> Result<(), OptimError> {
-        let count = self.groups.len();
-        assert!(group < count, "change_group: group {group} of an optimizer with {count}");
-        let mut hyper = self.groups[group].hyper.clone();
+        let mut hyper = self.group("change_group", group).hyper.clone();
         change(&mut hyper);
         hyper.check(&place(group))?;
         self.groups[group].hyper = hyper;
@@ -147,6 +146,45 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     pub fn memory(&self, parameter: &Parameter<T>) -> Option<&A::Memory> {
         let mut slots = self.groups.iter().flat_map(|group| &group.slots);
         slots.find(|slot| slot.parameter.is_same(parameter))?.memory.as_ref()
+    }
+
+    /// What is remembered and has an infinite element or NaN, in the order of the parameters.
+    ///
+    /// A gradient whose square overflows leaves infinity in Adam's `exp_avg_sq`: the weight of that
+    /// element stays where it is from then on, and the run goes on. Such a state can be saved and
+    /// loaded; this finds it. PyTorch has nothing like it.
+    ///
+    /// ```
+    /// use adamant_optim::{Adam, AdamOptions, Optimizer, ParamGroup};
+    /// use adamant_tensor::{Parameter, Tensor};
+    /// let p = Parameter::new(Tensor::<f32>::ones([2]));
+    /// let group = ParamGroup::new([("bias".to_string(), p.clone())]);
+    /// let mut adam = Adam::with_groups([group], AdamOptions::default()).unwrap();
+    /// p.set_grad(Some(Tensor::from([1.0, 1e21])));
+    /// adam.step();
+    /// assert_eq!(
+    ///     adam.non_finite()[0].to_string(),
+    ///     "parameter group 0: parameter 0 (`bias`, shape [2]): exp_avg_sq is inf at element 1"
+    /// );
+    /// ```
+    #[must_use]
+    pub fn non_finite(&self) -> Vec<NonFinite> {
+        let mut report = Vec::new();
+        for (group, slots) in self.groups.iter().map(|group| &group.slots).enumerate() {
+            for (index, slot) in slots.iter().enumerate() {
+                let Some(memory) = &slot.memory else { continue };
+                let mut state = StateDict::new();
+                memory.save("", &mut state);
+                report.extend(state.non_finite().map(|(name, element, found)| NonFinite {
+                    group,
+                    parameter: describe(index, slot),
+                    part: name.trim_start_matches('.').into(),
+                    element,
+                    found,
+                }));
+            }
+        }
+        report
     }
 
     /// Calls `hook` before each step, after the hooks that are there.
@@ -174,23 +212,23 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         self.before_step.remove(hook) || self.after_step.remove(hook)
     }
 
-    /// What a schedule sets must be in range too.
     #[track_caller]
-    fn set_checked(&mut self, group: usize, change: impl FnOnce(&mut A)) {
-        if let Err(error) = self.change_group(group, change) {
-            panic!("a schedule sets what cannot be: {error}");
-        }
+    fn group(&self, op: &str, group: usize) -> &Group<T, A> {
+        let count = self.groups.len();
+        assert!(group < count, "{op}: group {group}; expected one of the {count}, from 0 on");
+        &self.groups[group]
     }
 
-    fn call_hooks(&mut self, hooks: fn(&mut Self) -> &mut Hooks<Self>) {
-        let ids: Vec<HookId> = hooks(self).ids().collect();
-        for id in ids {
-            // Taken out while it runs, since it has the optimizer: it may add and remove hooks.
-            if let Some(mut hook) = hooks(self).take(id) {
-                hook(self);
-                hooks(self).put_back(id, hook);
-            }
+    /// A schedule sets one hyperparameter, which must be in its range. How it goes with others
+    /// (Nesterov's momentum must not be 0) is a question for who chooses them.
+    #[track_caller]
+    fn set_scheduled(&mut self, op: &str, group: usize, set: fn(&mut A, f64), value: f64) {
+        let mut hyper = self.group(op, group).hyper.clone();
+        set(&mut hyper, value);
+        if let Some(problem) = hyper.problems(&place(group)).into_iter().next() {
+            panic!("{op}: {problem}");
         }
+        self.groups[group].hyper = hyper;
     }
 
     /// Every name must be one that a state of this optimizer can have, with as many groups and
@@ -273,7 +311,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
     }
 
     fn step_with<R>(&mut self, closure: impl FnOnce(&mut Self) -> R) -> R {
-        self.call_hooks(|optimizer| &mut optimizer.before_step);
+        Hooks::call(self, |optimizer| &mut optimizer.before_step);
         let result = enable_grad(|| closure(self));
         let at_hand = AtHand::take(&mut self.groups);
         let mut size = SweepSize::default();
@@ -285,7 +323,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
         }
         A::update(at_hand.0, size);
         drop(at_hand);
-        self.call_hooks(|optimizer| &mut optimizer.after_step);
+        Hooks::call(self, |optimizer| &mut optimizer.after_step);
         result
     }
 
@@ -365,25 +403,34 @@ impl<T: Float, A: Algorithm<T>> Rates for GroupOptimizer<T, A> {
         self.groups.len()
     }
 
+    #[track_caller]
     fn lr(&self, group: usize) -> f64 {
-        self.groups[group].hyper.lr()
+        self.group("lr", group).hyper.lr()
     }
 
+    #[track_caller]
     fn base_lr(&self, group: usize) -> f64 {
-        *self.groups[group].base_lr.get_or_init(|| self.lr(group))
+        let group = self.group("base_lr", group);
+        *group.base_lr.get_or_init(|| group.hyper.lr())
     }
 
+    #[track_caller]
     fn set_scheduled_lr(&mut self, group: usize, lr: f64) {
-        self.base_lr(group); // the present rate, if there was no schedule before
-        self.set_checked(group, |hyper| hyper.set_lr(lr));
+        self.set_scheduled("set_scheduled_lr", group, A::set_lr, lr);
     }
 
+    #[track_caller]
     fn set_base_lr(&mut self, group: usize, lr: f64) {
+        self.group("set_base_lr", group);
+        if let Err(error) = at_least_0(&place(group), "lr", lr) {
+            panic!("set_base_lr: {error}");
+        }
         self.groups[group].base_lr = OnceLock::from(lr);
     }
 
+    #[track_caller]
     fn set_scheduled_momentum(&mut self, group: usize, momentum: f64) {
-        self.set_checked(group, |hyper| hyper.set_momentum(momentum));
+        self.set_scheduled("set_scheduled_momentum", group, A::set_momentum, momentum);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stochastic gradient descent, as `torch.optim.SGD` computes it.
 
-use crate::algorithm::{Algorithm, Hyperparameters, Memory, take_step};
+use crate::algorithm::{Algorithm, Hyperparameters, Memory};
+use crate::count;
 use crate::error::{OptimError, at_least_0, check};
 use crate::group::{Group, Slot};
 use crate::optimizer::GroupOptimizer;
@@ -133,21 +134,23 @@ impl Hyperparameters for SgdOptions {
 
     fn problems(&self, place: &str) -> Vec<OptimError> {
         let finite = self.dampening.is_finite();
-        let nesterov = !self.nesterov || (self.momentum > 0.0 && self.dampening == 0.0);
         let checks = [
             at_least_0(place, "lr", self.lr),
             at_least_0(place, "momentum", self.momentum),
             check(place, "dampening", self.dampening, finite, "a finite number"),
             at_least_0(place, "weight_decay", self.weight_decay),
-            check(
-                place,
-                "nesterov",
-                self.nesterov,
-                nesterov,
-                "a momentum and no dampening with it",
-            ),
         ];
         checks.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// As in PyTorch, Nesterov's variant is refused without momentum when it is chosen; a schedule
+    /// may lead the momentum through 0, and such a state loads.
+    fn check(&self, place: &str) -> Result<(), OptimError> {
+        if let Some(problem) = self.problems(place).into_iter().next() {
+            return Err(problem);
+        }
+        let fits = !self.nesterov || (self.momentum > 0.0 && self.dampening == 0.0);
+        check(place, "nesterov", self.nesterov, fits, "a momentum and no dampening with it")
     }
 
     fn lr(&self) -> f64 {
@@ -212,7 +215,7 @@ impl<T: Float> Memory<T> for Momentum<T> {
     const PARTS: &'static [&'static str] = &["step", "momentum_buffer"];
 
     fn save(&self, prefix: &str, state: &mut StateDict) {
-        state.insert(format!("{prefix}.step"), self.step as i64);
+        state.insert(format!("{prefix}.step"), count::saved(self.step));
         if let Some(buffer) = &self.buffer {
             state.insert(format!("{prefix}.momentum_buffer"), buffer.clone());
         }
@@ -233,7 +236,7 @@ impl<T: Float> Memory<T> for Momentum<T> {
             true => Some(errors.take(state.array(&buffer, shape))?.clone()),
             false => None,
         };
-        let step = take_step(prefix, state, errors)?;
+        let step = count::take(errors, state, &step, 1)?;
         Some(Momentum { step, buffer, first: false })
     }
 }
@@ -243,7 +246,7 @@ impl<T: Float> Algorithm<T> for SgdOptions {
 
     fn advance(&self, memory: &mut Option<Momentum<T>>, parameter: &Parameter<T>) {
         let memory = memory.get_or_insert(Momentum { step: 0, buffer: None, first: false });
-        memory.step += 1;
+        memory.step = count::next(memory.step);
         memory.first = self.momentum != 0.0 && memory.buffer.is_none();
         if memory.first {
             memory.buffer = Some(Array::full(Shape::from(parameter.shape()), T::ZERO));

@@ -146,8 +146,13 @@ impl<T: Float> Tensor<T> {
 
     /// `steps` numbers from `start` to `end`, both of them included, with equal distances.
     ///
-    /// The upper half is counted down from `end`, so that it is met exactly.
+    /// The upper half is counted down from `end`, so that it is met exactly. Where `end − start`
+    /// overflows `T`, the numbers are infinite and NaN, as PyTorch's are.
+    ///
     /// PyTorch: `torch.linspace(start, end, steps)`.
+    ///
+    /// # Panics
+    /// If `start` or `end` is finite, but not in `T`.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -156,11 +161,21 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn linspace(start: f64, end: f64, steps: usize) -> Self {
+        for (name, x) in [("start", start), ("end", end)] {
+            assert!(
+                T::from_f64(x).is_finite() || !x.is_finite(),
+                "linspace: {name} is {x}; expected a number that {} can hold",
+                T::DTYPE
+            );
+        }
         let (start, end) = (T::from_f64(start), T::from_f64(end));
+        if steps < 2 {
+            return Tensor::full([steps], start);
+        }
         Tensor::build([steps], |out| {
-            let last = steps.saturating_sub(1) as f64;
-            let step = (end - start) / T::from_f64(last.max(1.0));
-            let (lower, upper) = out.split_at_mut(if steps == 1 { 1 } else { steps / 2 });
+            let last = (steps - 1) as f64;
+            let step = (end - start) / T::from_f64(last);
+            let (lower, upper) = out.split_at_mut(steps / 2);
             let first = lower.len() as f64;
             count_up(lower, |i| step.mul_add(T::from_f64(i), start));
             count_up(upper, |i| (-step).mul_add(T::from_f64(last - (first + i)), end));
@@ -320,6 +335,33 @@ mod tests {
         let x = Tensor::<f64>::linspace(-1.7, 0.9, 9).to_vec();
         let bits = |x: &f64| x.to_bits().cast_signed();
         assert_eq!(x.iter().map(bits).collect::<Vec<_>>(), LINSPACE_F64);
+    }
+
+    #[test]
+    fn linspace_over_more_than_the_type_holds_is_pytorchs() {
+        // torch.linspace(-3e38, 3e38, 5) is [nan, inf, -inf, -inf, nan]: the step is infinite.
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        for (ends, steps, expected) in [
+            ((-3e38, 3e38), 5, vec![nan, inf, -inf, -inf, nan]),
+            ((-3e38, 3e38), 2, vec![nan, nan]),
+            ((-3e38, 3e38), 1, vec![-3e38]),
+            ((-f64::INFINITY, 0.0), 1, vec![-inf]),
+            ((0.0, f64::INFINITY), 5, vec![nan, inf, nan, nan, nan]),
+            ((f64::INFINITY, 0.0), 5, vec![nan, nan, inf, inf, nan]),
+            ((f64::NAN, 1.0), 3, vec![nan; 3]),
+        ] {
+            let found = Tensor::<f32>::linspace(ends.0, ends.1, steps).to_vec();
+            let same = |(x, y): (&f32, &f32)| x == y || x.is_nan() && y.is_nan();
+            assert!(found.iter().zip(&expected).all(same), "{ends:?}: {found:?} {expected:?}");
+        }
+        let x = Tensor::<f64>::linspace(-3e38, 3e38, 3).to_vec();
+        assert_eq!(x, [-3e38, 0.0, 3e38]);
+    }
+
+    #[test]
+    #[should_panic(expected = "linspace: end is 1000000000000000000000")]
+    fn linspace_to_what_the_type_does_not_hold_is_refused() {
+        let _ = Tensor::<f32>::linspace(0.0, 1e39, 5);
     }
 
     #[test]

@@ -69,7 +69,15 @@ impl Generator {
     }
 
     /// Fills `out` with `keep` with probability `1 − p`, and 0 otherwise: the mask of dropout.
+    ///
+    /// # Panics
+    /// If `p` is not within `[0, 1]`.
+    #[track_caller]
     pub fn bernoulli_mask<T: Float>(&mut self, out: &mut [T], p: f64, keep: T) {
+        assert!(
+            (0.0..=1.0).contains(&p),
+            "bernoulli_mask: p is {p}; expected a probability, from 0 to 1"
+        );
         draw(&mut self.0, |rng| fill_mask(rng, out, p, keep));
     }
 }

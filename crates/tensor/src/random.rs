@@ -42,9 +42,25 @@ impl<T: Float> Tensor<T> {
     /// Numbers drawn uniformly from `[low, high)`; rounding may give `high`.
     ///
     /// PyTorch: `torch.empty(shape).uniform_(low, high, generator=rng)`.
+    ///
+    /// # Panics
+    /// If `low` is above `high`, or one of them or their distance is NaN or not finite in `T`.
+    ///
+    /// ```
+    /// use adamant_tensor::{Generator, Tensor};
+    /// let x = Tensor::<f32>::uniform([100], -0.5, 2.0, &mut Generator::seed(0));
+    /// assert!(x.to_vec().iter().all(|x| (-0.5..=2.0).contains(x)));
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn uniform(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut Generator) -> Self {
+        let finite = |x: f64| T::from_f64(x).is_finite();
+        assert!(
+            low <= high && finite(low) && finite(high) && finite(high - low),
+            "uniform: low is {low} and high is {high}; expected finite numbers of {} at a finite \
+             distance, low not above high",
+            T::DTYPE
+        );
         let mut draw = || T::from_f64(low + (high - low) * rng.uniform());
         Tensor::build(shape, |out| out.fill_with(&mut draw))
     }
@@ -198,6 +214,26 @@ mod tests {
     #[should_panic(expected = "bernoulli: element 0 of a tensor of shape [] is NaN; expected")]
     fn nan_is_no_probability() {
         let _ = Tensor::<f32>::from(f32::NAN).bernoulli(&mut Generator::seed(0));
+    }
+
+    #[test]
+    fn a_uniform_range_is_checked_as_pytorch_checks_it() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        let f32s = |(low, high): (f64, f64)| Tensor::<f32>::uniform([3], low, high, &mut seed(0));
+        let f64s = |(low, high): (f64, f64)| Tensor::<f64>::uniform([3], low, high, &mut seed(0));
+        fn seed(seed: u64) -> Generator {
+            Generator::seed(seed)
+        }
+        for range in [(1.0, 0.0), (nan, 1.0), (0.0, nan), (-inf, -inf), (0.0, inf), (0.0, 1e39)] {
+            let error = std::panic::catch_unwind(|| f32s(range)).unwrap_err();
+            let error = error.downcast::<String>().unwrap();
+            let (low, high) = range;
+            assert!(error.contains(&format!("low is {low} and high is {high}")), "{error}");
+        }
+        assert!(std::panic::catch_unwind(|| f32s((-3e38, 3e38))).is_err());
+        assert!(std::panic::catch_unwind(|| f64s((-1e308, 1e308))).is_err());
+        assert!(f64s((-3e38, 3e38)).to_vec().iter().all(|x| x.abs() <= 3e38));
+        assert_eq!(f32s((2.0, 2.0)).to_vec(), [2.0; 3]);
     }
 
     #[test]

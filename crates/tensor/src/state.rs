@@ -38,6 +38,21 @@ impl Value {
         array.downcast_ref()
     }
 
+    /// The first element of an array that is infinite or NaN: its row-major index and value.
+    fn first_non_finite(&self) -> Option<(usize, f64)> {
+        fn first<T: Float>(array: &Array<T>) -> Option<(usize, f64)> {
+            let array = array.contiguous();
+            let elements = array.dense().iter();
+            let mut numbers = elements.map(|x| x.to_f64()).enumerate();
+            numbers.find(|(_, x)| !x.is_finite())
+        }
+        match self {
+            Value::F32(array) => first(array),
+            Value::F64(array) => first(array),
+            _ => None,
+        }
+    }
+
     /// What this is, in words: `f32 [2, 3]`, `the whole number 7`.
     #[must_use]
     pub fn kind(&self) -> String {
@@ -196,6 +211,25 @@ impl StateDict {
     /// Names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.entries.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The arrays with an infinite element or NaN: the name, and the row-major index and the value
+    /// of the first such element.
+    ///
+    /// A state with such arrays can be saved and loaded like any other; a run that has one is worth
+    /// a look. An optimizer lists its own by parameter.
+    ///
+    /// ```
+    /// use adamant_tensor::{StateDict, Tensor};
+    /// let mut state = StateDict::new();
+    /// state.insert("weight", Tensor::from([1.0f32, 2.0]).array().clone());
+    /// state.insert("bias", Tensor::from([0.0f32, f32::INFINITY]).array().clone());
+    /// assert_eq!(state.non_finite().collect::<Vec<_>>(), [("bias", 1, f64::INFINITY)]);
+    /// ```
+    pub fn non_finite(&self) -> impl Iterator<Item = (&str, usize, f64)> {
+        self.iter().filter_map(|(name, value)| {
+            value.first_non_finite().map(|(index, found)| (name, index, found))
+        })
     }
 
     fn expect<'s, V>(

@@ -246,6 +246,49 @@ fn each_mistake_with_a_loss_is_said_at_the_line_that_makes_it() {
 }
 
 #[test]
+fn each_distribution_that_weights_cannot_start_from_is_refused_where_it_is_asked_for() {
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+    let (nan, inf) = (f64::NAN, f64::INFINITY);
+    let rng = || Generator::seed(0);
+    type Init = fn([usize; 2], f64, &mut Generator) -> Tensor;
+    let at_least_0 = "expected a number of at least 0";
+    for std in [-1.0, nan] {
+        check(&format!("normal: std is {std}; {at_least_0}"), &|| {
+            here!(init::normal::<f32>([2, 2], 0.0, std, &mut rng()));
+        });
+        check(&format!("xavier_normal: gain is {std}; {at_least_0}"), &|| {
+            here!(init::xavier_normal::<f32>([2, 2], std, &mut rng()));
+        });
+    }
+    for gain in [-1.0, nan, inf] {
+        let expected = "expected a finite number of at least 0";
+        check(&format!("xavier_uniform: gain is {gain}; {expected}"), &|| {
+            here!(init::xavier_uniform::<f32>([2, 2], gain, &mut rng()));
+        });
+    }
+    check("uniform: low is -1", &|| {
+        here!(init::xavier_uniform::<f32>([2, 2], 1e39, &mut rng()));
+    });
+    check("kaiming_uniform: a is NaN; expected a number", &|| {
+        here!(init::kaiming_uniform::<f32>([2, 2], nan, &mut rng()));
+    });
+    check("kaiming_normal: a is NaN; expected a number", &|| {
+        here!(init::kaiming_normal::<f32>([2, 2], nan, &mut rng()));
+    });
+    mistakes.none_was_wrong();
+
+    // What PyTorch takes: a standard deviation that is infinite, or a slope.
+    let drawn = |init: Init, x: f64| init([2, 2], x, &mut rng()).to_vec();
+    assert!(drawn(init::xavier_normal, inf).iter().all(|x| x.is_infinite()));
+    assert_eq!(drawn(init::kaiming_uniform, inf), [0.0; 4]);
+    assert_eq!(drawn(init::kaiming_normal, inf), [0.0; 4]);
+    assert_eq!(drawn(init::xavier_uniform, 0.0), [0.0; 4]);
+    assert!(drawn(init::kaiming_uniform, -1.0).iter().all(|x| x.is_finite()));
+    assert!(init::normal::<f32>([3], nan, 1.0, &mut rng()).to_vec().iter().all(|x| x.is_nan()));
+}
+
+#[test]
 fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     let rng = std::cell::RefCell::new(Generator::seed(0));
     let rng = || rng.borrow_mut();

@@ -9,6 +9,7 @@ pub use moments::Moments;
 pub use options::{AdamOptions, Amsgrad};
 
 use crate::algorithm::Algorithm;
+use crate::count;
 use crate::group::{Group, Slot};
 use crate::optimizer::GroupOptimizer;
 use adamant_kernels::{AdamBuffers, SweepSize, adam};
@@ -75,7 +76,7 @@ impl<T: Float> Algorithm<T> for AdamOptions {
             }
             moments.max_exp_avg_sq = Some(maximum);
         }
-        moments.step += 1;
+        moments.step = count::next(moments.step);
     }
 
     fn update(groups: &mut [Group<T, Self>], size: SweepSize) {

@@ -1,6 +1,7 @@
 //! What Adam remembers of a parameter, and its place in a state.
 
-use crate::algorithm::{Memory, take_step};
+use crate::algorithm::Memory;
+use crate::count;
 use adamant_tensor::{Array, Float, StateDict, StateError};
 use std::borrow::Cow;
 
@@ -46,7 +47,7 @@ impl<T: Float> Memory<T> for Moments<T> {
         &["step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "max_is_corrected"];
 
     fn save(&self, prefix: &str, state: &mut StateDict) {
-        state.insert(format!("{prefix}.step"), self.step as i64);
+        state.insert(format!("{prefix}.step"), count::saved(self.step));
         state.insert(format!("{prefix}.exp_avg"), self.exp_avg.clone());
         state.insert(format!("{prefix}.exp_avg_sq"), self.exp_avg_sq.clone());
         if let Some(max_exp_avg_sq) = &self.max_exp_avg_sq {
@@ -66,19 +67,21 @@ impl<T: Float> Memory<T> for Moments<T> {
         if !<Self as Memory<T>>::PARTS.iter().any(|part| has(part)) {
             return None; // never moved
         }
-        let step = take_step(prefix, state, errors);
+        let step = count::take(errors, state, &name("step"), 1);
         let exp_avg = errors.take(state.array(&name("exp_avg"), shape)).cloned();
         let mut second_moment = |part: &str| {
             let name = name(part);
             let array: &Array<T> = errors.take(state.array(&name, shape))?;
-            let wrong = |x: &T| !(x.is_finite() && *x >= T::ZERO);
+            // A gradient that overflows leaves infinity or NaN here: the run has such a state, so
+            // it loads. No gradient leads below 0.
+            let negative = |x: &T| *x < T::ZERO;
             let elements = match array.as_slice() {
                 Some(elements) => Cow::Borrowed(elements),
                 None => array.to_vec().into(),
             };
-            if let Some((i, x)) = elements.iter().enumerate().find(|(_, x)| wrong(x)) {
+            if let Some((i, x)) = elements.iter().enumerate().find(|(_, x)| negative(x)) {
                 errors.push(format!(
-                    "`{name}`: found {x} at element {i}, expected finite numbers of at least 0"
+                    "`{name}`: found {x} at element {i}, expected no number below 0"
                 ));
             }
             Some(array.clone())

@@ -284,6 +284,81 @@ fn hooks_run_in_order_and_can_be_removed() {
 }
 
 #[test]
+fn a_hook_that_panics_stays_registered() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::{Arc, Mutex};
+    type Register = fn(&mut Adam<f64>, Box<dyn FnMut(&mut Adam<f64>) + Send>) -> crate::HookId;
+    let registers: [Register; 2] = [Adam::register_step_pre_hook, Adam::register_step_post_hook];
+    for (steps_before, register) in registers.into_iter().enumerate() {
+        let p = parameter(&[1.0]);
+        set_grad(&p, &[1.0]);
+        let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let note = |text: &'static str| {
+            let calls = calls.clone();
+            move || calls.lock().unwrap().push(text)
+        };
+        let (first, second) = (note("first"), note("second"));
+        register(&mut adam, Box::new(move |_| first()));
+        let mut fails = true;
+        let id = register(
+            &mut adam,
+            Box::new(move |_| {
+                second();
+                assert!(!std::mem::take(&mut fails), "on purpose");
+            }),
+        );
+        let third = note("third");
+        register(&mut adam, Box::new(move |_| third()));
+        assert!(catch_unwind(AssertUnwindSafe(|| adam.step())).is_err());
+        assert_eq!(adam.memory(&p).map_or(0, Moments::step), steps_before as u64);
+        adam.step();
+        assert_eq!(*calls.lock().unwrap(), ["first", "second", "first", "second", "third"]);
+        assert_eq!(adam.memory(&p).unwrap().step(), 1 + steps_before as u64);
+        assert!(adam.remove_hook(id) && !adam.remove_hook(id));
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_reported_by_parameter() {
+    let [a, b, c] = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]].map(|values| parameter(&values));
+    let names = [("a".to_string(), a.clone()), ("b".to_string(), b.clone())];
+    let groups = [ParamGroup::new(names), ParamGroup::new([c.clone()])];
+    let options = AdamOptions::default().amsgrad(true);
+    let mut adam = Adam::with_groups(groups, options).unwrap();
+    set_grad(&a, &[1.0, 1.0]);
+    set_grad(&b, &[1.0, 1e200]);
+    adam.step();
+    set_grad(&c, &[f64::NAN, 1.0]);
+    adam.step();
+    let report: Vec<String> = adam.non_finite().iter().map(ToString::to_string).collect();
+    let (b, c) =
+        ("parameter group 0: parameter 1 (`b`, shape [2])", "parameter group 1: parameter 0");
+    assert_eq!(
+        report,
+        [
+            format!("{b}: exp_avg_sq is inf at element 1"),
+            format!("{b}: max_exp_avg_sq is inf at element 1"),
+            format!("{c} (shape [2]): exp_avg is NaN at element 0"),
+            format!("{c} (shape [2]): exp_avg_sq is NaN at element 0"),
+            format!("{c} (shape [2]): max_exp_avg_sq is NaN at element 0"),
+        ]
+    );
+}
+
+#[test]
+fn a_scheduled_rate_keeps_no_base_rate_unless_a_schedule_asked_for_one() {
+    use crate::{PlateauMode, Rates, ReduceLrOnPlateau};
+    let p = parameter(&[1.0]);
+    let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
+    let mut plateau = ReduceLrOnPlateau::new(PlateauMode::Min).patience(0);
+    plateau.step(&mut adam, 1.0);
+    plateau.step(&mut adam, 2.0);
+    // As in PyTorch, where the plateau schedule sets no `initial_lr`.
+    assert_eq!(adam.base_lr(0), 0.1);
+}
+
+#[test]
 fn state_is_a_snapshot_that_continues_the_run() {
     let run = |adam: &mut Adam<f64>, p: &Parameter<f64>, steps: usize| {
         for i in 0..steps {
@@ -334,12 +409,12 @@ fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(error.mismatches().len(), 5, "{text}");
-    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+    for bad in [-1.0, f64::NEG_INFINITY] {
         let mut state = before.clone();
         let moment = Tensor::from_vec(vec![0.0, bad], [2]).unwrap();
         state.insert("groups.0.params.0.exp_avg_sq", moment.array().clone());
         let text = adam.load_state_dict(&state).unwrap_err().to_string();
-        assert!(text.contains("at element 1, expected finite numbers of at least 0"), "{text}");
+        assert!(text.contains("at element 1, expected no number below 0"), "{text}");
     }
     assert_eq!(adam.state_dict(), before);
 }

@@ -11,25 +11,41 @@ mod rules;
 mod sequential;
 
 pub use one_cycle::{Anneal, OneCycle, OneCycleLr};
-pub use plateau::{PlateauMode, ReduceLrOnPlateau};
+pub use plateau::{PlateauMode, ReduceLrOnPlateau, ThresholdMode};
 pub use rules::{
     CosineAnnealing, CosineAnnealingLr, Exponential, ExponentialLr, Lambda, LambdaLr, Linear,
     LinearLr, MultiStep, MultiStepLr, Step, StepLr,
 };
 pub use sequential::SequentialLr;
 
+use crate::count;
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
 /// A schedule of learning rates.
 ///
+/// Constructors and methods that set a number of a schedule panic, at the caller's line, if it is
+/// out of its range: unlike an optimizer's hyperparameters, the numbers of a schedule are part of
+/// the program. A state comes from outside, so to load one returns an error.
+///
 /// PyTorch: `torch.optim.lr_scheduler.LRScheduler`.
 pub trait Scheduler: Stateful {
-    /// Goes one epoch on, and sets the rates of every group: call it after the
+    /// Advances by one epoch and sets the rates of every group: call it after the
     /// optimizer's step or steps.
+    ///
+    /// Epoch `i64::MAX` is the last one that a state can hold; a step from there changes nothing.
+    ///
+    /// # Panics
+    /// If a rate becomes negative, infinite or NaN. Nothing is changed then. Of a schedule behind
+    /// `dyn Scheduler` the panic cannot show the caller's line.
+    #[track_caller]
     fn step(&mut self, optimizer: &mut dyn Rates);
 
-    /// Goes to epoch 0, and sets the rates with which the schedule begins.
+    /// Returns to epoch 0 and sets the rates with which the schedule begins.
+    ///
+    /// # Panics
+    /// As of [`step`](Scheduler::step).
+    #[track_caller]
     fn restart(&mut self, optimizer: &mut dyn Rates);
 
     /// How often the schedule has stepped.
@@ -88,9 +104,24 @@ fn problem(
     (!fits).then(|| Problem { name, found: found.to_string(), expected })
 }
 
-/// A factor between rates: one that is negative would turn the descent around.
-fn factor(name: &'static str, found: f64) -> Option<Problem> {
+/// For rates, and factors between them: a negative one would turn the descent around.
+fn at_least_0(name: &'static str, found: f64) -> Option<Problem> {
     problem(name, found, found >= 0.0 && found.is_finite(), "a finite number of at least 0")
+}
+
+/// Panics at the caller's line with the first of the problems.
+#[track_caller]
+fn refuse(schedule: &str, problems: Vec<Problem>) {
+    if let Some(Problem { name, found, expected }) = problems.into_iter().next() {
+        panic!("{schedule}: {name} is {found}; expected {expected}");
+    }
+}
+
+/// Adds the problems of a state.
+fn report(problems: &[Problem], errors: &mut StateError) {
+    for Problem { name, found, expected } in problems {
+        errors.push(format!("`{name}`: found {found}, expected {expected}"));
+    }
 }
 
 /// A rule, and how far it has been followed.
@@ -114,40 +145,54 @@ impl<R: Rule + Clone> Schedule<R> {
     /// A schedule that sets the rates of epoch 0.
     #[track_caller]
     fn begun(rule: R, optimizer: &mut dyn Rates) -> Self {
-        let schedule = Self::at_present_rates(rule, optimizer);
-        schedule.set(optimizer, |rule, lr, base_lr| rule.begin(lr, base_lr));
+        let mut schedule = Self::at_present_rates(rule, optimizer);
+        schedule.enter(0, optimizer, |rule, lr, base_lr| rule.begin(lr, base_lr));
         schedule
     }
 
     /// Panics at the caller's line if a number is out of its range.
     #[track_caller]
     fn checked(self) -> Self {
-        if let Some(Problem { name, found, expected }) = self.rule.problems().into_iter().next() {
-            panic!("{}: {name} is {found}; expected {expected}", R::NAME);
-        }
+        refuse(R::NAME, self.rule.problems());
         self
     }
 
-    fn set(&self, optimizer: &mut dyn Rates, rate: impl Fn(&R, f64, f64) -> f64) {
-        for group in 0..optimizer.group_count() {
-            let lr = rate(&self.rule, optimizer.lr(group), optimizer.base_lr(group));
+    /// Sets the rates of `epoch`, all of them or none: `rate` computes each from the present rate
+    /// and the base rate.
+    #[track_caller]
+    fn enter(&mut self, epoch: u64, optimizer: &mut dyn Rates, rate: impl Fn(&R, f64, f64) -> f64) {
+        let rates: Vec<f64> = (0..optimizer.group_count())
+            .map(|group| rate(&self.rule, optimizer.lr(group), optimizer.base_lr(group)))
+            .collect();
+        for (group, &lr) in rates.iter().enumerate() {
+            assert!(
+                lr >= 0.0 && lr.is_finite(),
+                "{}: at epoch {epoch}, parameter group {group}: lr is {lr}; expected a finite \
+                 number of at least 0",
+                R::NAME
+            );
+        }
+        for (group, lr) in rates.into_iter().enumerate() {
             optimizer.set_scheduled_lr(group, lr);
-            if let Some(momentum) = self.rule.momentum(self.epoch) {
+            if let Some(momentum) = self.rule.momentum(epoch) {
                 optimizer.set_scheduled_momentum(group, momentum);
             }
         }
+        self.epoch = epoch;
     }
 }
 
 impl<R: Rule + Clone> Scheduler for Schedule<R> {
     fn step(&mut self, optimizer: &mut dyn Rates) {
-        self.epoch += 1;
-        self.set(optimizer, |rule, lr, base_lr| rule.rate(self.epoch, lr, base_lr));
+        if self.epoch == count::MOST {
+            return;
+        }
+        let epoch = self.epoch + 1;
+        self.enter(epoch, optimizer, |rule, lr, base_lr| rule.rate(epoch, lr, base_lr));
     }
 
     fn restart(&mut self, optimizer: &mut dyn Rates) {
-        self.epoch = 0;
-        self.set(optimizer, |rule, _, base_lr| rule.start(base_lr));
+        self.enter(0, optimizer, |rule, _, base_lr| rule.start(base_lr));
     }
 
     fn epoch(&self) -> u64 {
@@ -159,15 +204,12 @@ impl<R: Rule + Clone> Schedule<R> {
     fn read(&self, state: &StateDict) -> Result<Self, StateError> {
         let mut errors = StateError::new();
         let mut read = self.clone();
-        errors.check_names(state, self.state_dict().iter().map(|(name, _)| name));
-        let before = errors.mismatches().len();
         read.rule.load(state, &mut errors);
-        if errors.mismatches().len() == before {
-            for Problem { name, found, expected } in read.rule.problems() {
-                errors.push(format!("`{name}`: found {found}, expected {expected}"));
-            }
+        if errors.mismatches().is_empty() {
+            report(&read.rule.problems(), &mut errors);
         }
         read.epoch = take_count(&mut errors, state, "epoch");
+        errors.check_names(state, read.state_dict().iter().map(|(name, _)| name));
         errors.into_result().map(|()| read)
     }
 }
@@ -176,7 +218,7 @@ impl<R: Rule + Clone> Stateful for Schedule<R> {
     fn state_dict(&self) -> StateDict {
         let mut state = StateDict::new();
         self.rule.save(&mut state);
-        state.insert("epoch", saved_count(self.epoch));
+        state.insert("epoch", count::saved(self.epoch));
         state
     }
 
@@ -190,18 +232,9 @@ impl<R: Rule + Clone> Stateful for Schedule<R> {
     }
 }
 
-/// As a state holds it: "never" is the largest number there is.
-fn saved_count(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// A whole number of at least 0; 0 and an error if there is none.
+/// A count; 0 and an error if there is none.
 fn take_count(errors: &mut StateError, state: &StateDict, name: &str) -> u64 {
-    let Some(found) = errors.take(state.int(name)) else { return 0 };
-    u64::try_from(found).unwrap_or_else(|_| {
-        errors.push(format!("`{name}`: found {found}, expected at least 0"));
-        0
-    })
+    count::take(errors, state, name, 0).unwrap_or(0)
 }
 
 /// A number; 0 and an error if there is none.

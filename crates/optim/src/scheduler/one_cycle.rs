@@ -1,6 +1,7 @@
 //! The one-cycle schedule (Smith and Topin, 2018).
 
-use super::{Problem, Rule, Schedule, problem, saved_count, take_count, take_float};
+use super::{Problem, Rule, Schedule, problem, take_count, take_float};
+use crate::count;
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError};
 use std::f64::consts::PI;
@@ -123,7 +124,7 @@ impl OneCycle {
     pub fn new(max_lr: f64, total_steps: u64) -> Self {
         OneCycle {
             max_lr,
-            total_steps,
+            total_steps: total_steps.min(count::MOST),
             pct_start: 0.3,
             anneal: Anneal::Cosine,
             three_phase: false,
@@ -177,6 +178,10 @@ impl OneCycle {
         self.max_lr / self.div_factor
     }
 
+    fn last_lr(&self) -> f64 {
+        self.initial_lr() / self.final_div_factor
+    }
+
     /// From `outer` to `peak`, with three phases back to `outer`, then to `end`.
     fn at(&self, step: u64, outer: f64, peak: f64, end: f64) -> f64 {
         let last = (self.total_steps - 1) as f64;
@@ -200,8 +205,7 @@ impl OneCycle {
     }
 
     fn lr(&self, step: u64) -> f64 {
-        let initial = self.initial_lr();
-        self.at(step, initial, self.max_lr, initial / self.final_div_factor)
+        self.at(step, self.initial_lr(), self.max_lr, self.last_lr())
     }
 }
 
@@ -211,14 +215,18 @@ impl Rule for OneCycle {
     fn problems(&self) -> Vec<Problem> {
         let above_0 =
             |name, x: f64| problem(name, x, x > 0.0 && x.is_finite(), "a finite number above 0");
+        let divisor = |name, x: f64, rate: f64| {
+            let fits = x > 0.0 && x.is_finite() && rate.is_finite();
+            problem(name, x, fits, "a finite number above 0 that leaves a finite rate")
+        };
         let below_1 = |name, x: f64| problem(name, x, (0.0..1.0).contains(&x), "0 to below 1");
         let (steps, start) = (self.total_steps, self.pct_start);
         let problems = [
             above_0("max_lr", self.max_lr),
             problem("total_steps", steps, steps > 0, "at least 1"),
             problem("pct_start", start, (0.0..=1.0).contains(&start), "0 to 1"),
-            above_0("div_factor", self.div_factor),
-            above_0("final_div_factor", self.final_div_factor),
+            divisor("div_factor", self.div_factor, self.initial_lr()),
+            divisor("final_div_factor", self.final_div_factor, self.last_lr()),
             below_1("base_momentum", self.base_momentum),
             below_1("max_momentum", self.max_momentum),
         ];
@@ -244,7 +252,7 @@ impl Rule for OneCycle {
 
     fn save(&self, state: &mut StateDict) {
         state.insert("max_lr", self.max_lr);
-        state.insert("total_steps", saved_count(self.total_steps));
+        state.insert("total_steps", count::saved(self.total_steps));
         state.insert("pct_start", self.pct_start);
         state.insert("anneal", self.anneal.name());
         state.insert("three_phase", self.three_phase);

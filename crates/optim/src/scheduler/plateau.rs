@@ -1,21 +1,22 @@
 //! The schedule that watches a metric.
 
-use super::{saved_count, take_count};
+use super::{Problem, at_least_0, problem, refuse, report, take_count};
+use crate::count;
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
 /// Multiplies the rates by `factor` when a metric has stopped improving.
 ///
-/// PyTorch: `torch.optim.lr_scheduler.ReduceLROnPlateau`; the fields are its
-/// arguments, and start at its defaults.
+/// Every option starts at PyTorch's default.
+///
+/// PyTorch: `torch.optim.lr_scheduler.ReduceLROnPlateau`.
 ///
 /// ```
 /// use adamant_optim::{Adam, AdamOptions, PlateauMode, ReduceLrOnPlateau};
 /// use adamant_tensor::{Parameter, Tensor};
 /// let p = Parameter::new(Tensor::<f32>::ones([2]));
 /// let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
-/// let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Min);
-/// schedule.patience = 1;
+/// let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Min).patience(1);
 /// for loss in [3.0, 2.0, 2.0, 2.0] {
 ///     schedule.step(&mut adam, loss);
 /// }
@@ -23,22 +24,15 @@ use adamant_tensor::{StateDict, StateError, Stateful};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReduceLrOnPlateau {
-    /// Whether the metric should fall or rise.
     mode: PlateauMode,
-    /// What the rates are multiplied by: 0.1.
-    pub factor: f64,
-    /// How many epochs without improvement are let pass: 10.
-    pub patience: u64,
-    /// What counts as an improvement: a part of the best, or an amount: 10⁻⁴.
-    pub threshold: f64,
-    /// Whether the threshold is a part of the best (PyTorch: `threshold_mode="rel"`).
-    pub relative: bool,
-    /// How many epochs are let pass after a reduction: 0.
-    pub cooldown: u64,
-    /// The lowest rate: 0.
-    pub min_lr: f64,
-    /// A change of the rate smaller than this is not made: 10⁻⁸.
-    pub eps: f64,
+    factor: f64,
+    patience: u64,
+    threshold: f64,
+    /// Whether the threshold is a fraction of the best metric.
+    relative: bool,
+    cooldown: u64,
+    min_lr: f64,
+    eps: f64,
     best: f64,
     bad_epochs: u64,
     cooldown_left: u64,
@@ -52,6 +46,17 @@ pub enum PlateauMode {
     Min,
     /// An accuracy: more is better.
     Max,
+}
+
+/// How much better a metric must be to count as an improvement.
+///
+/// PyTorch: `threshold_mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThresholdMode {
+    /// By a fraction of the best metric.
+    Relative,
+    /// By an amount.
+    Absolute,
 }
 
 impl ReduceLrOnPlateau {
@@ -78,21 +83,72 @@ impl ReduceLrOnPlateau {
         }
     }
 
-    /// Takes note of the metric, and reduces the rates if it is time.
+    /// Sets what the rates are multiplied by: 0.1.
     ///
     /// # Panics
-    /// If a field is out of its range.
+    /// If it is not within `[0, 1)`.
+    #[must_use]
     #[track_caller]
+    pub fn factor(self, factor: f64) -> Self {
+        ReduceLrOnPlateau { factor, ..self }.checked()
+    }
+
+    /// Sets how many epochs without improvement are allowed before a reduction: 10.
+    #[must_use]
+    pub fn patience(self, patience: u64) -> Self {
+        ReduceLrOnPlateau { patience: patience.min(count::MOST), ..self }
+    }
+
+    /// Sets how much better a metric must be to count as an improvement: 10⁻⁴.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[must_use]
+    #[track_caller]
+    pub fn threshold(self, threshold: f64) -> Self {
+        ReduceLrOnPlateau { threshold, ..self }.checked()
+    }
+
+    /// Sets what the threshold is: a fraction of the best metric.
+    #[must_use]
+    pub fn threshold_mode(self, mode: ThresholdMode) -> Self {
+        ReduceLrOnPlateau { relative: mode == ThresholdMode::Relative, ..self }
+    }
+
+    /// Sets for how many epochs after a reduction no epoch counts as bad: 0.
+    #[must_use]
+    pub fn cooldown(self, cooldown: u64) -> Self {
+        ReduceLrOnPlateau { cooldown: cooldown.min(count::MOST), ..self }
+    }
+
+    /// Sets the lowest rate: 0.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[must_use]
+    #[track_caller]
+    pub fn min_lr(self, min_lr: f64) -> Self {
+        ReduceLrOnPlateau { min_lr, ..self }.checked()
+    }
+
+    /// Sets the smallest change of a rate that is made: 10⁻⁸.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[must_use]
+    #[track_caller]
+    pub fn eps(self, eps: f64) -> Self {
+        ReduceLrOnPlateau { eps, ..self }.checked()
+    }
+
+    /// Compares the metric with the best one and reduces the rates if it is time.
     pub fn step(&mut self, optimizer: &mut dyn Rates, metric: f64) {
-        if let Some((name, found, expected)) = self.problem() {
-            panic!("ReduceLrOnPlateau: {name} is {found}; expected {expected}");
-        }
-        self.epoch += 1;
+        self.epoch = count::next(self.epoch);
         if self.is_better(metric) {
             self.best = metric;
             self.bad_epochs = 0;
         } else {
-            self.bad_epochs += 1;
+            self.bad_epochs = count::next(self.bad_epochs);
         }
         if self.cooldown_left > 0 {
             self.cooldown_left -= 1;
@@ -111,15 +167,22 @@ impl ReduceLrOnPlateau {
         }
     }
 
-    /// The first number that is out of its range.
-    fn problem(&self) -> Option<(&'static str, f64, &'static str)> {
-        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
-        if !(0.0..1.0).contains(&self.factor) {
-            return Some(("factor", self.factor, "0 to below 1"));
-        }
-        let others = [("threshold", self.threshold), ("min_lr", self.min_lr), ("eps", self.eps)];
-        let wrong = others.into_iter().find(|&(_, x)| !at_least_0(x));
-        wrong.map(|(name, x)| (name, x, "a finite number of at least 0"))
+    fn problems(&self) -> Vec<Problem> {
+        let factor = self.factor;
+        let problems = [
+            problem("factor", factor, (0.0..1.0).contains(&factor), "0 to below 1"),
+            at_least_0("threshold", self.threshold),
+            at_least_0("min_lr", self.min_lr),
+            at_least_0("eps", self.eps),
+        ];
+        problems.into_iter().flatten().collect()
+    }
+
+    /// Panics at the caller's line if a number is out of its range.
+    #[track_caller]
+    fn checked(self) -> Self {
+        refuse("ReduceLrOnPlateau", self.problems());
+        self
     }
 
     fn is_better(&self, metric: f64) -> bool {
@@ -164,8 +227,8 @@ impl ReduceLrOnPlateau {
             cooldown_left,
             epoch,
         };
-        if let Some((name, found, expected)) = read.problem() {
-            errors.push(format!("`{name}`: found {found}, expected {expected}"));
+        if errors.mismatches().is_empty() {
+            report(&read.problems(), &mut errors);
         }
         errors.into_result().map(|()| read)
     }
@@ -176,16 +239,16 @@ impl Stateful for ReduceLrOnPlateau {
         let mut state = StateDict::new();
         state.insert("mode", if self.mode == PlateauMode::Min { "min" } else { "max" });
         state.insert("factor", self.factor);
-        state.insert("patience", saved_count(self.patience));
+        state.insert("patience", count::saved(self.patience));
         state.insert("threshold", self.threshold);
         state.insert("relative", self.relative);
-        state.insert("cooldown", saved_count(self.cooldown));
+        state.insert("cooldown", count::saved(self.cooldown));
         state.insert("min_lr", self.min_lr);
         state.insert("eps", self.eps);
         state.insert("best", self.best);
-        state.insert("bad_epochs", saved_count(self.bad_epochs));
-        state.insert("cooldown_left", saved_count(self.cooldown_left));
-        state.insert("epoch", saved_count(self.epoch));
+        state.insert("bad_epochs", count::saved(self.bad_epochs));
+        state.insert("cooldown_left", count::saved(self.cooldown_left));
+        state.insert("epoch", count::saved(self.epoch));
         state
     }
 
@@ -205,11 +268,10 @@ mod tests {
 
     #[test]
     fn a_patience_without_end_is_saved_and_restored() {
-        let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Min);
-        (schedule.patience, schedule.cooldown) = (u64::MAX, u64::MAX);
-        let mut restored = ReduceLrOnPlateau::new(PlateauMode::Min);
+        let new = || ReduceLrOnPlateau::new(PlateauMode::Min);
+        let schedule = new().patience(u64::MAX).cooldown(u64::MAX);
+        let mut restored = new();
         restored.load_state_dict(&schedule.state_dict()).unwrap();
-        assert_eq!(restored.patience, i64::MAX as u64);
-        assert_eq!(restored.state_dict(), schedule.state_dict());
+        assert_eq!(restored, schedule);
     }
 }

@@ -1,6 +1,7 @@
 //! The schedules that are one formula.
 
-use super::{Problem, Rule, Schedule, factor, problem, saved_count, take_count, take_float};
+use super::{Problem, Rule, Schedule, at_least_0, problem, take_count, take_float};
+use crate::count;
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError};
 use std::f64::consts::PI;
@@ -39,6 +40,7 @@ impl StepLr {
     /// If `step_size` is 0, or `gamma` negative or not finite.
     #[track_caller]
     pub fn new(optimizer: &dyn Rates, step_size: u64, gamma: f64) -> Self {
+        let step_size = step_size.min(count::MOST);
         Schedule::at_present_rates(Step { step_size, gamma }, optimizer)
     }
 }
@@ -48,7 +50,7 @@ impl Rule for Step {
 
     fn problems(&self) -> Vec<Problem> {
         let step_size = problem("step_size", self.step_size, self.step_size > 0, "at least 1");
-        step_size.into_iter().chain(factor("gamma", self.gamma)).collect()
+        step_size.into_iter().chain(at_least_0("gamma", self.gamma)).collect()
     }
 
     fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
@@ -56,7 +58,7 @@ impl Rule for Step {
     }
 
     fn save(&self, state: &mut StateDict) {
-        state.insert("step_size", saved_count(self.step_size));
+        state.insert("step_size", count::saved(self.step_size));
         state.insert("gamma", self.gamma);
     }
 
@@ -86,7 +88,9 @@ impl MultiStepLr {
     /// If `gamma` is negative or not finite.
     #[track_caller]
     pub fn new(optimizer: &mut dyn Rates, milestones: impl Into<Vec<u64>>, gamma: f64) -> Self {
-        Schedule::begun(MultiStep { milestones: milestones.into(), gamma }, optimizer)
+        let mut milestones = milestones.into();
+        milestones.iter_mut().for_each(|milestone| *milestone = (*milestone).min(count::MOST));
+        Schedule::begun(MultiStep { milestones, gamma }, optimizer)
     }
 }
 
@@ -100,7 +104,7 @@ impl Rule for MultiStep {
     const NAME: &'static str = "MultiStepLr";
 
     fn problems(&self) -> Vec<Problem> {
-        factor("gamma", self.gamma).into_iter().collect()
+        at_least_0("gamma", self.gamma).into_iter().collect()
     }
 
     fn begin(&self, lr: f64, base_lr: f64) -> f64 {
@@ -121,20 +125,20 @@ impl Rule for MultiStep {
     fn save(&self, state: &mut StateDict) {
         state.insert("milestones", self.milestones.len() as i64);
         for (i, &milestone) in self.milestones.iter().enumerate() {
-            state.insert(format!("milestones.{i}"), saved_count(milestone));
+            state.insert(format!("milestones.{i}"), count::saved(milestone));
         }
         state.insert("gamma", self.gamma);
     }
 
     fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        let count = take_count(errors, state, "milestones");
-        if count != self.milestones.len() as u64 {
-            let expected = self.milestones.len();
-            return errors
-                .push(format!("`milestones`: found {count} of them, expected {expected}"));
+        // Those that are there, whatever the number of them claims.
+        let names = (0..).map(|i| format!("milestones.{i}"));
+        let names = names.take_while(|name| state.get(name).is_some());
+        self.milestones = names.map(|name| take_count(errors, state, &name)).collect();
+        let (claimed, found) = (take_count(errors, state, "milestones"), self.milestones.len());
+        if claimed != found as u64 {
+            errors.push(format!("`milestones`: found {found} of them, expected {claimed}"));
         }
-        let milestone = |i: u64| take_count(errors, state, &format!("milestones.{i}"));
-        self.milestones = (0..count).map(milestone).collect();
         self.gamma = take_float(errors, state, "gamma");
     }
 }
@@ -165,7 +169,7 @@ impl Rule for Exponential {
     const NAME: &'static str = "ExponentialLr";
 
     fn problems(&self) -> Vec<Problem> {
-        factor("gamma", self.gamma).into_iter().collect()
+        at_least_0("gamma", self.gamma).into_iter().collect()
     }
 
     fn rate(&self, _epoch: u64, lr: f64, _base_lr: f64) -> f64 {
@@ -201,6 +205,7 @@ impl CosineAnnealingLr {
     /// If `t_max` is 0.
     #[track_caller]
     pub fn new(optimizer: &dyn Rates, t_max: u64) -> Self {
+        let t_max = t_max.min(count::MOST);
         Schedule::at_present_rates(CosineAnnealing { t_max, eta_min: 0.0 }, optimizer)
     }
 
@@ -221,21 +226,27 @@ impl Rule for CosineAnnealing {
 
     fn problems(&self) -> Vec<Problem> {
         let t_max = problem("t_max", self.t_max, self.t_max > 0, "at least 1");
-        t_max.into_iter().chain(factor("eta_min", self.eta_min)).collect()
+        t_max.into_iter().chain(at_least_0("eta_min", self.eta_min)).collect()
     }
 
     fn rate(&self, epoch: u64, lr: f64, base_lr: f64) -> f64 {
         let (t, t_max, low) = (epoch as f64, self.t_max as f64, self.eta_min);
-        // Once a period the recursion below divides by 0: the rate has been at its lowest.
-        let turned = (epoch as i64 - 1 - self.t_max as i64).rem_euclid(2 * self.t_max as i64) == 0;
-        if turned {
-            return lr + (base_lr - low) * (1.0 - (PI / t_max).cos()) / 2.0;
-        }
-        (1.0 + (PI * t / t_max).cos()) / (1.0 + (PI * (t - 1.0) / t_max).cos()) * (lr - low) + low
+        let half_periods = (epoch - 1) / self.t_max;
+        let was_lowest = (epoch - 1).is_multiple_of(self.t_max) && !half_periods.is_multiple_of(2);
+        let before = 1.0 + (PI * (t - 1.0) / t_max).cos();
+        let rate = if was_lowest {
+            lr + (base_lr - low) * (1.0 - (PI / t_max).cos()) / 2.0
+        } else if before == 0.0 {
+            // So close to the lowest that the recursion would divide by 0. PyTorch's does.
+            low + (base_lr - low) * (1.0 + (PI * t / t_max).cos()) / 2.0
+        } else {
+            (1.0 + (PI * t / t_max).cos()) / before * (lr - low) + low
+        };
+        rate.max(0.0) // rounding leads below, where the base rate is 0 and `low` is not
     }
 
     fn save(&self, state: &mut StateDict) {
-        state.insert("t_max", saved_count(self.t_max));
+        state.insert("t_max", count::saved(self.t_max));
         state.insert("eta_min", self.eta_min);
     }
 
@@ -283,6 +294,7 @@ impl LinearLr {
         end_factor: f64,
         total_iters: u64,
     ) -> Self {
+        let total_iters = total_iters.min(count::MOST);
         Schedule::begun(Linear { start_factor, end_factor, total_iters }, optimizer)
     }
 }
@@ -310,7 +322,8 @@ impl Rule for Linear {
         }
         let rise = self.end_factor - self.start_factor;
         let before = self.total_iters as f64 * self.start_factor + (epoch - 1) as f64 * rise;
-        lr * (1.0 + rise / before)
+        // Down to 0 the last factor is 0; rounding leads below, and PyTorch's rate is negative then.
+        lr * (1.0 + rise / before).max(0.0)
     }
 
     fn start(&self, base_lr: f64) -> f64 {
@@ -320,7 +333,7 @@ impl Rule for Linear {
     fn save(&self, state: &mut StateDict) {
         state.insert("start_factor", self.start_factor);
         state.insert("end_factor", self.end_factor);
-        state.insert("total_iters", saved_count(self.total_iters));
+        state.insert("total_iters", count::saved(self.total_iters));
     }
 
     fn load(&mut self, state: &StateDict, errors: &mut StateError) {
@@ -345,6 +358,10 @@ pub struct Lambda {
 
 impl LambdaLr {
     /// The schedule; the rates become those of epoch 0.
+    ///
+    /// # Panics
+    /// Here and in [`step`](super::Scheduler::step): if a rate becomes negative, infinite or NaN.
+    #[track_caller]
     pub fn new(
         optimizer: &mut dyn Rates,
         factor: impl Fn(u64) -> f64 + Send + Sync + 'static,

@@ -1,6 +1,7 @@
 //! One schedule after the other.
 
-use super::{Scheduler, saved_count, take_count};
+use super::{Scheduler, take_count};
+use crate::count;
 use crate::rates::Rates;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
@@ -31,6 +32,7 @@ pub struct SequentialLr {
 
 impl SequentialLr {
     /// `first`, from the rates with which it begins.
+    #[track_caller]
     pub fn new(optimizer: &mut dyn Rates, first: impl Scheduler + 'static) -> Self {
         let schedules: Vec<Box<dyn Scheduler>> = vec![Box::new(first)];
         let mut sequence = SequentialLr { schedules, milestones: Vec::new(), epoch: 0 };
@@ -45,6 +47,7 @@ impl SequentialLr {
     #[must_use]
     #[track_caller]
     pub fn then(mut self, milestone: u64, next: impl Scheduler + 'static) -> Self {
+        let milestone = milestone.min(count::MOST);
         let before = self.milestones.last().copied().unwrap_or(0);
         assert!(
             milestone > before,
@@ -58,19 +61,27 @@ impl SequentialLr {
 
 impl Scheduler for SequentialLr {
     fn step(&mut self, optimizer: &mut dyn Rates) {
-        self.epoch += 1;
-        let present = self.milestones.partition_point(|&milestone| milestone <= self.epoch);
-        let begins = present > 0 && self.milestones[present - 1] == self.epoch;
+        if self.epoch == count::MOST {
+            return;
+        }
+        let epoch = self.epoch + 1;
+        let present = self.milestones.partition_point(|&milestone| milestone <= epoch);
+        let begins = present > 0 && self.milestones[present - 1] == epoch;
         let schedule = &mut self.schedules[present];
-        if begins { schedule.restart(optimizer) } else { schedule.step(optimizer) }
+        if begins {
+            schedule.restart(optimizer);
+        } else {
+            schedule.step(optimizer);
+        }
+        self.epoch = epoch;
     }
 
     fn restart(&mut self, optimizer: &mut dyn Rates) {
-        self.epoch = 0;
         for group in 0..optimizer.group_count() {
             optimizer.set_scheduled_lr(group, optimizer.base_lr(group));
         }
         self.schedules[0].restart(optimizer);
+        self.epoch = 0;
     }
 
     fn epoch(&self) -> u64 {
@@ -81,11 +92,11 @@ impl Scheduler for SequentialLr {
 impl Stateful for SequentialLr {
     fn state_dict(&self) -> StateDict {
         let mut state = StateDict::new();
-        state.insert("epoch", saved_count(self.epoch));
+        state.insert("epoch", count::saved(self.epoch));
         state.insert("schedules", self.schedules.len() as i64);
         for (i, schedule) in self.schedules.iter().enumerate() {
             if let Some(milestone) = i.checked_sub(1).map(|before| self.milestones[before]) {
-                state.insert(format!("milestones.{i}"), saved_count(milestone));
+                state.insert(format!("milestones.{i}"), count::saved(milestone));
             }
             state.insert_part(&format!("schedules.{i}"), schedule.state_dict());
         }

@@ -2,7 +2,7 @@
 
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
-    Conv2dOptions, Indices, Mask, MaxPool2dOptions, PadMode, REST, Tensor, cross_entropy,
+    Conv2dOptions, Generator, Indices, Mask, MaxPool2dOptions, PadMode, REST, Tensor, cross_entropy,
 };
 
 #[test]
@@ -263,6 +263,18 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check("split: parts of 0 elements of a tensor of shape [2, 3]", &|| here!(x.split(0, 0)));
     check("chunk: a tensor of shape [2, 3] in 0 parts", &|| here!(x.chunk(0, 0)));
     check("arange: ", &|| here!(Tensor::<f32>::arange(0.0, 1.0, 0.0)));
+    check("linspace: start is -1000000", &|| here!(Tensor::<f32>::linspace(-1e39, 1.0, 3)));
+    let rng = || Generator::seed(0);
+    let range = "expected finite numbers of f32 at a finite distance, low not above high";
+    check(&format!("uniform: low is 1 and high is 0; {range}"), &|| {
+        here!(Tensor::<f32>::uniform([2], 1.0, 0.0, &mut rng()));
+    });
+    check("uniform: low is NaN and high is 1; expected", &|| {
+        here!(Tensor::<f32>::uniform([2], f64::NAN, 1.0, &mut rng()));
+    });
+    check("bernoulli_mask: p is NaN; expected a probability, from 0 to 1", &|| {
+        here!(rng().bernoulli_mask(&mut [0.0f32], f64::NAN, 1.0));
+    });
     check("one_hot: ", &|| here!(index([0, 3]).one_hot::<f32>(3)));
     check("is too large", &|| here!(Tensor::<f32>::zeros([usize::MAX, 2])));
 

@@ -1,0 +1,128 @@
+//! Each mistake with an optimizer or a schedule has a message of its own, at the line that made it.
+
+#[path = "../../../tensor/tests/messages/mistakes.rs"]
+mod mistakes;
+
+use adamant_optim::*;
+use adamant_tensor::{Parameter, Tensor};
+use mistakes::{Mistakes, here};
+use std::cell::RefCell;
+
+fn adam() -> Adam {
+    let group = || ParamGroup::new([Parameter::new(Tensor::ones([2]))]);
+    Adam::with_groups([group(), group()], AdamOptions::default()).unwrap()
+}
+
+#[test]
+fn a_group_that_is_not_there_is_named_at_the_callers_line() {
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+    let two = "group 9; expected one of the 2, from 0 on";
+    let adam = RefCell::new(adam());
+    check(&format!("lr: {two}"), &|| here!(adam.borrow().lr(9)));
+    check(&format!("base_lr: {two}"), &|| here!(adam.borrow().base_lr(9)));
+    check(&format!("set_base_lr: {two}"), &|| here!(adam.borrow_mut().set_base_lr(9, 0.1)));
+    check(&format!("set_scheduled_lr: {two}"), &|| {
+        here!(adam.borrow_mut().set_scheduled_lr(9, 0.1));
+    });
+    check(&format!("set_scheduled_momentum: {two}"), &|| {
+        here!(adam.borrow_mut().set_scheduled_momentum(9, 0.1));
+    });
+    check(&format!("change_group: {two}"), &|| {
+        here!(adam.borrow_mut().change_group(9, |_| ()));
+    });
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn a_number_out_of_its_range_is_named_at_the_callers_line() {
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+    let nan = f64::NAN;
+    let adam = RefCell::new(adam());
+    let at_least_0 = "expected a finite number of at least 0";
+
+    check(&format!("set_base_lr: parameter group 1: lr is NaN; {at_least_0}"), &|| {
+        here!(adam.borrow_mut().set_base_lr(1, nan));
+    });
+    check(&format!("set_base_lr: parameter group 1: lr is -1; {at_least_0}"), &|| {
+        here!(adam.borrow_mut().set_base_lr(1, -1.0));
+    });
+    check(&format!("set_scheduled_lr: parameter group 1: lr is inf; {at_least_0}"), &|| {
+        here!(adam.borrow_mut().set_scheduled_lr(1, f64::INFINITY));
+    });
+    check(
+        "set_scheduled_momentum: parameter group 1: beta1 is 1; expected a number from 0",
+        &|| {
+            here!(adam.borrow_mut().set_scheduled_momentum(1, 1.0));
+        },
+    );
+    let p = Parameter::new(Tensor::<f32>::ones([2]));
+    check("clip_grad_value: limit is NaN; expected a number of at least 0", &|| {
+        here!(clip_grad_value(std::slice::from_ref(&p), nan));
+    });
+    check("clip_grad_value: limit is -0.5; expected", &|| {
+        here!(clip_grad_value(std::slice::from_ref(&p), -0.5));
+    });
+
+    // Schedules, as they are made.
+    check("StepLr: step_size is 0; expected at least 1", &|| {
+        here!(StepLr::new(&*adam.borrow(), 0, 0.5));
+    });
+    check(&format!("StepLr: gamma is NaN; {at_least_0}"), &|| {
+        here!(StepLr::new(&*adam.borrow(), 1, nan));
+    });
+    check(&format!("MultiStepLr: gamma is -1; {at_least_0}"), &|| {
+        here!(MultiStepLr::new(&mut *adam.borrow_mut(), [2], -1.0));
+    });
+    check(&format!("ExponentialLr: gamma is inf; {at_least_0}"), &|| {
+        here!(ExponentialLr::new(&*adam.borrow(), f64::INFINITY));
+    });
+    check("CosineAnnealingLr: t_max is 0; expected at least 1", &|| {
+        here!(CosineAnnealingLr::new(&*adam.borrow(), 0));
+    });
+    let cosine = CosineAnnealingLr::new(&*adam.borrow(), 3);
+    check(&format!("CosineAnnealingLr: eta_min is NaN; {at_least_0}"), &|| {
+        here!(cosine.clone().eta_min(nan));
+    });
+    check("LinearLr: start_factor is 0; expected above 0, at most 1", &|| {
+        here!(LinearLr::new(&mut *adam.borrow_mut(), 0.0, 1.0, 3));
+    });
+    check("OneCycleLr: max_lr is 0; expected a finite number above 0", &|| {
+        here!(OneCycleLr::new(&mut *adam.borrow_mut(), 0.0, 3));
+    });
+    let rule = OneCycle::new(1.0, 3);
+    let far = "expected a finite number above 0 that leaves a finite rate";
+    check(&format!("OneCycleLr: final_div_factor is 0; {far}"), &|| {
+        here!(OneCycleLr::with_rule(&mut *adam.borrow_mut(), rule.clone().div_factors(1.0, 0.0)));
+    });
+    let tiny = rule.div_factors(1e-200, 1e-200);
+    check("OneCycleLr: final_div_factor is 0.000", &|| {
+        here!(OneCycleLr::with_rule(&mut *adam.borrow_mut(), tiny.clone()));
+    });
+    let plateau = || ReduceLrOnPlateau::new(PlateauMode::Min);
+    check("ReduceLrOnPlateau: factor is 1; expected 0 to below 1", &|| {
+        here!(plateau().factor(1.0));
+    });
+    check(&format!("ReduceLrOnPlateau: threshold is NaN; {at_least_0}"), &|| {
+        here!(plateau().threshold(nan));
+    });
+    check(&format!("ReduceLrOnPlateau: min_lr is -1; {at_least_0}"), &|| {
+        here!(plateau().min_lr(-1.0));
+    });
+    check(&format!("ReduceLrOnPlateau: eps is NaN; {at_least_0}"), &|| here!(plateau().eps(nan)));
+    check("SequentialLr: milestone is 0; expected more than 0", &|| {
+        let sequence = SequentialLr::new(&mut *adam.borrow_mut(), cosine.clone());
+        here!(sequence.then(0, cosine.clone()));
+    });
+
+    // Rates that a user's function gives.
+    let nan_from = |first| move |epoch| if epoch < first { 1.0 } else { nan };
+    let lr =
+        |epoch| format!("LambdaLr: at epoch {epoch}, parameter group 0: lr is NaN; {at_least_0}");
+    check(&lr(0), &|| here!(LambdaLr::new(&mut *adam.borrow_mut(), nan_from(0))));
+    let lambda = RefCell::new(LambdaLr::new(&mut *adam.borrow_mut(), nan_from(2)));
+    lambda.borrow_mut().step(&mut *adam.borrow_mut());
+    check(&lr(2), &|| here!(lambda.borrow_mut().step(&mut *adam.borrow_mut())));
+    mistakes.none_was_wrong();
+}

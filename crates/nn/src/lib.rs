@@ -12,6 +12,7 @@ mod attention;
 mod batch_norm;
 mod bilinear;
 mod buffer;
+mod check;
 mod containers;
 mod conv;
 mod dropout;
@@ -53,7 +54,7 @@ pub use losses::{
 #[doc(hidden)]
 pub use module::Part;
 pub use module::{Forward, Leaf, Module, Path};
-pub use norm::{GroupNorm, LayerNorm, RmsNorm};
+pub use norm::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RmsNorm, RmsNormOptions};
 pub use pooling::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 pub use sequential::{Layer, Sequential};

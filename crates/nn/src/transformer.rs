@@ -1,7 +1,7 @@
 //! A layer of a transformer.
 
 use crate::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
-use crate::norm::LayerNorm;
+use crate::norm::{LayerNorm, LayerNormOptions};
 use crate::summary::observe;
 use crate::{Dropout, Forward, Linear, Module};
 use adamant_tensor::{Float, Generator, Tensor};
@@ -146,6 +146,7 @@ impl<T: Float> TransformerEncoderLayer<T> {
     ) -> Self {
         let TransformerEncoderLayerOptions { feedforward, dropout: p, bias, eps, .. } = options;
         let attention = MultiheadAttentionOptions::default().bias(bias).dropout(p);
+        let norm = LayerNormOptions::default().eps(eps).bias(bias);
         let self_attn = MultiheadAttention::with_options(width, heads, attention, rng);
         let dropout = |rng: &mut Generator| (p > 0.0).then(|| Dropout::new(p, rng));
         TransformerEncoderLayer {
@@ -153,8 +154,8 @@ impl<T: Float> TransformerEncoderLayer<T> {
             linear1: Linear::with_bias(width, feedforward, bias, rng),
             dropout: dropout(rng),
             linear2: Linear::with_bias(feedforward, width, bias, rng),
-            norm1: LayerNorm::with_options([width], eps, true, bias),
-            norm2: LayerNorm::with_options([width], eps, true, bias),
+            norm1: LayerNorm::with_options([width], norm),
+            norm2: LayerNorm::with_options([width], norm),
             dropout1: dropout(rng),
             dropout2: dropout(rng),
             options,

@@ -123,6 +123,10 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     check("BatchNorm2d: an input of shape [1, 3, 1, 1] has 1 value(s) for each channel", &|| {
         here!(norm2.forward(&ones(&[1, 3, 1, 1])));
     });
+    check("BatchNorm1d: eps = 0.0 with the statistics of a batch", &|| {
+        let norm = BatchNorm1d::with_options(3, BatchNormOptions::default().eps(0.0));
+        here!(norm.forward(&ones(&[2, 3])));
+    });
     check("group_norm: an input of shape [1, 3] is one sample with 1 value for each of 3", &|| {
         let net = GroupNorm::new(3, 3);
         here!(net.forward(&ones(&[1, 3])));
@@ -271,6 +275,34 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
         here!(Rnn::<f32>::with_options(3, 4, odd, &mut rng()));
     });
     check("GroupNorm: 4 channels cannot be divided into 3 groups", &|| here!(GroupNorm::new(3, 4)));
+    for (eps, found) in [(-1.0, "eps = -1.0"), (f64::NAN, "eps = NaN")] {
+        let expected = |layer| format!("{layer}: {found}; expected a number that is at least 0");
+        check(&expected("LayerNorm"), &|| {
+            let options = LayerNormOptions::default().eps(eps);
+            here!(LayerNorm::<f32>::with_options([3], options));
+        });
+        check(&expected("RmsNorm"), &|| {
+            let options = RmsNormOptions::default().eps(Some(eps));
+            here!(RmsNorm::<f32>::with_options([3], options));
+        });
+        check(&expected("GroupNorm"), &|| {
+            let options = GroupNormOptions::default().eps(eps);
+            here!(GroupNorm::<f32>::with_options(1, 3, options));
+        });
+        let options = BatchNormOptions::default().eps(eps);
+        check(&expected("BatchNorm1d"), &|| {
+            here!(BatchNorm1d::<f32>::with_options(3, options));
+        });
+        check(&expected("BatchNorm2d"), &|| {
+            here!(BatchNorm2d::<f32>::with_options(3, options));
+        });
+    }
+    for (momentum, found) in [(-0.1, "-0.1"), (1.5, "1.5"), (f64::NAN, "NaN")] {
+        check(&format!("BatchNorm2d: momentum = {found}; expected a number from 0 to 1"), &|| {
+            let options = BatchNormOptions::default().momentum(Some(momentum));
+            here!(BatchNorm2d::<f32>::with_options(3, options));
+        });
+    }
     check("Conv1d: the groups of ConvOptions", &|| {
         let options = Conv1dOptions::default().groups(2);
         here!(Conv1d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));

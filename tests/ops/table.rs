@@ -642,6 +642,36 @@ pub(crate) fn table() -> Vec<Section> {
                     |x| x.adaptive_avg_pool2d([3, 2]),
                     "F.adaptive_avg_pool2d(x, (3, 2))"
                 ),
+                op!(
+                    shapes(&[&[&[2, 2, 5, 7]], &[&[2, 2, 4]]]),
+                    |x| x.adaptive_avg_pool2d([None, Some(3)]),
+                    "F.adaptive_avg_pool2d(x, (None, 3))"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 7]], &[&[2, 4]]]),
+                    |x| x.adaptive_avg_pool1d(3),
+                    "F.adaptive_avg_pool1d(x, 3)"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 5, 7]], &[&[2, 2, 4]]]),
+                    |x| x.adaptive_max_pool2d([None, Some(3)]),
+                    "F.adaptive_max_pool2d(x, (None, 3))"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 5, 7]], &[&[2, 2, 4]]]),
+                    |x| x.adaptive_max_pool2d_with_indices([3, 2]),
+                    "F.adaptive_max_pool2d(x, (3, 2), return_indices=True)"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 7]], &[&[2, 4]]]),
+                    |x| x.adaptive_max_pool1d(3),
+                    "F.adaptive_max_pool1d(x, 3)"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 7]], &[&[2, 4]]]),
+                    |x| x.adaptive_max_pool1d_with_indices(5),
+                    "F.adaptive_max_pool1d(x, 5, return_indices=True)"
+                ),
             ],
         ),
         section(

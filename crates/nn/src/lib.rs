@@ -55,7 +55,10 @@ pub use losses::{
 pub use module::Part;
 pub use module::{Forward, Leaf, Module, Path};
 pub use norm::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RmsNorm, RmsNormOptions};
-pub use pooling::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
+pub use pooling::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool2d,
+    MaxPool2d,
+};
 pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 pub use sequential::{Layer, Sequential};
 pub use shape::{Flatten, Identity};

@@ -63,7 +63,7 @@ pub use ops::cross_entropy::cross_entropy;
 pub use ops::max_pool::MaxPool2dOptions;
 pub use ops::operand::Operand;
 pub use ops::pad_mode::PadMode;
-pub use ops::windows::PerDim;
+pub use ops::windows::{AdaptiveSize, PerDim};
 pub use parameter::{Parameter, ValueMut};
 pub use shape::{REST, Shape};
 pub use state::{StateDict, StateError, Stateful, Value};

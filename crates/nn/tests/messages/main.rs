@@ -134,6 +134,16 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     check("adaptive_avg_pool2d: a size of images of [0, 4]: it must be at least 1", &|| {
         here!(mean.forward(&ones(&[2, 3, 0, 4])));
     });
+    let line_needed = "an input of shape [9]; expected [N, C, L], or [C, L] for one image";
+    check(&format!("adaptive_avg_pool1d: {line_needed}"), &|| {
+        here!(AdaptiveAvgPool1d::new(2).forward(&ones(&[9])));
+    });
+    check(&format!("adaptive_max_pool1d: {line_needed}"), &|| {
+        here!(AdaptiveMaxPool1d::new(2).forward(&ones(&[9])));
+    });
+    check("adaptive_max_pool2d: a size of the result of [9, 0]: it must be at least 1", &|| {
+        here!(AdaptiveMaxPool2d::new([None, Some(0)]).forward(&ones(&[2, 9, 9])));
+    });
 
     // Indices.
     let words = Embedding::new(3, 2, rng);
@@ -346,6 +356,9 @@ fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
         (Box::new(MaxPool2d::new(2)), &[0, 3, 4, 4], &[0, 3, 2, 2]),
         (Box::new(AvgPool2d::new(2)), &[0, 3, 4, 4], &[0, 3, 2, 2]),
         (Box::new(AdaptiveAvgPool2d::new(1)), &[0, 3, 4, 4], &[0, 3, 1, 1]),
+        (Box::new(AdaptiveAvgPool1d::new(1)), &[0, 3, 4], &[0, 3, 1]),
+        (Box::new(AdaptiveMaxPool2d::new([None, Some(2)])), &[0, 3, 4, 4], &[0, 3, 4, 2]),
+        (Box::new(AdaptiveMaxPool1d::new(1)), &[0, 3, 4], &[0, 3, 1]),
         (Box::new(LayerNorm::new([3])), &[0, 3], &[0, 3]),
         (Box::new(GroupNorm::new(1, 3)), &[0, 3, 4], &[0, 3, 4]),
         (Box::new(RmsNorm::new([3])), &[0, 3], &[0, 3]),

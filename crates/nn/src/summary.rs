@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn the_output_of_every_layer_is_seen() {
         let rng = &mut Generator::seed(0);
-        let options = RecurrentOptions::default().layers(2).bidirectional(true).dropout(0.1);
+        let options = RecurrentOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
         let model = Reader {
             words: Embedding::new(50, 8, rng),
             blocks: (0..2).map(|_| TransformerEncoderLayer::new(8, 2, rng)).collect(),

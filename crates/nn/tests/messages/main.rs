@@ -56,6 +56,21 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
         here!(lstm.forward_from(&ones(&[2, 5, 3]), Some((&ones(&[1, 2, 6]), &ones(&[1, 2, 5])))));
     });
 
+    let projected = Lstm::with_options(3, 6, RecurrentOptions::default().proj_size(2), rng);
+    let (x, wide, narrow) = (ones(&[2, 5, 3]), ones(&[1, 2, 6]), ones(&[1, 2, 2]));
+    check(
+        "Lstm: an initial state of shape [1, 2, 6] for an input of shape [2, 5, 3]; expected [1, 2, 2]",
+        &|| {
+            here!(projected.forward_from(&x, Some((&wide, &wide))));
+        },
+    );
+    check(
+        "Lstm: an initial state of shape [1, 2, 2] for an input of shape [2, 5, 3]; expected [1, 2, 6]",
+        &|| {
+            here!(projected.forward_from(&x, Some((&narrow, &narrow))));
+        },
+    );
+
     // Channels and dimensions.
     let (lines, images) = (&ones(&[2, 4, 9]), &ones(&[2, 4, 9, 9]));
     let channels = "has 4 channels, but a weight of shape";
@@ -275,14 +290,25 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     check("MultiheadAttention: 3 heads for a width of 4", &|| {
         here!(TransformerEncoderLayer::new(4, 3, &mut rng()));
     });
-    check("Lstm: 1 layers of width 0; expected some", &|| here!(Lstm::new(3, 0, &mut rng())));
-    check("Gru: 0 layers of width 4; expected some", &|| {
-        let none = RecurrentOptions::default().layers(0);
-        here!(Gru::<f32>::with_options(3, 4, none, &mut rng()));
+    check("Lstm: hidden_size = 0; expected at least 1", &|| here!(Lstm::new(3, 0, &mut rng())));
+    check("Rnn: input_size = 0; expected at least 1", &|| here!(Rnn::new(0, 3, &mut rng())));
+    let recurrent = RecurrentOptions::default();
+    check("Gru: num_layers = 0; expected at least 1", &|| {
+        here!(Gru::<f32>::with_options(3, 4, recurrent.num_layers(0), &mut rng()));
     });
-    check("Rnn: the dropout is -1; expected 0 to 1", &|| {
-        let odd = RecurrentOptions::default().dropout(-1.0);
-        here!(Rnn::<f32>::with_options(3, 4, odd, &mut rng()));
+    for (dropout, found) in [(-1.0, "-1.0"), (f64::NAN, "NaN")] {
+        check(&format!("Rnn: dropout = {found}; expected a number from 0 to 1"), &|| {
+            here!(Rnn::<f32>::with_options(3, 4, recurrent.dropout(dropout), &mut rng()));
+        });
+    }
+    check("Lstm: proj_size = 4; expected less than hidden_size = 4", &|| {
+        here!(Lstm::<f32>::with_options(3, 4, recurrent.proj_size(4), &mut rng()));
+    });
+    check("Gru: proj_size = 2; expected 0: only an Lstm has a projection", &|| {
+        here!(Gru::<f32>::with_options(3, 4, recurrent.proj_size(2), &mut rng()));
+    });
+    check("Rnn: proj_size = 2; expected 0: only an Lstm has a projection", &|| {
+        here!(Rnn::<f32>::with_options(3, 4, recurrent.proj_size(2), &mut rng()));
     });
     check("GroupNorm: 4 channels cannot be divided into 3 groups", &|| here!(GroupNorm::new(3, 4)));
     for (eps, found) in [(-1.0, "eps = -1.0"), (f64::NAN, "eps = NaN")] {

@@ -5,6 +5,7 @@ use adamant::prelude::*;
 use adamant::tensor::{
     AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, Mask,
     MaxPool2dOptions, REST, scaled_dot_product_attention,
+    scaled_dot_product_attention_with_weights,
 };
 use std::ops::Range;
 
@@ -87,6 +88,12 @@ impl<T: Float> Outputs<T> for Vec<usize> {
 impl<T: Float> Outputs<T> for Vec<Tensor<T>> {
     fn outputs(self) -> Vec<Tensor<T>> {
         self
+    }
+}
+
+impl<T: Float> Outputs<T> for (Tensor<T>, Tensor<T>) {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        vec![self.0, self.1]
     }
 }
 
@@ -692,6 +699,17 @@ pub(crate) fn table() -> Vec<Section> {
                     ),
                     "F.scaled_dot_product_attention(x, y, z, is_causal=True, scale=0.3)"
                 ),
+                op!(
+                    shapes(&[&[&[2, 5, 4], &[2, 3, 4], &[2, 3, 2]]]),
+                    |x, y, z| scaled_dot_product_attention_with_weights(
+                        x,
+                        y,
+                        z,
+                        AttentionOptions::default().scale(0.3)
+                    ),
+                    "(w := (0.3 * x @ y.mT).softmax(-1)) @ z, w"
+                )
+                .note("the second output holds the weights"),
             ],
         ),
         section(

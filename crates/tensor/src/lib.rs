@@ -56,7 +56,7 @@ pub use graph::graph_to_dot;
 pub use hooks::HookHandle;
 pub use indices::Indices;
 pub use mask::Mask;
-pub use ops::attention::scaled_dot_product_attention;
+pub use ops::attention::{scaled_dot_product_attention, scaled_dot_product_attention_with_weights};
 pub use ops::avg_pool::AvgPool2dOptions;
 pub use ops::conv_options::{Conv1dOptions, Conv2dOptions, ConvOptions};
 pub use ops::cross_entropy::cross_entropy;

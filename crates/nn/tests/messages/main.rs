@@ -188,11 +188,23 @@ fn each_mistake_with_attention_is_said_at_the_line_that_makes_it() {
         here!(net.attend(x, one, one, none));
     });
     check(&format!("{shapes} [2, 3, 5]"), &|| here!(encoder.forward(wide)));
+    check(&format!("{shapes} [2, 3, 4], keys of [2, 3, 5]"), &|| {
+        here!(net.attend_with_weights(x, wide, wide, none));
+    });
+    let options = MultiheadAttentionOptions::default().kdim(5).vdim(3);
+    let widths = MultiheadAttention::with_options(4, 2, options, rng);
+    check("expected [N, L, 4], [N, S, 5], [N, S, 3], or without N", &|| {
+        here!(widths.attend(x, wide, wide, none));
+    });
+    check("expected [N, L, 4], [N, S, 5], [N, S, 3]", &|| here!(widths.forward(x)));
 
     let rows = |rows: [[bool; 3]; 3]| Mask::from_vec(rows.concat(), [3, 3]).unwrap();
     let hole = rows([[true; 3], [false; 3], [true; 3]]);
     check("query [1] of the scores, which are [3, 3], may look at no key", &|| {
         here!(net.attend(x, x, x, none.mask(&hole)));
+    });
+    check("query [1] of the scores, which are [3, 3], may look at no key", &|| {
+        here!(net.attend_with_weights(x, x, x, none.mask(&hole)));
     });
     check("query [1] of the scores", &|| here!(encoder.forward_masked(x, none.mask(&hole))));
     let later = rows([[false, true, true], [true; 3], [true; 3]]);
@@ -284,10 +296,10 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     let p = "the probability is 1.5; expected 0 to 1";
     check(&format!("Dropout: {p}"), &|| here!(Dropout::new(1.5, &mut rng())));
     check(&format!("Dropout2d: {p}"), &|| here!(Dropout2d::new(1.5, &mut rng())));
-    check("MultiheadAttention: 3 heads for a width of 4", &|| {
+    check("MultiheadAttention: num_heads = 3; expected a divisor of embed_dim = 4", &|| {
         here!(MultiheadAttention::new(4, 3, &mut rng()));
     });
-    check("MultiheadAttention: 3 heads for a width of 4", &|| {
+    check("MultiheadAttention: num_heads = 3; expected a divisor of embed_dim = 4", &|| {
         here!(TransformerEncoderLayer::new(4, 3, &mut rng()));
     });
     check("Lstm: hidden_size = 0; expected at least 1", &|| here!(Lstm::new(3, 0, &mut rng())));
@@ -309,6 +321,13 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     });
     check("Rnn: proj_size = 2; expected 0: only an Lstm has a projection", &|| {
         here!(Rnn::<f32>::with_options(3, 4, recurrent.proj_size(2), &mut rng()));
+    });
+    check("MultiheadAttention: embed_dim = 0; expected at least 1", &|| {
+        here!(MultiheadAttention::new(0, 1, &mut rng()));
+    });
+    check("MultiheadAttention: dropout = 1.5; expected a number from 0 to 1", &|| {
+        let options = MultiheadAttentionOptions::default().dropout(1.5);
+        here!(MultiheadAttention::<f32>::with_options(4, 2, options, &mut rng()));
     });
     check("GroupNorm: 4 channels cannot be divided into 3 groups", &|| here!(GroupNorm::new(3, 4)));
     for (eps, found) in [(-1.0, "eps = -1.0"), (f64::NAN, "eps = NaN")] {

@@ -123,7 +123,7 @@ fn weights<T: Float>(cases: &Cases) {
 fn encoder<T: Float>(cases: &Cases) {
     let tokens = tokens();
     let none = AttentionMasks::default();
-    let options = TransformerEncoderLayerOptions::default().feedforward(10);
+    let options = TransformerEncoderLayerOptions::default().dim_feedforward(10);
     let gelu = options.activation(TransformerActivation::Gelu);
     for (case, options, masks) in [
         ("encoder", options, none),

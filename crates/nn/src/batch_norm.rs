@@ -104,7 +104,8 @@ macro_rules! batch_norm {
             /// A layer for this many channels, of any type.
             ///
             /// # Panics
-            /// If `eps` is negative or NaN, or `momentum` is not from 0 to 1.
+            /// If `eps` is negative or NaN, `momentum` is not from 0 to 1, or the parameters do not
+            /// fit in memory.
             #[must_use]
             #[track_caller]
             pub fn with_options(channels: usize, options: BatchNormOptions) -> Self {
@@ -112,17 +113,20 @@ macro_rules! batch_norm {
                 if let Some(momentum) = options.momentum {
                     check::probability(stringify!($Name), "momentum", momentum);
                 }
+                let sizes = format_args!("num_features = {channels}");
+                check::fits::<T>(stringify!($Name), sizes, &[channels]);
                 let (weight, bias) = affine(&[channels].into(), options.affine, options.bias);
-                let [mean, var] = match options.track_running_stats {
-                    true => [Tensor::zeros([channels]), Tensor::ones([channels])].map(|x| Some(Buffer::new(x))),
+                let buffer = |value| Some(Buffer::new(value));
+                let [running_mean, running_var] = match options.track_running_stats {
+                    true => [Tensor::zeros([channels]), Tensor::ones([channels])].map(buffer),
                     false => [None, None],
                 };
                 $Name {
                     weight,
                     bias,
-                    num_batches_tracked: mean.is_some().then(Counter::default),
-                    running_mean: mean,
-                    running_var: var,
+                    running_mean,
+                    running_var,
+                    num_batches_tracked: options.track_running_stats.then(Counter::default),
                     training: Training::default(),
                     channels,
                     options,

@@ -29,5 +29,5 @@ pub(crate) fn fits<T>(layer: &str, sizes: Arguments<'_>, factors: &[usize]) {
         let bytes = len.saturating_mul(size_of::<T>());
         Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
     });
-    assert!(fits, "{layer}: {sizes}: its parameters do not fit in memory");
+    assert!(fits, "{layer}: {sizes}: parameters of these sizes do not fit in memory");
 }

@@ -22,6 +22,7 @@ mod linear;
 mod losses;
 mod module;
 mod norm;
+mod panic_context;
 mod pooling;
 mod recurrent;
 mod sequential;

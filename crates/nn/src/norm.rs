@@ -86,13 +86,14 @@ impl<T: Float> LayerNorm<T> {
     /// A layer over last dimensions of this shape, of any type.
     ///
     /// # Panics
-    /// If `eps` is negative or NaN.
+    /// If `eps` is negative or NaN, or the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn with_options(shape: impl Into<Shape>, options: LayerNormOptions) -> Self {
         let LayerNormOptions { eps, elementwise_affine, bias } = options;
         check::eps("LayerNorm", "eps", eps);
         let shape = shape.into();
+        check::fits::<T>("LayerNorm", format_args!("normalized_shape = {shape}"), &shape);
         let (weight, bias) = affine(&shape, elementwise_affine, bias);
         LayerNorm { weight, bias, shape, eps }
     }
@@ -193,7 +194,7 @@ impl<T: Float> RmsNorm<T> {
     /// A layer over last dimensions of this shape, of any type.
     ///
     /// # Panics
-    /// If `eps` is negative or NaN.
+    /// If `eps` is negative or NaN, or the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn with_options(shape: impl Into<Shape>, options: RmsNormOptions) -> Self {
@@ -202,6 +203,7 @@ impl<T: Float> RmsNorm<T> {
             check::eps("RmsNorm", "eps", eps);
         }
         let shape = shape.into();
+        check::fits::<T>("RmsNorm", format_args!("normalized_shape = {shape}"), &shape);
         let (weight, _) = affine(&shape, elementwise_affine, false);
         RmsNorm { weight, shape, eps }
     }
@@ -304,7 +306,8 @@ impl<T: Float> GroupNorm<T> {
     /// A layer for `channels` channels in `groups` groups, of any type.
     ///
     /// # Panics
-    /// If the channels cannot be divided into the groups, or `eps` is negative or NaN.
+    /// If the channels cannot be divided into the groups, `eps` is negative or NaN, or the
+    /// parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn with_options(groups: usize, channels: usize, options: GroupNormOptions) -> Self {
@@ -314,6 +317,7 @@ impl<T: Float> GroupNorm<T> {
             "GroupNorm: {channels} channels cannot be divided into {groups} groups"
         );
         check::eps("GroupNorm", "eps", eps);
+        check::fits::<T>("GroupNorm", format_args!("num_channels = {channels}"), &[channels]);
         let (weight, bias) = affine(&[channels].into(), is_affine, bias);
         GroupNorm { weight, bias, groups, channels, eps }
     }

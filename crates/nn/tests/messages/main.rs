@@ -128,6 +128,10 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
         here!(Softmax { dim: 2 }.forward(x));
     });
 
+    check("Hardtanh: max_val = 1.0; expected more than min_val = 1.0", &|| {
+        here!(Hardtanh { min_val: 1.0, max_val: 1.0 }.forward(x));
+    });
+
     // One value is its own mean.
     check("BatchNorm1d: an input of shape [1, 3] has 1 value(s) for each channel", &|| {
         here!(norm1.forward(&ones(&[1, 3])));
@@ -293,9 +297,23 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
 
-    let p = "the probability is 1.5; expected 0 to 1";
-    check(&format!("Dropout: {p}"), &|| here!(Dropout::new(1.5, &mut rng())));
-    check(&format!("Dropout2d: {p}"), &|| here!(Dropout2d::new(1.5, &mut rng())));
+    for (p, found) in [(1.5, "1.5"), (-0.5, "-0.5"), (f64::NAN, "NaN")] {
+        let expected = format!("p = {found}; expected a number from 0 to 1");
+        check(&format!("Dropout: {expected}"), &|| here!(Dropout::new(p, &mut rng())));
+        check(&format!("Dropout2d: {expected}"), &|| here!(Dropout2d::new(p, &mut rng())));
+    }
+    let encoder = TransformerEncoderLayerOptions::default();
+    check("TransformerEncoderLayer: dropout = 1.5; expected a number from 0 to 1", &|| {
+        let options = encoder.dropout(1.5);
+        here!(TransformerEncoderLayer::<f32>::with_options(4, 2, options, &mut rng()));
+    });
+    check("TransformerEncoderLayer: layer_norm_eps = -1.0; expected a number that is", &|| {
+        let options = encoder.layer_norm_eps(-1.0);
+        here!(TransformerEncoderLayer::<f32>::with_options(4, 2, options, &mut rng()));
+    });
+    check("Bilinear: in1_features = 0; expected at least 1", &|| {
+        here!(Bilinear::new(0, 3, 2, &mut rng()));
+    });
     check("MultiheadAttention: num_heads = 3; expected a divisor of embed_dim = 4", &|| {
         here!(MultiheadAttention::new(4, 3, &mut rng()));
     });
@@ -383,6 +401,118 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     });
 
     mistakes.none_was_wrong();
+}
+
+#[test]
+fn a_layer_that_is_too_large_is_refused_where_it_is_made_by_its_sizes() {
+    let rng = std::cell::RefCell::new(Generator::seed(0));
+    let rng = || rng.borrow_mut();
+    let mut mistakes = Mistakes::default();
+    let mut check = |sizes: &str, mistake: &dyn Fn()| {
+        let expected = format!("{sizes}: parameters of these sizes do not fit in memory");
+        mistakes.check(&expected, mistake);
+    };
+    // The product overflows, the bytes do, or there is no such memory.
+    let (huge, max, half) = (10_000_000_000, usize::MAX, usize::MAX / 2 + 1);
+    check("Linear: in_features = 10000000000, out_features = 10000000000", &|| {
+        here!(Linear::new(huge, huge, &mut rng()));
+    });
+    check("Linear: in_features = 0, out_features = 9223372036854775808", &|| {
+        here!(Linear::new(0, half, &mut rng()));
+    });
+    check("Linear: in_features = 100000, out_features = 10000000000", &|| {
+        here!(Linear::new(100_000, huge, &mut rng()));
+    });
+    check(
+        "Bilinear: in1_features = 10000000000, in2_features = 10000000000, out_features = 2",
+        &|| {
+            here!(Bilinear::new(huge, huge, 2, &mut rng()));
+        },
+    );
+    check("Embedding: num_embeddings = 10000000000, embedding_dim = 10000000000", &|| {
+        here!(Embedding::new(huge, huge, &mut rng()));
+    });
+    check(
+        "Conv2d: in_channels = 3, out_channels = 4, kernel = [10000000000, 10000000000]",
+        &|| {
+            here!(Conv2d::new(3, 4, huge, &mut rng()));
+        },
+    );
+    check("in_channels = 10000000000, out_channels = 10000000000, kernel = [1, 1]", &|| {
+        let options = Conv2dOptions::default();
+        here!(ConvTranspose2d::<f32>::with_options(huge, huge, 1, options, true, &mut rng()));
+    });
+    check("BatchNorm1d: num_features = 18446744073709551615", &|| here!(BatchNorm1d::new(max)));
+    check("LayerNorm: normalized_shape = [18446744073709551615, 2]", &|| {
+        here!(LayerNorm::new([max, 2]));
+    });
+    check("RmsNorm: normalized_shape = [18446744073709551615, 2]", &|| {
+        here!(RmsNorm::new([max, 2]));
+    });
+    check("GroupNorm: num_channels = 18446744073709551615", &|| here!(GroupNorm::new(1, max)));
+    check("Rnn: input_size = 1, hidden_size = 18446744073709551615, num_layers = 1", &|| {
+        here!(Rnn::new(1, max, &mut rng()));
+    });
+    check("Lstm: input_size = 18446744073709551615, hidden_size = 2, num_layers = 1", &|| {
+        here!(Lstm::new(max, 2, &mut rng()));
+    });
+    check("Gru: input_size = 1, hidden_size = 2, num_layers = 18446744073709551615", &|| {
+        let options = RecurrentOptions::default().num_layers(max);
+        here!(Gru::<f32>::with_options(1, 2, options, &mut rng()));
+    });
+    check("kdim = 9223372036854775808, vdim = 9223372036854775808", &|| {
+        here!(MultiheadAttention::new(half, 2, &mut rng()));
+    });
+    check("MultiheadAttention: embed_dim = 4, kdim = 18446744073709551615, vdim = 4", &|| {
+        let options = MultiheadAttentionOptions::default().kdim(max);
+        here!(MultiheadAttention::<f32>::with_options(4, 2, options, &mut rng()));
+    });
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn a_mistake_within_a_model_is_said_at_the_line_that_runs_it() {
+    let rng = &mut Generator::seed(0);
+    let inner = Sequential::new().add(Relu).add(Linear::new(4, 2, rng));
+    let net = Sequential::new().add(Linear::new(3, 5, rng)).add(inner);
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+
+    let first = "Sequential: layer 0, Linear: linear: the input has shape [2, 4]";
+    check(first, &|| here!(net.forward(&ones(&[2, 4]))));
+    check(&format!("summary: an input of shape [2, 4]: {first}"), &|| {
+        here!(summary(&net, [2, 4]));
+    });
+    check(
+        "Sequential: layer 1, Sequential: Sequential: layer 1, Linear: linear: the input",
+        &|| {
+            here!(net.forward(&ones(&[2, 3])));
+        },
+    );
+    let single = Linear::new(3, 5, rng);
+    check("summary: an input of shape [2, 4]: linear: the input has shape [2, 4]", &|| {
+        here!(summary(&single, [2, 4]));
+    });
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn what_is_no_message_passes_through_a_model() {
+    struct Bomb;
+    impl Forward for Bomb {
+        fn forward(&self, _: &Tensor) -> Tensor {
+            std::panic::panic_any(7)
+        }
+    }
+    impl Module for Bomb {
+        fn visit(&self, _: &mut Path, _: &mut dyn FnMut(&str, Leaf<'_, f32>)) {}
+        fn set_training(&mut self, _: bool) {}
+    }
+    let net = Sequential::new().add(Bomb);
+    let run = std::panic::AssertUnwindSafe(|| net.forward(&ones(&[1])));
+    assert_eq!(std::panic::catch_unwind(run).unwrap_err().downcast_ref(), Some(&7));
 }
 
 /// PyTorch's layers take a batch of nothing too; only what needs a variance does not.

@@ -77,7 +77,7 @@ fn layers(digest: &mut DefaultHasher) {
     let net = MultiheadAttention::with_options(24, 3, options, rng);
     layer(digest, sequences, net, |net, x| net.attend(x, x, x, masks.padding(&there)));
     layer(digest, sequences, TransformerEncoderLayer::new(24, 3, rng), |net, x| net.forward(x));
-    let options = RecurrentOptions::default().layers(2).bidirectional(true).dropout(0.1);
+    let options = RecurrentOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
     let sequences = &[40, 9, 24];
     layer(digest, sequences, Lstm::with_options(24, 50, options, rng), |net, x| net.forward(x));
     layer(digest, sequences, Gru::with_options(24, 50, options, rng), |net, x| net.forward(x));

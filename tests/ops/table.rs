@@ -5,6 +5,7 @@ use adamant::prelude::*;
 use adamant::tensor::{
     AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, Mask,
     MaxPool2dOptions, REST, scaled_dot_product_attention,
+    scaled_dot_product_attention_with_weights,
 };
 use std::ops::Range;
 
@@ -87,6 +88,12 @@ impl<T: Float> Outputs<T> for Vec<usize> {
 impl<T: Float> Outputs<T> for Vec<Tensor<T>> {
     fn outputs(self) -> Vec<Tensor<T>> {
         self
+    }
+}
+
+impl<T: Float> Outputs<T> for (Tensor<T>, Tensor<T>) {
+    fn outputs(self) -> Vec<Tensor<T>> {
+        vec![self.0, self.1]
     }
 }
 
@@ -773,6 +780,36 @@ pub(crate) fn table() -> Vec<Section> {
                     |x| x.adaptive_avg_pool2d([3, 2]),
                     "F.adaptive_avg_pool2d(x, (3, 2))"
                 ),
+                op!(
+                    shapes(&[&[&[2, 2, 5, 7]], &[&[2, 2, 4]]]),
+                    |x| x.adaptive_avg_pool2d([None, Some(3)]),
+                    "F.adaptive_avg_pool2d(x, (None, 3))"
+                ),
+                op!(
+                    shapes(&[&[&[2, 2, 7]], &[&[2, 4]]]),
+                    |x| x.adaptive_avg_pool1d(3),
+                    "F.adaptive_avg_pool1d(x, 3)"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 5, 7]], &[&[2, 2, 4]]]),
+                    |x| x.adaptive_max_pool2d([None, Some(3)]),
+                    "F.adaptive_max_pool2d(x, (None, 3))"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 5, 7]], &[&[2, 2, 4]]]),
+                    |x| x.adaptive_max_pool2d_with_indices([3, 2]),
+                    "F.adaptive_max_pool2d(x, (3, 2), return_indices=True)"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 7]], &[&[2, 4]]]),
+                    |x| x.adaptive_max_pool1d(3),
+                    "F.adaptive_max_pool1d(x, 3)"
+                ),
+                op!(
+                    apart(&[&[&[2, 2, 7]], &[&[2, 4]]]),
+                    |x| x.adaptive_max_pool1d_with_indices(5),
+                    "F.adaptive_max_pool1d(x, 5, return_indices=True)"
+                ),
             ],
         ),
         section(
@@ -793,6 +830,17 @@ pub(crate) fn table() -> Vec<Section> {
                     ),
                     "F.scaled_dot_product_attention(x, y, z, is_causal=True, scale=0.3)"
                 ),
+                op!(
+                    shapes(&[&[&[2, 5, 4], &[2, 3, 4], &[2, 3, 2]]]),
+                    |x, y, z| scaled_dot_product_attention_with_weights(
+                        x,
+                        y,
+                        z,
+                        AttentionOptions::default().scale(0.3)
+                    ),
+                    "(w := (0.3 * x @ y.mT).softmax(-1)) @ z, w"
+                )
+                .note("the second output holds the weights"),
             ],
         ),
         section(

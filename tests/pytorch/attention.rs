@@ -79,10 +79,51 @@ fn multihead<T: Float>(cases: &Cases) {
     run("mha_one", &[leaf(1, &[5, 6])], none.causal(true).padding(&short));
 }
 
+/// More keys, keys and values of other widths, and the weights.
+fn weights<T: Float>(cases: &Cases) {
+    let run = |case: &str,
+               inputs: &[Tensor<T>],
+               options: MultiheadAttentionOptions,
+               masks: AttentionMasks<'_>| {
+        let rng = &mut Generator::seed(0);
+        let mut layer = MultiheadAttention::<T>::with_options(6, 2, options, rng);
+        layer.load_state_dict(&cases.state(&format!("mha_{case}_none"))).unwrap();
+        let at = |i: usize| inputs.get(i).unwrap_or(&inputs[0]);
+        let (q, k, v) = (at(0), at(1), at(2));
+        let y = layer.attend(q, k, v, masks);
+        cases.compare(&format!("mha_{case}_none"), inputs, &[y], Some(&layer));
+        let (y, weights) = layer.attend_with_weights(q, k, v, masks);
+        cases.compare(&format!("mha_{case}_mean"), inputs, &[y, weights], Some(&layer));
+        let (y, weights) = layer.attend_with_head_weights(q, k, v, masks);
+        cases.compare(&format!("mha_{case}_heads"), inputs, &[y, weights], Some(&layer));
+    };
+    let x = || [leaf::<T>(1, &[3, 5, 6])];
+    let wide = || [leaf::<T>(1, &[3, 4, 6]), leaf(2, &[3, 5, 5]), leaf(3, &[3, 5, 3])];
+    let (may, tokens, none) = (may(), tokens(), AttentionMasks::default());
+    let plain = MultiheadAttentionOptions::default();
+    let (bias_kv, widths) = (plain.add_bias_kv(true), plain.kdim(5).vdim(3));
+    run("plain", &x(), plain, none);
+    run("masked", &x(), plain, none.causal(true).padding(&tokens));
+    run("bias_kv", &x(), bias_kv, none);
+    run("bias_kv_causal", &x(), bias_kv, none.causal(true));
+    run("zero", &x(), plain.add_zero_attn(true), none.padding(&tokens));
+    let causal = (0..25).map(|i| i % 5 <= i / 5);
+    let heads = may.to_vec().into_iter().chain(causal).collect();
+    let heads = Mask::from_vec(heads, [2, 5, 5]).unwrap(); // for each head its own
+    run("both", &x(), bias_kv.add_zero_attn(true), none.mask(&heads));
+    let part = Mask::from_vec(may.to_vec()[..20].to_vec(), [4, 5]).unwrap();
+    let masked = none.mask(&part).padding(&tokens);
+    run("widths", &wide(), widths, masked);
+    run("widths_no_bias", &wide(), widths.bias(false), none);
+    run("all", &wide(), widths.add_bias_kv(true).add_zero_attn(true), masked);
+    let one = [leaf::<T>(1, &[4, 6]), leaf(2, &[5, 5]), leaf(3, &[5, 3])];
+    run("one", &one, widths.add_bias_kv(true), none);
+}
+
 fn encoder<T: Float>(cases: &Cases) {
     let tokens = tokens();
     let none = AttentionMasks::default();
-    let options = TransformerEncoderLayerOptions::default().feedforward(10);
+    let options = TransformerEncoderLayerOptions::default().dim_feedforward(10);
     let gelu = options.activation(TransformerActivation::Gelu);
     for (case, options, masks) in [
         ("encoder", options, none),
@@ -108,6 +149,7 @@ fn f32_attention_and_its_layers_are_pytorchs() {
     let cases = Cases::of("attention_f32", 1e-5);
     function::<f32>(&cases);
     multihead::<f32>(&cases);
+    weights::<f32>(&cases);
     encoder::<f32>(&cases);
     cases.finish(Some("gpt|"));
 }
@@ -117,6 +159,7 @@ fn f64_attention_and_its_layers_are_pytorchs() {
     let cases = Cases::of("attention_f64", 1e-10);
     function::<f64>(&cases);
     multihead::<f64>(&cases);
+    weights::<f64>(&cases);
     encoder::<f64>(&cases);
     cases.finish(None);
 }

@@ -86,6 +86,16 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     case("adaptive", Box::new(AdaptiveAvgPool2d::new(1)), images);
     case("adaptive odd", Box::new(AdaptiveAvgPool2d::new([3, 4])), images);
     case("adaptive more", Box::new(AdaptiveAvgPool2d::new([5, 2])), &[3, 3, 3]);
+    let (first, second) = ([None, Some(4)], [Some(3), None]);
+    case("adaptive first free", Box::new(AdaptiveAvgPool2d::new(first)), images);
+    case("adaptive second free", Box::new(AdaptiveAvgPool2d::new(second)), images);
+    case("adaptive both free", Box::new(AdaptiveAvgPool2d::new([None, None])), &[3, 7, 6]);
+    case("adaptive line", Box::new(AdaptiveAvgPool1d::new(3)), &[2, 3, 7]);
+    case("adaptive max", Box::new(AdaptiveMaxPool2d::new([3, 4])), images);
+    case("adaptive max more", Box::new(AdaptiveMaxPool2d::new([5, 2])), &[3, 3, 3]);
+    case("adaptive max first free", Box::new(AdaptiveMaxPool2d::new(first)), images);
+    case("adaptive max second free", Box::new(AdaptiveMaxPool2d::new(second)), images);
+    case("adaptive max line", Box::new(AdaptiveMaxPool1d::new(3)), &[3, 7]);
 
     let shape = &[2, 3, 4];
     case("flatten", Box::<Flatten>::default(), shape);

@@ -64,16 +64,25 @@ fn like_pytorch<T: Float>(file: &str, tolerance: f64) {
     case!("bn2d", BatchNorm2d::with_options(4, options));
     case!("bn2d_cumulative", BatchNorm2d::with_options(2, options.momentum(None)));
     case!("bn2d_untracked", BatchNorm2d::with_options(3, options.track_running_stats(false)));
-    case!("ln", LayerNorm::with_options([37], 1e-5, true, true));
-    case!("ln_two", LayerNorm::with_options([3, 5], 1e-3, true, true));
-    case!("ln_no_bias", LayerNorm::with_options([6], 1e-5, true, false));
-    case!("ln_plain", LayerNorm::with_options([6], 1e-5, false, true));
-    case!("gn", GroupNorm::with_options(2, 6, 1e-5, true));
-    case!("gn_flat", GroupNorm::with_options(3, 9, 1e-3, true));
-    case!("gn_plain", GroupNorm::with_options(1, 4, 1e-5, false));
-    case!("rms", RmsNorm::with_options([11], None, true));
-    case!("rms_two", RmsNorm::with_options([2, 3], Some(1e-2), true));
-    case!("rms_plain", RmsNorm::with_options([5], None, false));
+    let no_bias = options.bias(false);
+    case!("bn1d_no_bias", BatchNorm1d::with_options(3, no_bias));
+    case!("bn2d_no_bias", BatchNorm2d::with_options(4, no_bias.track_running_stats(false)));
+    case!("bn1d_bias_unused", BatchNorm1d::with_options(3, options.affine(false).bias(true)));
+    let options = LayerNormOptions::default();
+    case!("ln", LayerNorm::with_options([37], options));
+    case!("ln_two", LayerNorm::with_options([3, 5], options.eps(1e-3)));
+    case!("ln_no_bias", LayerNorm::with_options([6], options.bias(false)));
+    case!("ln_plain", LayerNorm::with_options([6], options.elementwise_affine(false)));
+    let options = GroupNormOptions::default();
+    case!("gn", GroupNorm::with_options(2, 6, options));
+    case!("gn_flat", GroupNorm::with_options(3, 9, options.eps(1e-3)));
+    case!("gn_plain", GroupNorm::with_options(1, 4, options.affine(false)));
+    case!("gn_no_bias", GroupNorm::with_options(2, 6, options.bias(false)));
+    case!("gn_flat_no_bias", GroupNorm::with_options(3, 9, options.bias(false)));
+    let options = RmsNormOptions::default();
+    case!("rms", RmsNorm::with_options([11], options));
+    case!("rms_two", RmsNorm::with_options([2, 3], options.eps(Some(1e-2))));
+    case!("rms_plain", RmsNorm::with_options([5], options.elementwise_affine(false)));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn compare<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
     for (name, options, parts) in [
         ("plain", plain, 1),
         ("no_bias", plain.bias(false), 1),
-        ("deep", plain.layers(2).bidirectional(true), 4),
+        ("deep", plain.num_layers(2).bidirectional(true), 4),
         ("both_no_bias", plain.bias(false).bidirectional(true), 2),
     ] {
         for (len, given) in [(5, false), (1, true), (4, true)] {
@@ -86,6 +86,38 @@ fn one_sequence<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
     cases.compare(&format!("{kind}_one"), &inputs, &net.run(&inputs), Some(&net));
 }
 
+/// Projections of the output: then h is narrower than c.
+fn projected<T: Float>(cases: &Cases) {
+    let plain = RecurrentOptions::default().proj_size(2);
+    let one = plain.bidirectional(true);
+    for (name, options, parts) in [
+        ("plain", plain, None),
+        ("given", plain, Some(1)),
+        ("no_bias", plain.bias(false), Some(1)),
+        ("both", one, Some(2)),
+        ("deep", one.num_layers(3), Some(6)),
+    ] {
+        let mut inputs = vec![leaf::<T>(1, &[2, 5, 3])];
+        inputs.extend(parts.iter().map(|&parts| leaf(2, &[parts, 2, 2])));
+        inputs.extend(parts.iter().map(|&parts| leaf(3, &[parts, 2, 4])));
+        compare_projected(cases, name, options, &inputs);
+    }
+    let inputs = [leaf::<T>(1, &[5, 3]), leaf(2, &[2, 2]), leaf(3, &[2, 4])];
+    compare_projected(cases, "one", one, &inputs);
+}
+
+fn compare_projected<T: Float>(
+    cases: &Cases,
+    name: &str,
+    options: RecurrentOptions,
+    inputs: &[Tensor<T>],
+) {
+    let case = format!("lstm_projected_{name}");
+    let mut net = Lstm::<T>::make(options, "lstm");
+    net.load_state_dict(&cases.state(&case)).unwrap();
+    cases.compare(&case, inputs, &net.run(inputs), Some(&net));
+}
+
 fn all<T: Float>(file: &str, tolerance: f64) {
     let cases = Cases::of(file, tolerance);
     compare::<T, Rnn<T>>(&cases, "rnn");
@@ -95,6 +127,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     one_sequence::<T, Rnn<T>>(&cases, "rnn");
     one_sequence::<T, Lstm<T>>(&cases, "lstm");
     one_sequence::<T, Gru<T>>(&cases, "gru");
+    projected::<T>(&cases);
     cases.finish(None);
 }
 

@@ -47,14 +47,15 @@ pub mod prelude {
     };
     pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
     pub use adamant_nn::{
-        AdaptiveAvgPool2d, AttentionMasks, AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions,
-        BceLoss, BceWithLogitsLoss, Bilinear, Conv1d, Conv2d, ConvTranspose2d, CosineEmbeddingLoss,
-        CrossEntropyLoss, Dropout, Dropout2d, Elu, Embedding, Flatten, Forward, Gelu, GeluTanh,
-        GroupNorm, Gru, Hardtanh, HuberLoss, Identity, KlDivLoss, L1Loss, LayerNorm, LeakyRelu,
-        Linear, LogSoftmax, Lstm, MaxPool2d, Module, MseLoss, MultiheadAttention,
-        MultiheadAttentionOptions, NllLoss, RecurrentOptions, Reduction, Relu, RmsNorm, Rnn,
-        Sequential, Sigmoid, Silu, SmoothL1Loss, Softmax, Softplus, Softsign, Tanh,
-        TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
+        AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AttentionMasks,
+        AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions, BceLoss, BceWithLogitsLoss,
+        Bilinear, Conv1d, Conv2d, ConvTranspose2d, CosineEmbeddingLoss, CrossEntropyLoss, Dropout,
+        Dropout2d, Elu, Embedding, Flatten, Forward, Gelu, GeluTanh, GroupNorm, GroupNormOptions,
+        Gru, Hardtanh, HuberLoss, Identity, KlDivLoss, L1Loss, LayerNorm, LayerNormOptions,
+        LeakyRelu, Linear, LogSoftmax, Lstm, MaxPool2d, Module, MseLoss, MultiheadAttention,
+        MultiheadAttentionOptions, NllLoss, RecurrentOptions, Reduction, Relu, RmsNorm,
+        RmsNormOptions, Rnn, Sequential, Sigmoid, Silu, SmoothL1Loss, Softmax, Softplus, Softsign,
+        Tanh, TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
         TripletMarginLoss, bce_loss, bce_with_logits, cosine_embedding_loss, cross_entropy,
         huber_loss, kl_div, l1_loss, mse_loss, nll_loss, smooth_l1_loss, summary,
         triplet_margin_loss,

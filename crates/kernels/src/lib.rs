@@ -50,8 +50,8 @@ pub use memory::CacheLine;
 pub use normalize::{by_segment, column_sums, moments, weighted_sums};
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
 pub use pool::{
-    AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, avg_pool, avg_pool_input,
-    max_pool, pick, place,
+    AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,
+    avg_pool_input, max_pool, pick, place,
 };
 pub use reduce::{arg_best, reduce_rows, sum, sum_row};
 pub use scan::scan;

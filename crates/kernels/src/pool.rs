@@ -85,11 +85,16 @@ pub fn max_pool<T: Float>(at: &mut [usize], x: &[T], sizes: &Windows) {
 #[inline(always)]
 fn keep_larger<T: Float>(at: &mut [usize], x: &[T], start: usize, step: usize) {
     for (i, at) in at.iter_mut().enumerate() {
-        let place = start + i * step;
-        // Of the NaNs, which are larger than nothing, the last one stays.
-        let better = (x[place] > x[*at]) | x[place].is_nan();
-        *at = select_unpredictable(better, place, *at);
+        *at = larger(x, *at, start + i * step);
     }
+}
+
+/// The position of the larger of two elements, of which `next` comes later: the first of equals,
+/// the last of NaNs.
+#[inline(always)]
+fn larger<T: Float>(x: &[T], at: usize, next: usize) -> usize {
+    let better = (x[next] > x[at]) | x[next].is_nan();
+    select_unpredictable(better, next, at)
 }
 
 /// `out[o] ← x[at[o]]` for each image of `len` elements.
@@ -283,19 +288,16 @@ fn even_spans(input: usize, output: usize) -> Vec<Range<usize>> {
     (0..output).map(|o| o * input / output..((o + 1) * input).div_ceil(output)).collect()
 }
 
-/// The windows of an adaptive pooling, and the number of places in each.
-fn even_windows<T: Float>(
-    input: [usize; 2],
-    output: [usize; 2],
-) -> ([Vec<Range<usize>>; 2], Vec<T>) {
-    let spans = [even_spans(input[0], output[0]), even_spans(input[1], output[1])];
+/// The windows of an adaptive pooling by rows and columns.
+fn even_windows(input: [usize; 2], output: [usize; 2]) -> [Vec<Range<usize>>; 2] {
+    [0, 1].map(|d| even_spans(input[d], output[d]))
+}
+
+/// The number of elements in each window.
+fn window_sizes<T: Float>(spans: &[Vec<Range<usize>>; 2]) -> Vec<T> {
     let size =
         |rows: &Range<usize>, cols: &Range<usize>| T::from_f64((rows.len() * cols.len()) as f64);
-    let divisors = spans[0]
-        .iter()
-        .flat_map(|rows| spans[1].iter().map(move |cols| size(rows, cols)))
-        .collect();
-    (spans, divisors)
+    spans[0].iter().flat_map(|rows| spans[1].iter().map(move |cols| size(rows, cols))).collect()
 }
 
 /// `y[o] ←` the mean over each of `output` windows that cover an image of `input` evenly.
@@ -309,9 +311,9 @@ fn even_windows<T: Float>(
 /// assert_eq!(y, [3.0, 4.5]); // the place in the middle is in both
 /// ```
 pub fn adaptive_avg_pool<T: Float>(y: &mut [T], x: &[T], input: [usize; 2], output: [usize; 2]) {
-    let (spans, divisors) = even_windows(input, output);
+    let spans = even_windows(input, output);
     let cost = x.len().saturating_mul(2) + y.len();
-    means(y, x, &spans, &divisors, input, cost);
+    means(y, x, &spans, &window_sizes(&spans), input, cost);
 }
 
 /// The adjoint of [`adaptive_avg_pool`].
@@ -330,7 +332,36 @@ pub fn adaptive_avg_pool_input<T: Float>(
     input: [usize; 2],
     output: [usize; 2],
 ) {
-    let (spans, divisors) = even_windows(input, output);
+    let spans = even_windows(input, output);
     let cost = x.len().saturating_mul(2) + g.len();
-    shares(x, g, &spans, &divisors, input, cost);
+    shares(x, g, &spans, &window_sizes(&spans), input, cost);
+}
+
+/// `at[o] ←` the position in its image of the largest element of each of `output` windows that
+/// cover an image of `input` evenly: the first of equals, and the last NaN if there is one.
+///
+/// # Panics
+/// If the lengths do not fit.
+///
+/// ```
+/// let mut at = [0; 2];
+/// adamant_kernels::adaptive_max_pool(&mut at, &[1.0f32, 5.0, 4.0], [1, 3], [1, 2]);
+/// assert_eq!(at, [1, 1]); // the element in the middle is in both windows
+/// ```
+pub fn adaptive_max_pool<T: Float>(
+    at: &mut [usize],
+    x: &[T],
+    input: [usize; 2],
+    output: [usize; 2],
+) {
+    let spans = even_windows(input, output);
+    let cost = x.len().saturating_mul(2) + at.len();
+    images(at, x, (output[0] * output[1], input[0] * input[1]), cost, |_, at, x| {
+        let first = |o: usize| {
+            let (row, col) = (&spans[0][o / output[1]], &spans[1][o % output[1]]);
+            row.start * input[1] + col.start
+        };
+        at.iter_mut().enumerate().for_each(|(o, at)| *at = first(o));
+        rows(&spans, input[1], |o, row| row.for_each(|next| at[o] = larger(x, at[o], next)));
+    });
 }

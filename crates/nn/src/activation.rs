@@ -97,6 +97,9 @@ impl Default for Softplus {
 
 /// [`Tensor::hardtanh`](adamant_tensor::Tensor::hardtanh) as a layer.
 /// PyTorch: `torch.nn.Hardtanh(min_val, max_val)`.
+///
+/// # Panics
+/// In `forward`: if `min_val` is not less than `max_val`.
 #[derive(Clone, Copy, Debug)]
 pub struct Hardtanh {
     /// −1 by default.
@@ -104,7 +107,14 @@ pub struct Hardtanh {
     /// 1 by default.
     pub max_val: f64,
 }
-stateless!(Hardtanh, |layer, x| x.hardtanh(layer.min_val, layer.max_val));
+stateless!(Hardtanh, |layer, x| {
+    let Hardtanh { min_val, max_val } = *layer;
+    assert!(
+        min_val < max_val,
+        "Hardtanh: max_val = {max_val:?}; expected more than min_val = {min_val:?}"
+    );
+    x.hardtanh(min_val, max_val)
+});
 
 impl Default for Hardtanh {
     fn default() -> Self {

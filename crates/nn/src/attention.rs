@@ -5,11 +5,14 @@ use crate::module::{Leaf, Path};
 use crate::shape::broadcasts;
 use crate::state::lock;
 use crate::summary::observe;
-use crate::{Forward, Linear, Module, init};
+use crate::{Forward, Linear, Module, check, init};
 use adamant_tensor::{
-    AttentionOptions, Float, Generator, Mask, Parameter, Tensor, scaled_dot_product_attention,
+    AttentionOptions, Float, Generator, Mask, Parameter, REST, Tensor,
+    scaled_dot_product_attention, scaled_dot_product_attention_with_weights,
 };
 use std::sync::Mutex;
+
+const NAME: &str = "MultiheadAttention";
 
 /// What the queries may look at.
 ///
@@ -67,7 +70,7 @@ impl<'a> AttentionMasks<'a> {
         if let Some(mask) = self.mask {
             assert!(
                 broadcasts(mask.shape(), &scores),
-                "MultiheadAttention: a mask of shape {:?} does not broadcast to the scores, which \
+                "{NAME}: a mask of shape {:?} does not broadcast to the scores, which \
                  are {scores:?}",
                 mask.shape()
             );
@@ -76,7 +79,7 @@ impl<'a> AttentionMasks<'a> {
         if let Some(tokens) = self.padding {
             assert!(
                 *tokens.shape() == [batch, keys] || (batch, tokens.shape()) == (1, &[keys]),
-                "MultiheadAttention: a padding mask of shape {:?}; expected [{batch}, {keys}], an \
+                "{NAME}: a padding mask of shape {:?}; expected [{batch}, {keys}], an \
                  element for each key of each sequence",
                 tokens.shape()
             );
@@ -87,47 +90,118 @@ impl<'a> AttentionMasks<'a> {
             (mask, padding) => padding.or_else(|| mask.cloned()),
         }
     }
+
+    /// All masks, causality among them, as one for keys of which every query may look at the last
+    /// `extra`; those are not among the scores.
+    #[track_caller]
+    fn joined_with_extra(&self, scores: [usize; 4], extra: usize) -> Option<Mask> {
+        let joined = self.joined(scores);
+        if joined.is_none() && !self.causal {
+            return None;
+        }
+        let [.., len, keys] = scores;
+        let mut shape = joined.as_ref().map_or(&[][..], Mask::shape).to_vec();
+        shape.truncate(shape.len().saturating_sub(2));
+        shape.extend([len, keys]);
+        let seen = joined.map(|mask| mask.broadcast_to(&shape[..]).to_vec());
+        let rows: usize = shape[..shape.len() - 1].iter().product();
+        let mut all = Vec::with_capacity(rows * (keys + extra));
+        for row in 0..rows {
+            let may = |key: usize| {
+                let later = self.causal && key > row % len;
+                !later && seen.as_ref().is_none_or(|seen| seen[row * keys + key])
+            };
+            all.extend((0..keys).map(may));
+            all.extend((0..extra).map(|_| true));
+        }
+        *shape.last_mut().expect("two or more") = keys + extra;
+        Some(Mask::from_vec(all, shape).expect("a value for each score"))
+    }
 }
 
-/// The options of [`MultiheadAttention::with_options`], with PyTorch's defaults.
-#[derive(Clone, Copy, Debug)]
+/// The options of a [`MultiheadAttention`]; the defaults are PyTorch's.
+///
+/// ```
+/// use adamant_nn::{MultiheadAttention, MultiheadAttentionOptions};
+/// use adamant_tensor::Generator;
+/// let options = MultiheadAttentionOptions::default().kdim(6).vdim(5).add_bias_kv(true);
+/// let layer = MultiheadAttention::<f64>::with_options(8, 2, options, &mut Generator::seed(0));
+/// assert_eq!(layer.k_proj_weight.unwrap().shape(), [8, 6]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MultiheadAttentionOptions {
-    bias: bool,
     dropout: f64,
+    bias: bool,
+    add_bias_kv: bool,
+    add_zero_attn: bool,
+    kdim: Option<usize>,
+    vdim: Option<usize>,
 }
 
 impl Default for MultiheadAttentionOptions {
     fn default() -> Self {
-        MultiheadAttentionOptions { bias: true, dropout: 0.0 }
+        MultiheadAttentionOptions {
+            dropout: 0.0,
+            bias: true,
+            add_bias_kv: false,
+            add_zero_attn: false,
+            kdim: None,
+            vdim: None,
+        }
     }
 }
 
 impl MultiheadAttentionOptions {
-    /// Whether the projections have biases; they have unless set.
+    /// The probability with which a weight is dropped while training; default 0.
+    #[must_use]
+    pub fn dropout(self, dropout: f64) -> Self {
+        MultiheadAttentionOptions { dropout, ..self }
+    }
+
+    /// Whether the projections have biases; default true.
     #[must_use]
     pub fn bias(self, bias: bool) -> Self {
         MultiheadAttentionOptions { bias, ..self }
     }
 
-    /// With which probability a weight is dropped while training; 0 unless set.
+    /// Whether a learned key and its value, `bias_k` and `bias_v`, follow the projected ones;
+    /// default false. No mask hides them.
     #[must_use]
-    pub fn dropout(self, dropout: f64) -> Self {
-        MultiheadAttentionOptions { dropout, ..self }
+    pub fn add_bias_kv(self, add_bias_kv: bool) -> Self {
+        MultiheadAttentionOptions { add_bias_kv, ..self }
+    }
+
+    /// Whether a key and a value of zeros follow the projected ones; default false. No mask hides
+    /// them.
+    #[must_use]
+    pub fn add_zero_attn(self, add_zero_attn: bool) -> Self {
+        MultiheadAttentionOptions { add_zero_attn, ..self }
+    }
+
+    /// The width of the keys; default that of the queries.
+    #[must_use]
+    pub fn kdim(self, kdim: usize) -> Self {
+        MultiheadAttentionOptions { kdim: Some(kdim), ..self }
+    }
+
+    /// The width of the values; default that of the queries.
+    #[must_use]
+    pub fn vdim(self, vdim: usize) -> Self {
+        MultiheadAttentionOptions { vdim: Some(vdim), ..self }
     }
 }
 
 /// Attention in several heads, each on its part of the width:
 /// `concat(softmax(Qₕ Kₕᵀ / √(E / heads)) Vₕ) Wₒᵀ + bₒ`, where Q, K and V are projections of
-/// queries, keys and values: `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`, or without `N` for
-/// one sequence.
+/// queries, keys and values: `[N, L, E], [N, S, kdim], [N, S, vdim] → [N, L, E]`, or without `N`
+/// for one sequence.
 ///
-/// The batch comes first, always (PyTorch: `batch_first=True`). `in_proj_weight` is
-/// `[3 E, E]`, the projections of queries, keys and values below each other, xavier-uniform;
-/// `in_proj_bias` `[3 E]` and `out_proj.bias` start at 0. Masks: [`AttentionMasks`], where
-/// **true means may be looked at**, the opposite of PyTorch's layer.
+/// The batch comes first, always (PyTorch: `batch_first=True`). The weights of the projections
+/// start xavier-uniform: where `kdim` and `vdim` are `E`, they are the three parts of
+/// `in_proj_weight`, else each has its own. `in_proj_bias` and `out_proj.bias` start at 0. Masks:
+/// [`AttentionMasks`], where **true means may be looked at**, the opposite of PyTorch's layer.
 ///
-/// PyTorch: `torch.nn.MultiheadAttention(…, batch_first=True)`, called with
-/// `need_weights=False`.
+/// PyTorch: `torch.nn.MultiheadAttention(…, batch_first=True)`.
 ///
 /// ```
 /// use adamant_nn::{Forward, MultiheadAttention};
@@ -138,15 +212,31 @@ impl MultiheadAttentionOptions {
 #[derive(Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct MultiheadAttention<T: Float = f32> {
-    /// `[3 E, E]`
-    pub in_proj_weight: Parameter<T>,
+    /// `[E, E]`, unless there is an `in_proj_weight`.
+    pub q_proj_weight: Option<Parameter<T>>,
+    /// `[E, kdim]`, unless there is an `in_proj_weight`.
+    pub k_proj_weight: Option<Parameter<T>>,
+    /// `[E, vdim]`, unless there is an `in_proj_weight`.
+    pub v_proj_weight: Option<Parameter<T>>,
+    /// `[3 E, E]`: the projections of queries, keys and values below each other, where all three
+    /// have the width `E`.
+    pub in_proj_weight: Option<Parameter<T>>,
     /// `[3 E]`
     pub in_proj_bias: Option<Parameter<T>>,
+    /// `[1, 1, E]`, from the normal distribution with variance 1 / E.
+    pub bias_k: Option<Parameter<T>>,
+    /// `[1, 1, E]`, from the normal distribution with variance 1 / E.
+    pub bias_v: Option<Parameter<T>>,
     /// `[E, E]`, `[E]`
     pub out_proj: Linear<T>,
     dropout: Option<WeightDropout>,
+    /// The widths of queries, keys and values.
+    #[module(skip)]
+    widths: [usize; 3],
     #[module(skip)]
     heads: usize,
+    #[module(skip)]
+    add_zero_attn: bool,
 }
 
 /// The dropout of attention weights: the operation draws.
@@ -167,15 +257,16 @@ impl<T: Float> Module<T> for WeightDropout {
 }
 
 impl MultiheadAttention {
-    /// A layer with PyTorch's defaults, in `f32`. For another type, without biases or with
-    /// dropout: [`with_options`](MultiheadAttention::with_options).
+    /// A layer with PyTorch's defaults, in `f32`. Others:
+    /// [`with_options`](MultiheadAttention::with_options).
     ///
     /// # Panics
-    /// If `heads` does not divide `width`.
+    /// If `num_heads` does not divide `embed_dim`, or the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
-    pub fn new(width: usize, heads: usize, rng: &mut Generator) -> Self {
-        MultiheadAttention::with_options(width, heads, MultiheadAttentionOptions::default(), rng)
+    pub fn new(embed_dim: usize, num_heads: usize, rng: &mut Generator) -> Self {
+        let options = MultiheadAttentionOptions::default();
+        MultiheadAttention::with_options(embed_dim, num_heads, options, rng)
     }
 }
 
@@ -183,43 +274,69 @@ impl<T: Float> MultiheadAttention<T> {
     /// A layer of any type.
     ///
     /// # Panics
-    /// If `heads` does not divide `width`, or the dropout is no probability.
+    /// If `num_heads` does not divide `embed_dim`, the dropout is not from 0 to 1, or the
+    /// parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn with_options(
-        width: usize,
-        heads: usize,
+        embed_dim: usize,
+        num_heads: usize,
         options: MultiheadAttentionOptions,
         rng: &mut Generator,
     ) -> Self {
+        let MultiheadAttentionOptions { dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim } =
+            options;
+        check::at_least_one(NAME, "embed_dim", embed_dim);
         assert!(
-            heads > 0 && width > 0 && width.is_multiple_of(heads),
-            "MultiheadAttention: {heads} heads for a width of {width}; expected a divisor of it"
+            num_heads > 0 && embed_dim.is_multiple_of(num_heads),
+            "{NAME}: num_heads = {num_heads}; expected a divisor of embed_dim = {embed_dim}"
         );
-        let MultiheadAttentionOptions { bias, dropout: p } = options;
-        assert!(
-            (0.0..=1.0).contains(&p),
-            "MultiheadAttention: the dropout is {p}; expected 0 to 1"
+        check::probability(NAME, "dropout", dropout);
+        let widths = [embed_dim, kdim.unwrap_or(embed_dim), vdim.unwrap_or(embed_dim)];
+        let [_, kdim, vdim] = widths;
+        check::fits::<T>(
+            NAME,
+            format_args!("embed_dim = {embed_dim}, kdim = {kdim}, vdim = {vdim}"),
+            &[embed_dim, embed_dim.max(kdim).max(vdim)],
         );
-        let out_proj = Linear::with_bias(width, width, bias, rng);
+        let packed = widths == [embed_dim; 3];
+        let mut weight = |is_there: bool, rows: usize, width: usize| {
+            let draw = || Parameter::new(init::xavier_uniform([rows, width], 1.0, rng));
+            is_there.then(draw)
+        };
+        let in_proj_weight = weight(packed, 3 * embed_dim, embed_dim);
+        let [q_proj_weight, k_proj_weight, v_proj_weight] =
+            widths.map(|width| weight(!packed, embed_dim, width));
+        let out_proj = Linear::with_bias(embed_dim, embed_dim, bias, rng);
         if let Some(bias) = &out_proj.bias {
-            bias.set_value(&Tensor::zeros([width]));
+            bias.set_value(&Tensor::zeros([embed_dim]));
         }
+        let mut learned = || {
+            let draw = || Parameter::new(init::xavier_normal([1, 1, embed_dim], 1.0, rng));
+            add_bias_kv.then(draw)
+        };
         MultiheadAttention {
-            in_proj_weight: Parameter::new(init::xavier_uniform([3 * width, width], 1.0, rng)),
-            in_proj_bias: bias.then(|| Parameter::new(Tensor::zeros([3 * width]))),
+            q_proj_weight,
+            k_proj_weight,
+            v_proj_weight,
+            in_proj_weight,
+            in_proj_bias: bias.then(|| Parameter::new(Tensor::zeros([3 * embed_dim]))),
+            bias_k: learned(),
+            bias_v: learned(),
             out_proj,
-            dropout: (p > 0.0).then(|| WeightDropout {
-                p,
+            dropout: (dropout > 0.0).then(|| WeightDropout {
+                p: dropout,
                 training: Training::default(),
                 rng: Mutex::new(rng.fork()),
             }),
-            heads,
+            widths,
+            heads: num_heads,
+            add_zero_attn,
         }
     }
 
-    /// What the queries find among the keys: `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`, or
-    /// without `N` for one sequence.
+    /// What the queries find among the keys: `[N, L, E], [N, S, kdim], [N, S, vdim] → [N, L, E]`,
+    /// or without `N` for one sequence.
     ///
     /// PyTorch: `attention(query, key, value, need_weights=False)[0]`.
     ///
@@ -234,81 +351,199 @@ impl<T: Float> MultiheadAttention<T> {
         value: &Tensor<T>,
         masks: AttentionMasks<'_>,
     ) -> Tensor<T> {
+        self.run(query, key, value, masks, Need::Result).0
+    }
+
+    /// [`attend`](MultiheadAttention::attend), and the mean over the heads of the weights that the
+    /// queries give the keys: `[N, L, S]`, or `[L, S]` for one sequence.
+    ///
+    /// The keys that `add_bias_kv` and `add_zero_attn` add come last. In training, the weights are
+    /// those after the dropout. They are all held: [`attend`](MultiheadAttention::attend) is for
+    /// long sequences.
+    ///
+    /// PyTorch: `attention(query, key, value)`.
+    ///
+    /// # Panics
+    /// As [`attend`](MultiheadAttention::attend).
+    ///
+    /// ```
+    /// use adamant_nn::{AttentionMasks, MultiheadAttention};
+    /// use adamant_tensor::{Generator, Tensor};
+    /// let layer = MultiheadAttention::new(8, 2, &mut Generator::seed(0));
+    /// let (x, masks) = (Tensor::ones([4, 5, 8]), AttentionMasks::default());
+    /// let (y, weights) = layer.attend_with_weights(&x, &x, &x, masks);
+    /// assert_eq!((y.shape(), weights.shape()), (&[4, 5, 8][..], &[4, 5, 5][..]));
+    /// assert_eq!(layer.attend_with_head_weights(&x, &x, &x, masks).1.shape(), [4, 2, 5, 5]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn attend_with_weights(
+        &self,
+        query: &Tensor<T>,
+        key: &Tensor<T>,
+        value: &Tensor<T>,
+        masks: AttentionMasks<'_>,
+    ) -> (Tensor<T>, Tensor<T>) {
+        let (y, weights) = self.attend_with_head_weights(query, key, value, masks);
+        (y, weights.mean_dim(-3, false))
+    }
+
+    /// [`attend_with_weights`](MultiheadAttention::attend_with_weights), with the weights of each
+    /// head: `[N, heads, L, S]`, or `[heads, L, S]` for one sequence.
+    ///
+    /// PyTorch: `attention(query, key, value, average_attn_weights=False)`.
+    ///
+    /// # Panics
+    /// As [`attend`](MultiheadAttention::attend).
+    #[must_use]
+    #[track_caller]
+    pub fn attend_with_head_weights(
+        &self,
+        query: &Tensor<T>,
+        key: &Tensor<T>,
+        value: &Tensor<T>,
+        masks: AttentionMasks<'_>,
+    ) -> (Tensor<T>, Tensor<T>) {
+        let (y, weights) = self.run(query, key, value, masks, Need::Weights);
+        (y, weights.expect("they are needed"))
+    }
+
+    #[track_caller]
+    fn run(
+        &self,
+        query: &Tensor<T>,
+        key: &Tensor<T>,
+        value: &Tensor<T>,
+        masks: AttentionMasks<'_>,
+        need: Need,
+    ) -> (Tensor<T>, Option<Tensor<T>>) {
         self.check(query, key, value);
         let same = std::ptr::eq(query, key) && std::ptr::eq(key, value);
         if query.shape().len() == 3 {
-            return observe(self, self.attend_batch(query, key, value, same, masks));
+            let (y, weights) = self.run_batch(query, key, value, same, masks, need);
+            return (observe(self, y), weights);
         }
         // One sequence is a batch of one.
         let [q, k, v] = [query, key, value].map(|x| x.unsqueeze(0));
         let [k, v] = if same { [&q, &q] } else { [&k, &v] };
-        observe(self, self.attend_batch(&q, k, v, same, masks).squeeze(0))
+        let (y, weights) = self.run_batch(&q, k, v, same, masks, need);
+        (observe(self, y.squeeze(0)), weights.map(|weights| weights.squeeze(0)))
     }
 
-    /// `[N, L, E], [N, S, E], [N, S, E] → [N, L, E]`; of one tensor, if it is the same.
+    /// The result for `[N, L, E], [N, S, kdim], [N, S, vdim]`, which are one tensor if it is the
+    /// `same`, and the weights of each head if they are needed.
     #[track_caller]
-    fn attend_batch(
+    fn run_batch(
         &self,
         query: &Tensor<T>,
         key: &Tensor<T>,
         value: &Tensor<T>,
         same: bool,
         masks: AttentionMasks<'_>,
-    ) -> Tensor<T> {
-        let width = self.width();
-        let (weight, bias) = (self.in_proj_weight.tensor(), self.in_proj_bias.as_ref());
-        let bias = bias.map(Parameter::tensor);
-        let [q, k, v] = if same {
-            // One product, then its parts.
-            let all = query.linear(&weight, bias.as_ref());
-            [0, 1, 2].map(|i| all.narrow(2, i * width, width))
-        } else {
-            let project = |x: &Tensor<T>, i: usize| {
-                let part = |rows: &Tensor<T>| rows.narrow(0, i * width, width);
-                x.linear(&part(&weight), bias.as_ref().map(part).as_ref())
-            };
-            [project(query, 0), project(key, 1), project(value, 2)]
+        need: Need,
+    ) -> (Tensor<T>, Option<Tensor<T>>) {
+        let [q, k, v] = self.projected([query, key, value], same);
+        let [k, v] = [(k, &self.bias_k), (v, &self.bias_v)].map(|(x, end)| self.extended(x, end));
+        let (batch, keys) = (query.shape()[0], key.shape()[1]);
+        let width = self.widths[0] / self.heads;
+        let heads = |x: Tensor<T>| {
+            let len = x.shape()[1];
+            x.reshape([batch, len, self.heads, width]).transpose(1, 2)
         };
-        let [batch, len, keys] = [query.shape()[0], query.shape()[1], key.shape()[1]];
-        let heads = |x: Tensor<T>, len: usize| {
-            x.reshape([batch, len, self.heads, width / self.heads]).transpose(1, 2)
+        let scores = [batch, self.heads, query.shape()[1], keys];
+        let (mask, causal) = match k.shape()[1] - keys {
+            0 => (masks.joined(scores), masks.causal),
+            extra => (masks.joined_with_extra(scores, extra), false),
         };
-        let mask = masks.joined([batch, self.heads, len, keys]);
-        let mut options = AttentionOptions::default().causal(masks.causal);
+        let mut options = AttentionOptions::default().causal(causal);
         if let Some(mask) = &mask {
             options = options.mask(mask);
         }
-        let (q, k, v) = (heads(q, len), heads(k, keys), heads(v, keys));
-        let y = match &self.dropout {
-            Some(dropout) if dropout.training.on() => {
-                let mut rng = lock(&dropout.rng);
-                scaled_dot_product_attention(&q, &k, &v, options.dropout(dropout.p, &mut rng))
+        let dropout = self.dropout.as_ref().filter(|dropout| dropout.training.on());
+        let mut drawn = dropout.map(|dropout| (dropout.p, lock(&dropout.rng)));
+        if let Some((p, rng)) = &mut drawn {
+            options = options.dropout(*p, rng);
+        }
+        let (q, k, v) = (heads(q), heads(k), heads(v));
+        let (y, weights) = match need {
+            Need::Result => (scaled_dot_product_attention(&q, &k, &v, options), None),
+            Need::Weights => {
+                let (y, weights) = scaled_dot_product_attention_with_weights(&q, &k, &v, options);
+                (y, Some(weights))
             }
-            _ => scaled_dot_product_attention(&q, &k, &v, options),
         };
-        self.out_proj.forward(&y.transpose(1, 2).reshape([batch, len, width]))
+        let y = y.transpose(1, 2).reshape([batch, query.shape()[1], self.widths[0]]);
+        (self.out_proj.forward(&y), weights)
     }
 
-    fn width(&self) -> usize {
-        self.out_proj.weight.shape()[0]
+    /// Queries, keys and values after their projections, `[N, L, E]` or `[N, S, E]`.
+    #[track_caller]
+    fn projected(&self, inputs: [&Tensor<T>; 3], same: bool) -> [Tensor<T>; 3] {
+        let width = self.widths[0];
+        let bias = self.in_proj_bias.as_ref().map(Parameter::tensor);
+        let part = |x: &Tensor<T>, dim: usize, i: usize| x.narrow(dim, i * width, width);
+        let weights = match &self.in_proj_weight {
+            Some(weight) if same => {
+                // One product, then its parts.
+                let all = inputs[0].linear(&weight.tensor(), bias.as_ref());
+                return [0, 1, 2].map(|i| part(&all, 2, i));
+            }
+            Some(weight) => {
+                let weight = weight.tensor();
+                [0, 1, 2].map(|i| part(&weight, 0, i))
+            }
+            None => [&self.q_proj_weight, &self.k_proj_weight, &self.v_proj_weight]
+                .map(|weight| weight.as_ref().expect("one or three weights").tensor()),
+        };
+        [0, 1, 2].map(|i| {
+            let bias = bias.as_ref().map(|bias| part(bias, 0, i));
+            inputs[i].linear(&weights[i], bias.as_ref())
+        })
+    }
+
+    /// Projected keys or values, `[N, S, E]`, followed by the learned one and the one of zeros if
+    /// there are such.
+    #[track_caller]
+    fn extended(&self, x: Tensor<T>, learned: &Option<Parameter<T>>) -> Tensor<T> {
+        let one = [x.shape()[0], 1, self.widths[0]];
+        let learned = learned.as_ref().map(|learned| learned.tensor().expand([one[0], REST, REST]));
+        let zeros = self.add_zero_attn.then(|| Tensor::zeros(one));
+        match (&learned, &zeros) {
+            (None, None) => x,
+            _ => {
+                let parts: Vec<_> =
+                    [Some(&x), learned.as_ref(), zeros.as_ref()].into_iter().flatten().collect();
+                Tensor::cat(&parts, 1)
+            }
+        }
     }
 
     #[track_caller]
     fn check(&self, query: &Tensor<T>, key: &Tensor<T>, value: &Tensor<T>) {
-        let (shapes, width) = ([query.shape(), key.shape(), value.shape()], self.width());
+        let (shapes, widths) = ([query.shape(), key.shape(), value.shape()], self.widths);
         let fits = match shapes {
             [[n @ .., _, e], [nk @ .., s, ek], [nv @ .., sv, ev]] => {
-                [*e, *ek, *ev] == [width; 3] && n.len() < 2 && n == nk && n == nv && s == sv
+                [*e, *ek, *ev] == widths && n.len() < 2 && n == nk && n == nv && s == sv
             }
             _ => false,
         };
+        let [embed_dim, kdim, vdim] = widths;
         assert!(
             fits,
-            "MultiheadAttention: queries of shape {:?}, keys of {:?}, values of {:?}; expected \
-             [N, L, {width}], [N, S, {width}], [N, S, {width}], or without N for one sequence",
+            "{NAME}: queries of shape {:?}, keys of {:?}, values of {:?}; expected \
+             [N, L, {embed_dim}], [N, S, {kdim}], [N, S, {vdim}], or without N for one sequence",
             shapes[0], shapes[1], shapes[2]
         );
     }
+}
+
+/// What a call of the layer returns.
+#[derive(Clone, Copy)]
+enum Need {
+    /// The result, by the fused operation.
+    Result,
+    /// The weights too.
+    Weights,
 }
 
 impl<T: Float> Forward<T> for MultiheadAttention<T> {
@@ -331,12 +566,47 @@ mod tests {
         let layer = MultiheadAttention::new(50, 5, &mut Generator::seed(0));
         let largest = |x: &Parameter| x.tensor().abs().max().item();
         let bound = (6f32 / 200.0).sqrt();
-        assert!((0.99 * bound..=bound).contains(&largest(&layer.in_proj_weight)));
+        assert!((0.99 * bound..=bound).contains(&largest(layer.in_proj_weight.as_ref().unwrap())));
         assert_eq!(largest(layer.in_proj_bias.as_ref().unwrap()), 0.0);
         assert_eq!(largest(layer.out_proj.bias.as_ref().unwrap()), 0.0);
         let names: Vec<_> = layer.named_parameters().into_iter().map(|(name, _)| name).collect();
         let expected = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"];
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn separate_projections_start_as_pytorchs() {
+        let options = MultiheadAttentionOptions::default().kdim(30).add_bias_kv(true);
+        let rng = &mut Generator::seed(0);
+        let layer = MultiheadAttention::<f32>::with_options(500, 5, options, rng);
+        let parameters = layer.named_parameters();
+        let names: Vec<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = "q_proj_weight k_proj_weight v_proj_weight in_proj_bias bias_k bias_v \
+                        out_proj.weight out_proj.bias";
+        assert_eq!(names, expected.split(' ').collect::<Vec<_>>());
+        assert_eq!(parameters[1].1.shape(), [500, 30]);
+        let bound = (6f32 / 530.0).sqrt();
+        let largest = parameters[1].1.tensor().abs().max().item();
+        assert!((0.99 * bound..=bound).contains(&largest));
+        let bias_k = parameters[4].1.tensor();
+        assert_eq!(bias_k.shape(), [1, 1, 500]);
+        let variance = bias_k.square().mean().item();
+        assert!((0.8 / 500.0..1.2 / 500.0).contains(&variance), "{variance}");
+    }
+
+    #[test]
+    fn the_same_weights_are_dropped_with_and_without_returning_them() {
+        let options = MultiheadAttentionOptions::default().dropout(0.5).add_zero_attn(true);
+        let layer = |seed| {
+            MultiheadAttention::<f64>::with_options(4, 2, options, &mut Generator::seed(seed))
+        };
+        let x = Tensor::randn([2, 3, 4], &mut Generator::seed(1));
+        let masks = AttentionMasks::default().causal(true);
+        let y = layer(0).attend(&x, &x, &x, masks);
+        let (z, weights) = layer(0).attend_with_head_weights(&x, &x, &x, masks);
+        assert!((y - z).abs().max().item() < 1e-12);
+        assert_eq!(weights.shape(), [2, 2, 3, 4]);
+        assert!(weights.narrow(-1, 0, 1).to_vec().contains(&0.0)); // no mask hides the first key
     }
 
     #[test]

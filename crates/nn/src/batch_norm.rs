@@ -1,7 +1,8 @@
 //! Batch normalisation.
 
+use crate::norm::affine;
 use crate::summary::observe;
-use crate::{Buffer, Counter, Forward, Module, Training};
+use crate::{Buffer, Counter, Forward, Module, Training, check};
 use adamant_tensor::{Float, Parameter, Tensor, no_grad};
 
 /// The options of [`BatchNorm1d`] and [`BatchNorm2d`]; the defaults are PyTorch's.
@@ -16,37 +17,50 @@ pub struct BatchNormOptions {
     eps: f64,
     momentum: Option<f64>,
     affine: bool,
+    bias: bool,
     track_running_stats: bool,
 }
 
 impl Default for BatchNormOptions {
     fn default() -> Self {
-        BatchNormOptions { eps: 1e-5, momentum: Some(0.1), affine: true, track_running_stats: true }
+        BatchNormOptions {
+            eps: 1e-5,
+            momentum: Some(0.1),
+            affine: true,
+            bias: true,
+            track_running_stats: true,
+        }
     }
 }
 
 impl BatchNormOptions {
-    /// What is added to the variance: 1e-5.
+    /// The number added to the variance; default 1e-5.
     #[must_use]
     pub fn eps(self, eps: f64) -> Self {
         BatchNormOptions { eps, ..self }
     }
 
-    /// The weight of a new batch in the running statistics, 0.1; `None` for the mean of all
-    /// batches.
+    /// The weight of a new batch in the running statistics, or `None` for the mean of all
+    /// batches; default 0.1.
     #[must_use]
     pub fn momentum(self, momentum: Option<f64>) -> Self {
         BatchNormOptions { momentum, ..self }
     }
 
-    /// Whether there are `weight` and `bias`: yes.
+    /// Whether there are `weight` and `bias`; default true.
     #[must_use]
     pub fn affine(self, affine: bool) -> Self {
         BatchNormOptions { affine, ..self }
     }
 
-    /// Whether there are running statistics: yes. Without them, evaluation looks at the batch
-    /// too.
+    /// Whether there is a `bias` beside the `weight`; default true.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        BatchNormOptions { bias, ..self }
+    }
+
+    /// Whether there are running statistics; default true. Without them, evaluation uses the
+    /// statistics of the batch too.
     #[must_use]
     pub fn track_running_stats(self, track_running_stats: bool) -> Self {
         BatchNormOptions { track_running_stats, ..self }
@@ -80,6 +94,7 @@ macro_rules! batch_norm {
             /// A layer for this many channels, in `f32` and with PyTorch's defaults. Others:
             #[doc = concat!("[`with_options`](", stringify!($Name), "::with_options).")]
             #[must_use]
+            #[track_caller]
             pub fn new(channels: usize) -> Self {
                 Self::with_options(channels, BatchNormOptions::default())
             }
@@ -87,17 +102,31 @@ macro_rules! batch_norm {
 
         impl<T: Float> $Name<T> {
             /// A layer for this many channels, of any type.
+            ///
+            /// # Panics
+            /// If `eps` is negative or NaN, `momentum` is not from 0 to 1, or the parameters do not
+            /// fit in memory.
             #[must_use]
+            #[track_caller]
             pub fn with_options(channels: usize, options: BatchNormOptions) -> Self {
-                let parameter = |value| options.affine.then(|| Parameter::new(value));
-                let tracked = options.track_running_stats;
-                let buffer = |value| tracked.then(|| Buffer::new(value));
+                check::eps(stringify!($Name), "eps", options.eps);
+                if let Some(momentum) = options.momentum {
+                    check::probability(stringify!($Name), "momentum", momentum);
+                }
+                let sizes = format_args!("num_features = {channels}");
+                check::fits::<T>(stringify!($Name), sizes, &[channels]);
+                let (weight, bias) = affine(&[channels].into(), options.affine, options.bias);
+                let buffer = |value| Some(Buffer::new(value));
+                let [running_mean, running_var] = match options.track_running_stats {
+                    true => [Tensor::zeros([channels]), Tensor::ones([channels])].map(buffer),
+                    false => [None, None],
+                };
                 $Name {
-                    weight: parameter(Tensor::ones([channels])),
-                    bias: parameter(Tensor::zeros([channels])),
-                    running_mean: buffer(Tensor::zeros([channels])),
-                    running_var: buffer(Tensor::ones([channels])),
-                    num_batches_tracked: tracked.then(Counter::default),
+                    weight,
+                    bias,
+                    running_mean,
+                    running_var,
+                    num_batches_tracked: options.track_running_stats.then(Counter::default),
                     training: Training::default(),
                     channels,
                     options,
@@ -108,7 +137,8 @@ macro_rules! batch_norm {
         impl<T: Float> Forward<T> for $Name<T> {
             /// # Panics
             /// If the input has another number of channels or of dimensions, or, where the
-            /// batch's own statistics are used, less than two values for each channel.
+            /// batch's own statistics are used, fewer than two values for each channel or an `eps`
+            /// of 0.
             #[track_caller]
             fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
                 let (shape, c) = (x.shape(), self.channels);
@@ -140,6 +170,14 @@ macro_rules! batch_norm {
                     ),
                     shape,
                     values
+                );
+                assert!(
+                    eps > 0.0,
+                    concat!(
+                        stringify!($Name),
+                        ": eps = {:?} with the statistics of a batch; expected a number above 0"
+                    ),
+                    eps
                 );
                 let (y, mean, var) = x.batch_norm(weight, bias, eps);
                 if let (Some((running_mean, running_var)), true) = (running, self.training.on()) {

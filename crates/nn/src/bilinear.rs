@@ -1,14 +1,15 @@
 //! A map that is linear in each of two inputs.
 
 use crate::summary::observe;
-use crate::{Module, init};
+use crate::{Module, check, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
 
-/// `y_o = x₁ᵀ W_o x₂ + b_o`: `[…, in1], […, in2] → […, outputs]`.
+/// `y_o = x₁ᵀ W_o x₂ + b_o`: `[…, in1_features], […, in2_features] → […, out_features]`.
 ///
-/// `weight` is `[outputs, in1, in2]` and `bias` `[outputs]`, both uniform in ±1/√in1.
+/// `weight` is `[out_features, in1_features, in2_features]` and `bias` `[out_features]`, both
+/// uniform in ±1/√in1_features.
 ///
-/// PyTorch: `torch.nn.Bilinear(in1, in2, outputs)`.
+/// PyTorch: `torch.nn.Bilinear(in1_features, in2_features, out_features)`.
 ///
 /// ```
 /// use adamant_nn::Bilinear;
@@ -19,23 +20,35 @@ use adamant_tensor::{Float, Generator, Parameter, Tensor};
 #[derive(Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct Bilinear<T: Float = f32> {
-    /// `[outputs, in1, in2]`
+    /// `[out_features, in1_features, in2_features]`
     pub weight: Parameter<T>,
-    /// `[outputs]`
+    /// `[out_features]`
     pub bias: Option<Parameter<T>>,
 }
 
 impl Bilinear {
     /// A layer with a bias, in `f32`. For another type, or without bias:
     /// [`with_bias`](Bilinear::with_bias).
+    ///
+    /// # Panics
+    /// If `in1_features` is 0, or the parameters do not fit in memory.
     #[must_use]
-    pub fn new(in1: usize, in2: usize, outputs: usize, rng: &mut Generator) -> Self {
-        Bilinear::with_bias(in1, in2, outputs, true, rng)
+    #[track_caller]
+    pub fn new(
+        in1_features: usize,
+        in2_features: usize,
+        out_features: usize,
+        rng: &mut Generator,
+    ) -> Self {
+        Bilinear::with_bias(in1_features, in2_features, out_features, true, rng)
     }
 }
 
 impl<T: Float> Bilinear<T> {
     /// A layer with or without a bias, of any type.
+    ///
+    /// # Panics
+    /// If `in1_features` is 0, or the parameters do not fit in memory.
     ///
     /// ```
     /// use adamant_nn::Bilinear;
@@ -44,23 +57,35 @@ impl<T: Float> Bilinear<T> {
     /// assert!(layer.bias.is_none());
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn with_bias(
-        in1: usize,
-        in2: usize,
-        outputs: usize,
+        in1_features: usize,
+        in2_features: usize,
+        out_features: usize,
         bias: bool,
         rng: &mut Generator,
     ) -> Self {
-        // PyTorch takes in1 alone for the fan-in of both.
-        let weight = init::bias(outputs * in1 * in2, in1, rng).reshape([outputs, in1, in2]);
-        let bias = bias.then(|| Parameter::new(init::bias(outputs, in1, rng)));
+        check::at_least_one("Bilinear", "in1_features", in1_features);
+        let shape = [out_features, in1_features, in2_features];
+        check::fits::<T>(
+            "Bilinear",
+            format_args!(
+                "in1_features = {in1_features}, in2_features = {in2_features}, \
+                 out_features = {out_features}"
+            ),
+            &shape,
+        );
+        // PyTorch takes in1_features alone for the fan-in of both.
+        let weight = init::bias(shape.iter().product(), in1_features, rng).reshape(shape);
+        let bias = bias.then(|| Parameter::new(init::bias(out_features, in1_features, rng)));
         Bilinear { weight: Parameter::new(weight), bias }
     }
 
     /// The outputs for `x1` and `x2`.
     ///
     /// # Panics
-    /// If the last dimensions are not `in1` and `in2`, or the others are not the same.
+    /// If the last dimensions are not `in1_features` and `in2_features`, or the others are not the
+    /// same.
     #[must_use]
     #[track_caller]
     pub fn forward(&self, x1: &Tensor<T>, x2: &Tensor<T>) -> Tensor<T> {

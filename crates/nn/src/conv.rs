@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use crate::summary::observe;
-use crate::{Forward, Module, init};
+use crate::{Forward, Module, check, init};
 use adamant_tensor::{Conv1dOptions, Conv2dOptions, Float, Generator, Parameter, PerDim, Tensor};
 
 /// One layer: its rank, its operation, its options, and whether it is transposed: then its weight
@@ -40,8 +40,8 @@ macro_rules! convolution {
             /// A layer with these options, with or without a bias, of any type.
             ///
             /// # Panics
-            /// If the groups do not divide the channels, or the options do not go together or with
-            /// the kernel.
+            /// If the groups do not divide the channels, the options do not go together or with
+            /// the kernel, or the parameters do not fit in memory.
             #[must_use]
             #[track_caller]
             pub fn with_options(
@@ -63,6 +63,15 @@ macro_rules! convolution {
                         stringify!($Name)
                     )
                 };
+                check::fits::<T>(
+                    stringify!($Name),
+                    format_args!(
+                        "in_channels = {in_channels}, out_channels = {out_channels}, \
+                         kernel = {:?}",
+                        &shape[2..]
+                    ),
+                    &shape,
+                );
                 let fan_in = shape.iter().skip(1).product();
                 $Name {
                     weight: Parameter::new(init::kaiming_uniform(shape, 5f64.sqrt(), rng)),

@@ -1,6 +1,7 @@
 //! Dropout.
 
 use crate::buffer::Training;
+use crate::check;
 use crate::module::{Forward, Leaf, Module, Path};
 use crate::state::{self, lock};
 use crate::summary::observe;
@@ -37,7 +38,7 @@ impl Dropout {
     #[must_use]
     #[track_caller]
     pub fn new(p: f64, rng: &mut Generator) -> Self {
-        assert!((0.0..=1.0).contains(&p), "Dropout: the probability is {p}; expected 0 to 1");
+        check::probability("Dropout", "p", p);
         Dropout { p, training: Training::default(), rng: Mutex::new(rng.fork()) }
     }
 }
@@ -110,7 +111,7 @@ impl Dropout2d {
     #[must_use]
     #[track_caller]
     pub fn new(p: f64, rng: &mut Generator) -> Self {
-        assert!((0.0..=1.0).contains(&p), "Dropout2d: the probability is {p}; expected 0 to 1");
+        check::probability("Dropout2d", "p", p);
         Dropout2d(Dropout::new(p, rng))
     }
 }

@@ -1,7 +1,7 @@
 //! A vector for each entry of a vocabulary.
 
 use crate::summary::observe;
-use crate::{Module, init};
+use crate::{Module, check, init};
 use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor};
 
 /// The rows of a table at given indices: `[…] → […, embedding_dim]`.
@@ -30,7 +30,11 @@ pub struct Embedding<T: Float = f32> {
 impl Embedding {
     /// A table without padding, in `f32`. For another type, or with padding:
     /// [`with_padding_idx`](Embedding::with_padding_idx).
+    ///
+    /// # Panics
+    /// If the table does not fit in memory.
     #[must_use]
+    #[track_caller]
     pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut Generator) -> Self {
         Embedding::with_padding_idx(num_embeddings, embedding_dim, None, rng)
     }
@@ -40,7 +44,7 @@ impl<T: Float> Embedding<T> {
     /// A table in which one index may mean nothing, of any type.
     ///
     /// # Panics
-    /// If `padding_idx` is no index of the table.
+    /// If `padding_idx` is no index of the table, or the table does not fit in memory.
     ///
     /// ```
     /// use adamant_nn::Embedding;
@@ -57,6 +61,11 @@ impl<T: Float> Embedding<T> {
         rng: &mut Generator,
     ) -> Self {
         let shape = [num_embeddings, embedding_dim];
+        check::fits::<T>(
+            "Embedding",
+            format_args!("num_embeddings = {num_embeddings}, embedding_dim = {embedding_dim}"),
+            &shape,
+        );
         let weight = Parameter::new(init::normal(shape, 0.0, 1.0, rng));
         if let Some(row) = padding_idx {
             assert!(

@@ -12,6 +12,7 @@ mod attention;
 mod batch_norm;
 mod bilinear;
 mod buffer;
+mod check;
 mod containers;
 mod conv;
 mod dropout;
@@ -21,6 +22,7 @@ mod linear;
 mod losses;
 mod module;
 mod norm;
+mod panic_context;
 mod pooling;
 mod recurrent;
 mod sequential;
@@ -53,8 +55,11 @@ pub use losses::{
 #[doc(hidden)]
 pub use module::Part;
 pub use module::{Forward, Leaf, Module, Path};
-pub use norm::{GroupNorm, LayerNorm, RmsNorm};
-pub use pooling::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
+pub use norm::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RmsNorm, RmsNormOptions};
+pub use pooling::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool2d,
+    MaxPool2d,
+};
 pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 pub use sequential::{Layer, Sequential};
 pub use shape::{Flatten, Identity};

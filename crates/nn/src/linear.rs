@@ -1,13 +1,13 @@
 //! The fully connected layer.
 
 use crate::summary::observe;
-use crate::{Forward, Module, init};
+use crate::{Forward, Module, check, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
 
-/// `y = x Wᵀ + b`: `[…, inputs] → […, outputs]`.
+/// `y = x Wᵀ + b`: `[…, in_features] → […, out_features]`.
 ///
-/// `weight` is `[outputs, inputs]`, kaiming-uniform with a = √5; `bias` is
-/// `[outputs]`, uniform in ±1/√inputs.
+/// `weight` is `[out_features, in_features]`, kaiming-uniform with a = √5; `bias` is
+/// `[out_features]`, uniform in ±1/√in_features.
 ///
 /// PyTorch: `torch.nn.Linear`.
 ///
@@ -20,23 +20,30 @@ use adamant_tensor::{Float, Generator, Parameter, Tensor};
 #[derive(Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct Linear<T: Float = f32> {
-    /// `[outputs, inputs]`
+    /// `[out_features, in_features]`
     pub weight: Parameter<T>,
-    /// `[outputs]`
+    /// `[out_features]`
     pub bias: Option<Parameter<T>>,
 }
 
 impl Linear {
     /// A layer with a bias, in `f32`. For another type, or without bias:
     /// [`with_bias`](Linear::with_bias).
+    ///
+    /// # Panics
+    /// If the parameters do not fit in memory.
     #[must_use]
-    pub fn new(inputs: usize, outputs: usize, rng: &mut Generator) -> Self {
-        Linear::with_bias(inputs, outputs, true, rng)
+    #[track_caller]
+    pub fn new(in_features: usize, out_features: usize, rng: &mut Generator) -> Self {
+        Linear::with_bias(in_features, out_features, true, rng)
     }
 }
 
 impl<T: Float> Linear<T> {
     /// A layer with or without a bias, of any type.
+    ///
+    /// # Panics
+    /// If the parameters do not fit in memory.
     ///
     /// ```
     /// use adamant_nn::Linear;
@@ -45,17 +52,26 @@ impl<T: Float> Linear<T> {
     /// assert!(layer.bias.is_none());
     /// ```
     #[must_use]
-    pub fn with_bias(inputs: usize, outputs: usize, bias: bool, rng: &mut Generator) -> Self {
+    #[track_caller]
+    pub fn with_bias(
+        in_features: usize,
+        out_features: usize,
+        bias: bool,
+        rng: &mut Generator,
+    ) -> Self {
+        let shape = [out_features, in_features];
+        let sizes = format_args!("in_features = {in_features}, out_features = {out_features}");
+        check::fits::<T>("Linear", sizes, &shape);
         Linear {
-            weight: Parameter::new(init::kaiming_uniform([outputs, inputs], 5f64.sqrt(), rng)),
-            bias: bias.then(|| Parameter::new(init::bias(outputs, inputs, rng))),
+            weight: Parameter::new(init::kaiming_uniform(shape, 5f64.sqrt(), rng)),
+            bias: bias.then(|| Parameter::new(init::bias(out_features, in_features, rng))),
         }
     }
 }
 
 impl<T: Float> Forward<T> for Linear<T> {
     /// # Panics
-    /// If the last dimension of `x` is not `inputs`.
+    /// If the last dimension of `x` is not `in_features`.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let bias = self.bias.as_ref().map(Parameter::tensor);

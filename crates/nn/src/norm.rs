@@ -1,8 +1,49 @@
 //! Normalisations of each sample by itself: over its last dimensions, or groups of channels.
 
 use crate::summary::observe;
-use crate::{Forward, Module};
+use crate::{Forward, Module, check};
 use adamant_tensor::{Float, Parameter, Shape, Tensor};
+
+/// The options of a [`LayerNorm`]; the defaults are PyTorch's.
+///
+/// ```
+/// use adamant_nn::{LayerNorm, LayerNormOptions};
+/// let options = LayerNormOptions::default().eps(1e-6).bias(false);
+/// let layer = LayerNorm::<f64>::with_options([4, 5], options);
+/// assert!(layer.weight.is_some() && layer.bias.is_none());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerNormOptions {
+    eps: f64,
+    elementwise_affine: bool,
+    bias: bool,
+}
+
+impl Default for LayerNormOptions {
+    fn default() -> Self {
+        LayerNormOptions { eps: 1e-5, elementwise_affine: true, bias: true }
+    }
+}
+
+impl LayerNormOptions {
+    /// The number added to the variance; default 1e-5.
+    #[must_use]
+    pub fn eps(self, eps: f64) -> Self {
+        LayerNormOptions { eps, ..self }
+    }
+
+    /// Whether there are `weight` and `bias`; default true.
+    #[must_use]
+    pub fn elementwise_affine(self, elementwise_affine: bool) -> Self {
+        LayerNormOptions { elementwise_affine, ..self }
+    }
+
+    /// Whether there is a `bias` beside the `weight`; default true.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        LayerNormOptions { bias, ..self }
+    }
+}
 
 /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions:
 /// `[…, *shape] → […, *shape]`.
@@ -21,9 +62,9 @@ use adamant_tensor::{Float, Parameter, Shape, Tensor};
 #[derive(Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct LayerNorm<T: Float = f32> {
-    /// The shape that is normalised over.
+    /// Has the shape that is normalised over.
     pub weight: Option<Parameter<T>>,
-    /// The same shape.
+    /// Has the same shape.
     pub bias: Option<Parameter<T>>,
     #[module(skip)]
     shape: Shape,
@@ -32,35 +73,42 @@ pub struct LayerNorm<T: Float = f32> {
 }
 
 impl LayerNorm {
-    /// Over last dimensions of this shape, in `f32`, with weight, bias and eps 1e-5. Others:
+    /// A layer over last dimensions of this shape, in `f32` and with PyTorch's defaults. Others:
     /// [`with_options`](LayerNorm::with_options).
     #[must_use]
+    #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> Self {
-        Self::with_options(shape, 1e-5, true, true)
+        Self::with_options(shape, LayerNormOptions::default())
     }
 }
 
 impl<T: Float> LayerNorm<T> {
-    /// Of any type, with another `eps`, or without weight and bias (`elementwise_affine`), or
-    /// without bias.
+    /// A layer over last dimensions of this shape, of any type.
     ///
-    /// ```
-    /// use adamant_nn::LayerNorm;
-    /// let layer = LayerNorm::<f64>::with_options([4, 5], 1e-6, true, false);
-    /// assert!(layer.bias.is_none());
-    /// ```
+    /// # Panics
+    /// If `eps` is negative or NaN, or the parameters do not fit in memory.
     #[must_use]
-    pub fn with_options(
-        shape: impl Into<Shape>,
-        eps: f64,
-        elementwise_affine: bool,
-        bias: bool,
-    ) -> Self {
+    #[track_caller]
+    pub fn with_options(shape: impl Into<Shape>, options: LayerNormOptions) -> Self {
+        let LayerNormOptions { eps, elementwise_affine, bias } = options;
+        check::eps("LayerNorm", "eps", eps);
         let shape = shape.into();
-        let weight = elementwise_affine.then(|| Parameter::new(Tensor::ones(&shape)));
-        let bias = (elementwise_affine && bias).then(|| Parameter::new(Tensor::zeros(&shape)));
+        check::fits::<T>("LayerNorm", format_args!("normalized_shape = {shape}"), &shape);
+        let (weight, bias) = affine(&shape, elementwise_affine, bias);
         LayerNorm { weight, bias, shape, eps }
     }
+}
+
+/// The weight, which starts as 1, and the bias, which starts as 0, where a layer has them.
+#[track_caller]
+pub(crate) fn affine<T: Float>(
+    shape: &Shape,
+    affine: bool,
+    bias: bool,
+) -> (Option<Parameter<T>>, Option<Parameter<T>>) {
+    let weight = if affine { Some(Parameter::new(Tensor::ones(shape))) } else { None };
+    let bias = if affine && bias { Some(Parameter::new(Tensor::zeros(shape))) } else { None };
+    (weight, bias)
 }
 
 impl<T: Float> Forward<T> for LayerNorm<T> {
@@ -71,6 +119,41 @@ impl<T: Float> Forward<T> for LayerNorm<T> {
         let weight = self.weight.as_ref().map(Parameter::tensor);
         let bias = self.bias.as_ref().map(Parameter::tensor);
         observe(self, x.layer_norm(&self.shape, weight.as_ref(), bias.as_ref(), self.eps))
+    }
+}
+
+/// The options of an [`RmsNorm`]; the defaults are PyTorch's.
+///
+/// ```
+/// use adamant_nn::{RmsNorm, RmsNormOptions};
+/// let options = RmsNormOptions::default().eps(Some(1e-6)).elementwise_affine(false);
+/// let layer = RmsNorm::<f64>::with_options([4], options);
+/// assert!(layer.weight.is_none());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RmsNormOptions {
+    eps: Option<f64>,
+    elementwise_affine: bool,
+}
+
+impl Default for RmsNormOptions {
+    fn default() -> Self {
+        RmsNormOptions { eps: None, elementwise_affine: true }
+    }
+}
+
+impl RmsNormOptions {
+    /// The number added to the mean of squares; default `None`, which is the difference between 1
+    /// and the next number of the layer's type.
+    #[must_use]
+    pub fn eps(self, eps: Option<f64>) -> Self {
+        RmsNormOptions { eps, ..self }
+    }
+
+    /// Whether there is a `weight`; default true.
+    #[must_use]
+    pub fn elementwise_affine(self, elementwise_affine: bool) -> Self {
+        RmsNormOptions { elementwise_affine, ..self }
     }
 }
 
@@ -89,7 +172,7 @@ impl<T: Float> Forward<T> for LayerNorm<T> {
 #[derive(Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct RmsNorm<T: Float = f32> {
-    /// The shape that is normalised over.
+    /// Has the shape that is normalised over.
     pub weight: Option<Parameter<T>>,
     #[module(skip)]
     shape: Shape,
@@ -98,30 +181,30 @@ pub struct RmsNorm<T: Float = f32> {
 }
 
 impl RmsNorm {
-    /// Over last dimensions of this shape, in `f32`, with a weight; eps is the distance from 1
-    /// to the next number. Others: [`with_options`](RmsNorm::with_options).
+    /// A layer over last dimensions of this shape, in `f32` and with PyTorch's defaults. Others:
+    /// [`with_options`](RmsNorm::with_options).
     #[must_use]
+    #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> Self {
-        Self::with_options(shape, None, true)
+        Self::with_options(shape, RmsNormOptions::default())
     }
 }
 
 impl<T: Float> RmsNorm<T> {
-    /// Of any type, with another `eps`, or without weight.
+    /// A layer over last dimensions of this shape, of any type.
     ///
-    /// ```
-    /// use adamant_nn::RmsNorm;
-    /// let layer = RmsNorm::<f64>::with_options([4], Some(1e-6), false);
-    /// assert!(layer.weight.is_none());
-    /// ```
+    /// # Panics
+    /// If `eps` is negative or NaN, or the parameters do not fit in memory.
     #[must_use]
-    pub fn with_options(
-        shape: impl Into<Shape>,
-        eps: Option<f64>,
-        elementwise_affine: bool,
-    ) -> Self {
+    #[track_caller]
+    pub fn with_options(shape: impl Into<Shape>, options: RmsNormOptions) -> Self {
+        let RmsNormOptions { eps, elementwise_affine } = options;
+        if let Some(eps) = eps {
+            check::eps("RmsNorm", "eps", eps);
+        }
         let shape = shape.into();
-        let weight = elementwise_affine.then(|| Parameter::new(Tensor::ones(&shape)));
+        check::fits::<T>("RmsNorm", format_args!("normalized_shape = {shape}"), &shape);
+        let (weight, _) = affine(&shape, elementwise_affine, false);
         RmsNorm { weight, shape, eps }
     }
 }
@@ -135,6 +218,46 @@ impl<T: Float> Forward<T> for RmsNorm<T> {
         let machine = if T::DTYPE == "f32" { f64::from(f32::EPSILON) } else { f64::EPSILON };
         let eps = self.eps.unwrap_or(machine);
         observe(self, x.rms_norm(&self.shape, weight.as_ref(), eps))
+    }
+}
+
+/// The options of a [`GroupNorm`]; the defaults are PyTorch's.
+///
+/// ```
+/// use adamant_nn::{GroupNorm, GroupNormOptions};
+/// let layer = GroupNorm::<f64>::with_options(2, 4, GroupNormOptions::default().bias(false));
+/// assert!(layer.weight.is_some() && layer.bias.is_none());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroupNormOptions {
+    eps: f64,
+    affine: bool,
+    bias: bool,
+}
+
+impl Default for GroupNormOptions {
+    fn default() -> Self {
+        GroupNormOptions { eps: 1e-5, affine: true, bias: true }
+    }
+}
+
+impl GroupNormOptions {
+    /// The number added to the variance; default 1e-5.
+    #[must_use]
+    pub fn eps(self, eps: f64) -> Self {
+        GroupNormOptions { eps, ..self }
+    }
+
+    /// Whether there are `weight` and `bias`; default true.
+    #[must_use]
+    pub fn affine(self, affine: bool) -> Self {
+        GroupNormOptions { affine, ..self }
+    }
+
+    /// Whether there is a `bias` beside the `weight`; default true.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        GroupNormOptions { bias, ..self }
     }
 }
 
@@ -167,7 +290,7 @@ pub struct GroupNorm<T: Float = f32> {
 }
 
 impl GroupNorm {
-    /// So many groups of so many channels in all, in `f32`, with weight, bias and eps 1e-5.
+    /// A layer for `channels` channels in `groups` groups, in `f32` and with PyTorch's defaults.
     /// Others: [`with_options`](GroupNorm::with_options).
     ///
     /// # Panics
@@ -175,31 +298,28 @@ impl GroupNorm {
     #[must_use]
     #[track_caller]
     pub fn new(groups: usize, channels: usize) -> Self {
-        Self::with_options(groups, channels, 1e-5, true)
+        Self::with_options(groups, channels, GroupNormOptions::default())
     }
 }
 
 impl<T: Float> GroupNorm<T> {
-    /// Of any type, with another `eps`, or without weight and bias.
+    /// A layer for `channels` channels in `groups` groups, of any type.
     ///
     /// # Panics
-    /// If the channels cannot be divided into the groups.
-    ///
-    /// ```
-    /// use adamant_nn::GroupNorm;
-    /// let layer = GroupNorm::<f64>::with_options(2, 4, 1e-6, false);
-    /// assert!(layer.weight.is_none());
-    /// ```
+    /// If the channels cannot be divided into the groups, `eps` is negative or NaN, or the
+    /// parameters do not fit in memory.
     #[must_use]
     #[track_caller]
-    pub fn with_options(groups: usize, channels: usize, eps: f64, affine: bool) -> Self {
+    pub fn with_options(groups: usize, channels: usize, options: GroupNormOptions) -> Self {
+        let GroupNormOptions { eps, affine: is_affine, bias } = options;
         assert!(
             groups > 0 && channels.is_multiple_of(groups),
             "GroupNorm: {channels} channels cannot be divided into {groups} groups"
         );
-        let parameter = |value| affine.then(|| Parameter::new(value));
-        let weight = parameter(Tensor::ones([channels]));
-        GroupNorm { weight, bias: parameter(Tensor::zeros([channels])), groups, channels, eps }
+        check::eps("GroupNorm", "eps", eps);
+        check::fits::<T>("GroupNorm", format_args!("num_channels = {channels}"), &[channels]);
+        let (weight, bias) = affine(&[channels].into(), is_affine, bias);
+        GroupNorm { weight, bias, groups, channels, eps }
     }
 }
 

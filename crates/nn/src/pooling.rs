@@ -1,7 +1,7 @@
-//! Pooling: one number of each window on an image.
+//! Pooling: one element for each window on an image.
 
 use crate::stateless::stateless;
-use adamant_tensor::{AvgPool2dOptions, MaxPool2dOptions, PerDim};
+use adamant_tensor::{AdaptiveSize, AvgPool2dOptions, MaxPool2dOptions, PerDim};
 
 /// The largest element of each window: `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] →
 /// [C, oH, oW]`. The sizes are those of [`Tensor::max_pool2d`](adamant_tensor::Tensor::max_pool2d).
@@ -50,7 +50,7 @@ impl MaxPool2d {
 ///
 /// ```
 /// use adamant_nn::{AvgPool2d, Forward};
-/// use adamant_tensor::{AvgPool2dOptions, Tensor};
+/// use adamant_tensor::{AdaptiveSize, AvgPool2dOptions, Tensor};
 /// let x = Tensor::<f32>::ones([8, 3, 28, 28]);
 /// assert_eq!(AvgPool2d::new([2, 4]).forward(&x).shape(), [8, 3, 14, 7]);
 /// let pool = AvgPool2d::with_options(2, AvgPool2dOptions::default().stride(1));
@@ -77,31 +77,98 @@ impl AvgPool2d {
     }
 }
 
-/// The mean of each of `output` windows that cover an image evenly:
-/// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`.
-///
-/// See [`Tensor::adaptive_avg_pool2d`](adamant_tensor::Tensor::adaptive_avg_pool2d).
-/// PyTorch: `torch.nn.AdaptiveAvgPool2d(output)`.
-///
-/// # Panics
-/// In `forward`: if the input is no image or batch of images, or a size is 0.
-///
-/// ```
-/// use adamant_nn::{AdaptiveAvgPool2d, Forward};
-/// use adamant_tensor::Tensor;
-/// let x = Tensor::<f32>::ones([8, 3, 28, 30]);
-/// assert_eq!(AdaptiveAvgPool2d::new([5, 7]).forward(&x).shape(), [8, 3, 5, 7]);
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct AdaptiveAvgPool2d {
-    output: PerDim<2>,
-}
-stateless!(AdaptiveAvgPool2d, |layer, x| x.adaptive_avg_pool2d(layer.output));
+/// An adaptive pooling: its operation, and the dimensions of space.
+macro_rules! adaptive {
+    ($(#[$doc:meta])* $Name:ident, $D:literal, $op:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $Name {
+            output: AdaptiveSize<$D>,
+        }
+        stateless!($Name, |layer, x| x.$op(layer.output));
 
-impl AdaptiveAvgPool2d {
-    /// So many windows: `1` for the mean of an image.
-    #[must_use]
-    pub fn new(output: impl Into<PerDim<2>>) -> Self {
-        AdaptiveAvgPool2d { output: output.into() }
-    }
+        impl $Name {
+            /// A layer whose results have this size; `None` keeps the size of the input.
+            #[must_use]
+            pub fn new(output: impl Into<AdaptiveSize<$D>>) -> Self {
+                $Name { output: output.into() }
+            }
+        }
+    };
 }
+
+adaptive!(
+    /// The mean of each of `output` windows that cover a line evenly: `[N, C, L] → [N, C, oL]`, or
+    /// `[C, L] → [C, oL]`.
+    ///
+    /// See [`Tensor::adaptive_avg_pool1d`](adamant_tensor::Tensor::adaptive_avg_pool1d).
+    /// PyTorch: `torch.nn.AdaptiveAvgPool1d(output)`.
+    ///
+    /// # Panics
+    /// In `forward`: if the input is no line or batch of lines, or a size is 0.
+    ///
+    /// ```
+    /// use adamant_nn::{AdaptiveAvgPool1d, Forward};
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::<f32>::ones([8, 3, 30]);
+    /// assert_eq!(AdaptiveAvgPool1d::new(7).forward(&x).shape(), [8, 3, 7]);
+    /// ```
+    AdaptiveAvgPool1d, 1, adaptive_avg_pool1d
+);
+adaptive!(
+    /// The mean of each of `output` windows that cover an image evenly:
+    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`.
+    ///
+    /// See [`Tensor::adaptive_avg_pool2d`](adamant_tensor::Tensor::adaptive_avg_pool2d).
+    /// PyTorch: `torch.nn.AdaptiveAvgPool2d(output)`.
+    ///
+    /// # Panics
+    /// In `forward`: if the input is no image or batch of images, or a size is 0.
+    ///
+    /// ```
+    /// use adamant_nn::{AdaptiveAvgPool2d, Forward};
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::<f32>::ones([8, 3, 28, 30]);
+    /// assert_eq!(AdaptiveAvgPool2d::new([5, 7]).forward(&x).shape(), [8, 3, 5, 7]);
+    /// let pool = AdaptiveAvgPool2d::new([None, Some(7)]);
+    /// assert_eq!(pool.forward(&x).shape(), [8, 3, 28, 7]);
+    /// ```
+    AdaptiveAvgPool2d, 2, adaptive_avg_pool2d
+);
+adaptive!(
+    /// The largest element of each of `output` windows that cover a line evenly:
+    /// `[N, C, L] → [N, C, oL]`, or `[C, L] → [C, oL]`.
+    ///
+    /// See [`Tensor::adaptive_max_pool1d`](adamant_tensor::Tensor::adaptive_max_pool1d).
+    /// PyTorch: `torch.nn.AdaptiveMaxPool1d(output)`.
+    ///
+    /// # Panics
+    /// In `forward`: if the input is no line or batch of lines, or a size is 0.
+    ///
+    /// ```
+    /// use adamant_nn::{AdaptiveMaxPool1d, Forward};
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::<f32>::ones([8, 3, 30]);
+    /// assert_eq!(AdaptiveMaxPool1d::new(7).forward(&x).shape(), [8, 3, 7]);
+    /// ```
+    AdaptiveMaxPool1d, 1, adaptive_max_pool1d
+);
+adaptive!(
+    /// The largest element of each of `output` windows that cover an image evenly:
+    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`.
+    ///
+    /// See [`Tensor::adaptive_max_pool2d`](adamant_tensor::Tensor::adaptive_max_pool2d).
+    /// PyTorch: `torch.nn.AdaptiveMaxPool2d(output)`.
+    ///
+    /// # Panics
+    /// In `forward`: if the input is no image or batch of images, or a size is 0.
+    ///
+    /// ```
+    /// use adamant_nn::{AdaptiveMaxPool2d, Forward};
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::<f32>::ones([8, 3, 28, 30]);
+    /// let pool = AdaptiveMaxPool2d::new([Some(5), None]);
+    /// assert_eq!(pool.forward(&x).shape(), [8, 3, 5, 30]);
+    /// ```
+    AdaptiveMaxPool2d, 2, adaptive_max_pool2d
+);

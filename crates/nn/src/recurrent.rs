@@ -2,57 +2,74 @@
 
 use crate::module::{Forward, Leaf, Module, Path};
 use crate::summary::observe;
-use crate::{Dropout, state};
+use crate::{Dropout, check, state};
 use adamant_tensor::{Float, Generator, Parameter, StateDict, StateError, Stateful, Tensor};
 
 /// The options of [`Rnn`], [`Lstm`] and [`Gru`], with PyTorch's defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrentOptions {
-    layers: usize,
+    num_layers: usize,
     bias: bool,
     dropout: f64,
     bidirectional: bool,
+    proj_size: usize,
 }
 
 impl Default for RecurrentOptions {
     fn default() -> Self {
-        RecurrentOptions { layers: 1, bias: true, dropout: 0.0, bidirectional: false }
+        RecurrentOptions {
+            num_layers: 1,
+            bias: true,
+            dropout: 0.0,
+            bidirectional: false,
+            proj_size: 0,
+        }
     }
 }
 
 impl RecurrentOptions {
-    /// How many layers, each fed with the one before; 1 unless set. PyTorch: `num_layers`.
+    /// The number of layers, each of which has the output of the one before as its input;
+    /// default 1.
     #[must_use]
-    pub fn layers(self, layers: usize) -> Self {
-        RecurrentOptions { layers, ..self }
+    pub fn num_layers(self, num_layers: usize) -> Self {
+        RecurrentOptions { num_layers, ..self }
     }
 
-    /// Whether the steps have biases; they have unless set.
+    /// Whether the steps have biases; default true.
     #[must_use]
     pub fn bias(self, bias: bool) -> Self {
         RecurrentOptions { bias, ..self }
     }
 
-    /// With which probability what goes from a layer to the next is dropped while training;
-    /// 0 unless set.
+    /// The probability with which an element of the output of a layer, but for the last, is
+    /// dropped while training; default 0.
     #[must_use]
     pub fn dropout(self, dropout: f64) -> Self {
         RecurrentOptions { dropout, ..self }
     }
 
-    /// Whether each layer also goes over the sequence from its end; not unless set.
+    /// Whether each layer also runs over the sequence from its end; default false.
     #[must_use]
     pub fn bidirectional(self, bidirectional: bool) -> Self {
         RecurrentOptions { bidirectional, ..self }
     }
+
+    /// Of an [`Lstm`]: the width that its output is projected to, which is less than the hidden
+    /// size; default 0, for no projection.
+    #[must_use]
+    pub fn proj_size(self, proj_size: usize) -> Self {
+        RecurrentOptions { proj_size, ..self }
+    }
 }
 
-/// What one layer steps with in one direction; each matrix holds those of all gates.
+/// What one layer steps with in one direction; `ih` and `hh` hold the matrices of all gates.
 #[derive(Debug)]
 struct Weights<T: Float> {
     ih: Parameter<T>,
     hh: Parameter<T>,
     biases: Option<[Parameter<T>; 2]>,
+    /// The projection of the output.
+    hr: Option<Parameter<T>>,
 }
 
 /// The parameters of a recurrent net and the way through it.
@@ -61,6 +78,8 @@ struct Layers<T: Float> {
     name: &'static str,
     inputs: usize,
     hidden: usize,
+    /// The width of the output in one direction: `hidden`, or that of the projection.
+    output: usize,
     /// Layer by layer, and in each forwards, then backwards.
     weights: Vec<Weights<T>>,
     directions: usize,
@@ -68,12 +87,15 @@ struct Layers<T: Float> {
 }
 
 /// A step: from the input's part of all gates `[N, gates · H]`, the weights and the state to
-/// the next state. What the state consists of is as `[N, H]` each; the first is the output.
+/// the next state. Each part of the state is `[N, H]`; the first is the output, which comes back
+/// to the next step as its projection, if there is one.
 trait Step<T: Float> {
     /// How many matrices of `H` rows a weight consists of.
     const GATES: usize;
     /// Whether both biases may be added to the input's part at once.
     const ONE_BIAS: bool;
+    /// Whether the output may be projected.
+    const PROJECTS: bool = false;
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>>;
 }
 
@@ -92,41 +114,66 @@ impl<T: Float> Hidden<T> {
 
 impl<T: Float> Layers<T> {
     #[track_caller]
-    fn new(
+    fn new<S: Step<T>>(
         name: &'static str,
-        gates: usize,
         [inputs, hidden]: [usize; 2],
         options: RecurrentOptions,
         rng: &mut Generator,
     ) -> Self {
-        let RecurrentOptions { layers, bias, dropout: p, bidirectional } = options;
+        let RecurrentOptions { num_layers, bias, dropout, bidirectional, proj_size } = options;
+        check::at_least_one(name, "input_size", inputs);
+        check::at_least_one(name, "hidden_size", hidden);
+        check::at_least_one(name, "num_layers", num_layers);
+        check::probability(name, "dropout", dropout);
         assert!(
-            hidden > 0 && layers > 0,
-            "{name}: {layers} layers of width {hidden}; expected some"
+            proj_size < hidden,
+            "{name}: proj_size = {proj_size}; expected less than hidden_size = {hidden}"
         );
-        assert!((0.0..=1.0).contains(&p), "{name}: the dropout is {p}; expected 0 to 1");
-        let directions = 1 + usize::from(bidirectional);
+        assert!(
+            proj_size == 0 || S::PROJECTS,
+            "{name}: proj_size = {proj_size}; expected 0: only an Lstm has a projection"
+        );
+        let output = if proj_size > 0 { proj_size } else { hidden };
+        let (gates, directions) = (S::GATES, 1 + usize::from(bidirectional));
+        let (first, others) = (
+            [gates, hidden, inputs, directions, 1],
+            [gates, hidden, output, directions, num_layers],
+        );
+        for factors in [first, others] {
+            check::fits::<T>(
+                name,
+                format_args!(
+                    "input_size = {inputs}, hidden_size = {hidden}, num_layers = {num_layers}"
+                ),
+                &factors,
+            );
+        }
+        let bound = 1.0 / (hidden as f64).sqrt();
         let mut weights = Vec::new();
-        for layer in 0..layers {
-            let width = if layer == 0 { inputs } else { directions * hidden };
+        for layer in 0..num_layers {
+            let width = if layer == 0 { inputs } else { directions * output };
             for _ in 0..directions {
-                let mut draw = |shape: &[usize]| {
-                    let bound = 1.0 / (hidden as f64).sqrt();
-                    Parameter::new(Tensor::uniform(shape, -bound, bound, rng))
-                };
+                let mut draw =
+                    |shape: &[usize]| Parameter::new(Tensor::uniform(shape, -bound, bound, rng));
                 weights.push(Weights {
                     ih: draw(&[gates * hidden, width]),
-                    hh: draw(&[gates * hidden, hidden]),
+                    hh: draw(&[gates * hidden, output]),
                     biases: bias.then(|| [draw(&[gates * hidden]), draw(&[gates * hidden])]),
+                    hr: (proj_size > 0).then(|| draw(&[proj_size, hidden])),
                 });
             }
         }
-        let dropout = (p > 0.0 && layers > 1).then(|| Dropout::new(p, rng));
-        Layers { name, inputs, hidden, weights, directions, dropout }
+        let dropout = (dropout > 0.0 && num_layers > 1).then(|| Dropout::new(dropout, rng));
+        Layers { name, inputs, hidden, output, weights, directions, dropout }
     }
 
-    /// The last layer's outputs `[N, L, directions · H]`, and each part of the last state,
-    /// `[layers · directions, N, H]`; without `N` for one sequence.
+    /// The width of a part of the state.
+    fn width(&self, part: usize) -> usize {
+        if part == 0 { self.output } else { self.hidden }
+    }
+
+    /// The last layer's outputs `[N, L, directions · output]`, and each part of the last state,
+    /// `[layers · directions, N, width]`; without `N` for one sequence.
     #[track_caller]
     fn run<S: Step<T>>(
         &self,
@@ -143,9 +190,11 @@ impl<T: Float> Layers<T> {
         );
         let mut state_shape = shape.to_vec(); // [N, L, inputs] or [L, inputs]
         state_shape.remove(shape.len() - 2);
-        *state_shape.last_mut().expect("two or one") = self.hidden;
+        let last = state_shape.len();
         state_shape.insert(0, self.weights.len());
-        for state in initial.iter().flatten() {
+        for (part, state) in initial.iter().enumerate() {
+            let Some(state) = state else { continue };
+            state_shape[last] = self.width(part);
             assert!(
                 *state.shape() == state_shape,
                 "{name}: an initial state of shape {:?} for an input of shape {shape:?}; expected \
@@ -170,7 +219,7 @@ impl<T: Float> Layers<T> {
         x: &Tensor<T>,
         initial: &[Option<&Tensor<T>>],
     ) -> (Tensor<T>, Vec<Tensor<T>>) {
-        let (batch, hidden) = (x.shape()[0], self.hidden);
+        let batch = x.shape()[0];
         let mut x = x.clone();
         let mut last: Vec<Vec<Tensor<T>>> = vec![Vec::new(); initial.len()];
         for (layer, directions) in self.weights.chunks(self.directions).enumerate() {
@@ -179,11 +228,11 @@ impl<T: Float> Layers<T> {
             }
             let mut outputs = Vec::new();
             for (direction, weights) in directions.iter().enumerate() {
-                let start = |part: &Option<&Tensor<T>>| match part {
-                    Some(part) => part.select(0, layer * self.directions + direction),
-                    None => Tensor::zeros([batch, hidden]),
+                let start = |(part, initial): (usize, &Option<&Tensor<T>>)| match initial {
+                    Some(initial) => initial.select(0, layer * self.directions + direction),
+                    None => Tensor::zeros([batch, self.width(part)]),
                 };
-                let state = initial.iter().map(start).collect();
+                let state = initial.iter().enumerate().map(start).collect();
                 let (output, state) = weights.run(step, &x, state, direction == 1);
                 outputs.push(output);
                 last.iter_mut().zip(state).for_each(|(last, state)| last.push(state));
@@ -198,7 +247,7 @@ impl<T: Float> Layers<T> {
 }
 
 impl<T: Float> Weights<T> {
-    /// Over the sequence in one direction: the outputs `[N, L, H]` and the last state.
+    /// Over the sequence in one direction: the outputs `[N, L, output]` and the last state.
     fn run<S: Step<T>>(
         &self,
         step: &S,
@@ -215,6 +264,7 @@ impl<T: Float> Weights<T> {
         // The inputs of all steps meet their weights in one product.
         let inputs = x.linear(&self.ih.tensor(), input_bias.as_ref());
         let hidden = Hidden { weight: self.hh.tensor(), bias };
+        let projection = self.hr.as_ref().map(Parameter::tensor);
         let mut parts: Vec<_> = (0..x.shape()[1]).map(|t| inputs.select(1, t)).collect();
         if backwards {
             parts.reverse();
@@ -222,6 +272,9 @@ impl<T: Float> Weights<T> {
         let mut outputs = Vec::with_capacity(parts.len());
         for input in &parts {
             state = step.step(input, &hidden, &state);
+            if let Some(projection) = &projection {
+                state[0] = state[0].linear(projection, None);
+            }
             outputs.push(state[0].clone());
         }
         if backwards {
@@ -258,9 +311,10 @@ struct LstmStep;
 impl<T: Float> Step<T> for LstmStep {
     const GATES: usize = 4;
     const ONE_BIAS: bool = true;
+    const PROJECTS: bool = true;
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let [h, c] = state else { unreachable!("a state of two") };
-        let size = h.shape()[1];
+        let size = c.shape()[1];
         let sum = input + hidden.of(h);
         let gates = sum.narrow(1, 0, 2 * size).sigmoid();
         let (new, forget) = (gate(&gates, 0, size), gate(&gates, 1, size));
@@ -304,6 +358,9 @@ impl<T: Float> Module<T> for Layers<T> {
                 show("bias_ih", ih);
                 show("bias_hh", hh);
             }
+            if let Some(hr) = &weights.hr {
+                show("weight_hr", hr);
+            }
         }
         path.child("dropout", |path| Module::<T>::visit(&self.dropout, path, visit));
     }
@@ -326,11 +383,11 @@ macro_rules! recurrent {
             #[doc = concat!("[`with_options`](", $name, "::with_options).")]
             ///
             /// # Panics
-            /// If `hidden` is 0.
+            /// If a size is 0, or the parameters do not fit in memory.
             #[must_use]
             #[track_caller]
-            pub fn new(inputs: usize, hidden: usize, rng: &mut Generator) -> Self {
-                $Name::with_options(inputs, hidden, RecurrentOptions::default(), rng)
+            pub fn new(input_size: usize, hidden_size: usize, rng: &mut Generator) -> Self {
+                $Name::with_options(input_size, hidden_size, RecurrentOptions::default(), rng)
             }
         }
 
@@ -338,23 +395,24 @@ macro_rules! recurrent {
             /// A net of any type.
             ///
             /// # Panics
-            /// If `hidden` or the number of layers is 0, or the dropout is no probability.
+            /// If a size or the number of layers is 0, the dropout is not from 0 to 1, `proj_size`
+            /// does not fit the net, or the parameters do not fit in memory.
             #[must_use]
             #[track_caller]
             pub fn with_options(
-                inputs: usize,
-                hidden: usize,
+                input_size: usize,
+                hidden_size: usize,
                 options: RecurrentOptions,
                 rng: &mut Generator,
             ) -> Self {
-                let gates = <$Step as Step<T>>::GATES;
-                let layers = Layers::new($name, gates, [inputs, hidden], options, rng);
+                let sizes = [input_size, hidden_size];
+                let layers = Layers::new::<$Step>($name, sizes, options, rng);
                 $Name { layers, step: $step }
             }
         }
 
         impl<T: Float> Forward<T> for $Name<T> {
-            /// The outputs `[N, L, directions · H]` alone, from a state of zeros.
+            /// The outputs `[N, L, directions · H]` alone, from an initial state of zeros.
             ///
             /// # Panics
             /// If `x` is not `[N, L, inputs]` or `[L, inputs]`, or L is 0.
@@ -407,7 +465,9 @@ recurrent!(
 
 recurrent!(
     /// Long short-term memory: with gates i, f, g, o (in this order in the weights),
-    /// `cₜ = f cₜ₋₁ + i g` and `hₜ = o tanh(cₜ)`: `[N, L, inputs] → [N, L, directions · H]`.
+    /// `cₜ = f cₜ₋₁ + i g` and `hₜ = o tanh(cₜ)`: `[N, L, inputs] → [N, L, directions · H]`. With
+    /// [`proj_size`](RecurrentOptions::proj_size) `P`, `hₜ = W_hr (o tanh(cₜ))` is of width `P`,
+    /// and the outputs are `[N, L, directions · P]`.
     ///
     /// The batch comes first, always (PyTorch: `batch_first=True`); one sequence may come without
     /// it. Parameters start uniform
@@ -416,10 +476,13 @@ recurrent!(
     /// ```
     /// use adamant_nn::{Forward, Lstm, RecurrentOptions};
     /// use adamant_tensor::{Generator, Tensor};
-    /// let options = RecurrentOptions::default().layers(2).bidirectional(true);
+    /// let options = RecurrentOptions::default().num_layers(2).bidirectional(true);
     /// let net = Lstm::with_options(3, 4, options, &mut Generator::seed(0));
     /// let (y, (h, c)) = net.forward_from(&Tensor::<f32>::ones([2, 5, 3]), None);
     /// assert_eq!((y.shape(), h.shape(), c.shape()), (&[2, 5, 8][..], &[4, 2, 4][..], &[4, 2, 4][..]));
+    /// let net = Lstm::with_options(3, 4, options.proj_size(1), &mut Generator::seed(0));
+    /// let (y, (h, c)) = net.forward_from(&Tensor::<f32>::ones([2, 5, 3]), None);
+    /// assert_eq!((y.shape(), h.shape(), c.shape()), (&[2, 5, 2][..], &[4, 2, 1][..], &[4, 2, 4][..]));
     /// ```
     Lstm, "Lstm", LstmStep, LstmStep
 );
@@ -482,7 +545,8 @@ impl<T: Float> Rnn<T> {
 
 impl<T: Float> Lstm<T> {
     /// The outputs `[N, L, directions · H]` and the last state `(h, c)`, each
-    /// `[layers · directions, N, H]`, from an initial state of these shapes (zeros unless given).
+    /// `[layers · directions, N, H]`, from an initial state of these shapes (default: zeros). With
+    /// `proj_size` `P`, the outputs and `h` have `P` in place of `H`.
     ///
     /// PyTorch: `net(x, (h0, c0))`.
     ///
@@ -508,7 +572,7 @@ mod tests {
 
     #[test]
     fn parameters_have_pytorchs_names_and_bounds() {
-        let options = RecurrentOptions::default().layers(2).bidirectional(true);
+        let options = RecurrentOptions::default().num_layers(2).bidirectional(true);
         let net = Gru::<f32>::with_options(3, 25, options, &mut Generator::seed(0));
         let parameters = net.named_parameters();
         let names: Vec<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
@@ -523,15 +587,30 @@ mod tests {
     }
 
     #[test]
+    fn projections_have_pytorchs_names_shapes_and_bounds() {
+        let options = RecurrentOptions::default().num_layers(2).bidirectional(true).proj_size(7);
+        let net = Lstm::<f32>::with_options(3, 25, options, &mut Generator::seed(0));
+        let parameters = net.named_parameters();
+        let names: Vec<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        let first = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "weight_hr_l0"];
+        assert_eq!(names[..5], first);
+        assert_eq!((names.len(), names[19]), (20, "weight_hr_l1_reverse"));
+        let shapes: Vec<_> = parameters[10..15].iter().map(|(_, p)| p.shape()).collect();
+        assert_eq!(shapes, [&[100, 14][..], &[100, 7], &[100], &[100], &[7, 25]]);
+        let largest = parameters[4].1.tensor().abs().max().item();
+        assert!((0.19..=0.2).contains(&largest)); // 1/√25
+    }
+
+    #[test]
     fn dropout_is_between_layers_in_training_only() {
         let rng = &mut Generator::seed(0);
-        let options = RecurrentOptions::default().dropout(0.5).layers(2);
+        let options = RecurrentOptions::default().dropout(0.5).num_layers(2);
         let mut net = Rnn::<f32>::with_options(3, 8, options, rng);
         let x = Tensor::randn([2, 3, 3], rng);
         assert_ne!(net.forward(&x).to_vec(), net.forward(&x).to_vec());
         net.eval();
         assert_eq!(net.forward(&x).to_vec(), net.forward(&x).to_vec());
-        let one = Rnn::<f32>::with_options(3, 8, options.layers(1), rng);
+        let one = Rnn::<f32>::with_options(3, 8, options.num_layers(1), rng);
         assert_eq!(one.forward(&x).to_vec(), one.forward(&x).to_vec());
     }
 }

@@ -1,9 +1,9 @@
 //! Layers one after the other.
 
 use crate::module::{Forward, Leaf, Module, Path};
+use crate::panic_context::with_context;
 use crate::{state, summary};
 use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
-use std::panic::Location;
 
 /// A module with a way through it: what [`Sequential`] holds.
 pub trait Layer<T: Float = f32>: Module<T> + Forward<T> + Send + Sync {
@@ -124,35 +124,22 @@ impl<T: Float> std::fmt::Debug for Sequential<T> {
     }
 }
 
-/// A panic in a layer is at a line of this library: this tells the caller's.
-struct Whereabouts {
-    layer: usize,
-    caller: &'static Location<'static>,
-}
-
-impl Drop for Whereabouts {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("in layer {} of the Sequential called at {}", self.layer, self.caller);
-        }
-    }
-}
-
 impl<T: Float> Forward<T> for Sequential<T> {
     /// # Panics
-    /// If a layer does; which one, and the caller's line, are printed besides.
+    /// If a layer does; the message says which one.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
-        let mut at = Whereabouts { layer: 0, caller: Location::caller() };
         let mut x = x.clone();
-        for layer in &self.layers {
-            let before = summary::observed();
-            x = layer.forward(&x);
+        for (i, layer) in self.layers.iter().enumerate() {
             let (layer, type_name) = (&**layer, layer.type_name());
+            let before = summary::observed();
+            x = with_context(
+                || layer.forward(&x),
+                || format!("Sequential: layer {i}, {}", summary::short(type_name)),
+            );
             if !summary::has_reported(before, layer, type_name) {
                 x = summary::observe_as(layer, type_name, x);
             }
-            at.layer += 1;
         }
         summary::observe(self, x)
     }

@@ -1,6 +1,7 @@
 //! A model as a table: its layers, what comes out of them, and their parameters.
 
 use crate::module::{Entered, Forward, Leaf, Module, Path};
+use crate::panic_context::with_context;
 use adamant_tensor::{Float, Shape, Tensor, no_grad};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -94,6 +95,9 @@ pub struct Summary {
 /// [`Sequential`](crate::Sequential); of another, `-` is printed. A model whose input is not
 /// a tensor: [`summary_of`].
 ///
+/// # Panics
+/// If the model does with such an input: at the caller's line, with the model's message.
+///
 /// PyTorch: `torchinfo.summary(model, input_size)`.
 ///
 /// ```
@@ -123,12 +127,14 @@ pub fn summary<T: Float>(
     input: impl Into<Shape>,
 ) -> Summary {
     let x = Tensor::zeros(input);
-    let calls = calls_of(|| {
+    let run = || {
         let y = model.forward(&x);
         if !has_reported(0, model, std::any::type_name_of_val(model)) {
             let _ = observe(model, y);
         }
-    });
+    };
+    let context = || format!("summary: an input of shape {:?}", x.shape());
+    let calls = with_context(|| calls_of(run), context);
     Summary::new(model, &calls)
 }
 
@@ -235,7 +241,7 @@ fn outputs(entered: &[Entered], calls: &[Call]) -> Vec<Option<Shape>> {
 }
 
 /// `adamant_nn::linear::Linear<f32>` is `Linear`.
-fn short(type_name: &str) -> String {
+pub(crate) fn short(type_name: &str) -> String {
     let base = type_name.split('<').next().unwrap_or(type_name);
     base.rsplit("::").next().unwrap_or(base).to_string()
 }
@@ -317,7 +323,7 @@ mod tests {
     #[test]
     fn the_output_of_every_layer_is_seen() {
         let rng = &mut Generator::seed(0);
-        let options = RecurrentOptions::default().layers(2).bidirectional(true).dropout(0.1);
+        let options = RecurrentOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
         let model = Reader {
             words: Embedding::new(50, 8, rng),
             blocks: (0..2).map(|_| TransformerEncoderLayer::new(8, 2, rng)).collect(),

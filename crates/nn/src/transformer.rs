@@ -1,9 +1,9 @@
 //! A layer of a transformer.
 
 use crate::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
-use crate::norm::LayerNorm;
+use crate::norm::{LayerNorm, LayerNormOptions};
 use crate::summary::observe;
-use crate::{Dropout, Forward, Linear, Module};
+use crate::{Dropout, Forward, Linear, Module, check};
 use adamant_tensor::{Float, Generator, Tensor};
 
 /// What is between the two linear maps of a [`TransformerEncoderLayer`].
@@ -19,63 +19,63 @@ pub enum TransformerActivation {
 /// The options of a [`TransformerEncoderLayer`], with PyTorch's defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct TransformerEncoderLayerOptions {
-    feedforward: usize,
+    dim_feedforward: usize,
     dropout: f64,
     activation: TransformerActivation,
     norm_first: bool,
     bias: bool,
-    eps: f64,
+    layer_norm_eps: f64,
 }
 
 impl Default for TransformerEncoderLayerOptions {
     fn default() -> Self {
         TransformerEncoderLayerOptions {
-            feedforward: 2048,
+            dim_feedforward: 2048,
             dropout: 0.1,
             activation: TransformerActivation::Relu,
             norm_first: false,
             bias: true,
-            eps: 1e-5,
+            layer_norm_eps: 1e-5,
         }
     }
 }
 
 impl TransformerEncoderLayerOptions {
-    /// The width between the two linear maps; 2048 unless set. PyTorch: `dim_feedforward`.
+    /// The width between the two linear maps; default 2048.
     #[must_use]
-    pub fn feedforward(self, feedforward: usize) -> Self {
-        TransformerEncoderLayerOptions { feedforward, ..self }
+    pub fn dim_feedforward(self, dim_feedforward: usize) -> Self {
+        TransformerEncoderLayerOptions { dim_feedforward, ..self }
     }
 
-    /// The probability of all dropouts; 0.1 unless set.
+    /// The probability of all dropouts; default 0.1.
     #[must_use]
     pub fn dropout(self, dropout: f64) -> Self {
         TransformerEncoderLayerOptions { dropout, ..self }
     }
 
-    /// What is between the two linear maps; ReLU unless set.
+    /// The function between the two linear maps; default ReLU.
     #[must_use]
     pub fn activation(self, activation: TransformerActivation) -> Self {
         TransformerEncoderLayerOptions { activation, ..self }
     }
 
     /// Whether attention and feed-forward each begin with their norm, instead of a norm of
-    /// their sum with the input; not unless set.
+    /// their sum with the input; default false.
     #[must_use]
     pub fn norm_first(self, norm_first: bool) -> Self {
         TransformerEncoderLayerOptions { norm_first, ..self }
     }
 
-    /// Whether the linear maps and norms have biases; they have unless set.
+    /// Whether the linear maps and norms have biases; default true.
     #[must_use]
     pub fn bias(self, bias: bool) -> Self {
         TransformerEncoderLayerOptions { bias, ..self }
     }
 
-    /// What both norms add to the variance; 1e-5 unless set. PyTorch: `layer_norm_eps`.
+    /// The number that both norms add to the variance; default 1e-5.
     #[must_use]
-    pub fn eps(self, eps: f64) -> Self {
-        TransformerEncoderLayerOptions { eps, ..self }
+    pub fn layer_norm_eps(self, layer_norm_eps: f64) -> Self {
+        TransformerEncoderLayerOptions { layer_norm_eps, ..self }
     }
 }
 
@@ -135,7 +135,8 @@ impl<T: Float> TransformerEncoderLayer<T> {
     /// A layer of any type.
     ///
     /// # Panics
-    /// If `heads` does not divide `width`, or the dropout is no probability.
+    /// If `heads` does not divide `width`, the dropout is not from 0 to 1, `layer_norm_eps` is
+    /// negative or NaN, or the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn with_options(
@@ -144,17 +145,21 @@ impl<T: Float> TransformerEncoderLayer<T> {
         options: TransformerEncoderLayerOptions,
         rng: &mut Generator,
     ) -> Self {
-        let TransformerEncoderLayerOptions { feedforward, dropout: p, bias, eps, .. } = options;
+        let TransformerEncoderLayerOptions { dim_feedforward, dropout: p, bias, .. } = options;
+        let eps = options.layer_norm_eps;
+        check::probability("TransformerEncoderLayer", "dropout", p);
+        check::eps("TransformerEncoderLayer", "layer_norm_eps", eps);
         let attention = MultiheadAttentionOptions::default().bias(bias).dropout(p);
+        let norm = LayerNormOptions::default().eps(eps).bias(bias);
         let self_attn = MultiheadAttention::with_options(width, heads, attention, rng);
         let dropout = |rng: &mut Generator| (p > 0.0).then(|| Dropout::new(p, rng));
         TransformerEncoderLayer {
             self_attn,
-            linear1: Linear::with_bias(width, feedforward, bias, rng),
+            linear1: Linear::with_bias(width, dim_feedforward, bias, rng),
             dropout: dropout(rng),
-            linear2: Linear::with_bias(feedforward, width, bias, rng),
-            norm1: LayerNorm::with_options([width], eps, true, bias),
-            norm2: LayerNorm::with_options([width], eps, true, bias),
+            linear2: Linear::with_bias(dim_feedforward, width, bias, rng),
+            norm1: LayerNorm::with_options([width], norm),
+            norm2: LayerNorm::with_options([width], norm),
             dropout1: dropout(rng),
             dropout2: dropout(rng),
             options,
@@ -239,7 +244,7 @@ mod tests {
             [layer.norm1.forward(&x), layer.norm2.forward(&x)].map(|y| y.abs().max().item())
         };
         assert!(y(options).iter().all(|&largest| largest > 1.0));
-        assert!(y(options.eps(1e6)).iter().all(|&largest| largest < 0.01));
+        assert!(y(options.layer_norm_eps(1e6)).iter().all(|&largest| largest < 0.01));
     }
 
     #[test]

@@ -50,9 +50,9 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
-        match Array::try_build(shape, fill) {
-            Ok(array) => array,
-            Err(error) => panic!("{error}"),
+        match Storage::stale(shape.numel()) {
+            Ok(storage) => Array::filled(storage, shape, fill),
+            Err(_) => panic!("a tensor of shape {shape} does not fit in memory"),
         }
     }
 
@@ -62,10 +62,14 @@ impl<E: Element> Array<E> {
     /// If there is no memory for it.
     #[track_caller]
     pub fn try_build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Result<Self, TryReserveError> {
-        let mut storage = Storage::stale(shape.numel())?;
+        let storage = Storage::stale(shape.numel())?;
+        Ok(Array::filled(storage, shape, fill))
+    }
+
+    fn filled(mut storage: Storage<E>, shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
         fill(storage.as_mut_slice());
         let strides = kernels::contiguous_strides(&shape);
-        Ok(Array { storage: Arc::new(storage), shape, strides, offset: 0 })
+        Array { storage: Arc::new(storage), shape, strides, offset: 0 }
     }
 
     /// All elements `value`.

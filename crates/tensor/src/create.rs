@@ -255,6 +255,12 @@ mod tests {
     use super::*;
 
     #[test]
+    #[should_panic(expected = "a tensor of shape [1099511627776, 64] does not fit in memory")]
+    fn a_tensor_larger_than_memory_is_refused_by_its_shape() {
+        let _ = Tensor::<f32>::zeros([1 << 40, 64]);
+    }
+
+    #[test]
     fn a_wrong_length_says_what_would_fit() {
         let error = Tensor::from_vec(vec![1.0f32; 5], [2, 3]).unwrap_err();
         assert_eq!(error.to_string(), "a tensor of shape [2, 3] has 6 elements, but 5 were given");

@@ -56,6 +56,21 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
         here!(lstm.forward_from(&ones(&[2, 5, 3]), Some((&ones(&[1, 2, 6]), &ones(&[1, 2, 5])))));
     });
 
+    let projected = Lstm::with_options(3, 6, RecurrentOptions::default().proj_size(2), rng);
+    let (x, wide, narrow) = (ones(&[2, 5, 3]), ones(&[1, 2, 6]), ones(&[1, 2, 2]));
+    check(
+        "Lstm: an initial state of shape [1, 2, 6] for an input of shape [2, 5, 3]; expected [1, 2, 2]",
+        &|| {
+            here!(projected.forward_from(&x, Some((&wide, &wide))));
+        },
+    );
+    check(
+        "Lstm: an initial state of shape [1, 2, 2] for an input of shape [2, 5, 3]; expected [1, 2, 6]",
+        &|| {
+            here!(projected.forward_from(&x, Some((&narrow, &narrow))));
+        },
+    );
+
     // Channels and dimensions.
     let (lines, images) = (&ones(&[2, 4, 9]), &ones(&[2, 4, 9, 9]));
     let channels = "has 4 channels, but a weight of shape";
@@ -113,6 +128,10 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
         here!(Softmax { dim: 2 }.forward(x));
     });
 
+    check("Hardtanh: max_val = 1.0; expected more than min_val = 1.0", &|| {
+        here!(Hardtanh { min_val: 1.0, max_val: 1.0 }.forward(x));
+    });
+
     // One value is its own mean.
     check("BatchNorm1d: an input of shape [1, 3] has 1 value(s) for each channel", &|| {
         here!(norm1.forward(&ones(&[1, 3])));
@@ -123,12 +142,26 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     check("BatchNorm2d: an input of shape [1, 3, 1, 1] has 1 value(s) for each channel", &|| {
         here!(norm2.forward(&ones(&[1, 3, 1, 1])));
     });
+    check("BatchNorm1d: eps = 0.0 with the statistics of a batch", &|| {
+        let norm = BatchNorm1d::with_options(3, BatchNormOptions::default().eps(0.0));
+        here!(norm.forward(&ones(&[2, 3])));
+    });
     check("group_norm: an input of shape [1, 3] is one sample with 1 value for each of 3", &|| {
         let net = GroupNorm::new(3, 3);
         here!(net.forward(&ones(&[1, 3])));
     });
     check("adaptive_avg_pool2d: a size of images of [0, 4]: it must be at least 1", &|| {
         here!(mean.forward(&ones(&[2, 3, 0, 4])));
+    });
+    let line_needed = "an input of shape [9]; expected [N, C, L], or [C, L] for one image";
+    check(&format!("adaptive_avg_pool1d: {line_needed}"), &|| {
+        here!(AdaptiveAvgPool1d::new(2).forward(&ones(&[9])));
+    });
+    check(&format!("adaptive_max_pool1d: {line_needed}"), &|| {
+        here!(AdaptiveMaxPool1d::new(2).forward(&ones(&[9])));
+    });
+    check("adaptive_max_pool2d: a size of the result of [9, 0]: it must be at least 1", &|| {
+        here!(AdaptiveMaxPool2d::new([None, Some(0)]).forward(&ones(&[2, 9, 9])));
     });
 
     // Indices.
@@ -159,11 +192,23 @@ fn each_mistake_with_attention_is_said_at_the_line_that_makes_it() {
         here!(net.attend(x, one, one, none));
     });
     check(&format!("{shapes} [2, 3, 5]"), &|| here!(encoder.forward(wide)));
+    check(&format!("{shapes} [2, 3, 4], keys of [2, 3, 5]"), &|| {
+        here!(net.attend_with_weights(x, wide, wide, none));
+    });
+    let options = MultiheadAttentionOptions::default().kdim(5).vdim(3);
+    let widths = MultiheadAttention::with_options(4, 2, options, rng);
+    check("expected [N, L, 4], [N, S, 5], [N, S, 3], or without N", &|| {
+        here!(widths.attend(x, wide, wide, none));
+    });
+    check("expected [N, L, 4], [N, S, 5], [N, S, 3]", &|| here!(widths.forward(x)));
 
     let rows = |rows: [[bool; 3]; 3]| Mask::from_vec(rows.concat(), [3, 3]).unwrap();
     let hole = rows([[true; 3], [false; 3], [true; 3]]);
     check("query [1] of the scores, which are [3, 3], may look at no key", &|| {
         here!(net.attend(x, x, x, none.mask(&hole)));
+    });
+    check("query [1] of the scores, which are [3, 3], may look at no key", &|| {
+        here!(net.attend_with_weights(x, x, x, none.mask(&hole)));
     });
     check("query [1] of the scores", &|| here!(encoder.forward_masked(x, none.mask(&hole))));
     let later = rows([[false, true, true], [true; 3], [true; 3]]);
@@ -295,25 +340,85 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
 
-    let p = "the probability is 1.5; expected 0 to 1";
-    check(&format!("Dropout: {p}"), &|| here!(Dropout::new(1.5, &mut rng())));
-    check(&format!("Dropout2d: {p}"), &|| here!(Dropout2d::new(1.5, &mut rng())));
-    check("MultiheadAttention: 3 heads for a width of 4", &|| {
+    for (p, found) in [(1.5, "1.5"), (-0.5, "-0.5"), (f64::NAN, "NaN")] {
+        let expected = format!("p = {found}; expected a number from 0 to 1");
+        check(&format!("Dropout: {expected}"), &|| here!(Dropout::new(p, &mut rng())));
+        check(&format!("Dropout2d: {expected}"), &|| here!(Dropout2d::new(p, &mut rng())));
+    }
+    let encoder = TransformerEncoderLayerOptions::default();
+    check("TransformerEncoderLayer: dropout = 1.5; expected a number from 0 to 1", &|| {
+        let options = encoder.dropout(1.5);
+        here!(TransformerEncoderLayer::<f32>::with_options(4, 2, options, &mut rng()));
+    });
+    check("TransformerEncoderLayer: layer_norm_eps = -1.0; expected a number that is", &|| {
+        let options = encoder.layer_norm_eps(-1.0);
+        here!(TransformerEncoderLayer::<f32>::with_options(4, 2, options, &mut rng()));
+    });
+    check("Bilinear: in1_features = 0; expected at least 1", &|| {
+        here!(Bilinear::new(0, 3, 2, &mut rng()));
+    });
+    check("MultiheadAttention: num_heads = 3; expected a divisor of embed_dim = 4", &|| {
         here!(MultiheadAttention::new(4, 3, &mut rng()));
     });
-    check("MultiheadAttention: 3 heads for a width of 4", &|| {
+    check("MultiheadAttention: num_heads = 3; expected a divisor of embed_dim = 4", &|| {
         here!(TransformerEncoderLayer::new(4, 3, &mut rng()));
     });
-    check("Lstm: 1 layers of width 0; expected some", &|| here!(Lstm::new(3, 0, &mut rng())));
-    check("Gru: 0 layers of width 4; expected some", &|| {
-        let none = RecurrentOptions::default().layers(0);
-        here!(Gru::<f32>::with_options(3, 4, none, &mut rng()));
+    check("Lstm: hidden_size = 0; expected at least 1", &|| here!(Lstm::new(3, 0, &mut rng())));
+    check("Rnn: input_size = 0; expected at least 1", &|| here!(Rnn::new(0, 3, &mut rng())));
+    let recurrent = RecurrentOptions::default();
+    check("Gru: num_layers = 0; expected at least 1", &|| {
+        here!(Gru::<f32>::with_options(3, 4, recurrent.num_layers(0), &mut rng()));
     });
-    check("Rnn: the dropout is -1; expected 0 to 1", &|| {
-        let odd = RecurrentOptions::default().dropout(-1.0);
-        here!(Rnn::<f32>::with_options(3, 4, odd, &mut rng()));
+    for (dropout, found) in [(-1.0, "-1.0"), (f64::NAN, "NaN")] {
+        check(&format!("Rnn: dropout = {found}; expected a number from 0 to 1"), &|| {
+            here!(Rnn::<f32>::with_options(3, 4, recurrent.dropout(dropout), &mut rng()));
+        });
+    }
+    check("Lstm: proj_size = 4; expected less than hidden_size = 4", &|| {
+        here!(Lstm::<f32>::with_options(3, 4, recurrent.proj_size(4), &mut rng()));
+    });
+    check("Gru: proj_size = 2; expected 0: only an Lstm has a projection", &|| {
+        here!(Gru::<f32>::with_options(3, 4, recurrent.proj_size(2), &mut rng()));
+    });
+    check("Rnn: proj_size = 2; expected 0: only an Lstm has a projection", &|| {
+        here!(Rnn::<f32>::with_options(3, 4, recurrent.proj_size(2), &mut rng()));
+    });
+    check("MultiheadAttention: embed_dim = 0; expected at least 1", &|| {
+        here!(MultiheadAttention::new(0, 1, &mut rng()));
+    });
+    check("MultiheadAttention: dropout = 1.5; expected a number from 0 to 1", &|| {
+        let options = MultiheadAttentionOptions::default().dropout(1.5);
+        here!(MultiheadAttention::<f32>::with_options(4, 2, options, &mut rng()));
     });
     check("GroupNorm: 4 channels cannot be divided into 3 groups", &|| here!(GroupNorm::new(3, 4)));
+    for (eps, found) in [(-1.0, "eps = -1.0"), (f64::NAN, "eps = NaN")] {
+        let expected = |layer| format!("{layer}: {found}; expected a number that is at least 0");
+        check(&expected("LayerNorm"), &|| {
+            let options = LayerNormOptions::default().eps(eps);
+            here!(LayerNorm::<f32>::with_options([3], options));
+        });
+        check(&expected("RmsNorm"), &|| {
+            let options = RmsNormOptions::default().eps(Some(eps));
+            here!(RmsNorm::<f32>::with_options([3], options));
+        });
+        check(&expected("GroupNorm"), &|| {
+            let options = GroupNormOptions::default().eps(eps);
+            here!(GroupNorm::<f32>::with_options(1, 3, options));
+        });
+        let options = BatchNormOptions::default().eps(eps);
+        check(&expected("BatchNorm1d"), &|| {
+            here!(BatchNorm1d::<f32>::with_options(3, options));
+        });
+        check(&expected("BatchNorm2d"), &|| {
+            here!(BatchNorm2d::<f32>::with_options(3, options));
+        });
+    }
+    for (momentum, found) in [(-0.1, "-0.1"), (1.5, "1.5"), (f64::NAN, "NaN")] {
+        check(&format!("BatchNorm2d: momentum = {found}; expected a number from 0 to 1"), &|| {
+            let options = BatchNormOptions::default().momentum(Some(momentum));
+            here!(BatchNorm2d::<f32>::with_options(3, options));
+        });
+    }
     check("Conv1d: the groups of ConvOptions", &|| {
         let options = Conv1dOptions::default().groups(2);
         here!(Conv1d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
@@ -341,6 +446,118 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
     mistakes.none_was_wrong();
 }
 
+#[test]
+fn a_layer_that_is_too_large_is_refused_where_it_is_made_by_its_sizes() {
+    let rng = std::cell::RefCell::new(Generator::seed(0));
+    let rng = || rng.borrow_mut();
+    let mut mistakes = Mistakes::default();
+    let mut check = |sizes: &str, mistake: &dyn Fn()| {
+        let expected = format!("{sizes}: parameters of these sizes do not fit in memory");
+        mistakes.check(&expected, mistake);
+    };
+    // The product overflows, the bytes do, or there is no such memory.
+    let (huge, max, half) = (10_000_000_000, usize::MAX, usize::MAX / 2 + 1);
+    check("Linear: in_features = 10000000000, out_features = 10000000000", &|| {
+        here!(Linear::new(huge, huge, &mut rng()));
+    });
+    check("Linear: in_features = 0, out_features = 9223372036854775808", &|| {
+        here!(Linear::new(0, half, &mut rng()));
+    });
+    check("Linear: in_features = 100000, out_features = 10000000000", &|| {
+        here!(Linear::new(100_000, huge, &mut rng()));
+    });
+    check(
+        "Bilinear: in1_features = 10000000000, in2_features = 10000000000, out_features = 2",
+        &|| {
+            here!(Bilinear::new(huge, huge, 2, &mut rng()));
+        },
+    );
+    check("Embedding: num_embeddings = 10000000000, embedding_dim = 10000000000", &|| {
+        here!(Embedding::new(huge, huge, &mut rng()));
+    });
+    check(
+        "Conv2d: in_channels = 3, out_channels = 4, kernel = [10000000000, 10000000000]",
+        &|| {
+            here!(Conv2d::new(3, 4, huge, &mut rng()));
+        },
+    );
+    check("in_channels = 10000000000, out_channels = 10000000000, kernel = [1, 1]", &|| {
+        let options = Conv2dOptions::default();
+        here!(ConvTranspose2d::<f32>::with_options(huge, huge, 1, options, true, &mut rng()));
+    });
+    check("BatchNorm1d: num_features = 18446744073709551615", &|| here!(BatchNorm1d::new(max)));
+    check("LayerNorm: normalized_shape = [18446744073709551615, 2]", &|| {
+        here!(LayerNorm::new([max, 2]));
+    });
+    check("RmsNorm: normalized_shape = [18446744073709551615, 2]", &|| {
+        here!(RmsNorm::new([max, 2]));
+    });
+    check("GroupNorm: num_channels = 18446744073709551615", &|| here!(GroupNorm::new(1, max)));
+    check("Rnn: input_size = 1, hidden_size = 18446744073709551615, num_layers = 1", &|| {
+        here!(Rnn::new(1, max, &mut rng()));
+    });
+    check("Lstm: input_size = 18446744073709551615, hidden_size = 2, num_layers = 1", &|| {
+        here!(Lstm::new(max, 2, &mut rng()));
+    });
+    check("Gru: input_size = 1, hidden_size = 2, num_layers = 18446744073709551615", &|| {
+        let options = RecurrentOptions::default().num_layers(max);
+        here!(Gru::<f32>::with_options(1, 2, options, &mut rng()));
+    });
+    check("kdim = 9223372036854775808, vdim = 9223372036854775808", &|| {
+        here!(MultiheadAttention::new(half, 2, &mut rng()));
+    });
+    check("MultiheadAttention: embed_dim = 4, kdim = 18446744073709551615, vdim = 4", &|| {
+        let options = MultiheadAttentionOptions::default().kdim(max);
+        here!(MultiheadAttention::<f32>::with_options(4, 2, options, &mut rng()));
+    });
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn a_mistake_within_a_model_is_said_at_the_line_that_runs_it() {
+    let rng = &mut Generator::seed(0);
+    let inner = Sequential::new().add(Relu).add(Linear::new(4, 2, rng));
+    let net = Sequential::new().add(Linear::new(3, 5, rng)).add(inner);
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+
+    let first = "Sequential: layer 0, Linear: linear: the input has shape [2, 4]";
+    check(first, &|| here!(net.forward(&ones(&[2, 4]))));
+    check(&format!("summary: an input of shape [2, 4]: {first}"), &|| {
+        here!(summary(&net, [2, 4]));
+    });
+    check(
+        "Sequential: layer 1, Sequential: Sequential: layer 1, Linear: linear: the input",
+        &|| {
+            here!(net.forward(&ones(&[2, 3])));
+        },
+    );
+    let single = Linear::new(3, 5, rng);
+    check("summary: an input of shape [2, 4]: linear: the input has shape [2, 4]", &|| {
+        here!(summary(&single, [2, 4]));
+    });
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn what_is_no_message_passes_through_a_model() {
+    struct Bomb;
+    impl Forward for Bomb {
+        fn forward(&self, _: &Tensor) -> Tensor {
+            std::panic::panic_any(7)
+        }
+    }
+    impl Module for Bomb {
+        fn visit(&self, _: &mut Path, _: &mut dyn FnMut(&str, Leaf<'_, f32>)) {}
+        fn set_training(&mut self, _: bool) {}
+    }
+    let net = Sequential::new().add(Bomb);
+    let run = std::panic::AssertUnwindSafe(|| net.forward(&ones(&[1])));
+    assert_eq!(std::panic::catch_unwind(run).unwrap_err().downcast_ref(), Some(&7));
+}
+
 /// PyTorch's layers take a batch of nothing too; only what needs a variance does not.
 #[test]
 fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
@@ -357,6 +574,9 @@ fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
         (Box::new(MaxPool2d::new(2)), &[0, 3, 4, 4], &[0, 3, 2, 2]),
         (Box::new(AvgPool2d::new(2)), &[0, 3, 4, 4], &[0, 3, 2, 2]),
         (Box::new(AdaptiveAvgPool2d::new(1)), &[0, 3, 4, 4], &[0, 3, 1, 1]),
+        (Box::new(AdaptiveAvgPool1d::new(1)), &[0, 3, 4], &[0, 3, 1]),
+        (Box::new(AdaptiveMaxPool2d::new([None, Some(2)])), &[0, 3, 4, 4], &[0, 3, 4, 2]),
+        (Box::new(AdaptiveMaxPool1d::new(1)), &[0, 3, 4], &[0, 3, 1]),
         (Box::new(LayerNorm::new([3])), &[0, 3], &[0, 3]),
         (Box::new(GroupNorm::new(1, 3)), &[0, 3, 4], &[0, 3, 4]),
         (Box::new(RmsNorm::new([3])), &[0, 3], &[0, 3]),

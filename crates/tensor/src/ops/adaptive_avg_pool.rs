@@ -1,20 +1,41 @@
-//! The mean of windows that are as many as one asks for.
+//! The mean of each of a given number of windows.
 
-use super::max_pool::images;
-use super::windows::{PerDim, refuse_zero};
+use super::adaptive::Form;
+use super::windows::AdaptiveSize;
 use crate::array::Array;
 use crate::node::record;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{self as kernels, Float};
 
 impl<T: Float> Tensor<T> {
+    /// The mean of each of `output` windows that cover a line as evenly as they can:
+    /// `[N, C, L] → [N, C, oL]`, or `[C, L] → [C, oL]`. `[None]` keeps the length.
+    ///
+    /// Windows and gradient: those of [`adaptive_avg_pool2d`](Tensor::adaptive_avg_pool2d).
+    /// PyTorch: `torch.nn.functional.adaptive_avg_pool1d`, which does not take `None`.
+    ///
+    /// # Panics
+    /// If this is no line or batch of lines, or their length or `output` is 0.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([[1.0f32, 5.0, 4.0]]);
+    /// assert_eq!(x.adaptive_avg_pool1d(2).to_vec(), [3.0, 4.5]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn adaptive_avg_pool1d(&self, output: impl Into<AdaptiveSize<1>>) -> Tensor<T> {
+        let op = "adaptive_avg_pool1d";
+        means(op, self, Form::new(op, self.array.shape(), output.into()))
+    }
+
     /// The mean of each of `output` windows that cover an image as evenly as they can:
-    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`.
+    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`. `None` keeps a size:
+    /// `[None, Some(7)]` leaves the rows as they are.
     ///
     /// Along the rows, window `i` goes from `⌊i H / oH⌋` to `⌈(i + 1) H / oH⌉`; where `oH` does not
-    /// divide `H`, neighbours share a row. Gradient: `g` over the number of places of a window,
-    /// at each of them.
+    /// divide `H`, neighbours share a row. Gradient: `g` divided by the size of its window, at each
+    /// element of the window.
     ///
     /// PyTorch: `torch.nn.functional.adaptive_avg_pool2d`.
     ///
@@ -25,43 +46,35 @@ impl<T: Float> Tensor<T> {
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![1.0f32, 5.0, 4.0], [1, 1, 3]).unwrap();
     /// assert_eq!(x.adaptive_avg_pool2d([1, 2]).to_vec(), [3.0, 4.5]);
+    /// assert_eq!(x.adaptive_avg_pool2d([Some(1), None]).shape(), [1, 1, 3]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn adaptive_avg_pool2d(&self, output: impl Into<PerDim<2>>) -> Tensor<T> {
-        let (_, image) = images("adaptive_avg_pool2d", self.array.shape());
-        let output = output.into().0;
-        refuse_zero("adaptive_avg_pool2d", "size of images", image);
-        refuse_zero("adaptive_avg_pool2d", "size of the result", output);
-        means(self, image, output)
+    pub fn adaptive_avg_pool2d(&self, output: impl Into<AdaptiveSize<2>>) -> Tensor<T> {
+        let op = "adaptive_avg_pool2d";
+        means(op, self, Form::new(op, self.array.shape(), output.into()))
     }
 }
 
 /// The map from images to means, which is linear.
 #[track_caller]
-fn means<T: Float>(x: &Tensor<T>, image: [usize; 2], output: [usize; 2]) -> Tensor<T> {
+fn means<T: Float>(op: &'static str, x: &Tensor<T>, form: Form) -> Tensor<T> {
     let values = x.array.contiguous();
-    let value = Array::build(with_images(x, output), |y| {
-        kernels::adaptive_avg_pool(y, values.dense(), image, output);
+    let value = Array::build(form.y.clone(), |y| {
+        kernels::adaptive_avg_pool(y, values.dense(), form.image, form.windows);
     });
-    record("adaptive_avg_pool2d", [x], value, move |ctx| [Some(shares(ctx.grad(), image, output))])
+    record(op, [x], value, move |ctx| [Some(shares(op, ctx.grad(), form.clone()))])
 }
 
 /// Its adjoint.
 #[track_caller]
-fn shares<T: Float>(g: &Tensor<T>, image: [usize; 2], output: [usize; 2]) -> Tensor<T> {
+fn shares<T: Float>(op: &'static str, g: &Tensor<T>, form: Form) -> Tensor<T> {
     let values = g.array.contiguous();
-    let value = Array::build(with_images(g, image), |x| {
-        kernels::adaptive_avg_pool_input(x, values.dense(), image, output);
+    let value = Array::build(form.x.clone(), |x| {
+        kernels::adaptive_avg_pool_input(x, values.dense(), form.image, form.windows);
     });
-    let backward = "adaptive_avg_pool2d_backward";
-    record(backward, [g], value, move |ctx| [Some(means(ctx.grad(), image, output))])
-}
-
-/// The shape of `x` with images of another size.
-fn with_images<T: Float>(x: &Tensor<T>, image: [usize; 2]) -> Shape {
-    let shape = x.array.shape();
-    shape[..shape.len() - 2].iter().copied().chain(image).collect()
+    let backward = "adaptive_avg_pool_backward";
+    record(backward, [g], value, move |ctx| [Some(means(op, ctx.grad(), form.clone()))])
 }
 
 #[cfg(test)]
@@ -87,6 +100,30 @@ mod tests {
         ] {
             check_op(|x| x[0].adaptive_avg_pool2d(output).powf(2.0), &[shape], -1.0..1.0);
         }
+        let free = [None, Some(3)];
+        check_op(|x| x[0].adaptive_avg_pool2d(free).powf(2.0), &[&[2, 3, 4]], -1.0..1.0);
+        for (shape, output) in [(&[2, 1, 5][..], 3), (&[2, 3], 5), (&[0, 2, 5], 2)] {
+            check_op(|x| x[0].adaptive_avg_pool1d(output).powf(2.0), &[shape], -1.0..1.0);
+        }
+    }
+
+    #[test]
+    fn a_free_side_keeps_its_size() {
+        let x = Tensor::from_vec((0..24).map(f64::from).collect(), [2, 3, 4]).unwrap();
+        for (free, given) in
+            [([None, Some(2)], [3, 2]), ([Some(2), None], [2, 4]), ([None, None], [3, 4])]
+        {
+            let (y, expected) = (x.adaptive_avg_pool2d(free), x.adaptive_avg_pool2d(given));
+            assert_eq!((y.shape(), y.to_vec()), (expected.shape(), expected.to_vec()));
+        }
+        assert_eq!(x.adaptive_avg_pool2d([None, None]).to_vec(), x.to_vec());
+        assert_eq!(x.adaptive_avg_pool1d([None]).to_vec(), x.to_vec());
+    }
+
+    #[test]
+    #[should_panic(expected = "adaptive_avg_pool1d: an input of shape [4]; expected [N, C, L], or")]
+    fn a_line_without_channels_is_refused() {
+        let _ = Tensor::<f32>::ones([4]).adaptive_avg_pool1d(1);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::array::Array;
 use crate::attention_options::AttentionOptions;
-use crate::generator::MaskRows;
+use crate::generator::{Generator, MaskRows};
 use crate::mask::Mask;
 use crate::node::{Context, Gradients, record_many};
 use crate::shape::Shape;
@@ -50,10 +50,7 @@ pub fn scaled_dot_product_attention<T: Float>(
 ) -> Tensor<T> {
     let mut form = Form::new(q, k, v, &options);
     form.check_rows();
-    form.dropout = options.dropout.map(|(p, rng)| {
-        let keep = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
-        MaskRows::draw(rng, p, T::from_f64(keep))
-    });
+    form.dropout = options.dropout.map(draw);
     let (value, stats) = form.value([q, k, v]);
     let inputs: SmallVec<[&Tensor<T>; 4]> = [q, k, v].into_iter().chain(options.bias).collect();
     let (q, k, v, bias) = (q.clone(), k.clone(), v.clone(), options.bias.cloned());
@@ -65,6 +62,47 @@ pub fn scaled_dot_product_attention<T: Float>(
             form.backward(ctx, [&q, &k, &v], &out, &stats)
         }
     })
+}
+
+/// [`scaled_dot_product_attention`], and the weights of its means, `[…, L, S]`, as they are after
+/// a dropout: `[…, L, E], […, S, E], […, S, Ev] → […, L, Ev], […, L, S]`.
+///
+/// All weights are held, and for gradients the scores before them too: to look at the weights, not
+/// for long sequences.
+///
+/// PyTorch: what `torch.nn.MultiheadAttention` computes with `need_weights=True`.
+///
+/// # Panics
+/// As [`scaled_dot_product_attention`].
+///
+/// ```
+/// use adamant_tensor::{AttentionOptions, Tensor, scaled_dot_product_attention_with_weights};
+/// let (q, k) = (Tensor::<f32>::zeros([1, 4]), Tensor::zeros([2, 4]));
+/// let (v, options) = (Tensor::from([[1.0], [3.0]]), AttentionOptions::default());
+/// let (y, weights) = scaled_dot_product_attention_with_weights(&q, &k, &v, options);
+/// assert_eq!((y.to_vec(), weights.to_vec()), (vec![2.0], vec![0.5, 0.5]));
+/// ```
+#[must_use]
+#[track_caller]
+pub fn scaled_dot_product_attention_with_weights<T: Float>(
+    q: &Tensor<T>,
+    k: &Tensor<T>,
+    v: &Tensor<T>,
+    options: AttentionOptions<'_, T>,
+) -> (Tensor<T>, Tensor<T>) {
+    let mut form = Form::new(q, k, v, &options);
+    form.check_rows();
+    form.dropout = options.dropout.map(draw);
+    let [l, s, ..] = form.sizes;
+    let weights = form.dropped(&form.weights(q, k, options.bias));
+    let weights = weights.broadcast_to(of(&form.batch, [l, s]));
+    (weights.matmul(v), weights)
+}
+
+/// The mask of a dropout with probability `p`.
+fn draw<T: Float>((p, rng): (f64, &mut Generator)) -> MaskRows<T> {
+    let keep = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
+    MaskRows::draw(rng, p, T::from_f64(keep))
 }
 
 /// The sizes of an attention and what its scores are changed by.
@@ -292,7 +330,7 @@ fn of(batch: &Shape, matrix: [usize; 2]) -> Shape {
 mod tests {
     use super::*;
     use crate::gradcheck::testing::check_op;
-    use crate::{Generator, GradOptions, grad, no_grad};
+    use crate::{GradOptions, grad, no_grad};
 
     fn mask(values: &[u8], shape: impl Into<Shape>) -> Mask {
         Mask::from_vec(values.iter().map(|&value| value != 0).collect(), shape).unwrap()
@@ -357,6 +395,36 @@ mod tests {
                     close(a, &b);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn weights_are_those_of_the_fused_operation() {
+        let mut rng = Generator::seed(0);
+        let mut draw = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
+        let (q, k, v) = (draw(&[2, 1, 3, 4]), draw(&[2, 5, 4]), draw(&[3, 1, 1, 5, 2]));
+        let (bias, seen) = (draw(&[3, 5]), mask(&[1, 0, 1, 1, 1], [5]));
+        for (causal, p) in [(false, 0.0), (true, 0.0), (true, 0.4)] {
+            let options = || AttentionOptions::default().mask(&seen).bias(&bias).causal(causal);
+            let rngs = [1, 1].map(Generator::seed);
+            let [mut first, mut second] = rngs;
+            let y = scaled_dot_product_attention(&q, &k, &v, options().dropout(p, &mut first));
+            let options = options().dropout(p, &mut second);
+            let (z, weights) = scaled_dot_product_attention_with_weights(&q, &k, &v, options);
+            assert_eq!((z.shape(), weights.shape()), (y.shape(), &[3, 2, 2, 3, 5][..]));
+            assert_eq!(first.uniform(), second.uniform());
+            let inputs = [&q, &k, &v, &bias];
+            let gradients =
+                |y: &Tensor<f64>| grad(&y.square().sum(), &inputs, GradOptions::default());
+            let close = |a: &Tensor<f64>, b: &Tensor<f64>| {
+                assert!((a - b).abs().max().item() < 1e-12);
+            };
+            close(&y, &z);
+            close(&y, &weights.matmul(&v));
+            for (a, b) in gradients(&y).iter().zip(gradients(&z)) {
+                close(a, &b);
+            }
+            assert!(p > 0.0 || (weights.sum_dim(-1, false) - 1.0).abs().max().item() < 1e-12);
         }
     }
 

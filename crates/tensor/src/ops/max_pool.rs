@@ -112,46 +112,45 @@ impl<T: Float> Tensor<T> {
         let x = self.array.contiguous();
         let shape: Shape = images.iter().copied().chain(windows.output).collect();
         let at = Array::build(shape, |at| max_pool(at, x.dense(), &windows));
-        (picked("max_pool2d", self, &at), Indices { array: at })
+        (picked("max_pool2d", self, &at, windows.input_len()), Indices { array: at })
     }
 }
 
 /// The sizes before an image's, and those of an image.
 #[track_caller]
-pub(super) fn images<'s>(op: &str, shape: &'s Shape) -> (&'s [usize], [usize; 2]) {
-    match &shape[..] {
-        [images @ .., rows, cols] if matches!(images.len(), 1 | 2) => (images, [*rows, *cols]),
-        _ => panic!(
-            "{op}: an input of shape {shape}; expected [N, C, H, W], or [C, H, W] for one image"
-        ),
+pub(super) fn images<'s, const D: usize>(op: &str, shape: &'s Shape) -> (&'s [usize], [usize; D]) {
+    if let Some((images, image)) = shape.split_last_chunk::<D>()
+        && matches!(images.len(), 1 | 2)
+    {
+        return (images, *image);
     }
+    let space = if D == 1 { "L" } else { "H, W" };
+    panic!(
+        "{op}: an input of shape {shape}; expected [N, C, {space}], or [C, {space}] for one image"
+    )
 }
 
-/// The elements of each image at the places `at`.
+/// The elements at the positions `at` of each image of `len`.
 #[track_caller]
-fn picked<T: Float>(op: &'static str, x: &Tensor<T>, at: &Array<usize>) -> Tensor<T> {
-    let (shape, places) = (x.array.shape().clone(), at.clone());
+pub(super) fn picked<T: Float>(
+    op: &'static str,
+    x: &Tensor<T>,
+    at: &Array<usize>,
+    len: usize,
+) -> Tensor<T> {
+    let (shape, saved) = (x.array.shape().clone(), at.clone());
     let values = x.array.contiguous();
-    let value = Array::build(at.shape().clone(), |out| {
-        pick(out, values.dense(), at.dense(), image_len(&shape));
-    });
-    record(op, [x], value, move |ctx| [Some(placed(ctx.grad(), &places, &shape))])
+    let value = Array::build(at.shape().clone(), |out| pick(out, values.dense(), at.dense(), len));
+    record(op, [x], value, move |ctx| [Some(placed(ctx.grad(), &saved, &shape, len))])
 }
 
-/// Zeros of `shape`, with `g` added at the places `at` of each image.
+/// Zeros of `shape`, with `g` added at the positions `at` of each image of `len`.
 #[track_caller]
-fn placed<T: Float>(g: &Tensor<T>, at: &Array<usize>, shape: &Shape) -> Tensor<T> {
+fn placed<T: Float>(g: &Tensor<T>, at: &Array<usize>, shape: &Shape, len: usize) -> Tensor<T> {
     let values = g.array.contiguous();
-    let value = Array::build(shape.clone(), |out| {
-        place(out, values.dense(), at.dense(), image_len(shape));
-    });
+    let value = Array::build(shape.clone(), |out| place(out, values.dense(), at.dense(), len));
     let at = at.clone();
-    record("max_pool2d_backward", [g], value, move |ctx| [Some(picked("pick", ctx.grad(), &at))])
-}
-
-/// The places of an image.
-fn image_len(shape: &Shape) -> usize {
-    shape[shape.len() - 2..].iter().product()
+    record("max_pool_backward", [g], value, move |ctx| [Some(picked("pick", ctx.grad(), &at, len))])
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! backward and tests, and a line below.
 
 mod abs;
+mod adaptive;
 mod adaptive_avg_pool;
+mod adaptive_max_pool;
 mod add;
 mod argmax;
 mod arrange;

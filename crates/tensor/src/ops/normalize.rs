@@ -288,6 +288,7 @@ mod tests {
                 -2.0..2.0,
             );
             check_op(|i| i[0].batch_norm(None, None, 0.1).0, &[shape], -2.0..2.0);
+            check_op(|i| i[0].batch_norm(Some(&i[1]), None, 0.1).0, &[shape, c], -2.0..2.0);
             let groups = shape[1] / 2 % 2 + 1;
             let groups = if shape[1] % 2 == 0 { 2 } else { groups.min(1) };
             check_op(
@@ -295,6 +296,7 @@ mod tests {
                 &[shape, c, c],
                 -2.0..2.0,
             );
+            check_op(|i| i[0].group_norm(groups, Some(&i[1]), None, 0.1), &[shape, c], -2.0..2.0);
             let (mean, var) = (Tensor::full(c, 0.3), Tensor::full(c, 0.7));
             check_op(
                 |i| i[0].batch_norm_with(&mean, &var, Some(&i[1]), Some(&i[2]), 0.1),

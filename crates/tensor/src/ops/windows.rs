@@ -23,6 +23,34 @@ impl<const D: usize> From<[usize; D]> for PerDim<D> {
     }
 }
 
+/// The size of an adaptive pooling's result: one number for all `D` dimensions of space (`3`), a
+/// list (`[3, 5]`), or a list where `None` keeps the input's size (`[None, Some(5)]`).
+///
+/// ```
+/// use adamant_tensor::AdaptiveSize;
+/// assert_eq!(AdaptiveSize::<2>::from(3), AdaptiveSize::from([Some(3), Some(3)]));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdaptiveSize<const D: usize>(pub(super) [Option<usize>; D]);
+
+impl<const D: usize> From<usize> for AdaptiveSize<D> {
+    fn from(each: usize) -> Self {
+        AdaptiveSize([Some(each); D])
+    }
+}
+
+impl<const D: usize> From<[usize; D]> for AdaptiveSize<D> {
+    fn from(sizes: [usize; D]) -> Self {
+        AdaptiveSize(sizes.map(Some))
+    }
+}
+
+impl<const D: usize> From<[Option<usize>; D]> for AdaptiveSize<D> {
+    fn from(sizes: [Option<usize>; D]) -> Self {
+        AdaptiveSize(sizes)
+    }
+}
+
 /// Rows and columns; a line, the one dimension of space, is an image of one row, which is `row`.
 pub(super) fn rows_and_columns<const D: usize>(sizes: [usize; D], row: usize) -> [usize; 2] {
     match sizes[..] {

@@ -1,7 +1,9 @@
 //! Shapes, dimensions and indices that do not fit.
 
 use crate::mistakes::{Mistakes, here};
-use adamant_tensor::{Conv2dOptions, Indices, Mask, MaxPool2dOptions, REST, Tensor, cross_entropy};
+use adamant_tensor::{
+    AttentionOptions, Conv2dOptions, Indices, Mask, MaxPool2dOptions, REST, Tensor, cross_entropy,
+};
 
 #[test]
 fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
@@ -217,7 +219,23 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
         here!(empty.max_dim(1, false));
     });
     check("item: a tensor of shape [2, 3] is not a single number", &|| here!(x.item()));
-    check("norm: the norm of order 3; expected 1, 2 or infinity", &|| here!(x.norm(3.0)));
+    check("norm: a tensor of shape [2, 0] has nothing to choose from", &|| {
+        here!(empty.norm(-1.0));
+    });
+    let nan = f64::NAN;
+    check("batch_norm: eps is 0.0; expected more than 0", &|| here!(x.batch_norm(None, None, 0.0)));
+    check("batch_norm: eps is NaN; expected more than 0", &|| here!(x.batch_norm(None, None, nan)));
+    check("batch_norm: eps is -1.0; expected 0 or more", &|| {
+        here!(x.batch_norm_with(&vector, &vector, None, None, -1.0));
+    });
+    check("group_norm: eps is NaN; expected a number", &|| here!(x.group_norm(1, None, None, nan)));
+    check("layer_norm: eps is NaN; expected a number", &|| {
+        here!(x.layer_norm(&[3], None, None, nan));
+    });
+    check("rms_norm: eps is NaN; expected a number", &|| here!(x.rms_norm(&[3], None, nan)));
+    check("scaled_dot_product_attention: the scale is NaN; expected a number", &|| {
+        here!(AttentionOptions::<f32>::default().scale(nan));
+    });
     check("hardtanh: the bounds 1 and -1; expected them in order", &|| {
         here!(x.hardtanh(1.0, -1.0));
     });

@@ -276,11 +276,16 @@ impl<E: Element> Array<E> {
         self.seen(shape, strides)
     }
 
-    /// The elements, row-major, with the dimensions `dims` moved behind the others.
-    pub(crate) fn rows(&self, dims: &[usize]) -> Array<E> {
+    /// The view with the dimensions `dims` moved behind the others.
+    pub(crate) fn moved_last(&self, dims: &[usize]) -> Array<E> {
         let kept = (0..self.shape.len()).filter(|d| !dims.contains(d));
         let order: SmallVec<[usize; 4]> = kept.chain(dims.iter().copied()).collect();
-        self.permute(&order).contiguous()
+        self.permute(&order)
+    }
+
+    /// [`moved_last`](Array::moved_last), row-major.
+    pub(crate) fn rows(&self, dims: &[usize]) -> Array<E> {
+        self.moved_last(dims).contiguous()
     }
 
     /// The same storage from the same place, seen otherwise.
@@ -323,14 +328,16 @@ impl<T: Float> Array<T> {
         kernels::add_strided(&mut out[seen.offset..], &seen.shape, &seen.strides, x.dense());
     }
 
-    /// The sum over dimension range `dims`, which disappears.
+    /// The sum over dimension range `dims`, which disappears. A view is not copied.
     pub(crate) fn sum_range(&self, dims: std::ops::Range<usize>) -> Array<T> {
-        let x = self.contiguous();
         let size = |sizes: &[usize]| sizes.iter().product::<usize>();
-        let (outer, inner) = (&x.shape[..dims.start], &x.shape[dims.end..]);
-        let split = [size(outer), size(&x.shape[dims.clone()]), size(inner)];
+        let (outer, inner) = (&self.shape[..dims.start], &self.shape[dims.end..]);
+        let split = [size(outer), size(&self.shape[dims.clone()]), size(inner)];
         let shape = outer.iter().chain(inner).copied().collect();
-        Array::build(shape, |out| kernels::sum(out, x.dense(), split))
+        Array::build(shape, |out| match self.as_slice() {
+            Some(x) => kernels::sum(out, x, split),
+            None => kernels::sum_view(out, &self.shape, self.view(), split),
+        })
     }
 }
 

@@ -70,8 +70,8 @@ impl Reduction {
                 x.sum_range(first..last + 1)
             }
             (Some(_), _) => {
-                let (rows, kept) = (x.rows(dims), self.shape.len() - dims.len());
-                rows.sum_range(kept..self.shape.len())
+                let kept = self.shape.len() - dims.len();
+                x.moved_last(dims).sum_range(kept..self.shape.len())
             }
             (None, _) => x.clone(),
         };

@@ -1,7 +1,7 @@
 //! A training loop has flat memory, updates weights where they lie, and holds no more than it must.
 
-use adamant::memory_stats;
 use adamant::prelude::*;
+use adamant::{memory_stats, reset_peak_memory_stats};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The numbers are the whole process's: one test at a time.

@@ -50,9 +50,13 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
-        match Array::try_build(shape, fill) {
-            Ok(array) => array,
-            Err(error) => panic!("{error}"),
+        let len = shape.numel();
+        match Storage::stale(len) {
+            Ok(storage) => Array::written(storage, shape, fill),
+            Err(_) => {
+                let bytes = len * size_of::<E>();
+                panic!("out of memory: a tensor of shape {shape} takes {bytes} bytes")
+            }
         }
     }
 
@@ -62,10 +66,13 @@ impl<E: Element> Array<E> {
     /// If there is no memory for it.
     #[track_caller]
     pub fn try_build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Result<Self, TryReserveError> {
-        let mut storage = Storage::stale(shape.numel())?;
+        Ok(Array::written(Storage::stale(shape.numel())?, shape, fill))
+    }
+
+    fn written(mut storage: Storage<E>, shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
         fill(storage.as_mut_slice());
         let strides = kernels::contiguous_strides(&shape);
-        Ok(Array { storage: Arc::new(storage), shape, strides, offset: 0 })
+        Array { storage: Arc::new(storage), shape, strides, offset: 0 }
     }
 
     /// All elements `value`.
@@ -106,6 +113,7 @@ impl<E: Element> Array<E> {
 
     /// The elements in row-major order, copied.
     #[must_use]
+    #[track_caller]
     pub fn to_vec(&self) -> Vec<E> {
         self.contiguous().dense().to_vec()
     }
@@ -133,6 +141,7 @@ impl<E: Element> Array<E> {
     }
 
     /// The same elements, row-major: a copy only if they are not.
+    #[track_caller]
     pub(crate) fn contiguous(&self) -> Array<E> {
         if self.is_contiguous() {
             return self.clone();
@@ -142,6 +151,7 @@ impl<E: Element> Array<E> {
 
     /// The same elements, row-major, and not a part of something larger: a copy only if
     /// they are not.
+    #[track_caller]
     pub(crate) fn compact(&self) -> Array<E> {
         let whole = self.storage.as_slice().len() == self.numel();
         if whole && self.is_contiguous() { self.clone() } else { self.map(|x| x) }
@@ -158,6 +168,7 @@ impl<E: Element> Array<E> {
 
     /// The elements to write to, row-major; copied first if anyone else sees them.
     #[must_use]
+    #[track_caller]
     pub fn make_mut(&mut self) -> &mut [E] {
         if self.get_mut().is_none() {
             *self = self.map(|x| x);
@@ -166,6 +177,7 @@ impl<E: Element> Array<E> {
     }
 
     /// `f` of each element.
+    #[track_caller]
     pub(crate) fn map<U: Element>(&self, f: impl Fn(E) -> U + Sync) -> Array<U> {
         Array::build(self.shape.clone(), |out| match self.as_slice() {
             Some(x) => kernels::map_dense(out, x, f),
@@ -174,6 +186,7 @@ impl<E: Element> Array<E> {
     }
 
     /// `f` of each pair of elements, both broadcast to `shape`.
+    #[track_caller]
     pub(crate) fn zip<V: Element, U: Element>(
         &self,
         other: &Array<V>,
@@ -213,6 +226,7 @@ impl<E: Element> Array<E> {
 
     /// The same elements in row-major order under another shape of as many:
     /// a view if strides can say it, else a copy.
+    #[track_caller]
     pub(crate) fn reshape(&self, shape: Shape) -> Array<E> {
         match reshaped_strides(&self.shape, &self.strides, &shape) {
             Some(strides) => self.seen(shape, strides),
@@ -272,7 +286,9 @@ impl<E: Element> Array<E> {
         let shape = self.shape.with(dim, count).iter().copied().chain([size]).collect();
         let mut strides = Strides::from_slice(&self.strides);
         strides.push(self.strides[dim]);
-        strides[dim] *= step;
+        if count > 1 {
+            strides[dim] *= step;
+        }
         self.seen(shape, strides)
     }
 
@@ -284,6 +300,7 @@ impl<E: Element> Array<E> {
     }
 
     /// [`moved_last`](Array::moved_last), row-major.
+    #[track_caller]
     pub(crate) fn rows(&self, dims: &[usize]) -> Array<E> {
         self.moved_last(dims).contiguous()
     }
@@ -304,6 +321,7 @@ impl<T: Float> Array<T> {
 
     /// Zeros of `shape`, to which this array is [added](Array::add_to_places) in the places that
     /// `view` shows of it: what undoes a view.
+    #[track_caller]
     pub(crate) fn unview(&self, shape: &Shape, view: &ViewFn<T>) -> Array<T> {
         Array::build(shape.clone(), |out| {
             out.fill(T::ZERO);
@@ -313,6 +331,7 @@ impl<T: Float> Array<T> {
 
     /// Adds this array to the places of `out`, row-major and of `shape`, that `view` shows of
     /// it, where a place may be shown more than once.
+    #[track_caller]
     pub(crate) fn add_to_places(&self, out: &mut [T], shape: &Shape, view: &ViewFn<T>) {
         if self.numel() == 0 {
             return;
@@ -329,6 +348,7 @@ impl<T: Float> Array<T> {
     }
 
     /// The sum over dimension range `dims`, which disappears. A view is not copied.
+    #[track_caller]
     pub(crate) fn sum_range(&self, dims: std::ops::Range<usize>) -> Array<T> {
         let size = |sizes: &[usize]| sizes.iter().product::<usize>();
         let (outer, inner) = (&self.shape[..dims.start], &self.shape[dims.end..]);

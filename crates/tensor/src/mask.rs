@@ -34,6 +34,7 @@ impl Mask {
     ///
     /// # Errors
     /// If the shape has another number of elements.
+    #[track_caller]
     pub fn from_vec(values: Vec<bool>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
         let values: Vec<u8> = values.into_iter().map(u8::from).collect();
@@ -54,6 +55,7 @@ impl Mask {
 
     /// The values in row-major order.
     #[must_use]
+    #[track_caller]
     pub fn to_vec(&self) -> Vec<bool> {
         self.array.to_vec().into_iter().map(|value| value != 0).collect()
     }
@@ -70,6 +72,7 @@ impl Mask {
     ///
     /// PyTorch: `mask.any()`.
     #[must_use]
+    #[track_caller]
     pub fn any(&self) -> bool {
         self.array.contiguous().dense().contains(&1)
     }
@@ -78,6 +81,7 @@ impl Mask {
     ///
     /// PyTorch: `mask.all()`.
     #[must_use]
+    #[track_caller]
     pub fn all(&self) -> bool {
         !self.array.contiguous().dense().contains(&0)
     }
@@ -149,11 +153,13 @@ impl Mask {
     ///
     /// PyTorch: `mask.to(dtype)`.
     #[must_use]
+    #[track_caller]
     pub fn to_tensor<T: Float>(&self) -> Tensor<T> {
         self.array.map(|value| if value == 0 { T::ZERO } else { T::ONE }).into()
     }
 
     /// The places, in row-major order, where the mask is true.
+    #[track_caller]
     pub(crate) fn places(&self) -> Vec<usize> {
         let values = self.array.contiguous();
         let place = |(i, &value): (usize, &u8)| (value != 0).then_some(i);
@@ -191,6 +197,7 @@ operator!(BitXor, bitxor, |a, b| a ^ b);
 
 impl Not for &Mask {
     type Output = Mask;
+    #[track_caller]
     fn not(self) -> Mask {
         Mask { array: self.array.map(|value| 1 - value) }
     }
@@ -198,6 +205,7 @@ impl Not for &Mask {
 
 impl Not for Mask {
     type Output = Mask;
+    #[track_caller]
     fn not(self) -> Mask {
         !&self
     }

@@ -122,6 +122,7 @@ impl<T: Float> Tensor<T> {
 }
 
 /// `out` with `source` added at the indices; in place if no one else sees it.
+#[track_caller]
 fn scatter<T: Float>(
     mut out: Array<T>,
     dim: usize,

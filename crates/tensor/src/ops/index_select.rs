@@ -145,6 +145,7 @@ impl<T: Float> Tensor<T> {
 }
 
 /// `out` with the parts of `source` added at the indices; in place if no one else sees it.
+#[track_caller]
 fn add_at<T: Float>(mut out: Array<T>, dim: usize, index: &Indices, source: &Array<T>) -> Array<T> {
     let (split, source) = (around(out.shape(), dim), source.contiguous());
     add_rows(out.make_mut(), source.dense(), split, index.array.dense());

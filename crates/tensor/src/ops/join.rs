@@ -44,7 +44,8 @@ impl<T: Float> Tensor<T> {
         }
         let size = |tensor: &&Tensor<T>| if left_out(tensor) { 0 } else { tensor.shape()[dim] };
         let sizes: Vec<usize> = tensors.iter().map(size).collect();
-        let shape = shape.with(dim, sizes.iter().sum());
+        let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
+        let shape = shape.with(dim, size).checked("cat");
         let [outer, size, inner] = around(&shape, dim);
         let value = Array::build(shape, |out| {
             let mut start = 0;

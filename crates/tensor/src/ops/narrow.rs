@@ -205,6 +205,9 @@ impl<T: Float> Tensor<T> {
              of shape {shape}; expected a size of at most {} and a step of at least 1",
             shape[dim]
         );
+        let counted = shape.with(dim, (shape[dim] - size) / step + 1);
+        let result: Shape = counted.iter().copied().chain([size]).collect();
+        result.checked("unfold");
         view("unfold", self, move |x| x.windows(dim, size, step))
     }
 }

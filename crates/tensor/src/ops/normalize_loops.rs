@@ -88,6 +88,7 @@ impl Form {
     }
 
     /// Mean and variance of each group: by channel, or by sample and group.
+    #[track_caller]
     pub(super) fn stats<T: Float>(&self, x: &Array<T>) -> Vec<(f64, f64)> {
         let (groups, segment) = match self.across {
             true => (self.c, self.s),
@@ -142,6 +143,7 @@ fn or_full<T: Float>(x: Option<&Tensor<T>>, len: usize, value: T) -> Vec<T> {
     x.map_or_else(|| vec![value; len], Tensor::to_vec)
 }
 
+#[track_caller]
 pub(super) fn forward<T: Float>(
     x: &Array<T>,
     weight: Option<&Tensor<T>>,
@@ -182,6 +184,7 @@ fn normal_line<const C: usize, const G: usize, T: Float>(
 }
 
 /// The gradients of input, weight and bias.
+#[track_caller]
 pub(super) fn in_loops<T: Float>(
     ctx: &Context<'_, T>,
     x: &Array<T>,

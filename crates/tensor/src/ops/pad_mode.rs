@@ -1,5 +1,6 @@
 //! Padding with what is in the tensor.
 
+use crate::array::Array;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -29,7 +30,8 @@ impl PadMode {
 
     /// Where the elements of a line of `size` come from, `before` and `after` being at most
     /// [`most`](PadMode::most).
-    fn places(self, size: usize, [before, after]: [usize; 2]) -> Vec<usize> {
+    #[track_caller]
+    fn places(self, size: usize, [before, after]: [usize; 2]) -> Array<usize> {
         let place = |at: usize| match self {
             PadMode::Reflect if at < before => before - at,
             PadMode::Reflect if at >= before + size => 2 * (size - 1) - (at - before),
@@ -37,7 +39,9 @@ impl PadMode {
             PadMode::Circular => (at + size - before) % size,
             PadMode::Reflect => at - before,
         };
-        (0..before + size + after).map(place).collect()
+        Array::build([before + size + after].into(), |out| {
+            out.iter_mut().enumerate().for_each(|(at, out)| *out = place(at));
+        })
     }
 }
 
@@ -88,7 +92,10 @@ impl<T: Float> Tensor<T> {
                  {shape}; {mode:?} has at most {most} for a side"
             );
             if before > 0 || after > 0 {
-                padded = padded.index_select(dim, &mode.places(shape[dim], [before, after]));
+                let size = before + shape[dim] + after;
+                padded.array.shape().with(dim, size).checked(op);
+                let places = mode.places(shape[dim], [before, after]);
+                padded = padded.index_select(dim, places.dense());
             }
         }
         padded

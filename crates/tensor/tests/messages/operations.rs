@@ -2,7 +2,8 @@
 
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
-    AttentionOptions, Conv2dOptions, Indices, Mask, MaxPool2dOptions, REST, Tensor, cross_entropy,
+    AttentionOptions, Conv1dOptions, Conv2dOptions, Indices, Mask, MaxPool2dOptions, REST, Tensor,
+    cross_entropy,
 };
 
 #[test]
@@ -199,6 +200,27 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     );
     check("einsum: \"ij,jk\" names 2 operands, but 1 were given", &|| {
         here!(Tensor::einsum("ij,jk", &[&x]));
+    });
+    check("einsum: '+' in \"i+j\"; expected letters, ',', '...' and one \"->\"", &|| {
+        here!(Tensor::einsum("i+j", &[&x]));
+    });
+    check("einsum: \"i\" names 1 dimensions of operand 0, which has shape [2, 3]", &|| {
+        here!(Tensor::einsum("i", &[&x]));
+    });
+    check("einsum: 'i' of \"ii\" comes twice in operand 0, which has shape [2, 3]", &|| {
+        here!(Tensor::einsum("ii", &[&x]));
+    });
+    check("einsum: 'k' of the result of \"ij->k\" must be a letter of an operand", &|| {
+        here!(Tensor::einsum("ij->k", &[&x]));
+    });
+    check("conv1d: an input of shape [3]; expected [N, C, L], or [C, L] for one image", &|| {
+        here!(vector.conv1d(&batch, None, Conv1dOptions::default()));
+    });
+    check("conv2d: a weight of shape [4, 2, 3]; expected 4 dimensions", &|| {
+        here!(image.conv2d(&batch, None, Conv2dOptions::default()));
+    });
+    check("conv_transpose2d: an input of shape [1, 2, 5, 5] has 2 channels, but a weight", &|| {
+        here!(image.conv_transpose2d(&image, None, Conv2dOptions::default()));
     });
     check("conv2d: an input of shape [1, 2, 5, 5] has 2 channels, but a weight of shape", &|| {
         here!(image.conv2d(&Tensor::ones([4, 3, 3, 3]), None, Conv2dOptions::default()));

@@ -104,6 +104,29 @@ fn an_operation_saves_no_more_than_it_must() {
 }
 
 #[test]
+fn the_sum_of_a_broadcast_view_makes_no_copy() {
+    let _alone = alone();
+    const SIZE: usize = 1 << 24;
+    let x = Tensor::<f32>::from([0.5, 1.5, 2.0]).requires_grad();
+    let rows = x.reshape([3, 1]).broadcast_to([3, SIZE]);
+    let columns = x.broadcast_to([SIZE / 4, 2, 2, 3]);
+    reset_peak_memory_stats();
+    let before = memory_stats().live_bytes;
+    let n = SIZE as f32;
+    assert_eq!(rows.sum().item(), 4.0 * n);
+    assert_eq!(rows.mean().item(), 4.0 / 3.0);
+    assert_eq!(rows.sum_dim(1, false).to_vec(), [0.5 * n, 1.5 * n, 2.0 * n]);
+    assert_eq!(
+        columns.sum_dim([0, 2], false).to_vec(),
+        [0.25, 0.75, 1.0, 0.25, 0.75, 1.0].map(|x| x * n)
+    );
+    assert_eq!(columns.mean_dim([0, 1, 2], true).to_vec(), [0.5, 1.5, 2.0]);
+    rows.sum().backward();
+    assert_eq!(x.grad().unwrap().to_vec(), [n; 3]);
+    assert!(memory_stats().peak_bytes < before + 4096);
+}
+
+#[test]
 fn backward_frees_what_it_has_used() {
     let _alone = alone();
     let x = Tensor::<f32>::full([LEN], 1e-3).requires_grad();

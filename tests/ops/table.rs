@@ -319,6 +319,12 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(dims_apart(), |x| x.norm(1.0), "x.norm(1)"),
                 op!(dims_apart(), |x| x.norm(2.0), "x.norm()"),
                 op!(dims_apart(), |x| x.norm_dim(2.0, 1, false), "x.norm(2, 1)"),
+                op!(dims_apart(), |x| x.norm(0.0), "x.norm(0)"),
+                op!(dims_apart(), |x| x.norm(0.5), "x.norm(0.5)"),
+                op!(dims_apart(), |x| x.norm(1.5), "x.norm(1.5)"),
+                op!(dims_apart(), |x| x.norm_dim(3.0, 1, false), "x.norm(3, 1)"),
+                op!(dims_apart(), |x| x.norm_dim(-1.0, 1, false), "x.norm(-1, 1)"),
+                op!(dims_apart(), |x| x.norm(f64::NEG_INFINITY), "x.norm(float('-inf'))"),
                 op!(
                     dims_apart(),
                     |x| x.norm_dim(f64::INFINITY, 0, true),

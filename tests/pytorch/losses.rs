@@ -116,6 +116,11 @@ impl<T: Float> Losses<'_, T> {
         self.case("triplet swap", three, |x| swap.loss(&x[0], &x[1], &x[2]));
         let one = triplet.p(1.0).margin(2.0);
         self.case("triplet one", three, |x| one.loss(&x[0], &x[1], &x[2]));
+        for p in [0.5, 3.0, f64::NEG_INFINITY] {
+            let order = triplet.p(p).margin(2.0);
+            let name = format!("triplet order {p:?}");
+            self.case(&name, three, |x| order.loss(&x[0], &x[1], &x[2]));
+        }
         let largest = triplet.p(f64::INFINITY).margin(2.0);
         self.case("triplet largest", three, |x| largest.loss(&x[0], &x[1], &x[2]));
     }

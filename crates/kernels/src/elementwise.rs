@@ -50,34 +50,37 @@ where
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides]);
-    let [step] = nest.inner_strides();
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
         vectorize(
             #[inline(always)]
-            || {
-                let start = chunk * CHUNK;
-                nest.runs(
-                    start..start + out.len(),
-                    #[inline(always)]
-                    |run, [x0]| {
-                        let out = &mut out[run];
-                        match step {
-                            0 => out.fill(f(x.data[x0])),
-                            1 => {
-                                let x = &x.data[x0..x0 + out.len()];
-                                each(out, x.iter().copied(), &f);
-                            }
-                            _ => {
-                                let x = x.data[x0..].iter().copied().step_by(step);
-                                each(out, x, &f);
-                            }
-                        }
-                    },
-                );
-            },
+            || map_from(out, &nest, chunk * CHUNK, x.data, &f),
         );
     });
+}
+
+/// `out[i] ← f(x)` for the elements of `data` that `nest` visits, from position `start` on.
+#[inline(always)]
+pub(crate) fn map_from<T: Copy, U: Copy>(
+    out: &mut [U],
+    nest: &Nest<1>,
+    start: usize,
+    data: &[T],
+    f: &impl Fn(T) -> U,
+) {
+    let [step] = nest.inner_strides();
+    nest.runs(
+        start..start + out.len(),
+        #[inline(always)]
+        |run, [x0]| {
+            let out = &mut out[run];
+            match step {
+                0 => out.fill(f(data[x0])),
+                1 => each(out, data[x0..x0 + out.len()].iter().copied(), f),
+                _ => each(out, data[x0..].iter().copied().step_by(step), f),
+            }
+        },
+    );
 }
 
 /// `out[i] ← f(x[i], y[i])` for every position of `shape`, row-major in `out`.

@@ -71,7 +71,9 @@ macro_rules! gemm {
                 beta: $t,
                 c: (*mut $t, usize, usize),
             ) {
-                // Strides of slices fit: a slice has at most isize::MAX bytes.
+                // A stride that leads to a second element is less than its slice is long, so it
+                // fits. Along a dimension of size 1 it may be any number, perhaps negative
+                // after the cast: it is multiplied by 0 only.
                 let (rsa, csa) = (a.1 as isize, a.2 as isize);
                 let (rsb, csb) = (b.1 as isize, b.2 as isize);
                 let (rsc, csc) = (c.1 as isize, c.2 as isize);

@@ -53,7 +53,7 @@ pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,
     avg_pool_input, max_pool, pick, place,
 };
-pub use reduce::{arg_best, reduce_rows, sum, sum_row};
+pub use reduce::{arg_best, reduce_rows, sum, sum_row, sum_view};
 pub use scan::scan;
 pub use sgd::{SgdBuffers, SgdScalars, sgd};
 pub use simd::vectorize;

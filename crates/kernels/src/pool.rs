@@ -32,7 +32,7 @@ fn images<A: Send, B: Sync>(
 
 /// What a window costs: a compare or an addition for each tap.
 fn cost(windows: usize, sizes: &Windows) -> usize {
-    windows.saturating_mul(sizes.kernel_len() + 1)
+    windows.saturating_mul(sizes.kernel_len().saturating_add(1))
 }
 
 /// `at[o] ←` the place in its image of the largest element that window `o` sees: the first of
@@ -54,7 +54,11 @@ pub fn max_pool<T: Float>(at: &mut [usize], x: &[T], sizes: &Windows) {
     // Divisions: once, not for every row of every image.
     let down: Vec<_> = (0..sizes.output[0]).map(|oy| sizes.taps(0, oy)).collect();
     let across: Vec<_> = (0..sizes.output[1]).map(|ox| sizes.taps(1, ox)).collect();
-    let hits: Vec<_> = (0..sizes.kernel[1]).map(|kx| sizes.hits(1, kx)).collect();
+    // The taps that see something: a kernel may have many more, over the padding.
+    let start = across.iter().map(|taps| taps.start).min().unwrap_or(0);
+    let end = across.iter().map(|taps| taps.end).max().unwrap_or(0);
+    let hits = (start..end).map(|kx| (kx, sizes.hits(1, kx)));
+    let hits: Vec<_> = hits.filter(|(_, run)| !run.is_empty()).collect();
     assert!(down.iter().chain(&across).all(|taps| !taps.is_empty()), "a window sees something");
     let first: Vec<_> =
         across.iter().enumerate().map(|(ox, taps)| sizes.place(1, ox, taps.start)).collect();
@@ -69,9 +73,8 @@ pub fn max_pool<T: Float>(at: &mut [usize], x: &[T], sizes: &Windows) {
                     let top = line(down[oy].start);
                     at.iter_mut().zip(&first).for_each(|(at, col)| *at = top + col);
                     for ky in down[oy].clone() {
-                        for (kx, run) in hits.iter().enumerate().filter(|(_, run)| !run.is_empty())
-                        {
-                            let start = line(ky) + sizes.place(1, run.start, kx);
+                        for (kx, run) in &hits {
+                            let start = line(ky) + sizes.place(1, run.start, *kx);
                             keep_larger(&mut at[run.clone()], x, start, sizes.stride[1]);
                         }
                     }
@@ -179,7 +182,8 @@ impl AvgPool {
             return vec![T::from_f64(divisor); self.windows.output_len()];
         }
         let (down, across) = (self.counts(0), self.counts(1));
-        let row = |&rows: &usize| across.iter().map(move |&cols| T::from_f64((rows * cols) as f64));
+        let row =
+            |&rows: &usize| across.iter().map(move |&cols| T::from_f64(rows as f64 * cols as f64));
         down.iter().flat_map(row).collect()
     }
 
@@ -261,7 +265,8 @@ fn means<T: Float>(
 /// ```
 pub fn avg_pool_input<T: Float>(x: &mut [T], g: &[T], sizes: &AvgPool) {
     let (spans, input) = (sizes.spans(), sizes.windows.input);
-    shares(x, g, &spans, &sizes.divisors(), input, cost(g.len(), &sizes.windows) + x.len());
+    let cost = cost(g.len(), &sizes.windows).saturating_add(x.len());
+    shares(x, g, &spans, &sizes.divisors(), input, cost);
 }
 
 /// The adjoint of [`means`].

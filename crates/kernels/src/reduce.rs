@@ -3,9 +3,11 @@
 //! Every sum is blocked and pairwise: the order of additions follows from the
 //! shape alone, and the error grows with the logarithm of the length.
 
+use crate::elementwise::map_from;
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 use crate::simd::vectorize;
+use crate::strided::{Nest, View};
 
 /// Sums kept side by side: two of the widest registers for f32, four for f64.
 const LANES: usize = 32;
@@ -48,11 +50,102 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
             drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
                 vectorize(
                     #[inline(always)]
-                    || sum_columns(out, &x[piece * width..], inner),
+                    || sum_columns(out, &x[piece * width..], inner, BLOCK),
                 );
             });
         }
     }
+}
+
+/// [`sum`] of elements that are seen through strides, with the same bits: `shape` lists the
+/// dimensions of the three parts of `split`, in order.
+///
+/// Elements are copied by some [`CHUNK`] at a time, so a view that repeats a few of them costs
+/// no memory of its size.
+///
+/// # Panics
+/// If a length does not match, or `x` is too short.
+///
+/// ```
+/// use adamant_kernels::{View, sum_view};
+/// let x = View { data: &[1.0f32, 2.0], strides: &[0, 1] };
+/// let mut sums = [0.0; 2];
+/// sum_view(&mut sums, &[1000, 2], x, [1, 1000, 2]);
+/// assert_eq!(sums, [1000.0, 2000.0]);
+/// ```
+pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split: [usize; 3]) {
+    let [outer, reduce, inner] = split;
+    assert_eq!(out.len(), outer * inner, "one sum for each kept position");
+    let cost = outer * reduce * inner;
+    assert_eq!(shape.iter().product::<usize>(), cost, "the operand has its shape");
+    if reduce == 0 || inner == 0 {
+        return out.fill(T::ZERO);
+    }
+    let nest = Nest::new(shape, [x.strides]);
+    let read = |out: &mut [T], start: usize| map_from(out, &nest, start, x.data, &|x| x);
+    if inner > 1 {
+        for (o, out) in out.chunks_exact_mut(inner).enumerate() {
+            sum_columns_of(out, reduce, |out, row, column| {
+                read(out, (o * reduce + row) * inner + column);
+            });
+        }
+    } else if reduce <= CHUNK {
+        let rows = CHUNK.div_ceil(reduce); // per piece of work
+        drain(out.chunks_mut(rows).enumerate(), cost, |(piece, out)| {
+            let mut block = vec![T::ZERO; out.len() * reduce];
+            read(&mut block, piece * rows * reduce);
+            for (out, row) in out.iter_mut().zip(block.chunks_exact(reduce)) {
+                *out = sum_row(row);
+            }
+        });
+    } else {
+        // As sum_row, which adds up the sums of blocks.
+        for (row, out) in out.iter_mut().enumerate() {
+            let mut partial = vec![T::ZERO; reduce.div_ceil(CHUNK)];
+            drain(partial.iter_mut().enumerate(), reduce, |(i, partial)| {
+                let mut block = vec![T::ZERO; CHUNK.min(reduce - i * CHUNK)];
+                read(&mut block, row * reduce + i * CHUNK);
+                *partial = sum_row(&block);
+            });
+            *out = sum_row(&partial);
+        }
+    }
+}
+
+/// The sums of columns of `reduce` elements, of which `read(out, row, column)` gives a part of a
+/// row.
+///
+/// Parts of 2ⁿ blocks of rows are summed alone. In the sum of the whole, a part is what pairs of
+/// its blocks have become when the next part begins, so adding up the parts by pairs gives the
+/// same bits.
+fn sum_columns_of<T: Float>(
+    out: &mut [T],
+    reduce: usize,
+    read: impl Fn(&mut [T], usize, usize) + Sync,
+) {
+    let inner = out.len();
+    let narrowest = inner.min(LANES).next_power_of_two();
+    let rows = reduce.next_power_of_two().clamp(BLOCK, CHUNK / narrowest); // of a part
+    let width = (CHUNK / rows).min(inner);
+    drain(out.chunks_mut(width).enumerate(), reduce.saturating_mul(inner), |(piece, out)| {
+        let columns = out.len();
+        let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * columns];
+        drain(partial.chunks_mut(columns).enumerate(), reduce * columns, |(part, partial)| {
+            let first = part * rows;
+            let mut block = vec![T::ZERO; rows.min(reduce - first) * columns];
+            for (row, out) in block.chunks_exact_mut(columns).enumerate() {
+                read(out, first + row, piece * width);
+            }
+            vectorize(
+                #[inline(always)]
+                || sum_columns(partial, &block, columns, BLOCK),
+            );
+        });
+        vectorize(
+            #[inline(always)]
+            || sum_columns(out, &partial, columns, 1),
+        );
+    });
 }
 
 /// The sum of a contiguous row, in blocks of [`CHUNK`] whatever its length.
@@ -75,7 +168,7 @@ pub fn sum_row<T: Float>(row: &[T]) -> T {
             let (body, tail) = row.split_at(row.len() - row.len() % LANES);
             let mut lanes = match body {
                 [] => [T::ZERO; LANES],
-                _ => sum_tile(body, LANES),
+                _ => sum_tile(body, LANES, BLOCK),
             };
             for (lane, &x) in lanes.iter_mut().zip(tail) {
                 *lane += x;
@@ -92,35 +185,36 @@ pub fn sum_row<T: Float>(row: &[T]) -> T {
     )
 }
 
-/// `out[i] ← Σᵣ x[r · stride + i]`
+/// `out[i] ← Σᵣ x[r · stride + i]`, with blocks of so many rows.
 #[inline(always)]
-fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize) {
+fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize, block: usize) {
     let mut at = 0;
     while at < out.len() {
         // The width of a tile changes the speed, not the order of additions in a column.
         let left = out.len() - at;
         let x = &x[at..];
         if left >= LANES {
-            out[at..at + LANES].copy_from_slice(&sum_tile::<T, LANES>(x, stride));
+            out[at..at + LANES].copy_from_slice(&sum_tile::<T, LANES>(x, stride, block));
             at += LANES;
         } else if left >= 8 {
-            out[at..at + 8].copy_from_slice(&sum_tile::<T, 8>(x, stride));
+            out[at..at + 8].copy_from_slice(&sum_tile::<T, 8>(x, stride, block));
             at += 8;
         } else {
-            out[at] = sum_tile::<T, 1>(x, stride)[0];
+            out[at] = sum_tile::<T, 1>(x, stride, block)[0];
             at += 1;
         }
     }
 }
 
-/// The sum of the rows `x[r · stride ..][.. W]`: blocks, then pairs of blocks,
-/// then pairs of pairs. The stack holds one sum for each bit of the number of
-/// blocks so far, as a binary counter does; 64 bits hold any count.
+/// The sum of the rows `x[r · stride ..][.. W]`: blocks of so many rows, then pairs of
+/// blocks, then pairs of pairs. The stack holds one sum for each bit of the number of
+/// blocks so far, as a binary counter does. 64 bits hold any count of rows, and each
+/// block stands for [`BLOCK`] of them or more.
 #[inline(always)]
-fn sum_tile<T: Float, const W: usize>(x: &[T], stride: usize) -> [T; W] {
+fn sum_tile<T: Float, const W: usize>(x: &[T], stride: usize, block: usize) -> [T; W] {
     let mut stack = [[T::ZERO; W]; 64 - BLOCK.trailing_zeros() as usize];
     let mut depth = 0;
-    for (count, block) in x.chunks(BLOCK * stride).enumerate() {
+    for (count, block) in x.chunks(block * stride).enumerate() {
         let mut sum = [T::ZERO; W];
         for row in block.chunks(stride) {
             // The last row of the operand may end before its stride does.
@@ -227,6 +321,44 @@ mod tests {
             [0, 3, 4],
         ] {
             check(shape);
+        }
+    }
+
+    #[test]
+    fn a_view_has_the_sum_of_its_copy() {
+        for split in [
+            [1, 1, 1],
+            [3, 33, 1],
+            [2, 50_001, 1],
+            [4001, 5, 1],
+            [3, 31, 2],
+            [1, 20_000, 47],
+            [2, 70, 700],
+            [1, 100_000, 1],
+            [1, 70_007, 3],
+            [2, 16_384, 5],
+            [4, 0, 3],
+            [0, 3, 4],
+        ] {
+            let [outer, reduce, inner] = split;
+            let numel = outer * reduce * inner;
+            let data: Vec<f32> = (0..numel.max(1)).map(|i| (i * 37 % 101) as f32 / 7.0).collect();
+            for strides in [
+                [reduce * inner, inner, 1],
+                [1, outer, outer * reduce],
+                [0, 1, 0],
+                [1, 0, 1],
+                [0, 0, 0],
+                [0, 0, 1],
+            ] {
+                let x = View { data: &data, strides: &strides };
+                let mut found = vec![f32::NAN; outer * inner];
+                let (mut expected, mut copy) = (found.clone(), vec![0.0; numel]);
+                crate::map(&mut copy, &split, x, |x| x);
+                sum(&mut expected, &copy, split);
+                sum_view(&mut found, &split, x, split);
+                assert!(found == expected, "{split:?} {strides:?}");
+            }
         }
     }
 

@@ -58,7 +58,8 @@ struct Work(*const (dyn Fn() + Sync));
 // SAFETY: it points to something that is Sync.
 unsafe impl Send for Work {}
 
-/// Nothing panics while it holds this lock.
+/// Nothing panics while it holds this lock. Nothing is dropped under it either: a payload of a
+/// panic may panic when dropped.
 fn lock() -> MutexGuard<'static, Piece> {
     TEAM.piece.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -91,8 +92,8 @@ pub(crate) fn run(helpers: usize, work: &(dyn Fn() + Sync)) {
     *lock() = Piece { work: Some(Work(forgotten)), seats: helpers, panic: None };
     TEAM.open.store(true, Ordering::Release);
     while TEAM.helpers.load(Ordering::Relaxed) < helpers {
-        TEAM.helpers.fetch_add(1, Ordering::Relaxed);
-        rayon::spawn(help);
+        let helper = Helper::new();
+        rayon::spawn(move || helper.help());
     }
     work();
     drop(engagement);
@@ -116,34 +117,53 @@ impl Drop for Engagement {
         }
         let panic = lock().panic.take();
         TEAM.engaged.store(false, Ordering::Release);
-        if let (Some(panic), false) = (panic, std::thread::panicking()) {
-            resume_unwind(panic);
+        match panic {
+            Some(panic) if std::thread::panicking() => std::mem::forget(panic),
+            Some(panic) => resume_unwind(panic),
+            None => {}
         }
     }
 }
 
-/// A helper: takes a seat wherever one is free, and leaves after a while without.
-fn help() {
-    let begun = Instant::now();
-    let mut idle_since = begun;
-    while idle_since.duration_since(begun) < STAY {
-        if TEAM.open.load(Ordering::Acquire)
-            && let Some(Work(work)) = take_seat()
-        {
-            // SAFETY: with a seat taken, the work lives; see `run`.
-            let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*work)() }));
-            if let Err(panic) = result {
-                lock().panic = Some(panic);
+/// One of [`Team::helpers`], from when it is asked for until it has left, or was never made.
+struct Helper;
+
+impl Helper {
+    fn new() -> Helper {
+        TEAM.helpers.fetch_add(1, Ordering::Relaxed);
+        Helper
+    }
+
+    /// Takes a seat wherever one is free, and leaves after a while without.
+    fn help(self) {
+        let begun = Instant::now();
+        let mut idle_since = begun;
+        while idle_since.duration_since(begun) < STAY {
+            if TEAM.open.load(Ordering::Acquire)
+                && let Some(Work(work)) = take_seat()
+            {
+                // SAFETY: with a seat taken, the work lives; see `run`.
+                let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*work)() }));
+                // Only one panic can go on. Others are leaked rather than dropped: a helper
+                // that panicked here would not leave its seat.
+                if let Err(panic) = result {
+                    std::mem::forget(lock().panic.replace(panic));
+                }
+                TEAM.working.fetch_sub(1, Ordering::Release);
+                idle_since = Instant::now();
+            } else if idle_since.elapsed() > LINGER {
+                break;
+            } else {
+                (0..32).for_each(|_| std::hint::spin_loop());
             }
-            TEAM.working.fetch_sub(1, Ordering::Release);
-            idle_since = Instant::now();
-        } else if idle_since.elapsed() > LINGER {
-            break;
-        } else {
-            (0..32).for_each(|_| std::hint::spin_loop());
         }
     }
-    TEAM.helpers.fetch_sub(1, Ordering::Relaxed);
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        TEAM.helpers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn take_seat() -> Option<Work> {
@@ -178,6 +198,34 @@ mod tests {
             assert!(catch_unwind(|| run(3, &|| panic!("on purpose"))).is_err());
         }
         run(3, &|| ());
+    }
+
+    #[test]
+    fn payloads_that_panic_when_they_are_dropped_do_no_harm() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                assert!(std::thread::panicking(), "dropped on purpose");
+            }
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        for _ in 0..20 {
+            let (here, begun) = (Instant::now(), AtomicUsize::new(0));
+            let result = pool.install(|| {
+                catch_unwind(AssertUnwindSafe(|| {
+                    run(3, &|| {
+                        begun.fetch_add(1, Ordering::Relaxed);
+                        // Several panic, if the team is not engaged by another test.
+                        while begun.load(Ordering::Relaxed) < 4 && here.elapsed() < STAY {
+                            std::thread::yield_now();
+                        }
+                        std::panic::panic_any(Bomb)
+                    });
+                }))
+            });
+            std::mem::forget(result.unwrap_err());
+        }
+        assert!(catch_unwind(|| run(3, &|| panic!("on purpose"))).is_err());
     }
 
     #[test]

@@ -49,10 +49,10 @@ impl Windows {
         self.output[0] * self.output[1]
     }
 
-    /// The taps of one.
+    /// The taps of one; those of a pooling may be more than can be counted.
     #[must_use]
     pub fn kernel_len(&self) -> usize {
-        self.kernel[0] * self.kernel[1]
+        self.kernel[0].saturating_mul(self.kernel[1])
     }
 
     /// The taps of window `o` along dimension `d` that are inside the image.

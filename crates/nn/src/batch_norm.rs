@@ -137,8 +137,7 @@ macro_rules! batch_norm {
         impl<T: Float> Forward<T> for $Name<T> {
             /// # Panics
             /// If the input has another number of channels or of dimensions, or, where the
-            /// batch's own statistics are used, fewer than two values for each channel or an `eps`
-            /// of 0.
+            /// batch's own statistics are used, one value for each channel or an `eps` of 0.
             #[track_caller]
             fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
                 let (shape, c) = (x.shape(), self.channels);
@@ -162,14 +161,13 @@ macro_rules! batch_norm {
                     return observe(self, x.clone());
                 }
                 assert!(
-                    values > 1,
+                    values != 1,
                     concat!(
                         stringify!($Name),
-                        ": an input of shape {:?} has {} value(s) for each channel; expected at \
-                         least 2 in training: the variance of fewer is none"
+                        ": an input of shape {:?} has 1 value for each channel; expected more in \
+                         training: a single value has no variance"
                     ),
-                    shape,
-                    values
+                    shape
                 );
                 assert!(
                     eps > 0.0,
@@ -185,6 +183,9 @@ macro_rules! batch_norm {
                     let seen = seen.saturating_add(1);
                     if let Some(counter) = &self.num_batches_tracked {
                         counter.set(seen);
+                    }
+                    if values == 0 {
+                        return observe(self, y); // an empty batch has no statistics
                     }
                     let momentum = self.options.momentum.unwrap_or(1.0 / seen as f64);
                     let unbiased = var * T::from_f64(values as f64 / (values - 1) as f64);
@@ -240,6 +241,22 @@ batch_norm!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As `torch.nn.BatchNorm1d(3)(torch.ones(0, 3))`.
+    #[test]
+    fn an_empty_batch_counts_and_has_no_statistics() {
+        let layer = BatchNorm1d::new(3);
+        assert_eq!(layer.forward(&Tensor::ones([0, 3])).shape(), [0, 3]);
+        assert_eq!(layer.num_batches_tracked.as_ref().unwrap().get(), 1);
+        assert_eq!(layer.running_mean.unwrap().tensor().to_vec(), [0.0; 3]);
+        assert_eq!(layer.running_var.unwrap().tensor().to_vec(), [1.0; 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "BatchNorm1d: an input of shape [1, 3] has 1 value for each channel")]
+    fn one_value_for_a_channel_is_refused() {
+        let _ = BatchNorm1d::new(3).forward(&Tensor::<f32>::ones([1, 3]));
+    }
 
     #[test]
     fn the_count_of_batches_stops_at_its_largest() {

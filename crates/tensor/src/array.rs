@@ -50,9 +50,13 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
-        match Storage::stale(shape.numel()) {
+        let len = shape.numel();
+        match Storage::stale(len) {
             Ok(storage) => Array::filled(storage, shape, fill),
-            Err(_) => panic!("a tensor of shape {shape} does not fit in memory"),
+            Err(_) => {
+                let bytes = len * size_of::<E>();
+                panic!("out of memory: a tensor of shape {shape} takes {bytes} bytes")
+            }
         }
     }
 
@@ -110,6 +114,7 @@ impl<E: Element> Array<E> {
 
     /// The elements in row-major order, copied.
     #[must_use]
+    #[track_caller]
     pub fn to_vec(&self) -> Vec<E> {
         self.contiguous().dense().to_vec()
     }
@@ -137,6 +142,7 @@ impl<E: Element> Array<E> {
     }
 
     /// The same elements, row-major: a copy only if they are not.
+    #[track_caller]
     pub(crate) fn contiguous(&self) -> Array<E> {
         if self.is_contiguous() {
             return self.clone();
@@ -146,6 +152,7 @@ impl<E: Element> Array<E> {
 
     /// The same elements, row-major, and not a part of something larger: a copy only if
     /// they are not.
+    #[track_caller]
     pub(crate) fn compact(&self) -> Array<E> {
         let whole = self.storage.as_slice().len() == self.numel();
         if whole && self.is_contiguous() { self.clone() } else { self.map(|x| x) }
@@ -162,6 +169,7 @@ impl<E: Element> Array<E> {
 
     /// The elements to write to, row-major; copied first if anyone else sees them.
     #[must_use]
+    #[track_caller]
     pub fn make_mut(&mut self) -> &mut [E] {
         if self.get_mut().is_none() {
             *self = self.map(|x| x);
@@ -170,6 +178,7 @@ impl<E: Element> Array<E> {
     }
 
     /// `f` of each element.
+    #[track_caller]
     pub(crate) fn map<U: Element>(&self, f: impl Fn(E) -> U + Sync) -> Array<U> {
         Array::build(self.shape.clone(), |out| match self.as_slice() {
             Some(x) => kernels::map_dense(out, x, f),
@@ -178,6 +187,7 @@ impl<E: Element> Array<E> {
     }
 
     /// `f` of each pair of elements, both broadcast to `shape`.
+    #[track_caller]
     pub(crate) fn zip<V: Element, U: Element>(
         &self,
         other: &Array<V>,
@@ -217,6 +227,7 @@ impl<E: Element> Array<E> {
 
     /// The same elements in row-major order under another shape of as many:
     /// a view if strides can say it, else a copy.
+    #[track_caller]
     pub(crate) fn reshape(&self, shape: Shape) -> Array<E> {
         match reshaped_strides(&self.shape, &self.strides, &shape) {
             Some(strides) => self.seen(shape, strides),
@@ -276,15 +287,23 @@ impl<E: Element> Array<E> {
         let shape = self.shape.with(dim, count).iter().copied().chain([size]).collect();
         let mut strides = Strides::from_slice(&self.strides);
         strides.push(self.strides[dim]);
-        strides[dim] *= step;
+        if count > 1 {
+            strides[dim] *= step;
+        }
         self.seen(shape, strides)
     }
 
-    /// The elements, row-major, with the dimensions `dims` moved behind the others.
-    pub(crate) fn rows(&self, dims: &[usize]) -> Array<E> {
+    /// The view with the dimensions `dims` moved behind the others.
+    pub(crate) fn moved_last(&self, dims: &[usize]) -> Array<E> {
         let kept = (0..self.shape.len()).filter(|d| !dims.contains(d));
         let order: SmallVec<[usize; 4]> = kept.chain(dims.iter().copied()).collect();
-        self.permute(&order).contiguous()
+        self.permute(&order)
+    }
+
+    /// [`moved_last`](Array::moved_last), row-major.
+    #[track_caller]
+    pub(crate) fn rows(&self, dims: &[usize]) -> Array<E> {
+        self.moved_last(dims).contiguous()
     }
 
     /// The same storage from the same place, seen otherwise.
@@ -303,6 +322,7 @@ impl<T: Float> Array<T> {
 
     /// Zeros of `shape`, to which this array is [added](Array::add_to_places) in the places that
     /// `view` shows of it: what undoes a view.
+    #[track_caller]
     pub(crate) fn unview(&self, shape: &Shape, view: &ViewFn<T>) -> Array<T> {
         Array::build(shape.clone(), |out| {
             out.fill(T::ZERO);
@@ -312,6 +332,7 @@ impl<T: Float> Array<T> {
 
     /// Adds this array to the places of `out`, row-major and of `shape`, that `view` shows of
     /// it, where a place may be shown more than once.
+    #[track_caller]
     pub(crate) fn add_to_places(&self, out: &mut [T], shape: &Shape, view: &ViewFn<T>) {
         if self.numel() == 0 {
             return;
@@ -339,14 +360,17 @@ impl<T: Float> Array<T> {
         }
     }
 
-    /// The sum over dimension range `dims`, which disappears.
+    /// The sum over dimension range `dims`, which disappears. A view is not copied.
+    #[track_caller]
     pub(crate) fn sum_range(&self, dims: std::ops::Range<usize>) -> Array<T> {
-        let x = self.contiguous();
         let size = |sizes: &[usize]| sizes.iter().product::<usize>();
-        let (outer, inner) = (&x.shape[..dims.start], &x.shape[dims.end..]);
-        let split = [size(outer), size(&x.shape[dims.clone()]), size(inner)];
+        let (outer, inner) = (&self.shape[..dims.start], &self.shape[dims.end..]);
+        let split = [size(outer), size(&self.shape[dims.clone()]), size(inner)];
         let shape = outer.iter().chain(inner).copied().collect();
-        Array::build(shape, |out| kernels::sum(out, x.dense(), split))
+        Array::build(shape, |out| match self.as_slice() {
+            Some(x) => kernels::sum(out, x, split),
+            None => kernels::sum_view(out, &self.shape, self.view(), split),
+        })
     }
 }
 

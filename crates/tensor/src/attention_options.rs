@@ -55,8 +55,16 @@ impl<'a, T: Float> AttentionOptions<'a, T> {
     }
 
     /// What the products of queries and keys are multiplied with; `1/√E` unless set.
+    ///
+    /// # Panics
+    /// If it is NaN.
     #[must_use]
+    #[track_caller]
     pub fn scale(self, scale: f64) -> Self {
+        assert!(
+            !scale.is_nan(),
+            "scaled_dot_product_attention: the scale is NaN; expected a number"
+        );
         AttentionOptions { scale: Some(scale), ..self }
     }
 

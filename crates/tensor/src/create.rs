@@ -21,6 +21,7 @@ impl<T: Float> Tensor<T> {
     /// assert_eq!(x.shape(), [2, 2]);
     /// assert!(Tensor::from_vec(vec![1.0f32], [2, 2]).is_err());
     /// ```
+    #[track_caller]
     pub fn from_vec(values: Vec<T>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
         Ok(Array::from_slice(shape, &values).into())
@@ -186,6 +187,7 @@ impl<T: Float> Tensor<T> {
     ///
     /// PyTorch: `torch.zeros_like(x)`.
     #[must_use]
+    #[track_caller]
     pub fn zeros_like(&self) -> Self {
         Tensor::zeros(self.array.shape())
     }
@@ -194,6 +196,7 @@ impl<T: Float> Tensor<T> {
     ///
     /// PyTorch: `torch.ones_like(x)`.
     #[must_use]
+    #[track_caller]
     pub fn ones_like(&self) -> Self {
         Tensor::ones(self.array.shape())
     }
@@ -202,12 +205,14 @@ impl<T: Float> Tensor<T> {
     ///
     /// PyTorch: `torch.full_like(x, value)`.
     #[must_use]
+    #[track_caller]
     pub fn full_like(&self, value: T) -> Self {
         Tensor::full(self.array.shape(), value)
     }
 }
 
 /// Writes `f` of each place.
+#[track_caller]
 fn count_up<T: Float>(out: &mut [T], f: impl Fn(f64) -> T) {
     vectorize(
         #[inline(always)]

@@ -105,22 +105,20 @@ pub(crate) fn check_dim(op: &str, dim: impl Dim, shape: &Shape) -> usize {
 }
 
 /// The numbers of dimensions `dims` of `shape`, ascending; panics if one is not
-/// there or named twice. As in PyTorch, a scalar has none, but may be asked for
-/// dimension 0 or −1.
+/// there or named twice. As in PyTorch, a scalar has none, but accepts dimension 0 or −1.
 #[track_caller]
 pub(crate) fn check_dims(op: &str, dims: impl Dims, shape: &Shape) -> SmallVec<[usize; 4]> {
     let named = dims.signed(shape.len());
-    if shape.is_empty() && named.iter().all(|dim| [0, -1].contains(dim)) {
-        return SmallVec::new();
-    }
+    let of_scalar = shape.is_empty() && named.iter().all(|dim| [0, -1].contains(dim));
+    let as_shape = if of_scalar { &Shape::from([1]) } else { shape };
     let mut found: SmallVec<[usize; 4]> = SmallVec::new();
     for &dim in &named {
-        found.push(check_dim(op, dim, shape)); // not in a closure, which would hide the caller
+        found.push(check_dim(op, dim, as_shape)); // not in a closure, which would hide the caller
     }
     found.sort_unstable();
     assert!(
         found.windows(2).all(|pair| pair[0] != pair[1]),
         "{op}: dimensions {named:?} of a tensor of shape {shape}: one is named twice"
     );
-    found
+    if of_scalar { SmallVec::new() } else { found }
 }

@@ -27,6 +27,7 @@ impl Indices {
     ///
     /// # Errors
     /// If the shape has another number of elements.
+    #[track_caller]
     pub fn from_vec(values: Vec<usize>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
         Ok(Indices { array: Array::from_slice(shape, &values) })
@@ -46,6 +47,7 @@ impl Indices {
 
     /// The indices in row-major order.
     #[must_use]
+    #[track_caller]
     pub fn to_vec(&self) -> Vec<usize> {
         self.array.to_vec()
     }
@@ -63,6 +65,7 @@ impl Indices {
     }
 
     /// The first index that is not below `size`, and its place.
+    #[track_caller]
     pub(crate) fn find_outside(&self, size: usize) -> Option<(usize, usize)> {
         let indices = self.array.contiguous();
         indices.dense().iter().copied().enumerate().find(|&(_, index)| index >= size)

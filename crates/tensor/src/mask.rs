@@ -35,6 +35,7 @@ impl Mask {
     ///
     /// # Errors
     /// If the shape has another number of elements.
+    #[track_caller]
     pub fn from_vec(values: Vec<bool>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
         let values: Vec<u8> = values.into_iter().map(u8::from).collect();
@@ -55,6 +56,7 @@ impl Mask {
 
     /// The values in row-major order.
     #[must_use]
+    #[track_caller]
     pub fn to_vec(&self) -> Vec<bool> {
         self.array.to_vec().into_iter().map(|value| value != 0).collect()
     }
@@ -71,6 +73,7 @@ impl Mask {
     ///
     /// PyTorch: `mask.any()`.
     #[must_use]
+    #[track_caller]
     pub fn any(&self) -> bool {
         self.array.contiguous().dense().contains(&1)
     }
@@ -79,6 +82,7 @@ impl Mask {
     ///
     /// PyTorch: `mask.all()`.
     #[must_use]
+    #[track_caller]
     pub fn all(&self) -> bool {
         !self.array.contiguous().dense().contains(&0)
     }
@@ -189,11 +193,13 @@ impl Mask {
     ///
     /// PyTorch: `mask.to(dtype)`.
     #[must_use]
+    #[track_caller]
     pub fn to_tensor<T: Float>(&self) -> Tensor<T> {
         self.array.map(|value| if value == 0 { T::ZERO } else { T::ONE }).into()
     }
 
     /// The places, in row-major order, where the mask is true.
+    #[track_caller]
     pub(crate) fn places(&self) -> Vec<usize> {
         let values = self.array.contiguous();
         let place = |(i, &value): (usize, &u8)| (value != 0).then_some(i);
@@ -236,6 +242,7 @@ operator!(BitXor, bitxor, |a, b| a ^ b);
 
 impl Not for &Mask {
     type Output = Mask;
+    #[track_caller]
     fn not(self) -> Mask {
         Mask { array: self.array.map(|value| 1 - value) }
     }
@@ -243,6 +250,7 @@ impl Not for &Mask {
 
 impl Not for Mask {
     type Output = Mask;
+    #[track_caller]
     fn not(self) -> Mask {
         !&self
     }

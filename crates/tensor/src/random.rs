@@ -117,6 +117,7 @@ impl<T: Float> Tensor<T> {
 
 /// A draw from `[0, 1)` with as many bits as `T` holds of a number below 1: it is
 /// not rounded, so it is never 1.
+#[track_caller]
 fn unit<T: Float>(rng: &mut Generator) -> T {
     let bits = if size_of::<T>() == size_of::<f32>() { 24 } else { 53 };
     T::from_f64((rng.next_u64() >> (64 - bits)) as f64 * 0.5f64.powi(bits))

@@ -71,6 +71,16 @@ impl Shape {
         fits.then_some(if empty { 0 } else { extent })
     }
 
+    /// This shape, as the result of an operation, which panics if it is too large.
+    #[track_caller]
+    pub(crate) fn checked(self, op: &str) -> Shape {
+        assert!(
+            self.checked_numel().is_some(),
+            "{op}: the result would have shape {self}, which is too large"
+        );
+        self
+    }
+
     /// The shape that both broadcast to by the rules of NumPy and PyTorch:
     /// aligned at the last dimension, sizes equal or one of them 1.
     pub(crate) fn broadcast(&self, other: &Shape) -> Option<Shape> {
@@ -95,7 +105,7 @@ impl Shape {
     #[track_caller]
     pub(crate) fn broadcast_with(&self, op: &str, other: &Shape) -> Shape {
         match self.broadcast(other) {
-            Some(shape) => shape,
+            Some(shape) => shape.checked(op),
             None => panic!(
                 "{op}: shapes {self} and {other} do not broadcast: aligned at the last dimension, \
                  sizes must be equal or one of them 1"

@@ -72,6 +72,7 @@ impl<T: Float> Tensor<T> {
 
     /// The elements in row-major order, copied.
     #[must_use]
+    #[track_caller]
     pub fn to_vec(&self) -> Vec<T> {
         self.array.to_vec()
     }

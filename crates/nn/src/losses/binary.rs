@@ -10,7 +10,7 @@ use adamant_tensor::{Float, Tensor};
 /// [`bce_with_logits`] needs no such bound. PyTorch: `torch.nn.functional.binary_cross_entropy(x, y)`.
 ///
 /// # Panics
-/// If the shapes are not the same, or empty, or an element is not within `[0, 1]`.
+/// If the shapes are not the same, or an element is not within `[0, 1]`.
 ///
 /// ```
 /// use adamant_nn::bce_loss;
@@ -29,7 +29,7 @@ pub fn bce_loss<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
 /// PyTorch: `torch.nn.functional.binary_cross_entropy_with_logits(x, y)`.
 ///
 /// # Panics
-/// If the shapes are not the same, or empty.
+/// If the shapes are not the same.
 ///
 /// ```
 /// use adamant_nn::bce_with_logits;
@@ -88,7 +88,7 @@ impl<T: Float> BceLoss<T> {
         check_probabilities("input", x);
         check_probabilities("target", y);
         let losses = weighted("bce_loss", entropy(x, y), self.weight.as_ref());
-        self.reduction.apply("bce_loss", losses)
+        self.reduction.apply(losses)
     }
 }
 
@@ -181,7 +181,7 @@ impl<T: Float> BceWithLogitsLoss<T> {
         }
         let losses = (-y + T::ONE) * x + yes;
         let losses = weighted("bce_with_logits", losses, self.weight.as_ref());
-        self.reduction.apply("bce_with_logits", losses)
+        self.reduction.apply(losses)
     }
 }
 

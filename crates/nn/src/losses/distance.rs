@@ -5,12 +5,12 @@ use adamant_tensor::{Float, Tensor};
 
 /// The mean of `1 − cos(x₁, x₂)` for pairs that belong together, whose target is 1, and of
 /// `max(0, cos(x₁, x₂))` for those that do not, whose target is −1: `[N, D], [N, D], [N]`, or
-/// `[D], [D], []`.
+/// `[D], [D], []`. A pair with another target has a loss of 0.
 ///
 /// PyTorch: `torch.nn.functional.cosine_embedding_loss(x1, x2, target)`.
 ///
 /// # Panics
-/// If the shapes do not fit, the batch is empty, or a target is neither 1 nor −1.
+/// If the shapes do not fit.
 ///
 /// ```
 /// use adamant_nn::cosine_embedding_loss;
@@ -61,18 +61,12 @@ impl CosineEmbeddingLoss {
              {pairs:?}; expected [N, D], [N, D] and [N]"
         );
         let (same, different) = (target.eq(T::ONE), target.eq(-T::ONE));
-        if let Some(place) = (&same | &different).to_vec().iter().position(|is| !is) {
-            panic!(
-                "cosine_embedding_loss: target {place} is {}; expected 1 or -1",
-                target.to_vec()[place]
-            );
-        }
         let dot = |a: &Tensor<T>, b: &Tensor<T>| (a * b).sum_dim(-1, false);
         let square = |x| dot(x, x) + T::from_f64(1e-12); // PyTorch's, so that 0 has a direction
         let cosine = dot(x1, x2) / (square(x1) * square(x2)).sqrt();
         let apart = (&cosine - T::from_f64(self.margin)).clamp_min(0.0);
-        let losses = (-cosine + T::ONE).where_(&same, apart);
-        self.reduction.apply("cosine_embedding_loss", losses)
+        let losses = (-cosine + T::ONE).where_(&same, apart.where_(&different, T::ZERO));
+        self.reduction.apply(losses)
     }
 }
 
@@ -82,7 +76,7 @@ impl CosineEmbeddingLoss {
 /// PyTorch: `torch.nn.functional.triplet_margin_loss(a, p, n)`.
 ///
 /// # Panics
-/// If the shapes are not the same, or the batch is empty.
+/// If the shapes are not the same.
 ///
 /// ```
 /// use adamant_nn::triplet_margin_loss;
@@ -134,7 +128,8 @@ impl TripletMarginLoss {
         TripletMarginLoss { margin, ..self }
     }
 
-    /// The order of the norm that measures distances: 1, 2 or ∞; 2 unless set.
+    /// The order of the norm that measures distances, any that
+    /// [`norm`](Tensor::norm) accepts; 2 unless set.
     #[must_use]
     pub fn p(self, p: f64) -> Self {
         TripletMarginLoss { p, ..self }
@@ -142,8 +137,13 @@ impl TripletMarginLoss {
 
     /// What is added to each difference: where vectors are equal, a distance has no slope.
     /// 10⁻⁶ unless set.
+    ///
+    /// # Panics
+    /// If it is NaN.
     #[must_use]
+    #[track_caller]
     pub fn eps(self, eps: f64) -> Self {
+        assert!(!eps.is_nan(), "triplet_margin_loss: eps is NaN; expected a number");
         TripletMarginLoss { eps, ..self }
     }
 
@@ -163,7 +163,7 @@ impl TripletMarginLoss {
     /// The loss of the triplets.
     ///
     /// # Panics
-    /// As [`triplet_margin_loss`], or if the margin is not positive or `p` is not 1, 2 or ∞.
+    /// As [`triplet_margin_loss`], or if the margin is 0 or less.
     #[must_use]
     #[track_caller]
     pub fn loss<T: Float>(
@@ -179,10 +179,10 @@ impl TripletMarginLoss {
              of {sn:?}; expected the same, [N, D] or [D]"
         );
         let Self { margin, p, eps, .. } = *self;
-        assert!(margin > 0.0, "triplet_margin_loss: the margin is {margin}; expected more than 0");
+        // NaN makes the loss NaN, as in PyTorch.
         assert!(
-            [1.0, 2.0, f64::INFINITY].contains(&p),
-            "triplet_margin_loss: the norm of order {p}; expected 1, 2 or infinity"
+            margin > 0.0 || margin.is_nan(),
+            "triplet_margin_loss: the margin is {margin}; expected more than 0"
         );
         let distance =
             |a: &Tensor<T>, b: &Tensor<T>| (a - b + T::from_f64(eps)).norm_dim(p, -1, false);
@@ -191,7 +191,7 @@ impl TripletMarginLoss {
             far = far.minimum(distance(positive, negative));
         }
         let losses = distance(anchor, positive) - far + T::from_f64(margin);
-        self.reduction.apply("triplet_margin_loss", losses.clamp_min(0.0))
+        self.reduction.apply(losses.clamp_min(0.0))
     }
 }
 
@@ -215,13 +215,20 @@ mod tests {
         let loss = TripletMarginLoss::new().margin(3.0).swap(true);
         check(3, |x| loss.loss(&x[0], &x[1], &x[2]));
         check(3, |x| loss.p(1.0).loss(&x[0], &x[1], &x[2]) * x[0].sum());
+        check(3, |x| loss.p(0.5).loss(&x[0], &x[1], &x[2]));
+        check(3, |x| loss.p(3.0).loss(&x[0], &x[1], &x[2]));
     }
 
     #[test]
-    #[should_panic(expected = "cosine_embedding_loss: target 1 is 0; expected 1 or -1")]
-    fn a_target_that_is_no_sign_is_refused() {
-        let x = Tensor::<f32>::ones([2, 3]);
-        let _ = cosine_embedding_loss(&x, &x, &Tensor::from([1.0, 0.0]));
+    fn a_pair_without_a_sign_has_no_loss() {
+        // F.cosine_embedding_loss(x, y, target, reduction="none")
+        let x = Tensor::<f32>::from([1.0, 0.0]).broadcast_to([4, 2]).requires_grad();
+        let (y, target) = (Tensor::ones([4, 2]), Tensor::from([-1.0, 0.0, f32::NAN, 2.0]));
+        let losses = CosineEmbeddingLoss::new().reduction(Reduction::None).loss(&x, &y, &target);
+        losses.sum().backward();
+        assert!((losses.to_vec()[0] - 0.5f32.sqrt()).abs() < 1e-6);
+        assert_eq!(losses.to_vec()[1..], [0.0; 3]);
+        assert_eq!(x.grad().unwrap().to_vec()[2..], [0.0; 6]);
     }
 
     #[test]

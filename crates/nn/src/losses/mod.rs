@@ -34,7 +34,7 @@ use adamant_tensor::{Float, Mask, Tensor};
 /// PyTorch: `reduction="mean"`, `"sum"` or `"none"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// Their mean: the default. A weighted one, where classes have weights.
+    /// Their mean: the default. A weighted one, where classes have weights. NaN if there are none.
     #[default]
     Mean,
     /// Their sum.
@@ -45,16 +45,9 @@ pub enum Reduction {
 
 impl Reduction {
     #[track_caller]
-    fn apply<T: Float>(self, op: &str, losses: Tensor<T>) -> Tensor<T> {
+    fn apply<T: Float>(self, losses: Tensor<T>) -> Tensor<T> {
         match self {
-            Reduction::Mean => {
-                assert!(
-                    losses.numel() > 0,
-                    "{op}: the mean of an empty batch: there are losses of shape {:?}",
-                    losses.shape()
-                );
-                losses.mean()
-            }
+            Reduction::Mean => losses.mean(),
             Reduction::Sum => losses.sum(),
             Reduction::None => losses,
         }
@@ -126,6 +119,37 @@ fn check_elements<T: Float>(op: &str, what: &str, x: &Tensor<T>, are: &Mask, exp
             x.shape(),
             x.to_vec()[place]
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adamant_tensor::{Indices, cross_entropy};
+
+    /// As in PyTorch: `F.mse_loss(torch.ones(0, 3), torch.ones(0, 3))`, and the others.
+    #[test]
+    fn the_mean_of_an_empty_batch_is_nan() {
+        let (x, cube) = (&Tensor::<f32>::ones([0, 3]), &Tensor::<f32>::ones([0, 3, 2]));
+        let none = &Indices::from_vec(vec![], [0, 2]).unwrap();
+        for loss in [
+            mse_loss(x, x),
+            l1_loss(x, x),
+            smooth_l1_loss(x, x),
+            huber_loss(x, x),
+            bce_loss(x, x),
+            bce_with_logits(x, x),
+            kl_div(x, x),
+            KlDivLoss::new().batchmean().loss(x, x),
+            triplet_margin_loss(x, x, x),
+            cosine_embedding_loss(x, x, &Tensor::ones([0])),
+            cross_entropy(x, &[]),
+            nll_loss(x, &[]),
+            CrossEntropyLoss::new().loss(cube, none),
+            CrossEntropyLoss::new().loss(x, x),
+        ] {
+            assert!(loss.shape().is_empty() && loss.item().is_nan());
+        }
     }
 }
 

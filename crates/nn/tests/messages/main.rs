@@ -133,13 +133,10 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     });
 
     // One value is its own mean.
-    check("BatchNorm1d: an input of shape [1, 3] has 1 value(s) for each channel", &|| {
+    check("BatchNorm1d: an input of shape [1, 3] has 1 value for each channel", &|| {
         here!(norm1.forward(&ones(&[1, 3])));
     });
-    check("BatchNorm1d: an input of shape [0, 3] has 0 value(s) for each channel", &|| {
-        here!(norm1.forward(&ones(&[0, 3])));
-    });
-    check("BatchNorm2d: an input of shape [1, 3, 1, 1] has 1 value(s) for each channel", &|| {
+    check("BatchNorm2d: an input of shape [1, 3, 1, 1] has 1 value for each channel", &|| {
         here!(norm2.forward(&ones(&[1, 3, 1, 1])));
     });
     check("BatchNorm1d: eps = 0.0 with the statistics of a batch", &|| {
@@ -242,7 +239,6 @@ fn each_mistake_with_attention_is_said_at_the_line_that_makes_it() {
 #[test]
 fn each_mistake_with_a_loss_is_said_at_the_line_that_makes_it() {
     let (x, y) = (&ones(&[2, 3]), &ones(&[2, 1]));
-    let (empty, cube) = (&ones(&[0, 3]), &ones(&[0, 3, 2]));
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
 
@@ -255,36 +251,8 @@ fn each_mistake_with_a_loss_is_said_at_the_line_that_makes_it() {
     check(&format!("bce_with_logits: {differ}"), &|| here!(bce_with_logits(x, y)));
     check(&format!("kl_div: {differ}"), &|| here!(kl_div(x, y)));
 
-    let mean = "the mean of an empty batch";
-    check(&format!("mse_loss: {mean}"), &|| here!(mse_loss(empty, empty)));
-    check(&format!("l1_loss: {mean}"), &|| here!(l1_loss(empty, empty)));
-    check(&format!("smooth_l1_loss: {mean}"), &|| here!(smooth_l1_loss(empty, empty)));
-    check(&format!("huber_loss: {mean}"), &|| here!(huber_loss(empty, empty)));
-    check(&format!("bce_loss: {mean}"), &|| here!(bce_loss(empty, empty)));
-    check(&format!("bce_with_logits: {mean}"), &|| here!(bce_with_logits(empty, empty)));
-    check(&format!("kl_div: {mean}"), &|| here!(kl_div(empty, empty)));
-    check(&format!("kl_div: {mean}"), &|| {
-        here!(KlDivLoss::new().batchmean().loss(empty, empty));
-    });
-    check(&format!("triplet_margin_loss: {mean}"), &|| {
-        here!(triplet_margin_loss(empty, empty, empty));
-    });
-    check(&format!("cosine_embedding_loss: {mean}"), &|| {
-        here!(cosine_embedding_loss(empty, empty, &ones(&[0])));
-    });
-    check("cross_entropy: logits of shape [0, 3]: the mean of an empty batch", &|| {
-        here!(cross_entropy(empty, &[0; 0]));
-    });
-    check("nll_loss: an input of shape [0, 3]: the mean of an empty batch", &|| {
-        here!(nll_loss(empty, &[0; 0]));
-    });
-    check("cross_entropy: an input of shape [0, 3, 2]: the mean of an empty batch", &|| {
-        let none = Indices::from_vec(vec![], [0, 2]).unwrap();
-        here!(CrossEntropyLoss::new().loss(cube, &none));
-    });
-    check("cross_entropy: the mean of nothing: all 2 targets are 1, which is ignored", &|| {
-        here!(CrossEntropyLoss::new().ignore_index(1).loss(x, &[1, 1]));
-    });
+    let margin = "triplet_margin_loss: the margin is 0; expected more than 0";
+    check(margin, &|| here!(TripletMarginLoss::new().margin(0.0).loss(x, x, x)));
     check("cross_entropy: target 3 in row 1", &|| here!(cross_entropy(x, &[0, 3])));
 
     mistakes.none_was_wrong();

@@ -225,6 +225,7 @@ impl<T: Float> Form<T> {
         })
     }
 
+    #[track_caller]
     fn value(&self, inputs: [&Tensor<T>; 3]) -> (Array<T>, Vec<RowStats<T>>) {
         let [l, _, _, ev] = self.sizes;
         let mut stats = vec![[T::ZERO; 2]; self.batch.numel() * l];
@@ -234,6 +235,7 @@ impl<T: Float> Form<T> {
         (value, stats)
     }
 
+    #[track_caller]
     fn backward(
         &self,
         ctx: &Context<'_, T>,
@@ -285,6 +287,7 @@ impl<T: Float> Form<T> {
     }
 
     /// These `[…, L, S]` after dropout.
+    #[track_caller]
     fn dropped(&self, x: &Tensor<T>) -> Tensor<T> {
         let (Some(dropout), [l, s, ..]) = (&self.dropout, self.sizes) else {
             return x.clone();

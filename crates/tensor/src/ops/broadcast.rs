@@ -14,7 +14,7 @@ impl<T: Float> Tensor<T> {
     /// PyTorch: `x.broadcast_to(shape)`, `x.expand(shape)`.
     ///
     /// # Panics
-    /// If the shape does not broadcast to that one.
+    /// If the shape does not broadcast to that one, or that one is too large to be counted.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -24,10 +24,17 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Tensor<T> {
-        let (from, to) = (self.array.shape().clone(), shape.into());
-        from.check_broadcast_to("broadcast_to", &to);
+        self.broadcast_by("broadcast_to", shape.into())
+    }
+
+    /// [`broadcast_to`](Tensor::broadcast_to) for another operation.
+    #[track_caller]
+    pub(super) fn broadcast_by(&self, op: &'static str, to: Shape) -> Tensor<T> {
+        let from = self.array.shape().clone();
+        from.check_broadcast_to(op, &to);
+        let to = to.checked(op);
         let value = self.array.broadcast_to(&to);
-        record("broadcast_to", [self], value, move |ctx| [Some(ctx.grad().sum_to(&from))])
+        record(op, [self], value, move |ctx| [Some(ctx.grad().sum_to(&from))])
     }
 
     /// The sum over the dimensions along which `shape` was broadcast to this:

@@ -83,12 +83,14 @@ impl<T: Float> Tensor<T> {
     /// assert_eq!(x.isnan().to_vec(), [false, true]);
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn isnan(&self) -> Mask {
         Mask { array: self.array.map(|x| u8::from(x.is_nan())) }
     }
 
     /// Where the elements are neither infinite nor NaN. PyTorch: `x.isfinite()`.
     #[must_use]
+    #[track_caller]
     pub fn isfinite(&self) -> Mask {
         Mask { array: self.array.map(|x| u8::from(x.is_finite())) }
     }

@@ -256,6 +256,7 @@ fn saved<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> (Option<Tensor<T>>, Option<T
 }
 
 /// What `kernel` writes, given the elements of its operands.
+#[track_caller]
 fn computed<T: Float>(
     shape: &Shape,
     operands: [&Tensor<T>; 2],

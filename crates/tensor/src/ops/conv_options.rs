@@ -222,7 +222,7 @@ impl<const D: usize> ConvOptions<D> {
              more than the images of shape {x}, which are {padded:?} with their padding"
         );
         let output = std::array::from_fn(|d| (padded[d] - spans[d]) / self.stride[d] + 1);
-        let y = result_shape(x, weight[0], output);
+        let y = result_shape(x, weight[0], output).checked(op);
         Form {
             conv: self.sizes(images, weight, image, output, sides.map(|[before, _]| before)),
             x: x.clone(),
@@ -266,7 +266,7 @@ impl<const D: usize> ConvOptions<D> {
             self.dilation
         );
         let result = result.map(Option::unwrap_or_default);
-        let x = result_shape(y, made, result);
+        let x = result_shape(y, made, result).checked(op);
         Form {
             conv: self.sizes(images, weight, result, image, padding),
             x,

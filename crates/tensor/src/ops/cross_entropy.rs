@@ -8,13 +8,13 @@ use adamant_kernels::{Float, nll_rows, nll_rows_backward, sum};
 /// The mean over the batch of `−log_softmax(logits)[target]`: `[N, C], N → []`.
 ///
 /// Softmax, logarithm and choice are one step, right at logits of any finite
-/// size. Gradient: `g (softmax(logits) − onehot(targets)) / N`.
+/// size; NaN of an empty batch. Gradient: `g (softmax(logits) − onehot(targets)) / N`.
 ///
 /// PyTorch: `torch.nn.functional.cross_entropy(logits, targets)`.
 ///
 /// # Panics
-/// If `logits` is no matrix or the batch is empty, if there is not one target
-/// for each row, or if a target is no class.
+/// If `logits` is no matrix, if there is not one target for each row, or if a target is
+/// no class.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, cross_entropy};
@@ -28,7 +28,6 @@ pub fn cross_entropy<T: Float>(logits: &Tensor<T>, targets: &[usize]) -> Tensor<
     let &[rows, classes] = &*shape else {
         panic!("cross_entropy: logits of shape {shape}; expected [batch, classes]")
     };
-    assert!(rows > 0, "cross_entropy: logits of shape {shape}: the mean of an empty batch");
     assert!(
         targets.len() == rows,
         "cross_entropy: {} targets for logits of shape {shape}; expected one for each row",
@@ -56,7 +55,7 @@ pub fn cross_entropy<T: Float>(logits: &Tensor<T>, targets: &[usize]) -> Tensor<
         }
         let one_hot = Tensor::build(&shape, |out: &mut [T]| {
             out.fill(T::ZERO);
-            for (row, &target) in out.chunks_exact_mut(classes).zip(&targets) {
+            for (row, &target) in out.chunks_exact_mut(classes.max(1)).zip(&targets) {
                 row[target] = T::ONE;
             }
         });
@@ -68,11 +67,26 @@ pub fn cross_entropy<T: Float>(logits: &Tensor<T>, targets: &[usize]) -> Tensor<
 mod tests {
     use super::*;
     use crate::gradcheck::testing::check_op;
+    use crate::{GradOptions, grad};
 
     #[test]
     fn gradients() {
         check_op(|x| cross_entropy(&x[0], &[2, 0, 1, 2]), &[&[4, 3]], -2.0..2.0);
         check_op(|x| cross_entropy(&x[0], &[0]), &[&[1, 1]], -2.0..2.0);
+    }
+
+    #[test]
+    fn the_loss_of_an_empty_batch_is_nan() {
+        // F.cross_entropy(torch.ones(0, 3), torch.ones(0, dtype=torch.long))
+        for shape in [[0, 3], [0, 0]] {
+            let logits = Tensor::<f32>::ones(shape).requires_grad();
+            let loss = cross_entropy(&logits, &[]);
+            loss.backward_retain_graph();
+            assert!(loss.item().is_nan());
+            assert_eq!(logits.grad().unwrap().shape(), shape);
+            let again = GradOptions::default().create_graph(true);
+            assert_eq!(grad(&loss, &[&logits], again)[0].shape(), shape);
+        }
     }
 
     #[test]

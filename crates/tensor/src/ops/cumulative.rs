@@ -116,6 +116,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
+#[track_caller]
 fn scanned<T: Float>(
     x: &Array<T>,
     dim: usize,
@@ -134,6 +135,7 @@ fn running_sum<T: Float>(x: &Tensor<T>, dim: usize, reverse: bool) -> Tensor<T> 
     record("cumsum", [x], value, move |ctx| [Some(running_sum(ctx.grad(), dim, !reverse))])
 }
 
+#[track_caller]
 fn has_zero<T: Float>(x: &Array<T>) -> bool {
     x.contiguous().dense().contains(&T::ZERO)
 }

@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 impl<T: Float> Tensor<T> {
     /// `out[.., i, ..] = x[.., index[.., i, ..], ..]` along dimension `dim`; the
     /// result has the shape of `index`, which in the other dimensions is at most
-    /// as large as this tensor.
+    /// as large as this tensor. A scalar counts as a vector of one element, and no
+    /// indices at all may have any shape.
     ///
     /// Gradient: `g`, added up where it came from. PyTorch: `x.gather(dim, index)`.
     ///
@@ -28,13 +29,23 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn gather(&self, dim: impl Dim, index: &Indices) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.gather(0, index);
+        }
         let shape = self.array.shape();
-        let dim = check_index("gather", shape, dim, index);
+        if shape.len() == 1 && index.shape().is_empty() {
+            return self.gather(dim, &index.reshape([1])).reshape([]);
+        }
+        let dim = check_dim("gather", dim, shape);
+        if index.numel() == 0 {
+            return self.narrow(dim, 0, 0).reshape(index.array.shape());
+        }
+        check_index("gather", shape, dim, index);
         let places = index.array.contiguous();
         let view = self.array.view();
-        let step = view.strides.get(dim).copied().unwrap_or(0);
+        let step = view.strides[dim];
         let mut strides: SmallVec<[usize; 4]> = view.strides.into();
-        strides.iter_mut().skip(dim).take(1).for_each(|stride| *stride = 0);
+        strides[dim] = 0;
         let lookup =
             Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
         let value = Array::build(places.shape().clone(), |out| {
@@ -47,14 +58,17 @@ impl<T: Float> Tensor<T> {
     }
 
     /// This tensor with `out[.., index[.., i, ..], ..] += source[.., i, ..]` along
-    /// dimension `dim`; an index may come more than once.
+    /// dimension `dim`; an index may come more than once. A scalar counts as a vector
+    /// of one element, and no indices at all may have any shape.
     ///
-    /// Gradients: `g`, and `g` gathered at the indices for `source`.
+    /// Gradients: `g`, and `g` gathered at the indices for `source`, 0 where it is larger
+    /// than `index` (PyTorch has no gradient there).
     ///
     /// PyTorch: `x.scatter_add(dim, index, source)`.
     ///
     /// # Panics
-    /// If there is no such dimension, the shapes do not fit, or an index is too large.
+    /// If there is no such dimension, `index` has more elements than `source`, or in another
+    /// dimension than this tensor, or an index is too large.
     ///
     /// ```
     /// use adamant_tensor::{Indices, Tensor};
@@ -65,14 +79,37 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn scatter_add(&self, dim: impl Dim, index: &Indices, source: &Tensor<T>) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.scatter_add(0, index, source).reshape([]);
+        }
         let shape = self.array.shape();
-        let dim = check_index("scatter_add", shape, dim, index);
+        if shape.len() == 1 && index.shape().is_empty() {
+            return self.scatter_add(dim, &index.reshape([1]), source);
+        }
+        if shape.len() == 1 && source.shape().is_empty() {
+            return self.scatter_add(dim, index, &source.reshape([1]));
+        }
+        let dim = check_dim("scatter_add", dim, shape);
+        if index.numel() == 0 {
+            let shape = source.array.shape().clone();
+            return record("scatter_add", [self, source], self.array.clone(), move |ctx| {
+                [Some(ctx.grad().clone()), Some(Tensor::zeros(&shape))]
+            });
+        }
+        check_index("scatter_add", shape, dim, index);
+        let (found, largest) = (index.array.shape(), source.array.shape());
         assert!(
-            source.array.shape() == index.array.shape(),
-            "scatter_add: a source of shape {} with indices of shape {}; expected the same",
-            source.array.shape(),
-            index.array.shape()
+            found.len() == largest.len() && found.iter().zip(largest.iter()).all(|(i, s)| i <= s),
+            "scatter_add: a source of shape {largest} with indices of shape {found}; expected an \
+             element for each index"
         );
+        let mut source = source.clone();
+        for (d, &size) in found.iter().enumerate() {
+            if source.shape()[d] > size {
+                source = source.narrow(d, 0, size);
+            }
+        }
+        let source = &source;
         let value = scatter(self.array.clone(), dim, index, &source.array);
         let index = index.clone();
         record("scatter_add", [self, source], value, move |ctx| {
@@ -85,6 +122,7 @@ impl<T: Float> Tensor<T> {
 }
 
 /// `out` with `source` added at the indices; in place if no one else sees it.
+#[track_caller]
 fn scatter<T: Float>(
     mut out: Array<T>,
     dim: usize,
@@ -93,8 +131,8 @@ fn scatter<T: Float>(
 ) -> Array<T> {
     let (places, source) = (index.array.contiguous(), source.contiguous());
     let mut strides = kernels::contiguous_strides(out.shape());
-    let step = strides.get(dim).copied().unwrap_or(0);
-    strides.iter_mut().skip(dim).take(1).for_each(|stride| *stride = 0);
+    let step = strides[dim];
+    strides[dim] = 0;
     let lookup = Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
     kernels::scatter_add(out.make_mut(), source.dense(), lookup);
     out
@@ -108,15 +146,10 @@ fn scattered<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices
     record("gather_backward", [g], value, move |ctx| [Some(ctx.grad().gather(dim, &index))])
 }
 
-/// The dimension's number; panics unless `index` fits a tensor of `shape` along it.
-/// A scalar is indexed as if it had one dimension of size 1.
+/// Panics unless `index` fits a tensor of `shape` along dimension `dim`.
 #[track_caller]
-fn check_index(op: &str, shape: &Shape, dim: impl Dim, index: &Indices) -> usize {
+fn check_index(op: &str, shape: &Shape, dim: usize, index: &Indices) {
     let found = index.array.shape();
-    if shape.is_empty() && found.is_empty() && [0, -1].contains(&dim.signed()) {
-        return check_places(op, shape, 0, 1, index);
-    }
-    let dim = check_dim(op, dim, shape);
     let fits =
         found.len() == shape.len() && (0..shape.len()).all(|d| d == dim || found[d] <= shape[d]);
     assert!(
@@ -124,24 +157,19 @@ fn check_index(op: &str, shape: &Shape, dim: impl Dim, index: &Indices) -> usize
         "{op}: indices of shape {found} along dimension {dim} of a tensor of shape {shape}; \
          expected as many dimensions, and in the others at most its sizes"
     );
-    check_places(op, shape, dim, shape[dim], index)
+    check_places(op, shape, dim, index);
 }
 
+/// Panics unless all indices are below the size of dimension `dim` of a tensor of `shape`.
 #[track_caller]
-pub(super) fn check_places(
-    op: &str,
-    shape: &Shape,
-    dim: usize,
-    size: usize,
-    index: &Indices,
-) -> usize {
-    if let Some((place, found)) = index.find_outside(size) {
+pub(super) fn check_places(op: &str, shape: &Shape, dim: usize, index: &Indices) {
+    if let Some((place, found)) = index.find_outside(shape[dim]) {
         panic!(
             "{op}: index {found} (number {place} of the indices) of dimension {dim} of a tensor \
-             of shape {shape}, which has {size}"
+             of shape {shape}, which has {}",
+            shape[dim]
         );
     }
-    dim
 }
 
 #[cfg(test)]
@@ -162,6 +190,50 @@ mod tests {
         check_op(|x| x[0].scatter_add(1, &rows, &x[1]).powf(2.0), &[&[3, 3], &[2, 2]], -2.0..2.0);
         let none = indices(&[], &[0, 2]);
         check_op(|x| x[0].gather(0, &none), &[&[3, 2]], -2.0..2.0);
+    }
+
+    #[test]
+    fn a_scalar_is_a_vector_of_one_element() {
+        let (scalar, vector) = (Tensor::scalar(3.0f64), Tensor::from([1.0f64, 2.0]));
+        let one = |shape: &[usize]| indices(&[0], shape);
+        // torch.tensor(3.).gather(0, torch.tensor([0, 0])) and of torch.tensor([0])
+        let twice = scalar.gather(-1, &indices(&[0, 0], &[2]));
+        assert_eq!((twice.shape(), twice.to_vec()), (&[2][..], vec![3.0; 2]));
+        assert_eq!(scalar.gather(0, &one(&[1])).shape(), [1]);
+        assert_eq!(
+            (scalar.gather(0, &one(&[])).shape(), vector.gather(0, &one(&[])).item()),
+            (&[][..], 1.0)
+        );
+        // torch.tensor(3.).scatter_add(0, torch.tensor([0, 0]), torch.ones(2)), and others
+        assert_eq!(scalar.scatter_add(0, &indices(&[0, 0], &[2]), &Tensor::ones([2])).item(), 5.0);
+        for (index, source) in [(&[][..], &[][..]), (&[1], &[]), (&[], &[1]), (&[1], &[2])] {
+            let sum = |x: &Tensor<f64>| x.scatter_add(0, &one(index), &Tensor::ones(source));
+            assert_eq!((sum(&scalar).shape(), sum(&scalar).item()), (&[][..], 4.0));
+            assert_eq!(sum(&vector).to_vec(), [2.0, 2.0]);
+        }
+        check_op(|x| x[0].gather(0, &indices(&[0, 0], &[2])).powf(2.0), &[&[]], -2.0..2.0);
+        check_op(|x| x[0].scatter_add(0, &one(&[1]), &x[1]).powf(2.0), &[&[], &[3]], -2.0..2.0);
+    }
+
+    #[test]
+    fn no_indices_have_any_shape() {
+        // torch.ones(2, 3).gather(0, i) and scatter_add(0, i, s) for i and s of these shapes
+        for shape in [&[0][..], &[0, 9], &[9, 0], &[0, 0, 0]] {
+            let none = indices(&[], shape);
+            check_op(|x| x[0].gather(1, &none), &[&[2, 3]], -2.0..2.0);
+            check_op(|x| x[0].scatter_add(1, &none, &x[1]), &[&[2, 3], shape], -2.0..2.0);
+            assert_eq!(Tensor::<f32>::ones([2, 3]).gather(0, &none).shape(), shape);
+            assert_eq!(Tensor::scalar(1.0).scatter_add(0, &none, &Tensor::ones([2])).item(), 1.0);
+        }
+    }
+
+    #[test]
+    fn what_a_source_has_beyond_the_indices_is_left_out() {
+        check_op(
+            |x| x[0].scatter_add(0, &indices(&[1, 0], &[1, 2]), &x[1]).powf(2.0),
+            &[&[3, 2], &[2, 3]],
+            -2.0..2.0,
+        );
     }
 
     #[test]

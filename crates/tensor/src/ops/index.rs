@@ -213,7 +213,7 @@ impl Resolved {
                 }
                 Item::Signed(list) => from_end(op, shape, dims.start, list),
                 Item::Indices(indices) => {
-                    check_places(op, shape, dims.start, shape[dims.start], indices);
+                    check_places(op, shape, dims.start, indices);
                     indices.array.clone()
                 }
                 Item::Mask(mask) => {

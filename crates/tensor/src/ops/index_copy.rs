@@ -39,7 +39,7 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape();
         let dim = check_dim("index_copy", dim, shape);
         let index = Indices::from(index);
-        check_places("index_copy", shape, dim, shape[dim], &index);
+        check_places("index_copy", shape, dim, &index);
         let (found, expected) = (source.array.shape().clone(), shape.with(dim, index.numel()));
         assert!(
             found == expected,

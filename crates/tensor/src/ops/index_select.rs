@@ -37,7 +37,7 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape().clone();
         let dim = check_dim("index_select", dim, &shape);
         let index = Indices::from(index);
-        check_places("index_select", &shape, dim, shape[dim], &index);
+        check_places("index_select", &shape, dim, &index);
         let x = self.array.contiguous();
         let value = Array::build(shape.with(dim, index.numel()), |out| {
             take_rows(out, x.dense(), around(&shape, dim), index.array.dense());
@@ -65,10 +65,19 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn index_add(&self, dim: impl Dim, index: &[usize], source: &Tensor<T>) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            let (count, found) = (index.len(), source.array.shape());
+            assert!(
+                count == 1 && found.is_empty(),
+                "index_add: a source of shape {found} for {count} indices of a scalar; expected \
+                 [] and 1"
+            );
+            return vector.index_add(0, index, &source.reshape([1])).reshape([]);
+        }
         let shape = self.array.shape().clone();
         let dim = check_dim("index_add", dim, &shape);
         let index = Indices::from(index);
-        check_places("index_add", &shape, dim, shape[dim], &index);
+        check_places("index_add", &shape, dim, &index);
         let (found, expected) = (source.array.shape(), shape.with(dim, index.numel()));
         assert!(
             *found == expected,
@@ -107,7 +116,7 @@ impl<T: Float> Tensor<T> {
             shape.len() == 2,
             "embedding: a table of shape {shape}; expected [entries, features]"
         );
-        check_places("embedding", shape, 0, shape[0], index);
+        check_places("embedding", shape, 0, index);
         let rows = self.index_select(0, index.array.contiguous().dense());
         let result: Shape = index.shape().iter().copied().chain([shape[1]]).collect();
         rows.reshape(result)
@@ -136,6 +145,7 @@ impl<T: Float> Tensor<T> {
 }
 
 /// `out` with the parts of `source` added at the indices; in place if no one else sees it.
+#[track_caller]
 fn add_at<T: Float>(mut out: Array<T>, dim: usize, index: &Indices, source: &Array<T>) -> Array<T> {
     let (split, source) = (around(out.shape(), dim), source.contiguous());
     add_rows(out.make_mut(), source.dense(), split, index.array.dense());
@@ -180,6 +190,19 @@ mod tests {
         let mask = Mask::from_vec(vec![true, false, true], [3]).unwrap();
         check_op(|x| x[0].masked_select(&mask).powf(2.0), &[&[2, 3]], -2.0..2.0);
         check_op(|x| x[0].masked_select(&mask).powf(2.0), &[&[2, 1]], -2.0..2.0);
+    }
+
+    #[test]
+    fn a_scalar_is_a_vector_of_one_element() {
+        // torch.tensor(3.).index_add(-1, torch.tensor([0]), torch.tensor(2.))
+        check_op(|x| x[0].index_add(-1, &[0], &x[1]).powf(2.0), &[&[], &[]], -2.0..2.0);
+        assert_eq!(Tensor::scalar(3.0).index_add(0, &[0], &Tensor::scalar(2.0)).item(), 5.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "index_add: a source of shape [1] for 1 indices of a scalar")]
+    fn a_scalar_takes_a_scalar() {
+        let _ = Tensor::scalar(3.0f32).index_add(0, &[0], &Tensor::ones([1]));
     }
 
     #[test]

@@ -4,11 +4,13 @@ use super::index_select::around;
 use crate::array::Array;
 use crate::dims::{Dim, check_dim};
 use crate::node::record_many;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The tensors one after the other along dimension `dim`.
+    /// The tensors one after the other along dimension `dim`. Tensors of shape `[0]` are
+    /// left out, whatever the shape of the others.
     ///
     /// Gradient: each its part of `g`. PyTorch: `torch.cat(tensors, dim)`.
     ///
@@ -24,19 +26,26 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn cat(tensors: &[&Tensor<T>], dim: impl Dim) -> Tensor<T> {
-        let Some(first) = tensors.first() else { panic!("cat: no tensors; expected at least one") };
-        let shape = first.array.shape();
-        let dim = check_dim("cat", dim, shape);
+        assert!(!tensors.is_empty(), "cat: no tensors; expected at least one");
+        let left_out = |tensor: &Tensor<T>| tensor.shape() == [0];
+        let (shape, dim) = match tensors.iter().find(|tensor| !left_out(tensor)) {
+            Some(first) => (first.array.shape(), check_dim("cat", dim, first.array.shape())),
+            None => (tensors[0].array.shape(), 0), // as in PyTorch, whatever dimension is named
+        };
         for (i, tensor) in tensors.iter().enumerate() {
             let found = tensor.array.shape();
+            let continues =
+                || found.len() == shape.len() && found.with(dim, 0) == shape.with(dim, 0);
             assert!(
-                found.len() == shape.len() && found.with(dim, 0) == shape.with(dim, 0),
+                left_out(tensor) || continues(),
                 "cat: tensor {i} has shape {found}, which along dimension {dim} does not continue \
                  {shape}: the other dimensions must be equal"
             );
         }
-        let sizes: Vec<usize> = tensors.iter().map(|tensor| tensor.shape()[dim]).collect();
-        let shape = shape.with(dim, sizes.iter().sum());
+        let size = |tensor: &&Tensor<T>| if left_out(tensor) { 0 } else { tensor.shape()[dim] };
+        let sizes: Vec<usize> = tensors.iter().map(size).collect();
+        let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
+        let shape = shape.with(dim, size).checked("cat");
         let [outer, size, inner] = around(&shape, dim);
         let value = Array::build(shape, |out| {
             let mut start = 0;
@@ -49,12 +58,15 @@ impl<T: Float> Tensor<T> {
                 start += len;
             }
         });
+        let shapes: Vec<Shape> =
+            tensors.iter().map(|tensor| tensor.array.shape().clone()).collect();
         record_many("cat", tensors, value, move |ctx| {
             let mut start = 0;
             let part = |(i, &size): (usize, &usize)| {
                 let from = start;
                 start += size;
-                ctx.needs(i).then(|| ctx.grad().narrow(dim, from, size))
+                let part = || ctx.grad().narrow(dim, from, size).reshape(&shapes[i]);
+                ctx.needs(i).then(part)
             };
             sizes.iter().enumerate().map(part).collect()
         })
@@ -113,6 +125,25 @@ mod tests {
             );
         }
         check_op(|x| Tensor::stack(&[&x[0], &x[1]], 0).powf(2.0), &[&[], &[]], -2.0..2.0);
+    }
+
+    #[test]
+    fn tensors_of_shape_0_are_left_out() {
+        // torch.cat([e, x, e], 1), and its gradient in e, of shape [0]
+        let (e, x) = (Tensor::<f32>::ones([0]).requires_grad(), Tensor::ones([2, 3]));
+        let y = Tensor::cat(&[&e, &x, &e], -1);
+        assert_eq!((y.shape(), y.to_vec()), (x.shape(), x.to_vec()));
+        y.sum().backward();
+        assert_eq!(e.grad().unwrap().shape(), [0]);
+        // torch.cat([e, e], 1), torch.cat([e, torch.ones(0, 3)], 1)
+        assert_eq!(Tensor::cat(&[&e, &e], 1).shape(), [0]);
+        assert_eq!(Tensor::cat(&[&e, &Tensor::ones([0, 3])], 1).shape(), [0, 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "cat: tensor 1 has shape [0, 2]")]
+    fn other_empty_tensors_must_fit() {
+        let _ = Tensor::<f32>::cat(&[&Tensor::ones([2, 3]), &Tensor::ones([0, 2])], 0);
     }
 
     #[test]

@@ -2,18 +2,21 @@
 
 use crate::array::Array;
 use crate::node::{Context, record_many};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, gemm};
 use smallvec::smallvec;
 
 impl<T: Float> Tensor<T> {
-    /// `x Wᵀ + b`: `[…, K], [N, K], [N] → […, N]`.
+    /// `x Wᵀ + b`: `[…, K], [N, K], [N] → […, N]`, or `[…, K], [K], [] → […]`.
+    ///
+    /// A bias of one element, `[1]` or `[]`, is added to all `N`.
     ///
     /// Gradients: `g W`, `gᵀ x` and `Σ g`. PyTorch: `torch.nn.functional.linear`.
     ///
     /// # Panics
-    /// If the last dimension of `x` is not that of `weight`, or `bias` has not
-    /// an element for each row of it.
+    /// If the last dimension of `x` is not that of `weight`, `weight` has more than two
+    /// dimensions or none, or `bias` does not have an element for each row of it.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -27,24 +30,31 @@ impl<T: Float> Tensor<T> {
     pub fn linear(&self, weight: &Tensor<T>, bias: Option<&Tensor<T>>) -> Tensor<T> {
         let (sx, sw) = (self.array.shape(), weight.array.shape());
         assert!(
-            sw.len() == 2 && sx.last() == Some(&sw[1]),
+            matches!(sw.len(), 1 | 2) && !sx.is_empty() && sx.last() == sw.last(),
             "linear: the input has shape {sx}, which a weight of shape {sw} does not fit: the last \
              dimensions must be equal"
         );
+        let (lead, inner) = (&sx[..sx.len() - 1], sx[sx.len() - 1]);
+        let outputs = &sw[..sw.len() - 1]; // [N], or [] of a vector
+        let width = outputs.iter().product();
+        let mut spread = None; // the bias, for each row of the weight
         if let Some(bias) = bias {
             let sb = bias.array.shape();
             assert!(
-                **sb == sw[..1],
+                **sb == *outputs || sb.is_empty() || (sw.len() == 2 && **sb == [1]),
                 "linear: the bias has shape {sb}, the weight {sw}: it needs an element for each row"
             );
+            let fits = **sb == [width];
+            spread = Some(if fits { bias.clone() } else { bias.broadcast_to([width]) });
         }
-        if sx.len() == 2 {
+        let bias = spread.as_ref();
+        if lead.len() == 1 && sw.len() == 2 {
             return matrix_linear(self, weight, bias);
         }
-        let (lead, inner) = (&sx[..sx.len() - 1], sw[1]);
-        let out_shape: Vec<usize> = lead.iter().chain(&sw[..1]).copied().collect();
-        let rows = lead.iter().product();
-        matrix_linear(&self.reshape([rows, inner]), weight, bias).reshape(out_shape)
+        let result: Shape = lead.iter().chain(outputs).copied().collect();
+        let x = self.reshape([lead.iter().product(), inner]);
+        let weight = if sw.len() == 2 { weight } else { &weight.reshape([1, inner]) };
+        matrix_linear(&x, weight, bias).reshape(result)
     }
 }
 
@@ -97,6 +107,33 @@ mod tests {
             check_op(|i| i[0].linear(&i[1], Some(&i[2])), &[x, &[4, 3], &[4]], -2.0..2.0);
             check_op(|i| i[0].linear(&i[1], None), &[x, &[4, 3]], -2.0..2.0);
         }
+    }
+
+    #[test]
+    fn a_vector_of_weights_gives_one_output_without_a_dimension() {
+        for x in [&[2, 3][..], &[3], &[2, 2, 3], &[0, 3]] {
+            check_op(|i| i[0].linear(&i[1], Some(&i[2])), &[x, &[3], &[]], -2.0..2.0);
+            check_op(|i| i[0].linear(&i[1], None), &[x, &[3]], -2.0..2.0);
+        }
+        // F.linear(torch.tensor([1., 2., 3.]), torch.tensor([1., 10., 100.]), torch.tensor(5.))
+        let (x, weight) = (Tensor::from([1.0f32, 2.0, 3.0]), Tensor::from([1.0, 10.0, 100.0]));
+        let y = x.linear(&weight, Some(&Tensor::scalar(5.0)));
+        assert_eq!((y.shape(), y.item()), (&[][..], 326.0));
+        let none = Tensor::<f32>::ones([2, 0]).linear(&Tensor::ones([0]), None);
+        assert_eq!((none.shape(), none.to_vec()), (&[2][..], vec![0.0; 2]));
+    }
+
+    #[test]
+    fn a_bias_of_one_element_is_added_to_all() {
+        for bias in [&[][..], &[1]] {
+            check_op(|i| i[0].linear(&i[1], Some(&i[2])), &[&[2, 3], &[4, 3], bias], -2.0..2.0);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "linear: the bias has shape [1], the weight [3]")]
+    fn a_vector_of_weights_has_a_scalar_bias() {
+        let _ = Tensor::<f32>::ones([3]).linear(&Tensor::ones([3]), Some(&Tensor::ones([1])));
     }
 
     #[test]

@@ -211,7 +211,8 @@ impl<T: Float> Tensor<T> {
     }
 
     /// The view of all windows of `size` elements along dimension `dim`, `step`
-    /// apart: `dim` counts the windows, a new last dimension the places in one.
+    /// apart: `dim` counts the windows, a new last dimension the elements of one.
+    /// A scalar has one element, and windows of shape `[size]`.
     ///
     /// PyTorch: `x.unfold(dim, size, step)`.
     ///
@@ -226,6 +227,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn unfold(&self, dim: impl Dim, size: usize, step: usize) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.unfold(0, size, step).select(0, 0);
+        }
         let shape = self.array.shape();
         let dim = check_dim("unfold", dim, shape);
         assert!(
@@ -234,6 +238,9 @@ impl<T: Float> Tensor<T> {
              of shape {shape}; expected a size of at most {} and a step of at least 1",
             shape[dim]
         );
+        let counted = shape.with(dim, (shape[dim] - size) / step + 1);
+        let result: Shape = counted.iter().copied().chain([size]).collect();
+        result.checked("unfold");
         view("unfold", self, move |x| x.windows(dim, size, step))
     }
 }
@@ -315,5 +322,8 @@ mod tests {
         assert_eq!(Tensor::<f32>::ones([3]).slice(0, 2..9, 1).shape(), [1]);
         assert_eq!(Tensor::<f32>::ones([3]).slice(0, 7.., 2).shape(), [0]);
         assert_eq!(Tensor::<f32>::ones([2, 3]).diagonal(5, 0, 1).shape(), [0]);
+        // torch.tensor(3.).unfold(0, 1, 2), unfold(0, 0, 1)
+        assert_eq!(Tensor::scalar(3.0f32).unfold(0, 1, 2).to_vec(), [3.0]);
+        assert_eq!(Tensor::scalar(3.0f32).unfold(-1, 0, 1).shape(), [0]);
     }
 }

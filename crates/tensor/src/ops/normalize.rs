@@ -24,16 +24,17 @@ impl<T: Float> Tensor<T> {
     /// is the normalised input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True,
     /// eps=eps)`.
     ///
+    /// An empty batch gives an empty result, and statistics of NaN.
+    ///
     /// # Panics
-    /// If there are no channels, weight and bias have not an element for each, or a channel
-    /// has not at least two values: one value is its own mean. As all of these, if what
-    /// is divided by, with `eps`, is 0.
+    /// If there is no dimension of channels, weight or bias does not have an element for each,
+    /// each channel has a single value (which is its own mean), or `eps` is not positive.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from([[1.0f32], [3.0]]);
-    /// let (y, mean, var) = x.batch_norm(None, None, 0.0);
-    /// assert_eq!((y.to_vec(), mean.item(), var.item()), (vec![-1.0, 1.0], 2.0, 1.0));
+    /// let (y, mean, var) = x.batch_norm(None, None, 3.0);
+    /// assert_eq!((y.to_vec(), mean.item(), var.item()), (vec![-0.5, 0.5], 2.0, 1.0));
     /// ```
     #[must_use]
     #[track_caller]
@@ -43,12 +44,13 @@ impl<T: Float> Tensor<T> {
         bias: Option<&Tensor<T>>,
         eps: f64,
     ) -> (Tensor<T>, Tensor<T>, Tensor<T>) {
+        assert!(eps > 0.0, "batch_norm: eps is {eps:?}; expected more than 0");
         let form = Form::channels("batch_norm", &self.array, [weight, bias], eps);
-        let (shape, values) = (self.array.shape(), form.n * form.s);
         assert!(
-            values > 1,
-            "batch_norm: an input of shape {shape} has {values} value(s) for each channel; \
-             expected at least 2 in training: the variance of fewer is none"
+            form.count() != 1,
+            "batch_norm: an input of shape {} has 1 value for each channel; expected more in \
+             training: a single value has no variance",
+            self.array.shape()
         );
         let stats = form.stats(&self.array);
         let column = |f: fn(&(f64, f64)) -> f64| {
@@ -65,7 +67,8 @@ impl<T: Float> Tensor<T> {
     /// PyTorch: `F.batch_norm(x, mean, var, weight, bias, eps=eps)`.
     ///
     /// # Panics
-    /// If there are no channels, or one of the others has not an element for each.
+    /// If there is no dimension of channels, one of the others does not have an element for
+    /// each, or `eps` is negative or NaN.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -82,6 +85,7 @@ impl<T: Float> Tensor<T> {
         bias: Option<&Tensor<T>>,
         eps: f64,
     ) -> Tensor<T> {
+        assert!(eps >= 0.0, "batch_norm: eps is {eps:?}; expected 0 or more");
         let mut form = Form::channels("batch_norm", &self.array, [weight, bias], eps);
         let fixed = Form::channels("batch_norm", &self.array, [Some(mean), Some(var)], eps);
         form.fixed = true;
@@ -97,9 +101,9 @@ impl<T: Float> Tensor<T> {
     /// Gradient: as of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.group_norm`.
     ///
     /// # Panics
-    /// If the channels cannot be divided into the groups, weight and bias have not an element
-    /// for each channel, or the only sample has one value for each group. (With more samples, PyTorch
-    /// takes groups of one value, and so does this: each becomes its bias.)
+    /// If the channels cannot be divided into the groups, weight or bias does not have an element
+    /// for each channel, `eps` is NaN, or the only sample has one value for each group. (With more
+    /// samples, PyTorch takes groups of one value, and so does this: each becomes its bias.)
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -139,7 +143,8 @@ impl<T: Float> Tensor<T> {
     /// Gradient: as of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.layer_norm`.
     ///
     /// # Panics
-    /// If the last dimensions, or those of weight or bias, are not `shape`, or it is empty.
+    /// If the last dimensions, or those of weight or bias, are not `shape`, it is empty, or `eps`
+    /// is NaN.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -167,7 +172,8 @@ impl<T: Float> Tensor<T> {
     /// `F.rms_norm`.
     ///
     /// # Panics
-    /// If the last dimensions, or those of the weight, are not `shape`, or it is empty.
+    /// If the last dimensions, or those of the weight, are not `shape`, it is empty, or `eps` is
+    /// NaN.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -193,14 +199,6 @@ fn normalize<T: Float>(
     stats: &[(f64, f64)],
 ) -> Tensor<T> {
     let scale = |var: f64| T::from_f64(1.0 / (var + form.eps).sqrt());
-    // NaN passes: it came in with the data.
-    let nothing = |var: f64| var + form.eps < 0.0 || scale(var) == T::INFINITY;
-    if let Some(&(_, var)) = stats.iter().find(|&&(_, var)| nothing(var)) {
-        panic!(
-            "{op}: divides by the root of {var} + eps, with eps = {:?}: their sum must be above 0",
-            form.eps
-        );
-    }
     let group = |&(mean, var): &(f64, f64)| Group { mean: T::from_f64(mean), scale: scale(var) };
     let groups: Vec<Group<T>> = stats.iter().map(group).collect();
     let value = forward(&x.array.contiguous(), weight, bias, form, &groups);
@@ -333,19 +331,52 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "layer_norm: divides by the root of 0 + eps, with eps = 0.0")]
-    fn a_division_by_zero_is_refused() {
-        let _ = Tensor::<f32>::ones([2, 3]).layer_norm(&[3], None, None, 0.0);
+    fn one_element_has_no_gradient() {
+        // torch.autograd.grad(F.layer_norm(x, (1,), w).mul(g).sum(), x)
+        let x = Tensor::from([[7.0f32], [3.0], [-1e3]]).requires_grad();
+        let (w, g) = (Tensor::from([1.3f32]), Tensor::from([[0.37f32], [1.9], [0.1]]));
+        x.layer_norm(&[1], Some(&w), None, 1e-5).backward_with(&g);
+        assert_eq!(x.grad().unwrap().to_vec(), [0.0; 3]);
     }
 
     #[test]
-    #[should_panic(expected = "rms_norm: divides by the root of 0 + eps, with eps = 1e-80")]
-    fn a_division_by_what_is_nothing_in_this_type_is_refused() {
-        let _ = Tensor::<f32>::zeros([2, 3]).rms_norm(&[3], None, 1e-80);
+    fn a_division_by_zero_gives_nan() {
+        // F.layer_norm(torch.tensor([[1., 3.], [5., 5.]]), (2,), eps=0.0)
+        let y = Tensor::from([[1.0f32, 3.0], [5.0, 5.0]]).layer_norm(&[2], None, None, 0.0);
+        assert!(y.to_vec()[..2] == [-1.0, 1.0] && y.to_vec()[2..].iter().all(|y| y.is_nan()));
+        // F.rms_norm(torch.zeros(1, 2), (2,), eps=1e-80)
+        let y = Tensor::<f32>::zeros([1, 2]).rms_norm(&[2], None, 1e-80);
+        assert!(y.to_vec().iter().all(|y| y.is_nan()));
     }
 
     #[test]
-    #[should_panic(expected = "an input of shape [1, 3] has 1 value(s) for each channel")]
+    fn any_number_is_an_eps() {
+        // F.layer_norm(x, (2,), eps=eps), F.rms_norm(x, (2,), eps=eps)
+        let x = Tensor::from([[1.0f32, 3.0]]);
+        assert_eq!(x.layer_norm(&[2], None, None, f64::INFINITY).to_vec(), [0.0; 2]);
+        assert_eq!(x.rms_norm(&[2], None, -1.0).to_vec(), [0.5, 1.5]);
+    }
+
+    #[test]
+    fn an_empty_batch_is_normalised() {
+        // F.batch_norm(x, None, None, w, b, True), and gradients of 0
+        let [w, b] = [2.0f32, 0.5].map(|x| Tensor::full([3], x).requires_grad());
+        for shape in [&[0, 3][..], &[0, 3, 4], &[2, 3, 0]] {
+            let x = Tensor::<f32>::ones(shape).requires_grad();
+            let (y, mean, _) = x.batch_norm(Some(&w), Some(&b), 1e-5);
+            let again = x.batch_norm_with(&w.detach(), &b.detach(), Some(&w), Some(&b), 1e-5);
+            (y.sum() + again.sum()).backward();
+            assert_eq!((y.shape(), x.grad().unwrap().shape()), (shape, shape));
+            assert!(mean.to_vec().iter().all(|mean| mean.is_nan()));
+        }
+        for parameter in [w, b] {
+            assert_eq!(parameter.grad().unwrap().to_vec(), [0.0; 3]);
+        }
+        check_op(|i| i[0].batch_norm(None, Some(&i[1]), 0.1).0, &[&[0, 3], &[3]], -2.0..2.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "an input of shape [1, 3] has 1 value for each channel")]
     fn one_value_for_a_channel_is_refused() {
         let _ = Tensor::<f32>::ones([1, 3]).batch_norm(None, None, 1e-5);
     }

@@ -41,6 +41,7 @@ impl Form {
         let &[n, c, ref positions @ ..] = &**shape else {
             panic!("{op}: an input of shape {shape}; expected [batch, channels, …]")
         };
+        assert!(!eps.is_nan(), "{op}: eps is NaN; expected a number");
         for other in others.into_iter().flatten() {
             let found = other.array.shape();
             assert!(
@@ -68,6 +69,7 @@ impl Form {
             found.ends_with(shape),
             "{op}: an input of shape {found}; expected {expected} as its last dimensions"
         );
+        assert!(!eps.is_nan(), "{op}: eps is NaN; expected a number");
         for other in others.into_iter().flatten() {
             let other = other.array.shape();
             assert!(
@@ -86,6 +88,7 @@ impl Form {
     }
 
     /// Mean and variance of each group: by channel, or by sample and group.
+    #[track_caller]
     pub(super) fn stats<T: Float>(&self, x: &Array<T>) -> Vec<(f64, f64)> {
         let (groups, segment) = match self.across {
             true => (self.c, self.s),
@@ -140,6 +143,7 @@ fn or_full<T: Float>(x: Option<&Tensor<T>>, len: usize, value: T) -> Vec<T> {
     x.map_or_else(|| vec![value; len], Tensor::to_vec)
 }
 
+#[track_caller]
 pub(super) fn forward<T: Float>(
     x: &Array<T>,
     weight: Option<&Tensor<T>>,
@@ -180,6 +184,7 @@ fn normal_line<const C: usize, const G: usize, T: Float>(
 }
 
 /// The gradients of input, weight and bias.
+#[track_caller]
 pub(super) fn in_loops<T: Float>(
     ctx: &Context<'_, T>,
     x: &Array<T>,
@@ -206,7 +211,8 @@ pub(super) fn in_loops<T: Float>(
         let dx = forward(&g, weight, None, form, &still);
         return [dx.into(), column(dw), column(db)];
     }
-    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale ĝ − shift − (x − mean) slope
+    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope). What is
+    // subtracted is not scaled before: 1/√eps would enlarge the rounding of what cancels.
     let count = form.count() as f64;
     let slopes: Vec<[T; 2]> = groups
         .iter()
@@ -214,7 +220,7 @@ pub(super) fn in_loops<T: Float>(
         .map(|(group, [p, q])| {
             let scale = group.scale.to_f64();
             let p = if form.center { *p } else { 0.0 };
-            let both = [scale * p / count, scale * scale * q / count];
+            let both = [p / count, scale * q / count];
             both.map(T::from_f64)
         })
         .collect();
@@ -242,7 +248,7 @@ fn gradient_line<const C: usize, const G: usize, T: Float>(
     let (groups, slopes) = (&groups[..passed(G, len)], &slopes[..passed(G, len)]);
     for j in 0..len {
         let (group, [shift, slope]) = (groups[G * j], slopes[G * j]);
-        out[j] = g[j] * (group.scale * w[C * j]) - shift - (x[j] - group.mean) * slope;
+        out[j] = (g[j] * w[C * j] - shift - (x[j] - group.mean) * slope) * group.scale;
     }
 }
 

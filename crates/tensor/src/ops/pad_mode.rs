@@ -1,5 +1,6 @@
 //! Padding with what is in the tensor.
 
+use crate::array::Array;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -34,16 +35,19 @@ impl PadMode {
     ///
     /// As in PyTorch, `Reflect` and `Replicate` show elements that are cut off on the other side,
     /// and `Circular` does not.
-    fn places(self, size: isize, start: isize, end: isize) -> Vec<usize> {
+    #[track_caller]
+    fn sources(self, size: isize, start: isize, end: isize) -> Array<usize> {
         let (first, last) = (start.max(0), end.min(size)); // of what is left
-        let place = |at: isize| match self {
+        let source = |at: isize| match self {
             PadMode::Reflect if at < 0 => -at,
             PadMode::Reflect if at >= size => 2 * (size - 1) - at,
             PadMode::Reflect => at,
             PadMode::Replicate => at.clamp(0, size - 1),
             PadMode::Circular => first + (at - first).rem_euclid(last - first),
         };
-        (start..end).map(|at| place(at).unsigned_abs()).collect()
+        Array::build([(end - start).unsigned_abs()].into(), |out| {
+            out.iter_mut().zip(start..).for_each(|(out, at)| *out = source(at).unsigned_abs());
+        })
     }
 }
 
@@ -105,7 +109,9 @@ impl<T: Float> Tensor<T> {
                  {shape}; {mode:?} has at most {most} for a side"
             );
             if (before, after) != (0, 0) {
-                padded = padded.index_select(dim, &mode.places(size, start, end));
+                let padded_size = end.abs_diff(start);
+                padded.array.shape().with(dim, padded_size).checked(op);
+                padded = padded.index_select(dim, mode.sources(size, start, end).dense());
             }
         }
         padded

@@ -37,7 +37,7 @@ impl<T: Float> Tensor<T> {
         record("permute", [self], value, move |ctx| [Some(ctx.grad().permute(&back[..]))])
     }
 
-    /// The view with dimensions `a` and `b` exchanged.
+    /// The view with dimensions `a` and `b` exchanged; a scalar stays as it is.
     ///
     /// PyTorch: `x.transpose(a, b)`.
     ///
@@ -52,6 +52,9 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn transpose(&self, a: impl Dim, b: impl Dim) -> Tensor<T> {
         let shape = self.array.shape();
+        if shape.is_empty() && [a.signed(), b.signed()].iter().all(|dim| [0, -1].contains(dim)) {
+            return self.clone();
+        }
         let (a, b) = (check_dim("transpose", a, shape), check_dim("transpose", b, shape));
         let mut order: SmallVec<[usize; 4]> = (0..shape.len()).collect();
         order.swap(a, b);
@@ -97,6 +100,12 @@ mod tests {
     fn elements_move_with_their_dimensions() {
         let x = Tensor::from_vec((0..6).map(|i| i as f32).collect(), [2, 3]).unwrap();
         assert_eq!(x.transpose(0, 1).to_vec(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    }
+
+    #[test]
+    fn a_scalar_is_its_own_transpose() {
+        // torch.tensor(3.).transpose(0, -1)
+        assert_eq!(Tensor::scalar(3.0f32).transpose(0, -1).item(), 3.0);
     }
 
     #[test]

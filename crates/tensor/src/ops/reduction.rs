@@ -55,6 +55,7 @@ impl Reduction {
     }
 
     /// `f` of each group of elements, which it gets as a row.
+    #[track_caller]
     pub(super) fn rows<T: Float>(&self, x: &Array<T>, f: impl Fn(&[T]) -> T + Sync) -> Array<T> {
         let rows = x.rows(&self.dims);
         Array::build(self.result.clone(), |out| {
@@ -63,6 +64,7 @@ impl Reduction {
     }
 
     /// The sums over the reduced dimensions.
+    #[track_caller]
     pub(super) fn sum<T: Float>(&self, x: &Array<T>) -> Array<T> {
         let dims = &self.dims;
         let sums = match (dims.first(), dims.last()) {
@@ -70,8 +72,8 @@ impl Reduction {
                 x.sum_range(first..last + 1)
             }
             (Some(_), _) => {
-                let (rows, kept) = (x.rows(dims), self.shape.len() - dims.len());
-                rows.sum_range(kept..self.shape.len())
+                let kept = self.shape.len() - dims.len();
+                x.moved_last(dims).sum_range(kept..self.shape.len())
             }
             (None, _) => x.clone(),
         };

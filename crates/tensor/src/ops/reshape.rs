@@ -125,7 +125,7 @@ impl<T: Float> Tensor<T> {
             !filled.contains(&REST),
             "expand: a tensor of shape {from} has no size to keep in a new dimension"
         );
-        self.broadcast_to(filled)
+        self.broadcast_by("expand", filled)
     }
 }
 

@@ -63,6 +63,7 @@ impl<T: Float> Tensor<T> {
 }
 
 /// Applies a kernel for contiguous rows along `dim`.
+#[track_caller]
 fn along<T: Float>(x: &Array<T>, dim: usize, kernel: fn(&mut [T], &[T], usize)) -> Array<T> {
     let mut order: Vec<usize> = (0..x.shape().len()).collect();
     order.swap(dim, x.shape().len() - 1); // its own inverse

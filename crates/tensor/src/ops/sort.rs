@@ -52,7 +52,8 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn topk(&self, k: usize, dim: impl Dim, largest: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, place) = vector.topk(k, 0, largest);
+            // As in PyTorch, a scalar keeps its element even for k = 0.
+            let (value, place) = vector.topk(k.max(1), 0, largest);
             return (value.reshape([]), place.reshape([]));
         }
         let shape = self.array.shape();
@@ -137,5 +138,7 @@ mod tests {
         assert_eq!(sorted.to_vec(), [1.0, 0.0, 2.0, 1.0, 3.0, 9.0]);
         assert_eq!(places.to_vec(), [2, 1, 1, 0, 0, 2]);
         assert_eq!(x.topk(0, 0, true).0.shape(), [0, 2]);
+        // torch.tensor(3.).topk(0)
+        assert_eq!(Tensor::scalar(3.0f32).topk(0, 0, true).0.item(), 3.0);
     }
 }

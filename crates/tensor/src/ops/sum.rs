@@ -113,6 +113,12 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "sum_dim: dimensions [0, -1] of a tensor of shape []: one is named")]
+    fn the_dimension_of_a_scalar_is_named_once() {
+        let _ = Tensor::scalar(1.0f32).sum_dim([0, -1], false);
+    }
+
+    #[test]
     #[should_panic(expected = "sum_dim: dimension 2 of a tensor of shape [2, 3]")]
     fn a_missing_dimension_is_refused() {
         let _ = Tensor::<f32>::ones([2, 3]).sum_dim(2, false);

@@ -3,3 +3,4 @@
 mod backward;
 mod mistakes;
 mod operations;
+mod sizes;

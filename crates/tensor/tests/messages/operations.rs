@@ -2,7 +2,8 @@
 
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
-    Conv2dOptions, Generator, Indices, Mask, MaxPool2dOptions, PadMode, REST, Tensor, cross_entropy,
+    AttentionOptions, Conv1dOptions, Conv2dOptions, Generator, Indices, Mask, MaxPool2dOptions,
+    PadMode, REST, Tensor, cross_entropy,
 };
 
 #[test]
@@ -237,6 +238,27 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check("einsum: \"ij,jk\" names 2 operands, but 1 were given", &|| {
         here!(Tensor::einsum("ij,jk", &[&x]));
     });
+    check("einsum: '+' in \"i+j\"; expected letters, ',', '...' and one \"->\"", &|| {
+        here!(Tensor::einsum("i+j", &[&x]));
+    });
+    check("einsum: \"i\" names 1 dimensions of operand 0, which has shape [2, 3]", &|| {
+        here!(Tensor::einsum("i", &[&x]));
+    });
+    check("einsum: 'i' of \"ii\" comes twice in operand 0, which has shape [2, 3]", &|| {
+        here!(Tensor::einsum("ii", &[&x]));
+    });
+    check("einsum: 'k' of the result of \"ij->k\" must be a letter of an operand", &|| {
+        here!(Tensor::einsum("ij->k", &[&x]));
+    });
+    check("conv1d: an input of shape [3]; expected [N, C, L], or [C, L] for one image", &|| {
+        here!(vector.conv1d(&batch, None, Conv1dOptions::default()));
+    });
+    check("conv2d: a weight of shape [4, 2, 3]; expected 4 dimensions", &|| {
+        here!(image.conv2d(&batch, None, Conv2dOptions::default()));
+    });
+    check("conv_transpose2d: an input of shape [1, 2, 5, 5] has 2 channels, but a weight", &|| {
+        here!(image.conv_transpose2d(&image, None, Conv2dOptions::default()));
+    });
     check("conv2d: an input of shape [1, 2, 5, 5] has 2 channels, but a weight of shape", &|| {
         here!(image.conv2d(&Tensor::ones([4, 3, 3, 3]), None, Conv2dOptions::default()));
     });
@@ -256,7 +278,23 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
         here!(empty.max_dim(1, false));
     });
     check("item: a tensor of shape [2, 3] is not a single number", &|| here!(x.item()));
-    check("norm: the norm of order 3; expected 1, 2 or infinity", &|| here!(x.norm(3.0)));
+    check("norm: a tensor of shape [2, 0] has nothing to choose from", &|| {
+        here!(empty.norm(-1.0));
+    });
+    let nan = f64::NAN;
+    check("batch_norm: eps is 0.0; expected more than 0", &|| here!(x.batch_norm(None, None, 0.0)));
+    check("batch_norm: eps is NaN; expected more than 0", &|| here!(x.batch_norm(None, None, nan)));
+    check("batch_norm: eps is -1.0; expected 0 or more", &|| {
+        here!(x.batch_norm_with(&vector, &vector, None, None, -1.0));
+    });
+    check("group_norm: eps is NaN; expected a number", &|| here!(x.group_norm(1, None, None, nan)));
+    check("layer_norm: eps is NaN; expected a number", &|| {
+        here!(x.layer_norm(&[3], None, None, nan));
+    });
+    check("rms_norm: eps is NaN; expected a number", &|| here!(x.rms_norm(&[3], None, nan)));
+    check("scaled_dot_product_attention: the scale is NaN; expected a number", &|| {
+        here!(AttentionOptions::<f32>::default().scale(nan));
+    });
     check("hardtanh: the bounds 1 and -1; expected them in order", &|| {
         here!(x.hardtanh(1.0, -1.0));
     });

@@ -47,7 +47,7 @@ fn what_has_no_memory_is_said_at_the_line_that_asks_for_it() {
     check(none, &|| here!(column.linear(column, None)));
     check(none, &|| here!(Tensor::<f32>::ones([2]).pad(&[(0, MANY as isize)], 0.0)));
     check(none, &|| {
-        here!(Tensor::<f32>::ones([2]).pad_mode(&[(0, MANY)], PadMode::Replicate));
+        here!(Tensor::<f32>::ones([2]).pad_mode(&[(0, MANY as isize)], PadMode::Replicate));
     });
 
     mistakes.none_was_wrong();

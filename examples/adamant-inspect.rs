@@ -116,6 +116,9 @@ impl Contents {
             let plural = if arrays == 1 { "" } else { "s" };
             writeln!(out, "\n{name}: {arrays} array{plural} of {count} elements in all")?;
             table(out, state.iter().map(|(name, value)| (name, describe(value))).collect())?;
+            for (name, element, found) in state.non_finite() {
+                writeln!(out, "not finite: {name} is {found} at element {element}")?;
+            }
         }
         Ok(())
     }
@@ -288,6 +291,12 @@ mod tests {
         assert!(text.contains("0.001 and 0.5"), "{text}");
         let (status, text) = inspect(&[&a, &c], false);
         assert!(status == DIFFERENT && text.contains("only in the second"), "{text}");
+
+        net.parameters()[1].set_value(&Tensor::from([f32::INFINITY]));
+        save(&adam, &b);
+        let (status, text) = inspect(&[&b], false);
+        assert_eq!(status, SAME);
+        assert!(text.contains("not finite: 0.bias is inf at element 0\n"), "{text}");
 
         let mut bytes = std::fs::read(&b).unwrap();
         *bytes.last_mut().unwrap() ^= 1;

@@ -1,7 +1,7 @@
 //! A training loop has flat memory, updates weights where they lie, and holds no more than it must.
 
 use adamant::prelude::*;
-use adamant::tensor::MemoryStats;
+use adamant::tensor::{AttentionOptions, MemoryStats, scaled_dot_product_attention};
 use adamant::{empty_cache, memory_stats, reset_peak_memory_stats};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -226,4 +226,22 @@ fn a_kept_loss_keeps_little_memory() {
     let losses: Vec<Tensor> = (0..8000).map(|_| step(32)).collect();
     let growth = resident().saturating_sub(before);
     assert!(growth < 16 * MIB, "{} bytes for each loss", growth / losses.len());
+}
+
+#[test]
+fn attention_holds_no_matrix_of_scores() {
+    let _alone = alone();
+    let x = Tensor::<f32>::ones([1, 4096, 4]).requires_grad();
+    for p in [0.0, 0.5] {
+        reset_peak_memory_stats();
+        let before = memory_stats().live_bytes;
+        let mut rng = Generator::seed(0);
+        let options = AttentionOptions::default().dropout(p, &mut rng);
+        let y = scaled_dot_product_attention(&x, &x, &x, options);
+        y.sum().backward();
+        let most = memory_stats().peak_bytes - before;
+        assert!(most < 4 * MIB, "{most} bytes; the scores would be {} bytes", 4 << 24);
+        // A mean of ones, of which about half are left, each twice.
+        assert!((y.to_vec()[0] - 1.0).abs() < if p > 0.0 { 0.1 } else { 1e-5 });
+    }
 }

@@ -93,11 +93,14 @@ struct Temporary(NamedTempFile);
 
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".tmp";
+/// The number of random letters and digits before the suffix.
+const RANDOM: usize = 6;
 
 /// The name of the file that a temporary of this name was to become.
 fn target_of_temporary(name: &str) -> Option<&str> {
-    let (target, _random) = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('.')?;
-    Some(target)
+    let (target, random) = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('.')?;
+    let is_random = random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_random.then_some(target)
 }
 
 /// Removes what killed saves have left of such targets; the errors of what stays.
@@ -150,7 +153,7 @@ impl Temporary {
         #[cfg(not(unix))]
         let _ = permissions;
         let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(SUFFIX);
+        builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM);
         loop {
             let create = || builder.make_in(folder, |path| options.open(path));
             let created = call("create", create);
@@ -442,6 +445,7 @@ mod tests {
         drop(temporary);
         assert_eq!(names(folder.path()), [""; 0]);
         assert_eq!(target_of_temporary("a.b.ckpt"), None);
+        assert_eq!(target_of_temporary(".a.b.ckpt.backup2.tmp"), None); // a user's
         assert_eq!(target_of_temporary(".tmp"), None);
     }
 

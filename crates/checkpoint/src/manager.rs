@@ -450,7 +450,7 @@ mod tests {
     #[test]
     fn temporaries_of_killed_saves_are_removed_and_others_left() {
         let folder = tempfile::tempdir().unwrap();
-        let (stale, other) = (".000003-step-7.ckpt.x7Yz.tmp", ".notes.txt.x7Yz.tmp");
+        let (stale, other) = (".000003-step-7.ckpt.x7YzQ2.tmp", ".notes.txt.x7YzQ2.tmp");
         for name in [stale, other] {
             fs::write(folder.path().join(name), "half").unwrap();
         }

@@ -7,7 +7,8 @@ use adamant_tensor::{Float, Parameter};
 /// vector, is at most `max_norm`; returns the norm that they had.
 ///
 /// The factor is `max_norm / (norm + 10⁻⁶)`, at most 1. With no gradient the
-/// norm is 0. A `max_norm` of infinity changes nothing and returns the norm.
+/// norm is 0. A `max_norm` of infinity measures a finite norm and leaves the gradients as they are; if
+/// the norm is infinite too, or NaN, all gradients become NaN, as in PyTorch.
 ///
 /// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm, error_if_nonfinite)`, which takes a
 /// negative `max_norm` and turns the gradients around.

@@ -407,6 +407,21 @@ mod tests {
     }
 
     #[test]
+    fn operations_too_deep_for_the_deque_come_in_order() {
+        // Each operation in the middle also feeds the next one: taken too early, it lacks what
+        // arrives from there.
+        let n = 1000;
+        let x = leaf(&[1.0]);
+        let mut chain = vec![&x * 1.0];
+        for i in 1..n {
+            chain.push(&chain[i - 1] + &x);
+        }
+        crate::Generator::seed(0).shuffle(&mut chain);
+        Tensor::cat(&chain.iter().collect::<Vec<_>>(), 0).sum().backward();
+        assert_eq!(x.grad().unwrap().item(), (n * (n + 1) / 2) as f64);
+    }
+
+    #[test]
     #[should_panic(expected = "the graph of `mul`")]
     fn a_second_pass_names_the_freed_op() {
         let x = leaf(&[2.0]);

@@ -26,7 +26,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// Clones are handles to the same cell: a model and its optimizer each hold
 /// one. The value is replaced or updated as a whole: a reader gets the value
 /// before an update or after it, never a mixture, and a tensor taken from it
-/// before keeps its elements. So a model can serve while it is trained.
+/// before keeps its elements. So a model can serve while it is trained; a forward pass that
+/// overlaps a step may use some parameters from before it and others from after it.
 ///
 /// PyTorch: `torch.nn.Parameter`.
 ///
@@ -183,11 +184,12 @@ impl<T: Float> Parameter<T> {
     pub fn value_mut(&self) -> ValueMut<T> {
         let mut cell = self.cell.lock();
         assert_no_guard("value_mut", cell.has_guard);
-        let mut array = cell.array.clone().expect("waited for");
+        let mut guard = ValueMut { parameter: self.clone(), array: cell.array.clone() };
         cell.has_guard = true;
         drop(cell);
-        let _ = array.make_mut(); // shared with the cell: copies
-        ValueMut { parameter: self.clone(), array: Some(array) }
+        // Shared with the cell: copies. If there is no memory for it, the guard ends here.
+        let _ = guard.deref_mut();
+        guard
     }
 
     /// Whether both are handles to the same parameter.

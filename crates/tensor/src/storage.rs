@@ -59,8 +59,7 @@ impl<E: Element> Storage<E> {
 impl<E> Drop for Storage<E> {
     fn drop(&mut self) {
         if let Buffer::Lines(lines) = &mut self.buffer {
-            let wanted = (self.len * size_of::<E>()).div_ceil(CacheLine::BYTES);
-            give(std::mem::take(lines), wanted);
+            give(std::mem::take(lines));
         }
     }
 }
@@ -185,21 +184,23 @@ fn pool() -> MutexGuard<'static, Pool> {
 fn take(lines: usize) -> Result<Vec<CacheLine>, TryReserveError> {
     let mut pool = pool();
     if let Some(reused) = pool.reuse(lines) {
-        pool.count(lines * CacheLine::BYTES);
+        pool.count(bytes(&reused));
         return Ok(reused);
     }
     drop(pool); // to allocate takes time: not under the lock
     let mut new = Vec::new();
-    new.try_reserve_exact(lines)?;
+    if new.try_reserve_exact(lines).is_err() {
+        empty_cache();
+        new.try_reserve_exact(lines)?;
+    }
     new.resize(lines, CacheLine::ZERO);
     self::pool().count(bytes(&new));
     Ok(new)
 }
 
-/// Takes back a buffer of which `wanted` lines were in use.
-fn give(lines: Vec<CacheLine>, wanted: usize) {
+fn give(lines: Vec<CacheLine>) {
     let mut pool = pool();
-    pool.live_bytes -= wanted * CacheLine::BYTES;
+    pool.live_bytes -= bytes(&lines);
     pool.free_bytes += bytes(&lines);
     let since = pool.taken;
     pool.free[class(lines.len())].push(FreeBuffer { lines, since });

@@ -432,23 +432,6 @@ mod tests {
     }
 
     #[test]
-    fn long_sequences_need_no_matrix_of_scores() {
-        use crate::memory_stats;
-        let x = Tensor::<f32>::ones([1, 4096, 4]).requires_grad();
-        for p in [0.0, 0.5] {
-            let before = memory_stats().live_bytes;
-            let rng = &mut Generator::seed(0);
-            let options = AttentionOptions::default().dropout(p, rng);
-            let y = scaled_dot_product_attention(&x, &x, &x, options);
-            y.sum().backward();
-            let held = memory_stats().live_bytes.saturating_sub(before);
-            assert!(held < 4 << 20, "{held} bytes; the scores would be {} bytes", 4 << 24);
-            // A mean of ones, of which about half are left, each twice.
-            assert!((y.to_vec()[0] - 1.0).abs() < if p > 0.0 { 0.1 } else { 1e-5 });
-        }
-    }
-
-    #[test]
     fn large_scores_are_stable() {
         let q = Tensor::<f32>::from([[1e4], [-1e4]]);
         let k = Tensor::from([[1e4], [1e4], [0.0]]);

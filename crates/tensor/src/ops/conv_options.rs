@@ -182,8 +182,8 @@ impl<const D: usize> ConvOptions<D> {
     ) -> (Tensor<T>, Self) {
         let Some(mode) = self.padding_mode else { return (x.clone(), self) };
         self.check_shapes(op, x.array.shape(), weight, false);
-        let mut around =
-            self.sides(weight).map(|[before, after]| (before as isize, after as isize));
+        let signed = |side: usize| isize::try_from(side).unwrap_or(isize::MAX); // refused below
+        let mut around = self.sides(weight).map(|[before, after]| (signed(before), signed(after)));
         around.reverse(); // the last dimension first
         let padding = Padding::Each([0; D]);
         (x.pad_by(op, &around, mode), ConvOptions { padding, padding_mode: None, ..self })

@@ -514,6 +514,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_temporary_that_has_gone_is_removed_already() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".x.ckpt.a1B2c3.tmp");
+        assert!(remove_if_stale(&path).is_ok());
+        fs::write(&path, "half").unwrap();
+        let refused = || failing(0..1, ErrorKind::PermissionDenied, || remove_if_stale(&path)).0;
+        assert_eq!(refused().unwrap_err().kind(), ErrorKind::PermissionDenied);
+    }
+
     #[cfg(unix)]
     #[test]
     fn permissions_and_links_are_kept() {

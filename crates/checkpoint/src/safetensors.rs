@@ -302,7 +302,7 @@ mod tests {
             ("[1]", "`adamant` in the metadata"),
             (r#"{"lr": 1, "wd": 2, "lr": 1}"#, "`lr` twice"),
             (r#"{"lr": null}"#, "(`lr`: invalid type: null"),
-            (r#"{"lr": {"float": "inf", "more": 1}}"#, "(`lr`: an object that is no number"),
+            (r#"{"lr": {"float": "inf", "more": 1}}"#, "(`lr`: an object that is not a number"),
             (r#"{"lr": {"float": "1"}}"#, "(`lr`: no such number"),
             (r#"{"lr": 1e999}"#, "`adamant` in the metadata"),
             (r#"{"lr": 18446744073709551615}"#, "(`lr`: 18446744073709551615 is no"),

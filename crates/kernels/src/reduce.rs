@@ -185,7 +185,7 @@ pub fn sum_row<T: Float>(row: &[T]) -> T {
     )
 }
 
-/// `out[i] ← Σᵣ x[r · stride + i]`, with blocks of so many rows.
+/// `out[i] ← Σᵣ x[r · stride + i]`, with blocks of `block` rows.
 #[inline(always)]
 fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize, block: usize) {
     let mut at = 0;
@@ -206,7 +206,7 @@ fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize, block: usize) {
     }
 }
 
-/// The sum of the rows `x[r · stride ..][.. W]`: blocks of so many rows, then pairs of
+/// The sum of the rows `x[r · stride ..][.. W]`: blocks of `block` rows, then pairs of
 /// blocks, then pairs of pairs. The stack holds one sum for each bit of the number of
 /// blocks so far, as a binary counter does. 64 bits hold any count of rows, and each
 /// block stands for [`BLOCK`] of them or more.

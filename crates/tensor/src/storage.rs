@@ -180,7 +180,7 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A buffer of at least so many lines.
+/// A buffer of at least `lines` lines.
 fn take(lines: usize) -> Result<Vec<CacheLine>, TryReserveError> {
     let mut pool = pool();
     if let Some(reused) = pool.reuse(lines) {

@@ -35,7 +35,7 @@ pub(super) struct Array {
 }
 
 impl Header {
-    /// The header of a file that has so many bytes of data.
+    /// The header of a file with this number of bytes of data.
     pub(super) fn parse(text: &[u8], data: u64) -> Result<Self, Problem> {
         let Items(items) = serde_json::from_slice(text).map_err(|error| {
             let found = format!("a header that is damaged or too large ({error})");
@@ -295,7 +295,7 @@ impl<'de> Deserialize<'de> for Other {
                         "-inf" => self.visit_f64(f64::NEG_INFINITY),
                         _ => Err(A::Error::custom("no such number")),
                     },
-                    _ => Err(A::Error::custom("an object that is no number")),
+                    _ => Err(A::Error::custom("an object that is not a number")),
                 }
             }
         }

@@ -129,7 +129,7 @@ impl TripletMarginLoss {
     }
 
     /// The order of the norm that measures distances, any that
-    /// [`norm`](Tensor::norm) accepts; 2 unless set.
+    /// [`norm`](Tensor::norm) accepts; default 2.
     #[must_use]
     pub fn p(self, p: f64) -> Self {
         TripletMarginLoss { p, ..self }

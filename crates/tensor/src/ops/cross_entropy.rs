@@ -13,7 +13,7 @@ use adamant_kernels::{Float, nll_rows, nll_rows_backward, sum};
 /// PyTorch: `torch.nn.functional.cross_entropy(logits, targets)`.
 ///
 /// # Panics
-/// If `logits` is no matrix, if there is not one target for each row, or if a target is
+/// If `logits` is not a matrix, if there is not one target for each row, or if a target is
 /// no class.
 ///
 /// ```

@@ -93,7 +93,7 @@ impl Checkpoint {
         self
     }
 
-    /// Adds a text for people and programs; one of the same key takes its place.
+    /// Adds a text for people and programs; it replaces one of the same key.
     #[must_use]
     pub fn note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         let (key, value) = (key.into(), value.into());
@@ -279,6 +279,14 @@ mod tests {
         let mut bytes = Vec::new();
         Plan::new(&checkpoint.notes, &checkpoint.parts).unwrap().write(&mut bytes).unwrap();
         bytes
+    }
+
+    #[test]
+    fn a_note_replaces_one_of_the_same_key() {
+        let notes = Checkpoint::new().note("step", "1").note("by", "me").note("step", "2");
+        assert_eq!(notes.notes().collect::<Vec<_>>(), [("step", "2"), ("by", "me")]);
+        let found = ["step", "by", "none"].map(|key| notes.get_note(key));
+        assert_eq!(found, [Some("2"), Some("me"), None]);
     }
 
     #[test]

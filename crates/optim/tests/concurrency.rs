@@ -33,7 +33,7 @@ fn counter(len: usize) -> (Parameter, Sgd) {
     (parameter, sgd)
 }
 
-/// Reads until `done`; every value is that after a whole number of steps.
+/// Reads until `done`. Every value is one between two steps, and none is older than the one before.
 fn serve(parameter: &Parameter, done: &AtomicBool) {
     let mut last = 0.0;
     while !done.load(Ordering::Relaxed) {

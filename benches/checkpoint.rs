@@ -42,7 +42,7 @@ impl Run {
     }
 
     fn step(&mut self) {
-        self.adam.zero_grad(true);
+        self.adam.zero_grad();
         cross_entropy(&self.net.forward(&self.inputs), &self.targets).backward();
         self.adam.step();
     }

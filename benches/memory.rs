@@ -46,7 +46,7 @@ fn training(steps: usize) -> Result<(), Box<dyn Error>> {
     let before = resident("VmRSS")?;
     let mut after_warm_up = None;
     for step in 1..=steps {
-        adam.zero_grad(true);
+        adam.zero_grad();
         cross_entropy(&model.forward(&inputs), &targets).backward();
         adam.step();
         if step == 10 {
@@ -80,7 +80,7 @@ fn small(case: &str, steps: usize) -> Result<(), Box<dyn Error>> {
     let mut step = |batch: usize| {
         let inputs = Tensor::<f32>::randn([batch, 64], &mut rng);
         let targets: Vec<usize> = (0..batch).map(|i| i % 10).collect();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = cross_entropy(&model.forward(&inputs), &targets);
         loss.backward();
         adam.step();

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut epoch = || {
         let start = Instant::now();
         for batch in loader.epoch() {
-            adam.zero_grad(true);
+            adam.zero_grad();
             cross_entropy(&model.forward(&batch.inputs), &batch.targets).backward();
             adam.step();
         }

@@ -18,7 +18,7 @@ fn main() {
         let start = Instant::now();
         for _ in 0..ROUNDS {
             (a * b + c).tanh().sum().backward();
-            leaves.iter().for_each(|leaf| leaf.zero_grad(true));
+            leaves.iter().for_each(|leaf| leaf.zero_grad());
         }
         start.elapsed().as_secs_f64() / ROUNDS as f64 * 1e6
     };

@@ -78,7 +78,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         &mut [("model", &mut model), ("optimizer", &mut adam), ("loader", &mut loader)],
     )? {
         let batch = loader.next_batch();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = cross_entropy(&model.forward(&grey(&batch.inputs)), &batch.targets);
         loss.backward();
         adam.step();

@@ -128,7 +128,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     )? {
         let batch = loader.next_batch();
         let images = grey(&batch.inputs);
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = mse_loss(&model.forward(&images), &images);
         loss.backward();
         adam.step();

@@ -240,7 +240,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         ],
     )? {
         let (inputs, targets) = batch(&text.train, size, context, &mut rng);
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = model.loss(&inputs, &targets);
         loss.backward();
         clip_grad_norm(&model.parameters(), 1.0, true)?;

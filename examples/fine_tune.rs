@@ -238,7 +238,7 @@ impl Run {
                 self.loss = Mean::default();
             }
             let batch = loader.next_batch();
-            self.adam.zero_grad(true);
+            self.adam.zero_grad();
             let loss = cross_entropy(&self.net.forward(&batch.inputs), &batch.targets);
             loss.backward();
             self.adam.step();

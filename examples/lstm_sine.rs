@@ -156,7 +156,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     )? {
         let clean = waves(size, HEARD + AHEAD, &mut rng);
         let x = noisy(&clean, &mut rng);
-        adam.zero_grad(true);
+        adam.zero_grad();
         let predicted = net.forward(&x.narrow(1, 0, HEARD + AHEAD - 1));
         let loss = mse_loss(&predicted, &clean.narrow(1, 1, HEARD + AHEAD - 1));
         loss.backward();

@@ -117,7 +117,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         ],
     )? {
         let batch = loader.next_batch();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = cross_entropy(&net.forward(&batch.inputs), &batch.targets);
         loss.backward();
         adam.step();

@@ -137,7 +137,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         ],
     )? {
         let batch = loader.next_batch();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let logits = model.forward(&batch.inputs);
         let loss = cross_entropy(&logits, &batch.targets);
         loss.backward();

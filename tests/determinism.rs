@@ -22,7 +22,7 @@ fn train(digest: &mut DefaultHasher) {
     let mut loader = DataLoader::new(&data, 64).shuffle(&mut rng);
     for _ in 0..60 {
         let batch = loader.next_batch();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = cross_entropy(&model.forward(&batch.inputs), &batch.targets);
         loss.backward();
         adam.step();

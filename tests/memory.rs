@@ -31,7 +31,7 @@ fn ten_thousand_steps_leave_memory_as_it_was() {
     };
     let mut step = || {
         let batch = loader.next_batch();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = cross_entropy(&model.forward(&batch.inputs), &batch.targets);
         loss.backward();
         adam.step(); // while `loss` is alive
@@ -183,7 +183,7 @@ fn small_step() -> impl FnMut(usize) -> Tensor {
     let mut adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
     move |batch| {
         let targets: Vec<usize> = (0..batch).map(|i| i % 10).collect();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let inputs = Tensor::randn([batch, 64], &mut rng);
         let loss = cross_entropy(&model.forward(&inputs), &targets);
         loss.backward();

@@ -39,7 +39,7 @@ fn descend<O: Optimizer<f64>>(
     let first = f(&p.tensor()).item();
     for _ in 0..steps {
         let loss = optimizer.step_with(|optimizer| {
-            optimizer.zero_grad(true);
+            optimizer.zero_grad();
             let loss = f(&p.tensor()) * sign;
             loss.backward();
             loss
@@ -145,7 +145,7 @@ fn lockstep_with_a_reference_through_freezing_and_a_skipped_backward() {
     let mut references: Vec<Reference> = params.iter().map(Reference::new).collect();
     let mut adam = Adam::new(params.clone(), AdamOptions::default().lr(1e-2)).unwrap();
     for step in 0..20 {
-        adam.zero_grad(true);
+        adam.zero_grad();
         let frozen = (7..9).contains(&step);
         params[..2].iter().for_each(|p| p.set_requires_grad(!frozen));
         if step != 12 {
@@ -172,7 +172,7 @@ fn a_group_with_a_tiny_rate_stays_where_it_is() {
     let groups = [ParamGroup::new([p.clone()]), ParamGroup::new([q.clone()]).lr(1e-28)];
     let mut adam = Adam::with_groups(groups, AdamOptions::default().lr(1e-3)).unwrap();
     for _ in 0..20 {
-        adam.zero_grad(true);
+        adam.zero_grad();
         ((p.tensor() * p.tensor()).sum() * q.tensor().sum()).backward();
         adam.step();
     }

@@ -43,7 +43,7 @@ impl<'d> Run<'d> {
     fn step(&mut self) {
         self.steps += 1;
         let batch = self.loader.next_batch();
-        self.adam.zero_grad(true);
+        self.adam.zero_grad();
         let noise = Tensor::randn(batch.inputs.shape(), &mut self.rng);
         let hidden = self.net.norm.forward(&self.net.linear.forward(&(&batch.inputs + noise)));
         let out = self.net.head.forward(&self.net.dropout.forward(&hidden));

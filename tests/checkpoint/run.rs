@@ -205,7 +205,7 @@ impl<'d> Run<'d> {
             let mut batch = self.loader.next_batch();
             batch.inputs =
                 &batch.inputs + Tensor::uniform(batch.inputs.shape(), 0.0, 2.0, &mut self.rng);
-            self.adam.zero_grad(true);
+            self.adam.zero_grad();
             let loss = self.net.loss(&batch);
             loss.backward();
             self.adam.step();

@@ -235,7 +235,7 @@ fn ten_steps_of_a_small_gpt_follow_pytorchs_losses() {
             text.narrow(1, start, 16).to_vec().into_iter().map(|token| token as usize).collect()
         };
         let tokens = Indices::from_vec(part(0), [4, 16]).unwrap();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = cross_entropy(&model.forward(&tokens).flatten(0, 1), &part(1));
         loss.backward();
         adam.step();

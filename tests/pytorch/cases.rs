@@ -63,9 +63,9 @@ impl Cases {
         module: Option<&dyn Module<T>>,
     ) {
         if let Some(module) = module {
-            module.zero_grad(true);
+            module.zero_grad();
         }
-        inputs.iter().for_each(|input| input.zero_grad(true));
+        inputs.iter().for_each(|input| input.zero_grad());
         let mut sum = Tensor::scalar(T::ZERO);
         for (i, y) in outputs.iter().enumerate() {
             self.check(&format!("{case}|out{i}"), y);

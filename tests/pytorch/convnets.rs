@@ -23,7 +23,7 @@ fn follows_pytorch(name: &str, model: &Sequential) {
     for step in 0..10 {
         let batch = mnist.batch(&(8 * step..8 * (step + 1)).collect::<Vec<_>>());
         let images = batch.inputs.reshape([8, 1, 28, 28]);
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = cross_entropy(&model.forward(&images), &batch.targets);
         loss.backward();
         adam.step();

@@ -89,7 +89,7 @@ fn a_model_trained_here_gives_its_logits_to_who_reads_it() {
     let mut net = Net::new(7);
     let mut adam = Adam::new(net.parameters(), AdamOptions::default().lr(1e-2)).unwrap();
     for _ in 0..3 {
-        adam.zero_grad(true);
+        adam.zero_grad();
         cross_entropy(&net.logits(), &[0, 1, 2, 3, 4, 5]).backward();
         adam.step();
     }

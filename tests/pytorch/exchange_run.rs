@@ -35,7 +35,7 @@ impl<O: Optimizer + Stateful> Run<O> {
             let target =
                 |(sum, first): (&f32, &f32)| usize::from(*sum > 0.0) + usize::from(*first > 0.0);
             let targets: Vec<usize> = sums.iter().zip(&firsts).map(target).collect();
-            self.optimizer.zero_grad(true);
+            self.optimizer.zero_grad();
             let loss = cross_entropy(&self.net.forward(&inputs), &targets);
             loss.backward();
             self.optimizer.step();

@@ -24,7 +24,7 @@ fn follows_pytorch<T: Float>(file: &str, tolerance: f64) {
     for step in 0..5 {
         let targets = tensor(&format!("targets.{step}")).to_vec();
         let targets: Vec<usize> = targets.into_iter().map(|t| t.to_f64() as usize).collect();
-        adam.zero_grad(true);
+        adam.zero_grad();
         let loss = cross_entropy(&model.forward(&tensor(&format!("inputs.{step}"))), &targets);
         loss.backward();
         adam.step();

@@ -24,7 +24,7 @@ fn case<T: Float>(
         } else {
             layer.eval();
         }
-        layer.zero_grad(true);
+        layer.zero_grad();
         let x = tensor("x").requires_grad();
         let y = layer.forward(&x);
         y.backward_with(&tensor("arriving"));

@@ -21,7 +21,7 @@
 //! let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(0.05)).unwrap();
 //! let inputs = Tensor::from_vec(vec![0., 0., 0., 1., 1., 0., 1., 1.], [4, 2]).unwrap();
 //! for _ in 0..100 {
-//!     adam.zero_grad(true);
+//!     adam.zero_grad();
 //!     cross_entropy(&model.forward(&inputs), &[0, 1, 1, 0]).backward();
 //!     adam.step();
 //! }

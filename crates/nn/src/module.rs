@@ -212,11 +212,18 @@ pub trait Module<T: Float = f32> {
         self.parameters().iter().for_each(|parameter| parameter.set_requires_grad(on));
     }
 
-    /// Forgets every gradient (`true`), or sets to zero what is there (`false`).
+    /// Sets every gradient to `None`.
     ///
-    /// PyTorch: `model.zero_grad(set_to_none)`.
-    fn zero_grad(&self, set_to_none: bool) {
-        self.parameters().iter().for_each(|parameter| parameter.zero_grad(set_to_none));
+    /// PyTorch: `model.zero_grad()`.
+    fn zero_grad(&self) {
+        self.parameters().iter().for_each(Parameter::zero_grad);
+    }
+
+    /// Sets the elements of every gradient to zero; `None` stays `None`.
+    ///
+    /// PyTorch: `model.zero_grad(set_to_none=False)`.
+    fn zero_grad_in_place(&self) {
+        self.parameters().iter().for_each(Parameter::zero_grad_in_place);
     }
 }
 
@@ -399,6 +406,6 @@ mod tests {
     fn freezing_reaches_every_parameter() {
         let net = net(&mut Generator::seed(0));
         net.set_requires_grad(false);
-        assert!(net.parameters().iter().all(|p| !p.requires_grad()));
+        assert!(net.parameters().iter().all(|p| !p.is_tracked()));
     }
 }

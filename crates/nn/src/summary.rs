@@ -181,7 +181,7 @@ impl Summary {
             {
                 let n = parameter.numel();
                 parameters += n;
-                trainable += if parameter.requires_grad() { n } else { 0 };
+                trainable += if parameter.is_tracked() { n } else { 0 };
                 *own.entry(path.to_string()).or_default() += n;
             }
         });

@@ -42,10 +42,15 @@ pub trait Optimizer<T: Float = f32>: Rates + Stateful {
     where
         Self: Sized;
 
-    /// Forgets every gradient (`true`), or sets to zero what is there (`false`).
+    /// Sets every gradient to `None`.
     ///
-    /// PyTorch: `optimizer.zero_grad(set_to_none)`.
-    fn zero_grad(&mut self, set_to_none: bool);
+    /// PyTorch: `optimizer.zero_grad()`.
+    fn zero_grad(&mut self);
+
+    /// Sets the elements of every gradient to zero; `None` stays `None`.
+    ///
+    /// PyTorch: `optimizer.zero_grad(set_to_none=False)`.
+    fn zero_grad_in_place(&mut self);
 
     /// Adds a group, at any time: its parameters begin at their own first step.
     ///
@@ -327,9 +332,12 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
         result
     }
 
-    fn zero_grad(&mut self, set_to_none: bool) {
-        let params = self.groups.iter().flat_map(Group::params);
-        params.for_each(|parameter| parameter.zero_grad(set_to_none));
+    fn zero_grad(&mut self) {
+        self.groups.iter().flat_map(Group::params).for_each(Parameter::zero_grad);
+    }
+
+    fn zero_grad_in_place(&mut self) {
+        self.groups.iter().flat_map(Group::params).for_each(Parameter::zero_grad_in_place);
     }
 
     fn add_param_group(&mut self, group: ParamGroup<T>) -> Result<(), OptimError> {

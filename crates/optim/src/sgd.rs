@@ -25,7 +25,7 @@ use adamant_tensor::{Array, Float, Parameter, Shape, StateDict, StateError, Valu
 /// let p = Parameter::new(Tensor::from_vec(vec![3.0f32], [1]).unwrap());
 /// let mut sgd = Sgd::new([p.clone()], SgdOptions::default().lr(0.1).momentum(0.5)).unwrap();
 /// for _ in 0..100 {
-///     sgd.zero_grad(true);
+///     sgd.zero_grad();
 ///     p.tensor().powf(2.0).sum().backward();
 ///     sgd.step();
 /// }

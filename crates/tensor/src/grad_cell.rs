@@ -35,10 +35,9 @@ impl<T: Float> GradCell<T> {
         }
     }
 
-    pub(crate) fn zero(&self, set_to_none: bool) {
-        if set_to_none {
-            self.set(None);
-        } else if let Some(grad) = &mut *lock(&self.0) {
+    /// Sets the elements to zero, if there are any.
+    pub(crate) fn zero(&self) {
+        if let Some(grad) = &mut *lock(&self.0) {
             match grad.get_mut() {
                 Some(elements) => elements.fill(T::ZERO),
                 None => *grad = Array::full(grad.shape().clone(), T::ZERO),

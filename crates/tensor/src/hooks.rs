@@ -232,7 +232,7 @@ mod tests {
         }
         assert!(x.grad().is_none());
         assert!(crate::is_grad_enabled());
-        w.zero_grad(true);
+        w.zero_grad();
         handle.remove();
         run();
         assert_eq!((x.grad().unwrap().item(), w.grad().unwrap().item()), (2.0, 1.0));

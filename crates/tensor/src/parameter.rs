@@ -83,7 +83,7 @@ impl<T: Float> Parameter<T> {
     #[must_use]
     pub fn tensor(&self) -> Tensor<T> {
         let array = self.cell.lock().array.clone().expect("waited for");
-        let tracked = self.requires_grad() && is_grad_enabled();
+        let tracked = self.is_tracked() && is_grad_enabled();
         Tensor { array, node: tracked.then(|| self.cell.leaf.clone()) }
     }
 
@@ -99,9 +99,11 @@ impl<T: Float> Parameter<T> {
         self.cell.shape.numel()
     }
 
-    /// Whether gradients are collected here.
+    /// Whether operations on this are recorded, and gradients collected here: it is not frozen.
+    ///
+    /// PyTorch: `parameter.requires_grad`.
     #[must_use]
-    pub fn requires_grad(&self) -> bool {
+    pub fn is_tracked(&self) -> bool {
         self.cell.requires_grad.load(Ordering::Relaxed)
     }
 
@@ -151,9 +153,14 @@ impl<T: Float> Parameter<T> {
         self.grad_cell().change(change);
     }
 
-    /// Forgets the gradient (`true`), or sets what is there to zero (`false`).
-    pub fn zero_grad(&self, set_to_none: bool) {
-        self.grad_cell().zero(set_to_none);
+    /// Sets the gradient to `None`.
+    pub fn zero_grad(&self) {
+        self.grad_cell().set(None);
+    }
+
+    /// Sets the elements of the gradient to zero; `None` stays `None`.
+    pub fn zero_grad_in_place(&self) {
+        self.grad_cell().zero();
     }
 
     /// Replaces the value.
@@ -234,7 +241,7 @@ impl<T: Float> Clone for Parameter<T> {
 
 impl<T: Float> fmt::Debug for Parameter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let frozen = if self.requires_grad() { "" } else { ", frozen" };
+        let frozen = if self.is_tracked() { "" } else { ", frozen" };
         write!(f, "Parameter<{}>({}{frozen})", T::DTYPE, self.cell.shape)
     }
 }

@@ -158,12 +158,21 @@ impl<T: Float> Tensor<T> {
         self.grad_cell().and_then(GradCell::get).map(Tensor::from)
     }
 
-    /// Forgets this leaf's gradient (`true`), or sets what is there to zero (`false`).
+    /// Sets this leaf's gradient to `None`.
     ///
-    /// PyTorch: `optimizer.zero_grad(set_to_none)` on one tensor.
-    pub fn zero_grad(&self, set_to_none: bool) {
+    /// PyTorch: `tensor.grad = None`.
+    pub fn zero_grad(&self) {
         if let Some(cell) = self.grad_cell() {
-            cell.zero(set_to_none);
+            cell.set(None);
+        }
+    }
+
+    /// Sets the elements of this leaf's gradient to zero; `None` stays `None`.
+    ///
+    /// PyTorch: `tensor.grad.zero_()`.
+    pub fn zero_grad_in_place(&self) {
+        if let Some(cell) = self.grad_cell() {
+            cell.zero();
         }
     }
 }
@@ -181,17 +190,17 @@ mod tests {
     #[test]
     fn zeroing_keeps_the_buffer_or_forgets_it() {
         let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap().requires_grad();
-        x.zero_grad(false);
+        x.zero_grad_in_place();
         assert!(x.grad().is_none());
         (&x * 3.0).sum().backward();
         let address = x.grad().unwrap().array.dense().as_ptr();
-        x.zero_grad(false);
+        x.zero_grad_in_place();
         assert_eq!(x.grad().unwrap().array.dense().as_ptr(), address);
         let held = x.grad().unwrap();
         (&x * 3.0).sum().backward();
         assert_eq!(held.to_vec(), [0.0, 0.0]); // what someone holds does not change
         assert_eq!(x.grad().unwrap().to_vec(), [3.0, 3.0]);
-        x.zero_grad(true);
+        x.zero_grad();
         assert!(x.grad().is_none());
     }
 }

@@ -93,8 +93,14 @@ impl Shared {
         assert!(value.to_vec().iter().all(|x| *x == value.to_vec()[0]), "half of an update");
         self.moving.set_value(&Tensor::full([4], round as f32));
         (self.moving.tensor() * self.zeroed.tensor().sum()).sum().backward();
-        self.zeroed.zero_grad(round.is_multiple_of(2));
-        self.moving.zero_grad(round.is_multiple_of(3));
+        match round % 2 {
+            0 => self.zeroed.zero_grad(),
+            _ => self.zeroed.zero_grad_in_place(),
+        }
+        match round % 3 {
+            0 => self.moving.zero_grad(),
+            _ => self.moving.zero_grad_in_place(),
+        }
         assert!(no_grad(|| self.zeroed.tensor() * 2.0).to_vec().iter().all(|x| *x == 2.0));
 
         // A graph of this thread's own, updated in place.

@@ -40,7 +40,7 @@ use adamant_tensor::{Array, Float, Parameter, Shape};
 /// let p = Parameter::new(Tensor::from_vec(vec![3.0f32], [1]).unwrap());
 /// let mut adam = Adam::new([p.clone()], AdamOptions::default().lr(0.1)).unwrap();
 /// for _ in 0..200 {
-///     adam.zero_grad(true);
+///     adam.zero_grad();
 ///     p.tensor().powf(2.0).sum().backward();
 ///     adam.step();
 /// }

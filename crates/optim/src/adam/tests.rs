@@ -102,7 +102,7 @@ fn none_leaves_alone_and_zero_does_not() {
     adam.step(); // b's first step is as a's first
     assert_eq!((a.tensor().item(), b.tensor().item()), (before, before));
     assert_eq!((adam.memory(&a).unwrap().step(), adam.memory(&b).unwrap().step()), (1, 1));
-    adam.zero_grad(false); // b's gradient is zero now, a's still none
+    adam.zero_grad_in_place(); // b's gradient is zero now, a's still none
     adam.step();
     assert_eq!(adam.memory(&a).unwrap().step(), 1);
     assert_eq!(adam.memory(&b).unwrap().step(), 2);
@@ -236,7 +236,7 @@ fn a_step_keeps_the_parameters_buffer() {
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     for _ in 0..3 {
         let loss = adam.step_with(|adam| {
-            adam.zero_grad(true);
+            adam.zero_grad();
             let loss = p.tensor().powf(2.0).sum();
             loss.backward();
             loss

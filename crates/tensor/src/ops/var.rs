@@ -150,7 +150,7 @@ mod tests {
         let few = Tensor::from([1.0f32, 2.0]).requires_grad();
         few.var(2.5).backward();
         assert_eq!(few.grad().unwrap().to_vec(), [f32::INFINITY; 2]);
-        few.zero_grad(true);
+        few.zero_grad();
         few.var_dim(0, 2.5, false).backward();
         assert_eq!(few.grad().unwrap().to_vec(), [2.0, -2.0]);
         let same = Tensor::<f32>::ones([3]).requires_grad();

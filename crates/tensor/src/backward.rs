@@ -1,14 +1,16 @@
-//! Replaying the tape from an output to what it was computed from.
+//! The backward pass: from an output to the leaves it was computed from.
+//!
+//! Nodes are visited by falling sequence number, so every node after all that was computed from it.
+//! A visit runs the node's hooks, then either adds the gradient to a leaf's `.grad` or calls the
+//! operation's backward function, which returns a gradient for each input.
 
 use crate::anomaly;
-use crate::grad_mode::Mode;
-use crate::node::{Backward, Context, Kind, Node, Recorded, ViewFn, lock};
-use crate::ops::narrow::unview;
-use crate::shape::Shape;
+use crate::grad_mode::{Mode, ModeGuard};
+use crate::node::{Backward, Context, Kind, Node, Operation, Recorded};
+use crate::pending::Pending;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl<T: Float> Tensor<T> {
@@ -30,7 +32,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn backward(&self) {
         let seed = single_number("backward", self);
-        replay([seed], Pass::default(), Goal::Accumulate);
+        accumulate(seed, false);
     }
 
     /// [`backward`](Tensor::backward) that keeps the graph for another pass.
@@ -42,7 +44,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn backward_retain_graph(&self) {
         let seed = single_number("backward_retain_graph", self);
-        replay([seed], Pass { retain_graph: true, ..Pass::default() }, Goal::Accumulate);
+        accumulate(seed, true);
     }
 
     /// [`backward`](Tensor::backward) from a tensor of any shape, given the
@@ -63,7 +65,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn backward_with(&self, gradient: &Tensor<T>) {
         let (root, gradient) = given("backward_with", self, gradient);
-        replay([(root, gradient.detach())], Pass::default(), Goal::Accumulate);
+        accumulate((root, gradient.detach()), false);
     }
 }
 
@@ -106,275 +108,147 @@ fn root<T: Float>(what: &str, output: &Tensor<T>) -> Arc<Node<T>> {
     node.clone()
 }
 
-/// What a pass does besides.
+/// Adds the gradients of all leaves above `seed` to their `.grad`.
+#[track_caller]
+fn accumulate<T: Float>((root, seed): Seed<T>, retain_graph: bool) {
+    let _mode = enter(false);
+    let mut pending = Pending::new();
+    pending.add(root, seed);
+    while let Some((node, grad)) = pending.pop() {
+        let grad = node.hooks.run(grad);
+        match &node.kind {
+            Kind::Leaf(cell) => cell.accumulate(grad.array),
+            Kind::Operation(operation) => {
+                let recorded = operation.recorded(retain_graph);
+                visit(&node, operation, recorded, grad, &mut pending);
+            }
+        }
+    }
+}
+
+/// How [`collect`] treats the graph.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Pass {
-    /// What the operations saved is kept.
+    /// Operations keep what they recorded, for another pass.
     pub(crate) retain_graph: bool,
     /// The pass itself is recorded.
     pub(crate) create_graph: bool,
 }
 
-/// Where gradients go.
-enum Goal<'a, T: Float> {
-    /// Into the leaves.
-    Accumulate,
-    Collect(&'a mut Wanted<T>),
-}
-
-/// What a pass is to find.
-struct Wanted<T: Float> {
-    /// What has arrived at the wanted nodes, by sequence number.
-    found: BTreeMap<u64, Option<Tensor<T>>>,
-    /// Nodes older than this are where the graph ends for this pass.
-    since: u64,
-    /// All nodes that the pass has to go through.
-    leading: BTreeSet<u64>,
-}
-
-/// The gradients that arrive at the nodes `wanted` (sequence numbers) from `seeds`;
-/// `None` where none does. The pass goes through no node older than `since`.
+/// The gradients that reach the nodes `wanted`, by sequence number; `None` for a node that none
+/// reaches.
+///
+/// Only operations that lead to a wanted node are visited; the others keep what they recorded. The
+/// pass ends at nodes older than `since`.
 #[track_caller]
 pub(crate) fn collect<T: Float>(
-    mut seeds: Vec<Seed<T>>,
+    seeds: Vec<Seed<T>>,
     wanted: impl IntoIterator<Item = u64>,
     since: u64,
     pass: Pass,
 ) -> BTreeMap<u64, Option<Tensor<T>>> {
-    let found = wanted.into_iter().map(|sequence| (sequence, None)).collect();
-    let mut wanted = Wanted { found, since, leading: BTreeSet::new() };
-    wanted.find_leading(&seeds);
-    seeds.retain(|(root, _)| wanted.leading.contains(&root.sequence));
-    replay(seeds, pass, Goal::Collect(&mut wanted));
-    wanted.found
-}
-
-impl<T: Float> Wanted<T> {
-    /// Whether the graph ends at this node.
-    fn is_boundary(&self, node: &Node<T>) -> bool {
-        node.sequence < self.since
-    }
-
-    /// Finds the nodes from the seeds up that lead to a wanted one.
-    fn find_leading(&mut self, seeds: &[Seed<T>]) {
-        let Some((&oldest, _)) = self.found.first_key_value() else { return };
-        // A node's parents are older than it: collect by falling number, then mark by rising.
-        let mut seen = BTreeMap::new();
-        let mut open: Vec<_> = seeds.iter().map(|(root, _)| root.clone()).collect();
-        while let Some(node) = open.pop() {
-            if node.sequence < oldest || seen.contains_key(&node.sequence) {
-                continue;
-            }
-            let parents = if self.is_boundary(&node) { Some(Vec::new()) } else { node.parents() };
-            let numbers =
-                parents.as_ref().map(|p| p.iter().map(|p| p.sequence).collect::<Vec<_>>());
-            seen.insert(node.sequence, numbers);
-            open.extend(parents.into_iter().flatten());
-        }
-        for (sequence, parents) in seen {
-            // Where a freed operation led is not known: the pass goes there, and says so.
-            let leads =
-                parents.is_none_or(|parents| parents.iter().any(|p| self.leading.contains(p)));
-            if leads || self.found.contains_key(&sequence) {
-                self.leading.insert(sequence);
-            }
-        }
-    }
-}
-
-/// Nodes that gradients have reached and what has arrived at each, to be taken by falling
-/// sequence number.
-struct Pending<T: Float> {
-    /// By falling number. Nearly all are put near an end of it: operations near its front,
-    /// leaves near its back.
-    near: VecDeque<Seed<T>>,
-    /// What would have gone too deep into the deque.
-    far: BTreeMap<u64, Seed<T>>,
-}
-
-/// A gradient on its way to a node.
-enum Arriving<'a, T: Float> {
-    Whole(Tensor<T>),
-    /// That of what a view shows of the node's tensor.
-    Part(&'a Tensor<T>, &'a Arc<ViewFn<T>>),
-}
-
-impl<T: Float> Arriving<'_, T> {
-    fn whole(self, shape: &Shape) -> Tensor<T> {
-        match self {
-            Arriving::Whole(grad) => grad,
-            Arriving::Part(grad, see) => unview(grad, shape, see),
-        }
-    }
-
-    fn add_to(self, sum: &mut Tensor<T>) {
-        let (grad, see) = match self {
-            Arriving::Whole(grad) => return add_to(sum, grad),
-            Arriving::Part(grad, see) => (grad, see),
-        };
-        let shape = sum.array.shape().clone();
-        let to_record = crate::is_grad_enabled() && (sum.is_tracked() || grad.is_tracked());
-        match sum.array.get_mut() {
-            Some(numbers) if !to_record => grad.array.add_to_places(numbers, &shape, &**see),
-            _ => add_to(sum, unview(grad, &shape, see)),
-        }
-    }
-}
-
-/// Adds a gradient to another: recorded in a pass that is, else in place where it can be.
-fn add_to<T: Float>(sum: &mut Tensor<T>, grad: Tensor<T>) {
-    if crate::is_grad_enabled() && (sum.is_tracked() || grad.is_tracked()) {
-        *sum = &*sum + grad;
-    } else {
-        sum.node = None;
-        sum.array.add_assign(grad.array);
-    }
-}
-
-/// How many entries a deque may move to make room.
-const REACH: usize = 64;
-
-impl<T: Float> Pending<T> {
-    fn new() -> Self {
-        Pending { near: VecDeque::new(), far: BTreeMap::new() }
-    }
-
-    fn add(&mut self, node: Arc<Node<T>>, grad: Arriving<'_, T>) {
-        let place =
-            self.near.binary_search_by_key(&Reverse(node.sequence), |(n, _)| Reverse(n.sequence));
-        match place {
-            Ok(at) => grad.add_to(&mut self.near[at].1),
-            Err(at) => match self.far.get_mut(&node.sequence) {
-                Some((_, sum)) => grad.add_to(sum),
-                None => {
-                    let grad = grad.whole(&node.shape);
-                    if at.min(self.near.len() - at) <= REACH {
-                        self.near.insert(at, (node, grad));
-                    } else {
-                        self.far.insert(node.sequence, (node, grad));
-                    }
-                }
-            },
-        }
-    }
-
-    fn pop(&mut self) -> Option<Seed<T>> {
-        let near = self.near.front().map(|(node, _)| node.sequence);
-        match self.far.last_entry() {
-            Some(far) if near.is_none_or(|near| *far.key() > near) => Some(far.remove()),
-            _ => self.near.pop_front(),
-        }
-    }
-}
-
-#[track_caller]
-fn replay<T: Float>(seeds: impl IntoIterator<Item = Seed<T>>, pass: Pass, mut goal: Goal<'_, T>) {
-    let mode = Mode { record: pass.create_graph, in_backward: true, ..Mode::now() };
-    let _guard = mode.enter();
-    let keep = pass.retain_graph || pass.create_graph;
+    let mut found: BTreeMap<u64, _> = wanted.into_iter().map(|sequence| (sequence, None)).collect();
+    let leading = leading(&seeds, &found, since);
+    let leads = |node: &Arc<Node<T>>| leading.contains(&node.sequence);
+    let _mode = enter(pass.create_graph);
     let mut pending = Pending::new();
-    for (root, seed) in seeds {
-        pending.add(root, Arriving::Whole(seed));
+    for (root, seed) in seeds.into_iter().filter(|(root, _)| leads(root)) {
+        pending.add(root, seed);
     }
-    // Whatever may still add to the highest node has a higher number: it is complete.
     while let Some((node, mut grad)) = pending.pop() {
-        let sequence = node.sequence;
-        let boundary = matches!(&goal, Goal::Collect(wanted) if wanted.is_boundary(&node));
-        if !boundary {
+        let is_inside = node.sequence >= since;
+        if is_inside {
             grad = node.hooks.run(grad);
         }
-        if let Goal::Collect(wanted) = &mut goal
-            && let Some(found) = wanted.found.get_mut(&sequence)
-        {
+        if let Some(found) = found.get_mut(&node.sequence) {
             *found = Some(if pass.create_graph { grad.clone() } else { grad.detach() });
         }
-        let (name, location) = match &node.kind {
-            _ if boundary => continue,
-            Kind::Op { name, location, .. } => (*name, *location),
-            Kind::Leaf(cell) => {
-                if let Goal::Accumulate = goal {
-                    cell.accumulate(grad.array);
-                }
-                continue;
-            }
-        };
-        let leading = match &goal {
-            Goal::Accumulate => None,
-            Goal::Collect(wanted) => Some(&wanted.leading),
-        };
-        if let Some(leading) = leading
-            && node.parents().is_some_and(|p| p.iter().all(|p| !leading.contains(&p.sequence)))
+        if let Kind::Operation(operation) = &node.kind
+            && is_inside
+            && node.parents().is_none_or(|parents| parents.iter().any(leads))
         {
-            continue; // what lies further up is not asked for, and stays as it is
-        }
-        let Recorded { mut parents, backward } = node.recorded(keep);
-        if let Some(leading) = leading {
-            let asked = |parent: &Arc<Node<T>>| leading.contains(&parent.sequence);
-            parents.iter_mut().for_each(|parent| *parent = parent.take().filter(asked));
-        }
-        let backward = match backward {
-            Backward::Formula(backward) => backward,
-            Backward::View(see) => {
-                if let Some(parent) = parents.pop().flatten() {
-                    pending.add(parent, Arriving::Part(&grad, &see));
-                }
-                continue;
-            }
-        };
-        let context = Context { node: &node, parents: &parents, grad };
-        let grads = backward(&context);
-        if mode.detect_anomaly {
-            anomaly::check_gradients(name, location, &context.grad, &grads);
-        }
-        drop(context);
-        drop(backward); // and with it what the operation saved
-        assert!(
-            grads.len() == parents.len(),
-            "{name}: backward gives a gradient for each input: {} of them, not {} (the operation \
-             is that of {location})",
-            parents.len(),
-            grads.len(),
-        );
-        for (i, (parent, grad)) in parents.into_iter().zip(grads).enumerate() {
-            let (Some(parent), Some(grad)) = (parent, grad) else { continue };
-            let (found, expected) = (grad.array.shape(), &parent.shape);
-            assert!(
-                found == expected,
-                "{name}: backward gives input {i} a gradient of its shape: {expected}, not {found} \
-                 (the operation is that of {location})"
-            );
-            pending.add(parent, Arriving::Whole(grad));
+            let mut recorded = operation.recorded(pass.retain_graph || pass.create_graph);
+            recorded.parents.iter_mut().for_each(|parent| *parent = parent.take().filter(leads));
+            visit(&node, operation, recorded, grad, &mut pending);
         }
     }
+    found
 }
 
-impl<T: Float> Node<T> {
-    /// The inputs' nodes; `None` of an operation that has been freed.
-    pub(crate) fn parents(&self) -> Option<Vec<Arc<Node<T>>>> {
-        match &self.kind {
-            Kind::Leaf(_) => Some(Vec::new()),
-            Kind::Op { recorded, .. } => {
-                let recorded = lock(recorded);
-                Some(recorded.as_ref()?.parents.iter().flatten().cloned().collect())
-            }
+/// The sequence numbers of all nodes that lead from the seeds to a wanted node, these included.
+fn leading<T: Float, V>(seeds: &[Seed<T>], wanted: &BTreeMap<u64, V>, since: u64) -> BTreeSet<u64> {
+    let mut leading = BTreeSet::new();
+    let Some((&oldest, _)) = wanted.first_key_value() else { return leading };
+    let mut parents_of = BTreeMap::new();
+    let mut open: Vec<_> = seeds.iter().map(|(root, _)| root.clone()).collect();
+    while let Some(node) = open.pop() {
+        if node.sequence < oldest || parents_of.contains_key(&node.sequence) {
+            continue;
+        }
+        let parents = if node.sequence < since { Some(Vec::new()) } else { node.parents() };
+        let numbers = parents.as_ref().map(|p| p.iter().map(|p| p.sequence).collect::<Vec<_>>());
+        parents_of.insert(node.sequence, numbers);
+        open.extend(parents.into_iter().flatten());
+    }
+    // By rising number: a node's parents are older than the node.
+    for (sequence, parents) in parents_of {
+        // The inputs of a freed operation are unknown: the pass goes there and panics.
+        let leads = parents.is_none_or(|parents| parents.iter().any(|p| leading.contains(p)));
+        if leads || wanted.contains_key(&sequence) {
+            leading.insert(sequence);
         }
     }
+    leading
+}
 
-    #[track_caller]
-    fn recorded(&self, keep: bool) -> Recorded<T> {
-        let Kind::Op { name, location, recorded } = &self.kind else {
-            unreachable!("only operations are asked")
-        };
-        let mut recorded = lock(recorded);
-        let found = if keep { recorded.clone() } else { recorded.take() };
-        drop(recorded);
-        let Some(found) = found else {
-            panic!(
-                "backward: the graph of `{name}` ({location}) has been freed by an earlier pass; \
-                 to go through it twice, the first pass must retain it"
-            )
-        };
-        found
+/// The mode of a backward pass on this thread, until the guard is dropped.
+fn enter(create_graph: bool) -> ModeGuard {
+    Mode { record: create_graph, in_backward: true, ..Mode::now() }.enter()
+}
+
+/// Calls the backward function of an operation, to which `grad` has come, and adds the results to
+/// the gradients of its inputs.
+#[track_caller]
+fn visit<T: Float>(
+    node: &Arc<Node<T>>,
+    operation: &Operation<T>,
+    recorded: Recorded<T>,
+    grad: Tensor<T>,
+    pending: &mut Pending<T>,
+) {
+    let Operation { name, location, .. } = operation;
+    let Recorded { mut parents, backward } = recorded;
+    let backward = match backward {
+        Backward::Formula(backward) => backward,
+        Backward::View(layout) => {
+            if let Some(parent) = parents.pop().flatten() {
+                pending.add_view(parent, &grad, &layout);
+            }
+            return;
+        }
+    };
+    let context = Context { node, parents: &parents, grad };
+    let grads = backward(&context);
+    if Mode::now().detect_anomaly {
+        anomaly::check_gradients(name, location, &context.grad, &grads);
+    }
+    drop((context, backward)); // and with them the gradient and what the operation saved
+    assert!(
+        grads.len() == parents.len(),
+        "{name}: backward returned {} gradients, expected {}: one for each input (the operation \
+         is that of {location})",
+        grads.len(),
+        parents.len(),
+    );
+    for (i, (parent, grad)) in parents.into_iter().zip(grads).enumerate() {
+        let (Some(parent), Some(grad)) = (parent, grad) else { continue };
+        let (found, expected) = (grad.array.shape(), &parent.shape);
+        assert!(
+            found == expected,
+            "{name}: backward returned a gradient of shape {found} for input {i}, expected the \
+             input's shape {expected} (the operation is that of {location})"
+        );
+        pending.add(parent, grad);
     }
 }
 

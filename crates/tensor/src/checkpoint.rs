@@ -66,7 +66,7 @@ pub fn checkpoint<T: Float>(segment: impl Fn() -> Tensor<T> + Send + Sync + 'sta
 /// Whether a node is an operation of the segment that began with number `begin`. A leaf
 /// is not, whenever it was made: a parameter may be made at its first use.
 fn is_inside<T: Float>(node: &Node<T>, begin: u64) -> bool {
-    node.sequence >= begin && matches!(node.kind, Kind::Op { .. })
+    node.sequence >= begin && matches!(node.kind, Kind::Operation(_))
 }
 
 /// The nodes outside the segment from which its output was computed.

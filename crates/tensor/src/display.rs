@@ -40,7 +40,7 @@ impl<T: Float> fmt::Display for Tensor<T> {
         let dtype = (T::DTYPE != "f32").then_some(T::DTYPE);
         let origin = self.node.as_ref().map(|node| match &node.kind {
             Kind::Leaf(_) => "requires_grad=True".to_string(),
-            Kind::Op { name, .. } => format!("grad_fn=<{name}>"),
+            Kind::Operation(operation) => format!("grad_fn=<{}>", operation.name),
         });
         f.write_str(&text(self.shape(), cells, dtype, origin))
     }
@@ -175,7 +175,7 @@ fn shown<E: Element>(x: &Array<E>) -> Vec<E> {
         let Some(&size) = x.shape().first() else { return out.push(x.view().data[0]) };
         let hidden = gap(size, summarised).map_or(size..size, |edge| edge..size - edge);
         for i in (0..hidden.start).chain(hidden.end..size) {
-            push(&x.slice(0, i, 1, 1).without_dim(0), summarised, out);
+            push(&x.with_layout(x.layout().select(0, i)), summarised, out);
         }
     }
     let mut out = Vec::new();

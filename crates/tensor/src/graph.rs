@@ -1,6 +1,6 @@
 //! A picture of the tape.
 
-use crate::node::{Kind, Node};
+use crate::node::{Kind, Node, Operation};
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub fn graph_to_dot<T: Float>(tensor: &Tensor<T>) -> String {
                 let label = format_args!("leaf\\n{shape}\\n{grad} gradient");
                 line(&mut dot, format_args!("n{number} [shape=box{border}, label=\"{label}\"]"));
             }
-            Kind::Op { name, location, .. } => {
+            Kind::Operation(Operation { name, location, .. }) => {
                 let (name, file) = (escaped(name), escaped(location.file()));
                 let label = format_args!("{name}\\n{shape}\\n{file}:{}", location.line());
                 let freed =

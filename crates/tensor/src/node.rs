@@ -10,6 +10,7 @@ use crate::array::Array;
 use crate::grad_cell::GradCell;
 use crate::grad_mode::Mode;
 use crate::hooks::HookList;
+use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -30,18 +31,21 @@ pub(crate) struct Node<T: Float> {
 
 pub(crate) enum Kind<T: Float> {
     Leaf(GradCell<T>),
-    Op {
-        name: &'static str,
-        location: &'static Location<'static>,
-        /// `None` once a backward pass has used and freed it.
-        recorded: Mutex<Option<Recorded<T>>>,
-    },
+    Operation(Operation<T>),
 }
 
-/// What backward needs of an operation.
+pub(crate) struct Operation<T: Float> {
+    pub(crate) name: &'static str,
+    /// The user's line.
+    pub(crate) location: &'static Location<'static>,
+    /// `None` once a backward pass has used and freed it.
+    recorded: Mutex<Option<Recorded<T>>>,
+}
+
+/// An operation's part of the graph.
 #[derive(Clone)]
 pub(crate) struct Recorded<T: Float> {
-    /// The nodes of the inputs; `None` for one that wants no gradient.
+    /// The nodes of the inputs; `None` for an input that does not require a gradient.
     pub(crate) parents: Parents<T>,
     pub(crate) backward: Backward<T>,
 }
@@ -50,23 +54,19 @@ pub(crate) struct Recorded<T: Float> {
 #[derive(Clone)]
 pub(crate) enum Backward<T: Float> {
     Formula(Arc<BackwardFn<T>>),
-    /// The output shows places of the only input: its gradient is added up there, without one
-    /// as large as the input being made for each view.
-    View(Arc<ViewFn<T>>),
+    /// The output is the only input under this layout over its row-major elements. Its gradient is
+    /// added to the input's at these positions: no view allocates a gradient as large as its input.
+    View(Box<Layout>),
 }
 
 pub(crate) type Parents<T> = SmallVec<[Option<Arc<Node<T>>>; 2]>;
 pub(crate) type Gradients<T> = SmallVec<[Option<Tensor<T>>; 2]>;
 type BackwardFn<T> = dyn Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync;
 
-/// What is seen of an array: the same places whatever its layout.
-pub(crate) type ViewFn<T> = dyn Fn(&Array<T>) -> Array<T> + Send + Sync;
-
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// Divides time: the nodes that this thread can reach have lower numbers, and
-/// those that it will make have not.
+/// The number of the next node: nodes that exist have lower numbers.
 pub(crate) fn next_sequence() -> u64 {
     SEQUENCE.load(Ordering::Relaxed)
 }
@@ -75,7 +75,7 @@ pub(crate) fn live_nodes() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
-/// A lock that is only ever held to move a value in or out, which cannot panic.
+/// Locks a mutex that is only held to move a value in or out, which cannot panic.
 pub(crate) fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -91,12 +91,55 @@ impl<T: Float> Node<T> {
         Node::new(shape, Kind::Leaf(GradCell::empty()))
     }
 
-    /// Of a leaf: where its gradient is.
+    /// The gradient of a leaf; `None` if this is not a leaf.
     pub(crate) fn grad_cell(&self) -> Option<&GradCell<T>> {
         match &self.kind {
             Kind::Leaf(cell) => Some(cell),
-            Kind::Op { .. } => None,
+            Kind::Operation(_) => None,
         }
+    }
+
+    /// The nodes of the inputs that require a gradient; `None` if a backward pass has freed the
+    /// operation.
+    pub(crate) fn parents(&self) -> Option<Vec<Arc<Node<T>>>> {
+        match &self.kind {
+            Kind::Leaf(_) => Some(Vec::new()),
+            Kind::Operation(operation) => {
+                let recorded = lock(&operation.recorded);
+                Some(recorded.as_ref()?.parents.iter().flatten().cloned().collect())
+            }
+        }
+    }
+
+    /// Takes what the operation recorded, for a drop.
+    fn take_recorded(&mut self) -> Option<Recorded<T>> {
+        match &mut self.kind {
+            Kind::Leaf(_) => None,
+            Kind::Operation(Operation { recorded, .. }) => {
+                recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+            }
+        }
+    }
+}
+
+impl<T: Float> Operation<T> {
+    /// What was recorded, which stays there if the graph is retained.
+    ///
+    /// # Panics
+    /// If an earlier pass has freed it.
+    #[track_caller]
+    pub(crate) fn recorded(&self, retain_graph: bool) -> Recorded<T> {
+        let mut recorded = lock(&self.recorded);
+        let found = if retain_graph { recorded.clone() } else { recorded.take() };
+        drop(recorded);
+        let Operation { name, location, .. } = self;
+        let Some(found) = found else {
+            panic!(
+                "backward: the graph of `{name}` ({location}) has been freed by an earlier pass; \
+                 to go through it twice, the first pass must retain it"
+            )
+        };
+        found
     }
 }
 
@@ -110,12 +153,7 @@ impl<T: Float> Drop for Node<T> {
     /// Drops the graph above iteratively: a chain of any length fits any stack.
     fn drop(&mut self) {
         LIVE.fetch_sub(1, Ordering::Relaxed);
-        let recorded = match &mut self.kind {
-            Kind::Op { recorded, .. } => {
-                recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
-            }
-            Kind::Leaf(_) => None,
-        };
+        let recorded = self.take_recorded();
         let hooks = self.hooks.take(); // they may hold further nodes, as a backward may
         if recorded.is_none() && hooks.is_none() {
             return;
@@ -171,12 +209,7 @@ fn drop_ancestors<T: Float>(recorded: Recorded<T>) {
             drop(backward);
         }
         let Some(node) = orphans.pop() else { return };
-        recorded = Arc::into_inner(node).and_then(|mut node| match &mut node.kind {
-            Kind::Op { recorded, .. } => {
-                recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
-            }
-            Kind::Leaf(_) => None,
-        });
+        recorded = Arc::into_inner(node).and_then(|mut node| node.take_recorded());
     }
 }
 
@@ -263,15 +296,36 @@ pub(crate) fn record_many<T: Float>(
     record_if_tracked(name, inputs, value, || Backward::Formula(Arc::new(backward)))
 }
 
-/// What `see` shows of `x`.
+/// A view of `x`: `view` maps the layout of an array to that of the view.
 #[track_caller]
 pub(crate) fn record_view<T: Float>(
     name: &'static str,
     x: &Tensor<T>,
-    see: Arc<ViewFn<T>>,
+    view: impl Fn(&Layout) -> Layout,
 ) -> Tensor<T> {
-    let value = see(&x.array);
-    record_if_tracked(name, &[x], value, || Backward::View(see))
+    let value = x.array.with_layout(view(x.array.layout()));
+    record_if_tracked(name, &[x], value, || {
+        Backward::View(Box::new(view(&Layout::contiguous(x.array.shape().clone()))))
+    })
+}
+
+/// The view of `x` that has `layout` over its row-major elements.
+#[track_caller]
+fn as_strided<T: Float>(x: &Tensor<T>, layout: &Layout) -> Tensor<T> {
+    let value = x.array.contiguous().with_layout(layout.clone());
+    record_if_tracked("as_strided", &[x], value, || Backward::View(Box::new(layout.clone())))
+}
+
+/// The gradient of a view with this layout over a tensor of `shape`: zeros with `grad` added at the
+/// positions of the layout.
+#[track_caller]
+pub(crate) fn view_gradient<T: Float>(
+    grad: &Tensor<T>,
+    shape: &Shape,
+    layout: &Layout,
+) -> Tensor<T> {
+    let (value, layout) = (grad.array.scatter(shape, layout), layout.clone());
+    record("view_gradient", [grad], value, move |ctx| [Some(as_strided(ctx.grad(), &layout))])
 }
 
 #[track_caller]
@@ -302,9 +356,9 @@ pub(crate) fn record_node<T: Float>(
     backward: Backward<T>,
 ) -> Tensor<T> {
     let recorded = Recorded { parents, backward };
-    let kind =
-        Kind::Op { name, location: Location::caller(), recorded: Mutex::new(Some(recorded)) };
-    let node = Node::new(value.shape().clone(), kind);
+    let recorded = Mutex::new(Some(recorded));
+    let operation = Operation { name, location: Location::caller(), recorded };
+    let node = Node::new(value.shape().clone(), Kind::Operation(operation));
     Tensor { array: value, node: Some(node) }
 }
 

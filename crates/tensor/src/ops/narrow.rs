@@ -3,14 +3,12 @@
 //! The gradient of each is `g` at the places that the view shows, added up where
 //! it shows one more than once, and 0 elsewhere.
 
-use crate::array::Array;
 use crate::dims::{Dim, check_dim};
-use crate::node::{ViewFn, record, record_view};
+use crate::node::record_view;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use std::ops::{Bound, RangeBounds};
-use std::sync::Arc;
 
 impl<T: Float> Tensor<T> {
     /// The view of `len` elements of dimension `dim`, from `start` on.
@@ -36,7 +34,7 @@ impl<T: Float> Tensor<T> {
              shape {shape}, which has {}",
             shape[dim]
         );
-        view("narrow", self, move |x| x.slice(dim, start, len, 1))
+        record_view("narrow", self, |layout| layout.slice(dim, start, len, 1))
     }
 
     /// The view of every `step`-th element of a range of dimension `dim`.
@@ -69,7 +67,7 @@ impl<T: Float> Tensor<T> {
             Bound::Unbounded => usize::MAX,
         };
         let len = end.min(shape[dim]).saturating_sub(start).div_ceil(step);
-        view("slice", self, move |x| x.slice(dim, start, len, step))
+        record_view("slice", self, |layout| layout.slice(dim, start, len, step))
     }
 
     /// The view at `index` of dimension `dim`, which disappears.
@@ -94,7 +92,7 @@ impl<T: Float> Tensor<T> {
             "select: index {index} of dimension {dim} of a tensor of shape {shape}, which has {}",
             shape[dim]
         );
-        view("select", self, move |x| x.slice(dim, index, 1, 1).without_dim(dim))
+        record_view("select", self, |layout| layout.select(dim, index))
     }
 
     /// Views of `size` elements each along dimension `dim`; the last may be smaller.
@@ -207,7 +205,7 @@ impl<T: Float> Tensor<T> {
         let start = [offset.min(0).unsigned_abs(), offset.max(0).unsigned_abs()];
         let left = |i: usize| shape[dims[i]].saturating_sub(start[i]);
         let len = left(0).min(left(1));
-        view("diagonal", self, move |x| x.diagonal(dims, start, len))
+        record_view("diagonal", self, |layout| layout.diagonal(dims, start, len))
     }
 
     /// The view of all windows of `size` elements along dimension `dim`, `step`
@@ -241,25 +239,8 @@ impl<T: Float> Tensor<T> {
         let counted = shape.with(dim, (shape[dim] - size) / step + 1);
         let result: Shape = counted.iter().copied().chain([size]).collect();
         result.checked("unfold");
-        view("unfold", self, move |x| x.windows(dim, size, step))
+        record_view("unfold", self, |layout| layout.windows(dim, size, step))
     }
-}
-
-/// What `see` shows of `x`. It must give the same places whatever the layout.
-#[track_caller]
-fn view<T: Float>(
-    name: &'static str,
-    x: &Tensor<T>,
-    see: impl Fn(&Array<T>) -> Array<T> + Send + Sync + 'static,
-) -> Tensor<T> {
-    record_view(name, x, Arc::new(see))
-}
-
-/// Zeros of `shape` with `g` added at the places that `see` shows: the gradient of a view.
-#[track_caller]
-pub(crate) fn unview<T: Float>(g: &Tensor<T>, shape: &Shape, see: &Arc<ViewFn<T>>) -> Tensor<T> {
-    let (value, see) = (g.array.unview(shape, &**see), see.clone());
-    record("unview", [g], value, move |ctx| [Some(record_view("view", ctx.grad(), see.clone()))])
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Reduction {
             }
             (Some(_), _) => {
                 let kept = self.shape.len() - dims.len();
-                x.moved_last(dims).sum_range(kept..self.shape.len())
+                x.with_layout(x.layout().move_last(dims)).sum_range(kept..self.shape.len())
             }
             (None, _) => x.clone(),
         };

@@ -44,12 +44,15 @@ fn each_mistake_with_a_backward_pass_is_said_at_the_line_that_makes_it() {
     check(&format!("grad: output 1: {SINGLE}"), &|| here!(grad(&[&y, &x], &[&x], plain)));
     check(&format!("grad: {ARRIVES}"), &|| here!(grad((&x, &long), &[&x], plain)));
 
-    check("odd: backward gives input 0 a gradient of its shape: [2], not [3]", &|| {
-        let odd = Tensor::custom("odd", &[&x], x.detach(), |_| vec![Some(Tensor::ones([3]))]);
-        let y = odd.sum();
-        here!(y.backward());
-    });
-    check("odd: backward gives a gradient for each input: 1 of them, not 0", &|| {
+    check(
+        "odd: backward returned a gradient of shape [3] for input 0, expected the input's shape [2]",
+        &|| {
+            let odd = Tensor::custom("odd", &[&x], x.detach(), |_| vec![Some(Tensor::ones([3]))]);
+            let y = odd.sum();
+            here!(y.backward());
+        },
+    );
+    check("odd: backward returned 0 gradients, expected 1", &|| {
         let y = Tensor::custom("odd", &[&x], x.detach(), |_| vec![]).sum();
         here!(y.backward());
     });

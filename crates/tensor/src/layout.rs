@@ -1,0 +1,201 @@
+//! Where the elements of an array lie in its storage.
+
+use crate::shape::Shape;
+use adamant_kernels::contiguous_strides;
+use smallvec::SmallVec;
+
+/// The steps between neighbours along each dimension, in elements.
+pub(crate) type Strides = SmallVec<[usize; 4]>;
+
+/// A shape, a stride for each dimension and the position of the first element.
+///
+/// Element `[i, j, …]` is at position `offset + i · strides[0] + j · strides[1] + …` of the storage.
+/// Every view of an array is a layout over the same storage: the methods here return the layout of
+/// a view from that of the array. Callers check their arguments.
+pub(crate) struct Layout {
+    pub(crate) shape: Shape,
+    pub(crate) strides: Strides,
+    pub(crate) offset: usize,
+}
+
+// By hand: copying strides as a slice is several times faster than cloning a SmallVec.
+impl Clone for Layout {
+    #[inline]
+    fn clone(&self) -> Self {
+        let strides = Strides::from_slice(&self.strides);
+        Layout { shape: self.shape.clone(), strides, offset: self.offset }
+    }
+}
+
+impl Layout {
+    /// The row-major layout without gaps.
+    #[inline]
+    pub(crate) fn contiguous(shape: Shape) -> Self {
+        let strides = contiguous_strides(&shape);
+        Layout { shape, strides, offset: 0 }
+    }
+
+    /// Whether the elements lie row-major without gaps.
+    #[inline]
+    pub(crate) fn is_contiguous(&self) -> bool {
+        let mut expected = 1;
+        for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
+            if size != 1 && stride != expected {
+                return self.shape.contains(&0);
+            }
+            expected *= size;
+        }
+        true
+    }
+
+    /// Another shape and strides from the same first element.
+    fn with(&self, shape: Shape, strides: Strides) -> Layout {
+        Layout { shape, strides, offset: self.offset }
+    }
+
+    /// Starts at index `index` of dimension `dim` of `whole`. An empty layout stays where it is:
+    /// its first element could lie outside the storage.
+    fn starting_at(mut self, whole: &Layout, dim: usize, index: usize) -> Layout {
+        if !self.shape.contains(&0) {
+            self.offset += index * whole.strides[dim];
+        }
+        self
+    }
+
+    /// Dimensions of size 1, and missing leading ones, repeat.
+    pub(crate) fn broadcast_to(&self, shape: &Shape) -> Layout {
+        let lead = shape.len() - self.shape.len();
+        let mut strides = Strides::from_elem(0, shape.len());
+        for (d, (&size, &stride)) in self.shape.iter().zip(&self.strides).enumerate() {
+            if size != 1 {
+                strides[lead + d] = stride;
+            }
+        }
+        self.with(shape.clone(), strides)
+    }
+
+    /// The same elements in row-major order under another shape with the same number of elements;
+    /// `None` if no strides describe them.
+    pub(crate) fn reshape(&self, to: &Shape) -> Option<Layout> {
+        let from = &self.shape;
+        if to.contains(&0) || from.is_empty() {
+            return Some(self.with(to.clone(), contiguous_strides(to))); // no element, or one
+        }
+        let mut found = Strides::from_elem(0, to.len());
+        let mut next = to.len(); // dimensions of `to` from here on have their strides
+        // A run is a range of dimensions that lie in memory as a single one would.
+        let mut run = 1;
+        let mut step = self.strides[from.len() - 1];
+        for d in (0..from.len()).rev() {
+            run *= from[d];
+            if d > 0 && (from[d - 1] == 1 || self.strides[d - 1] == run * step) {
+                continue;
+            }
+            let mut filled = 1;
+            while next > 0 && (filled < run || to[next - 1] == 1) {
+                next -= 1;
+                found[next] = filled * step;
+                filled *= to[next];
+            }
+            if filled != run {
+                return None;
+            }
+            if d > 0 {
+                (run, step) = (1, self.strides[d - 1]);
+            }
+        }
+        Some(self.with(to.clone(), found))
+    }
+
+    /// Dimension `d` of the view is dimension `order[d]` of this layout.
+    pub(crate) fn permute(&self, order: &[usize]) -> Layout {
+        let shape = order.iter().map(|&d| self.shape[d]).collect();
+        let strides = order.iter().map(|&d| self.strides[d]).collect();
+        self.with(shape, strides)
+    }
+
+    /// The dimensions `dims` moved behind the others.
+    pub(crate) fn move_last(&self, dims: &[usize]) -> Layout {
+        let kept = (0..self.shape.len()).filter(|d| !dims.contains(d));
+        let order: SmallVec<[usize; 4]> = kept.chain(dims.iter().copied()).collect();
+        self.permute(&order)
+    }
+
+    /// `len` elements of dimension `dim` from `start` on, `step` apart.
+    pub(crate) fn slice(&self, dim: usize, start: usize, len: usize, step: usize) -> Layout {
+        let mut strides = Strides::from_slice(&self.strides);
+        if len > 1 {
+            strides[dim] *= step;
+        }
+        self.with(self.shape.with(dim, len), strides).starting_at(self, dim, start)
+    }
+
+    /// The elements at `index` of dimension `dim`, which disappears.
+    pub(crate) fn select(&self, dim: usize, index: usize) -> Layout {
+        let mut strides = Strides::from_slice(&self.strides);
+        strides.remove(dim);
+        self.with(self.shape.without(dim), strides).starting_at(self, dim, index)
+    }
+
+    /// The elements at equal distance along two dimensions from `start`, the first element's index
+    /// in each: both dimensions disappear, and the diagonal of `len` elements is the last.
+    pub(crate) fn diagonal(&self, dims: [usize; 2], start: [usize; 2], len: usize) -> Layout {
+        let [a, b] = dims;
+        let kept = || (0..self.shape.len()).filter(|d| !dims.contains(d));
+        let shape = kept().map(|d| self.shape[d]).chain([len]).collect();
+        let strides = kept().map(|d| self.strides[d]);
+        let strides = strides.chain([self.strides[a] + self.strides[b]]).collect();
+        self.with(shape, strides).starting_at(self, a, start[0]).starting_at(self, b, start[1])
+    }
+
+    /// Windows of `size` elements along `dim`, `step` apart: `dim` counts the windows, and a new
+    /// last dimension the elements of one.
+    pub(crate) fn windows(&self, dim: usize, size: usize, step: usize) -> Layout {
+        let count = (self.shape[dim] - size) / step + 1;
+        let shape = self.shape.with(dim, count).iter().copied().chain([size]).collect();
+        let mut strides = Strides::from_slice(&self.strides);
+        strides.push(self.strides[dim]);
+        if count > 1 {
+            strides[dim] *= step;
+        }
+        self.with(shape, strides)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The positions of the elements in row-major order.
+    fn positions(layout: &Layout) -> Vec<usize> {
+        let numel: usize = layout.shape.iter().product();
+        let position = |index: usize| {
+            let (mut rest, mut at) = (index, layout.offset);
+            for (&size, &stride) in layout.shape.iter().zip(&layout.strides).rev() {
+                at += rest % size * stride;
+                rest /= size;
+            }
+            at
+        };
+        (0..numel).map(position).collect()
+    }
+
+    #[test]
+    fn views_have_the_right_positions() {
+        let x = Layout::contiguous([3, 4].into());
+        assert_eq!(positions(&x.permute(&[1, 0])), [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]);
+        assert_eq!(positions(&x.slice(1, 1, 2, 2)), [1, 3, 5, 7, 9, 11]);
+        assert_eq!(positions(&x.select(0, 2)), [8, 9, 10, 11]);
+        assert_eq!(positions(&x.diagonal([0, 1], [0, 1], 3)), [1, 6, 11]);
+        let windows = [0, 1, 1, 2, 2, 3, 4, 5, 5, 6, 6, 7, 8, 9, 9, 10, 10, 11];
+        assert_eq!(positions(&x.windows(1, 2, 1)), windows);
+        assert_eq!(positions(&x.select(0, 1).broadcast_to(&[2, 4].into())), [4, 5, 6, 7].repeat(2));
+    }
+
+    #[test]
+    fn an_empty_view_keeps_its_offset() {
+        let x = Layout::contiguous([3, 4].into());
+        assert_eq!(x.slice(0, 3, 0, 1).offset, 0);
+        assert_eq!(x.slice(0, 3, 0, 1).select(1, 3).offset, 0);
+    }
+}

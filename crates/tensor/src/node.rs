@@ -193,6 +193,14 @@ impl<T: Float> Context<'_, T> {
         &self.grad
     }
 
+    /// The name of the operation.
+    pub(crate) fn op(&self) -> &'static str {
+        match self.node.kind {
+            Kind::Op { name, .. } => name,
+            Kind::Leaf(_) => unreachable!("a leaf has no backward function"),
+        }
+    }
+
     /// Whether input `i` wants a gradient.
     pub(crate) fn needs(&self, i: usize) -> bool {
         self.parents[i].is_some()
@@ -228,7 +236,7 @@ impl<T: Float> Context<'_, T> {
         if crate::is_grad_enabled() {
             in_operations(&self.grad, x)
         } else {
-            self.grad.array.zip(&x.array, x.array.shape().clone(), in_one_loop).into()
+            self.grad.array.zip(self.op(), &x.array, x.array.shape().clone(), in_one_loop).into()
         }
     }
 }

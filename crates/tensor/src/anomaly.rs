@@ -99,7 +99,7 @@ struct NotFinite {
 
 impl NotFinite {
     fn in_array<T: Float>(array: &Array<T>) -> Option<NotFinite> {
-        let array = array.contiguous();
+        let array = array.contiguous("detect_anomaly");
         let elements = array.dense();
         let at = elements
             .iter()

@@ -28,24 +28,23 @@ impl<E: Element> Array<E> {
     /// A new row-major array, written by `fill`, which must write every element:
     /// the slice holds arbitrary elements before.
     ///
+    /// `op` is the operation that is reported if there is no memory: every function here that
+    /// may allocate takes it first.
+    ///
     /// ```
     /// use adamant_tensor::Array;
-    /// let x = Array::build([2].into(), |out: &mut [i64]| out.copy_from_slice(&[3, 4]));
-    /// assert_eq!(x.to_vec(), [3, 4]);
+    /// let fill = |out: &mut [i64]| out.copy_from_slice(&[3, 4]);
+    /// assert_eq!(Array::build("pair", [2].into(), fill).to_vec(), [3, 4]);
     /// ```
     ///
     /// # Panics
     /// If there is no memory for it.
     #[must_use]
     #[track_caller]
-    pub fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
-        let len = shape.numel();
-        match Storage::stale(len) {
-            Ok(storage) => Array::filled(storage, shape, fill),
-            Err(_) => {
-                let bytes = len * size_of::<E>();
-                panic!("out of memory: a tensor of shape {shape} takes {bytes} bytes")
-            }
+    pub fn build(op: &str, shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
+        match Storage::stale(shape.numel()) {
+            Ok(storage) => Array::written(storage, shape, fill),
+            Err(_) => out_of_memory::<E>(op, &shape),
         }
     }
 
@@ -56,10 +55,10 @@ impl<E: Element> Array<E> {
     #[track_caller]
     pub fn try_build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Result<Self, TryReserveError> {
         let storage = Storage::stale(shape.numel())?;
-        Ok(Array::filled(storage, shape, fill))
+        Ok(Array::written(storage, shape, fill))
     }
 
-    fn filled(mut storage: Storage<E>, shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
+    fn written(mut storage: Storage<E>, shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
         fill(storage.as_mut_slice());
         Array { storage: Arc::new(storage), layout: Layout::contiguous(shape) }
     }
@@ -68,7 +67,13 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn full(shape: Shape, value: E) -> Self {
-        Array::build(shape, |out| out.fill(value))
+        Array::filled("Array::full", shape, value)
+    }
+
+    /// [`full`](Self::full), for an operation.
+    #[track_caller]
+    pub(crate) fn filled(op: &str, shape: Shape, value: E) -> Self {
+        Array::build(op, shape, |out| out.fill(value))
     }
 
     /// These elements, row-major.
@@ -78,7 +83,13 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn from_slice(shape: Shape, values: &[E]) -> Self {
-        Array::build(shape, |out| out.copy_from_slice(values))
+        Array::copied("Array::from_slice", shape, values)
+    }
+
+    /// [`from_slice`](Self::from_slice), for an operation.
+    #[track_caller]
+    pub(crate) fn copied(op: &str, shape: Shape, values: &[E]) -> Self {
+        Array::build(op, shape, |out| out.copy_from_slice(values))
     }
 
     /// The sizes of the dimensions.
@@ -103,7 +114,9 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn to_vec(&self) -> Vec<E> {
-        self.contiguous().dense().to_vec()
+        let mut copy = with_room("to_vec", self.numel());
+        copy.extend_from_slice(self.contiguous("to_vec").dense());
+        copy
     }
 
     /// Of a contiguous array: its elements.
@@ -129,19 +142,19 @@ impl<E: Element> Array<E> {
 
     /// The same elements, row-major: a copy only if they are not.
     #[track_caller]
-    pub(crate) fn contiguous(&self) -> Array<E> {
+    pub(crate) fn contiguous(&self, op: &str) -> Array<E> {
         if self.is_contiguous() {
             return self.clone();
         }
-        self.map(|x| x)
+        self.map(op, |x| x)
     }
 
     /// The same elements, row-major, and not a part of something larger: a copy only if
     /// they are not.
     #[track_caller]
-    pub(crate) fn compact(&self) -> Array<E> {
+    pub(crate) fn compact(&self, op: &str) -> Array<E> {
         let whole = self.storage.as_slice().len() == self.numel();
-        if whole && self.is_contiguous() { self.clone() } else { self.map(|x| x) }
+        if whole && self.is_contiguous() { self.clone() } else { self.map(op, |x| x) }
     }
 
     /// The elements to write to, if they are contiguous and no one else sees them.
@@ -157,16 +170,22 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn make_mut(&mut self) -> &mut [E] {
+        self.unshared("Array::make_mut")
+    }
+
+    /// [`make_mut`](Self::make_mut), for an operation.
+    #[track_caller]
+    pub(crate) fn unshared(&mut self, op: &str) -> &mut [E] {
         if self.get_mut().is_none() {
-            *self = self.map(|x| x);
+            *self = self.map(op, |x| x);
         }
         self.get_mut().expect("a new array is contiguous and unshared")
     }
 
     /// `f` of each element.
     #[track_caller]
-    pub(crate) fn map<U: Element>(&self, f: impl Fn(E) -> U + Sync) -> Array<U> {
-        Array::build(self.shape().clone(), |out| match self.as_slice() {
+    pub(crate) fn map<U: Element>(&self, op: &str, f: impl Fn(E) -> U + Sync) -> Array<U> {
+        Array::build(op, self.shape().clone(), |out| match self.as_slice() {
             Some(x) => kernels::map_dense(out, x, f),
             None => kernels::map(out, self.shape(), self.view(), f),
         })
@@ -176,6 +195,7 @@ impl<E: Element> Array<E> {
     #[track_caller]
     pub(crate) fn zip<V: Element, U: Element>(
         &self,
+        op: &str,
         other: &Array<V>,
         shape: Shape,
         f: impl Fn(E, V) -> U + Sync,
@@ -184,10 +204,10 @@ impl<E: Element> Array<E> {
             && *other.shape() == shape
             && let (Some(a), Some(b)) = (self.as_slice(), other.as_slice())
         {
-            return Array::build(shape, |out| kernels::zip_dense(out, a, b, f));
+            return Array::build(op, shape, |out| kernels::zip_dense(out, a, b, f));
         }
         let (a, b) = (self.broadcast_to(&shape), other.broadcast_to(&shape));
-        Array::build(shape, |out| kernels::zip(out, a.shape(), a.view(), b.view(), f))
+        Array::build(op, shape, |out| kernels::zip(out, a.shape(), a.view(), b.view(), f))
     }
 
     /// The view in which dimensions of size 1, and missing leading ones, repeat; the caller has
@@ -207,10 +227,10 @@ impl<E: Element> Array<E> {
     /// The same elements in row-major order under another shape with the same number of elements:
     /// a view if strides can describe it, else a copy.
     #[track_caller]
-    pub(crate) fn reshape(&self, shape: Shape) -> Array<E> {
+    pub(crate) fn reshape(&self, op: &str, shape: Shape) -> Array<E> {
         match self.layout.reshape(&shape) {
             Some(layout) => self.with_layout(layout),
-            None => self.map(|x| x).with_layout(Layout::contiguous(shape)),
+            None => self.map(op, |x| x).with_layout(Layout::contiguous(shape)),
         }
     }
 
@@ -221,8 +241,8 @@ impl<E: Element> Array<E> {
 
     /// The elements row-major with the dimensions `dims` moved behind the others.
     #[track_caller]
-    pub(crate) fn rows(&self, dims: &[usize]) -> Array<E> {
-        self.with_layout(self.layout.move_last(dims)).contiguous()
+    pub(crate) fn rows(&self, op: &str, dims: &[usize]) -> Array<E> {
+        self.with_layout(self.layout.move_last(dims)).contiguous(op)
     }
 
     /// Where the elements lie.
@@ -248,7 +268,7 @@ impl<T: Float> Array<T> {
     /// row-major elements of `shape`: the gradient of a view.
     #[track_caller]
     pub(crate) fn scatter(&self, shape: &Shape, layout: &Layout) -> Array<T> {
-        Array::build(shape.clone(), |out| {
+        Array::build("backward", shape.clone(), |out| {
             out.fill(T::ZERO);
             self.add_to(out, layout);
         })
@@ -258,34 +278,52 @@ impl<T: Float> Array<T> {
     /// position several times.
     #[track_caller]
     pub(crate) fn add_to(&self, out: &mut [T], layout: &Layout) {
-        let x = self.contiguous();
+        let x = self.contiguous("backward");
         kernels::add_strided(&mut out[layout.offset..], &layout.shape, &layout.strides, x.dense());
     }
 
     /// Adds an array of the same shape: in the buffer of one of them if no one else sees it.
+    #[track_caller]
     pub(crate) fn add_assign(&mut self, mut other: Array<T>) {
         if let Some(elements) = self.get_mut() {
-            kernels::zip_assign(elements, other.contiguous().dense(), |x, y| x + y);
+            kernels::zip_assign(elements, other.contiguous("backward").dense(), |x, y| x + y);
         } else if let Some(elements) = other.get_mut() {
-            kernels::zip_assign(elements, self.contiguous().dense(), |y, x| x + y);
+            kernels::zip_assign(elements, self.contiguous("backward").dense(), |y, x| x + y);
             *self = other;
         } else {
-            *self = self.zip(&other, self.shape().clone(), |x, y| x + y);
+            *self = self.zip("backward", &other, self.shape().clone(), |x, y| x + y);
         }
     }
 
     /// The sum over dimension range `dims`, which disappears. A view is not copied.
     #[track_caller]
-    pub(crate) fn sum_range(&self, dims: Range<usize>) -> Array<T> {
+    pub(crate) fn sum_range(&self, op: &str, dims: Range<usize>) -> Array<T> {
         let size = |sizes: &[usize]| sizes.iter().product::<usize>();
         let (outer, inner) = (&self.shape()[..dims.start], &self.shape()[dims.end..]);
         let split = [size(outer), size(&self.shape()[dims.clone()]), size(inner)];
         let shape = outer.iter().chain(inner).copied().collect();
-        Array::build(shape, |out| match self.as_slice() {
+        Array::build(op, shape, |out| match self.as_slice() {
             Some(x) => kernels::sum(out, x, split),
             None => kernels::sum_view(out, self.shape(), self.view(), split),
         })
     }
+}
+
+/// An empty vector with room for `len` elements.
+#[track_caller]
+pub(crate) fn with_room<E>(op: &str, len: usize) -> Vec<E> {
+    let mut vec = Vec::new();
+    if vec.try_reserve_exact(len).is_err() {
+        out_of_memory::<E>(op, &[len].into());
+    }
+    vec
+}
+
+#[cold]
+#[track_caller]
+fn out_of_memory<E>(op: &str, shape: &Shape) -> ! {
+    let bytes = shape.numel().saturating_mul(size_of::<E>());
+    panic!("{op}: out of memory: a tensor of shape {shape} takes {bytes} bytes")
 }
 
 #[cfg(test)]
@@ -296,7 +334,7 @@ mod tests {
     fn reshape_copies_only_if_it_must() {
         let shares = |a: &Array<usize>, b: &Array<usize>| Arc::ptr_eq(&a.storage, &b.storage);
         let counted = |shape: &[usize]| {
-            Array::build(shape.into(), |out| {
+            Array::build("test", shape.into(), |out| {
                 out.iter_mut().enumerate().for_each(|(i, out)| *out = i);
             })
         };
@@ -314,7 +352,7 @@ mod tests {
             (&view(x.layout.slice(2, 0, 2, 2)), &[12], true),
             (&counted(&[]), &[1, 1], true),
         ] {
-            let reshaped = from.reshape(to.into());
+            let reshaped = from.reshape("test", to.into());
             assert_eq!(reshaped.to_vec(), from.to_vec(), "{:?} to {to:?}", from.shape());
             assert_eq!(shares(&reshaped, from), is_view, "{:?} to {to:?}", from.shape());
         }

@@ -227,7 +227,7 @@ fn visit<T: Float>(
             return;
         }
     };
-    let context = Context { node, parents: &parents, grad };
+    let context = Context { node, op: name, parents: &parents, grad };
     let grads = backward(&context);
     if Mode::now().detect_anomaly {
         anomaly::check_gradients(name, location, &context.grad, &grads);

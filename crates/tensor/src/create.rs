@@ -24,7 +24,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn from_vec(values: Vec<T>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
-        Ok(Array::from_slice(shape, &values).into())
+        Ok(Array::copied("from_vec", shape, &values).into())
     }
 
     /// A tensor of shape `[]`: one number.
@@ -41,7 +41,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: T) -> Self {
-        Array::full(shape.into(), value).into()
+        Array::filled("full", shape.into(), value).into()
     }
 
     /// All elements 0.
@@ -50,7 +50,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn zeros(shape: impl Into<Shape>) -> Self {
-        Tensor::full(shape, T::ZERO)
+        Array::filled("zeros", shape.into(), T::ZERO).into()
     }
 
     /// All elements 1.
@@ -59,7 +59,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn ones(shape: impl Into<Shape>) -> Self {
-        Tensor::full(shape, T::ONE)
+        Array::filled("ones", shape.into(), T::ONE).into()
     }
 
     /// A tensor whose elements `fill` writes, row-major: how data sets make
@@ -74,7 +74,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn build(shape: impl Into<Shape>, fill: impl FnOnce(&mut [T])) -> Self {
-        Array::build(shape.into(), fill).into()
+        Array::build("build", shape.into(), fill).into()
     }
 
     /// The `[n, n]` matrix with 1 on the diagonal and 0 elsewhere.
@@ -88,7 +88,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn eye(n: usize) -> Self {
-        Tensor::eye_rectangular(n, n)
+        eye("eye", n, n)
     }
 
     /// The `[rows, columns]` matrix with 1 on the diagonal and 0 elsewhere.
@@ -103,12 +103,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn eye_rectangular(rows: usize, columns: usize) -> Self {
-        Tensor::build([rows, columns], |out| {
-            out.fill(T::ZERO);
-            // The diagonal ends with the columns: the step after its last place leads a row down.
-            let diagonal = out.iter_mut().step_by(columns + 1).take(columns);
-            diagonal.for_each(|out| *out = T::ONE);
-        })
+        eye("eye_rectangular", rows, columns)
     }
 
     /// `start + i step` for i = 0, 1, … as long as that is before `end`: ⌈(end − start) / step⌉
@@ -140,9 +135,10 @@ impl<T: Float> Tensor<T> {
         let len = ((end - start) / step).ceil();
         let fits = len < isize::MAX as f64 && Shape::from([len as usize]).checked_numel().is_some();
         assert!(fits, "{range}: these are too many elements, {len}");
-        Tensor::build([len as usize], |out| {
+        let value = Array::build("arange", [len as usize].into(), |out| {
             count_up(out, |i| T::from_f64(step.mul_add(i, start)));
-        })
+        });
+        value.into()
     }
 
     /// `steps` numbers from `start` to `end`, both of them included, with equal distances.
@@ -173,14 +169,15 @@ impl<T: Float> Tensor<T> {
         if steps < 2 {
             return Tensor::full([steps], start);
         }
-        Tensor::build([steps], |out| {
+        let value = Array::build("linspace", [steps].into(), |out| {
             let last = (steps - 1) as f64;
             let step = (end - start) / T::from_f64(last);
             let (lower, upper) = out.split_at_mut(steps / 2);
             let first = lower.len() as f64;
             count_up(lower, |i| step.mul_add(T::from_f64(i), start));
             count_up(upper, |i| (-step).mul_add(T::from_f64(last - (first + i)), end));
-        })
+        });
+        value.into()
     }
 
     /// All elements 0, in the shape of this tensor.
@@ -189,7 +186,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn zeros_like(&self) -> Self {
-        Tensor::zeros(self.array.shape())
+        Array::filled("zeros_like", self.array.shape().clone(), T::ZERO).into()
     }
 
     /// All elements 1, in the shape of this tensor.
@@ -198,7 +195,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn ones_like(&self) -> Self {
-        Tensor::ones(self.array.shape())
+        Array::filled("ones_like", self.array.shape().clone(), T::ONE).into()
     }
 
     /// All elements `value`, in the shape of this tensor.
@@ -207,8 +204,19 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn full_like(&self, value: T) -> Self {
-        Tensor::full(self.array.shape(), value)
+        Array::filled("full_like", self.array.shape().clone(), value).into()
     }
+}
+
+#[track_caller]
+fn eye<T: Float>(op: &str, rows: usize, columns: usize) -> Tensor<T> {
+    let value = Array::build(op, [rows, columns].into(), |out| {
+        out.fill(T::ZERO);
+        // At most one element per column: the step after the last would wrap to the next row.
+        let diagonal = out.iter_mut().step_by(columns + 1).take(columns);
+        diagonal.for_each(|out| *out = T::ONE);
+    });
+    value.into()
 }
 
 /// Writes `f` of each place.
@@ -237,7 +245,7 @@ impl Indices {
     #[must_use]
     #[track_caller]
     pub fn one_hot<T: Float>(&self, classes: usize) -> Tensor<T> {
-        if let Some((place, index)) = self.find_outside(classes) {
+        if let Some((place, index)) = self.find_outside("one_hot", classes) {
             panic!(
                 "one_hot: index {index} (number {place} of indices of shape {}); expected an \
                  index below {classes}, the number of classes",
@@ -245,13 +253,14 @@ impl Indices {
             );
         }
         let shape: Shape = self.shape().iter().copied().chain([classes]).collect();
-        let indices = self.array.contiguous();
-        Tensor::build(shape, |out| {
+        let indices = self.array.contiguous("one_hot");
+        let value = Array::build("one_hot", shape, |out| {
             out.fill(T::ZERO);
             for (row, &index) in indices.dense().iter().enumerate() {
                 out[row * classes + index] = T::ONE;
             }
-        })
+        });
+        value.into()
     }
 }
 

@@ -23,7 +23,7 @@ impl<T: Float> GradCell<T> {
 
     /// Replaces the gradient.
     pub(crate) fn set(&self, grad: Option<Array<T>>) {
-        let grad = grad.map(|grad| grad.compact());
+        let grad = grad.map(|grad| grad.compact("set_grad"));
         let before = std::mem::replace(&mut *lock(&self.0), grad);
         drop(before); // not under the lock
     }
@@ -47,7 +47,7 @@ impl<T: Float> GradCell<T> {
 
     /// Adds `grad`.
     pub(crate) fn accumulate(&self, grad: Array<T>) {
-        let grad = grad.compact();
+        let grad = grad.compact("backward");
         let mut cell = lock(&self.0);
         match &mut *cell {
             Some(sum) => sum.add_assign(grad),

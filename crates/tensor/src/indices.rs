@@ -30,7 +30,7 @@ impl Indices {
     #[track_caller]
     pub fn from_vec(values: Vec<usize>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
-        Ok(Indices { array: Array::from_slice(shape, &values) })
+        Ok(Indices { array: Array::copied("from_vec", shape, &values) })
     }
 
     /// The sizes of the dimensions.
@@ -60,14 +60,16 @@ impl Indices {
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Indices {
         Indices {
-            array: self.array.reshape(self.array.shape().to_reshaped("reshape", shape.into())),
+            array: self
+                .array
+                .reshape("reshape", self.array.shape().to_reshaped("reshape", shape.into())),
         }
     }
 
     /// The first index that is not below `size`, and its place.
     #[track_caller]
-    pub(crate) fn find_outside(&self, size: usize) -> Option<(usize, usize)> {
-        let indices = self.array.contiguous();
+    pub(crate) fn find_outside(&self, op: &str, size: usize) -> Option<(usize, usize)> {
+        let indices = self.array.contiguous(op);
         indices.dense().iter().copied().enumerate().find(|&(_, index)| index >= size)
     }
 }

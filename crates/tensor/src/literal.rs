@@ -11,21 +11,26 @@ use adamant_kernels::Float;
 use std::ops::Range;
 
 impl<T: Float> Tensor<T> {
+    #[track_caller]
     fn from_literal(shape: Shape, values: &[T]) -> Self {
-        Array::from_slice(shape, values).into()
+        Array::copied("from", shape, values).into()
     }
 }
 
 impl Indices {
+    #[track_caller]
     fn from_literal(shape: Shape, values: &[usize]) -> Self {
-        Indices { array: Array::from_slice(shape, values) }
+        Indices { array: Array::copied("from", shape, values) }
     }
 }
 
 impl Mask {
+    #[track_caller]
     fn from_literal(shape: Shape, values: &[bool]) -> Self {
         let write = |(out, &value): (&mut u8, &bool)| *out = u8::from(value);
-        Mask { array: Array::build(shape, |out| out.iter_mut().zip(values).for_each(write)) }
+        Mask {
+            array: Array::build("from", shape, |out| out.iter_mut().zip(values).for_each(write)),
+        }
     }
 }
 
@@ -35,6 +40,7 @@ macro_rules! from_literals {
     ($X:ty, $E:ty $(, $T:ident: $Float:ident)?) => {
         /// Of shape `[]`.
         impl$(<$T: $Float>)? From<$E> for $X {
+            #[track_caller]
             fn from(value: $E) -> Self {
                 <$X>::from_literal([].into(), &[value])
             }
@@ -50,6 +56,7 @@ macro_rules! from_literals {
 
         /// Of one dimension.
         impl$(<$T: $Float>)? From<&[$E]> for $X {
+            #[track_caller]
             fn from(values: &[$E]) -> Self {
                 <$X>::from_literal([values.len()].into(), values)
             }
@@ -57,6 +64,7 @@ macro_rules! from_literals {
 
         /// Of one dimension.
         impl$(<$T: $Float>)? From<Vec<$E>> for $X {
+            #[track_caller]
             fn from(values: Vec<$E>) -> Self {
                 <$X>::from(&values[..])
             }
@@ -65,6 +73,7 @@ macro_rules! from_literals {
     ($X:ty, $Nested:ty, [$($N:ident),*], $($flatten:ident)* $(, $T:ident: $Float:ident)?) => {
         /// Numbers as they are written: a dimension for each level of brackets.
         impl<$($T: $Float,)? $(const $N: usize),*> From<$Nested> for $X {
+            #[track_caller]
             fn from(values: $Nested) -> Self {
                 <$X>::from_literal([$($N),*].into(), values$(.$flatten())*)
             }
@@ -78,8 +87,11 @@ from_literals!(Mask, bool);
 
 /// Of one dimension. PyTorch: `torch.arange(start, end)`.
 impl From<Range<usize>> for Indices {
+    #[track_caller]
     fn from(range: Range<usize>) -> Self {
-        Indices::from(range.collect::<Vec<_>>())
+        let fill =
+            |out: &mut [usize]| out.iter_mut().zip(range.clone()).for_each(|(out, i)| *out = i);
+        Indices { array: Array::build("from", [range.len()].into(), fill) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Truth values with a shape: what comparisons give.
 
-use crate::array::Array;
+use crate::array::{Array, with_room};
 use crate::dims::{Dims, check_dims};
 use crate::indices::Indices;
 use crate::shape::Shape;
@@ -39,7 +39,7 @@ impl Mask {
     pub fn from_vec(values: Vec<bool>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
         let values: Vec<u8> = values.into_iter().map(u8::from).collect();
-        Ok(Mask { array: Array::from_slice(shape, &values) })
+        Ok(Mask { array: Array::copied("from_vec", shape, &values) })
     }
 
     /// The sizes of the dimensions.
@@ -65,8 +65,9 @@ impl Mask {
     ///
     /// PyTorch: `mask.count_nonzero()`.
     #[must_use]
+    #[track_caller]
     pub fn count(&self) -> usize {
-        count(self.array.contiguous().dense())
+        count(self.array.contiguous("count").dense())
     }
 
     /// Whether one is true; not of an empty mask.
@@ -75,7 +76,7 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn any(&self) -> bool {
-        self.array.contiguous().dense().contains(&1)
+        self.array.contiguous("any").dense().contains(&1)
     }
 
     /// Whether all are true; so of an empty mask.
@@ -84,7 +85,7 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn all(&self) -> bool {
-        !self.array.contiguous().dense().contains(&0)
+        !self.array.contiguous("all").dense().contains(&0)
     }
 
     /// How many are true over dimensions `dims`, which disappear; no dimensions mean all.
@@ -134,13 +135,13 @@ impl Mask {
     #[track_caller]
     pub(crate) fn any_over(&self, op: &str, dims: impl Dims, keepdim: bool) -> Mask {
         let dims = check_dims(op, dims, self.array.shape());
-        Mask { array: self.reduce(&dims, keepdim, |row| u8::from(row.contains(&1))) }
+        Mask { array: self.reduce(op, &dims, keepdim, |row| u8::from(row.contains(&1))) }
     }
 
     #[track_caller]
     pub(crate) fn all_over(&self, op: &str, dims: impl Dims, keepdim: bool) -> Mask {
         let dims = check_dims(op, dims, self.array.shape());
-        Mask { array: self.reduce(&dims, keepdim, |row| u8::from(!row.contains(&0))) }
+        Mask { array: self.reduce(op, &dims, keepdim, |row| u8::from(!row.contains(&0))) }
     }
 
     #[track_caller]
@@ -150,20 +151,22 @@ impl Mask {
         if dims.is_empty() {
             dims = (0..shape.len()).collect(); // as in PyTorch, for counts alone
         }
-        Indices { array: self.reduce(&dims, false, count) }
+        Indices { array: self.reduce(op, &dims, false, count) }
     }
 
     /// `f` of the elements along dimensions `dims`, which it is given as a row.
+    #[track_caller]
     fn reduce<E: Element>(
         &self,
+        op: &str,
         dims: &[usize],
         keepdim: bool,
         f: impl Fn(&[u8]) -> E + Sync,
     ) -> Array<E> {
         let shape = self.array.shape();
-        let rows = self.array.rows(dims);
+        let rows = self.array.rows(op, dims);
         let row = dims.iter().map(|&d| shape[d]).product::<usize>();
-        Array::build(shape.reduced(dims, keepdim), |out| reduce_rows(out, rows.dense(), row, f))
+        Array::build(op, shape.reduced(dims, keepdim), |out| reduce_rows(out, rows.dense(), row, f))
     }
 
     /// The same values in row-major order under another shape.
@@ -173,7 +176,11 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Mask {
-        Mask { array: self.array.reshape(self.array.shape().to_reshaped("reshape", shape.into())) }
+        Mask {
+            array: self
+                .array
+                .reshape("reshape", self.array.shape().to_reshaped("reshape", shape.into())),
+        }
     }
 
     /// The view of this shape in which dimensions of size 1, and missing leading
@@ -195,21 +202,23 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn to_tensor<T: Float>(&self) -> Tensor<T> {
-        self.array.map(|value| if value == 0 { T::ZERO } else { T::ONE }).into()
+        self.array.map("to_tensor", |value| if value == 0 { T::ZERO } else { T::ONE }).into()
     }
 
     /// The places, in row-major order, where the mask is true.
     #[track_caller]
-    pub(crate) fn places(&self) -> Vec<usize> {
-        let values = self.array.contiguous();
+    pub(crate) fn places(&self, op: &str) -> Vec<usize> {
+        let values = self.array.contiguous(op);
+        let mut places = with_room(op, count(values.dense()));
         let place = |(i, &value): (usize, &u8)| (value != 0).then_some(i);
-        values.dense().iter().enumerate().filter_map(place).collect()
+        places.extend(values.dense().iter().enumerate().filter_map(place));
+        places
     }
 
     #[track_caller]
     fn zip(&self, op: &str, other: &Mask, f: impl Fn(u8, u8) -> u8 + Sync) -> Mask {
         let shape = self.array.shape().broadcast_with(op, other.array.shape());
-        Mask { array: self.array.zip(&other.array, shape, f) }
+        Mask { array: self.array.zip(op, &other.array, shape, f) }
     }
 }
 
@@ -244,7 +253,7 @@ impl Not for &Mask {
     type Output = Mask;
     #[track_caller]
     fn not(self) -> Mask {
-        Mask { array: self.array.map(|value| 1 - value) }
+        Mask { array: self.array.map("not", |value| 1 - value) }
     }
 }
 

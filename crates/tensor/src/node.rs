@@ -216,6 +216,7 @@ fn drop_ancestors<T: Float>(recorded: Recorded<T>) {
 /// What a backward function is given.
 pub(crate) struct Context<'a, T: Float> {
     pub(crate) node: &'a Arc<Node<T>>,
+    pub(crate) op: &'static str,
     pub(crate) parents: &'a Parents<T>,
     pub(crate) grad: Tensor<T>,
 }
@@ -224,6 +225,11 @@ impl<T: Float> Context<'_, T> {
     /// The gradient of the operation's output.
     pub(crate) fn grad(&self) -> &Tensor<T> {
         &self.grad
+    }
+
+    /// The name of the operation.
+    pub(crate) fn op(&self) -> &'static str {
+        self.op
     }
 
     /// Whether input `i` wants a gradient.
@@ -261,7 +267,7 @@ impl<T: Float> Context<'_, T> {
         if crate::is_grad_enabled() {
             in_operations(&self.grad, x)
         } else {
-            self.grad.array.zip(&x.array, x.array.shape().clone(), in_one_loop).into()
+            self.grad.array.zip(self.op(), &x.array, x.array.shape().clone(), in_one_loop).into()
         }
     }
 }
@@ -312,7 +318,7 @@ pub(crate) fn record_view<T: Float>(
 /// The view of `x` that has `layout` over its row-major elements.
 #[track_caller]
 fn as_strided<T: Float>(x: &Tensor<T>, layout: &Layout) -> Tensor<T> {
-    let value = x.array.contiguous().with_layout(layout.clone());
+    let value = x.array.contiguous("as_strided").with_layout(layout.clone());
     record_if_tracked("as_strided", &[x], value, || Backward::View(Box::new(layout.clone())))
 }
 

@@ -21,7 +21,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn rand(shape: impl Into<Shape>, rng: &mut Generator) -> Self {
-        Tensor::build(shape, |out| out.fill_with(|| unit(rng)))
+        standard_uniform("rand", shape.into(), rng)
     }
 
     /// Numbers drawn from the normal distribution with mean 0 and variance 1.
@@ -36,7 +36,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn randn(shape: impl Into<Shape>, rng: &mut Generator) -> Self {
-        Tensor::build(shape, |out| out.fill_with(|| T::from_f64(rng.normal())))
+        standard_normal("randn", shape.into(), rng)
     }
 
     /// Numbers drawn uniformly from `[low, high)`; rounding may give `high`.
@@ -62,7 +62,7 @@ impl<T: Float> Tensor<T> {
             T::DTYPE
         );
         let mut draw = || T::from_f64(low + (high - low) * rng.uniform());
-        Tensor::build(shape, |out| out.fill_with(&mut draw))
+        Array::build("uniform", shape.into(), |out| out.fill_with(&mut draw)).into()
     }
 
     /// For each element p of this tensor: 1 with probability p, otherwise 0.
@@ -80,7 +80,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn bernoulli(&self, rng: &mut Generator) -> Tensor<T> {
-        let (shape, p) = (self.array.shape(), self.array.contiguous());
+        let (shape, p) = (self.array.shape(), self.array.contiguous("bernoulli"));
         let is_probability = |p: T| (T::ZERO..=T::ONE).contains(&p); // so NaN is none
         if let Some(place) = p.dense().iter().position(|&p| !is_probability(p)) {
             panic!(
@@ -89,7 +89,7 @@ impl<T: Float> Tensor<T> {
                 p.dense()[place]
             );
         }
-        let value = Array::build(shape.clone(), |out| {
+        let value = Array::build("bernoulli", shape.clone(), |out| {
             for (out, &p) in out.iter_mut().zip(p.dense()) {
                 // A draw is below 1 and not below 0: both certain outcomes are certain.
                 *out = if rng.uniform() < p.to_f64() { T::ONE } else { T::ZERO };
@@ -102,22 +102,33 @@ impl<T: Float> Tensor<T> {
     ///
     /// PyTorch: `torch.rand_like(x)`.
     #[must_use]
+    #[track_caller]
     pub fn rand_like(&self, rng: &mut Generator) -> Self {
-        Tensor::rand(self.array.shape(), rng)
+        standard_uniform("rand_like", self.array.shape().clone(), rng)
     }
 
     /// [`randn`](Tensor::randn) in the shape of this tensor.
     ///
     /// PyTorch: `torch.randn_like(x)`.
     #[must_use]
+    #[track_caller]
     pub fn randn_like(&self, rng: &mut Generator) -> Self {
-        Tensor::randn(self.array.shape(), rng)
+        standard_normal("randn_like", self.array.shape().clone(), rng)
     }
+}
+
+#[track_caller]
+fn standard_uniform<T: Float>(op: &str, shape: Shape, rng: &mut Generator) -> Tensor<T> {
+    Array::build(op, shape, |out| out.fill_with(|| unit(rng))).into()
+}
+
+#[track_caller]
+fn standard_normal<T: Float>(op: &str, shape: Shape, rng: &mut Generator) -> Tensor<T> {
+    Array::build(op, shape, |out| out.fill_with(|| T::from_f64(rng.normal()))).into()
 }
 
 /// A draw from `[0, 1)` with as many bits as `T` holds of a number below 1: it is
 /// not rounded, so it is never 1.
-#[track_caller]
 fn unit<T: Float>(rng: &mut Generator) -> T {
     let bits = if size_of::<T>() == size_of::<f32>() { 24 } else { 53 };
     T::from_f64((rng.next_u64() >> (64 - bits)) as f64 * 0.5f64.powi(bits))
@@ -146,7 +157,7 @@ impl Indices {
     ) -> Indices {
         assert!(low < high, "randint: there is no number from {low} on and below {high}");
         let draw = || low + rng.below(high - low);
-        Indices { array: Array::build(shape.into(), |out| out.fill_with(draw)) }
+        Indices { array: Array::build("randint", shape.into(), |out| out.fill_with(draw)) }
     }
 
     /// The numbers `0 .. n` in a random order, all orders being equally likely.
@@ -162,7 +173,7 @@ impl Indices {
     #[must_use]
     #[track_caller]
     pub fn randperm(n: usize, rng: &mut Generator) -> Indices {
-        let array = Array::build([n].into(), |out| {
+        let array = Array::build("randperm", [n].into(), |out| {
             out.iter_mut().enumerate().for_each(|(i, out)| *out = i);
             rng.shuffle(out);
         });

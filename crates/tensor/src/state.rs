@@ -41,7 +41,7 @@ impl Value {
     /// The first element of an array that is infinite or NaN: its row-major index and value.
     fn first_non_finite(&self) -> Option<(usize, f64)> {
         fn first<T: Float>(array: &Array<T>) -> Option<(usize, f64)> {
-            let array = array.contiguous();
+            let array = array.contiguous("first_non_finite");
             let elements = array.dense().iter();
             let mut numbers = elements.map(|x| x.to_f64()).enumerate();
             numbers.find(|(_, x)| !x.is_finite())

@@ -59,8 +59,8 @@ impl<T: Float> Tensor<T> {
 /// The map from images to means, which is linear.
 #[track_caller]
 fn means<T: Float>(op: &'static str, x: &Tensor<T>, form: Form) -> Tensor<T> {
-    let values = x.array.contiguous();
-    let value = Array::build(form.y.clone(), |y| {
+    let values = x.array.contiguous(op);
+    let value = Array::build(op, form.y.clone(), |y| {
         kernels::adaptive_avg_pool(y, values.dense(), form.image, form.windows);
     });
     record(op, [x], value, move |ctx| [Some(shares(op, ctx.grad(), form.clone()))])
@@ -69,8 +69,8 @@ fn means<T: Float>(op: &'static str, x: &Tensor<T>, form: Form) -> Tensor<T> {
 /// Its adjoint.
 #[track_caller]
 fn shares<T: Float>(op: &'static str, g: &Tensor<T>, form: Form) -> Tensor<T> {
-    let values = g.array.contiguous();
-    let value = Array::build(form.x.clone(), |x| {
+    let values = g.array.contiguous(op);
+    let value = Array::build(op, form.x.clone(), |x| {
         kernels::adaptive_avg_pool_input(x, values.dense(), form.image, form.windows);
     });
     let backward = "adaptive_avg_pool_backward";

@@ -103,8 +103,8 @@ impl<T: Float> Tensor<T> {
 
 #[track_caller]
 fn largest<T: Float>(op: &'static str, x: &Tensor<T>, form: &Form) -> (Tensor<T>, Indices) {
-    let values = x.array.contiguous();
-    let at = Array::build(form.y.clone(), |at| {
+    let values = x.array.contiguous(op);
+    let at = Array::build(op, form.y.clone(), |at| {
         kernels::adaptive_max_pool(at, values.dense(), form.image, form.windows);
     });
     let [rows, cols] = form.image;

@@ -10,13 +10,13 @@ use adamant_kernels::Float;
 
 #[track_caller]
 pub(super) fn add<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let value = a.array.zip(&b.array, a.broadcast_with("add", b), |a, b| a + b);
+    let value = a.array.zip("add", &b.array, a.broadcast_with("add", b), |a, b| a + b);
     record("add", [a, b], value, |ctx| [0, 1].map(|i| ctx.broadcast_back(i, || ctx.grad().clone())))
 }
 
 #[track_caller]
 pub(super) fn sub<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let value = a.array.zip(&b.array, a.broadcast_with("sub", b), |a, b| a - b);
+    let value = a.array.zip("sub", &b.array, a.broadcast_with("sub", b), |a, b| a - b);
     record("sub", [a, b], value, |ctx| {
         [ctx.broadcast_back(0, || ctx.grad().clone()), ctx.broadcast_back(1, || neg(ctx.grad()))]
     })
@@ -24,18 +24,18 @@ pub(super) fn sub<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
 
 #[track_caller]
 pub(super) fn add_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
-    record("add", [a], a.array.map(|a| a + b), |ctx| [Some(ctx.grad().clone())])
+    record("add", [a], a.array.map("add", |a| a + b), |ctx| [Some(ctx.grad().clone())])
 }
 
 /// `a − b` for a scalar `a`.
 #[track_caller]
 pub(super) fn scalar_sub<T: Float>(a: T, b: &Tensor<T>) -> Tensor<T> {
-    record("sub", [b], b.array.map(|b| a - b), |ctx| [Some(neg(ctx.grad()))])
+    record("sub", [b], b.array.map("sub", |b| a - b), |ctx| [Some(neg(ctx.grad()))])
 }
 
 #[track_caller]
 pub(super) fn neg<T: Float>(a: &Tensor<T>) -> Tensor<T> {
-    record("neg", [a], a.array.map(|a| -a), |ctx| [Some(neg(ctx.grad()))])
+    record("neg", [a], a.array.map("neg", |a| -a), |ctx| [Some(neg(ctx.grad()))])
 }
 
 #[cfg(test)]

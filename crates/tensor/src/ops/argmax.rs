@@ -1,5 +1,6 @@
 //! The place of the largest and of the smallest.
 
+use crate::array::with_room;
 use crate::dims::{Dim, check_dim};
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, arg_best, reduce_rows};
@@ -62,8 +63,10 @@ impl<T: Float> Tensor<T> {
     ) -> Vec<usize> {
         let shape = self.array.shape();
         assert!(shape[dim] > 0, "{op}: dimension {dim} of a tensor of shape {shape} is empty");
-        let mut out = vec![0; shape.without(dim).numel()];
-        let rows = self.array.rows(&[dim]);
+        let len = shape.without(dim).numel();
+        let mut out = with_room(op, len);
+        out.resize(len, 0);
+        let rows = self.array.rows(op, &[dim]);
         reduce_rows(&mut out, rows.dense(), shape[dim], |row| arg_best(row, &better));
         out
     }

@@ -1,6 +1,6 @@
 //! The same elements, turned, moved, repeated or surrounded.
 
-use crate::array::Array;
+use crate::array::{Array, with_room};
 use crate::dims::{Dim, Dims, check_dim, check_dims};
 use crate::mask::Mask;
 use crate::tensor::Tensor;
@@ -24,7 +24,8 @@ impl<T: Float> Tensor<T> {
     pub fn flip(&self, dims: impl Dims) -> Tensor<T> {
         let mut turned = self.clone();
         for dim in check_dims("flip", dims, self.array.shape()) {
-            let back: Vec<usize> = (0..self.shape()[dim]).rev().collect();
+            let mut back = with_room("flip", self.shape()[dim]);
+            back.extend((0..self.shape()[dim]).rev());
             turned = turned.index_select(dim, &back);
         }
         turned
@@ -132,8 +133,8 @@ impl<T: Float> Tensor<T> {
             if before > 0 || after > 0 {
                 let size = |n: isize| padded.array.shape().with(dim, n.max(0).unsigned_abs());
                 // Not made in the closure, which would hide the caller.
-                let head = Tensor::full(size(before), value);
-                let tail = Tensor::full(size(after), value);
+                let head = Tensor::from(Array::filled("pad", size(before), value));
+                let tail = Tensor::from(Array::filled("pad", size(after), value));
                 padded = Tensor::cat(&[&head, &padded, &tail], dim);
             }
         }
@@ -191,7 +192,7 @@ impl<T: Float> Tensor<T> {
         let &[.., rows, cols] = &**shape else {
             panic!("{op}: a tensor of shape {shape}; expected at least 2 dimensions")
         };
-        let array = Array::build([rows, cols].into(), |out| {
+        let array = Array::build(op, [rows, cols].into(), |out| {
             for (i, out) in out.iter_mut().enumerate() {
                 *out = u8::from(f((i / cols) as isize, (i % cols) as isize));
             }

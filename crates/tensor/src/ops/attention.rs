@@ -3,7 +3,7 @@
 //! One operation, which never holds all scores: forward keeps two numbers of each row
 //! of them, backward computes them again a block of queries at a time.
 
-use crate::array::Array;
+use crate::array::{Array, with_room};
 use crate::attention_options::AttentionOptions;
 use crate::generator::{Generator, MaskRows};
 use crate::mask::Mask;
@@ -228,8 +228,10 @@ impl<T: Float> Form<T> {
     #[track_caller]
     fn value(&self, inputs: [&Tensor<T>; 3]) -> (Array<T>, Vec<RowStats<T>>) {
         let [l, _, _, ev] = self.sizes;
-        let mut stats = vec![[T::ZERO; 2]; self.batch.numel() * l];
-        let value = Array::build(of(&self.batch, [l, ev]), |out| {
+        let rows = self.batch.numel() * l;
+        let mut stats = with_room(NAME, rows);
+        stats.resize(rows, [T::ZERO; 2]);
+        let value = Array::build(NAME, of(&self.batch, [l, ev]), |out| {
             self.with(inputs, |form| kernels::attention(out, &mut stats, form));
         });
         (value, stats)
@@ -244,18 +246,18 @@ impl<T: Float> Form<T> {
         stats: &[RowStats<T>],
     ) -> Gradients<T> {
         let [l, s, e, ev] = self.sizes;
-        let g = ctx.grad().array.contiguous();
+        let g = ctx.grad().array.contiguous(NAME);
         let wants_bias = self.bias.is_some() && ctx.needs(3);
         let bias_shape = if wants_bias { of(&self.batch, [l, s]) } else { [0].into() };
-        let zeros = |shape| Array::full(shape, T::ZERO);
+        let zeros = |shape| Array::filled(NAME, shape, T::ZERO);
         let [mut q, mut k, mut v] =
             [[l, e], [s, e], [s, ev]].map(|size| zeros(of(&self.batch, size)));
         let mut bias = zeros(bias_shape);
         let gradients = AttentionGradients {
-            q: q.make_mut(),
-            k: k.make_mut(),
-            v: v.make_mut(),
-            bias: bias.make_mut(),
+            q: q.unshared(NAME),
+            k: k.unshared(NAME),
+            v: v.unshared(NAME),
+            bias: bias.unshared(NAME),
         };
         self.with(inputs, |form| {
             kernels::attention_backward(gradients, g.dense(), out.dense(), stats, form);
@@ -292,10 +294,11 @@ impl<T: Float> Form<T> {
         let (Some(dropout), [l, s, ..]) = (&self.dropout, self.sizes) else {
             return x.clone();
         };
-        x * Tensor::build(of(&self.batch, [l, s]), |out| {
+        let factors = Array::build(NAME, of(&self.batch, [l, s]), |out| {
             let rows = out.chunks_mut(s.max(1)).enumerate();
             rows.for_each(|(row, factors)| dropout.factors(row, factors));
-        })
+        });
+        x * Tensor::from(factors)
     }
 
     /// The weights of the mean, all of them: `softmax(scale · q kᵀ + bias)`.
@@ -310,7 +313,7 @@ impl<T: Float> Form<T> {
             scores = scores.masked_fill(&!mask, T::NEG_INFINITY);
         }
         if self.causal {
-            let later = Array::build([l, s].into(), |out| {
+            let later = Array::build(NAME, [l, s].into(), |out| {
                 out.iter_mut().enumerate().for_each(|(at, out)| *out = u8::from(at % s > at / s));
             });
             scores = scores.masked_fill(&Mask { array: later }, T::NEG_INFINITY);

@@ -112,8 +112,8 @@ impl<T: Float> Tensor<T> {
 /// The map from images to means, which is linear.
 #[track_caller]
 fn means<T: Float>(op: &'static str, x: &Tensor<T>, sizes: AvgPool) -> Tensor<T> {
-    let values = x.array.contiguous();
-    let value = Array::build(with_images(x, sizes.windows.output), |y| {
+    let values = x.array.contiguous(op);
+    let value = Array::build(op, with_images(x, sizes.windows.output), |y| {
         kernels::avg_pool(y, values.dense(), &sizes);
     });
     record(op, [x], value, move |ctx| [Some(shares(ctx.grad(), sizes))])
@@ -122,12 +122,12 @@ fn means<T: Float>(op: &'static str, x: &Tensor<T>, sizes: AvgPool) -> Tensor<T>
 /// Its adjoint.
 #[track_caller]
 fn shares<T: Float>(g: &Tensor<T>, sizes: AvgPool) -> Tensor<T> {
-    let values = g.array.contiguous();
-    let value = Array::build(with_images(g, sizes.windows.input), |x| {
+    let op = "avg_pool2d_backward";
+    let values = g.array.contiguous(op);
+    let value = Array::build(op, with_images(g, sizes.windows.input), |x| {
         kernels::avg_pool_input(x, values.dense(), &sizes);
     });
-    let backward = "avg_pool2d_backward";
-    record(backward, [g], value, move |ctx| [Some(means("avg_pool2d", ctx.grad(), sizes))])
+    record(op, [g], value, move |ctx| [Some(means("avg_pool2d", ctx.grad(), sizes))])
 }
 
 /// The shape of `x` with images of another size.

@@ -44,14 +44,16 @@ impl<T: Float> Bound<T> for f64 {
     #[track_caller]
     fn clamp_min(self, x: &Tensor<T>) -> Tensor<T> {
         let min = T::from_f64(self);
-        let value = x.array.map(move |x| if x < min || min.is_nan() { min } else { x });
+        let value =
+            x.array.map("clamp_min", move |x| if x < min || min.is_nan() { min } else { x });
         record_pieces("clamp_min", x, value, move |x| u8::from(x > min), pass)
     }
 
     #[track_caller]
     fn clamp_max(self, x: &Tensor<T>) -> Tensor<T> {
         let max = T::from_f64(self);
-        let value = x.array.map(move |x| if x > max || max.is_nan() { max } else { x });
+        let value =
+            x.array.map("clamp_max", move |x| if x > max || max.is_nan() { max } else { x });
         record_pieces("clamp_max", x, value, move |x| u8::from(x < max), pass)
     }
 }
@@ -182,7 +184,7 @@ fn pass<T: Float>(g: T, inside: u8) -> T {
 fn bounded<T: Float>(op: &'static str, x: &Tensor<T>, min: f64, max: f64) -> Tensor<T> {
     let (min, max) = (T::from_f64(min), T::from_f64(max));
     let no_bound = min.is_nan() || max.is_nan();
-    let value = x.array.map(move |x| {
+    let value = x.array.map(op, move |x| {
         let x = if x < min { min } else { x };
         if no_bound {
             T::NAN
@@ -239,17 +241,21 @@ fn bounded_by_tensors<T: Float>(x: &Tensor<T>, min: &Tensor<T>, max: &Tensor<T>)
     let bounds = min.broadcast_with("clamp", max);
     let shape = x.array.shape().broadcast_with("clamp", &bounds);
     let (a, low, high) = (&x.array, &min.array, &max.array);
-    let raised = a.zip(low, shape.clone(), |x, min| if x < min || min.is_nan() { min } else { x });
-    let value =
-        raised.zip(high, shape.clone(), |x, max| if x > max || max.is_nan() { max } else { x });
+    let raised =
+        a.zip("clamp", low, shape.clone(), |x, min| if x < min || min.is_nan() { min } else { x });
+    let value = raised
+        .zip("clamp", high, shape.clone(), |x, max| if x > max || max.is_nan() { max } else { x });
     let recorded = [x, min, max].iter().any(|input| input.wants_grad());
-    let receivers = recorded.then(|| {
-        let element_min = a.zip(low, shape.clone(), compare);
-        let element_max = a.zip(high, shape.clone(), compare);
-        let min_max = low.zip(high, bounds, compare);
-        let both = element_min.zip(&element_max, shape.clone(), |min, max| min << 2 | max);
-        both.zip(&min_max, shape, |both, min_max| receiver(both >> 2, both & 3, min_max))
-    });
+    let receivers = if recorded {
+        let element_min = a.zip("clamp", low, shape.clone(), compare);
+        let element_max = a.zip("clamp", high, shape.clone(), compare);
+        let min_max = low.zip("clamp", high, bounds, compare);
+        let both = element_min.zip("clamp", &element_max, shape.clone(), |min, max| min << 2 | max);
+        let receiver = |both, min_max| receiver(both >> 2, both & 3, min_max);
+        Some(both.zip("clamp", &min_max, shape, receiver))
+    } else {
+        None
+    };
     record("clamp", [x, min, max], value, move |ctx| {
         let Some(receivers) = &receivers else { return [None, None, None] };
         // The pieces in which an input has all of the gradient, and half of it.

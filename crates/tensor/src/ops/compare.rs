@@ -85,21 +85,21 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn isnan(&self) -> Mask {
-        Mask { array: self.array.map(|x| u8::from(x.is_nan())) }
+        Mask { array: self.array.map("isnan", |x| u8::from(x.is_nan())) }
     }
 
     /// Where the elements are neither infinite nor NaN. PyTorch: `x.isfinite()`.
     #[must_use]
     #[track_caller]
     pub fn isfinite(&self) -> Mask {
-        Mask { array: self.array.map(|x| u8::from(x.is_finite())) }
+        Mask { array: self.array.map("isfinite", |x| u8::from(x.is_finite())) }
     }
 
     #[track_caller]
     fn compare(&self, op: &str, other: impl Operand<T>, f: impl Fn(T, T) -> bool + Sync) -> Mask {
         let other = other.operand();
         let shape = self.broadcast_with(op, &other);
-        Mask { array: self.array.zip(&other.array, shape, |x, y| u8::from(f(x, y))) }
+        Mask { array: self.array.zip(op, &other.array, shape, |x, y| u8::from(f(x, y))) }
     }
 }
 

@@ -192,7 +192,7 @@ impl Form {
         weight: &Tensor<T>,
         bias: Option<&Tensor<T>>,
     ) -> Tensor<T> {
-        let value = computed(&self.y, [x, weight], bias, |y, [x, weight], bias| {
+        let value = computed(op, &self.y, [x, weight], bias, |y, [x, weight], bias| {
             conv(y, x, weight, bias, &self.conv);
         });
         let (for_x, for_weight) = saved(x, weight);
@@ -216,7 +216,7 @@ impl Form {
         weight: &Tensor<T>,
         bias: Option<&Tensor<T>>,
     ) -> Tensor<T> {
-        let value = computed(&self.x, [y, weight], bias, |x, [y, weight], bias| {
+        let value = computed(op, &self.x, [y, weight], bias, |x, [y, weight], bias| {
             conv_input(x, y, weight, bias, &self.conv);
         });
         let (for_y, for_weight) = saved(y, weight);
@@ -234,7 +234,7 @@ impl Form {
     /// `(x, y) → w`
     #[track_caller]
     fn weight<T: Float>(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
-        let value = computed(&self.weight, [x, y], None, |weight, [x, y], _| {
+        let value = computed("conv_weight", &self.weight, [x, y], None, |weight, [x, y], _| {
             conv_weight(weight, x, y, &self.conv);
         });
         let (for_x, for_y) = saved(x, y);
@@ -258,15 +258,21 @@ fn saved<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> (Option<Tensor<T>>, Option<T
 /// What `kernel` writes, given the elements of its operands.
 #[track_caller]
 fn computed<T: Float>(
+    op: &str,
     shape: &Shape,
     operands: [&Tensor<T>; 2],
     bias: Option<&Tensor<T>>,
     kernel: impl FnOnce(&mut [T], [&[T]; 2], Option<&[T]>),
 ) -> Array<T> {
-    let operands = operands.map(|operand| operand.array.contiguous());
-    let bias = bias.map(|bias| bias.array.contiguous());
-    Array::build(shape.clone(), |out| {
-        kernel(out, operands.each_ref().map(Array::dense), bias.as_ref().map(Array::dense));
+    let [a, b] = operands;
+    let (a, b) = (a.array.contiguous(op), b.array.contiguous(op));
+    #[expect(clippy::manual_map, reason = "a closure would hide the caller")]
+    let bias = match bias {
+        Some(bias) => Some(bias.array.contiguous(op)),
+        None => None,
+    };
+    Array::build(op, shape.clone(), |out| {
+        kernel(out, [a.dense(), b.dense()], bias.as_ref().map(Array::dense));
     })
 }
 

@@ -40,26 +40,27 @@ pub fn cross_entropy<T: Float>(logits: &Tensor<T>, targets: &[usize]) -> Tensor<
         );
     }
     let n = T::from_f64(rows as f64);
-    let x = logits.array.contiguous();
-    let losses = Array::build([rows].into(), |out| nll_rows(out, x.dense(), targets));
-    let mean = Array::build([].into(), |out| {
+    let x = logits.array.contiguous("cross_entropy");
+    let losses =
+        Array::build("cross_entropy", [rows].into(), |out| nll_rows(out, x.dense(), targets));
+    let mean = Array::build("cross_entropy", [].into(), |out| {
         sum(out, losses.dense(), [1, rows, 1]);
         out[0] /= n;
     });
     let (logits_saved, targets) = (logits.clone(), targets.to_vec());
     record("cross_entropy", [logits], mean, move |ctx| {
         if !crate::is_grad_enabled() {
-            let (x, g) = (logits_saved.array.contiguous(), ctx.grad().item() / n);
+            let (x, g) = (logits_saved.array.contiguous("cross_entropy"), ctx.grad().item() / n);
             let gradient = |out: &mut [T]| nll_rows_backward(out, x.dense(), &targets, g);
-            return [Some(Tensor::build(&shape, gradient))];
+            return [Some(Array::build("cross_entropy", shape.clone(), gradient).into())];
         }
-        let one_hot = Tensor::build(&shape, |out: &mut [T]| {
+        let one_hot = Array::build("cross_entropy", shape.clone(), |out: &mut [T]| {
             out.fill(T::ZERO);
             for (row, &target) in out.chunks_exact_mut(classes.max(1)).zip(&targets) {
                 row[target] = T::ONE;
             }
         });
-        [Some((logits_saved.softmax(1) - one_hot) * (ctx.grad() / n))]
+        [Some((logits_saved.softmax(1) - Tensor::from(one_hot)) * (ctx.grad() / n))]
     })
 }
 

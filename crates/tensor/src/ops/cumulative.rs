@@ -51,11 +51,11 @@ impl<T: Float> Tensor<T> {
             return vector.cumprod(0).reshape([]);
         }
         let dim = check_dim("cumprod", dim, self.array.shape());
-        let value = scanned(&self.array, dim, false, 1.0, |a, b| a * b);
+        let value = scanned("cumprod", &self.array, dim, false, 1.0, |a, b| a * b);
         let (x, saved) = (self.clone(), value.clone());
         record("cumprod", [self], value, move |ctx| {
             let (g, y) = (ctx.grad(), ctx.output(&saved));
-            let gradient = if has_zero(&x.array) {
+            let gradient = if has_zero(ctx.op(), &x.array) {
                 let (before, after) = (products_before(&x, dim), carried_back(g, &x, dim));
                 before * after
             } else {
@@ -105,7 +105,7 @@ impl<T: Float> Tensor<T> {
             let g = over.spread(ctx.grad());
             let gradient = match over.dims.first() {
                 None => g, // of a scalar, which is its own product
-                Some(&dim) if has_zero(&x.array) => {
+                Some(&dim) if has_zero(ctx.op(), &x.array) => {
                     let after = products_before(&x.flip(dim), dim).flip(dim);
                     g * (products_before(&x, dim) * after)
                 }
@@ -118,26 +118,27 @@ impl<T: Float> Tensor<T> {
 
 #[track_caller]
 fn scanned<T: Float>(
+    op: &str,
     x: &Array<T>,
     dim: usize,
     reverse: bool,
     init: f64,
     f: impl Fn(f64, f64) -> f64 + Sync,
 ) -> Array<T> {
-    let (x, split) = (x.contiguous(), around(x.shape(), dim));
-    Array::build(x.shape().clone(), |out| scan(out, x.dense(), split, reverse, init, f))
+    let (x, split) = (x.contiguous(op), around(x.shape(), dim));
+    Array::build(op, x.shape().clone(), |out| scan(out, x.dense(), split, reverse, init, f))
 }
 
 /// The running sums along `dim`, from the end if `reverse`: each is the other's gradient.
 #[track_caller]
 fn running_sum<T: Float>(x: &Tensor<T>, dim: usize, reverse: bool) -> Tensor<T> {
-    let value = scanned(&x.array, dim, reverse, 0.0, |a, b| a + b);
+    let value = scanned("cumsum", &x.array, dim, reverse, 0.0, |a, b| a + b);
     record("cumsum", [x], value, move |ctx| [Some(running_sum(ctx.grad(), dim, !reverse))])
 }
 
 #[track_caller]
-fn has_zero<T: Float>(x: &Array<T>) -> bool {
-    x.contiguous().dense().contains(&T::ZERO)
+fn has_zero<T: Float>(op: &str, x: &Array<T>) -> bool {
+    x.contiguous(op).dense().contains(&T::ZERO)
 }
 
 /// `x[0] · … · x[i − 1]` at `i`.

@@ -10,7 +10,7 @@ use adamant_kernels::Float;
 
 #[track_caller]
 pub(super) fn div<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let value = a.array.zip(&b.array, a.broadcast_with("div", b), |a, b| a / b);
+    let value = a.array.zip("div", &b.array, a.broadcast_with("div", b), |a, b| a / b);
     let dividend = b.wants_grad().then(|| a.clone());
     let divisor = b.clone();
     record("div", [a, b], value, move |ctx| {
@@ -25,14 +25,14 @@ pub(super) fn div<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
 
 #[track_caller]
 pub(super) fn div_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
-    record("div", [a], a.array.map(|a| a / b), move |ctx| [Some(div_scalar(ctx.grad(), b))])
+    record("div", [a], a.array.map("div", |a| a / b), move |ctx| [Some(div_scalar(ctx.grad(), b))])
 }
 
 /// `a / b` for a scalar `a`.
 #[track_caller]
 pub(super) fn scalar_div<T: Float>(a: T, b: &Tensor<T>) -> Tensor<T> {
     let divisor = b.clone();
-    record("div", [b], b.array.map(|b| a / b), move |ctx| {
+    record("div", [b], b.array.map("div", |b| a / b), move |ctx| {
         [Some(neg(&(ctx.grad() * div(&scalar_div(a, &divisor), &divisor))))]
     })
 }

@@ -71,7 +71,7 @@ fn flat<T: Float>(
     y: &Tensor<T>,
     f: impl Fn(T, T) -> T + Sync,
 ) -> Tensor<T> {
-    let value = x.array.zip(&y.array, x.broadcast_with(op, y), f);
+    let value = x.array.zip(op, &y.array, x.broadcast_with(op, y), f);
     record(op, [x, y], value, |ctx| {
         let zeros = || Tensor::zeros(ctx.grad().shape());
         [ctx.broadcast_back(0, zeros), ctx.broadcast_back(1, zeros)]

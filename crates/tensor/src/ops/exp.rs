@@ -16,7 +16,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn exp(&self) -> Tensor<T> {
-        let value = self.array.map(T::exp);
+        let value = self.array.map("exp", T::exp);
         let saved = value.clone();
         record("exp", [self], value, move |ctx| [Some(ctx.grad() * ctx.output(&saved))])
     }
@@ -32,7 +32,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn expm1(&self) -> Tensor<T> {
-        let value = self.array.map(T::exp_m1);
+        let value = self.array.map("expm1", T::exp_m1);
         let saved = value.clone();
         record("expm1", [self], value, move |ctx| {
             [Some(ctx.grad() * (ctx.output(&saved) + T::ONE))]

@@ -63,7 +63,7 @@ pub(super) fn extremum<T: Float>(
 ) -> Tensor<T> {
     let shape = a.broadcast_with(op, b);
     let pick = move |x: T, y: T| if better(x, y) || x.is_nan() { x } else { y };
-    let value = a.array.zip(&b.array, shape.clone(), pick);
+    let value = a.array.zip(op, &b.array, shape.clone(), pick);
     let winner = move |x: T, y: T| {
         if better(x, y) {
             FIRST
@@ -75,8 +75,11 @@ pub(super) fn extremum<T: Float>(
             NAN
         }
     };
-    let recorded = a.wants_grad() || b.wants_grad();
-    let winners = recorded.then(|| a.array.zip(&b.array, shape, winner));
+    let winners = if a.wants_grad() || b.wants_grad() {
+        Some(a.array.zip(op, &b.array, shape, winner))
+    } else {
+        None
+    };
     record(op, [a, b], value, move |ctx| {
         let Some(winners) = &winners else { return [None, None] };
         let part = |lost_to: u8| {

@@ -41,14 +41,14 @@ impl<T: Float> Tensor<T> {
             return self.narrow(dim, 0, 0).reshape(index.array.shape());
         }
         check_index("gather", shape, dim, index);
-        let places = index.array.contiguous();
+        let places = index.array.contiguous("gather");
         let view = self.array.view();
         let step = view.strides[dim];
         let mut strides: SmallVec<[usize; 4]> = view.strides.into();
         strides[dim] = 0;
         let lookup =
             Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
-        let value = Array::build(places.shape().clone(), |out| {
+        let value = Array::build("gather", places.shape().clone(), |out| {
             kernels::gather(out, view.data, lookup);
         });
         let (shape, index) = (shape.clone(), index.clone());
@@ -110,7 +110,7 @@ impl<T: Float> Tensor<T> {
             }
         }
         let source = &source;
-        let value = scatter(self.array.clone(), dim, index, &source.array);
+        let value = scatter("scatter_add", self.array.clone(), dim, index, &source.array);
         let index = index.clone();
         record("scatter_add", [self, source], value, move |ctx| {
             [
@@ -124,26 +124,29 @@ impl<T: Float> Tensor<T> {
 /// `out` with `source` added at the indices; in place if no one else sees it.
 #[track_caller]
 fn scatter<T: Float>(
+    op: &str,
     mut out: Array<T>,
     dim: usize,
     index: &Indices,
     source: &Array<T>,
 ) -> Array<T> {
-    let (places, source) = (index.array.contiguous(), source.contiguous());
+    let (places, source) = (index.array.contiguous(op), source.contiguous(op));
     let mut strides = kernels::contiguous_strides(out.shape());
     let step = strides[dim];
     strides[dim] = 0;
     let lookup = Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
-    kernels::scatter_add(out.make_mut(), source.dense(), lookup);
+    kernels::scatter_add(out.unshared(op), source.dense(), lookup);
     out
 }
 
 /// Zeros of `shape` with `g` added at the indices: the gradient of [`Tensor::gather`].
 #[track_caller]
 fn scattered<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices) -> Tensor<T> {
-    let value = scatter(Array::full(shape.clone(), T::ZERO), dim, index, &g.array);
+    let op = "gather_backward";
+    let zeros = Array::filled(op, shape.clone(), T::ZERO);
+    let value = scatter(op, zeros, dim, index, &g.array);
     let index = index.clone();
-    record("gather_backward", [g], value, move |ctx| [Some(ctx.grad().gather(dim, &index))])
+    record(op, [g], value, move |ctx| [Some(ctx.grad().gather(dim, &index))])
 }
 
 /// Panics unless `index` fits a tensor of `shape` along dimension `dim`.
@@ -163,7 +166,7 @@ fn check_index(op: &str, shape: &Shape, dim: usize, index: &Indices) {
 /// Panics unless all indices are below the size of dimension `dim` of a tensor of `shape`.
 #[track_caller]
 pub(super) fn check_places(op: &str, shape: &Shape, dim: usize, index: &Indices) {
-    if let Some((place, found)) = index.find_outside(shape[dim]) {
+    if let Some((place, found)) = index.find_outside(op, shape[dim]) {
         panic!(
             "{op}: index {found} (number {place} of the indices) of dimension {dim} of a tensor \
              of shape {shape}, which has {}",

@@ -19,7 +19,7 @@ impl<T: Float> Tensor<T> {
     pub fn erf(&self) -> Tensor<T> {
         let x = self.clone();
         let scale = T::from_f64(FRAC_2_SQRT_PI);
-        record("erf", [self], self.array.map(T::erf), move |ctx| {
+        record("erf", [self], self.array.map("erf", T::erf), move |ctx| {
             [Some((-(&x * &x)).exp() * scale * ctx.grad())]
         })
     }
@@ -41,6 +41,7 @@ impl<T: Float> Tensor<T> {
         let [half, root, density] =
             [0.5, FRAC_1_SQRT_2, FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0].map(T::from_f64);
         let value = self.array.map(
+            "gelu",
             #[inline(always)]
             move |x| x * half * (T::ONE + (x * root).erf()),
         );
@@ -79,6 +80,7 @@ impl<T: Float> Tensor<T> {
             [0.5, SQRT_2 * FRAC_2_SQRT_PI * 0.5, 0.044715, 3.0 * 0.044715].map(T::from_f64);
         let inner = move |x: T| beta * (x + kappa * (x * x * x));
         let value = self.array.map(
+            "gelu_tanh",
             #[inline(always)]
             move |x| half * x * (T::ONE + inner(x).tanh()),
         );

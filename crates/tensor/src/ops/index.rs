@@ -197,7 +197,7 @@ impl Resolved {
         let mut next = 0; // dimensions from here on are not taken
         let mut kept: SmallVec<[usize; 4]> = SmallVec::new();
         let mut indexed: SmallVec<[usize; 4]> = SmallVec::new();
-        let mut index = Array::full([].into(), 0);
+        let mut index = Array::filled(op, [].into(), 0);
         for item in items {
             let dims = next..next + item.dims();
             assert!(
@@ -223,12 +223,12 @@ impl Resolved {
                          {shape}; expected the same sizes",
                         mask.array.shape()
                     );
-                    Indices::from(mask.places()).array
+                    Indices::from(mask.places(op)).array
                 }
             };
             let both = index.shape().broadcast_with(op, found.shape());
             let size = shape[dims.clone()].iter().product::<usize>();
-            index = index.zip(&found, both, |outer, inner| outer * size + inner);
+            index = index.zip(op, &found, both, |outer, inner| outer * size + inner);
             indexed.extend(dims);
         }
         let whole = |item: &&Item<'_>| matches!(item, Item::All);
@@ -240,7 +240,7 @@ impl Resolved {
         let order: SmallVec<[usize; 4]> =
             [&kept[..before], &indexed, &kept[before..]].into_iter().flatten().copied().collect();
         let shape = order.iter().map(|&d| shape[d]).collect();
-        let index = index.contiguous();
+        let index = index.contiguous(op);
         Resolved { op, shape, order, before, indexed: indexed.len(), index }
     }
 

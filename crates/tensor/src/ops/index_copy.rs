@@ -2,7 +2,7 @@
 
 use super::gather::check_places;
 use super::index_select::around;
-use crate::array::Array;
+use crate::array::{Array, with_room};
 use crate::dims::{Dim, check_dim};
 use crate::indices::Indices;
 use crate::mask::Mask;
@@ -47,7 +47,7 @@ impl<T: Float> Tensor<T> {
              of shape {shape}; expected {expected}",
             index.numel()
         );
-        let value = copy_at(self.array.clone(), dim, &index, &source.array);
+        let value = copy_at("index_copy", self.array.clone(), dim, &index, &source.array);
         record("index_copy", [self, source], value, move |ctx| {
             let (g, indices) = (ctx.grad(), index.array.dense());
             let of_source = || {
@@ -66,27 +66,31 @@ impl<T: Float> Tensor<T> {
 }
 
 /// `out` with the parts of `source` written at the indices; in place if no one else sees it.
+#[track_caller]
 fn copy_at<T: Float>(
+    op: &str,
     mut out: Array<T>,
     dim: usize,
     index: &Indices,
     source: &Array<T>,
 ) -> Array<T> {
-    let (split, source) = (around(out.shape(), dim), source.contiguous());
-    put_rows(out.make_mut(), source.dense(), split, index.array.dense());
+    let (split, source) = (around(out.shape(), dim), source.contiguous(op));
+    put_rows(out.unshared(op), source.dense(), split, index.array.dense());
     out
 }
 
 /// Which indices of dimension `dim` come again later, as a mask that broadcasts to the selected
 /// parts; `None` if none does.
+#[track_caller]
 fn replaced(index: &[usize], shape: &[usize], dim: usize) -> Option<Mask> {
-    let mut last = vec![0; shape[dim]];
+    let mut last = with_room("index_copy", shape[dim]);
+    last.resize(shape[dim], 0);
     index.iter().enumerate().for_each(|(i, &index)| last[index] = i);
     let replaced: Vec<u8> =
         index.iter().enumerate().map(|(i, &index)| u8::from(last[index] != i)).collect();
     let aligned: Shape =
         [index.len()].into_iter().chain(shape[dim + 1..].iter().map(|_| 1)).collect();
-    replaced.contains(&1).then(|| Mask { array: Array::from_slice(aligned, &replaced) })
+    replaced.contains(&1).then(|| Mask { array: Array::copied("index_copy", aligned, &replaced) })
 }
 
 #[cfg(test)]

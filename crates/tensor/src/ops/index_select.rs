@@ -38,8 +38,8 @@ impl<T: Float> Tensor<T> {
         let dim = check_dim("index_select", dim, &shape);
         let index = Indices::from(index);
         check_places("index_select", &shape, dim, &index);
-        let x = self.array.contiguous();
-        let value = Array::build(shape.with(dim, index.numel()), |out| {
+        let x = self.array.contiguous("index_select");
+        let value = Array::build("index_select", shape.with(dim, index.numel()), |out| {
             take_rows(out, x.dense(), around(&shape, dim), index.array.dense());
         });
         record("index_select", [self], value, move |ctx| {
@@ -85,7 +85,7 @@ impl<T: Float> Tensor<T> {
              of shape {shape}; expected {expected}",
             index.numel()
         );
-        let value = add_at(self.array.clone(), dim, &index, &source.array);
+        let value = add_at("index_add", self.array.clone(), dim, &index, &source.array);
         record("index_add", [self, source], value, move |ctx| {
             [
                 ctx.needs(0).then(|| ctx.grad().clone()),
@@ -117,7 +117,7 @@ impl<T: Float> Tensor<T> {
             "embedding: a table of shape {shape}; expected [entries, features]"
         );
         check_places("embedding", shape, 0, index);
-        let rows = self.index_select(0, index.array.contiguous().dense());
+        let rows = self.index_select(0, index.array.contiguous("embedding").dense());
         let result: Shape = index.shape().iter().copied().chain([shape[1]]).collect();
         rows.reshape(result)
     }
@@ -139,16 +139,22 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn masked_select(&self, mask: &Mask) -> Tensor<T> {
         let shape = self.array.shape().broadcast_with("masked_select", mask.array.shape());
-        let places = mask.broadcast_to(&shape).places();
+        let places = mask.broadcast_to(&shape).places("masked_select");
         self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &places)
     }
 }
 
 /// `out` with the parts of `source` added at the indices; in place if no one else sees it.
 #[track_caller]
-fn add_at<T: Float>(mut out: Array<T>, dim: usize, index: &Indices, source: &Array<T>) -> Array<T> {
-    let (split, source) = (around(out.shape(), dim), source.contiguous());
-    add_rows(out.make_mut(), source.dense(), split, index.array.dense());
+fn add_at<T: Float>(
+    op: &str,
+    mut out: Array<T>,
+    dim: usize,
+    index: &Indices,
+    source: &Array<T>,
+) -> Array<T> {
+    let (split, source) = (around(out.shape(), dim), source.contiguous(op));
+    add_rows(out.unshared(op), source.dense(), split, index.array.dense());
     out
 }
 
@@ -156,11 +162,11 @@ fn add_at<T: Float>(mut out: Array<T>, dim: usize, index: &Indices, source: &Arr
 /// [`Tensor::index_select`].
 #[track_caller]
 fn added<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices) -> Tensor<T> {
-    let value = add_at(Array::full(shape.clone(), T::ZERO), dim, index, &g.array);
+    let op = "index_select_backward";
+    let zeros = Array::filled(op, shape.clone(), T::ZERO);
+    let value = add_at(op, zeros, dim, index, &g.array);
     let index = index.clone();
-    record("index_select_backward", [g], value, move |ctx| {
-        [Some(ctx.grad().index_select(dim, index.array.dense()))]
-    })
+    record(op, [g], value, move |ctx| [Some(ctx.grad().index_select(dim, index.array.dense()))])
 }
 
 /// The sizes before, of, and after dimension `dim`.

@@ -47,17 +47,18 @@ impl<T: Float> Tensor<T> {
         let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let shape = shape.with(dim, size).checked("cat");
         let [outer, size, inner] = around(&shape, dim);
-        let value = Array::build(shape, |out| {
-            let mut start = 0;
-            for (tensor, size_here) in tensors.iter().zip(&sizes) {
-                let (part, len) = (tensor.array.contiguous(), size_here * inner);
-                for o in 0..outer {
-                    let at = o * size * inner + start;
-                    out[at..at + len].copy_from_slice(&part.dense()[o * len..(o + 1) * len]);
-                }
-                start += len;
+        // Written after it is made: a closure would hide the caller of `contiguous`.
+        let mut value = Array::build("cat", shape, |_| {});
+        let out = value.unshared("cat");
+        let mut start = 0;
+        for (tensor, size_here) in tensors.iter().zip(&sizes) {
+            let (part, len) = (tensor.array.contiguous("cat"), size_here * inner);
+            for o in 0..outer {
+                let at = o * size * inner + start;
+                out[at..at + len].copy_from_slice(&part.dense()[o * len..(o + 1) * len]);
             }
-        });
+            start += len;
+        }
         let shapes: Vec<Shape> =
             tensors.iter().map(|tensor| tensor.array.shape().clone()).collect();
         record_many("cat", tensors, value, move |ctx| {

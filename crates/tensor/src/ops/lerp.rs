@@ -29,13 +29,14 @@ impl<T: Float> Tensor<T> {
         let shape = self.broadcast_with("lerp", end).broadcast_with("lerp", weight.array.shape());
         // As PyTorch: from whichever end is nearer.
         let half = T::from_f64(0.5);
-        let rise = end.array.zip(&self.array, shape.clone(), |end, x| end - x);
-        let from_start = rise.zip(&weight.array, shape.clone(), |rise, w| rise * w);
-        let from_start = from_start.zip(&self.array, shape.clone(), |step, x| x + step);
-        let from_end = rise.zip(&weight.array, shape.clone(), |rise, w| rise * (T::ONE - w));
-        let from_end = end.array.zip(&from_end, shape.clone(), |end, step| end - step);
-        let nearer = weight.array.map(|w| u8::from(w.abs() < half)).broadcast_to(&shape);
-        let value = crate::Array::build(shape.clone(), |out| {
+        let rise = end.array.zip("lerp", &self.array, shape.clone(), |end, x| end - x);
+        let from_start = rise.zip("lerp", &weight.array, shape.clone(), |rise, w| rise * w);
+        let from_start = from_start.zip("lerp", &self.array, shape.clone(), |step, x| x + step);
+        let from_end =
+            rise.zip("lerp", &weight.array, shape.clone(), |rise, w| rise * (T::ONE - w));
+        let from_end = end.array.zip("lerp", &from_end, shape.clone(), |end, step| end - step);
+        let nearer = weight.array.map("lerp", |w| u8::from(w.abs() < half)).broadcast_to(&shape);
+        let value = crate::Array::build("lerp", shape.clone(), |out| {
             let (a, b) = (from_start.view(), from_end.view());
             adamant_kernels::choose(out, &shape, nearer.view(), a, b);
         });

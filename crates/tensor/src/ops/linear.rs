@@ -66,10 +66,14 @@ fn matrix_linear<T: Float>(
 ) -> Tensor<T> {
     let (rows, cols) = (x.array.shape()[0], weight.array.shape()[0]);
     let transposed = weight.array.permute(&[1, 0]);
-    let value = Array::build([rows, cols].into(), |out| {
-        let beta = match bias {
+    #[expect(clippy::manual_map, reason = "a closure would hide the caller")]
+    let row = match bias {
+        Some(bias) => Some(bias.array.contiguous("linear")),
+        None => None,
+    };
+    let value = Array::build("linear", [rows, cols].into(), |out| {
+        let beta = match &row {
             Some(bias) => {
-                let bias = bias.array.contiguous();
                 out.chunks_exact_mut(cols.max(1)).for_each(|row| row.copy_from_slice(bias.dense()));
                 T::ONE
             }

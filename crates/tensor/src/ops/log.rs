@@ -17,7 +17,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn log(&self) -> Tensor<T> {
         let x = self.clone();
-        record("log", [self], self.array.map(T::ln), move |ctx| [Some(ctx.grad() / &x)])
+        record("log", [self], self.array.map("log", T::ln), move |ctx| [Some(ctx.grad() / &x)])
     }
 
     /// `ln(1 + x)`, element by element, precise near 0.
@@ -32,7 +32,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn log1p(&self) -> Tensor<T> {
         let x = self.clone();
-        record("log1p", [self], self.array.map(T::ln_1p), move |ctx| {
+        record("log1p", [self], self.array.map("log1p", T::ln_1p), move |ctx| {
             [Some(ctx.grad() / (&x + T::ONE))]
         })
     }
@@ -50,7 +50,9 @@ impl<T: Float> Tensor<T> {
     pub fn log2(&self) -> Tensor<T> {
         let x = self.clone();
         let ln_2 = T::from_f64(std::f64::consts::LN_2);
-        record("log2", [self], self.array.map(T::log2), move |ctx| [Some(ctx.grad() / (&x * ln_2))])
+        record("log2", [self], self.array.map("log2", T::log2), move |ctx| {
+            [Some(ctx.grad() / (&x * ln_2))]
+        })
     }
 }
 

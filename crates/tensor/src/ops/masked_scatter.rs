@@ -27,7 +27,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn masked_scatter(&self, mask: &Mask, source: &Tensor<T>) -> Tensor<T> {
         let shape = self.array.shape().broadcast_with("masked_scatter", mask.array.shape());
-        let places = mask.broadcast_to(&shape).places();
+        let places = mask.broadcast_to(&shape).places("masked_scatter");
         assert!(
             places.len() <= source.numel(),
             "masked_scatter: a source of shape {} for {} true elements of the mask; expected at \

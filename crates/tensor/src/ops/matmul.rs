@@ -36,15 +36,15 @@ impl<T: Float> Tensor<T> {
             (1, 1) => self.unsqueeze(0).matmul(&other.unsqueeze(1)).reshape([]),
             (1, dims) => self.unsqueeze(0).matmul(other).squeeze(dims - 2),
             (dims, 1) => self.matmul(&other.unsqueeze(1)).squeeze(dims - 1),
-            (2, 2) => product(self, other),
+            (2, 2) => product("matmul", self, other),
             // All rows of the left operand meet the same matrix: one product, where they can
             // be seen as one matrix, or where the matrices are so low that to copy them is
             // quicker than a product for each.
             (dims, 2) if sa[dims - 2] < LOW || self.array.views_as(&[rows(sa), sa[dims - 1]]) => {
                 let result: Shape = sa[..dims - 1].iter().copied().chain([sb[1]]).collect();
-                product(&self.reshape([rows(sa), sa[dims - 1]]), other).reshape(result)
+                product("matmul", &self.reshape([rows(sa), sa[dims - 1]]), other).reshape(result)
             }
-            _ => products(self, other, Batch::Kept),
+            _ => products("matmul", self, other, Batch::Kept),
         }
     }
 
@@ -69,7 +69,7 @@ impl<T: Float> Tensor<T> {
             "bmm: shapes {sa} and {sb}; expected [B, M, K] and [B, K, N]"
         );
         check("bmm", sa, sb);
-        products(self, other, Batch::Kept)
+        products("bmm", self, other, Batch::Kept)
     }
 
     /// The sum of products `Σ aᵢ bᵢ` of two vectors, of shape `[]`.
@@ -142,7 +142,7 @@ impl<T: Float> Tensor<T> {
         check("addmm", sa, sb);
         sx.check_broadcast_to("addmm", &[sa[0], sb[1]].into());
         // A factor of 0 leaves its operand out, whatever it holds; its gradient is 0.
-        let product = product(a, b);
+        let product = product("addmm", a, b);
         scaled(&product, alpha) + scaled(self, beta)
     }
 }
@@ -183,8 +183,8 @@ fn rows(shape: &Shape) -> usize {
 
 /// `[M, K] × [K, N] → [M, N]`
 #[track_caller]
-fn product<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let value = Array::build([a.shape()[0], b.shape()[1]].into(), |out| {
+fn product<T: Float>(op: &str, a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+    let value = Array::build(op, [a.shape()[0], b.shape()[1]].into(), |out| {
         gemm(a.array.matrix(), b.array.matrix(), T::ZERO, out);
     });
     let for_a = a.wants_grad().then(|| b.clone());
@@ -192,8 +192,12 @@ fn product<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     record("matmul", [a, b], value, move |ctx| {
         let (for_a, for_b) = (for_a.as_ref(), for_b.as_ref());
         [
-            for_a.filter(|_| ctx.needs(0)).map(|b| product(ctx.grad(), &b.transpose(0, 1))),
-            for_b.filter(|_| ctx.needs(1)).map(|a| product(&a.transpose(0, 1), ctx.grad())),
+            for_a
+                .filter(|_| ctx.needs(0))
+                .map(|b| product("matmul", ctx.grad(), &b.transpose(0, 1))),
+            for_b
+                .filter(|_| ctx.needs(1))
+                .map(|a| product("matmul", &a.transpose(0, 1), ctx.grad())),
         ]
     })
 }
@@ -201,7 +205,7 @@ fn product<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
 /// `[…, M, K] × […, K, N]`, the leading dimensions broadcast: `[…, M, N]`, or `[M, N]`, summed
 /// over them.
 #[track_caller]
-fn products<T: Float>(a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Tensor<T> {
+fn products<T: Float>(op: &str, a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Tensor<T> {
     let (sa, sb) = (a.array.shape(), b.array.shape());
     let lead = |shape: &Shape| Shape::from(&shape[..shape.len() - 2]);
     let Some(batch) = lead(sa).broadcast(&lead(sb)) else {
@@ -211,10 +215,10 @@ fn products<T: Float>(a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Tensor<T> {
     let with = |rows, cols| batch.iter().copied().chain([rows, cols]).collect::<Shape>();
     let (x, y) = (a.array.broadcast_to(&with(m, k)), b.array.broadcast_to(&with(k, n)));
     let value = match over {
-        Batch::Kept => Array::build(with(m, n), |out| {
+        Batch::Kept => Array::build(op, with(m, n), |out| {
             gemm_batch(x.view(), y.view(), &batch, [m, k, n], out);
         }),
-        Batch::Summed => Array::build([m, n].into(), |out| {
+        Batch::Summed => Array::build(op, [m, n].into(), |out| {
             gemm_sum(x.view(), y.view(), &batch, [m, k, n], out);
         }),
     };
@@ -226,7 +230,7 @@ fn products<T: Float>(a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Tensor<T> {
         let g = ctx.grad();
         let back = |i: usize, x: &Tensor<T>, y: &Tensor<T>| {
             ctx.broadcast_back(i, || {
-                if shared[i] { products(x, y, Batch::Summed) } else { x.matmul(y) }
+                if shared[i] { products("matmul", x, y, Batch::Summed) } else { x.matmul(y) }
             })
         };
         [

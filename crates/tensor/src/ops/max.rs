@@ -160,12 +160,12 @@ pub(super) fn best<T: Float>(
     let value = over.rows(&x.array, |row| row[arg_best(row, &better)]);
     let (input, result) = (x.array.clone(), value.clone());
     record(op, [x], value, move |ctx| {
-        let spread = result.reshape(over.kept.clone()).broadcast_to(&over.shape);
+        let spread = result.reshape(op, over.kept.clone()).broadcast_to(&over.shape);
         let chosen = move |x: T, best: T| {
             let nan = nan_is_chosen && x.is_nan() && best.is_nan();
             if x == best || nan { T::ONE } else { T::ZERO }
         };
-        let chosen = input.zip(&spread, over.shape.clone(), chosen);
+        let chosen = input.zip(op, &spread, over.shape.clone(), chosen);
         let count: Tensor<T> = over.sum(&chosen).into();
         [Some(over.spread(&(ctx.grad() / count)) * Tensor::from(chosen))]
     })

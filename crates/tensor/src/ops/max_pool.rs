@@ -109,9 +109,9 @@ impl<T: Float> Tensor<T> {
         let kernel = kernel.into().0;
         let stride = stride.unwrap_or(kernel);
         let windows = pooling("max_pool2d", image, kernel, stride, padding, dilation, ceil_mode);
-        let x = self.array.contiguous();
+        let x = self.array.contiguous("max_pool2d");
         let shape: Shape = images.iter().copied().chain(windows.output).collect();
-        let at = Array::build(shape, |at| max_pool(at, x.dense(), &windows));
+        let at = Array::build("max_pool2d", shape, |at| max_pool(at, x.dense(), &windows));
         (picked("max_pool2d", self, &at, windows.input_len()), Indices { array: at })
     }
 }
@@ -139,18 +139,20 @@ pub(super) fn picked<T: Float>(
     len: usize,
 ) -> Tensor<T> {
     let (shape, saved) = (x.array.shape().clone(), at.clone());
-    let values = x.array.contiguous();
-    let value = Array::build(at.shape().clone(), |out| pick(out, values.dense(), at.dense(), len));
+    let values = x.array.contiguous(op);
+    let value =
+        Array::build(op, at.shape().clone(), |out| pick(out, values.dense(), at.dense(), len));
     record(op, [x], value, move |ctx| [Some(placed(ctx.grad(), &saved, &shape, len))])
 }
 
 /// Zeros of `shape`, with `g` added at the positions `at` of each image of `len`.
 #[track_caller]
 fn placed<T: Float>(g: &Tensor<T>, at: &Array<usize>, shape: &Shape, len: usize) -> Tensor<T> {
-    let values = g.array.contiguous();
-    let value = Array::build(shape.clone(), |out| place(out, values.dense(), at.dense(), len));
+    let op = "max_pool_backward";
+    let values = g.array.contiguous(op);
+    let value = Array::build(op, shape.clone(), |out| place(out, values.dense(), at.dense(), len));
     let at = at.clone();
-    record("max_pool_backward", [g], value, move |ctx| [Some(picked("pick", ctx.grad(), &at, len))])
+    record(op, [g], value, move |ctx| [Some(picked("pick", ctx.grad(), &at, len))])
 }
 
 #[cfg(test)]

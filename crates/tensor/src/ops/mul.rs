@@ -10,7 +10,7 @@ use adamant_kernels::Float;
 
 #[track_caller]
 pub(super) fn mul<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let value = a.array.zip(&b.array, a.broadcast_with("mul", b), |a, b| a * b);
+    let value = a.array.zip("mul", &b.array, a.broadcast_with("mul", b), |a, b| a * b);
     let for_a = a.wants_grad().then(|| b.clone());
     let for_b = b.wants_grad().then(|| a.clone());
     record("mul", [a, b], value, move |ctx| {
@@ -23,7 +23,7 @@ pub(super) fn mul<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
 
 #[track_caller]
 pub(super) fn mul_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
-    record("mul", [a], a.array.map(|a| a * b), move |ctx| [Some(mul_scalar(ctx.grad(), b))])
+    record("mul", [a], a.array.map("mul", |a| a * b), move |ctx| [Some(mul_scalar(ctx.grad(), b))])
 }
 
 #[cfg(test)]

@@ -72,22 +72,22 @@ fn norm<T: Float>(
         over.refuse_empty();
     }
     if p == 0.0 {
-        let value = over.sum(&x.array.map(|x| if x == T::ZERO { T::ZERO } else { T::ONE }));
+        let value = over.sum(&x.array.map(op, |x| if x == T::ZERO { T::ZERO } else { T::ONE }));
         return record(op, [x], value, move |_| [Some(Tensor::zeros(&over.shape))]);
     }
     if p == 1.0 {
-        let value = over.sum(&x.array.map(T::abs));
-        let sides = x.wants_grad().then(|| x.array.map(side));
+        let value = over.sum(&x.array.map(op, T::abs));
+        let sides = if x.wants_grad() { Some(x.array.map(op, side)) } else { None };
         return record(op, [x], value, move |ctx| {
             let g = over.spread(ctx.grad());
             [sides.as_ref().map(|sides| piecewise(op, &g, sides, toward))]
         });
     }
     let value = if p == 2.0 {
-        over.sum(&x.array.map(|x| x * x)).map(T::sqrt)
+        over.sum(&x.array.map(op, |x| x * x)).map(op, T::sqrt)
     } else {
         let (e, root) = (T::from_f64(p), T::from_f64(1.0 / p));
-        over.sum(&x.array.map(move |x| x.abs().powf(e))).map(move |sum| sum.powf(root))
+        over.sum(&x.array.map(op, move |x| x.abs().powf(e))).map(op, move |sum| sum.powf(root))
     };
     let (x_saved, saved) = (x.clone(), value.clone());
     record(op, [x], value, move |ctx| {

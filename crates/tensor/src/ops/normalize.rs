@@ -55,10 +55,10 @@ impl<T: Float> Tensor<T> {
         let stats = form.stats(&self.array);
         let column = |f: fn(&(f64, f64)) -> f64| {
             let values: Vec<T> = stats.iter().map(|s| T::from_f64(f(s))).collect();
-            Tensor::from(Array::from_slice([values.len()].into(), &values))
+            Tensor::from(Array::copied("batch_norm", [values.len()].into(), &values))
         };
         let (mean, var) = (column(|s| s.0), column(|s| s.1));
-        (normalize("batch_norm", self, weight, bias, form, &stats), mean, var)
+        (normalize(self, weight, bias, form, &stats), mean, var)
     }
 
     /// As [`batch_norm`](Tensor::batch_norm), with means and variances that are given: `[C]`
@@ -92,7 +92,7 @@ impl<T: Float> Tensor<T> {
         let (mean, var) = (mean.to_vec(), var.to_vec());
         let stats: Vec<_> = mean.iter().zip(&var).map(|(m, v)| (m.to_f64(), v.to_f64())).collect();
         debug_assert_eq!(stats.len(), fixed.c);
-        normalize("batch_norm", self, weight, bias, form, &stats)
+        normalize(self, weight, bias, form, &stats)
     }
 
     /// `(x − mean) / √(var + eps) · weight + bias` over `groups` groups of channels of each
@@ -134,7 +134,7 @@ impl<T: Float> Tensor<T> {
              {groups} groups; expected at least 2: one value is its own mean"
         );
         let stats = form.stats(&self.array);
-        normalize("group_norm", self, weight, bias, form, &stats)
+        normalize(self, weight, bias, form, &stats)
     }
 
     /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions, which are
@@ -162,7 +162,7 @@ impl<T: Float> Tensor<T> {
     ) -> Tensor<T> {
         let form = Form::trailing("layer_norm", &self.array, shape, [weight, bias], true, eps);
         let stats = form.stats(&self.array);
-        normalize("layer_norm", self, weight, bias, form, &stats)
+        normalize(self, weight, bias, form, &stats)
     }
 
     /// `x / √(mean(x²) + eps) · weight` over the last dimensions, which are `shape`, that of
@@ -185,13 +185,12 @@ impl<T: Float> Tensor<T> {
     pub fn rms_norm(&self, shape: &[usize], weight: Option<&Tensor<T>>, eps: f64) -> Tensor<T> {
         let form = Form::trailing("rms_norm", &self.array, shape, [weight, None], false, eps);
         let stats = form.stats(&self.array);
-        normalize("rms_norm", self, weight, None, form, &stats)
+        normalize(self, weight, None, form, &stats)
     }
 }
 
 #[track_caller]
 fn normalize<T: Float>(
-    op: &'static str,
     x: &Tensor<T>,
     weight: Option<&Tensor<T>>,
     bias: Option<&Tensor<T>>,
@@ -201,16 +200,16 @@ fn normalize<T: Float>(
     let scale = |var: f64| T::from_f64(1.0 / (var + form.eps).sqrt());
     let group = |&(mean, var): &(f64, f64)| Group { mean: T::from_f64(mean), scale: scale(var) };
     let groups: Vec<Group<T>> = stats.iter().map(group).collect();
-    let value = forward(&x.array.contiguous(), weight, bias, form, &groups);
+    let value = forward(&x.array.contiguous(form.op), weight, bias, form, &groups);
     let (saved, saved_weight) = (x.clone(), weight.cloned());
     let (has_weight, has_bias) = (weight.is_some(), bias.is_some());
     let shapes = [weight, bias].map(|other| other.map(|other| other.array.shape().clone()));
     let inputs: Vec<&Tensor<T>> = [Some(x), weight, bias].into_iter().flatten().collect();
-    record_many(op, &inputs, value, move |ctx| {
+    record_many(form.op, &inputs, value, move |ctx| {
         let [dx, dw, db] = if crate::is_grad_enabled() {
             in_operations(ctx, &saved, saved_weight.as_ref(), form, &groups)
         } else {
-            in_loops(ctx, &saved.array.contiguous(), saved_weight.as_ref(), form, &groups)
+            in_loops(ctx, &saved.array.contiguous(form.op), saved_weight.as_ref(), form, &groups)
         };
         let mut gradients = Gradients::new();
         gradients.push(Some(dx));
@@ -243,7 +242,7 @@ fn in_operations<T: Float>(
     let constant = |f: fn(&Group<T>) -> T| {
         let values: Vec<T> = groups.iter().map(f).collect();
         let shape = [if form.across { 1 } else { n }, form.groups, 1, 1];
-        Tensor::from(Array::from_slice(shape.into(), &values))
+        Tensor::from(Array::copied(form.op, shape.into(), &values))
     };
     let centered = match (form.fixed, form.center) {
         (true, _) => &x4 - constant(|group| group.mean),

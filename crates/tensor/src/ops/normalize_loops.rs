@@ -3,7 +3,7 @@
 //! Along a line the channel stays and so the group does, or the channel changes with each element
 //! and the group with it or not. What a loop does is written once for the three of them.
 
-use crate::array::Array;
+use crate::array::{Array, with_room};
 use crate::node::Context;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -12,6 +12,7 @@ use adamant_kernels::{Float, by_segment, column_sums, drain, moments, weighted_s
 /// How an input is divided.
 #[derive(Clone, Copy)]
 pub(super) struct Form {
+    pub(super) op: &'static str,
     /// Samples.
     pub(super) n: usize,
     /// Channels.
@@ -32,7 +33,7 @@ pub(super) struct Form {
 impl Form {
     #[track_caller]
     pub(super) fn channels<T: Float>(
-        op: &str,
+        op: &'static str,
         x: &Array<T>,
         others: [Option<&Tensor<T>>; 2],
         eps: f64,
@@ -51,12 +52,12 @@ impl Form {
             );
         }
         let s = positions.iter().product();
-        Form { n, c, s, groups: c, across: true, center: true, fixed: false, eps }
+        Form { op, n, c, s, groups: c, across: true, center: true, fixed: false, eps }
     }
 
     #[track_caller]
     pub(super) fn trailing<T: Float>(
-        op: &str,
+        op: &'static str,
         x: &Array<T>,
         shape: &[usize],
         others: [Option<&Tensor<T>>; 2],
@@ -79,7 +80,7 @@ impl Form {
         }
         let n = found[..found.len() - shape.len()].iter().product();
         let c = expected.numel();
-        Form { n, c, s: 1, groups: 1, across: false, center, fixed: false, eps }
+        Form { op, n, c, s: 1, groups: 1, across: false, center, fixed: false, eps }
     }
 
     /// How many values a group has.
@@ -94,8 +95,10 @@ impl Form {
             true => (self.c, self.s),
             false => (self.n * self.groups, self.count()),
         };
-        let mut stats = vec![(0.0, 0.0); groups];
-        moments(&mut stats, x.contiguous().dense(), segment, self.center);
+        let x = x.contiguous(self.op);
+        let mut stats = with_room(self.op, groups);
+        stats.resize(groups, (0.0, 0.0));
+        moments(&mut stats, x.dense(), segment, self.center);
         stats
     }
 
@@ -153,7 +156,7 @@ pub(super) fn forward<T: Float>(
 ) -> Array<T> {
     let (w, b) = (or_full(weight, form.c, T::ONE), or_full(bias, form.c, T::ZERO));
     let x_ = x.dense();
-    Array::build(x.shape().clone(), |out| {
+    Array::build(form.op, x.shape().clone(), |out| {
         by_segment(out, x_, x_, form.line(), |i, out, x, _| {
             let (channel, group) = form.start(i);
             along!(form, normal_line(out, x, &w[channel..], &b[channel..], &groups[group..]));
@@ -192,7 +195,7 @@ pub(super) fn in_loops<T: Float>(
     form: Form,
     groups: &[Group<T>],
 ) -> [Tensor<T>; 3] {
-    let g = ctx.grad().array.contiguous();
+    let g = ctx.grad().array.contiguous(form.op);
     let (x_, g_) = (x.dense(), g.dense());
     let w = or_full(weight, form.c, T::ONE);
     let Sums { db, dw, of_groups } = match form.s {
@@ -202,7 +205,7 @@ pub(super) fn in_loops<T: Float>(
     };
     let column = |sums: Vec<f64>| {
         let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
-        Tensor::from(Array::from_slice([form.c].into(), &values))
+        Tensor::from(Array::copied(form.op, [form.c].into(), &values))
     };
     if form.fixed {
         // The input plays no part, not even if it is NaN.
@@ -224,7 +227,7 @@ pub(super) fn in_loops<T: Float>(
             both.map(T::from_f64)
         })
         .collect();
-    let dx = Array::build(x.shape().clone(), |out| {
+    let dx = Array::build(form.op, x.shape().clone(), |out| {
         by_segment(out, x_, g_, form.line(), |i, out, x, g| {
             let (channel, group) = form.start(i);
             let (w, groups, slopes) = (&w[channel..], &groups[group..], &slopes[group..]);

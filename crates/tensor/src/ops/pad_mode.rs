@@ -36,7 +36,7 @@ impl PadMode {
     /// As in PyTorch, `Reflect` and `Replicate` show elements that are cut off on the other side,
     /// and `Circular` does not.
     #[track_caller]
-    fn sources(self, size: isize, start: isize, end: isize) -> Array<usize> {
+    fn sources(self, op: &str, size: isize, start: isize, end: isize) -> Array<usize> {
         let (first, last) = (start.max(0), end.min(size)); // of what is left
         let source = |at: isize| match self {
             PadMode::Reflect if at < 0 => -at,
@@ -45,7 +45,7 @@ impl PadMode {
             PadMode::Replicate => at.clamp(0, size - 1),
             PadMode::Circular => first + (at - first).rem_euclid(last - first),
         };
-        Array::build([(end - start).unsigned_abs()].into(), |out| {
+        Array::build(op, [(end - start).unsigned_abs()].into(), |out| {
             out.iter_mut().zip(start..).for_each(|(out, at)| *out = source(at).unsigned_abs());
         })
     }
@@ -111,7 +111,7 @@ impl<T: Float> Tensor<T> {
             if (before, after) != (0, 0) {
                 let padded_size = end.abs_diff(start);
                 padded.array.shape().with(dim, padded_size).checked(op);
-                padded = padded.index_select(dim, mode.sources(size, start, end).dense());
+                padded = padded.index_select(dim, mode.sources(op, size, start, end).dense());
             }
         }
         padded

@@ -16,7 +16,8 @@ pub(super) fn record_pieces<T: Float>(
     piece: impl Fn(T) -> u8 + Sync,
     slope: impl Fn(T, u8) -> T + Copy + Send + Sync + 'static,
 ) -> Tensor<T> {
-    let pieces = x.wants_grad().then(|| x.array.map(piece));
+    // Not by a closure, which would hide the caller.
+    let pieces = if x.wants_grad() { Some(x.array.map(name, piece)) } else { None };
     record(name, [x], value, move |ctx| {
         [pieces.as_ref().map(|pieces| piecewise(name, ctx.grad(), pieces, slope))]
     })
@@ -33,7 +34,7 @@ pub(super) fn piecewise<T: Float, P: Element>(
     pieces: &Array<P>,
     slope: impl Fn(T, P) -> T + Copy + Send + Sync + 'static,
 ) -> Tensor<T> {
-    let value = g.array.zip(pieces, pieces.shape().clone(), slope);
+    let value = g.array.zip(name, pieces, pieces.shape().clone(), slope);
     let pieces = pieces.clone();
     record(name, [g], value, move |ctx| [Some(piecewise(name, ctx.grad(), &pieces, slope))])
 }

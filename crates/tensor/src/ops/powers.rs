@@ -24,13 +24,13 @@ impl<T: Float> Tensor<T> {
     pub fn powf(&self, e: f64) -> Tensor<T> {
         let exponent = T::from_f64(e);
         let value = match e {
-            2.0 => self.array.map(|x| x * x),
-            3.0 => self.array.map(|x| x * x * x),
-            0.5 => self.array.map(T::sqrt),
-            -0.5 => self.array.map(|x| T::ONE / x.sqrt()),
-            -1.0 => self.array.map(|x| T::ONE / x),
-            -2.0 => self.array.map(|x| T::ONE / (x * x)),
-            _ => self.array.map(move |x| x.powf(exponent)),
+            2.0 => self.array.map("powf", |x| x * x),
+            3.0 => self.array.map("powf", |x| x * x * x),
+            0.5 => self.array.map("powf", T::sqrt),
+            -0.5 => self.array.map("powf", |x| T::ONE / x.sqrt()),
+            -1.0 => self.array.map("powf", |x| T::ONE / x),
+            -2.0 => self.array.map("powf", |x| T::ONE / (x * x)),
+            _ => self.array.map("powf", move |x| x.powf(exponent)),
         };
         let x = self.clone();
         record("powf", [self], value, move |ctx| {
@@ -74,7 +74,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn pow(&self, e: &Tensor<T>) -> Tensor<T> {
         let shape = self.broadcast_with("pow", e);
-        let value = self.array.zip(&e.array, shape, T::powf);
+        let value = self.array.zip("pow", &e.array, shape, T::powf);
         let (x, e_saved) = (self.clone(), e.clone());
         let y = e.wants_grad().then(|| value.clone());
         record("pow", [self, e], value, move |ctx| {
@@ -116,7 +116,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn sqrt(&self) -> Tensor<T> {
-        let value = self.array.map(T::sqrt);
+        let value = self.array.map("sqrt", T::sqrt);
         let saved = value.clone();
         let two = T::from_f64(2.0);
         record("sqrt", [self], value, move |ctx| [Some(ctx.grad() / (ctx.output(&saved) * two))])
@@ -133,7 +133,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn rsqrt(&self) -> Tensor<T> {
-        let value = self.array.map(|x| T::ONE / x.sqrt());
+        let value = self.array.map("rsqrt", |x| T::ONE / x.sqrt());
         let saved = value.clone();
         let half = T::from_f64(-0.5);
         record("rsqrt", [self], value, move |ctx| {
@@ -152,7 +152,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn reciprocal(&self) -> Tensor<T> {
-        let value = self.array.map(|x| T::ONE / x);
+        let value = self.array.map("reciprocal", |x| T::ONE / x);
         let saved = value.clone();
         record("reciprocal", [self], value, move |ctx| {
             let y = ctx.output(&saved);

@@ -57,8 +57,8 @@ impl Reduction {
     /// `f` of each group of elements, which it gets as a row.
     #[track_caller]
     pub(super) fn rows<T: Float>(&self, x: &Array<T>, f: impl Fn(&[T]) -> T + Sync) -> Array<T> {
-        let rows = x.rows(&self.dims);
-        Array::build(self.result.clone(), |out| {
+        let rows = x.rows(self.op, &self.dims);
+        Array::build(self.op, self.result.clone(), |out| {
             adamant_kernels::reduce_rows(out, rows.dense(), self.count, f);
         })
     }
@@ -69,15 +69,15 @@ impl Reduction {
         let dims = &self.dims;
         let sums = match (dims.first(), dims.last()) {
             (Some(&first), Some(&last)) if last - first + 1 == dims.len() => {
-                x.sum_range(first..last + 1)
+                x.sum_range(self.op, first..last + 1)
             }
             (Some(_), _) => {
                 let kept = self.shape.len() - dims.len();
-                x.with_layout(x.layout().move_last(dims)).sum_range(kept..self.shape.len())
+                x.with_layout(x.layout().move_last(dims)).sum_range(self.op, kept..self.shape.len())
             }
             (None, _) => x.clone(),
         };
-        sums.reshape(self.result.clone())
+        sums.reshape(self.op, self.result.clone())
     }
 
     /// A result, repeated along the reduced dimensions: the tensor's shape again.

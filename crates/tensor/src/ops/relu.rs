@@ -20,7 +20,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn relu(&self) -> Tensor<T> {
-        let value = self.array.map(|x| if x <= T::ZERO { T::ZERO } else { x });
+        let value = self.array.map("relu", |x| if x <= T::ZERO { T::ZERO } else { x });
         // Rather than pieces: what comes next, a product in most nets, saves it too.
         let saved = value.clone();
         // Not a product, which would make NaN of an infinite gradient.
@@ -46,7 +46,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn leaky_relu(&self, slope: f64) -> Tensor<T> {
         let slope = T::from_f64(slope);
-        let value = self.array.map(move |x| if x > T::ZERO { x } else { x * slope });
+        let value = self.array.map("leaky_relu", move |x| if x > T::ZERO { x } else { x * slope });
         let above = |x| u8::from(x > T::ZERO);
         let scale = move |g, above| if above == 1 { g } else { g * slope };
         record_pieces("leaky_relu", self, value, above, scale)

@@ -26,7 +26,7 @@ impl<T: Float> Tensor<T> {
     pub fn reshape(&self, shape: impl Into<Shape>) -> Tensor<T> {
         let from = self.array.shape().clone();
         let to = from.to_reshaped("reshape", shape.into());
-        let value = self.array.reshape(to);
+        let value = self.array.reshape("reshape", to);
         record("reshape", [self], value, move |ctx| [Some(ctx.grad().reshape(&from))])
     }
 

@@ -81,7 +81,7 @@ pub(super) fn flat<T: Float>(
     x: &Tensor<T>,
     f: impl Fn(T) -> T + Sync,
 ) -> Tensor<T> {
-    record(name, [x], x.array.map(f), |ctx| [Some(Tensor::zeros(ctx.grad().shape()))])
+    record(name, [x], x.array.map(name, f), |ctx| [Some(Tensor::zeros(ctx.grad().shape()))])
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn sigmoid(&self) -> Tensor<T> {
         let value = self.array.map(
+            "sigmoid",
             #[inline(always)]
             |x| T::ONE / (T::ONE + (-x).exp()),
         );

@@ -18,6 +18,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn silu(&self) -> Tensor<T> {
         let value = self.array.map(
+            "silu",
             #[inline(always)]
             |x| x / (T::ONE + (-x).exp()),
         );
@@ -55,9 +56,9 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn softplus(&self, beta: f64, threshold: f64) -> Tensor<T> {
         let (beta, limit) = (T::from_f64(beta), T::from_f64(threshold));
-        let value = self
-            .array
-            .map(move |x| if x * beta > limit { x } else { (x * beta).exp().ln_1p() / beta });
+        let value = self.array.map("softplus", move |x| {
+            if x * beta > limit { x } else { (x * beta).exp().ln_1p() / beta }
+        });
         let x = self.clone();
         record("softplus", [self], value, move |ctx| {
             let in_one_loop = move |g: T, x: T| {

@@ -26,7 +26,7 @@ impl<T: Float> Tensor<T> {
             return vector.softmax(0).reshape([]);
         }
         let dim = check_dim("softmax", dim, self.array.shape());
-        let value = along(&self.array, dim, softmax_rows);
+        let value = along("softmax", &self.array, dim, softmax_rows);
         let saved = value.clone();
         record("softmax", [self], value, move |ctx| {
             let (g, y) = (ctx.grad(), ctx.output(&saved));
@@ -53,7 +53,7 @@ impl<T: Float> Tensor<T> {
             return vector.log_softmax(0).reshape([]);
         }
         let dim = check_dim("log_softmax", dim, self.array.shape());
-        let value = along(&self.array, dim, log_softmax_rows);
+        let value = along("log_softmax", &self.array, dim, log_softmax_rows);
         let saved = value.clone();
         record("log_softmax", [self], value, move |ctx| {
             let (g, y) = (ctx.grad(), ctx.output(&saved));
@@ -64,11 +64,17 @@ impl<T: Float> Tensor<T> {
 
 /// Applies a kernel for contiguous rows along `dim`.
 #[track_caller]
-fn along<T: Float>(x: &Array<T>, dim: usize, kernel: fn(&mut [T], &[T], usize)) -> Array<T> {
+fn along<T: Float>(
+    op: &str,
+    x: &Array<T>,
+    dim: usize,
+    kernel: fn(&mut [T], &[T], usize),
+) -> Array<T> {
     let mut order: Vec<usize> = (0..x.shape().len()).collect();
     order.swap(dim, x.shape().len() - 1); // its own inverse
-    let rows = x.permute(&order).contiguous();
-    let out = Array::build(rows.shape().clone(), |out| kernel(out, rows.dense(), x.shape()[dim]));
+    let rows = x.permute(&order).contiguous(op);
+    let out =
+        Array::build(op, rows.shape().clone(), |out| kernel(out, rows.dense(), x.shape()[dim]));
     out.permute(&order)
 }
 

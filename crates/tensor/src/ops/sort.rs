@@ -1,6 +1,6 @@
 //! Elements in order.
 
-use crate::array::Array;
+use crate::array::{Array, with_room};
 use crate::dims::{Dim, check_dim};
 use crate::indices::Indices;
 use crate::tensor::Tensor;
@@ -30,7 +30,7 @@ impl<T: Float> Tensor<T> {
             return (value.reshape([]), place.reshape([]));
         }
         let dim = check_dim("sort", dim, self.array.shape());
-        self.in_order(dim, self.shape()[dim], descending)
+        self.in_order("sort", dim, self.shape()[dim], descending)
     }
 
     /// The `k` largest elements along dimension `dim`, the largest first, and the
@@ -63,19 +63,19 @@ impl<T: Float> Tensor<T> {
             "topk: {k} elements of dimension {dim} of a tensor of shape {shape}, which has {}",
             shape[dim]
         );
-        self.in_order(dim, k, largest)
+        self.in_order("topk", dim, k, largest)
     }
 
     /// The first `k` along `dim`, in order, and their places.
     #[track_caller]
-    fn in_order(&self, dim: usize, k: usize, descending: bool) -> (Tensor<T>, Indices) {
+    fn in_order(&self, op: &str, dim: usize, k: usize, descending: bool) -> (Tensor<T>, Indices) {
         let shape = self.array.shape();
         let size = shape[dim];
-        let rows = self.array.rows(&[dim]);
+        let rows = self.array.rows(op, &[dim]);
         let mut sizes = rows.shape().clone();
         sizes = sizes.with(shape.len() - 1, k);
-        let mut order: Vec<usize> = Vec::with_capacity(size);
-        let places = Array::build(sizes, |out| {
+        let mut order = with_room(op, if rows.numel() == 0 { 0 } else { size });
+        let places = Array::build(op, sizes, |out| {
             if k == 0 {
                 return;
             }
@@ -96,7 +96,7 @@ impl<T: Float> Tensor<T> {
         // Back from behind the other dimensions to its place.
         let mut back: Vec<usize> = (0..shape.len() - 1).collect();
         back.insert(dim, shape.len() - 1);
-        let places = Indices { array: places.permute(&back).contiguous() };
+        let places = Indices { array: places.permute(&back).contiguous(op) };
         (self.gather(dim, &places), places)
     }
 }

@@ -23,7 +23,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn sum(&self) -> Tensor<T> {
         let shape = self.array.shape().clone();
-        let value = self.array.sum_range(0..shape.len());
+        let value = self.array.sum_range("sum", 0..shape.len());
         record("sum", [self], value, move |ctx| [Some(ctx.grad().broadcast_to(&shape))])
     }
 

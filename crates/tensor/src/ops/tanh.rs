@@ -17,7 +17,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn tanh(&self) -> Tensor<T> {
-        let value = self.array.map(T::tanh);
+        let value = self.array.map("tanh", T::tanh);
         let saved = value.clone();
         record("tanh", [self], value, move |ctx| {
             [Some(ctx.chain(

@@ -18,7 +18,9 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn sin(&self) -> Tensor<T> {
         let x = self.clone();
-        record("sin", [self], self.array.map(T::sin), move |ctx| [Some(ctx.grad() * x.cos())])
+        record("sin", [self], self.array.map("sin", T::sin), move |ctx| {
+            [Some(ctx.grad() * x.cos())]
+        })
     }
 
     /// `cos x`, of radians, element by element.
@@ -33,7 +35,9 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn cos(&self) -> Tensor<T> {
         let x = self.clone();
-        record("cos", [self], self.array.map(T::cos), move |ctx| [Some(ctx.grad() * neg(&x.sin()))])
+        record("cos", [self], self.array.map("cos", T::cos), move |ctx| {
+            [Some(ctx.grad() * neg(&x.sin()))]
+        })
     }
 
     /// The angle of the point `(x, y)` in radians, where `y` is this tensor; the
@@ -55,7 +59,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn atan2(&self, x: &Tensor<T>) -> Tensor<T> {
         let shape = self.broadcast_with("atan2", x);
-        let value = self.array.zip(&x.array, shape, T::atan2);
+        let value = self.array.zip("atan2", &x.array, shape, T::atan2);
         let (y, x_saved) = (self.clone(), x.clone());
         record("atan2", [self, x], value, move |ctx| {
             let (g, x) = (ctx.grad(), &x_saved);

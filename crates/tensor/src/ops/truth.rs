@@ -16,8 +16,9 @@ impl<T: Float> Tensor<T> {
     /// assert_eq!(Tensor::from([0.0f32, 2.0, -0.0, f32::NAN]).count_nonzero(), 2);
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn count_nonzero(&self) -> usize {
-        self.nonzero().count()
+        self.nonzero("count_nonzero").count()
     }
 
     /// The number of elements that are not 0 over dimensions `dims`, which disappear; no
@@ -36,7 +37,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn count_nonzero_dim(&self, dims: impl Dims) -> Indices {
-        self.nonzero().count_over("count_nonzero_dim", dims)
+        self.nonzero("count_nonzero_dim").count_over("count_nonzero_dim", dims)
     }
 
     /// Whether an element is not 0; false for an empty tensor.
@@ -48,8 +49,9 @@ impl<T: Float> Tensor<T> {
     /// assert!(Tensor::from([0.0f32, 2.0]).any());
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn any(&self) -> bool {
-        self.nonzero().any()
+        self.nonzero("any").any()
     }
 
     /// Whether no element is 0; true for an empty tensor.
@@ -61,8 +63,9 @@ impl<T: Float> Tensor<T> {
     /// assert!(!Tensor::from([0.0f32, 2.0]).all());
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn all(&self) -> bool {
-        self.nonzero().all()
+        self.nonzero("all").all()
     }
 
     /// Whether an element is not 0 along dimensions `dims`, which disappear, or stay with size 1
@@ -81,7 +84,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn any_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
-        self.nonzero().any_over("any_dim", dims, keepdim)
+        self.nonzero("any_dim").any_over("any_dim", dims, keepdim)
     }
 
     /// Whether no element is 0 along dimensions `dims`, which disappear, or stay with size 1 if
@@ -100,11 +103,12 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn all_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
-        self.nonzero().all_over("all_dim", dims, keepdim)
+        self.nonzero("all_dim").all_over("all_dim", dims, keepdim)
     }
 
-    fn nonzero(&self) -> Mask {
-        Mask { array: self.array.map(|x| u8::from(x != T::ZERO)) }
+    #[track_caller]
+    fn nonzero(&self, op: &str) -> Mask {
+        Mask { array: self.array.map(op, |x| u8::from(x != T::ZERO)) }
     }
 }
 

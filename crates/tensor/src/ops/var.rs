@@ -61,7 +61,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn std(&self, correction: impl Into<f64>) -> Tensor<T> {
-        deviation(&self.var(correction))
+        deviation("std", &variance("std", self, .., correction.into(), false, true))
     }
 
     /// The root of [`var_dim`](Tensor::var_dim).
@@ -79,7 +79,9 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn std_dim(&self, dims: impl Dims, correction: impl Into<f64>, keepdim: bool) -> Tensor<T> {
-        deviation(&self.var_dim(dims, correction, keepdim))
+        let of_all = self.shape().is_empty();
+        let variance = variance("std_dim", self, dims, correction.into(), keepdim, of_all);
+        deviation("std_dim", &variance)
     }
 }
 
@@ -98,9 +100,9 @@ fn variance<T: Float>(
     let count = T::from_f64(over.count as f64);
     let freedom = over.count as f64 - correction;
     let divisor = T::from_f64(freedom.max(0.0));
-    let mean = over.sum(&x.array).map(move |sum| sum / count).reshape(over.kept.clone());
-    let squares = x.array.zip(&mean, over.shape.clone(), |x, mean| (x - mean) * (x - mean));
-    let value = over.sum(&squares).map(move |sum| sum / divisor);
+    let mean = over.sum(&x.array).map(op, move |sum| sum / count).reshape(op, over.kept.clone());
+    let squares = x.array.zip(op, &mean, over.shape.clone(), |x, mean| (x - mean) * (x - mean));
+    let value = over.sum(&squares).map(op, move |sum| sum / divisor);
     let x_saved = x.clone();
     record(op, [x], value, move |ctx| {
         let x = &x_saved;
@@ -117,11 +119,11 @@ fn variance<T: Float>(
 
 /// `√v`, with the gradient 0 at 0.
 #[track_caller]
-fn deviation<T: Float>(variance: &Tensor<T>) -> Tensor<T> {
-    let value = variance.array.map(T::sqrt);
+fn deviation<T: Float>(op: &'static str, variance: &Tensor<T>) -> Tensor<T> {
+    let value = variance.array.map(op, T::sqrt);
     let saved = value.clone();
     let two = T::from_f64(2.0);
-    record("std", [variance], value, move |ctx| {
+    record(op, [variance], value, move |ctx| {
         let y = ctx.output(&saved);
         let slope = ctx.grad() / (&y * two);
         [Some(slope.masked_fill(&y.eq(T::ZERO), T::ZERO))]

@@ -1,55 +1,208 @@
 //! Sizes that no memory holds, or no number counts.
 
 use crate::mistakes::{Mistakes, here};
-use adamant_tensor::{AvgPool2dOptions, Conv2dOptions, Indices, MaxPool2dOptions, PadMode, Tensor};
+use adamant_tensor::{
+    AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Generator, Indices, Mask,
+    MaxPool2dOptions, PadMode, Tensor, cross_entropy, scaled_dot_product_attention,
+};
 
 const MANY: usize = 1 << 56;
 
 #[test]
-fn what_has_no_memory_is_said_at_the_line_that_asks_for_it() {
-    let many = Tensor::<f32>::ones([1]).broadcast_to([MANY]);
+fn out_of_memory_names_the_operation() {
+    let many = &Tensor::<f32>::ones([1]).broadcast_to([MANY]);
     let half = Tensor::<f32>::ones([1]).broadcast_to([1 << 28]);
     let (column, row) = (&half.unsqueeze(1), &half.unsqueeze(0));
-    let none = "out of memory: a tensor of shape";
-    let line = format!("{none} [{MANY}] takes {} bytes", 4 * MANY);
-    let matrix = format!("{none} [268435456, 268435456] takes {} bytes", 4 * MANY);
+    let (pair, first) = (&Tensor::<f32>::ones([2]), &Tensor::from([1.0f32]));
+    let mask = &Mask::from([true]).broadcast_to([MANY]);
+    let image = &Tensor::<f32>::ones([1]).broadcast_to([1, 1, 1 << 28, 1 << 28]);
+    let planes = &Tensor::<f32>::ones([1]).broadcast_to([1, MANY, 1, 1]);
+    let kernel = &Tensor::<f32>::ones([1, 1, 1, 1]);
+    let mut mistakes = Mistakes::default();
+    let mut check = |op: &str, mistake: &dyn Fn()| {
+        mistakes.check(&format!("\n{op}: out of memory: a tensor of shape ["), mistake);
+    };
+
+    // Creation.
+    check("zeros", &|| here!(Tensor::<f32>::zeros([MANY])));
+    check("ones", &|| here!(Tensor::<f32>::ones([MANY])));
+    check("full", &|| here!(Tensor::<f32>::full([MANY], 2.0)));
+    check("build", &|| here!(Tensor::<f32>::build([MANY], |_| {})));
+    check("eye", &|| here!(Tensor::<f32>::eye(1 << 28)));
+    check("eye_rectangular", &|| here!(Tensor::<f32>::eye_rectangular(MANY, 1)));
+    check("arange", &|| here!(Tensor::<f32>::arange(0.0, MANY as f64, 1.0)));
+    check("linspace", &|| here!(Tensor::<f32>::linspace(0.0, 1.0, MANY)));
+    check("zeros_like", &|| here!(many.zeros_like()));
+    check("ones_like", &|| here!(many.ones_like()));
+    check("full_like", &|| here!(many.full_like(2.0)));
+    check("rand", &|| here!(Tensor::<f32>::rand([MANY], &mut Generator::seed(1))));
+    check("randn_like", &|| here!(many.randn_like(&mut Generator::seed(1))));
+    check("uniform", &|| {
+        here!(Tensor::<f32>::uniform([MANY], 0.0, 1.0, &mut Generator::seed(1)));
+    });
+    check("bernoulli", &|| here!(many.bernoulli(&mut Generator::seed(1))));
+    check("randint", &|| here!(Indices::randint(0, 2, [MANY], &mut Generator::seed(1))));
+    check("randperm", &|| here!(Indices::randperm(MANY, &mut Generator::seed(1))));
+    check("to_vec", &|| here!(many.to_vec()));
+    check("from", &|| here!(Indices::from(0..MANY)));
+    check("one_hot", &|| here!(Indices::from([0]).one_hot::<f32>(MANY)));
+
+    // Element by element.
+    check("exp", &|| here!(many.exp()));
+    check("log", &|| here!(many.log()));
+    check("sin", &|| here!(many.sin()));
+    check("tanh", &|| here!(many.tanh()));
+    check("relu", &|| here!(many.relu()));
+    check("gelu", &|| here!(many.gelu()));
+    check("softplus", &|| here!(many.softplus(1.0, 20.0)));
+    check("abs", &|| here!(many.abs()));
+    check("floor", &|| here!(many.floor()));
+    check("powf", &|| here!(many.powf(3.0)));
+    check("neg", &|| here!(-many));
+    check("add", &|| here!(many + 1.0));
+    check("add", &|| here!(column + row));
+    check("sub", &|| here!(many - many));
+    check("mul", &|| here!(many * many));
+    check("div", &|| here!(2.0 / many));
+    check("atan2", &|| here!(many.atan2(many)));
+    check("lerp", &|| here!(many.lerp(many, 0.5)));
+    check("maximum", &|| here!(many.maximum(1.0)));
+    check("clamp", &|| here!(many.clamp(0.0, 1.0)));
+    check("clamp_min", &|| here!(many.clamp_min(0.0)));
+    check("where_", &|| here!(many.where_(mask, 0.0)));
+    check("masked_fill", &|| here!(many.masked_fill(mask, 0.0)));
+    check("tanh", &|| here!(many.broadcast_to([2, MANY]).tanh()));
+
+    // Comparisons and masks.
+    check("gt", &|| here!(many.gt(0.0)));
+    check("eq", &|| here!(many.eq(many)));
+    check("isnan", &|| here!(many.isnan()));
+    check("isfinite", &|| here!(many.isfinite()));
+    check("count_nonzero", &|| here!(many.count_nonzero()));
+    check("any", &|| here!(many.any()));
+    check("all_dim", &|| here!(many.all_dim(0, false)));
+    check("not", &|| here!(!mask));
+    check("bitand", &|| here!(mask & mask));
+    check("count", &|| here!(mask.count()));
+    check("any_dim", &|| here!(mask.any_dim(0, false)));
+    check("to_tensor", &|| here!(mask.to_tensor::<f32>()));
+
+    // Reductions.
+    check("sum_dim", &|| here!(many.unsqueeze(1).sum_dim(1, false)));
+    check("max", &|| here!(many.max()));
+    check("amin", &|| here!(many.amin(0, false)));
+    check("max_dim", &|| here!(many.max_dim(0, false)));
+    check("argmax", &|| here!(many.argmax(0)));
+    check("argmin", &|| here!(many.unsqueeze(1).argmin(1)));
+    check("prod_dim", &|| here!(many.prod_dim(0, false)));
+    check("logsumexp", &|| here!(many.logsumexp(0, false)));
+    check("norm", &|| here!(many.norm(3.0)));
+    check("norm_dim", &|| here!(many.norm_dim(1.0, 0, false)));
+    check("var_dim", &|| here!(many.unsqueeze(1).var_dim(1, 1.0, false)));
+    check("std_dim", &|| here!(many.unsqueeze(1).std_dim(1, 1.0, false)));
+    check("cumsum", &|| here!(many.cumsum(0)));
+    check("cumprod", &|| here!(many.cumprod(0)));
+
+    // Products.
+    check("matmul", &|| here!(column.matmul(row)));
+    check("bmm", &|| here!(column.unsqueeze(0).bmm(&row.unsqueeze(0))));
+    check("addmm", &|| here!(first.addmm(column, row, 1.0, 1.0)));
+    check("linear", &|| here!(column.linear(column, None)));
+    check("linear", &|| here!(pair.linear(&many.unsqueeze(1).broadcast_to([MANY, 2]), Some(many))));
+
+    // Indices.
+    check("index_select", &|| here!(many.index_select(0, &[0])));
+    check("index_add", &|| here!(many.index_add(0, &[0], first)));
+    check("index_copy", &|| here!(many.index_copy(0, &[0], first)));
+    check("scatter_add", &|| here!(many.scatter_add(0, &Indices::from([0]), first)));
+    check("masked_select", &|| here!(many.masked_select(mask)));
+    check("masked_scatter", &|| here!(many.masked_scatter(mask, many)));
+    check("index", &|| here!(many.index(mask)));
+    check("sort", &|| here!(many.sort(0, false)));
+    check("topk", &|| here!(many.topk(1, 0, true)));
+    check("flip", &|| here!(many.flip(0)));
+
+    // Shapes.
+    check("reshape", &|| {
+        here!(pair.unsqueeze(1).broadcast_to([2, MANY]).reshape([2 * MANY]));
+    });
+    check("cat", &|| here!(Tensor::cat(&[many, many], 0)));
+    check("pad", &|| here!(pair.pad(&[(0, MANY as isize)], 0.0)));
+    check("pad_mode", &|| here!(pair.pad_mode(&[(0, MANY as isize)], PadMode::Replicate)));
+    check("tril", &|| here!(image.squeeze(0).squeeze(0).tril(0)));
+
+    // Layers.
+    check("softmax", &|| here!(many.softmax(0)));
+    check("log_softmax", &|| here!(many.log_softmax(0)));
+    check("cross_entropy", &|| here!(cross_entropy(&many.unsqueeze(0), &[0])));
+    check("layer_norm", &|| here!(many.layer_norm(&[MANY], None, None, 1e-5)));
+    check("rms_norm", &|| here!(many.rms_norm(&[MANY], None, 1e-5)));
+    check("batch_norm", &|| here!(image.batch_norm(None, None, 1e-5)));
+    check("batch_norm", &|| here!(Tensor::<f32>::zeros([0, MANY]).batch_norm(None, None, 1e-5)));
+    check("group_norm", &|| here!(image.group_norm(1, None, None, 1e-5)));
+    check("conv2d", &|| here!(image.conv2d(kernel, None, Conv2dOptions::default())));
+    check("conv1d", &|| {
+        here!(image.squeeze(1).conv1d(
+            &half.reshape([1, 1 << 28, 1]),
+            None,
+            Conv1dOptions::default()
+        ));
+    });
+    check("conv_transpose2d", &|| {
+        here!(image.conv_transpose2d(kernel, None, Conv2dOptions::default()));
+    });
+    check("max_pool2d", &|| here!(planes.max_pool2d(1, MaxPool2dOptions::default())));
+    check("avg_pool2d", &|| here!(planes.avg_pool2d(1, AvgPool2dOptions::default())));
+    check("adaptive_avg_pool2d", &|| here!(planes.adaptive_avg_pool2d(1)));
+    check("adaptive_max_pool2d", &|| here!(planes.adaptive_max_pool2d(1)));
+    check("scaled_dot_product_attention", &|| {
+        let q = &many.unsqueeze(1);
+        here!(scaled_dot_product_attention(q, q, q, AttentionOptions::default()));
+    });
+
+    // Made of other operations, which are named.
+    check("mul", &|| here!(half.outer(&half)));
+    check("mul", &|| here!(Tensor::einsum("ai,ib->ab", &[column, row])));
+    check("cat", &|| here!(Tensor::stack(&[many, many], 0)));
+    check("cat", &|| here!(many.roll(1, 0)));
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
+fn an_empty_tensor_of_any_length_is_sorted() {
+    let empty = Tensor::<f32>::zeros([MANY, 0]);
+    assert_eq!(empty.sort(0, false).0.shape(), [MANY, 0]);
+    assert_eq!(empty.topk(MANY, 0, true).0.shape(), [MANY, 0]);
+}
+
+#[test]
+fn out_of_memory_says_the_shape_and_the_bytes() {
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
-
-    check(&line, &|| here!(Tensor::<f32>::zeros([MANY])));
-    check(&line, &|| here!(Tensor::<f32>::arange(0.0, MANY as f64, 1.0)));
-    check(&line, &|| here!(many.exp()));
-    check(&line, &|| here!(&many + 1.0));
-    check(&line, &|| here!(&many * &many));
-    check(&line, &|| here!(many.relu()));
-    check(&line, &|| here!(many.abs()));
-    check(&line, &|| here!(many.maximum(1.0)));
-    check(&line, &|| here!(many.powf(3.0)));
-    check(&line, &|| here!(many.norm(3.0)));
-    check(&line, &|| here!(many.to_vec()));
-    check(&line, &|| here!(many.softmax(0)));
-    check(&line, &|| here!(many.cumsum(0)));
-    check(&line, &|| here!(many.sort(0, false)));
-    check(&line, &|| here!(many.argmax(0)));
-    check(&line, &|| here!(many.index_select(0, &[0])));
-    check(&line, &|| here!(many.logsumexp(0, false)));
-    check(&line, &|| here!(many.layer_norm(&[MANY], None, None, 1e-5)));
-    check(&format!("{none} [{}] takes {} bytes", 2 * MANY, 8 * MANY), &|| {
-        here!(Tensor::cat(&[&many, &many], 0));
+    let many = Tensor::<f32>::ones([1]).broadcast_to([MANY]);
+    check(
+        &format!("exp: out of memory: a tensor of shape [{MANY}] takes {} bytes", 4 * MANY),
+        &|| here!(many.exp()),
+    );
+    check(&format!("gt: out of memory: a tensor of shape [{MANY}] takes {MANY} bytes"), &|| {
+        here!(many.gt(0.0))
     });
-    check(none, &|| here!(many.gt(0.0)));
-    check(none, &|| here!(many.broadcast_to([2, MANY]).tanh()));
-    check(none, &|| here!(Indices::from([0]).one_hot::<f32>(MANY)));
-    check(&matrix, &|| here!(column.matmul(row)));
-    check(&matrix, &|| here!(column + row));
-    check(&matrix, &|| here!(Tensor::<f32>::eye(1 << 28)));
-    check(none, &|| here!(Tensor::einsum("ai,ib->ab", &[column, row])));
-    check(none, &|| here!(column.linear(column, None)));
-    check(none, &|| here!(Tensor::<f32>::ones([2]).pad(&[(0, MANY as isize)], 0.0)));
-    check(none, &|| {
-        here!(Tensor::<f32>::ones([2]).pad_mode(&[(0, MANY as isize)], PadMode::Replicate));
-    });
-
+    check(
+        &format!("cat: out of memory: a tensor of shape [{}] takes {} bytes", 2 * MANY, 8 * MANY),
+        &|| here!(Tensor::cat(&[&many, &many], 0)),
+    );
+    check(
+        &format!(
+            "eye: out of memory: a tensor of shape [268435456, 268435456] takes {} bytes",
+            4 * MANY
+        ),
+        &|| here!(Tensor::<f32>::eye(1 << 28)),
+    );
+    check(
+        &format!("flip: out of memory: a tensor of shape [{MANY}] takes {} bytes", 8 * MANY),
+        &|| here!(many.flip(0)),
+    );
     mistakes.none_was_wrong();
 }
 

@@ -1,4 +1,4 @@
-//! The nodes that a backward pass has reached and not yet visited.
+//! The nodes that a backward pass has reached but not yet visited.
 
 use crate::grad_mode::is_grad_enabled;
 use crate::layout::Layout;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 /// Nodes by sequence number, each with the sum of the gradients that have reached it.
 ///
-/// The node with the highest number is next. Its sum is complete: whatever could add to it has a
-/// higher number, and has been visited.
+/// The node with the highest number is next. Its sum is complete: gradients come only from nodes
+/// with higher numbers, and all of these have been visited.
 pub(crate) struct Pending<T: Float>(BTreeMap<u64, (Arc<Node<T>>, Tensor<T>)>);
 
 impl<T: Float> Pending<T> {
@@ -28,8 +28,8 @@ impl<T: Float> Pending<T> {
         }
     }
 
-    /// Adds the gradient of a view of the node's tensor: in place, at the positions of `layout`, if
-    /// a gradient of the whole tensor is there.
+    /// Adds `grad`, the gradient of a view of the node's tensor, at the positions of `layout`: in
+    /// place if the node already has a gradient that nothing else shares.
     pub(crate) fn add_view(&mut self, node: Arc<Node<T>>, grad: &Tensor<T>, layout: &Layout) {
         match self.0.entry(node.sequence) {
             Entry::Vacant(entry) => {
@@ -47,23 +47,23 @@ impl<T: Float> Pending<T> {
         }
     }
 
-    /// Removes the next node.
+    /// Removes and returns the next node and its gradient.
     pub(crate) fn pop(&mut self) -> Option<(Arc<Node<T>>, Tensor<T>)> {
         self.0.pop_last().map(|(_, next)| next)
     }
 }
 
-/// Whether the pass records the sum of two gradients, to differentiate it again.
+/// Whether the pass records the sum of two gradients as an operation.
 fn is_recorded<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> bool {
     is_grad_enabled() && (a.is_tracked() || b.is_tracked())
 }
 
-/// Adds a gradient to another: in place if the pass is not recorded and nothing shares one of them.
+/// Adds `grad` to `sum`: as an operation if it is recorded, otherwise in place where possible.
 fn add<T: Float>(sum: &mut Tensor<T>, grad: Tensor<T>) {
     if is_recorded(sum, &grad) {
         *sum = &*sum + grad;
     } else {
-        sum.node = None;
+        sum.node = None; // a hook may have returned a tracked gradient
         sum.array.add_assign(grad.array);
     }
 }

@@ -1,10 +1,10 @@
 //! The backward pass: from outputs to the leaves they were computed from.
 //!
-//! A pass starts from *seeds*, nodes of outputs with their gradients, and visits nodes by descending
-//! sequence number. So a node is visited after everything computed from it, when its gradient is
-//! complete. A visit runs the node's hooks. For a leaf, it then adds the gradient to `.grad`; for an
-//! operation, it calls the backward function and adds the gradient of each input to that of the
-//! input's node.
+//! A pass starts from *seeds*, nodes of outputs with their gradients, and visits nodes by
+//! descending sequence number. So a node is visited after everything computed from it, when its
+//! gradient is complete. A visit runs the node's hooks. For a leaf, it then adds the gradient to
+//! `.grad`. For an operation, it calls the backward function, and adds each gradient that this
+//! returns to the pending gradient of the input's node.
 //!
 //! [`accumulate`] is the pass of `backward()`; [`collect`], which returns gradients instead, is the
 //! pass of `grad()`.
@@ -212,8 +212,8 @@ fn enter(create_graph: bool) -> ModeGuard {
     Mode { record: create_graph, in_backward: true, ..Mode::now() }.enter()
 }
 
-/// Computes the gradients of an operation's inputs from `grad`, the gradient of its output, and adds
-/// them to `pending`.
+/// Computes the gradients of an operation's inputs from `grad`, the gradient of its output, and
+/// adds them to `pending`.
 #[track_caller]
 fn visit<T: Float>(
     node: &Arc<Node<T>>,

@@ -12,16 +12,16 @@ use std::sync::Arc;
 /// Runs `segment` without keeping its saved values; the backward pass runs it again to recompute
 /// them.
 ///
-/// The value and the gradients, to any order, are those of the plain call. A model of `n` segments
-/// holds `n` results and the saved values of one segment at a time. The closure owns what it uses:
-/// clones of tensors and parameters, which are handles, or a model in an `Arc`. Gradients flow to
-/// everything it uses that was tracked before.
+/// The value and the gradients, to any order, are those of the plain call. A model that is split
+/// into `n` segments holds `n` results and the saved values of one segment at a time. The closure
+/// owns what it uses: clones of tensors and parameters, which are handles, or a model in an `Arc`.
+/// Gradients flow to everything it uses that was tracked before.
 ///
 /// The second run must compute the same as the first:
 ///
-/// * Random numbers repeat: every [`Generator`](crate::Generator) used on this thread yields what it
-///   yielded in the first run, so dropout drops the same elements. The states of the generators do
-///   not change.
+/// * Random numbers repeat: every [`Generator`](crate::Generator) used on this thread yields what
+///   it yielded in the first run, so dropout drops the same elements. The states of the generators
+///   do not change.
 /// * Parameters are read again, so they must not change between forward and backward.
 /// * Side effects, such as counting and printing, happen twice.
 ///

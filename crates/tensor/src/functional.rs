@@ -132,8 +132,8 @@ pub fn hvp<T: Float>(
 
 /// The Hessian of `f` at `input`: all `∂²f/∂xᵢ∂xⱼ`, where the value of `f` has a single element.
 ///
-/// Its shape is the input's shape followed by itself. This takes a backward pass for each element of
-/// the input.
+/// Its shape is the input's shape followed by itself. This takes a backward pass for each element
+/// of the input.
 ///
 /// PyTorch: `torch.autograd.functional.hessian(f, input)`.
 ///

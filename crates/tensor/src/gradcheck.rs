@@ -118,8 +118,8 @@ pub fn gradcheck(
     Ok(())
 }
 
-/// Checks the second derivatives of `f` at `inputs`: runs [`gradcheck`] on the gradients of `f`, with
-/// respect to the inputs and to the gradient of the output.
+/// Checks the second derivatives of `f` at `inputs`: runs [`gradcheck`] on the gradients of `f`,
+/// with respect to the inputs and to the gradient of the output.
 ///
 /// An operation may compute its gradient with one formula in an ordinary pass and with another,
 /// differentiable one in a pass with `create_graph`. So the gradients of both passes are compared

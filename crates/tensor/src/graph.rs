@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 /// The graph of `tensor` in the DOT language of Graphviz, to draw with `dot -Tsvg`.
 ///
-/// A box is a leaf, with its shape and whether it holds a gradient. An ellipse is an operation, with
-/// the shape of its result and its line in the program; it is dashed and has no inputs if a
+/// A box is a leaf, with its shape and whether it holds a gradient. An ellipse is an operation,
+/// with the shape of its result and its line in the program; it is dashed and has no inputs if a
 /// backward pass has freed it. Arrows point from inputs to results. `tensor` has a double border.
 /// Nodes are numbered in the order of their creation, so the same program returns the same text.
 ///

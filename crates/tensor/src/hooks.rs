@@ -60,8 +60,8 @@ impl<T: Float> Tensor<T> {
     /// tensor. If it returns `Some`, that replaces the gradient.
     ///
     /// For a leaf or a parameter, the hook gets what the pass is about to add to `.grad`. For a
-    /// result of an operation, it runs before the gradients of the inputs are computed. Hooks run in
-    /// the order of registration; each gets the gradient that the previous one left, and
+    /// result of an operation, it runs before the gradients of the inputs are computed. Hooks run
+    /// in the order of registration: each gets the gradient that the previous one left, and
     /// [`grad`](crate::grad()) returns the final one.
     ///
     /// The hook belongs to the node of the tensor: all clones of a leaf share it. A hook on a

@@ -12,8 +12,8 @@ pub(crate) type Strides = SmallVec<[usize; 4]>;
 
 /// A shape, a stride for each dimension and the position of the first element.
 ///
-/// Element `[i, j, …]` is at position `offset + i · strides[0] + j · strides[1] + …` of the storage.
-/// The methods expect arguments that the caller has checked.
+/// Element `[i, j, …]` is at position `offset + i · strides[0] + j · strides[1] + …` in storage. The
+/// methods expect arguments that the caller has checked.
 pub(crate) struct Layout {
     pub(crate) shape: Shape,
     pub(crate) strides: Strides,
@@ -37,10 +37,11 @@ impl Layout {
         Layout { shape, strides, offset: 0 }
     }
 
-    /// Whether the elements lie row-major without gaps.
+    /// Whether the elements lie in row-major order without gaps.
     #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         let mut expected = 1;
+        // The stride of a dimension of size 1 does not matter, nor any without elements.
         for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
             if size != 1 && stride != expected {
                 return self.shape.contains(&0);
@@ -66,11 +67,11 @@ impl Layout {
 
     /// Repeats dimensions of size 1, and missing leading ones, to fill `shape`.
     pub(crate) fn broadcast_to(&self, shape: &Shape) -> Layout {
-        let lead = shape.len() - self.shape.len();
-        let mut strides = Strides::from_elem(0, shape.len());
+        let leading = shape.len() - self.shape.len();
+        let mut strides = Strides::from_elem(0, shape.len()); // stride 0 repeats
         for (d, (&size, &stride)) in self.shape.iter().zip(&self.strides).enumerate() {
             if size != 1 {
-                strides[lead + d] = stride;
+                strides[leading + d] = stride;
             }
         }
         self.with(shape.clone(), strides)

@@ -285,7 +285,8 @@ pub(crate) fn record<T: Float, const N: usize>(
 ) -> Tensor<T> {
     record_many(name, &inputs, value, move |context| {
         let mut gradients = Gradients::new();
-        backward(context).into_iter().for_each(|gradient| gradients.push(gradient)); // faster than collect
+        // Faster than `collect`.
+        backward(context).into_iter().for_each(|gradient| gradients.push(gradient));
         gradients
     })
 }

@@ -140,7 +140,8 @@ impl<T: Float> Parameter<T> {
             let (found, expected) = (grad.array.shape(), &self.cell.shape);
             assert!(
                 found == expected,
-                "set_grad: the gradient has shape {found}; expected the parameter's shape {expected}"
+                "set_grad: the gradient has shape {found}; expected the parameter's shape \
+                 {expected}"
             );
         }
         self.grad_cell().set(grad.map(|grad| grad.array));
@@ -326,8 +327,8 @@ pub fn take_values<'p, T: Float>(
     }
 }
 
-/// The value of a parameter while an optimizer changes it in place, from [`take_values`]. It returns
-/// to its cell when this is dropped.
+/// The value of a parameter while an optimizer changes it in place, from [`take_values`]. The value
+/// returns to its cell when this is dropped.
 pub struct TakenValue<T: Float> {
     parameter: Parameter<T>,
     array: Option<Array<T>>,

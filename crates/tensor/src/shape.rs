@@ -61,7 +61,7 @@ impl Shape {
     #[must_use]
     #[inline]
     pub fn checked_numel(&self) -> Option<usize> {
-        // Sizes of 0 count as 1 here, since strides, which are products of sizes, must not overflow.
+        // Sizes of 0 count as 1 here: strides, which are products of sizes, must not overflow.
         let (mut extent, mut empty) = (1usize, false);
         for &size in &self.0 {
             extent = extent.checked_mul(size.max(1))?;
@@ -101,7 +101,7 @@ impl Shape {
             .map(Shape)
     }
 
-    /// [`broadcast`](Shape::broadcast) for the operation `op`; panics if the shapes do not broadcast.
+    /// [`broadcast`](Shape::broadcast) for operation `op`; panics if the shapes do not broadcast.
     #[track_caller]
     pub(crate) fn broadcast_with(&self, op: &str, other: &Shape) -> Shape {
         match self.broadcast(other) {
@@ -142,7 +142,8 @@ impl Shape {
             let fits = known > 0 && numel.is_multiple_of(known);
             assert!(
                 fits,
-                "{op}: a tensor of shape {self} has {numel} elements, which do not fit shape [{shown}]"
+                "{op}: a tensor of shape {self} has {numel} elements, which do not fit shape \
+                 [{shown}]"
             );
             shape.iter().map(|&size| if size == REST { numel / known } else { size }).collect()
         };

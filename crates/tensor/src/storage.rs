@@ -2,7 +2,7 @@
 //!
 //! Each training step needs buffers of the same sizes as the previous one. So dropped buffers go to
 //! a pool and are reused, which saves calls of the system's allocator and page faults and keeps
-//! caches warm. Buffers are initialized memory but are not cleared before reuse: whoever takes one
+//! caches warm. Buffers are initialised memory but are not cleared before reuse: whoever takes one
 //! writes all of it.
 
 use adamant_kernels::{CacheLine, Element};
@@ -144,7 +144,7 @@ impl Pool {
         let mut since: Vec<_> =
             self.free.iter().flatten().map(|b| (b.since, b.lines.len())).collect();
         since.sort_unstable();
-        // Down to three quarters of the limit, so that the next freed buffer does not exceed it.
+        // Down to three quarters of the limit, so that not every freed buffer leads here again.
         let (mut excess, mut until) = (self.free_bytes - limit / 4 * 3, 0);
         for (time, lines) in since {
             until = time;

@@ -30,7 +30,7 @@ pub struct Tensor<T: Float = f32> {
     pub(crate) node: Option<Arc<Node<T>>>,
 }
 
-/// The error for a number of elements that is not that of the shape.
+/// The error if the number of given elements does not match a shape.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[error("a tensor of shape {shape} has {} elements, but {found} were given",
     shape.checked_numel().map_or("too many".to_string(), |n| n.to_string()))]

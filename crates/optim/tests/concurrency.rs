@@ -118,7 +118,7 @@ fn no_gradient_is_lost_while_another_thread_clips() {
 }
 
 #[test]
-#[should_panic(expected = "step: the parameter is being written to already")]
+#[should_panic(expected = "step: the parameter is already being written to")]
 fn a_step_while_a_guard_exists_is_refused() {
     let (parameter, mut sgd) = counter(2);
     let _guard = parameter.value_mut();

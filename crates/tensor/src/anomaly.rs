@@ -1,4 +1,4 @@
-//! Finding the operation that makes a NaN or an infinity.
+//! Anomaly detection: finds the operation that yields a NaN or an infinity.
 
 use crate::array::Array;
 use crate::grad_mode::Mode;
@@ -8,29 +8,30 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use std::panic::Location;
 
-/// Runs `f`; the first operation in it that yields a NaN or an infinity panics, and
-/// names itself, the element, and the line of the program that it is on.
+/// Runs `f` and panics at the first operation that yields a NaN or an infinity, with the name of
+/// the operation, its line in the program, and the element.
 ///
-/// * An operation is blamed for a NaN in its result, whatever its inputs are, so NaNs in
-///   data are found at their first use, and for an infinity if all its inputs
-///   are finite. Operations on untracked tensors are checked too.
-/// * In a backward pass within `f`, an operation is blamed for a NaN in a gradient
-///   that it yields unless a NaN has arrived at it, and for an infinity unless it has been
-///   given one. The line of an operation that
-///   [`create_graph`](crate::GradOptions::create_graph) recorded is in a backward function.
+/// * In forward, an operation is reported for any NaN in its result, so NaNs in data are found at
+///   their first use, and for an infinity if all its inputs are finite. Operations on untracked
+///   tensors are checked too.
+/// * In a backward pass inside `f`, an operation is reported for a NaN in the gradient of an input
+///   if the gradient of its output has no NaN, and for an infinity if that gradient is finite. An
+///   operation recorded by [`create_graph`](crate::GradOptions::create_graph) is reported with a
+///   line in a backward function.
 ///
-/// Not blamed is who only passes a number on: the value that `masked_fill` and `pad` write
-/// is one of their inputs (a mask of attention is made like this); hooks and the gradients that a
-/// pass starts with may hold anything; sums of gradients of several uses of a tensor
-/// may overflow: what makes a NaN of an infinity is found later. The steps within a backward
-/// function, and operations in hooks, are not checked one by one: only what comes out
-/// counts. What makes tensors without an operation (`from_vec`, `full`, a parameter's
-/// update) is not looked at.
+/// Not reported:
 ///
-/// It reads every result once more, so it is for looking for a mistake. The
-/// setting is this thread's own, and is put back when `f` returns or panics.
+/// * infinities that `masked_fill` and `pad` write: the value is one of their inputs, as in
+///   attention masks;
+/// * gradients that a backward pass starts from, or that hooks return;
+/// * a sum of the gradients of several uses of a tensor that overflows;
+/// * intermediate results inside backward functions and hooks;
+/// * tensors that are not results of operations: `from_vec`, `full`, a parameter's update.
 ///
-/// PyTorch: `torch.autograd.detect_anomaly()`, which looks for NaNs in backward only.
+/// Every result is read once more, so use this for debugging only. The setting belongs to this
+/// thread and is restored when `f` returns or panics.
+///
+/// PyTorch: `torch.autograd.detect_anomaly()`, which checks only for NaNs in backward.
 ///
 /// # Panics
 /// When a NaN or an infinity is found.
@@ -48,7 +49,7 @@ pub fn detect_anomaly<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Panics if an operation has yielded what its inputs do not explain.
+/// Panics if the value of an operation holds a NaN, or an infinity while all inputs are finite.
 #[cold]
 #[track_caller]
 pub(crate) fn check_value<T: Float>(name: &str, inputs: &[&Tensor<T>], value: &Array<T>) {
@@ -57,7 +58,7 @@ pub(crate) fn check_value<T: Float>(name: &str, inputs: &[&Tensor<T>], value: &A
         inputs.iter().position(|input| input.array.to_vec().into_iter().any(kind))
     };
     let already = if found.is_nan {
-        input(T::is_nan).map_or(String::new(), |i| format!("; its input {i} holds a NaN already"))
+        input(T::is_nan).map_or(String::new(), |i| format!("; its input {i} already holds a NaN"))
     } else if input(|x| !x.is_finite()).is_some() {
         return;
     } else {
@@ -66,7 +67,8 @@ pub(crate) fn check_value<T: Float>(name: &str, inputs: &[&Tensor<T>], value: &A
     panic!("detect_anomaly: `{name}` ({}) yields {found}{already}", Location::caller());
 }
 
-/// Panics if a backward function has yielded what the gradient that arrived does not explain.
+/// Panics if a backward function returned a NaN or an infinity that `arrived`, the gradient of the
+/// output, does not explain.
 #[cold]
 #[track_caller]
 pub(crate) fn check_gradients<T: Float>(
@@ -89,11 +91,11 @@ pub(crate) fn check_gradients<T: Float>(
     }
 }
 
-/// The first NaN of an array, or else its first infinity.
+/// The first NaN of an array, or its first infinity if it has no NaN.
 struct NotFinite {
     is_nan: bool,
     value: String,
-    place: Vec<usize>,
+    index: Vec<usize>,
     shape: Shape,
 }
 
@@ -101,24 +103,24 @@ impl NotFinite {
     fn in_array<T: Float>(array: &Array<T>) -> Option<NotFinite> {
         let array = array.contiguous("detect_anomaly");
         let elements = array.dense();
-        let at = elements
+        let position = elements
             .iter()
             .position(|x| x.is_nan())
             .or_else(|| elements.iter().position(|x| !x.is_finite()))?;
         let shape = array.shape().clone();
-        let mut place = vec![0; shape.len()];
-        let mut rest = at;
-        for (place, &size) in place.iter_mut().zip(shape.iter()).rev() {
-            (*place, rest) = (rest % size, rest / size);
+        let mut index = vec![0; shape.len()];
+        let mut rest = position;
+        for (index, &size) in index.iter_mut().zip(shape.iter()).rev() {
+            (*index, rest) = (rest % size, rest / size);
         }
-        let value = elements[at];
-        Some(NotFinite { is_nan: value.is_nan(), value: value.to_string(), place, shape })
+        let value = elements[position];
+        Some(NotFinite { is_nan: value.is_nan(), value: value.to_string(), index, shape })
     }
 }
 
 impl std::fmt::Display for NotFinite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} at element {:?} of shape {}", self.value, self.place, self.shape)
+        write!(f, "{} at element {:?} of shape {}", self.value, self.index, self.shape)
     }
 }
 
@@ -132,7 +134,7 @@ mod tests {
         Tensor::from_vec(values.to_vec(), [values.len()]).unwrap()
     }
 
-    /// What `f` panics with under detection.
+    /// The message with which `f` panics under anomaly detection.
     fn found<R>(f: impl FnOnce() -> R) -> Option<String> {
         let result = catch_unwind(AssertUnwindSafe(|| detect_anomaly(f)));
         assert!(!Mode::now().detect_anomaly);
@@ -158,32 +160,32 @@ mod tests {
     }
 
     #[test]
-    fn data_is_blamed_at_its_first_use_if_it_holds_a_nan() {
+    fn nans_in_data_are_found_at_their_first_use() {
         let x = tensor(&[1.0, f64::NAN]);
-        assert_found(&["`mul`", "its input 1 holds a NaN already"], || tensor(&[2.0, 2.0]) * &x);
+        assert_found(&["`mul`", "its input 1 already holds a NaN"], || tensor(&[2.0, 2.0]) * &x);
         assert!(found(|| tensor(&[f64::INFINITY]) * 2.0).is_none());
         assert_found(&["`sub`", "NaN"], || tensor(&[f64::INFINITY]) - tensor(&[f64::INFINITY]));
     }
 
     #[test]
-    fn an_infinity_that_is_written_on_purpose_is_no_ones_fault() {
+    fn infinities_written_on_purpose_are_accepted() {
         let x = tensor(&[1.0, 2.0]);
         let masked = || x.masked_fill(&x.gt(1.0), f64::NEG_INFINITY).pad(&[(1, 0)], f64::INFINITY);
         assert!(found(masked).is_none());
     }
 
     #[test]
-    fn backward_names_the_operation_that_was_recorded() {
+    fn backward_names_the_recorded_operation_and_its_line() {
         let x = tensor(&[4.0, 0.0]).requires_grad();
         let line = format!("{}:{}:", file!(), line!() + 1);
         let y = (x.powf(0.5) * 3.0).sum();
         let parts = ["the backward of `pow", &line, "yields inf at element [1] of shape [2]"];
         assert_found(&parts, || y.backward_retain_graph());
-        y.backward(); // without detection nothing is said
+        y.backward(); // does not panic without detection
     }
 
     #[test]
-    fn arriving_gradients_and_hooks_are_no_ones_fault() {
+    fn given_gradients_and_hooks_are_not_reported() {
         let x = tensor(&[1.0, 2.0]).requires_grad();
         let y = &x * 2.0;
         y.register_hook(|g| Some(g * f64::NAN));
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_inner_steps_of_a_backward_do_not_count() {
+    fn steps_inside_a_backward_function_are_not_checked() {
         let x = tensor(&[0.0, 1.0]).requires_grad();
         let inner = x.detach();
         let masked = Tensor::custom("masked", &[&x], x.detach(), move |g| {
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpointed_segment_is_looked_into() {
+    fn operations_in_a_checkpointed_segment_are_named() {
         let x = tensor(&[4.0, 0.0]).requires_grad();
         let inner = x.clone();
         let line = format!("{}:{}:", file!(), line!() + 1);

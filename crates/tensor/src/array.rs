@@ -1,4 +1,4 @@
-//! Elements with a shape: storage and layout, no gradient.
+//! Arrays: elements with a shape, and no gradient. A tensor is an array with a node of the tape.
 
 use crate::layout::Layout;
 use crate::shape::Shape;
@@ -8,10 +8,10 @@ use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// An immutable n-dimensional array: shared storage seen through strides.
+/// An immutable n-dimensional array: shared storage viewed through a layout.
 ///
-/// Cloning and every change of view share the elements. Only [`Array::make_mut`]
-/// writes, and it copies first if anyone else can see them.
+/// Clones and views share the elements. Only [`Array::make_mut`] writes to them, and it copies them
+/// first if they are shared.
 pub struct Array<E: Element> {
     storage: Arc<Storage<E>>,
     layout: Layout,
@@ -25,8 +25,8 @@ impl<E: Element> Clone for Array<E> {
 }
 
 impl<E: Element> Array<E> {
-    /// A new row-major array, written by `fill`, which must write every element:
-    /// the slice holds arbitrary elements before.
+    /// A new row-major array whose elements are written by `fill`. It must write all of them: the
+    /// slice starts with arbitrary elements.
     ///
     /// `op` is the operation that is reported if there is no memory: every function here that
     /// may allocate takes it first.
@@ -38,7 +38,7 @@ impl<E: Element> Array<E> {
     /// ```
     ///
     /// # Panics
-    /// If there is no memory for it.
+    /// If there is not enough memory.
     #[must_use]
     #[track_caller]
     pub fn build(op: &str, shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
@@ -48,10 +48,10 @@ impl<E: Element> Array<E> {
         }
     }
 
-    /// [`build`](Self::build), for a shape that came from outside.
+    /// [`build`](Self::build) that returns an error, for shapes from untrusted input.
     ///
     /// # Errors
-    /// If there is no memory for it.
+    /// If there is not enough memory.
     #[track_caller]
     pub fn try_build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Result<Self, TryReserveError> {
         let storage = Storage::stale(shape.numel())?;
@@ -63,7 +63,7 @@ impl<E: Element> Array<E> {
         Array { storage: Arc::new(storage), layout: Layout::contiguous(shape) }
     }
 
-    /// All elements `value`.
+    /// An array whose elements are all `value`.
     #[must_use]
     #[track_caller]
     pub fn full(shape: Shape, value: E) -> Self {
@@ -76,10 +76,10 @@ impl<E: Element> Array<E> {
         Array::build(op, shape, |out| out.fill(value))
     }
 
-    /// These elements, row-major.
+    /// An array of these elements, given in row-major order.
     ///
     /// # Panics
-    /// If there are not as many as the shape has places.
+    /// If `values` does not have exactly as many elements as the shape.
     #[must_use]
     #[track_caller]
     pub fn from_slice(shape: Shape, values: &[E]) -> Self {
@@ -103,14 +103,14 @@ impl<E: Element> Array<E> {
         self.shape().numel()
     }
 
-    /// The elements, if they lie row-major without gaps.
+    /// The elements, if they are contiguous: in row-major order without gaps.
     #[must_use]
     #[inline]
     pub fn as_slice(&self) -> Option<&[E]> {
         self.is_contiguous().then(|| &self.storage.as_slice()[self.positions()])
     }
 
-    /// The elements in row-major order, copied.
+    /// A copy of the elements in row-major order.
     #[must_use]
     #[track_caller]
     pub fn to_vec(&self) -> Vec<E> {
@@ -119,9 +119,9 @@ impl<E: Element> Array<E> {
         copy
     }
 
-    /// Of a contiguous array: its elements.
+    /// The elements of an array that is known to be contiguous.
     pub(crate) fn dense(&self) -> &[E] {
-        self.as_slice().expect("made contiguous by the caller")
+        self.as_slice().expect("the caller has made it contiguous")
     }
 
     pub(crate) fn view(&self) -> View<'_, E> {
@@ -129,18 +129,18 @@ impl<E: Element> Array<E> {
         View { data: &self.storage.as_slice()[*offset..], strides }
     }
 
-    /// Whether the elements lie row-major without gaps.
+    /// Whether the elements are in row-major order without gaps.
     #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         self.layout.is_contiguous()
     }
 
-    /// The positions of the elements of a contiguous array.
+    /// The positions in storage of a contiguous array's elements.
     fn positions(&self) -> Range<usize> {
         self.layout.offset..self.layout.offset + self.numel()
     }
 
-    /// The same elements, row-major: a copy only if they are not.
+    /// A contiguous array of the same elements; copies only if this is not contiguous.
     #[track_caller]
     pub(crate) fn contiguous(&self, op: &str) -> Array<E> {
         if self.is_contiguous() {
@@ -149,15 +149,15 @@ impl<E: Element> Array<E> {
         self.map(op, |x| x)
     }
 
-    /// The same elements, row-major, and not a part of something larger: a copy only if
-    /// they are not.
+    /// A contiguous array of the same elements that fills its storage; copies only if this does
+    /// not. So a small gradient does not keep a large buffer alive.
     #[track_caller]
     pub(crate) fn compact(&self, op: &str) -> Array<E> {
         let whole = self.storage.as_slice().len() == self.numel();
         if whole && self.is_contiguous() { self.clone() } else { self.map(op, |x| x) }
     }
 
-    /// The elements to write to, if they are contiguous and no one else sees them.
+    /// The elements to write to, if they are contiguous and not shared.
     pub(crate) fn get_mut(&mut self) -> Option<&mut [E]> {
         if !self.is_contiguous() {
             return None;
@@ -166,7 +166,8 @@ impl<E: Element> Array<E> {
         Arc::get_mut(&mut self.storage).map(|storage| &mut storage.as_mut_slice()[range])
     }
 
-    /// The elements to write to, row-major; copied first if anyone else sees them.
+    /// The elements to write to, in row-major order. Copies them first if they are shared or not
+    /// contiguous.
     #[must_use]
     #[track_caller]
     pub fn make_mut(&mut self) -> &mut [E] {
@@ -182,7 +183,7 @@ impl<E: Element> Array<E> {
         self.get_mut().expect("a new array is contiguous and unshared")
     }
 
-    /// `f` of each element.
+    /// Applies `f` to each element.
     #[track_caller]
     pub(crate) fn map<U: Element>(&self, op: &str, f: impl Fn(E) -> U + Sync) -> Array<U> {
         Array::build(op, self.shape().clone(), |out| match self.as_slice() {
@@ -191,7 +192,7 @@ impl<E: Element> Array<E> {
         })
     }
 
-    /// `f` of each pair of elements, both broadcast to `shape`.
+    /// Applies `f` to each pair of elements, with both arrays broadcast to `shape`.
     #[track_caller]
     pub(crate) fn zip<V: Element, U: Element>(
         &self,
@@ -210,8 +211,8 @@ impl<E: Element> Array<E> {
         Array::build(op, shape, |out| kernels::zip(out, a.shape(), a.view(), b.view(), f))
     }
 
-    /// The view in which dimensions of size 1, and missing leading ones, repeat; the caller has
-    /// checked that the shapes broadcast.
+    /// The view of `shape` that repeats dimensions of size 1 and missing leading ones. The caller
+    /// has checked that the shapes broadcast.
     pub(crate) fn broadcast_to(&self, shape: &Shape) -> Array<E> {
         if self.shape() == shape {
             return self.clone();
@@ -219,13 +220,13 @@ impl<E: Element> Array<E> {
         self.with_layout(self.layout.broadcast_to(shape))
     }
 
-    /// Whether a [`reshape`](Array::reshape) to this shape copies nothing.
+    /// Whether [`reshape`](Array::reshape) to this shape returns a view, without a copy.
     pub(crate) fn views_as(&self, shape: &[usize]) -> bool {
         self.layout.reshape(&shape.into()).is_some()
     }
 
     /// The same elements in row-major order under another shape with the same number of elements:
-    /// a view if strides can describe it, else a copy.
+    /// a view if strides can describe it, otherwise a copy.
     #[track_caller]
     pub(crate) fn reshape(&self, op: &str, shape: Shape) -> Array<E> {
         match self.layout.reshape(&shape) {
@@ -239,13 +240,13 @@ impl<E: Element> Array<E> {
         self.with_layout(self.layout.permute(order))
     }
 
-    /// The elements row-major with the dimensions `dims` moved behind the others.
+    /// A contiguous array with the dimensions `dims` moved to the end.
     #[track_caller]
     pub(crate) fn rows(&self, op: &str, dims: &[usize]) -> Array<E> {
         self.with_layout(self.layout.move_last(dims)).contiguous(op)
     }
 
-    /// Where the elements lie.
+    /// Where the elements lie in the storage.
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -257,14 +258,14 @@ impl<E: Element> Array<E> {
 }
 
 impl<T: Float> Array<T> {
-    /// As a matrix for a product; a stride per dimension says where all is.
+    /// This two-dimensional array as an operand of a matrix product, without a copy.
     pub(crate) fn matrix(&self) -> kernels::Matrix<'_, T> {
         let &[rows, cols] = &**self.shape() else { panic!("a matrix has two dimensions") };
         let View { data, strides } = self.view();
         kernels::Matrix { data, rows, cols, row_stride: strides[0], col_stride: strides[1] }
     }
 
-    /// Zeros of `shape` with this array added at the positions of `layout`, a layout over the
+    /// Zeros of `shape` with this array added at the positions of `layout`, which refers to the
     /// row-major elements of `shape`: the gradient of a view.
     #[track_caller]
     pub(crate) fn scatter(&self, shape: &Shape, layout: &Layout) -> Array<T> {
@@ -274,16 +275,20 @@ impl<T: Float> Array<T> {
         })
     }
 
-    /// Adds this array to the elements of `out` at the positions of `layout`, which may name a
-    /// position several times.
+    /// Adds this array to the elements of `out` at the positions of `layout`, where a position may
+    /// occur several times.
     #[track_caller]
     pub(crate) fn add_to(&self, out: &mut [T], layout: &Layout) {
         let x = self.contiguous("backward");
         kernels::add_strided(&mut out[layout.offset..], &layout.shape, &layout.strides, x.dense());
     }
 
+<<<<<<< HEAD
     /// Adds an array of the same shape: in the buffer of one of them if no one else sees it.
     #[track_caller]
+=======
+    /// Adds an array of the same shape: in the buffer of either, if one is not shared.
+>>>>>>> w-core
     pub(crate) fn add_assign(&mut self, mut other: Array<T>) {
         if let Some(elements) = self.get_mut() {
             kernels::zip_assign(elements, other.contiguous("backward").dense(), |x, y| x + y);
@@ -295,7 +300,7 @@ impl<T: Float> Array<T> {
         }
     }
 
-    /// The sum over dimension range `dims`, which disappears. A view is not copied.
+    /// The sum over the dimensions `dims`, which are removed. Does not copy a view.
     #[track_caller]
     pub(crate) fn sum_range(&self, op: &str, dims: Range<usize>) -> Array<T> {
         let size = |sizes: &[usize]| sizes.iter().product::<usize>();
@@ -331,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reshape_copies_only_if_it_must() {
+    fn reshape_copies_only_if_necessary() {
         let shares = |a: &Array<usize>, b: &Array<usize>| Arc::ptr_eq(&a.storage, &b.storage);
         let counted = |shape: &[usize]| {
             Array::build("test", shape.into(), |out| {

@@ -1,8 +1,13 @@
-//! The backward pass: from an output to the leaves it was computed from.
+//! The backward pass: from outputs to the leaves they were computed from.
 //!
-//! Nodes are visited by falling sequence number, so every node after all that was computed from it.
-//! A visit runs the node's hooks, then either adds the gradient to a leaf's `.grad` or calls the
-//! operation's backward function, which returns a gradient for each input.
+//! A pass starts from *seeds*, nodes of outputs with their gradients, and visits nodes by
+//! descending sequence number. So a node is visited after everything computed from it, when its
+//! gradient is complete. A visit runs the node's hooks. For a leaf, it then adds the gradient to
+//! `.grad`. For an operation, it calls the backward function, and adds each gradient that this
+//! returns to the pending gradient of the input's node.
+//!
+//! [`accumulate`] is the pass of `backward()`; [`collect`], which returns gradients instead, is the
+//! pass of `grad()`.
 
 use crate::anomaly;
 use crate::grad_mode::{Mode, ModeGuard};
@@ -14,14 +19,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl<T: Float> Tensor<T> {
-    /// Adds `∂self/∂leaf` to `.grad` of every leaf and parameter that this
-    /// number was computed from, and frees the graph.
+    /// Adds `∂self/∂leaf` to `.grad` of every leaf and parameter that this tensor was computed
+    /// from, and frees the graph.
     ///
     /// PyTorch: `tensor.backward()`.
     ///
     /// # Panics
-    /// If this is not a single number, is not tracked, or its graph has been
-    /// freed by an earlier pass.
+    /// If this does not have exactly one element, is not tracked, or its graph has been freed by an
+    /// earlier pass.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -35,7 +40,7 @@ impl<T: Float> Tensor<T> {
         accumulate(seed, false);
     }
 
-    /// [`backward`](Tensor::backward) that keeps the graph for another pass.
+    /// [`backward`](Tensor::backward), but keeps the graph for another pass.
     ///
     /// PyTorch: `tensor.backward(retain_graph=True)`.
     ///
@@ -47,14 +52,13 @@ impl<T: Float> Tensor<T> {
         accumulate(seed, true);
     }
 
-    /// [`backward`](Tensor::backward) from a tensor of any shape, given the
-    /// gradient that arrives at it.
+    /// [`backward`](Tensor::backward) from a tensor of any shape, whose own gradient is `gradient`.
     ///
     /// PyTorch: `tensor.backward(gradient)`.
     ///
     /// # Panics
-    /// If this is not tracked, `gradient` has another shape, or the graph has
-    /// been freed.
+    /// If this is not tracked, `gradient` has a different shape, or the graph has been freed by an
+    /// earlier pass.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -69,30 +73,28 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// Where a pass starts, and the gradient that arrives there.
+/// A node where a pass starts, and its gradient.
 pub(crate) type Seed<T> = (Arc<Node<T>>, Tensor<T>);
 
-/// The start of a pass from a single number: 1 arrives there.
+/// The seed of an output with a single element: its gradient is 1.
 #[track_caller]
 pub(crate) fn single_number<T: Float>(what: &str, output: &Tensor<T>) -> Seed<T> {
     let shape = output.array.shape();
     assert!(
         shape.numel() == 1,
-        "{what}: a pass starts from a single number, not from a tensor of shape {shape}; \
-         reduce it with sum() or mean(), or give the gradient that arrives there: \
-         backward_with(&gradient), grad((&output, &gradient), …)"
+        "{what}: the output has shape {shape}; expected a single element: reduce it with sum() or \
+         mean(), or pass its gradient: backward_with(&gradient), grad((&output, &gradient), …)"
     );
     (root(what, output), Tensor::ones(shape))
 }
 
-/// The start of a pass where `gradient` arrives at `output`.
+/// The seed of an output whose gradient is given.
 #[track_caller]
 pub(crate) fn given<T: Float>(what: &str, output: &Tensor<T>, gradient: &Tensor<T>) -> Seed<T> {
     let (expected, found) = (output.array.shape(), gradient.array.shape());
     assert!(
         found == expected,
-        "{what}: the tensor has shape {expected}, the gradient that is to arrive there {found}: \
-         they must be equal"
+        "{what}: the gradient has shape {found}; expected the output's shape {expected}"
     );
     (root(what, output), gradient.clone())
 }
@@ -101,14 +103,14 @@ pub(crate) fn given<T: Float>(what: &str, output: &Tensor<T>, gradient: &Tensor<
 fn root<T: Float>(what: &str, output: &Tensor<T>) -> Arc<Node<T>> {
     let Some(node) = &output.node else {
         panic!(
-            "{what}: the tensor is not tracked: nothing that it was computed from requires a \
+            "{what}: the tensor is not tracked: it was not computed from anything that requires a \
              gradient, or it was computed under no_grad"
         )
     };
     node.clone()
 }
 
-/// Adds the gradients of all leaves above `seed` to their `.grad`.
+/// Adds the gradients of all leaves that `root` was computed from to their `.grad`.
 #[track_caller]
 fn accumulate<T: Float>((root, seed): Seed<T>, retain_graph: bool) {
     let _mode = enter(false);
@@ -126,20 +128,21 @@ fn accumulate<T: Float>((root, seed): Seed<T>, retain_graph: bool) {
     }
 }
 
-/// How [`collect`] treats the graph.
+/// The options of [`collect`].
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Pass {
     /// Operations keep what they recorded, for another pass.
     pub(crate) retain_graph: bool,
-    /// The pass itself is recorded.
+    /// The pass itself is recorded, so that its results can be differentiated.
     pub(crate) create_graph: bool,
 }
 
-/// The gradients that reach the nodes `wanted`, by sequence number; `None` for a node that none
-/// reaches.
+/// The gradients of the nodes `wanted`, by sequence number; `None` if no seed was computed from the
+/// node.
 ///
-/// Only operations that lead to a wanted node are visited; the others keep what they recorded. The
-/// pass ends at nodes older than `since`.
+/// Visits only nodes that lead to a wanted one; other operations keep what they recorded. The pass
+/// stops at nodes older than `since`: it does not run their hooks or visit their parents. (A
+/// checkpointed segment limits the pass over its second run in this way; `grad()` passes 0.)
 #[track_caller]
 pub(crate) fn collect<T: Float>(
     seeds: Vec<Seed<T>>,
@@ -161,12 +164,14 @@ pub(crate) fn collect<T: Float>(
             grad = node.hooks.run(grad);
         }
         if let Some(found) = found.get_mut(&node.sequence) {
+            // A hook may have returned a tracked gradient.
             *found = Some(if pass.create_graph { grad.clone() } else { grad.detach() });
         }
         if let Kind::Operation(operation) = &node.kind
             && is_inside
             && node.parents().is_none_or(|parents| parents.iter().any(leads))
         {
+            // The other parents count as untracked here, so their gradients are not computed.
             let mut recorded = operation.recorded(pass.retain_graph || pass.create_graph);
             recorded.parents.iter_mut().for_each(|parent| *parent = parent.take().filter(leads));
             visit(&node, operation, recorded, grad, &mut pending);
@@ -175,24 +180,25 @@ pub(crate) fn collect<T: Float>(
     found
 }
 
-/// The sequence numbers of all nodes that lead from the seeds to a wanted node, these included.
+/// The sequence numbers of all nodes on paths from the seeds to wanted nodes, ends included.
 fn leading<T: Float, V>(seeds: &[Seed<T>], wanted: &BTreeMap<u64, V>, since: u64) -> BTreeSet<u64> {
     let mut leading = BTreeSet::new();
     let Some((&oldest, _)) = wanted.first_key_value() else { return leading };
     let mut parents_of = BTreeMap::new();
-    let mut open: Vec<_> = seeds.iter().map(|(root, _)| root.clone()).collect();
-    while let Some(node) = open.pop() {
+    let mut to_visit: Vec<_> = seeds.iter().map(|(root, _)| root.clone()).collect();
+    while let Some(node) = to_visit.pop() {
         if node.sequence < oldest || parents_of.contains_key(&node.sequence) {
             continue;
         }
         let parents = if node.sequence < since { Some(Vec::new()) } else { node.parents() };
-        let numbers = parents.as_ref().map(|p| p.iter().map(|p| p.sequence).collect::<Vec<_>>());
-        parents_of.insert(node.sequence, numbers);
-        open.extend(parents.into_iter().flatten());
+        let sequences = parents.as_ref().map(|p| p.iter().map(|p| p.sequence).collect::<Vec<_>>());
+        parents_of.insert(node.sequence, sequences);
+        to_visit.extend(parents.into_iter().flatten());
     }
-    // By rising number: a node's parents are older than the node.
+    // In ascending order: parents come before their children.
     for (sequence, parents) in parents_of {
-        // The inputs of a freed operation are unknown: the pass goes there and panics.
+        // The parents of a freed operation are unknown. It counts as leading, so that the pass
+        // visits it and panics.
         let leads = parents.is_none_or(|parents| parents.iter().any(|p| leading.contains(p)));
         if leads || wanted.contains_key(&sequence) {
             leading.insert(sequence);
@@ -201,13 +207,13 @@ fn leading<T: Float, V>(seeds: &[Seed<T>], wanted: &BTreeMap<u64, V>, since: u64
     leading
 }
 
-/// The mode of a backward pass on this thread, until the guard is dropped.
+/// Puts this thread in the mode of a backward pass until the guard is dropped.
 fn enter(create_graph: bool) -> ModeGuard {
     Mode { record: create_graph, in_backward: true, ..Mode::now() }.enter()
 }
 
-/// Calls the backward function of an operation, to which `grad` has come, and adds the results to
-/// the gradients of its inputs.
+/// Computes the gradients of an operation's inputs from `grad`, the gradient of its output, and
+/// adds them to `pending`.
 #[track_caller]
 fn visit<T: Float>(
     node: &Arc<Node<T>>,
@@ -232,11 +238,11 @@ fn visit<T: Float>(
     if Mode::now().detect_anomaly {
         anomaly::check_gradients(name, location, &context.grad, &grads);
     }
-    drop((context, backward)); // and with them the gradient and what the operation saved
+    drop((context, backward)); // frees the output's gradient and the saved values
     assert!(
         grads.len() == parents.len(),
-        "{name}: backward returned {} gradients, expected {}: one for each input (the operation \
-         is that of {location})",
+        "{name}: backward returned {} gradients; expected {}, one for each input (the operation \
+         is at {location})",
         grads.len(),
         parents.len(),
     );
@@ -245,8 +251,8 @@ fn visit<T: Float>(
         let (found, expected) = (grad.array.shape(), &parent.shape);
         assert!(
             found == expected,
-            "{name}: backward returned a gradient of shape {found} for input {i}, expected the \
-             input's shape {expected} (the operation is that of {location})"
+            "{name}: backward returned a gradient of shape {found} for input {i}; expected the \
+             input's shape {expected} (the operation is at {location})"
         );
         pending.add(parent, grad);
     }
@@ -261,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_used_twice_gets_both_gradients() {
+    fn gradients_of_several_uses_add_up() {
         let x = leaf(&[2.0, 3.0]);
         let y = &x * 2.0;
         (&y * &y + &y).sum().backward();
@@ -269,21 +275,21 @@ mod tests {
     }
 
     #[test]
-    fn operands_in_any_order_are_quick() {
+    fn shuffled_operands_get_their_own_gradients() {
         let n = 20_000;
         let leaves: Vec<_> = (0..n).map(|i| leaf(&[f64::from(i)])).collect();
         let mut parts: Vec<_> = leaves.iter().map(|x| x * 2.0).collect();
         crate::Generator::seed(0).shuffle(&mut parts);
         let all = Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0);
         (&all * &all).sum().backward();
-        let right = |(i, x): (usize, &Tensor<f64>)| x.grad().unwrap().item() == 8.0 * i as f64;
-        assert!(leaves.iter().enumerate().all(right));
+        let is_right = |(i, x): (usize, &Tensor<f64>)| x.grad().unwrap().item() == 8.0 * i as f64;
+        assert!(leaves.iter().enumerate().all(is_right));
     }
 
     #[test]
-    fn operations_too_deep_for_the_deque_come_in_order() {
-        // Each operation in the middle also feeds the next one: taken too early, it lacks what
-        // arrives from there.
+    fn shuffled_operands_are_visited_in_order() {
+        // Each element of the chain also feeds the next one. Visited too early, it would miss the
+        // gradient from there.
         let n = 1000;
         let x = leaf(&[1.0]);
         let mut chain = vec![&x * 1.0];
@@ -297,7 +303,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the graph of `mul`")]
-    fn a_second_pass_names_the_freed_op() {
+    fn a_second_pass_names_the_freed_operation() {
         let x = leaf(&[2.0]);
         let y = &x * &x;
         (&y * 1.0).sum().backward();
@@ -314,19 +320,19 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "not from a tensor of shape [2]")]
-    fn backward_wants_a_single_number() {
+    #[should_panic(expected = "the output has shape [2]; expected a single element")]
+    fn backward_requires_a_single_element() {
         leaf(&[1.0, 2.0]).backward();
     }
 
     #[test]
     #[should_panic(expected = "not tracked")]
-    fn backward_wants_a_tracked_tensor() {
+    fn backward_requires_a_tracked_tensor() {
         Tensor::<f32>::ones([1]).backward();
     }
 
     #[test]
-    fn a_given_gradient_is_passed_on() {
+    fn backward_with_starts_from_the_given_gradient() {
         let x = leaf(&[1.0, 2.0]);
         let gradient = Tensor::from_vec(vec![10.0, 100.0], [2]).unwrap();
         (&x * &x).backward_with(&gradient);
@@ -334,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_lose_no_gradient() {
+    fn concurrent_passes_lose_no_gradient() {
         let x = leaf(&[1.0; 1000]);
         std::thread::scope(|scope| {
             for _ in 0..8 {

@@ -1,4 +1,4 @@
-//! Memory for time: segments that are computed again in backward.
+//! Activation checkpointing: segments that are recomputed in the backward pass to save memory.
 
 use crate::backward::{Pass, collect};
 use crate::draw_tape;
@@ -9,28 +9,28 @@ use adamant_kernels::Float;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Computes `segment()` and keeps of it only the result: what its operations saved for
-/// backward is dropped at once, and backward runs `segment` again to have it.
+/// Runs `segment` without keeping its saved values; the backward pass runs it again to recompute
+/// them.
 ///
-/// The value and the gradients are those of the plain call; a forward
-/// pass over `n` segments holds their `n` results and, in turn, the inside of one. The closure
-/// takes along what it needs: clones of tensors and parameters, which are handles, and models in an
-/// `Arc`. Gradients flow to whatever it uses that was tracked before, to any order.
+/// The value and the gradients, to any order, are those of the plain call. A model that is split
+/// into `n` segments holds `n` results and the saved values of one segment at a time. The closure
+/// owns what it uses: clones of tensors and parameters, which are handles, or a model in an `Arc`.
+/// Gradients flow to everything it uses that was tracked before.
 ///
-/// The second run must compute what the first did:
+/// The second run must compute the same as the first:
 ///
-/// * Random numbers are the same: it draws, from any [`Generator`](crate::Generator) on
-///   this thread, what the first run drew, and the generators themselves do not move. So a
-///   dropout drops the same.
-/// * Parameters are read again: they must not be stepped between forward and backward.
-/// * What else the closure does besides (counting, printing) happens twice.
+/// * Random numbers repeat: every [`Generator`](crate::Generator) used on this thread yields what
+///   it yielded in the first run, so dropout drops the same elements. The states of the generators
+///   do not change.
+/// * Parameters are read again, so they must not change between forward and backward.
+/// * Side effects, such as counting and printing, happen twice.
 ///
-/// Where gradients are off, or nothing tracked is used, this is `segment()`.
+/// If recording is off, or the segment uses nothing tracked, this is the plain call `segment()`.
 ///
 /// PyTorch: `torch.utils.checkpoint.checkpoint(function, *args)`.
 ///
 /// # Panics
-/// In backward: if the second run gives another shape, or draws more random numbers.
+/// In the backward pass, if the second run returns another shape or draws more random numbers.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, checkpoint};
@@ -55,45 +55,46 @@ pub fn checkpoint<T: Float>(segment: impl Fn() -> Tensor<T> + Send + Sync + 'sta
         _ => return first, // nothing was recorded
     };
     let draws = Arc::new(draws);
-    let again = move |ctx: &Context<'_, T>| {
+    let rerun = move |ctx: &Context<'_, T>| {
         let begin = next_sequence();
         let output = draw_tape::repeat(&draws, || enable_grad(&segment));
         gradients(ctx, output, begin)
     };
-    record_node("checkpoint", parents, first.array, Backward::Formula(Arc::new(again)))
+    record_node("checkpoint", parents, first.array, Backward::Formula(Arc::new(rerun)))
 }
 
-/// Whether a node is an operation of the segment that began with number `begin`. A leaf
-/// is not, whenever it was made: a parameter may be made at its first use.
+/// Whether a node is an operation of the segment whose first sequence number is `begin`. A leaf is
+/// never inside, even a new one: a lazily created parameter is created in the segment.
 fn is_inside<T: Float>(node: &Node<T>, begin: u64) -> bool {
     node.sequence >= begin && matches!(node.kind, Kind::Operation(_))
 }
 
-/// The nodes outside the segment from which its output was computed.
+/// The nodes outside the segment that its operations use as inputs.
 fn entrances<T: Float>(output: &Arc<Node<T>>, begin: u64) -> Parents<T> {
     let mut seen = BTreeMap::new();
-    let mut open = vec![output.clone()];
-    while let Some(node) = open.pop() {
+    let mut to_visit = vec![output.clone()];
+    while let Some(node) = to_visit.pop() {
         if seen.insert(node.sequence, node.clone()).is_none() && is_inside(&node, begin) {
-            open.extend(node.parents().into_iter().flatten());
+            to_visit.extend(node.parents().into_iter().flatten());
         }
     }
     seen.into_values().filter(|node| !is_inside(node, begin)).map(Some).collect()
 }
 
-/// The gradients at the entrances, through the second run, which began with number `begin`.
+/// The gradients of the entrances, from the graph of the second run, whose first sequence number is
+/// `begin`.
 #[track_caller]
 fn gradients<T: Float>(ctx: &Context<'_, T>, output: Tensor<T>, begin: u64) -> Gradients<T> {
     let (found, expected) = (output.array.shape(), &ctx.node.shape);
     assert!(
         found == expected,
-        "checkpoint: the segment gives shape {expected} in forward, but {found} in backward; it \
-         must do the same both times"
+        "checkpoint: the segment returned shape {found} in backward; expected shape {expected}, as \
+         in forward"
     );
     let wanted = || ctx.parents.iter().map(|parent| parent.as_ref().map(|node| node.sequence));
     let Some(root) = output.node else { return wanted().map(|_| None).collect() };
-    // Recorded with the graph that it goes through, if this pass is; else the graph is for this
-    // pass alone. It ends at the entrances: the pass from outside goes on from there.
+    // The graph of the second run is used once. If the outer pass is recorded, so is this one. It
+    // stops at the entrances, from which the outer pass continues.
     let pass = Pass { retain_graph: false, create_graph: crate::is_grad_enabled() };
     let seeds = vec![(root, ctx.grad().clone())];
     let mut found = collect(seeds, wanted().flatten(), begin, pass);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_to_second_order() {
+    fn first_and_second_derivatives_are_right() {
         check_op(
             |x| {
                 let (a, b) = (x[0].clone(), x[1].clone());
@@ -122,7 +123,7 @@ mod tests {
             &[&[2, 3], &[3]],
             -2.0..2.0,
         );
-        // One within another, both using what lies outside, one output used twice.
+        // Nested segments that both use tensors from outside, and an output that is used twice.
         check_op(
             |x| {
                 let h = &x[0] * &x[0];
@@ -140,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn inner_and_outer_uses_of_an_entrance_add_up_once() {
+    fn inner_and_outer_uses_of_an_entrance_add_up() {
         let x = leaf(&[3.0]);
-        let h = &x * &x; // outside, computed from x, which the segment uses too
+        let h = &x * &x; // outside; the segment also uses x itself
         let (a, b) = (h.clone(), x.clone());
         let y = checkpoint(move || &a * &b); // x³
         let calls = Arc::new(AtomicUsize::new(0));
@@ -153,11 +154,11 @@ mod tests {
         });
         (&y + &h).sum().backward();
         assert_eq!(x.grad().unwrap().item(), 33.0); // 3x² + 2x
-        assert_eq!(calls.load(Ordering::Relaxed), 1); // with the whole gradient
+        assert_eq!(calls.load(Ordering::Relaxed), 1); // with the complete gradient
     }
 
     #[test]
-    fn grad_goes_only_where_it_is_asked_to() {
+    fn grad_works_through_a_segment() {
         let (x, w) = (leaf(&[3.0]), leaf(&[2.0]));
         let h = &x * 2.0;
         let (a, b) = (h.clone(), w.clone());
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the graph of `checkpoint`")]
-    fn a_second_pass_wants_a_retained_graph() {
+    fn a_second_pass_requires_a_retained_graph() {
         let x = leaf(&[3.0]);
         let y = checkpoint(move || &x * &x);
         (&y * 1.0).sum().backward();
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_segment_runs_once_in_forward_and_once_in_backward_and_holds_nothing_between() {
+    fn a_segment_runs_twice_and_holds_nothing_between() {
         let w = Parameter::new(Tensor::<f64>::ones([1000]));
         let runs = Arc::new(AtomicUsize::new(0));
         let (weight, count) = (w.clone(), runs.clone());
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_numbers_are_drawn_and_the_generator_goes_on_as_if_once() {
+    fn random_numbers_repeat_and_generators_do_not_move() {
         let run = |checkpointed: bool| {
             let rng = Arc::new(Mutex::new(Generator::seed(5)));
             let x = leaf(&[1.0, 2.0, 3.0]);
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_segments_draw_the_same() {
+    fn nested_segments_repeat_random_numbers() {
         let run = |depth: usize| {
             let rng = Arc::new(Mutex::new(Generator::seed(5)));
             let x = leaf(&[1.0, 2.0, 3.0]);
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_recorded_it_is_the_plain_call() {
+    fn without_recording_it_is_the_plain_call() {
         let x = leaf(&[3.0]);
         let inner = x.clone();
         assert!(!no_grad(|| checkpoint(move || &inner * 2.0)).is_tracked());
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_that_the_segment_makes_collects_from_it_if_it_is_kept() {
+    fn a_leaf_created_in_the_segment_gets_its_gradient() {
         let kept = Arc::new(std::sync::OnceLock::new());
         let lazy = kept.clone();
         checkpoint(move || {
@@ -269,13 +270,13 @@ mod tests {
         assert_eq!(kept.get().unwrap().grad().unwrap().to_vec(), [3.0, 3.0]);
         let x = leaf(&[2.0]);
         let inner = x.clone();
-        checkpoint(move || &inner * leaf(&[5.0])).backward(); // made anew each time
+        checkpoint(move || &inner * leaf(&[5.0])).backward(); // a new leaf in each run
         assert_eq!(x.grad().unwrap().item(), 5.0);
     }
 
     #[test]
-    #[should_panic(expected = "gives shape [1] in forward, but [2] in backward")]
-    fn another_shape_the_second_time_is_refused() {
+    #[should_panic(expected = "returned shape [2] in backward; expected shape [1], as in forward")]
+    fn another_shape_in_the_second_run_is_rejected() {
         let x = leaf(&[3.0]);
         let runs = AtomicUsize::new(0);
         checkpoint(move || x.broadcast_to([runs.fetch_add(1, Ordering::Relaxed) + 1]) * 2.0)
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_segment_leaves_no_trace() {
+    fn checkpoints_work_after_a_panic_in_a_segment() {
         let panics = || {
             let _ = checkpoint(|| -> Tensor<f32> { panic!("on purpose") });
         };

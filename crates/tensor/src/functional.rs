@@ -1,8 +1,8 @@
-//! Derivatives of functions: `torch.autograd.functional`.
+//! Derivatives of functions, as in `torch.autograd.functional`.
 //!
-//! Each takes a function of tensors and the place to differentiate it at. The inputs are
-//! taken for their values alone, results are untracked: to differentiate further,
-//! use [`grad()`] with [`create_graph`](GradOptions::create_graph).
+//! Each takes a function of tensors and the inputs at which to differentiate it. Only the values of
+//! the inputs are used, and results are untracked. For further derivatives, use [`grad()`] with
+//! [`create_graph`](GradOptions::create_graph).
 
 use crate::grad::{GradOptions, grad};
 use crate::grad_mode::enable_grad;
@@ -10,15 +10,15 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
-/// The value of `f` at `inputs`, and the product of a vector with its Jacobian: `vᵀ J`.
+/// The value of `f` at `inputs`, and the vector-Jacobian product `vᵀ J`.
 ///
-/// `v` has the shape of the value; one result for each input, of its shape; zeros for an
-/// input that the value does not depend on.
+/// `v` has the shape of the value. There is a product for each input, of its shape; it is zero for
+/// an input that the value does not depend on.
 ///
 /// PyTorch: `torch.autograd.functional.vjp(f, inputs, v)`.
 ///
 /// # Panics
-/// If `v` has not the shape of the value.
+/// If `v` does not have the shape of the value.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, vjp};
@@ -41,12 +41,12 @@ pub fn vjp<T: Float>(
     (value.detach(), products)
 }
 
-/// The value of `f` at `inputs`, and the product of its Jacobian with vectors: `J v`, the
-/// derivative of the value when the inputs move along `v`.
+/// The value of `f` at `inputs`, and the Jacobian-vector product `J v`: the derivative of the value
+/// in direction `v`.
 ///
-/// `v` has a tensor for each input, of its shape; the result has the shape of the value. It is
-/// the derivative of `uᵀ J v` with respect to `u`: two backward passes, which works for
-/// every operation that can be differentiated twice.
+/// `v` has a tensor for each input, of its shape; the product has the shape of the value. It is
+/// computed in two backward passes, as the derivative of `uᵀ J v` with respect to `u`, so every
+/// operation of `f` must be differentiable twice.
 ///
 /// PyTorch: `torch.autograd.functional.jvp(f, inputs, v)`.
 ///
@@ -76,7 +76,7 @@ pub fn jvp<T: Float>(
 
 /// The Jacobian of `f` at `inputs`: all `∂valueᵢ/∂inputⱼ`.
 ///
-/// One result for each input, of the value's shape followed by the input's. It takes a backward
+/// The result for each input has the value's shape followed by the input's. This takes a backward
 /// pass for each element of the value.
 ///
 /// PyTorch: `torch.autograd.functional.jacobian(f, inputs)`.
@@ -98,16 +98,15 @@ pub fn jacobian<T: Float>(
     rows(&value, &leaves)
 }
 
-/// The value of `f`, a single number, at `inputs`, and the product of its Hessian with
-/// vectors: `H v`.
+/// The value of `f` at `inputs`, which has a single element, and the Hessian-vector product `H v`.
 ///
-/// `v` has a tensor for each input, of its shape, and so has the result. It takes two backward
+/// Both `v` and the product have a tensor for each input, of its shape. This takes two backward
 /// passes, whatever the size of the Hessian.
 ///
 /// PyTorch: `torch.autograd.functional.hvp(f, inputs, v)` (and `vhp`: the Hessian is symmetric).
 ///
 /// # Panics
-/// If the value is not a single number, or the shapes in `v` are not those of the inputs.
+/// If the value does not have a single element, or the shapes in `v` are not those of the inputs.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, hvp};
@@ -131,14 +130,15 @@ pub fn hvp<T: Float>(
     (value.detach(), products)
 }
 
-/// The Hessian of `f`, a single number, at `input`: all `∂²f/∂xᵢ∂xⱼ`.
+/// The Hessian of `f` at `input`: all `∂²f/∂xᵢ∂xⱼ`, where the value of `f` has a single element.
 ///
-/// Its shape is the input's twice. It takes a backward pass for each element of the input.
+/// Its shape is the input's shape followed by itself. This takes a backward pass for each element
+/// of the input.
 ///
 /// PyTorch: `torch.autograd.functional.hessian(f, input)`.
 ///
 /// # Panics
-/// If the value of `f` is not a single number.
+/// If the value of `f` does not have a single element.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, hessian};
@@ -153,7 +153,7 @@ pub fn hessian<T: Float>(f: impl FnOnce(&Tensor<T>) -> Tensor<T>, input: &Tensor
     rows(&gradient, &leaves).swap_remove(0)
 }
 
-/// Leaves of the inputs' values, and the tracked value of `f` there.
+/// Leaves with the values of the inputs, and the tracked value of `f` at these leaves.
 #[track_caller]
 fn at<T: Float>(
     f: impl FnOnce(&[Tensor<T>]) -> Tensor<T>,
@@ -164,7 +164,7 @@ fn at<T: Float>(
     (leaves, value)
 }
 
-/// `vᵀ J` for each leaf, zeros where the output does not depend on it.
+/// `vᵀ J` for each leaf; zeros where the output does not depend on it.
 #[track_caller]
 fn pull<T: Float>(
     output: &Tensor<T>,
@@ -185,36 +185,36 @@ fn pull_all<T: Float>(
     v: &[&Tensor<T>],
     leaves: &[&Tensor<T>],
 ) -> Vec<Tensor<T>> {
-    // An output that is not tracked is constant: there is nothing to add.
+    // An output that is not tracked is constant and adds nothing.
     let v: Vec<_> = v.iter().map(|v| v.detach()).collect();
     let pairs = outputs.iter().zip(&v);
     let tracked: Vec<_> = pairs.filter(|(output, _)| output.is_tracked()).collect();
     grad(&tracked[..], leaves, GradOptions::default().allow_unused(true))
 }
 
-/// The gradient of a single number, recorded.
+/// The recorded gradient of a value with a single element.
 #[track_caller]
 fn gradient<T: Float>(what: &str, value: &Tensor<T>, leaves: &[Tensor<T>]) -> Vec<Tensor<T>> {
     let shape = value.array.shape();
     assert!(
         shape.numel() == 1,
-        "{what}: the function gives a tensor of shape {shape}; expected a single number"
+        "{what}: the function returned a tensor of shape {shape}; expected a single element"
     );
     pull(value, &Tensor::ones(shape), leaves, GradOptions::default().create_graph(true))
 }
 
-/// The Jacobian, a row for each element of the output.
+/// The Jacobian of the output for each leaf, computed row by row.
 #[track_caller]
 fn rows<T: Float>(output: &Tensor<T>, leaves: &[Tensor<T>]) -> Vec<Tensor<T>> {
     let count = output.numel();
     let mut jacobians: Vec<Vec<T>> =
         leaves.iter().map(|x| Vec::with_capacity(count * x.numel())).collect();
     for row in 0..count {
-        let one = Tensor::build(output.shape(), |out| {
+        let one_hot = Tensor::build(output.shape(), |out| {
             out.fill(T::ZERO);
             out[row] = T::ONE;
         });
-        let grads = pull(output, &one, leaves, GradOptions::default().retain_graph(true));
+        let grads = pull(output, &one_hot, leaves, GradOptions::default().retain_graph(true));
         for (jacobian, grad) in jacobians.iter_mut().zip(grads) {
             jacobian.extend(grad.to_vec());
         }
@@ -230,7 +230,7 @@ fn rows<T: Float>(output: &Tensor<T>, leaves: &[Tensor<T>]) -> Vec<Tensor<T>> {
 fn check_vectors<T: Float>(what: &str, inputs: &[&Tensor<T>], v: &[&Tensor<T>]) {
     assert!(
         inputs.len() == v.len(),
-        "{what}: {} inputs, but {} vectors; expected one for each",
+        "{what}: {} inputs, but {} vectors; expected one for each input",
         inputs.len(),
         v.len()
     );
@@ -244,7 +244,7 @@ fn check_vector<T: Float>(what: impl std::fmt::Display, of: &Tensor<T>, v: &Tens
     let (expected, found) = (of.array.shape(), v.array.shape());
     assert!(
         found == expected,
-        "{what} has shape {expected}, but the vector for it {found}: they must be equal"
+        "{what} has shape {expected}, but its vector has shape {found}; expected equal shapes"
     );
 }
 
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_is_its_own_jacobian() {
+    fn the_jacobian_of_a_matrix_product_is_the_matrix() {
         let mut rng = Generator::seed(0);
         let [a, x] = [[3, 2], [2, 1]].map(|shape| Tensor::<f64>::randn(shape, &mut rng));
         let [u, v] = [[3, 1], [2, 1]].map(|shape| Tensor::<f64>::randn(shape, &mut rng));
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hessian_of_a_quadratic_form_is_its_symmetric_part_twice() {
+    fn the_hessian_of_a_quadratic_form_is_symmetric() {
         let mut rng = Generator::seed(1);
         let a = Tensor::<f64>::randn([3, 3], &mut rng);
         let [x, v] = [(); 2].map(|()| Tensor::<f64>::randn([3, 1], &mut rng));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn several_inputs_have_a_result_each() {
+    fn each_input_has_a_result() {
         let (x, y) = (tensor(&[2.0, 3.0], &[2]), tensor(&[5.0], &[]));
         let f = |i: &[Tensor<f64>]| &i[0] * &i[0] * &i[1]; // x² y
         let jacobians = jacobian(f, &[&x, &y]);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_depend_is_zero() {
+    fn derivatives_of_constants_are_zero() {
         let x = tensor(&[2.0, 3.0], &[2]);
         assert_eq!(hessian(|x| x.sum(), &x).to_vec(), [0.0; 4]);
         assert_eq!(hessian(|_| tensor(&[1.0], &[]), &x).to_vec(), [0.0; 4]);
@@ -327,15 +327,15 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "vjp: the value has shape [2], but the vector for it [3]")]
-    fn a_vector_of_another_shape_is_refused() {
+    #[should_panic(expected = "vjp: the value has shape [2], but its vector has shape [3]")]
+    fn a_vector_of_another_shape_is_rejected() {
         let x = tensor(&[2.0, 3.0], &[2]);
         let _ = vjp(|x| x[0].clone(), &[&x], &Tensor::ones([3]));
     }
 
     #[test]
-    #[should_panic(expected = "hessian: the function gives a tensor of shape [2]")]
-    fn a_hessian_wants_a_single_number() {
+    #[should_panic(expected = "hessian: the function returned a tensor of shape [2]")]
+    fn a_hessian_requires_a_single_element() {
         let _ = hessian(|x| x * 2.0, &tensor(&[2.0, 3.0], &[2]));
     }
 }

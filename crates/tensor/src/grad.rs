@@ -1,10 +1,10 @@
-//! Gradients as values: [`grad()`].
+//! Gradients as return values: [`grad()`].
 
 use crate::backward::{Pass, collect, given, single_number};
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
-/// What [`grad()`] does besides; nothing by default.
+/// The options of [`grad()`].
 ///
 /// ```
 /// use adamant_tensor::GradOptions;
@@ -18,31 +18,31 @@ pub struct GradOptions {
 }
 
 impl GradOptions {
-    /// Record the gradients' own computation, to differentiate them again.
-    /// Retains the graph too.
+    /// Records the computation of the gradients, so that they can be differentiated. This also
+    /// retains the graph; default `false`.
     #[must_use]
     pub fn create_graph(self, on: bool) -> Self {
         GradOptions { create_graph: on, ..self }
     }
 
-    /// Keep what the operations saved, for another pass over the same graph.
+    /// Keeps the graph for another pass; default `false`.
     #[must_use]
     pub fn retain_graph(self, on: bool) -> Self {
         GradOptions { retain_graph: on, ..self }
     }
 
-    /// Give zeros for an input that no output depends on, instead of panicking.
+    /// Returns zeros for an input that no output depends on, instead of panicking; default `false`.
     #[must_use]
     pub fn allow_unused(self, on: bool) -> Self {
         GradOptions { allow_unused: on, ..self }
     }
 }
 
-/// What [`grad()`] differentiates:
+/// The outputs that [`grad()`] differentiates:
 ///
-/// * `&y`, a single number;
-/// * `&[&y, &z]`, several single numbers: the gradients of their sum;
-/// * `(&y, &gradient)`, a tensor of any shape and the gradient that arrives at it;
+/// * `&y`, a tensor with a single element;
+/// * `&[&y, &z]`, several of these: [`grad()`] differentiates their sum;
+/// * `(&y, &gradient)`, a tensor of any shape with its gradient;
 /// * `&[(&y, &gradient), …]`, several of these.
 ///
 /// PyTorch: `outputs` and `grad_outputs` of `torch.autograd.grad`.
@@ -54,7 +54,7 @@ mod sealed {
     use super::{Float, Tensor};
 
     pub trait Pairs<T: Float> {
-        /// The outputs, each with the gradient that is given for it, if one is.
+        /// Each output with its gradient, if one is given.
         fn pairs(&self) -> Vec<Pair<'_, T>>;
     }
 
@@ -97,20 +97,20 @@ mod sealed {
     }
 }
 
-/// The gradients `∂outputs/∂inputs`, collected nowhere else: no leaf's `.grad` changes.
+/// Returns the gradients `∂outputs/∂inputs` without changing any leaf's `.grad`.
 ///
-/// One result for each input, of its shape: `Σ gᵢ ∂outputᵢ/∂input`, with `gᵢ` = 1 for
-/// an output that is a single number (see [`Outputs`]). An input may be a leaf or any
-/// tensor on the way. Several outputs are one pass over the graph. With
-/// [`create_graph`](GradOptions::create_graph) the results depend on the given
-/// gradients too, if these are tracked.
+/// The result for each input has its shape and is `Σ gᵢ ∂outputᵢ/∂input`, where `gᵢ` is the
+/// gradient given for output `i`, or 1 for an output with a single element (see [`Outputs`]). An
+/// input may be a leaf or any tensor between it and an output. Several outputs take a single pass
+/// over the graph. With [`create_graph`](GradOptions::create_graph), the results also depend on the
+/// given gradients that are tracked.
 ///
 /// PyTorch: `torch.autograd.grad`.
 ///
 /// # Panics
-/// If an output is not tracked, or is neither a single number nor comes with a
-/// gradient of its shape; if an input is not tracked, or no output depends on it (unless
-/// [`allow_unused`](GradOptions::allow_unused)); if an earlier pass has freed the graph.
+/// If an output is not tracked, or has neither a single element nor a gradient of its shape; if an
+/// input is not tracked, or no output depends on it (unless
+/// [`allow_unused`](GradOptions::allow_unused) is set); if an earlier pass has freed the graph.
 ///
 /// ```
 /// use adamant_tensor::{GradOptions, Tensor, grad};
@@ -144,8 +144,8 @@ pub fn grad<T: Float>(
     for (i, input) in inputs.iter().enumerate() {
         let Some(node) = &input.node else {
             panic!(
-                "grad: input {i}, of shape {}, is not tracked: it neither requires a gradient nor \
-                 was computed from what does",
+                "grad: input {i}, of shape {}, is not tracked: it does not require a gradient, and \
+                 was not computed from anything that does",
                 input.array.shape()
             )
         };
@@ -157,7 +157,8 @@ pub fn grad<T: Float>(
         let shape = input.array.shape();
         assert!(
             found[&sequence].is_some() || allow_unused,
-            "grad: no output depends on input {i}, of shape {shape}; allow_unused gives zeros for it"
+            "grad: no output depends on input {i}, of shape {shape}; with allow_unused its \
+             gradient is zero"
         );
         grads.push(found[&sequence].clone().unwrap_or_else(|| Tensor::zeros(shape)));
     }
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn grad_collects_at_inner_tensors_and_leaves_alone_the_leaves() {
+    fn grad_returns_gradients_and_leaves_the_leaves_alone() {
         let x = leaf(&[3.0]);
         let y = &x * &x;
         let z = (&y * &y).sum();
@@ -184,18 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_for_is_left_alone() {
+    fn grad_frees_only_the_graph_it_visits() {
         let (x, w) = (leaf(&[3.0]), leaf(&[2.0]));
         let h = &x * &w;
         let loss = (&h * &h).sum();
         let found = grad(&loss, &[&h], GradOptions::default());
-        h.backward_with(&found[0]); // the graph above h is still there
+        h.backward_with(&found[0]); // the graph of h still exists
         assert_eq!(x.grad().unwrap().item(), 24.0); // 2 x w²
     }
 
     #[test]
     #[should_panic(expected = "the graph of `mul`")]
-    fn a_freed_graph_is_not_taken_for_an_unused_input() {
+    fn an_input_behind_a_freed_graph_is_not_unused() {
         let x = leaf(&[2.0]);
         let y = &x * &x;
         y.sum().backward();
@@ -207,17 +208,17 @@ mod tests {
         let (x, unused) = (leaf(&[3.0]), leaf(&[1.0, 2.0]));
         let options = GradOptions::default().allow_unused(true);
         assert_eq!(grad(&x.sum(), &[&unused], options)[0].to_vec(), [0.0, 0.0]);
-        let refused =
+        let result =
             std::panic::catch_unwind(|| grad(&x.sum(), &[&unused], GradOptions::default()));
-        assert!(refused.is_err());
+        assert!(result.is_err());
     }
 
     #[test]
-    fn several_outputs_are_one_pass() {
+    fn several_outputs_take_a_single_pass() {
         let x = leaf(&[1.0, 2.0]);
         let h = &x * &x;
         let (a, b) = (h.sum(), (&h * &x).sum());
-        // The graph above h is shared, and is not retained: two passes could not be made.
+        // The graph of h is shared and not retained, so two passes would panic.
         let both = grad(&[&a, &b], &[&x], GradOptions::default());
         assert_eq!(both[0].to_vec(), [5.0, 16.0]); // 2x + 3x²
         let y = x.sum();
@@ -226,19 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn an_output_may_lie_above_another_or_lead_nowhere() {
+    fn outputs_may_depend_on_each_other_or_on_no_input() {
         let (x, w) = (leaf(&[3.0]), leaf(&[1.0]));
         let y = &x * &x;
         let z = &y * &y;
         let other = &w * 2.0;
         let found = grad(&[&z, &y, &other], &[&x], GradOptions::default());
         assert_eq!(found[0].item(), 114.0); // 4x³ + 2x
-        other.backward(); // was not gone through
+        other.backward(); // its graph was not freed
         assert_eq!(w.grad().unwrap().item(), 2.0);
     }
 
     #[test]
-    fn arriving_gradients_weight_the_outputs_and_are_differentiated() {
+    fn given_gradients_are_weights_and_are_differentiated() {
         let x = leaf(&[1.0, 2.0]);
         let v = leaf(&[10.0, 100.0]);
         let y = &x * &x;
@@ -253,16 +254,17 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "grad: output 1: a pass starts from a single number")]
-    fn each_output_without_a_gradient_is_a_single_number() {
+    #[should_panic(
+        expected = "grad: output 1: the output has shape [2]; expected a single element"
+    )]
+    fn outputs_without_gradients_have_a_single_element() {
         let x = leaf(&[1.0, 2.0]);
         let _ = grad(&[&x.sum(), &x], &[&x], GradOptions::default());
     }
 
     #[test]
-    #[should_panic(expected = "grad: the tensor has shape [2], the gradient that is to \
-                               arrive there [3]")]
-    fn an_arriving_gradient_has_the_outputs_shape() {
+    #[should_panic(expected = "grad: the gradient has shape [3]; expected the output's shape [2]")]
+    fn a_given_gradient_has_the_shape_of_its_output() {
         let x = leaf(&[1.0, 2.0]);
         let _ = grad((&x, &Tensor::ones([3])), &[&x], GradOptions::default());
     }

@@ -1,15 +1,15 @@
-//! Where a leaf collects its gradient.
+//! The cell in which a leaf accumulates its gradient.
 
 use crate::array::Array;
 use crate::node::lock;
 use adamant_kernels::Float;
 use std::sync::Mutex;
 
-/// The gradient that has arrived, if any: of the leaf's shape, in a buffer of its own.
+/// The accumulated gradient, if any. It has the leaf's shape and a buffer of its own.
 ///
-/// The lock is held while a gradient is added or changed, so that no thread sees the cell
-/// without it and no addition is lost. Adding takes no other lock but those of kernels and
-/// buffers, which are innermost: there is no cycle to deadlock on.
+/// The lock is held while a gradient is added or changed, so no thread finds the cell empty
+/// meanwhile and no addition is lost. Adding takes no other locks than those of kernels and
+/// buffers, which are always taken last, so it cannot deadlock.
 pub(crate) struct GradCell<T: Float>(Mutex<Option<Array<T>>>);
 
 impl<T: Float> GradCell<T> {
@@ -23,19 +23,25 @@ impl<T: Float> GradCell<T> {
 
     /// Replaces the gradient.
     pub(crate) fn set(&self, grad: Option<Array<T>>) {
+<<<<<<< HEAD
         let grad = grad.map(|grad| grad.compact("set_grad"));
         let before = std::mem::replace(&mut *lock(&self.0), grad);
         drop(before); // not under the lock
+=======
+        let grad = grad.map(|grad| grad.compact());
+        let old = std::mem::replace(&mut *lock(&self.0), grad);
+        drop(old); // not under the lock
+>>>>>>> w-core
     }
 
-    /// Changes the elements, row-major, if there are any.
+    /// Calls `change` with the elements in row-major order, if there is a gradient.
     pub(crate) fn change(&self, change: impl FnOnce(&mut [T])) {
         if let Some(grad) = &mut *lock(&self.0) {
             change(grad.make_mut());
         }
     }
 
-    /// Sets the elements to zero, if there are any.
+    /// Sets the elements to zero, if there is a gradient.
     pub(crate) fn zero(&self) {
         if let Some(grad) = &mut *lock(&self.0) {
             match grad.get_mut() {
@@ -45,7 +51,7 @@ impl<T: Float> GradCell<T> {
         }
     }
 
-    /// Adds `grad`.
+    /// Adds `grad` to the gradient.
     pub(crate) fn accumulate(&self, grad: Array<T>) {
         let grad = grad.compact("backward");
         let mut cell = lock(&self.0);

@@ -1,15 +1,15 @@
-//! What this thread does besides computing: whether it records, and checks values.
+//! The mode of a thread: whether it records operations and checks their values.
 
 use std::cell::Cell;
 
-/// A thread's settings.
+/// The mode of the current thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Mode {
     /// Operations on tracked tensors are recorded.
     pub(crate) record: bool,
-    /// Within [`detect_anomaly`](crate::detect_anomaly).
+    /// Inside [`detect_anomaly`](crate::detect_anomaly).
     pub(crate) detect_anomaly: bool,
-    /// Within a backward pass.
+    /// Inside a backward pass.
     pub(crate) in_backward: bool,
 }
 
@@ -27,19 +27,21 @@ impl Mode {
     /// Sets this mode until the guard is dropped.
     #[must_use]
     pub(crate) fn enter(self) -> ModeGuard {
-        ModeGuard { before: MODE.replace(self) }
+        ModeGuard { previous: MODE.replace(self) }
     }
 }
 
-/// Puts the mode back that was before. A guard rather than a function that takes
-/// a closure where a panic is to show the caller's line: a closure hides it.
+/// Restores the previous mode when dropped.
+///
+/// Code whose panics must show the user's line uses this guard: `#[track_caller]` does not reach
+/// into a closure.
 pub(crate) struct ModeGuard {
-    before: Mode,
+    previous: Mode,
 }
 
 impl Drop for ModeGuard {
     fn drop(&mut self) {
-        MODE.set(self.before);
+        MODE.set(self.previous);
     }
 }
 
@@ -52,12 +54,14 @@ pub fn is_grad_enabled() -> bool {
     Mode::now().record
 }
 
-/// Runs `f` without recording: its results are untracked and hold no graph.
+/// Runs `f` without recording: results of operations are untracked and hold no graph.
 ///
-/// PyTorch: `with torch.no_grad():`. The setting is this thread's own, and is
-/// put back when `f` returns or panics. Other threads that `f` hands work to have their own;
-/// and a task that this thread takes up while `f` waits for rayon's pool sees this one: where
-/// that happens, begin tasks with [`enable_grad`] or [`no_grad`].
+/// The setting belongs to this thread and is restored when `f` returns or panics. Threads that `f`
+/// hands work to have their own. While `f` waits for rayon's pool, this thread may run an unrelated
+/// task, which then sees this setting: if that matters, begin tasks with [`enable_grad`] or
+/// [`no_grad`].
+///
+/// PyTorch: `with torch.no_grad():`.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, no_grad};
@@ -69,7 +73,7 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Runs `f` with recording, even within [`no_grad`].
+/// Runs `f` with recording, even inside [`no_grad`].
 ///
 /// PyTorch: `with torch.enable_grad():`.
 ///
@@ -88,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_survives_a_panic() {
+    fn a_panic_restores_the_setting() {
         let result = std::panic::catch_unwind(|| no_grad(|| panic!("on purpose")));
         assert!(result.is_err() && is_grad_enabled());
     }

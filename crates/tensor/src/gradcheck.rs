@@ -1,5 +1,5 @@
-//! Gradients against differences: is the derivative that was written the
-//! derivative of what was computed?
+//! Numerical checks of gradients: backward functions are compared with difference quotients of the
+//! forward computation.
 
 use crate::generator::Generator;
 use crate::grad::{GradOptions, grad};
@@ -11,56 +11,58 @@ use thiserror::Error;
 /// The first element whose gradient is wrong.
 #[derive(Clone, PartialEq, Error)]
 pub enum GradCheckError {
-    /// The gradient is not the difference quotient.
+    /// The gradient differs from the difference quotient.
     #[error(
-        "gradcheck: input {input}, element {element}: the gradient is {gradient:e}, \
-         the difference quotient {quotient:e}"
+        "gradcheck: input {input}, element {element}: the gradient is {gradient:e}, but \
+         the difference quotient is {quotient:e}"
     )]
     Quotient {
         /// The index of the input.
         input: usize,
         /// The row-major index of the element.
         element: usize,
-        /// What backward returned.
+        /// The gradient from the backward pass.
         gradient: f64,
-        /// What central differences yield.
+        /// The quotient of central differences.
         quotient: f64,
     },
-    /// A recorded pass, which can be differentiated again, computes another gradient.
+    /// A pass with `create_graph` computes a different gradient.
     #[error(
-        "gradgradcheck: input {input}, element {element}: the gradient is {gradient:e}, \
-         with create_graph {recorded:e}"
+        "gradgradcheck: input {input}, element {element}: the gradient is {gradient:e}, but \
+         with create_graph it is {recorded:e}"
     )]
     Recorded {
         /// The index of the input.
         input: usize,
         /// The row-major index of the element.
         element: usize,
-        /// What backward returned.
+        /// The gradient from an ordinary pass.
         gradient: f64,
-        /// What backward returned with `create_graph`.
+        /// The gradient from a pass with `create_graph`.
         recorded: f64,
     },
 }
 
-/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+/// The same text as `Display`, since `unwrap` and `main` print errors with `Debug`.
 impl fmt::Debug for GradCheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
+/// The step of the difference quotients.
 const STEP: f64 = 1e-5;
+/// The tolerance for a gradient and its difference quotient.
 const TOLERANCE: f64 = 1e-6;
-/// Two formulas for one gradient differ by rounding only.
+/// The tolerance for two formulas of the same gradient, which differ only by rounding.
 const ROUNDING: f64 = 1e-10;
 
-/// Whether the two differ by at most `tolerance (1 + |expected|)`; NaN agrees with nothing.
+/// Whether the two differ by at most `tolerance · (1 + |expected|)`; false for NaN.
 fn agree(found: f64, expected: f64, tolerance: f64) -> bool {
     (found - expected).abs() <= tolerance * (1.0 + expected.abs())
 }
 
-/// The gradients of `output` with respect to `leaves`; `None` if it depends on none of them.
+/// The gradients of `output` with respect to `leaves`; `None` if `output` is not tracked.
 fn gradients(
     output: &Tensor<f64>,
     leaves: &[Tensor<f64>],
@@ -73,13 +75,13 @@ fn gradients(
 
 /// Checks the gradients of `f` at `inputs` against central differences.
 ///
-/// An output of several numbers is first weighted with random numbers and summed.
-/// Gradients agree if they differ by at most 10⁻⁶ (1 + |difference quotient|).
+/// The elements of the output are summed with random weights. A gradient agrees if it differs by at
+/// most 10⁻⁶ (1 + |difference quotient|).
 ///
 /// PyTorch: `torch.autograd.gradcheck`.
 ///
 /// # Errors
-/// The first element that does not agree.
+/// The first element whose gradient does not agree.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, gradcheck};
@@ -104,7 +106,7 @@ pub fn gradcheck(
                 let mut values = moved[input].to_vec();
                 values[element] += step;
                 let shape = moved[input].shape();
-                moved[input] = Tensor::from_vec(values, shape).expect("as many elements as before");
+                moved[input] = Tensor::from_vec(values, shape).expect("the same shape as before");
                 weighted(&moved).item()
             };
             let quotient = (at(STEP) - at(-STEP)) / (2.0 * STEP);
@@ -116,17 +118,17 @@ pub fn gradcheck(
     Ok(())
 }
 
-/// Checks second derivatives: [`gradcheck`] of the gradients of `f`, with respect
-/// to the inputs and to the gradient that arrives at the output.
+/// Checks the second derivatives of `f` at `inputs`: runs [`gradcheck`] on the gradients of `f`,
+/// with respect to the inputs and to the gradient of the output.
 ///
-/// An operation may compute its gradient by one formula in an ordinary pass and by another, which
-/// can be differentiated, in one with `create_graph`. So the gradients of both passes are
-/// compared first, element by element: they agree if they differ by at most 10⁻¹⁰ (1 + |gradient|).
+/// An operation may compute its gradient with one formula in an ordinary pass and with another,
+/// differentiable one in a pass with `create_graph`. So the gradients of both passes are compared
+/// first: they agree if they differ by at most 10⁻¹⁰ (1 + |gradient|).
 ///
 /// PyTorch: `torch.autograd.gradgradcheck`.
 ///
 /// # Errors
-/// The first element that does not agree.
+/// The first element whose gradients do not agree.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, gradgradcheck};
@@ -158,7 +160,7 @@ pub fn gradgradcheck(
     }
     let weighted_gradients = |inputs_and_arriving: &[Tensor<f64>]| {
         enable_grad(|| {
-            let (arriving, inputs) = inputs_and_arriving.split_last().expect("it was put there");
+            let (arriving, inputs) = inputs_and_arriving.split_last().expect("`arriving` is last");
             let grads = gradients_of_f(inputs, arriving, true).unwrap_or_default(); // constant
             let sums = (3..).zip(&grads).map(|(seed, grad)| weighted_sum(grad, seed));
             sums.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::scalar(0.0))
@@ -168,19 +170,19 @@ pub fn gradgradcheck(
     gradcheck(weighted_gradients, &inputs)
 }
 
-/// The sum with random weights: no gradient hides behind another.
+/// The sum with random weights, so that wrong gradients cannot cancel.
 fn weighted_sum(x: &Tensor<f64>, seed: u64) -> Tensor<f64> {
     let weights = Tensor::uniform(x.shape(), 0.5, 1.5, &mut Generator::seed(seed));
     (x * weights).sum()
 }
 
-/// How the tests of operations call the two checks.
+/// The check that the tests of operations use.
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
 
-    /// Checks `f` to second order on inputs of these shapes with elements from
-    /// `domain`, laid out contiguously, transposed, sliced, and broadcast.
+    /// Checks first and second derivatives of `f` at inputs of these shapes with elements from
+    /// `domain`, in turn contiguous, transposed, sliced and broadcast.
     #[track_caller]
     pub(crate) fn check_op(
         f: impl Fn(&[Tensor<f64>]) -> Tensor<f64>,
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_pass_with_another_gradient_is_found() {
+    fn a_different_gradient_with_create_graph_is_found() {
         let doubled = |inputs: &[Tensor<f64>]| {
             let x = &inputs[0];
             let saved = x.clone();
@@ -266,7 +268,7 @@ mod tests {
     fn a_wrong_second_derivative_is_found() {
         let cut = |inputs: &[Tensor<f64>]| {
             let x = &inputs[0];
-            let saved = x.detach(); // forgets where the input came from
+            let saved = x.detach(); // cuts the graph
             Tensor::custom("cut", &[x], x.detach().powf(2.0), move |g| vec![Some(g * &saved * 2.0)])
         };
         let detached = |inputs: &[Tensor<f64>]| {

@@ -1,4 +1,4 @@
-//! A picture of the tape.
+//! Drawing the tape: a tensor's graph in Graphviz's DOT language.
 
 use crate::node::{Kind, Node, Operation};
 use crate::tensor::Tensor;
@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// The graph of `tensor` as text for Graphviz: `dot -Tsvg`.
+/// The graph of `tensor` in the DOT language of Graphviz, to draw with `dot -Tsvg`.
 ///
-/// A box is a leaf, with its shape and whether it holds a gradient; an ellipse is an operation,
-/// with the shape of its result and the line of the program that it is on. Arrows follow the
-/// computation, down to `tensor`, which has a double border. Of an operation that a
-/// backward pass has freed it is not known what it was computed from; it is dashed. Nodes
-/// are numbered in the order of their making: the same program gives the same text.
+/// A box is a leaf, with its shape and whether it holds a gradient. An ellipse is an operation,
+/// with the shape of its result and its line in the program; it is dashed and has no inputs if a
+/// backward pass has freed it. Arrows point from inputs to results. `tensor` has a double border.
+/// Nodes are numbered in the order of their creation, so the same program returns the same text.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, graph_to_dot};
@@ -30,13 +29,13 @@ pub fn graph_to_dot<T: Float>(tensor: &Tensor<T>) -> String {
         return dot + "}\n";
     };
     let mut found: BTreeMap<u64, Arc<Node<T>>> = BTreeMap::new();
-    let mut open = vec![root.clone()];
-    while let Some(node) = open.pop() {
+    let mut to_visit = vec![root.clone()];
+    while let Some(node) = to_visit.pop() {
         if found.insert(node.sequence, node.clone()).is_none() {
-            open.extend(node.parents().into_iter().flatten());
+            to_visit.extend(node.parents().into_iter().flatten());
         }
     }
-    // A node's parents are older: they have their numbers before it.
+    // In ascending order: a node's parents are numbered before the node.
     let mut numbers = BTreeMap::new();
     for (number, (&sequence, node)) in found.iter().enumerate() {
         numbers.insert(sequence, number);
@@ -68,7 +67,7 @@ pub fn graph_to_dot<T: Float>(tensor: &Tensor<T>) -> String {
 }
 
 fn line(dot: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(dot, "    {text};").expect("a String takes all");
+    writeln!(dot, "    {text};").expect("writing to a String cannot fail");
 }
 
 fn escaped(text: &str) -> String {
@@ -80,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_the_graph() {
+    fn the_text_shows_nodes_and_edges() {
         let picture = || {
             let x = Tensor::<f32>::ones([2, 1]).requires_grad();
             let w = Tensor::<f32>::ones([2, 1]).requires_grad();
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_freed_operation_and_an_untracked_tensor_are_shown_as_such() {
+    fn freed_operations_and_untracked_tensors_are_marked() {
         let x = Tensor::<f32>::ones([2]).requires_grad();
         let y = &x * &x;
         y.sum().backward();

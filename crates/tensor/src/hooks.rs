@@ -1,4 +1,4 @@
-//! Functions of the user's that see a gradient pass by.
+//! Hooks: users' functions that are called with a tensor's gradient.
 
 use crate::node::{Node, lock};
 use crate::tensor::Tensor;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 type Hook<T> = dyn Fn(&Tensor<T>) -> Option<Tensor<T>> + Send + Sync;
 type Hooks<T> = Mutex<Vec<(u64, Arc<Hook<T>>)>>;
 
-/// A node's hooks. Nearly every node has none: then it is a flag and an empty pointer.
+/// A node's hooks. Nearly every node has none and then pays a flag and an empty pointer.
 pub(crate) struct HookList<T: Float>(OnceLock<Box<Hooks<T>>>);
 
 impl<T: Float> Default for HookList<T> {
@@ -20,7 +20,7 @@ impl<T: Float> Default for HookList<T> {
 }
 
 impl<T: Float> HookList<T> {
-    /// The gradient after each hook, in the order in which they were registered.
+    /// Runs the hooks in the order of registration and returns the final gradient.
     #[track_caller]
     #[inline]
     pub(crate) fn run(&self, grad: Tensor<T>) -> Tensor<T> {
@@ -39,15 +39,16 @@ impl<T: Float> HookList<T> {
 #[track_caller]
 #[cold]
 fn run<T: Float>(hooks: &Hooks<T>, mut grad: Tensor<T>) -> Tensor<T> {
-    // A copy of the list: a hook may take its time, panic, or register and remove hooks.
+    // Clones the list rather than holding the lock: a hook may be slow, panic, or register and
+    // remove hooks.
     let hooks = lock(hooks).clone();
     for (_, hook) in hooks {
         let Some(changed) = hook(&grad) else { continue };
         let (found, expected) = (changed.array.shape(), grad.array.shape());
         assert!(
             found == expected,
-            "register_hook: the gradient has shape {expected}, but the hook gave one of shape \
-             {found} in its place"
+            "register_hook: the hook returned a gradient of shape {found}; expected the tensor's \
+             shape {expected}"
         );
         grad = changed;
     }
@@ -55,27 +56,26 @@ fn run<T: Float>(hooks: &Hooks<T>, mut grad: Tensor<T>) -> Tensor<T> {
 }
 
 impl<T: Float> Tensor<T> {
-    /// Calls `hook` with the gradient of this tensor whenever a backward pass has
-    /// all of it; `Some` puts another in its place.
+    /// Registers a function that every backward pass calls with the complete gradient of this
+    /// tensor. If it returns `Some`, that replaces the gradient.
     ///
-    /// Of a leaf or a parameter: what a pass adds to `.grad`, before it does. Of a
-    /// tensor computed from others: before the gradients of these are computed. Hooks
-    /// run in the order of registration, each sees what the one before has made of
-    /// the gradient, and [`grad`](crate::grad()) gives what the last one has.
+    /// For a leaf or a parameter, the hook gets what the pass is about to add to `.grad`. For a
+    /// result of an operation, it runs before the gradients of the inputs are computed. Hooks run
+    /// in the order of registration: each gets the gradient that the previous one left, and
+    /// [`grad`](crate::grad()) returns the final one.
     ///
-    /// A hook lives with what it is registered on: all handles to a leaf have it, and
-    /// so has a parameter, if it is registered on the parameter's
-    /// [`tensor`](crate::Parameter::tensor). A hook that captures its own tensor keeps it
-    /// alive until it is removed. Operations in a hook are recorded only in a pass with
-    /// [`create_graph`](crate::GradOptions::create_graph).
+    /// The hook belongs to the node of the tensor: all clones of a leaf share it. A hook on a
+    /// parameter's [`tensor`](crate::Parameter::tensor) stays with the parameter. A hook that
+    /// captures its own tensor keeps it alive until the hook is removed. Operations in a hook are
+    /// recorded only in a pass with [`create_graph`](crate::GradOptions::create_graph).
     ///
-    /// A panic in a hook ends the pass: leaves that were reached before have their
-    /// gradients, and the graph that it went through is freed.
+    /// A panic in a hook ends the pass: leaves that were already visited have their gradients, and
+    /// the visited part of the graph is freed.
     ///
     /// PyTorch: `tensor.register_hook(hook)`.
     ///
     /// # Panics
-    /// If this is not tracked. In a pass: if a hook gives a gradient of another shape.
+    /// If this is not tracked. In a backward pass, if the hook returns a gradient of another shape.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -92,7 +92,7 @@ impl<T: Float> Tensor<T> {
     ) -> HookHandle<T> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Some(node) = &self.node else {
-            panic!("register_hook: the tensor is not tracked: no gradient will pass by")
+            panic!("register_hook: the tensor is not tracked, so it never has a gradient")
         };
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         lock(node.hooks.0.get_or_init(Box::default)).push((id, Arc::new(hook)));
@@ -100,14 +100,16 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// What removes a hook again; see [`Tensor::register_hook`]. To drop it leaves the hook.
+/// A handle that removes a hook, from [`Tensor::register_hook`]. Dropping it does not remove the
+/// hook.
 pub struct HookHandle<T: Float = f32> {
     node: Weak<Node<T>>,
     id: u64,
 }
 
 impl<T: Float> HookHandle<T> {
-    /// Removes the hook. A pass that runs it at this moment, on another thread, ends with it.
+    /// Removes the hook. A pass on another thread that has already started to run the tensor's
+    /// hooks still runs it.
     ///
     /// PyTorch: `handle.remove()`.
     pub fn remove(self) {
@@ -116,7 +118,7 @@ impl<T: Float> HookHandle<T> {
         let mut list = lock(hooks);
         let removed = list.iter().position(|(id, _)| *id == self.id).map(|at| list.remove(at));
         drop(list);
-        drop(removed); // not under the lock: what it captured may do anything
+        drop(removed); // not under the lock: dropping its captures may run any code
     }
 }
 
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn hooks_see_the_whole_gradient_in_order_and_change_it() {
+    fn hooks_change_the_complete_gradient_in_order() {
         let x = leaf(&[3.0]);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let note = |name: &'static str, factor: f64| {
@@ -146,10 +148,10 @@ mod tests {
         y.register_hook(note("first", 2.0));
         y.register_hook(note("second", 0.5));
         y.register_hook(|_| None);
-        let z = (&y * &y).sum(); // y arrives in two parts
+        let z = (&y * &y).sum(); // the gradient of y arrives in two parts
         let retain = GradOptions::default().retain_graph(true);
         let found = grad(&z, &[&y, &x], retain);
-        // As in PyTorch, grad gives what the hooks made of it.
+        // As in PyTorch, grad returns the gradients after the hooks.
         assert_eq!((found[0].item(), found[1].item()), (18.0, 1080.0));
         assert_eq!(*seen.lock().unwrap(), [("first", 18.0), ("second", 36.0), ("leaf", 108.0)]);
         z.backward();
@@ -163,7 +165,7 @@ mod tests {
         x.clone().register_hook(|g| Some(g * 3.0)).remove();
         (&x * 1.0).sum().backward();
         assert_eq!(x.grad().unwrap().to_vec(), [2.0, 2.0]);
-        drop(kept); // leaves the hook
+        drop(kept); // does not remove the hook
         (&x * 1.0).sum().backward();
         assert_eq!(x.grad().unwrap().to_vec(), [4.0, 4.0]);
         let y = &x * 1.0;
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_has_the_hooks_of_its_tensor() {
+    fn a_hook_on_a_parameters_tensor_stays() {
         let w = Parameter::new(Tensor::from_vec(vec![1.0f64, 2.0], [2]).unwrap());
         w.tensor().register_hook(|g| Some(-g));
         (w.tensor() * 2.0).sum().backward();
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_is_differentiated_with_the_graph() {
+    fn create_graph_differentiates_hooks() {
         let x = leaf(&[2.0]);
         let y = &x * &x;
         let inner = x.clone();
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_tracked_comes_out_unless_a_graph_is_created() {
+    fn gradients_are_tracked_only_with_create_graph() {
         let (x, w) = (leaf(&[1.0]), leaf(&[2.0]));
         let y = &x * 1.0;
         y.register_hook(move |_| Some(w.clone()));
@@ -223,12 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_a_hook_locks_nothing() {
+    fn a_pass_works_after_a_panic_in_a_hook() {
         let (x, w) = (leaf(&[1.0]), leaf(&[2.0]));
         let handle = x.register_hook(|_| panic!("on purpose"));
         let run = || (&x * &w).sum().backward();
         for _ in 0..2 {
-            assert!(catch_unwind(AssertUnwindSafe(run)).is_err()); // it stays registered
+            assert!(catch_unwind(AssertUnwindSafe(run)).is_err()); // the hook stays registered
         }
         assert!(x.grad().is_none());
         assert!(crate::is_grad_enabled());
@@ -239,8 +241,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the gradient has shape [2], but the hook gave one of shape [3]")]
-    fn another_shape_is_refused() {
+    #[should_panic(expected = "returned a gradient of shape [3]; expected the tensor's shape [2]")]
+    fn a_hook_cannot_change_the_shape() {
         let x = leaf(&[1.0, 2.0]);
         x.register_hook(|_| Some(Tensor::ones([3])));
         x.sum().backward();
@@ -248,7 +250,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "register_hook: the tensor is not tracked")]
-    fn an_untracked_tensor_has_no_hooks() {
+    fn untracked_tensors_reject_hooks() {
         Tensor::<f32>::ones([2]).register_hook(|_| None);
     }
 }

@@ -1,14 +1,13 @@
-//! Tensors with a tape: reverse-mode automatic differentiation, to any order.
+//! Tensors with reverse-mode automatic differentiation, to any order.
 //!
-//! * [`Tensor`] is an immutable value: numbers, and where gradients are wanted,
-//!   a node of the tape. Views copy nothing.
-//! * [`Parameter`] is the one thing that changes in place.
-//! * [`Tensor::backward`] and [`grad()`] replay the tape.
-//! * An operation lives in one file of `ops/`: formula, check, forward,
-//!   backward, tests.
-//! * [`StateDict`] and [`Stateful`] are how anything is saved and put back.
+//! * [`Tensor`] is an immutable n-dimensional array. If it is tracked, it also holds a node of the
+//!   tape. Views share elements.
+//! * [`Parameter`] is the only type that changes in place.
+//! * [`Tensor::backward`] and [`grad()`] run the backward pass over the tape.
+//! * Each operation is one file of `ops/`: formula, checks, forward, backward, tests.
+//! * [`StateDict`] and [`Stateful`] save and restore state.
 //!
-//! This crate refuses to know layers, optimizers, data sets and files.
+//! This crate does not know about layers, optimizers, data sets or files.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,10 @@
-//! The tape: what was computed from what.
+//! The tape: a graph of nodes that record how tensors were computed.
 //!
-//! There is no tape object. A node belongs to the tensors computed by it and
-//! holds its parents, so a graph lives exactly as long as something needs it.
-//! Sequence numbers grow with time and a node is made after its parents: to
-//! visit nodes from the highest number down is to visit them in order.
+//! There is no tape object. A tensor holds its node, and a node holds its parents, the nodes of the
+//! operation's inputs. So a graph lives exactly as long as something needs it.
+//!
+//! Nodes are numbered in the order of their creation. A node is created after its parents, so
+//! descending sequence numbers are a topological order for the backward pass.
 
 use crate::anomaly;
 use crate::array::Array;
@@ -21,9 +22,11 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A leaf that collects a gradient, or one recorded operation.
+/// A leaf, which accumulates a gradient, or a recorded operation.
 pub(crate) struct Node<T: Float> {
+    /// Higher than the numbers of all older nodes.
     pub(crate) sequence: u64,
+    /// The shape of the tensor, and of its gradient.
     pub(crate) shape: Shape,
     pub(crate) kind: Kind<T>,
     pub(crate) hooks: HookList<T>,
@@ -36,26 +39,28 @@ pub(crate) enum Kind<T: Float> {
 
 pub(crate) struct Operation<T: Float> {
     pub(crate) name: &'static str,
-    /// The user's line.
+    /// The line of the user's program that called the operation.
     pub(crate) location: &'static Location<'static>,
-    /// `None` once a backward pass has used and freed it.
+    /// `None` once a backward pass has freed it.
     recorded: Mutex<Option<Recorded<T>>>,
 }
 
-/// An operation's part of the graph.
+/// What an operation records for the backward pass.
 #[derive(Clone)]
 pub(crate) struct Recorded<T: Float> {
-    /// The nodes of the inputs; `None` for an input that does not require a gradient.
+    /// The nodes of the inputs; `None` for an untracked input.
     pub(crate) parents: Parents<T>,
     pub(crate) backward: Backward<T>,
 }
 
-/// How the gradients of an operation's inputs follow from that of its output.
+/// How to compute the gradients of an operation's inputs from the gradient of its output.
 #[derive(Clone)]
 pub(crate) enum Backward<T: Float> {
+    /// A function that returns a gradient for each input.
     Formula(Arc<BackwardFn<T>>),
-    /// The output is the only input under this layout over its row-major elements. Its gradient is
-    /// added to the input's at these positions: no view allocates a gradient as large as its input.
+    /// The output is a view of the only input. The layout gives the positions of the output's
+    /// elements among the row-major elements of the input. The pass adds the output's gradient to
+    /// the input's at these positions, so a view does not allocate a gradient of the input's size.
     View(Box<Layout>),
 }
 
@@ -66,7 +71,7 @@ type BackwardFn<T> = dyn Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync;
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// The number of the next node: nodes that exist have lower numbers.
+/// The sequence number of the next node. All existing nodes have lower numbers.
 pub(crate) fn next_sequence() -> u64 {
     SEQUENCE.load(Ordering::Relaxed)
 }
@@ -75,7 +80,7 @@ pub(crate) fn live_nodes() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
-/// Locks a mutex that is only held to move a value in or out, which cannot panic.
+/// Locks a mutex and ignores poisoning, for values that a panic cannot leave half-written.
 pub(crate) fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -91,7 +96,7 @@ impl<T: Float> Node<T> {
         Node::new(shape, Kind::Leaf(GradCell::empty()))
     }
 
-    /// The gradient of a leaf; `None` if this is not a leaf.
+    /// The cell of a leaf's gradient; `None` if this is not a leaf.
     pub(crate) fn grad_cell(&self) -> Option<&GradCell<T>> {
         match &self.kind {
             Kind::Leaf(cell) => Some(cell),
@@ -99,8 +104,7 @@ impl<T: Float> Node<T> {
         }
     }
 
-    /// The nodes of the inputs that require a gradient; `None` if a backward pass has freed the
-    /// operation.
+    /// The nodes of the tracked inputs; `None` if a backward pass has freed the operation.
     pub(crate) fn parents(&self) -> Option<Vec<Arc<Node<T>>>> {
         match &self.kind {
             Kind::Leaf(_) => Some(Vec::new()),
@@ -111,7 +115,7 @@ impl<T: Float> Node<T> {
         }
     }
 
-    /// Takes what the operation recorded, for a drop.
+    /// Takes what the operation recorded, if anything is left, to drop it.
     fn take_recorded(&mut self) -> Option<Recorded<T>> {
         match &mut self.kind {
             Kind::Leaf(_) => None,
@@ -123,7 +127,7 @@ impl<T: Float> Node<T> {
 }
 
 impl<T: Float> Operation<T> {
-    /// What was recorded, which stays there if the graph is retained.
+    /// Takes what was recorded, or clones it if the graph is retained.
     ///
     /// # Panics
     /// If an earlier pass has freed it.
@@ -136,7 +140,7 @@ impl<T: Float> Operation<T> {
         let Some(found) = found else {
             panic!(
                 "backward: the graph of `{name}` ({location}) has been freed by an earlier pass; \
-                 to go through it twice, the first pass must retain it"
+                 for a second pass, the first must retain the graph"
             )
         };
         found
@@ -144,21 +148,21 @@ impl<T: Float> Operation<T> {
 }
 
 thread_local! {
-    /// While a node is being dropped on this thread: what further nodes held,
-    /// that were reached through a user's captures and not through parents.
+    /// `Some` while this thread drops a node. It queues the contents of nodes whose drop begins
+    /// meanwhile: those reached through captured values, not through parents.
     static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
 }
 
 impl<T: Float> Drop for Node<T> {
-    /// Drops the graph above iteratively: a chain of any length fits any stack.
+    /// Drops the ancestors iteratively, so that a chain of any length fits any stack.
     fn drop(&mut self) {
         LIVE.fetch_sub(1, Ordering::Relaxed);
         let recorded = self.take_recorded();
-        let hooks = self.hooks.take(); // they may hold further nodes, as a backward may
+        let hooks = self.hooks.take(); // like backward functions, hooks may hold further nodes
         if recorded.is_none() && hooks.is_none() {
             return;
         }
-        /// Ends the outermost drop, by a panic of something captured too.
+        /// Removes the queue when the outermost drop ends, even by a panic.
         struct End;
         impl Drop for End {
             fn drop(&mut self) {
@@ -189,7 +193,7 @@ impl<T: Float> Drop for Node<T> {
                     .try_with(|queue| queue.borrow_mut().get_or_insert_default().push(later));
             }
             Err(_) => {
-                // The thread is ending.
+                // The thread is exiting, and its queue is gone.
                 if let Some(recorded) = recorded {
                     drop_ancestors(recorded);
                 }
@@ -198,13 +202,14 @@ impl<T: Float> Drop for Node<T> {
     }
 }
 
-/// The usual way up, over parents, without a queue of boxes.
+/// Drops what a node recorded, and all ancestors that nothing else holds.
 fn drop_ancestors<T: Float>(recorded: Recorded<T>) {
     let mut orphans: SmallVec<[Arc<Node<T>>; 8]> = SmallVec::new();
     let mut recorded = Some(recorded);
     loop {
         if let Some(Recorded { parents, backward }) = recorded {
-            // The parents first: what the backward saved then holds no last handle to them.
+            // The parents first: `backward` may hold the same nodes, and must not drop the last
+            // handle to one, which would recurse.
             orphans.extend(parents.into_iter().flatten());
             drop(backward);
         }
@@ -213,7 +218,7 @@ fn drop_ancestors<T: Float>(recorded: Recorded<T>) {
     }
 }
 
-/// What a backward function is given.
+/// The argument of a backward function.
 pub(crate) struct Context<'a, T: Float> {
     pub(crate) node: &'a Arc<Node<T>>,
     pub(crate) op: &'static str,
@@ -227,18 +232,22 @@ impl<T: Float> Context<'_, T> {
         &self.grad
     }
 
+<<<<<<< HEAD
     /// The name of the operation.
     pub(crate) fn op(&self) -> &'static str {
         self.op
     }
 
     /// Whether input `i` wants a gradient.
+=======
+    /// Whether the gradient of input `i` is needed.
+>>>>>>> w-core
     pub(crate) fn needs(&self, i: usize) -> bool {
         self.parents[i].is_some()
     }
 
-    /// For an input that was broadcast: its gradient, from that of the broadcast
-    /// input; `None` if it wants none.
+    /// The gradient of input `i`, which the operation may have broadcast: `gradient()`, which has
+    /// the broadcast shape, summed to the input's shape. `None` if it is not needed.
     #[track_caller]
     pub(crate) fn broadcast_back(
         &self,
@@ -248,15 +257,15 @@ impl<T: Float> Context<'_, T> {
         self.parents[i].as_ref().map(|input| gradient().sum_to(&input.shape))
     }
 
-    /// The operation's output, from its saved array. (To save the tensor itself
-    /// would make the node hold itself.)
+    /// The operation's output, from its saved array. (Saving the tensor would be a reference
+    /// cycle: it holds the node.)
     pub(crate) fn output(&self, saved: &Array<T>) -> Tensor<T> {
         Tensor { array: saved.clone(), node: Some(self.node.clone()) }
     }
 
-    /// A gradient from that of the output and `x`, which is the input or the output:
-    /// in one loop, or where it is to be differentiated again in tensor operations.
-    /// The two are the same formula.
+    /// The gradient of an elementwise operation's input, from the output's gradient and `x`, which
+    /// is the input or the output. A recorded pass uses `in_operations`, which can be
+    /// differentiated again; any other pass uses `in_one_loop`, the same formula.
     #[track_caller]
     pub(crate) fn chain(
         &self,
@@ -272,11 +281,11 @@ impl<T: Float> Context<'_, T> {
     }
 }
 
-/// The result of an operation: recorded if gradients are on and an input is tracked.
+/// The result of an operation, recorded if recording is on and an input is tracked.
 ///
-/// `backward` gives a gradient for each input, `None` where the context needs
-/// none. It is written in tensor operations, so that it can be differentiated
-/// in its turn; what it captures is what the operation saves.
+/// `backward` returns a gradient for each input, `None` where [`Context::needs`] is false. It is
+/// written in tensor operations, so that it can be differentiated again. What it captures are the
+/// operation's saved values.
 #[track_caller]
 pub(crate) fn record<T: Float, const N: usize>(
     name: &'static str,
@@ -286,12 +295,13 @@ pub(crate) fn record<T: Float, const N: usize>(
 ) -> Tensor<T> {
     record_many(name, &inputs, value, move |context| {
         let mut gradients = Gradients::new();
-        backward(context).into_iter().for_each(|gradient| gradients.push(gradient)); // quicker than to collect
+        // Faster than `collect`.
+        backward(context).into_iter().for_each(|gradient| gradients.push(gradient));
         gradients
     })
 }
 
-/// [`record`] for a number of inputs that is not known in advance.
+/// [`record`] for any number of inputs.
 #[track_caller]
 pub(crate) fn record_many<T: Float>(
     name: &'static str,
@@ -302,7 +312,10 @@ pub(crate) fn record_many<T: Float>(
     record_if_tracked(name, inputs, value, || Backward::Formula(Arc::new(backward)))
 }
 
-/// A view of `x`: `view` maps the layout of an array to that of the view.
+/// A view of `x`, where `view` maps the layout of an array to the layout of its view.
+///
+/// The value uses the layout of `x`'s array; the backward pass uses a contiguous layout of the same
+/// shape, since it adds to a contiguous gradient.
 #[track_caller]
 pub(crate) fn record_view<T: Float>(
     name: &'static str,
@@ -315,15 +328,16 @@ pub(crate) fn record_view<T: Float>(
     })
 }
 
-/// The view of `x` that has `layout` over its row-major elements.
+/// The view of `x` whose elements are at the positions of `layout` among the row-major elements of
+/// `x`.
 #[track_caller]
 fn as_strided<T: Float>(x: &Tensor<T>, layout: &Layout) -> Tensor<T> {
     let value = x.array.contiguous("as_strided").with_layout(layout.clone());
     record_if_tracked("as_strided", &[x], value, || Backward::View(Box::new(layout.clone())))
 }
 
-/// The gradient of a view with this layout over a tensor of `shape`: zeros with `grad` added at the
-/// positions of the layout.
+/// The gradient of a view's input: zeros of the input's `shape`, with `grad`, the gradient of the
+/// view, added at the positions of `layout`.
 #[track_caller]
 pub(crate) fn view_gradient<T: Float>(
     grad: &Tensor<T>,
@@ -349,11 +363,11 @@ fn record_if_tracked<T: Float>(
         return Tensor { array: value, node: None };
     }
     let mut parents = Parents::new();
-    inputs.iter().for_each(|input| parents.push(input.node.clone())); // quicker than to collect
+    inputs.iter().for_each(|input| parents.push(input.node.clone())); // faster than collect
     record_node(name, parents, value, backward())
 }
 
-/// The result of an operation on what these nodes stand for.
+/// The result of an operation with these parents: `value` with a new node.
 #[track_caller]
 pub(crate) fn record_node<T: Float>(
     name: &'static str,
@@ -382,12 +396,12 @@ mod tests {
             }
             let mut unused = x.clone();
             for _ in 0..200_000 {
-                unused = &unused * &x; // saves its inputs, and is dropped unused
+                unused = &unused * &x; // saves its inputs
             }
             drop(unused);
             let mut hidden = x.clone();
             for _ in 0..200_000 {
-                let captured = hidden.clone(); // tracked, and no input
+                let captured = hidden.clone(); // tracked, but not an input
                 hidden = Tensor::custom("hidden", &[&x], x.detach(), move |g| {
                     vec![Some(g * captured.detach())]
                 });

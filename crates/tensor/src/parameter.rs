@@ -1,13 +1,14 @@
-//! The one thing that changes in place.
+//! Parameters: the only tensors that change in place.
 //!
-//! Readers never fail because someone writes. A value is written in one of two ways:
+//! A parameter is a cell with a value and a gradient. Its value is written in one of two ways,
+//! neither of which makes a concurrent reader fail:
 //!
-//! * [`Parameter::value_mut`], for a user's code, works on a copy. Readers keep the old value
-//!   until the guard publishes the new one, so they never wait, whatever the code does meanwhile.
-//! * [`take_values`], for an optimizer's step, takes values out and changes them in place. A reader
-//!   that comes meanwhile waits until the value is back. This cannot deadlock: whoever holds taken
-//!   values waits for nothing and runs kernels only, which run no task of the thread pool and
-//!   wait for no thread that has not begun to help.
+//! * [`Parameter::value_mut`], for users' code, works on a copy. Readers get the old value until
+//!   the guard publishes the new one, so they never wait, whatever that code does.
+//! * [`take_values`], for an optimizer's step, takes values out of their cells and changes them in
+//!   place. Readers wait until the value is back. This cannot deadlock: a thread that holds taken
+//!   values waits for nothing and runs only kernels, which run no tasks of the thread pool and wait
+//!   only for threads that have already begun to help.
 
 use crate::array::Array;
 use crate::grad_cell::GradCell;
@@ -21,13 +22,12 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A weight: a cell that holds a value and collects a gradient.
+/// A weight of a model: a cell that holds a value and accumulates a gradient.
 ///
-/// Clones are handles to the same cell: a model and its optimizer each hold
-/// one. The value is replaced or updated as a whole: a reader gets the value
-/// before an update or after it, never a mixture, and a tensor taken from it
-/// before keeps its elements. So a model can serve while it is trained; a forward pass that
-/// overlaps a step may use some parameters from before it and others from after it.
+/// Clones are handles to the same cell: a model and its optimizer each hold one. A reader gets the
+/// value from before an update or from after it, never a mixture, and a tensor obtained before the
+/// update keeps its elements. So a model can serve while it is trained, but a forward pass that
+/// overlaps a step may use some parameters from before the step and others from after it.
 ///
 /// PyTorch: `torch.nn.Parameter`.
 ///
@@ -49,20 +49,21 @@ struct Cell<T: Float> {
     returned: Condvar,
     requires_grad: AtomicBool,
     shape: Shape,
+    /// The node of every tracked tensor of this parameter; holds the gradient.
     leaf: Arc<Node<T>>,
 }
 
 struct Value<T: Float> {
-    /// `None` while it is taken out: see [`take_values`].
+    /// `None` while it is taken: see [`take_values`].
     array: Option<Array<T>>,
-    /// Whether a [`ValueMut`] will replace it.
+    /// Whether a [`ValueMut`] exists, which will replace the array.
     has_guard: bool,
-    /// The number of threads that wait for it.
+    /// The number of threads that wait for the array.
     waiting: usize,
 }
 
 impl<T: Float> Parameter<T> {
-    /// A parameter that starts as `value` and requires a gradient.
+    /// A parameter with this initial value, which requires a gradient.
     #[must_use]
     pub fn new(value: Tensor<T>) -> Self {
         let shape = value.array.shape().clone();
@@ -77,12 +78,12 @@ impl<T: Float> Parameter<T> {
         }
     }
 
-    /// The current value, tracked if the parameter requires a gradient and
-    /// recording is on. Copies nothing. While an optimizer's step on another thread
-    /// changes the value, waits for the end of the update.
+    /// The current value, tracked if the parameter requires a gradient and recording is on.
+    ///
+    /// Does not copy. Waits while an optimizer's step on another thread changes the value.
     #[must_use]
     pub fn tensor(&self) -> Tensor<T> {
-        let array = self.cell.lock().array.clone().expect("waited for");
+        let array = self.cell.lock().array.clone().expect("`lock` waits for the value");
         let tracked = self.is_tracked() && is_grad_enabled();
         Tensor { array, node: tracked.then(|| self.cell.leaf.clone()) }
     }
@@ -99,7 +100,7 @@ impl<T: Float> Parameter<T> {
         self.cell.shape.numel()
     }
 
-    /// Whether operations on this are recorded, and gradients collected here: it is not frozen.
+    /// Whether the parameter requires a gradient: it is not frozen.
     ///
     /// PyTorch: `parameter.requires_grad`.
     #[must_use]
@@ -107,8 +108,7 @@ impl<T: Float> Parameter<T> {
         self.cell.requires_grad.load(Ordering::Relaxed)
     }
 
-    /// Freezes (`false`) or thaws (`true`) the parameter. A gradient that is
-    /// there already stays.
+    /// Freezes (`false`) or thaws (`true`) the parameter. An existing gradient is kept.
     ///
     /// PyTorch: `parameter.requires_grad_(on)`.
     pub fn set_requires_grad(&self, on: bool) {
@@ -116,10 +116,11 @@ impl<T: Float> Parameter<T> {
     }
 
     fn grad_cell(&self) -> &GradCell<T> {
-        self.cell.leaf.grad_cell().expect("made as a leaf")
+        self.cell.leaf.grad_cell().expect("the node is a leaf")
     }
 
-    /// The gradient that has arrived; `None` if none has.
+    /// The accumulated gradient; `None` if no backward pass has reached the parameter since it was
+    /// cleared.
     ///
     /// PyTorch: `parameter.grad`.
     #[must_use]
@@ -129,6 +130,8 @@ impl<T: Float> Parameter<T> {
 
     /// Replaces the gradient.
     ///
+    /// PyTorch: `parameter.grad = grad`.
+    ///
     /// # Panics
     /// If its shape is not the parameter's.
     #[track_caller]
@@ -137,18 +140,22 @@ impl<T: Float> Parameter<T> {
             let (found, expected) = (grad.array.shape(), &self.cell.shape);
             assert!(
                 found == expected,
-                "set_grad: found a gradient of shape {found}, expected the parameter's shape {expected}"
+                "set_grad: the gradient has shape {found}; expected the parameter's shape \
+                 {expected}"
             );
         }
         self.grad_cell().set(grad.map(|grad| grad.array));
     }
 
-    /// Changes the elements of the gradient, row-major, if there is one: in place if no
-    /// tensor shares them.
+    /// Calls `change` with the elements of the gradient in row-major order, if there is a gradient.
+    /// They are changed in place if no tensor shares them.
     ///
-    /// The gradient is locked meanwhile, so that none is lost that arrives from another
-    /// thread: it is added afterwards. If `change` panics, the gradient stays as `change` left it.
-    /// `change` must not use this parameter's gradient otherwise, nor wait for a thread that does.
+    /// The gradient is locked during the call, so gradients from other threads are not lost: they
+    /// are added afterwards. If `change` panics, the gradient stays as `change` left it.
+    ///
+    /// # Deadlocks
+    /// If `change` accesses this parameter's gradient in any other way, or waits for a thread that
+    /// does.
     pub fn change_grad(&self, change: impl FnOnce(&mut [T])) {
         self.grad_cell().change(change);
     }
@@ -172,17 +179,17 @@ impl<T: Float> Parameter<T> {
         let (found, expected) = (value.array.shape(), &self.cell.shape);
         assert!(
             found == expected,
-            "set_value: found a value of shape {found}, expected the parameter's shape {expected}"
+            "set_value: the value has shape {found}; expected the parameter's shape {expected}"
         );
         let mut cell = self.cell.lock();
         assert_no_guard("set_value", cell.has_guard);
-        let before = cell.array.replace(value.array.clone());
+        let old = cell.array.replace(value.array.clone());
         drop(cell);
-        drop(before); // not under the lock
+        drop(old); // not under the lock
     }
 
-    /// The elements to write to, row-major: a copy, which replaces the value when the guard is
-    /// dropped. Until then readers get the value as it was.
+    /// A guard to write to the elements in row-major order. It works on a copy, which replaces the
+    /// value when the guard is dropped. Until then readers get the old value.
     ///
     /// # Panics
     /// If another `ValueMut` of this parameter exists: one of the two updates would be lost.
@@ -194,18 +201,19 @@ impl<T: Float> Parameter<T> {
         let mut guard = ValueMut { parameter: self.clone(), array: cell.array.clone() };
         cell.has_guard = true;
         drop(cell);
-        // Shared with the cell: copies. If there is no memory for it, the guard ends here.
+        // Copies, since the cell shares the array. If this panics for lack of memory, the guard is
+        // dropped.
         let _ = guard.deref_mut();
         guard
     }
 
-    /// Whether both are handles to the same parameter.
+    /// Whether both are handles to the same cell.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.cell, &other.cell)
     }
 
-    /// A number that is this parameter's own while it lives.
+    /// An identifier, unique among the parameters that exist at the same time. Clones share it.
     #[must_use]
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.cell).addr()
@@ -213,7 +221,7 @@ impl<T: Float> Parameter<T> {
 }
 
 impl<T: Float> Cell<T> {
-    /// The value, once it is not taken out.
+    /// Locks the value; waits first while it is taken.
     fn lock(&self) -> MutexGuard<'_, Value<T>> {
         let mut value = lock(&self.value);
         while value.array.is_none() {
@@ -229,7 +237,7 @@ impl<T: Float> Cell<T> {
 fn assert_no_guard(what: &str, has_guard: bool) {
     assert!(
         !has_guard,
-        "{what}: the parameter is being written to already; the `ValueMut` must be dropped first"
+        "{what}: the parameter is already being written to; drop its `ValueMut` first"
     );
 }
 
@@ -246,8 +254,8 @@ impl<T: Float> fmt::Debug for Parameter<T> {
     }
 }
 
-/// The elements of a parameter's value to write to, from [`Parameter::value_mut`].
-/// They replace the value when this is dropped.
+/// A guard to write to a parameter's value, from [`Parameter::value_mut`]. Dereferences to the
+/// elements, which replace the value when the guard is dropped.
 pub struct ValueMut<T: Float> {
     parameter: Parameter<T>,
     array: Option<Array<T>>,
@@ -269,22 +277,26 @@ impl<T: Float> DerefMut for ValueMut<T> {
 impl<T: Float> Drop for ValueMut<T> {
     fn drop(&mut self) {
         let mut cell = self.parameter.cell.lock();
-        let before = std::mem::replace(&mut cell.array, self.array.take());
+        let old = std::mem::replace(&mut cell.array, self.array.take());
         cell.has_guard = false;
         drop(cell);
-        drop(before); // not under the lock
+        drop(old); // not under the lock
     }
 }
 
-/// Takes the values of all `parameters` out, to change them in place: for the step of an
-/// optimizer. The result is in their order.
+/// Takes the values of all `parameters` out of their cells, to change them in place in an
+/// optimizer's step. The result is in the order of the parameters.
 ///
-/// If another step has one of them, waits for it while holding none, so two steps never wait
-/// for each other. Whoever holds the result must run nothing but loops over slices, since
-/// readers of these parameters wait: on the same thread, or on one that is waited for, for ever.
+/// If another step holds one of the values, this waits for it while holding none, so two steps
+/// never wait for each other.
+///
+/// # Deadlocks
+/// Readers of the parameters wait until the result is dropped. So, until then, run only loops over
+/// slices: reading one of the parameters on the same thread, or waiting for a thread that reads
+/// one, deadlocks.
 ///
 /// # Panics
-/// If a [`ValueMut`] of one of them exists, or one of them is contained twice.
+/// If a [`ValueMut`] of one of the parameters exists, or one of them appears twice.
 #[must_use]
 #[track_caller]
 pub fn take_values<'p, T: Float>(
@@ -301,13 +313,13 @@ pub fn take_values<'p, T: Float>(
             } else {
                 drop(cell);
                 let is_twice = taken.iter().any(|value| value.parameter.is_same(parameter));
-                assert!(!is_twice, "take_values: {parameter:?} is contained twice");
+                assert!(!is_twice, "take_values: {parameter:?} appears twice");
                 taken.clear();
                 drop(parameter.cell.lock());
                 continue 'again;
             }
         }
-        // A copy where a tensor shares the elements: it keeps the old ones.
+        // Copies where a tensor shares the elements, so that the tensor keeps the old ones.
         taken.iter_mut().for_each(|value| {
             let _ = value.make_mut();
         });
@@ -315,15 +327,15 @@ pub fn take_values<'p, T: Float>(
     }
 }
 
-/// The value of a parameter while an optimizer changes it in place: see [`take_values`].
-/// It is put back when this is dropped.
+/// The value of a parameter while an optimizer changes it in place, from [`take_values`]. The value
+/// returns to its cell when this is dropped.
 pub struct TakenValue<T: Float> {
     parameter: Parameter<T>,
     array: Option<Array<T>>,
 }
 
 impl<T: Float> TakenValue<T> {
-    /// The elements, row-major.
+    /// The elements in row-major order.
     pub fn make_mut(&mut self) -> &mut [T] {
         self.array.as_mut().expect("taken in drop only").make_mut()
     }
@@ -335,7 +347,7 @@ impl<T: Float> Drop for TakenValue<T> {
         let mut value = lock(&cell.value);
         value.array = self.array.take();
         if value.waiting > 0 {
-            cell.returned.notify_all(); // a system call even if no one waits
+            cell.returned.notify_all(); // a system call even if no thread waits, hence the check
         }
     }
 }
@@ -349,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_graph_keeps_its_numbers() {
+    fn an_older_graph_keeps_its_values() {
         let w = parameter();
         let y = (w.tensor() * w.tensor()).sum(); // holds the value
         w.value_mut().fill(100.0);
@@ -359,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_value_is_changed_in_place_unless_shared() {
+    fn taken_values_change_in_place_unless_shared() {
         let w = parameter();
         let address = || w.tensor().array.dense().as_ptr();
         let before = address();
@@ -372,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_gets_the_old_value_while_a_guard_exists() {
+    fn readers_get_the_old_value_while_a_guard_exists() {
         let w = parameter();
         let mut guard = w.value_mut();
         guard.fill(7.0);
@@ -382,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_waits_for_a_taken_value() {
+    fn readers_wait_for_a_taken_value() {
         let w = parameter();
         let mut taken = take_values([&w].into_iter());
         std::thread::scope(|scope| {
@@ -397,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_over_the_same_parameters_in_any_order_do_not_deadlock() {
+    fn steps_in_opposite_orders_do_not_deadlock() {
         let (a, b) = (parameter(), parameter());
         std::thread::scope(|scope| {
             for order in [[&a, &b], [&b, &a]] {
@@ -413,30 +425,30 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "value_mut: the parameter is being written to already")]
-    fn a_second_guard_is_refused() {
+    #[should_panic(expected = "value_mut: the parameter is already being written to")]
+    fn a_second_guard_panics() {
         let w = parameter();
         let _guard = w.value_mut();
         let _ = w.value_mut();
     }
 
     #[test]
-    #[should_panic(expected = "set_value: the parameter is being written to already")]
-    fn replacing_a_guarded_value_is_refused() {
+    #[should_panic(expected = "set_value: the parameter is already being written to")]
+    fn replacing_a_guarded_value_panics() {
         let w = parameter();
         let _guard = w.value_mut();
         w.set_value(&Tensor::zeros([2]));
     }
 
     #[test]
-    #[should_panic(expected = "contained twice")]
-    fn taking_a_value_twice_is_refused() {
+    #[should_panic(expected = "appears twice")]
+    fn taking_a_value_twice_panics() {
         let w = parameter();
         let _ = take_values([&w, &w].into_iter());
     }
 
     #[test]
-    fn a_panic_while_the_gradient_changes_loses_nothing() {
+    fn a_panic_in_change_grad_keeps_the_gradient() {
         let w = parameter();
         w.set_grad(Some(Tensor::ones([2])));
         let change = || w.change_grad(|_| panic!("on purpose"));
@@ -445,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_parameter_collects_nothing() {
+    fn a_frozen_parameter_is_not_tracked() {
         let w = parameter();
         w.set_requires_grad(false);
         assert!(!(w.tensor() * 2.0).is_tracked());

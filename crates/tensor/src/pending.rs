@@ -1,4 +1,4 @@
-//! The nodes that a backward pass has reached and not yet visited.
+//! The nodes that a backward pass has reached but not yet visited.
 
 use crate::grad_mode::is_grad_enabled;
 use crate::layout::Layout;
@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 /// Nodes by falling sequence number, each with the sum of the gradients that have reached it.
 ///
-/// The first node is next. Its sum is complete: whatever could add to it has a higher number, and
-/// has been visited. Operations are inserted near the front and leaves near the back, where a deque
-/// moves few entries. 20,000 operands in random order, the worst case, take 0.1 s in all; an
-/// ordered map takes a fifth longer in the ordinary case.
+/// The first node is next. Its sum is complete: gradients come only from nodes with higher numbers,
+/// and all of these have been visited.
+///
+/// Operations are inserted near the front and leaves near the back, where a deque moves few
+/// entries. The worst case, 20,000 operands in random order, takes 0.1 s; an ordered map takes a
+/// fifth longer in the ordinary case.
 pub(crate) struct Pending<T: Float>(VecDeque<(Arc<Node<T>>, Tensor<T>)>);
 
 impl<T: Float> Pending<T> {
@@ -35,8 +37,8 @@ impl<T: Float> Pending<T> {
         }
     }
 
-    /// Adds the gradient of a view of the node's tensor: in place, at the positions of `layout`, if
-    /// a gradient of the whole tensor is there.
+    /// Adds `grad`, the gradient of a view of the node's tensor, at the positions of `layout`: in
+    /// place if the node already has a gradient that nothing else shares.
     pub(crate) fn add_view(&mut self, node: Arc<Node<T>>, grad: &Tensor<T>, layout: &Layout) {
         match self.find(&node) {
             Ok(at) => {
@@ -54,23 +56,23 @@ impl<T: Float> Pending<T> {
         }
     }
 
-    /// Removes the next node.
+    /// Removes and returns the next node and its gradient.
     pub(crate) fn pop(&mut self) -> Option<(Arc<Node<T>>, Tensor<T>)> {
         self.0.pop_front()
     }
 }
 
-/// Whether the pass records the sum of two gradients, to differentiate it again.
+/// Whether the pass records the sum of two gradients as an operation.
 fn is_recorded<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> bool {
     is_grad_enabled() && (a.is_tracked() || b.is_tracked())
 }
 
-/// Adds a gradient to another: in place if the pass is not recorded and nothing shares one of them.
+/// Adds `grad` to `sum`: as an operation if it is recorded, otherwise in place where possible.
 fn add<T: Float>(sum: &mut Tensor<T>, grad: Tensor<T>) {
     if is_recorded(sum, &grad) {
         *sum = &*sum + grad;
     } else {
-        sum.node = None;
+        sum.node = None; // a hook may have returned a tracked gradient
         sum.array.add_assign(grad.array);
     }
 }

@@ -1,4 +1,4 @@
-//! Sizes of dimensions, and how two shapes broadcast.
+//! Shapes: the sizes of dimensions, and the rules of broadcasting and reshaping.
 
 use smallvec::SmallVec;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 /// The sizes of a tensor's dimensions, outermost first; `[]` is a scalar.
 ///
-/// Anything that lists sizes becomes a shape: `[2, 3]`, `&[2, 3][..]`, a `Vec`.
+/// Arrays, slices and vectors of sizes convert to a shape.
 ///
 /// ```
 /// use adamant_tensor::Shape;
@@ -17,7 +17,7 @@ use std::ops::Deref;
 #[derive(Default, Eq)]
 pub struct Shape(SmallVec<[usize; 4]>);
 
-// By hand: a few sizes are compared faster than memcmp is called.
+// Not derived: comparing a few sizes is faster than calling `memcmp`.
 impl PartialEq for Shape {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -25,7 +25,7 @@ impl PartialEq for Shape {
     }
 }
 
-// By hand: to copy a slice is several times quicker than to clone a SmallVec.
+// Not derived: copying a slice is several times faster than cloning a `SmallVec`.
 impl Clone for Shape {
     #[inline]
     fn clone(&self) -> Self {
@@ -33,7 +33,7 @@ impl Clone for Shape {
     }
 }
 
-/// In [`reshape`](crate::Tensor::reshape), the size that is left over: PyTorch's `-1`.
+/// In [`reshape`](crate::Tensor::reshape), the size that follows from the others: PyTorch's `-1`.
 ///
 /// ```
 /// use adamant_tensor::{REST, Tensor};
@@ -45,7 +45,7 @@ impl Shape {
     /// The number of elements: the product of the sizes, 1 for a scalar.
     ///
     /// # Panics
-    /// If the product does not fit in memory's address space.
+    /// If a tensor of this shape would exceed the address space.
     #[must_use]
     #[track_caller]
     #[inline]
@@ -56,12 +56,12 @@ impl Shape {
         }
     }
 
-    /// [`numel`](Shape::numel), or `None` if an array of this shape could not be made: for
-    /// shapes that come from outside.
+    /// [`numel`](Shape::numel), or `None` if a tensor of this shape would exceed the address space:
+    /// for shapes from untrusted input.
     #[must_use]
     #[inline]
     pub fn checked_numel(&self) -> Option<usize> {
-        // Sizes of 0 count as 1 here: strides are products too, and must not overflow.
+        // Sizes of 0 count as 1 here: strides, which are products of sizes, must not overflow.
         let (mut extent, mut empty) = (1usize, false);
         for &size in &self.0 {
             extent = extent.checked_mul(size.max(1))?;
@@ -71,7 +71,7 @@ impl Shape {
         fits.then_some(if empty { 0 } else { extent })
     }
 
-    /// This shape, as the result of an operation, which panics if it is too large.
+    /// This shape; panics in the name of the operation `op` if it is too large for its result.
     #[track_caller]
     pub(crate) fn checked(self, op: &str) -> Shape {
         assert!(
@@ -81,8 +81,8 @@ impl Shape {
         self
     }
 
-    /// The shape that both broadcast to by the rules of NumPy and PyTorch:
-    /// aligned at the last dimension, sizes equal or one of them 1.
+    /// The shape that both broadcast to by the rules of NumPy and PyTorch: aligned at the last
+    /// dimension, sizes are equal or one of them is 1. `None` if the shapes do not broadcast.
     pub(crate) fn broadcast(&self, other: &Shape) -> Option<Shape> {
         if self == other {
             return Some(self.clone());
@@ -101,14 +101,14 @@ impl Shape {
             .map(Shape)
     }
 
-    /// [`broadcast`](Shape::broadcast) for an operation, which panics where they do not fit.
+    /// [`broadcast`](Shape::broadcast) for operation `op`; panics if the shapes do not broadcast.
     #[track_caller]
     pub(crate) fn broadcast_with(&self, op: &str, other: &Shape) -> Shape {
         match self.broadcast(other) {
             Some(shape) => shape.checked(op),
             None => panic!(
                 "{op}: shapes {self} and {other} do not broadcast: aligned at the last dimension, \
-                 sizes must be equal or one of them 1"
+                 sizes must be equal or one of them must be 1"
             ),
         }
     }
@@ -119,12 +119,12 @@ impl Shape {
         assert!(
             self.broadcast(shape).as_ref() == Some(shape),
             "{op}: a tensor of shape {self} does not broadcast to {shape}: aligned at the last \
-             dimension, sizes must be equal or the tensor's 1"
+             dimension, sizes must be equal or the tensor's must be 1"
         );
     }
 
-    /// The shape to which one of this shape is reshaped: `shape`, with
-    /// [`REST`] filled in; panics unless it has as many elements.
+    /// The result of reshaping this shape to `shape`, which may contain [`REST`]; panics if they do
+    /// not have the same number of elements.
     #[track_caller]
     pub(crate) fn to_reshaped(&self, op: &str, shape: Shape) -> Shape {
         let numel = self.numel();
@@ -134,7 +134,7 @@ impl Shape {
             .map(|&size| if size == REST { "REST".to_string() } else { size.to_string() })
             .collect();
         let shown = shown.join(", ");
-        assert!(rest <= 1, "{op}: shape [{shown}] leaves more than one size open");
+        assert!(rest <= 1, "{op}: shape [{shown}] contains REST more than once");
         let filled = if rest == 0 {
             shape
         } else {
@@ -142,18 +142,19 @@ impl Shape {
             let fits = known > 0 && numel.is_multiple_of(known);
             assert!(
                 fits,
-                "{op}: a tensor of shape {self} has {numel} elements, which fill no shape [{shown}]"
+                "{op}: a tensor of shape {self} has {numel} elements, which do not fit shape \
+                 [{shown}]"
             );
             shape.iter().map(|&size| if size == REST { numel / known } else { size }).collect()
         };
         assert!(
             filled.checked_numel() == Some(numel),
-            "{op}: a tensor of shape {self} has {numel} elements, which shape {filled} has not"
+            "{op}: a tensor of shape {self} has {numel} elements, which do not fit shape {filled}"
         );
         filled
     }
 
-    /// This shape without dimensions `dims`, or with size 1 for them if `keepdim`.
+    /// This shape without the dimensions `dims`, or with size 1 for each of them if `keepdim`.
     pub(crate) fn reduced(&self, dims: &[usize], keepdim: bool) -> Shape {
         let sizes = self.iter().enumerate();
         let reduced = |(d, &size): (usize, &usize)| match (dims.contains(&d), keepdim) {
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn too_large_a_shape_is_noticed() {
+    fn shapes_beyond_the_address_space_have_no_numel() {
         assert_eq!(Shape::from([usize::MAX, 2]).checked_numel(), None);
         assert_eq!(Shape::from([usize::MAX, 0]).checked_numel(), None);
         assert_eq!(Shape::from([usize::MAX / 16, 0]).checked_numel(), Some(0));

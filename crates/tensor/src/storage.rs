@@ -1,9 +1,9 @@
-//! Buffers of elements, recycled.
+//! Storage: recycled buffers that hold the elements of arrays.
 //!
-//! A training step makes the same buffers as the step before it. What a step
-//! drops is kept here and handed out again: no call to the system's
-//! allocator, no page fault, a warm cache. Contents are never cleared: a buffer
-//! is always initialised memory, and whoever takes one writes all of it.
+//! Each training step needs buffers of the same sizes as the previous one. So dropped buffers go to
+//! a pool and are reused, which saves calls of the system's allocator and page faults and keeps
+//! caches warm. Buffers are initialised memory but are not cleared before reuse: whoever takes one
+//! writes all of it.
 
 use adamant_kernels::{CacheLine, Element};
 use std::collections::TryReserveError;
@@ -18,19 +18,19 @@ pub(crate) struct Storage<E> {
 }
 
 enum Buffer {
-    /// A scalar or a few numbers: not worth a buffer of their own.
+    /// A few elements, which are not worth a buffer from the pool.
     Inline([u64; INLINE_BYTES / 8]),
-    /// Aligned to a cache line, from the pool.
+    /// A buffer from the pool, aligned to cache lines.
     Lines(Vec<CacheLine>),
 }
 
 const INLINE_BYTES: usize = 32;
 
 impl<E: Element> Storage<E> {
-    /// A buffer with arbitrary contents, for a caller who writes all of it.
+    /// Storage with arbitrary contents, for a caller that overwrites all of them.
     ///
     /// # Errors
-    /// If there is no memory for it.
+    /// If there is not enough memory.
     pub(crate) fn stale(len: usize) -> Result<Self, TryReserveError> {
         let bytes = len * size_of::<E>();
         let buffer = if bytes <= INLINE_BYTES {
@@ -64,46 +64,46 @@ impl<E> Drop for Storage<E> {
     }
 }
 
-/// Free buffers, and how many bytes are in use.
+/// The free buffers, and counts of the bytes in use.
 struct Pool {
-    /// Free buffers by [`class`]; within one, by the time they were freed.
+    /// Free buffers by [`class`]; within a class, in the order in which they were freed.
     free: [Vec<FreeBuffer>; CLASSES],
     free_bytes: usize,
     live_bytes: usize,
-    /// The most bytes in use at once since the user last reset it.
+    /// The maximum of `live_bytes` since the user last reset it.
     peak_bytes: usize,
-    /// The most bytes in use at once in this period and in the one before.
+    /// The maximum of `live_bytes` in the current [`PERIOD`] and in the previous one.
     recent_peaks: [usize; 2],
-    /// The number of buffers handed out.
+    /// The number of buffers handed out so far.
     taken: u64,
 }
 
 struct FreeBuffer {
     lines: Vec<CacheLine>,
-    /// The value of `taken` when it was freed.
+    /// The value of [`Pool::taken`] when the buffer was freed.
     since: u64,
 }
 
-/// A period is this many buffers handed out: more than a step of a large model takes, so that
-/// the peak of a step is always in one of the last two.
+/// The length of a period, in buffers handed out. A step of a large model takes fewer, so the last
+/// two periods always contain the peak of a step.
 const PERIOD: u64 = 1 << 13;
 
-/// Free bytes that are kept in any case.
+/// Free bytes that are always kept.
 const SLACK: usize = 1 << 22;
 
-/// The class of a size: sizes of one class differ by less than an eighth.
+/// The class of a buffer's size. Sizes of the same class differ by less than an eighth.
 fn class(lines: usize) -> usize {
     if lines < 8 {
         return lines;
     }
     let exponent = lines.ilog2() as usize - 3;
-    exponent * 8 + (lines >> exponent) // the first four bits: 8 to 15
+    exponent * 8 + (lines >> exponent) // the four leading bits: 8 to 15
 }
 
 const CLASSES: usize = usize::BITS as usize * 8;
 
 impl Pool {
-    /// The smallest free buffer of at least `lines` in its class.
+    /// Takes out the smallest free buffer in the class of `lines` that has at least `lines` lines.
     fn reuse(&mut self, lines: usize) -> Option<Vec<CacheLine>> {
         let free = &mut self.free[class(lines)];
         let mut best: Option<(usize, usize)> = None;
@@ -122,7 +122,7 @@ impl Pool {
         Some(reused)
     }
 
-    /// Counts a buffer that is in use from now on.
+    /// Counts a buffer that is handed out.
     fn count(&mut self, bytes: usize) {
         self.taken += 1;
         self.live_bytes += bytes;
@@ -133,8 +133,8 @@ impl Pool {
         self.recent_peaks[0] = self.recent_peaks[0].max(self.live_bytes);
     }
 
-    /// Takes out the buffers that have been free longest, if those in use and free together are
-    /// more bytes than one and a half times the most recently in use at once.
+    /// Takes out the buffers that have been free longest, if all buffers, live and free, exceed one
+    /// and a half times the recent peak.
     fn surplus(&mut self) -> Vec<FreeBuffer> {
         let peak = self.recent_peaks[0].max(self.recent_peaks[1]);
         let limit = (peak + peak / 2 + SLACK).saturating_sub(self.live_bytes);
@@ -144,7 +144,7 @@ impl Pool {
         let mut since: Vec<_> =
             self.free.iter().flatten().map(|b| (b.since, b.lines.len())).collect();
         since.sort_unstable();
-        // To three quarters: the next buffer freed does not come here again.
+        // Down to three quarters of the limit, so that not every freed buffer leads here again.
         let (mut excess, mut until) = (self.free_bytes - limit / 4 * 3, 0);
         for (time, lines) in since {
             until = time;
@@ -176,18 +176,18 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 });
 
 fn pool() -> MutexGuard<'static, Pool> {
-    // Nothing in this file panics while it holds the lock.
+    // Poisoning can be ignored: nothing panics while it holds this lock.
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A buffer of at least `lines` lines.
+/// Takes a buffer of at least `lines` lines from the pool, or allocates one.
 fn take(lines: usize) -> Result<Vec<CacheLine>, TryReserveError> {
     let mut pool = pool();
     if let Some(reused) = pool.reuse(lines) {
         pool.count(bytes(&reused));
         return Ok(reused);
     }
-    drop(pool); // to allocate takes time: not under the lock
+    drop(pool); // allocating is slow: not under the lock
     let mut new = Vec::new();
     if new.try_reserve_exact(lines).is_err() {
         empty_cache();
@@ -198,6 +198,7 @@ fn take(lines: usize) -> Result<Vec<CacheLine>, TryReserveError> {
     Ok(new)
 }
 
+/// Returns a buffer to the pool.
 fn give(lines: Vec<CacheLine>) {
     let mut pool = pool();
     pool.live_bytes -= bytes(&lines);
@@ -206,24 +207,24 @@ fn give(lines: Vec<CacheLine>) {
     pool.free[class(lines.len())].push(FreeBuffer { lines, since });
     let surplus = pool.surplus();
     drop(pool);
-    drop(surplus); // to free memory takes time: not under the lock
+    drop(surplus); // freeing is slow: not under the lock
 }
 
-/// What tensors hold, in bytes and nodes: see [`memory_stats`].
+/// The memory held by all tensors of the process, from [`memory_stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryStats {
-    /// Bytes in buffers that some tensor, parameter or saved value holds. (32 bytes or less
-    /// have no buffer: they lie in the tensor itself, and are not counted.)
+    /// Bytes of buffers held by tensors, parameters and saved values. Elements of 32 bytes or less
+    /// in total have no buffer and are not counted.
     pub live_bytes: usize,
-    /// The most that `live_bytes` has been since the start, or [`reset_peak_memory_stats`].
+    /// The maximum of `live_bytes` since the start or the last [`reset_peak_memory_stats`].
     pub peak_bytes: usize,
-    /// Bytes in buffers kept for use again.
+    /// Bytes of free buffers, kept for reuse.
     pub free_bytes: usize,
-    /// Nodes of the tape: leaves and recorded operations.
+    /// The number of nodes of the tape: leaves and recorded operations.
     pub live_nodes: usize,
 }
 
-/// What all tensors of the process hold at this moment.
+/// The memory that all tensors of the process hold now.
 ///
 /// PyTorch: `torch.cuda.memory_stats()`, for the CPU.
 ///
@@ -244,7 +245,7 @@ pub fn memory_stats() -> MemoryStats {
     }
 }
 
-/// Resets the peak to the bytes that are live now, to measure the peak of a part of a program.
+/// Resets `peak_bytes` to the current `live_bytes`, to measure the peak of a part of a program.
 ///
 /// PyTorch: `torch.cuda.reset_peak_memory_stats()`, for the CPU.
 ///
@@ -259,7 +260,7 @@ pub fn reset_peak_memory_stats() {
     pool.peak_bytes = pool.live_bytes;
 }
 
-/// Returns the buffers that are kept for use again to the system.
+/// Returns the free buffers to the system.
 ///
 /// PyTorch: `torch.cuda.empty_cache()`, for the CPU.
 ///
@@ -274,7 +275,7 @@ pub fn empty_cache() {
     let free: Vec<_> = pool.free.iter_mut().flat_map(std::mem::take).collect();
     pool.free_bytes = 0;
     drop(pool);
-    drop(free); // to free memory takes time: not under the lock
+    drop(free); // freeing is slow: not under the lock
 }
 
 #[cfg(test)]
@@ -282,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dropped_buffer_is_handed_out_again() {
+    fn a_dropped_buffer_is_reused() {
         const LEN: usize = 123_457; // a size that no other test uses
         let first = Storage::<f32>::stale(LEN).unwrap();
         let address = first.as_slice().as_ptr();
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slightly_larger_buffer_is_handed_out() {
+    fn a_slightly_larger_buffer_is_reused() {
         const LEN: usize = 16 * 10_000; // of a class that no other test uses
         let first = Storage::<f32>::stale(LEN).unwrap();
         let address = first.as_slice().as_ptr();
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_buffers_are_fine() {
+    fn storage_may_be_empty() {
         assert!(Storage::<f64>::stale(0).unwrap().as_mut_slice().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The handle that users hold: numbers, and where they came from.
+//! Tensors: an array and, if gradients are required, its node of the tape.
 
 use crate::array::Array;
 use crate::dims::Dim;
@@ -10,10 +10,12 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// An immutable n-dimensional array of `f32` (or `f64`) that may be tracked.
+/// An immutable n-dimensional array of `f32` or `f64` that may be tracked.
 ///
-/// Cloning is cheap and shares the numbers. A tensor is tracked if it is a leaf
-/// that [requires a gradient](Tensor::requires_grad), or was computed from one.
+/// Cloning is cheap and shares the elements. A tensor is tracked if it is a leaf that [requires a
+/// gradient](Tensor::requires_grad), or was computed from one.
+///
+/// PyTorch: `torch.Tensor`.
 ///
 /// ```
 /// use adamant_tensor::Tensor;
@@ -28,19 +30,19 @@ pub struct Tensor<T: Float = f32> {
     pub(crate) node: Option<Arc<Node<T>>>,
 }
 
-/// A list of numbers that does not fill its shape.
+/// The error if the number of given elements does not match a shape.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[error("a tensor of shape {shape} has {} elements, but {found} were given",
     shape.checked_numel().map_or("too many".to_string(), |n| n.to_string()))]
 pub struct ShapeError {
-    /// The shape asked for.
+    /// The requested shape.
     pub shape: Shape,
     /// The number of elements given.
     pub found: usize,
 }
 
 impl ShapeError {
-    /// The shape, if `found` values fill it.
+    /// Returns the shape if it has `found` elements.
     pub(crate) fn check(found: usize, shape: Shape) -> Result<Shape, ShapeError> {
         if shape.checked_numel() == Some(found) {
             Ok(shape)
@@ -50,7 +52,7 @@ impl ShapeError {
     }
 }
 
-/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+/// The same text as `Display`, since `unwrap` and `main` print errors with `Debug`.
 impl fmt::Debug for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -70,32 +72,38 @@ impl<T: Float> Tensor<T> {
         self.array.numel()
     }
 
-    /// The elements in row-major order, copied.
+    /// A copy of the elements in row-major order.
     #[must_use]
     #[track_caller]
     pub fn to_vec(&self) -> Vec<T> {
         self.array.to_vec()
     }
 
-    /// The number that a tensor of one element holds.
+    /// The only element.
+    ///
+    /// PyTorch: `tensor.item()`.
     ///
     /// # Panics
-    /// If it holds more, or none.
+    /// If the tensor does not have exactly one element.
     #[must_use]
     #[track_caller]
     pub fn item(&self) -> T {
         let shape = self.array.shape();
-        assert!(shape.numel() == 1, "item: a tensor of shape {shape} is not a single number");
+        assert!(
+            shape.numel() == 1,
+            "item: the tensor has shape {shape}; expected a single element"
+        );
         self.array.view().data[0]
     }
 
-    /// The numbers alone.
+    /// The array of the elements.
     #[must_use]
     pub fn array(&self) -> &Array<T> {
         &self.array
     }
 
-    /// Makes this a leaf that collects a gradient. What is tracked already stays as it is.
+    /// Makes this a leaf that accumulates a gradient. A tensor that is already tracked is returned
+    /// unchanged.
     ///
     /// PyTorch: `tensor.requires_grad_()`.
     #[must_use]
@@ -104,8 +112,8 @@ impl<T: Float> Tensor<T> {
         Tensor { array: self.array, node: Some(node) }
     }
 
-    /// Whether operations on this are recorded: it is a leaf that requires a
-    /// gradient, or computed from one.
+    /// Whether operations on this are recorded: it is a leaf that requires a gradient, or was
+    /// computed from one.
     ///
     /// PyTorch: `tensor.requires_grad`.
     #[must_use]
@@ -114,8 +122,8 @@ impl<T: Float> Tensor<T> {
         self.node.is_some()
     }
 
-    /// As in PyTorch, a scalar may be asked for its dimension 0 or −1: then this is it as a
-    /// vector of one element.
+    /// As in PyTorch, 0 and −1 are valid dimensions of a scalar. If this is a scalar and `dim` one
+    /// of them, returns it as a vector of one element.
     #[track_caller]
     pub(crate) fn scalar_as_vector(&self, dim: impl Dim) -> Option<Tensor<T>> {
         if self.shape().is_empty() && [0, -1].contains(&dim.signed()) {
@@ -131,13 +139,14 @@ impl<T: Float> Tensor<T> {
         self.array.shape().broadcast_with(op, other.array.shape())
     }
 
-    /// Whether an operation on this will be asked for a gradient: if not, it saves nothing for it.
+    /// Whether an operation on this may have to compute its gradient. If not, the operation saves
+    /// nothing for it.
     #[inline]
     pub(crate) fn wants_grad(&self) -> bool {
         self.is_tracked() && crate::is_grad_enabled()
     }
 
-    /// The same numbers, untracked.
+    /// The same elements, untracked.
     ///
     /// PyTorch: `tensor.detach()`.
     #[must_use]
@@ -149,8 +158,7 @@ impl<T: Float> Tensor<T> {
         self.node.as_deref()?.grad_cell()
     }
 
-    /// The gradient that has arrived at this leaf; `None` if none has, or if
-    /// this is no leaf.
+    /// The gradient accumulated in this leaf; `None` if there is none, or if this is not a leaf.
     ///
     /// PyTorch: `tensor.grad`.
     #[must_use]
@@ -188,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeroing_keeps_the_buffer_or_forgets_it() {
+    fn zero_grad_in_place_keeps_the_buffer() {
         let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap().requires_grad();
         x.zero_grad_in_place();
         assert!(x.grad().is_none());
@@ -198,7 +206,7 @@ mod tests {
         assert_eq!(x.grad().unwrap().array.dense().as_ptr(), address);
         let held = x.grad().unwrap();
         (&x * 3.0).sum().backward();
-        assert_eq!(held.to_vec(), [0.0, 0.0]); // what someone holds does not change
+        assert_eq!(held.to_vec(), [0.0, 0.0]); // a tensor that is held does not change
         assert_eq!(x.grad().unwrap().to_vec(), [3.0, 3.0]);
         x.zero_grad();
         assert!(x.grad().is_none());

@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a tensor of shape [2, 3] has 6 elements, which shape [4] has not")]
+    #[should_panic(expected = "has 6 elements, which do not fit shape [4]")]
     fn elements_cannot_be_lost() {
         let _ = Tensor::<f32>::ones([2, 3]).reshape([4]);
     }
 
     #[test]
-    #[should_panic(expected = "has 6 elements, which fill no shape [4, REST]")]
+    #[should_panic(expected = "has 6 elements, which do not fit shape [4, REST]")]
     fn the_rest_must_come_out_even() {
         let _ = Tensor::<f32>::ones([2, 3]).reshape([4, REST]);
     }

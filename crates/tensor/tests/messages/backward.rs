@@ -7,9 +7,9 @@ fn leaf() -> Tensor<f64> {
     Tensor::from_vec(vec![1.0, 2.0], [2]).unwrap().requires_grad()
 }
 
-const NOT_TRACKED: &str = "the tensor is not tracked: nothing that it was computed from requires a";
-const SINGLE: &str = "a pass starts from a single number, not from a tensor of shape [2]";
-const ARRIVES: &str = "the tensor has shape [2], the gradient that is to arrive there [3]";
+const NOT_TRACKED: &str = "the tensor is not tracked: it was not computed from anything that";
+const SINGLE: &str = "the output has shape [2]; expected a single element";
+const ARRIVES: &str = "the gradient has shape [3]; expected the output's shape [2]";
 
 #[test]
 fn each_mistake_with_a_backward_pass_is_said_at_the_line_that_makes_it() {
@@ -34,7 +34,7 @@ fn each_mistake_with_a_backward_pass_is_said_at_the_line_that_makes_it() {
     check(&format!("backward_with: {NOT_TRACKED}"), &|| here!(untracked.backward_with(&untracked)));
 
     let y = x.sum();
-    check("grad: no output depends on input 1, of shape [2]; allow_unused gives zeros", &|| {
+    check("grad: no output depends on input 1, of shape [2]; with allow_unused", &|| {
         let y = x.sum();
         here!(grad(&y, &[&x, &leaf()], plain));
     });
@@ -45,19 +45,19 @@ fn each_mistake_with_a_backward_pass_is_said_at_the_line_that_makes_it() {
     check(&format!("grad: {ARRIVES}"), &|| here!(grad((&x, &long), &[&x], plain)));
 
     check(
-        "odd: backward returned a gradient of shape [3] for input 0, expected the input's shape [2]",
+        "odd: backward returned a gradient of shape [3] for input 0; expected the input's shape [2]",
         &|| {
             let odd = Tensor::custom("odd", &[&x], x.detach(), |_| vec![Some(Tensor::ones([3]))]);
             let y = odd.sum();
             here!(y.backward());
         },
     );
-    check("odd: backward returned 0 gradients, expected 1", &|| {
+    check("odd: backward returned 0 gradients; expected 1", &|| {
         let y = Tensor::custom("odd", &[&x], x.detach(), |_| vec![]).sum();
         here!(y.backward());
     });
     check("register_hook: the tensor is not tracked", &|| here!(untracked.register_hook(|_| None)));
-    check("register_hook: the gradient has shape [2], but the hook gave one of shape [3]", &|| {
+    check("register_hook: the hook returned a gradient of shape [3]; expected", &|| {
         let x = leaf();
         x.register_hook(|_| Some(Tensor::ones([3])));
         let y = x.sum();

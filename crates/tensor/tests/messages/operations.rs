@@ -18,7 +18,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
 
     // Shapes that do not broadcast.
     let fit = "shapes [2, 3] and [2] do not broadcast: aligned at the last dimension, sizes must \
-               be equal or one of them 1";
+               be equal or one of them must be 1";
     check(&format!("add: {fit}"), &|| here!(&x + &row));
     check(&format!("sub: {fit}"), &|| here!(&x - &row));
     check(&format!("mul: {fit}"), &|| here!(&x * &row));
@@ -176,16 +176,16 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check("pad_mode: (-2, -2) takes more from dimension 1 of a tensor of shape [2, 3]", &|| {
         here!(x.pad_mode(&[(-2, -2)], PadMode::Replicate));
     });
-    check("reshape: a tensor of shape [2, 3] has 6 elements, which shape [4] has not", &|| {
+    check("reshape: a tensor of shape [2, 3] has 6 elements, which do not fit shape [4]", &|| {
         here!(x.reshape([4]));
     });
     check(
-        "reshape: a tensor of shape [2, 3] has 6 elements, which fill no shape [4, REST]",
+        "reshape: a tensor of shape [2, 3] has 6 elements, which do not fit shape [4, REST]",
         &|| {
             here!(x.reshape([4, REST]));
         },
     );
-    check("reshape: shape [REST, REST] leaves more than one size open", &|| {
+    check("reshape: shape [REST, REST] contains REST more than once", &|| {
         here!(x.reshape([REST, REST]));
     });
     check("t: a tensor of shape [4, 2, 3]; expected at most 2 dimensions", &|| here!(batch.t()));
@@ -277,7 +277,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check("max_dim: dimension 1 of a tensor of shape [2, 0] is empty", &|| {
         here!(empty.max_dim(1, false));
     });
-    check("item: a tensor of shape [2, 3] is not a single number", &|| here!(x.item()));
+    check("item: the tensor has shape [2, 3]; expected a single element", &|| here!(x.item()));
     check("norm: a tensor of shape [2, 0] has nothing to choose from", &|| {
         here!(empty.norm(-1.0));
     });

@@ -12,7 +12,7 @@
 //! Adam is printed too: reading the four buffers, and no more.
 
 use adamant::prelude::*;
-use adamant_kernels::{drain, vectorize};
+use adamant_kernels::{drain, simd};
 use std::time::Instant;
 
 const CASES: [(&str, usize, usize); 3] =
@@ -52,14 +52,11 @@ fn triad_ms(elements: usize) -> f64 {
     median_ms(|| {
         let pieces = a.chunks_mut(PIECE).zip(b.chunks(PIECE).zip(c.chunks(PIECE)));
         drain(pieces, elements, |(a, (b, c))| {
-            vectorize(
-                #[inline(always)]
-                || {
-                    for (a, (b, c)) in a.iter_mut().zip(b.iter().zip(c)) {
-                        *a = *b + 3.0 * *c;
-                    }
-                },
-            );
+            simd!(|| {
+                for (a, (b, c)) in a.iter_mut().zip(b.iter().zip(c)) {
+                    *a = *b + 3.0 * *c;
+                }
+            });
         });
         std::hint::black_box(&mut a);
     })
@@ -71,15 +68,11 @@ fn read_ms(elements: usize) -> f64 {
     median_ms(|| {
         let [p, g, m, v] = buffers.each_ref().map(|buffer| buffer.chunks(PIECE));
         drain(p.zip(g).zip(m.zip(v)), elements, |((p, g), (m, v))| {
-            let sum = vectorize(
-                #[inline(always)]
-                || {
-                    let elements = p.iter().zip(g).zip(m.iter().zip(v));
-                    elements.fold(0u32, |sum, ((p, g), (m, v))| {
-                        sum.wrapping_add(p ^ g).wrapping_add(m ^ v)
-                    })
-                },
-            );
+            let sum = simd!(|| {
+                let elements = p.iter().zip(g).zip(m.iter().zip(v));
+                elements
+                    .fold(0u32, |sum, ((p, g), (m, v))| sum.wrapping_add(p ^ g).wrapping_add(m ^ v))
+            });
             std::hint::black_box(sum);
         });
     })

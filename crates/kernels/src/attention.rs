@@ -4,7 +4,7 @@
 use crate::float::Float;
 use crate::gemm::{Matrix, gemm, matrix_of};
 use crate::parallel::{drain, num_threads};
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::strided::View;
 use std::fmt::Debug;
 
@@ -249,14 +249,11 @@ pub fn attention_backward<T: Float>(
             let at = place * l + start;
             let (g, out) = (&g[at * ev..(at + rows) * ev], &out[at * ev..(at + rows) * ev]);
             form.scores(p, place, start, rows, seen);
-            vectorize(
-                #[inline(always)]
-                || {
-                    for (row, &[max, sum]) in p.chunks_exact_mut(seen).zip(&stats[at..at + rows]) {
-                        row.iter_mut().for_each(|p| *p = (*p - max).exp() / sum);
-                    }
-                },
-            );
+            simd!(|| {
+                for (row, &[max, sum]) in p.chunks_exact_mut(seen).zip(&stats[at..at + rows]) {
+                    row.iter_mut().for_each(|p| *p = (*p - max).exp() / sum);
+                }
+            });
             let g = dense(g, ev);
             gemm(g, transposed(form.v(place, seen)), T::ZERO, ds);
             // The weights as they met the values.
@@ -274,17 +271,14 @@ pub fn attention_backward<T: Float>(
             gemm(transposed(dense(weights, seen)), g, T::ONE, &mut dv[..seen * ev]);
             let rows_of_g = g.data.chunks_exact(ev).zip(out.chunks_exact(ev));
             let rows_of_p = ds.chunks_exact_mut(seen).zip(p.chunks_exact(seen));
-            vectorize(
-                #[inline(always)]
-                || {
-                    for ((ds, p), (g, out)) in rows_of_p.zip(rows_of_g) {
-                        // Σ p · dp over the keys
-                        let products = g.iter().zip(out);
-                        let mean = products.fold(T::ZERO, |sum, (&g, &out)| g.mul_add(out, sum));
-                        ds.iter_mut().zip(p).for_each(|(ds, &p)| *ds = p * (*ds - mean));
-                    }
-                },
-            );
+            simd!(|| {
+                for ((ds, p), (g, out)) in rows_of_p.zip(rows_of_g) {
+                    // Σ p · dp over the keys
+                    let products = g.iter().zip(out);
+                    let mean = products.fold(T::ZERO, |sum, (&g, &out)| g.mul_add(out, sum));
+                    ds.iter_mut().zip(p).for_each(|(ds, &p)| *ds = p * (*ds - mean));
+                }
+            });
             if !dbias.is_empty() {
                 let dbias = dbias[start * s..].chunks_exact_mut(s);
                 for (dbias, ds) in dbias.zip(ds.chunks_exact(seen)) {

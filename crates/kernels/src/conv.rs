@@ -14,7 +14,7 @@ use crate::float::Float;
 use crate::gemm::{Matrix, gemm};
 use crate::parallel::drain;
 use crate::reduce::sum;
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::windows::Windows;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -80,10 +80,7 @@ impl Conv {
             return x;
         }
         let (rows, windows) = (self.taps(), self.windows);
-        vectorize(
-            #[inline(always)]
-            || gather(scratch, x, rows, windows),
-        );
+        simd!(|| gather(scratch, x, rows, windows));
         scratch
     }
 }
@@ -176,10 +173,7 @@ pub fn conv_input<T: Float>(x: &mut [T], g: &[T], weight: &[T], bias: Option<&[T
         }
         scratch.with(|columns| {
             gemm(w, g, T::ZERO, columns);
-            vectorize(
-                #[inline(always)]
-                || scatter(x, columns, rows, windows),
-            );
+            simd!(|| scatter(x, columns, rows, windows));
         });
     });
 }

@@ -2,7 +2,7 @@
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::strided::{Nest, View};
 use std::iter::repeat;
 
@@ -52,10 +52,7 @@ where
     let nest = Nest::new(shape, [x.strides]);
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        vectorize(
-            #[inline(always)]
-            || map_from(out, &nest, chunk * CHUNK, x.data, &f),
-        );
+        simd!(|| map_from(out, &nest, chunk * CHUNK, x.data, &f));
     });
 }
 
@@ -108,37 +105,34 @@ where
     let steps = nest.inner_strides();
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        vectorize(
-            #[inline(always)]
-            || {
-                let start = chunk * CHUNK;
-                nest.runs(
-                    start..start + out.len(),
-                    #[inline(always)]
-                    |run, [x0, y0]| {
-                        let out = &mut out[run];
-                        let (x, y, len) = (&x.data[x0..], &y.data[y0..], out.len());
-                        match steps {
-                            [1, 1] => {
-                                let (x, y) = (x[..len].iter(), y[..len].iter());
-                                each_pair(out, x.copied(), y.copied(), &f);
-                            }
-                            [1, 0] => {
-                                each_pair(out, x[..len].iter().copied(), repeat(y[0]), &f);
-                            }
-                            [0, 1] => {
-                                each_pair(out, repeat(x[0]), y[..len].iter().copied(), &f);
-                            }
-                            [x_step, y_step] => {
-                                for (i, out) in out.iter_mut().enumerate() {
-                                    *out = f(x[i * x_step], y[i * y_step]);
-                                }
+        simd!(|| {
+            let start = chunk * CHUNK;
+            nest.runs(
+                start..start + out.len(),
+                #[inline(always)]
+                |run, [x0, y0]| {
+                    let out = &mut out[run];
+                    let (x, y, len) = (&x.data[x0..], &y.data[y0..], out.len());
+                    match steps {
+                        [1, 1] => {
+                            let (x, y) = (x[..len].iter(), y[..len].iter());
+                            each_pair(out, x.copied(), y.copied(), &f);
+                        }
+                        [1, 0] => {
+                            each_pair(out, x[..len].iter().copied(), repeat(y[0]), &f);
+                        }
+                        [0, 1] => {
+                            each_pair(out, repeat(x[0]), y[..len].iter().copied(), &f);
+                        }
+                        [x_step, y_step] => {
+                            for (i, out) in out.iter_mut().enumerate() {
+                                *out = f(x[i * x_step], y[i * y_step]);
                             }
                         }
-                    },
-                );
-            },
-        );
+                    }
+                },
+            );
+        });
     });
 }
 
@@ -168,10 +162,7 @@ where
     }
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)), cost, |(out, x)| {
-        vectorize(
-            #[inline(always)]
-            || each(out, x.iter().copied(), &f),
-        );
+        simd!(|| each(out, x.iter().copied(), &f));
     });
 }
 
@@ -200,10 +191,7 @@ where
     let cost = out.len();
     let pieces = out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK));
     drain(pieces, cost, |((out, x), y)| {
-        vectorize(
-            #[inline(always)]
-            || each_pair(out, x.iter().copied(), y.iter().copied(), &f),
-        );
+        simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), &f));
     });
 }
 
@@ -258,14 +246,11 @@ where
 {
     let cost = x.len();
     drain(x.chunks_mut(CHUNK), cost, |x| {
-        vectorize(
-            #[inline(always)]
-            || {
-                for x in x {
-                    *x = f(*x);
-                }
-            },
-        );
+        simd!(|| {
+            for x in x {
+                *x = f(*x);
+            }
+        });
     });
 }
 
@@ -287,14 +272,11 @@ where
     assert_eq!(x.len(), y.len(), "operands of one length");
     let cost = x.len();
     drain(x.chunks_mut(CHUNK).zip(y.chunks(CHUNK)), cost, |(x, y)| {
-        vectorize(
-            #[inline(always)]
-            || {
-                for (x, &y) in x.iter_mut().zip(y) {
-                    *x = f(*x, y);
-                }
-            },
-        );
+        simd!(|| {
+            for (x, &y) in x.iter_mut().zip(y) {
+                *x = f(*x, y);
+            }
+        });
     });
 }
 
@@ -338,14 +320,11 @@ pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], 
 /// ```
 pub fn convert_bytes(out: &mut [f32], x: &[u8], scale: f32, shift: f32) {
     assert_eq!(x.len(), out.len(), "operands of one length");
-    vectorize(
-        #[inline(always)]
-        || {
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = f32::from(x).mul_add(scale, shift);
-            }
-        },
-    );
+    simd!(|| {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = f32::from(x).mul_add(scale, shift);
+        }
+    });
 }
 
 #[cfg(test)]

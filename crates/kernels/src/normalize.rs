@@ -5,7 +5,7 @@
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::simd::vectorize;
+use crate::simd::simd;
 
 const LANES: usize = 32;
 /// Elements that are summed in their own type.
@@ -38,32 +38,29 @@ fn pairwise<T: Float>(mut lanes: [T; LANES]) -> f64 {
 #[must_use]
 pub fn weighted_sums<T: Float>(x: &[T], g: &[T], w: &[T], center: T) -> [f64; 2] {
     assert!(x.len() == g.len() && g.len() == w.len(), "operands of one length");
-    vectorize(
-        #[inline(always)]
-        || {
-            let mut total = [0.0; 2];
-            for ((x, g), w) in x.chunks(BLOCK).zip(g.chunks(BLOCK)).zip(w.chunks(BLOCK)) {
-                let (mut p, mut q) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-                let ((xs, x), (gs, g), (ws, w)) =
-                    (x.as_chunks::<LANES>(), g.as_chunks::<LANES>(), w.as_chunks::<LANES>());
-                for ((x, g), w) in xs.iter().zip(gs).zip(ws) {
-                    for i in 0..LANES {
-                        let gw = g[i] * w[i];
-                        p[i] += gw;
-                        q[i] += gw * (x[i] - center);
-                    }
-                }
-                for (i, ((&x, &g), &w)) in x.iter().zip(g).zip(w).enumerate() {
-                    let gw = g * w;
+    simd!(|| {
+        let mut total = [0.0; 2];
+        for ((x, g), w) in x.chunks(BLOCK).zip(g.chunks(BLOCK)).zip(w.chunks(BLOCK)) {
+            let (mut p, mut q) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+            let ((xs, x), (gs, g), (ws, w)) =
+                (x.as_chunks::<LANES>(), g.as_chunks::<LANES>(), w.as_chunks::<LANES>());
+            for ((x, g), w) in xs.iter().zip(gs).zip(ws) {
+                for i in 0..LANES {
+                    let gw = g[i] * w[i];
                     p[i] += gw;
-                    q[i] += gw * (x - center);
+                    q[i] += gw * (x[i] - center);
                 }
-                total[0] += pairwise(p);
-                total[1] += pairwise(q);
             }
-            total
-        },
-    )
+            for (i, ((&x, &g), &w)) in x.iter().zip(g).zip(w).enumerate() {
+                let gw = g * w;
+                p[i] += gw;
+                q[i] += gw * (x - center);
+            }
+            total[0] += pairwise(p);
+            total[1] += pairwise(q);
+        }
+        total
+    })
 }
 
 /// `Σ f(x)` in blocks.
@@ -110,26 +107,23 @@ pub fn moments<T: Float>(out: &mut [(f64, f64)], x: &[T], segment: usize, center
     }
     let piece = CHUNK.div_ceil(x.len() / groups);
     drain(out.chunks_mut(piece).enumerate(), x.len(), |(i, out)| {
-        vectorize(
-            #[inline(always)]
-            || {
-                for (k, out) in out.iter_mut().enumerate() {
-                    let first = (i * piece + k) * segment;
-                    let segments = || x[first..].chunks(groups * segment).map(|x| &x[..segment]);
-                    let mut mean = 0.0;
-                    if center {
-                        segments().for_each(|x| mean += sum_of(x, |x| x));
-                        mean /= count;
-                    }
-                    let m = T::from_f64(mean);
-                    let mut squares = 0.0;
-                    segments().for_each(|x| squares += sum_of(x, |x| (x - m) * (x - m)));
-                    // Less what the rounding of the mean to T added.
-                    let off = mean - m.to_f64();
-                    *out = (mean, not_negative(squares / count - off * off));
+        simd!(|| {
+            for (k, out) in out.iter_mut().enumerate() {
+                let first = (i * piece + k) * segment;
+                let segments = || x[first..].chunks(groups * segment).map(|x| &x[..segment]);
+                let mut mean = 0.0;
+                if center {
+                    segments().for_each(|x| mean += sum_of(x, |x| x));
+                    mean /= count;
                 }
-            },
-        );
+                let m = T::from_f64(mean);
+                let mut squares = 0.0;
+                segments().for_each(|x| squares += sum_of(x, |x| (x - m) * (x - m)));
+                // Less what the rounding of the mean to T added.
+                let off = mean - m.to_f64();
+                *out = (mean, not_negative(squares / count - off * off));
+            }
+        });
     });
 }
 
@@ -195,14 +189,11 @@ pub fn column_sums<T: Float>(
     let pieces = partial.chunks_mut(2 * columns).zip(x.chunks(piece).zip(g.chunks(piece)));
     drain(pieces.enumerate(), x.len(), |(i, (partial, (x, g)))| {
         let (p, q) = partial.split_at_mut(columns);
-        vectorize(
-            #[inline(always)]
-            || {
-                for (k, (x, g)) in x.chunks(columns).zip(g.chunks(columns)).enumerate() {
-                    add(i * ROWS + k, x, g, p, q);
-                }
-            },
-        );
+        simd!(|| {
+            for (k, (x, g)) in x.chunks(columns).zip(g.chunks(columns)).enumerate() {
+                add(i * ROWS + k, x, g, p, q);
+            }
+        });
     });
     for partial in partial.chunks(2 * columns) {
         total.iter_mut().zip(partial).for_each(|(total, x)| *total += x.to_f64());
@@ -237,15 +228,12 @@ pub fn by_segment<T: Float>(
     let piece = segments * len;
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece).zip(g.chunks(piece)));
     drain(pieces.enumerate(), x.len(), |(i, (out, (x, g)))| {
-        vectorize(
-            #[inline(always)]
-            || {
-                let parts = out.chunks_mut(len).zip(x.chunks(len).zip(g.chunks(len)));
-                for (k, (out, (x, g))) in parts.enumerate() {
-                    f(i * segments + k, out, x, g);
-                }
-            },
-        );
+        simd!(|| {
+            let parts = out.chunks_mut(len).zip(x.chunks(len).zip(g.chunks(len)));
+            for (k, (out, (x, g))) in parts.enumerate() {
+                f(i * segments + k, out, x, g);
+            }
+        });
     });
 }
 

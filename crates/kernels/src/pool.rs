@@ -5,7 +5,7 @@
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::windows::Windows;
 use std::hint::select_unpredictable;
 use std::ops::Range;
@@ -64,23 +64,20 @@ pub fn max_pool<T: Float>(at: &mut [usize], x: &[T], sizes: &Windows) {
         across.iter().enumerate().map(|(ox, taps)| sizes.place(1, ox, taps.start)).collect();
 
     images(at, x, (sizes.output_len(), sizes.input_len()), cost, |_, at, x| {
-        vectorize(
-            #[inline(always)]
-            || {
-                // Tap by tap: in a row there are many windows, which have few taps.
-                for (oy, at) in at.chunks_exact_mut(sizes.output[1]).enumerate() {
-                    let line = |ky: usize| sizes.place(0, oy, ky) * sizes.input[1];
-                    let top = line(down[oy].start);
-                    at.iter_mut().zip(&first).for_each(|(at, col)| *at = top + col);
-                    for ky in down[oy].clone() {
-                        for (kx, run) in &hits {
-                            let start = line(ky) + sizes.place(1, run.start, *kx);
-                            keep_larger(&mut at[run.clone()], x, start, sizes.stride[1]);
-                        }
+        simd!(|| {
+            // Tap by tap: in a row there are many windows, which have few taps.
+            for (oy, at) in at.chunks_exact_mut(sizes.output[1]).enumerate() {
+                let line = |ky: usize| sizes.place(0, oy, ky) * sizes.input[1];
+                let top = line(down[oy].start);
+                at.iter_mut().zip(&first).for_each(|(at, col)| *at = top + col);
+                for ky in down[oy].clone() {
+                    for (kx, run) in &hits {
+                        let start = line(ky) + sizes.place(1, run.start, *kx);
+                        keep_larger(&mut at[run.clone()], x, start, sizes.stride[1]);
                     }
                 }
-            },
-        );
+            }
+        });
     });
 }
 

@@ -6,7 +6,7 @@
 use crate::elementwise::map_from;
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::strided::{Nest, View};
 
 /// Sums kept side by side: two of the widest registers for f32, four for f64.
@@ -48,10 +48,7 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
         let width = (CHUNK.div_ceil(reduce)).next_multiple_of(LANES).min(inner);
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
-                vectorize(
-                    #[inline(always)]
-                    || sum_columns(out, &x[piece * width..], inner, BLOCK),
-                );
+                simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK));
             });
         }
     }
@@ -136,15 +133,9 @@ fn sum_columns_of<T: Float>(
             for (row, out) in block.chunks_exact_mut(columns).enumerate() {
                 read(out, first + row, piece * width);
             }
-            vectorize(
-                #[inline(always)]
-                || sum_columns(partial, &block, columns, BLOCK),
-            );
+            simd!(|| sum_columns(partial, &block, columns, BLOCK));
         });
-        vectorize(
-            #[inline(always)]
-            || sum_columns(out, &partial, columns, 1),
-        );
+        simd!(|| sum_columns(out, &partial, columns, 1));
     });
 }
 
@@ -162,27 +153,24 @@ pub fn sum_row<T: Float>(row: &[T]) -> T {
         });
         return sum_row(&partial);
     }
-    vectorize(
-        #[inline(always)]
-        || {
-            let (body, tail) = row.split_at(row.len() - row.len() % LANES);
-            let mut lanes = match body {
-                [] => [T::ZERO; LANES],
-                _ => sum_tile(body, LANES, BLOCK),
-            };
-            for (lane, &x) in lanes.iter_mut().zip(tail) {
-                *lane += x;
+    simd!(|| {
+        let (body, tail) = row.split_at(row.len() - row.len() % LANES);
+        let mut lanes = match body {
+            [] => [T::ZERO; LANES],
+            _ => sum_tile(body, LANES, BLOCK),
+        };
+        for (lane, &x) in lanes.iter_mut().zip(tail) {
+            *lane += x;
+        }
+        let mut width = LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                lanes[i] += lanes[i + width];
             }
-            let mut width = LANES;
-            while width > 1 {
-                width /= 2;
-                for i in 0..width {
-                    lanes[i] += lanes[i + width];
-                }
-            }
-            lanes[0]
-        },
-    )
+        }
+        lanes[0]
+    })
 }
 
 /// `out[i] ← Σᵣ x[r · stride + i]`, with blocks of `block` rows.

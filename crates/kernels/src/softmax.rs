@@ -3,7 +3,7 @@
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 use crate::reduce::sum_row;
-use crate::simd::vectorize;
+use crate::simd::simd;
 
 /// Maxima kept side by side.
 const LANES: usize = 16;
@@ -34,16 +34,13 @@ fn exp_less_max<T: Float>(out: &mut [T], x: &[T], max: T) -> T {
 
 /// `x[i] ← exp(x[i] − max)`; gives the maximum and their sum.
 pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
-    vectorize(
-        #[inline(always)]
-        || {
-            let max = max(x);
-            for x in &mut *x {
-                *x = (*x - max).exp();
-            }
-            [max, sum_row(x)]
-        },
-    )
+    simd!(|| {
+        let max = max(x);
+        for x in &mut *x {
+            *x = (*x - max).exp();
+        }
+        [max, sum_row(x)]
+    })
 }
 
 /// `ln Σᵢ exp(x[i])` of one row, without overflow; −∞ for an empty one.
@@ -54,15 +51,12 @@ pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
 #[must_use]
 pub fn logsumexp_row<T: Float>(x: &[T]) -> T {
     let mut terms = vec![T::ZERO; x.len()];
-    vectorize(
-        #[inline(always)]
-        || {
-            let max = max(x);
-            // An infinite maximum would make NaN of ∞ − ∞.
-            let max = if max.is_finite() { max } else { T::ZERO };
-            exp_less_max(&mut terms, x, max).ln() + max
-        },
-    )
+    simd!(|| {
+        let max = max(x);
+        // An infinite maximum would make NaN of ∞ − ∞.
+        let max = if max.is_finite() { max } else { T::ZERO };
+        exp_less_max(&mut terms, x, max).ln() + max
+    })
 }
 
 /// Calls `f(r, out_row, x_row)` for each row `r` of `row` elements; `f` is to be inlined always.
@@ -76,15 +70,12 @@ fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(usize, &mut [T]
     let cost = x.len().saturating_mul(8); // an exponential is some 8 additions
     let pieces = out.chunks_mut(piece * row).zip(x.chunks(piece * row)).enumerate();
     drain(pieces, cost, |(p, (out, x))| {
-        vectorize(
-            #[inline(always)]
-            || {
-                let both = out.chunks_exact_mut(row).zip(x.chunks_exact(row));
-                for (r, (out, x)) in (p * piece..).zip(both) {
-                    f(r, out, x);
-                }
-            },
-        );
+        simd!(|| {
+            let both = out.chunks_exact_mut(row).zip(x.chunks_exact(row));
+            for (r, (out, x)) in (p * piece..).zip(both) {
+                f(r, out, x);
+            }
+        });
     });
 }
 
@@ -161,15 +152,12 @@ pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece * row)).zip(targets.chunks(piece));
     drain(pieces, x.len().saturating_mul(8), |((out, x), targets)| {
         let mut scratch = vec![T::ZERO; row];
-        vectorize(
-            #[inline(always)]
-            || {
-                for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {
-                    let max = max(x);
-                    *out = (max - x[target]) + exp_less_max(&mut scratch, x, max).ln();
-                }
-            },
-        );
+        simd!(|| {
+            for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {
+                let max = max(x);
+                *out = (max - x[target]) + exp_less_max(&mut scratch, x, max).ln();
+            }
+        });
     });
 }
 

@@ -1,4 +1,4 @@
-//! One result for each position: `out[i] ← f(x[i])` and `out[i] ← f(x[i], y[i])`.
+//! Elementwise loops: `out[i] ← f(x[i])` and `out[i] ← f(x[i], y[i])`.
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
@@ -8,8 +8,8 @@ use std::iter::repeat;
 
 /// `out[i] ← f(x[i])`.
 ///
-/// A loop, always inlined: of an iterator's method with a closure, something may be left a function
-/// of its own, which then has no vectors.
+/// A plain `for` loop: an iterator method with a closure may not be inlined whole, and what is
+/// left of it is not vectorized.
 #[inline(always)]
 fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: &impl Fn(X) -> U) {
     for (out, x) in out.iter_mut().zip(x) {
@@ -17,7 +17,7 @@ fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: &impl Fn(X) -> U
     }
 }
 
-/// `out[i] ← f(x[i], y[i])`, as [`each`].
+/// `out[i] ← f(x[i], y[i])`; see [`each`].
 #[inline(always)]
 fn each_pair<X, Y, U>(
     out: &mut [U],
@@ -33,7 +33,7 @@ fn each_pair<X, Y, U>(
 /// `out[i] ← f(x[i])` for every position of `shape`, row-major in `out`.
 ///
 /// # Panics
-/// If `out` has not as many elements as `shape`, or `x` is too short for it.
+/// If `out` does not have the elements of `shape`, or `x` is too short.
 ///
 /// ```
 /// use adamant_kernels::{View, map};
@@ -56,7 +56,7 @@ where
     });
 }
 
-/// `out[i] ← f(x)` for the elements of `data` that `nest` visits, from position `start` on.
+/// `out[i] ← f(x)` for the elements of `data` that `nest` visits from position `start`.
 #[inline(always)]
 pub(crate) fn map_from<T: Copy, U: Copy>(
     out: &mut [U],
@@ -83,7 +83,7 @@ pub(crate) fn map_from<T: Copy, U: Copy>(
 /// `out[i] ← f(x[i], y[i])` for every position of `shape`, row-major in `out`.
 ///
 /// # Panics
-/// If `out` has not as many elements as `shape`, or an operand is too short.
+/// If `out` does not have the elements of `shape`, or an operand is too short.
 ///
 /// ```
 /// use adamant_kernels::{View, zip};
@@ -136,10 +136,10 @@ where
     });
 }
 
-/// Below this many elements a plain loop is done before vectors and threads are thought of.
+/// Up to this many elements, a plain loop finishes before SIMD or threads would pay off.
 const SHORT: usize = 32;
 
-/// [`map`] of a slice without gaps: `out[i] ← f(x[i])`.
+/// [`map`] for a contiguous slice: `out[i] ← f(x[i])`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -166,7 +166,7 @@ where
     });
 }
 
-/// [`zip`] of slices without gaps: `out[i] ← f(x[i], y[i])`.
+/// [`zip`] for contiguous slices: `out[i] ← f(x[i], y[i])`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -195,11 +195,11 @@ where
     });
 }
 
-/// `out[i] ← x[i]` where `mask[i]` is not 0, else `y[i]`, for every position of
-/// `shape`, row-major in `out`.
+/// `out[i] ← x[i]` where `mask[i]` is not 0, else `y[i]`, for every position of `shape`, row-major
+/// in `out`.
 ///
 /// # Panics
-/// If `out` has not as many elements as `shape`, or an operand is too short.
+/// If `out` does not have the elements of `shape`, or an operand is too short.
 ///
 /// ```
 /// use adamant_kernels::{View, choose};
@@ -280,11 +280,11 @@ where
     });
 }
 
-/// `out[p] ← out[p] + x[i]` for the position `p` that `shape` and `strides` name
-/// as the `i`-th in row-major order; a position may be named more than once.
+/// `out[p] ← out[p] + x[i]`, where `p` is the offset of the `i`-th index of `shape` under
+/// `strides`. Offsets may coincide.
 ///
 /// # Panics
-/// If `x` has not as many elements as `shape`, or `out` is too short.
+/// If `x` does not have the elements of `shape`, or `out` is too short.
 ///
 /// ```
 /// let mut out = [0.0f32; 6];
@@ -308,7 +308,7 @@ pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], 
     });
 }
 
-/// `out[i] ← x[i] · scale + shift`, from bytes to numbers.
+/// `out[i] ← x[i] · scale + shift`, from bytes to floats.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -331,7 +331,7 @@ pub fn convert_bytes(out: &mut [f32], x: &[u8], scale: f32, shift: f32) {
 mod tests {
     use super::*;
 
-    /// Long enough for several chunks and threads, with every kind of inner run.
+    // Several chunks and threads, and every kind of inner run.
     #[test]
     fn zip_agrees_with_indexing() {
         let (rows, cols) = (700, 301);
@@ -357,10 +357,10 @@ mod tests {
     }
 
     #[test]
-    fn empty_operands_are_fine() {
-        let nothing = View { data: &[] as &[f32], strides: &[3, 1] };
-        map(&mut [], &[0, 3], nothing, |x| x);
-        zip(&mut [], &[0, 3], nothing, nothing, |x, _| x);
+    fn empty_operands_are_accepted() {
+        let empty = View { data: &[] as &[f32], strides: &[3, 1] };
+        map(&mut [], &[0, 3], empty, |x| x);
+        zip(&mut [], &[0, 3], empty, empty, |x, _| x);
         add_strided(&mut [1.0f32], &[0], &[1], &[]);
     }
 }

@@ -422,7 +422,7 @@ fn a_large_file_of_another_kind_is_not_read_to_its_end() {
         (b"\x80\x02.", "a pickle"),
         (b"GGUF", "a GGUF file"),
         (b"\x1f\x8b\x08", "gzip"),
-        (b"hello", "another kind of file, which begins with [68, 65"),
+        (b"hello", "an unknown kind of file, which starts with [68, 65"),
         (b"\xff\xff\xff\0\0\0\0\0{", "damage"),
     ] {
         let _ = std::fs::remove_file(&path);
@@ -536,7 +536,7 @@ fn a_data_set_in_small_files_takes_no_memory_for_what_is_not_there() {
     let count = 500u32 << 20;
     write("labels-idx1", &zeros(&[count], 500, 0));
     write("images-idx3", &zeros(&[2, 28, 28], 0, 2 * 784));
-    refused("claims shape [2, 28, 28], expected [524288000, 28, 28]");
+    refused("with shape [2, 28, 28], expected [524288000, 28, 28]");
     write("images-idx3", &zeros(&[count, 28, 28], 0, 100));
     refused("only 100 bytes, expected the 411041792000 bytes of shape [524288000, 28, 28]");
     // Images that are there but for one byte.

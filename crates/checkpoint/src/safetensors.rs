@@ -235,7 +235,7 @@ mod tests {
             ),
             (
                 b"<html>",
-                "an HTML page, expected a safetensors file; download it again: a server sends such a page instead of a file",
+                "an HTML page, expected a safetensors file; download it again: servers send such a page in place of a file",
             ),
             (b"a text", "a text file, expected a safetensors file"),
         ] {

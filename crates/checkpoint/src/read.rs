@@ -559,7 +559,7 @@ mod tests {
         assert_rejected(&with(8, &[2]), "found damage in the version, which is 2, expected 1");
         let mut later = with(8, &[2]);
         later[30] ^= 1; // with another header
-        assert_rejected(&later, "found version 2 of the format, expected 1, which");
+        assert_rejected(&later, "found version 2 of the format, expected 1, the newest");
         let len = good.len();
         assert_rejected(
             &good[..len - 1],

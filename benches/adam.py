@@ -3,7 +3,7 @@
     pip install torch numpy
     python benches/adam.py [--rounds 5] [--threads 2]
 
-The two take turns; of each round's medians the median is compared.
+The two alternate; the medians of the rounds' medians are compared.
 """
 
 import argparse

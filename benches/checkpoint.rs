@@ -1,13 +1,13 @@
-//! What saving and loading 10 million parameters with Adam's state costs: 120 MB.
+//! The time to save and load 10 million parameters with Adam's state: 120 MB.
 //!
 //! ```text
 //! cargo bench --bench checkpoint
 //! ```
 //!
-//! A save is compared with writing as many plain bytes and syncing them, a load with reading as
-//! many and taking their checksum, both on the disk of the temporary folder (`TMPDIR`), in turns,
-//! so that other work on the disk hits both alike. A save in the background is compared with a
-//! training step: how much longer do the steps take, all together, while it goes on?
+//! A save is compared with writing and syncing the same number of plain bytes, a load with reading
+//! them and computing their checksum. They alternate on the disk of the temporary folder (`TMPDIR`),
+//! so that other work on the disk affects both. For a save in the background, it measures the time
+//! that it adds to training steps.
 
 use adamant::prelude::*;
 use std::fs::{self, File};
@@ -63,7 +63,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// Medians of both, measured in turns, and the median of their ratios.
+/// The medians of both, which alternate, and the median of their ratios.
 fn compare(what: &str, than: &str, mut ours: impl FnMut() -> f64, mut plain: impl FnMut() -> f64) {
     let _warm = (ours(), plain());
     let (ours, plain): (Vec<f64>, Vec<f64>) = (0..ROUNDS).map(|_| (ours(), plain())).unzip();
@@ -78,7 +78,7 @@ fn main() {
     let mut run = Run::new();
     run.step();
 
-    // Syncing what was written before is not what is measured: the files are new ones.
+    // New files, so that syncing an earlier write is not measured.
     let new = |path: &Path, write: &mut dyn FnMut()| {
         let _ = fs::remove_file(path);
         ms(write)
@@ -109,7 +109,7 @@ fn main() {
         "read and checksum",
         || ms(|| drop(black_box(Checkpoint::load(path("a.ckpt")).unwrap()))),
         || {
-            // Into memory that has been in use, as the arrays of a checkpoint find it.
+            // Into memory that was used before, as for the arrays of a checkpoint.
             ms(|| {
                 bytes.clear();
                 File::open(path("plain")).unwrap().read_to_end(&mut bytes).unwrap();

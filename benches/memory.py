@@ -1,4 +1,4 @@
-"""The memory of training beside PyTorch's: benches/memory.rs lists the cases.
+"""The memory of training, side by side with PyTorch's: benches/memory.rs lists the cases.
 
     pip install torch
     python benches/memory.py
@@ -38,7 +38,7 @@ def pytorch(case):
     torch.manual_seed(0)
     steps = STEPS[case]
     name = f"PyTorch {torch.__version__}, {case}"
-    # What the libraries allocate once is not the step's: a small step first.
+    # A small step first, so that one-time allocations of the libraries are not counted.
     model, adam = perceptron(torch, [64, 128, 10])
     small = lambda batch: step(torch, model, adam, torch.randn(batch, 64), torch.arange(batch) % 10)
     small(4)

@@ -1,15 +1,15 @@
-//! The memory of training, case by case:
+//! The memory of training, in these cases:
 //!
-//! * `training`: by how much a step of a 12-layer, 512-wide perceptron with ReLUs at batch 256
-//!   makes the process grow, and whether it keeps growing;
+//! * `training`: the growth of the process in a step of a 12-layer, 512-wide perceptron with ReLUs at
+//!   batch 256, and in later steps;
 //! * `varying`: a small perceptron, batches of 1 to 512 samples;
-//! * `after-large`: the same, one batch of 65,536 samples and then batches of 32;
-//! * `kept-losses`: the same, batches of 32, where every loss is kept.
+//! * `after-large`: the same perceptron, one batch of 65,536 samples and then batches of 32;
+//! * `kept-losses`: the same perceptron, batches of 32, keeping every loss.
 //!
 //! ```text
 //! cargo bench --bench memory                              training, 20 steps
 //! cargo bench --bench memory -- --case varying --steps 20000
-//! python benches/memory.py                                all of them, side by side with PyTorch
+//! python benches/memory.py                                all cases, side by side with PyTorch
 //! ```
 //!
 //! Linux only: it reads `/proc/self/status`.

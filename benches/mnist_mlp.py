@@ -4,8 +4,8 @@
     python benches/mnist_mlp.py [--rounds 7] [--threads 2]
 
 784-256-128-10, batch 64, Adam with PyTorch's defaults, data in memory, the last
-partial batch dropped, the order drawn anew for each epoch. The two take turns,
-two epochs each, the first of which is not counted; the medians are compared.
+partial batch dropped, a new order for each epoch. The two alternate, with
+two epochs each; the first is not counted, and the medians are compared.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 //! python benches/mnist_mlp.py                 side by side with PyTorch
 //! ```
 //!
-//! With `--epochs N` it prints the seconds of `N` epochs, a line each, and nothing else.
+//! With `--epochs N` it prints only the seconds of `N` epochs, one per line.
 
 use adamant::prelude::*;
 use std::error::Error;

@@ -1,4 +1,4 @@
-"""The overhead of small operations beside PyTorch's, one thread, in alternation.
+"""The overhead of small operations on one thread, alternating with PyTorch's.
 
     pip install torch
     python benches/overhead.py

@@ -1,5 +1,5 @@
-//! Microseconds for forward and backward of `(a * b + c).tanh().sum()` on 4 elements: what an
-//! operation costs where there is nothing to compute.
+//! Microseconds for forward and backward of `(a * b + c).tanh().sum()` on 4 elements: the overhead
+//! of an operation.
 //!
 //! ```text
 //! cargo bench --bench overhead                the median of nine runs

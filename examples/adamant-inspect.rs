@@ -1,4 +1,4 @@
-//! What is in a checkpoint or a safetensors file, whether it is whole, and how two differ.
+//! Lists a checkpoint or a safetensors file, verifies files, and compares two.
 //!
 //! ```text
 //! cargo run --release --example adamant-inspect -- run.ckpt
@@ -6,8 +6,8 @@
 //! cargo run --release --example adamant-inspect -- run.ckpt other.ckpt
 //! ```
 //!
-//! The exit status is 0 if all is well, 1 if two files differ, and 2 if a file is damaged or cannot
-//! be read: as `diff` has it.
+//! As for `diff`, the exit status is 0 for success, 1 if two files differ, and 2 if a file is damaged
+//! or cannot be read.
 
 use adamant::prelude::*;
 use adamant::tensor::Value;
@@ -20,12 +20,12 @@ use std::process::ExitCode;
 
 /// List a checkpoint or a safetensors file, verify files, or compare two
 #[derive(Parser)]
-#[command(after_help = "Exit status: 0 if all is well, 1 if two files differ, 2 for trouble.")]
+#[command(after_help = "Exit status: 0 for success, 1 if two files differ, 2 for an error.")]
 struct Args {
     /// A file to list, or two to compare
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Only say of each file whether it is whole
+    /// Only report whether each file is intact
     #[arg(long)]
     verify: bool,
 }
@@ -37,7 +37,7 @@ const TROUBLE: u8 = 2;
 fn main() -> ExitCode {
     match run(&Args::parse(), &mut io::stdout().lock(), &mut io::stderr()) {
         Ok(status) => ExitCode::from(status),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS, // as of `| head`
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS, // as in `… | head`
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(TROUBLE)
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     if args.files.len() > 2 && !args.verify {
-        writeln!(err, "{} files: one can be listed, two compared", args.files.len())?;
+        writeln!(err, "found {} files, expected one to list or two to compare", args.files.len())?;
         return Ok(TROUBLE);
     }
     let mut read = Vec::new();
@@ -55,7 +55,7 @@ fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> 
     for path in &args.files {
         match Contents::read(path) {
             Ok(contents) if args.verify => {
-                writeln!(out, "{}: {}, whole", path.display(), contents.kind)?;
+                writeln!(out, "{}: {}, intact", path.display(), contents.kind)?;
             }
             Ok(contents) => read.push(contents),
             Err(error) => {
@@ -72,11 +72,11 @@ fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> 
     }
 }
 
-/// What is in a file of either kind.
+/// The contents of a file of either kind.
 struct Contents {
     kind: &'static str,
     notes: Vec<(String, String)>,
-    /// A safetensors file has one, without a name.
+    /// A safetensors file has one part, with an empty name.
     parts: Vec<(String, StateDict)>,
 }
 
@@ -84,7 +84,7 @@ impl Contents {
     fn read(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
         let mut start = Vec::new();
         if let Ok(file) = File::open(path) {
-            // What cannot be read is told below.
+            // An error is reported below.
             let _ = file.take(9).read_to_end(&mut start);
         }
         if start.get(8) == Some(&b'{') {
@@ -101,7 +101,7 @@ impl Contents {
 
     fn list(&self, path: &Path, out: &mut dyn Write) -> io::Result<()> {
         let bytes = std::fs::metadata(path)?.len();
-        writeln!(out, "{}: {}, {bytes} bytes, whole", path.display(), self.kind)?;
+        writeln!(out, "{}: {}, {bytes} bytes, intact", path.display(), self.kind)?;
         if !self.notes.is_empty() {
             writeln!(out, "\nnotes")?;
             let rows = self.notes.iter().map(|(key, text)| (key.as_str(), text.clone()));
@@ -114,7 +114,7 @@ impl Contents {
             let name = if name.is_empty() { "arrays" } else { name };
             let arrays = arrays.len();
             let plural = if arrays == 1 { "" } else { "s" };
-            writeln!(out, "\n{name}: {arrays} array{plural} of {count} elements in all")?;
+            writeln!(out, "\n{name}: {arrays} array{plural}, {count} elements in total")?;
             table(out, state.iter().map(|(name, value)| (name, describe(value))).collect())?;
             for (name, element, found) in state.non_finite() {
                 writeln!(out, "not finite: {name} is {found} at element {element}")?;
@@ -123,8 +123,8 @@ impl Contents {
         Ok(())
     }
 
-    /// Every note, without a part, and every entry of every part: where it is, and what.
-    fn entries(&self) -> Vec<(Place<'_>, Value)> {
+    /// Every note and every entry of every part, with its location.
+    fn entries(&self) -> Vec<(Location<'_>, Value)> {
         let notes = self.notes.iter();
         let notes = notes.map(|(key, text)| ((None, key.as_str()), Value::from(text.as_str())));
         let parts = self.parts.iter().flat_map(|(part, state)| {
@@ -134,10 +134,10 @@ impl Contents {
     }
 }
 
-/// A part, `None` for the notes, and a name within.
-type Place<'a> = (Option<&'a str>, &'a str);
+/// The part, `None` for the notes, and the name of an entry in it.
+type Location<'a> = (Option<&'a str>, &'a str);
 
-fn named((part, name): Place<'_>) -> String {
+fn named((part, name): Location<'_>) -> String {
     match part {
         None => format!("note {name}"),
         Some("") => name.into(),
@@ -145,14 +145,14 @@ fn named((part, name): Place<'_>) -> String {
     }
 }
 
-/// Names, and what is to be said of each, in a column.
+/// Writes names and texts in two columns.
 fn table<N: AsRef<str>>(out: &mut dyn Write, rows: Vec<(N, String)>) -> io::Result<()> {
     let rows = rows.iter().map(|(name, text)| (name.as_ref(), text));
     let width = rows.clone().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     rows.clone().try_for_each(|(name, text)| writeln!(out, "  {name:width$}  {text}"))
 }
 
-/// How many elements an array has.
+/// The number of elements of an array.
 fn elements(value: &Value) -> Option<usize> {
     match value {
         Value::F32(array) => Some(array.shape().numel()),
@@ -162,8 +162,8 @@ fn elements(value: &Value) -> Option<usize> {
     }
 }
 
-/// The elements of an array; whole numbers above 2⁵³ are rounded.
-fn numbers(value: &Value) -> Option<Vec<f64>> {
+/// The elements of an array as `f64`; integers above 2⁵³ are rounded.
+fn floats(value: &Value) -> Option<Vec<f64>> {
     match value {
         Value::F32(array) => Some(array.to_vec().into_iter().map(f64::from).collect()),
         Value::F64(array) => Some(array.to_vec()),
@@ -173,7 +173,7 @@ fn numbers(value: &Value) -> Option<Vec<f64>> {
 }
 
 fn describe(value: &Value) -> String {
-    let Some(numbers) = numbers(value) else {
+    let Some(elements) = floats(value) else {
         return match value {
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
@@ -183,16 +183,16 @@ fn describe(value: &Value) -> String {
         };
     };
     let kind = value.kind();
-    match &numbers[..] {
+    match &elements[..] {
         [] => kind,
         [one] => format!("{kind}  {one:?}"),
         _ => {
-            let norm = numbers.iter().map(|x| x * x).sum::<f64>().sqrt();
-            let low = numbers.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let odd = numbers.iter().filter(|x| !x.is_finite()).count();
-            let odd = if odd > 0 { format!(", {odd} NaN or infinite") } else { String::new() };
-            format!("{kind}  norm {norm:.6}, {low:.4} to {high:.4}{odd}")
+            let norm = elements.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let low = elements.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = elements.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let bad = elements.iter().filter(|x| !x.is_finite()).count();
+            let bad = if bad > 0 { format!(", {bad} NaN or infinite") } else { String::new() };
+            format!("{kind}  norm {norm:.6}, {low:.4} to {high:.4}{bad}")
         }
     }
 }
@@ -201,21 +201,22 @@ fn describe(value: &Value) -> String {
 fn compare(a: &Contents, b: &Contents, out: &mut dyn Write) -> io::Result<u8> {
     let (a, b) = (a.entries(), b.entries());
     let [in_a, in_b] = [&a, &b].map(|entries| {
-        entries.iter().map(|(place, value)| (*place, value)).collect::<HashMap<_, _>>()
+        entries.iter().map(|(location, value)| (*location, value)).collect::<HashMap<_, _>>()
     });
     let mut rows = Vec::new();
-    for (place, value) in &a {
-        match in_b.get(place) {
-            None => rows.push((named(*place), format!("only in the first: {}", describe(value)))),
-            Some(&other) if value != other => rows.push((named(*place), difference(value, other))),
-            Some(_) => {}
-        }
+    for (location, value) in &a {
+        let text = match in_b.get(location) {
+            None => format!("only in the first: {}", describe(value)),
+            Some(&other) if value != other => difference(value, other),
+            Some(_) => continue,
+        };
+        rows.push((named(*location), text));
     }
-    for (place, value) in b.iter().filter(|(place, _)| !in_a.contains_key(place)) {
-        rows.push((named(*place), format!("only in the second: {}", describe(value))));
+    for (location, value) in b.iter().filter(|(location, _)| !in_a.contains_key(location)) {
+        rows.push((named(*location), format!("only in the second: {}", describe(value))));
     }
     if rows.is_empty() {
-        writeln!(out, "the same in every bit: {} entries", a.len())?;
+        writeln!(out, "equal in every bit: {} entries", a.len())?;
         return Ok(SAME);
     }
     writeln!(out, "{} of {} entries differ", rows.len(), a.len())?;
@@ -223,9 +224,9 @@ fn compare(a: &Contents, b: &Contents, out: &mut dyn Write) -> io::Result<u8> {
     Ok(DIFFERENT)
 }
 
-/// How two values that are not the same differ.
+/// Describes how two unequal values differ.
 fn difference(a: &Value, b: &Value) -> String {
-    match (numbers(a), numbers(b)) {
+    match (floats(a), floats(b)) {
         (Some(x), Some(y)) if a.kind() == b.kind() => {
             let pairs = || x.iter().zip(&y);
             let count = match (a, b) {
@@ -272,14 +273,14 @@ mod tests {
         for line in [
             "a.ckpt: a checkpoint, ",
             "notes\n  step  7\n",
-            "model: 2 arrays of 3 elements in all\n  0.weight  f32 [1, 2]  norm 5.000000, -4.0000 to 3.0000",
+            "model: 2 arrays, 3 elements in total\n  0.weight  f32 [1, 2]  norm 5.000000, -4.0000 to 3.0000",
             "groups.0.lr ",
             "  0.001\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
         let (status, text) = inspect(&[&c], false);
-        assert!(status == SAME && text.contains("arrays: 2 arrays of 3 elements"), "{text}");
+        assert!(status == SAME && text.contains("arrays: 2 arrays, 3 elements"), "{text}");
         assert_eq!(inspect(&[&a, &a], false).0, SAME);
 
         adam.change_group(0, |group| group.lr = 0.5).unwrap();
@@ -303,7 +304,7 @@ mod tests {
         std::fs::write(&b, bytes).unwrap();
         let (status, text) = inspect(&[&a, &b, &c], true);
         assert_eq!(status, TROUBLE);
-        assert!(text.contains("a.ckpt: a checkpoint, whole"), "{text}");
+        assert!(text.contains("a.ckpt: a checkpoint, intact"), "{text}");
         assert!(text.contains("b.ckpt: found damage in the file"), "{text}");
         assert_eq!(inspect(&[&a, &c], true).0, SAME);
         assert_eq!(inspect(&[Path::new("no such file")], false).0, TROUBLE);

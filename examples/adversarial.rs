@@ -1,4 +1,4 @@
-//! Gradients with respect to the input: a small perceptron learns to read digits, and then each
+//! Gradients with respect to the input: a small perceptron learns to classify digits. Then each
 //! pixel of a digit is moved a little in the direction in which the loss grows (the fast gradient
 //! sign method of Goodfellow, Shlens and Szegedy, 2015).
 //!
@@ -7,14 +7,14 @@
 //! ```
 //!
 //! ```text
-//! each pixel moved by   digits read right
-//!                   0             95.05 %
-//!                0.02             87.30 %
-//!                0.05             56.20 %
-//!                 0.1              9.60 %
-//!                 0.2              0.05 %
+//! each pixel moved by     test accuracy
+//!                   0           95.05 %
+//!                0.02           87.30 %
+//!                0.05           56.20 %
+//!                 0.1            9.60 %
+//!                 0.2            0.05 %
 //!
-//! with 0.1, it reads 7 as 3, 2 as 5, 1 as 6, 4 as 9, 1 as 7, 4 as 8, 9 as 2, 9 as 4, 0 as 5, 6 as 8
+//! moved by 0.1, it reads 7 as 3, 2 as 5, 1 as 6, 4 as 9, 1 as 7, 4 as 8, 9 as 2, 9 as 4, 0 as 5, 6 as 8
 //! before and after: target/adversarial.png
 //! ```
 
@@ -31,28 +31,28 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Fool a digit classifier by small changes of the pixels
+/// Fool a digit classifier with small changes of the pixels
 #[derive(Parser)]
 struct Args {
     /// Passes over the training images
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Where the random numbers start
+    /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Train on so many images only [default: all]
+    /// The number of training images [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// The picture of fooled digits [default: adversarial.png in Cargo's build folder]
+    /// The picture of misread digits [default: adversarial.png in Cargo's build folder]
     #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
     png: Option<PathBuf>,
     #[command(flatten)]
     saving: Saving,
 }
 
-/// By how much a pixel is moved; white is 1.
+/// The distances by which a pixel is moved; white is 1.
 const STEPS: [f32; 5] = [0.0, 0.02, 0.05, 0.1, 0.2];
-/// The step of the digits in the picture.
+/// The distance in the picture.
 const SHOWN: f32 = 0.1;
 
 fn main() -> ExitCode {
@@ -89,7 +89,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     drop(saves);
     bar.finish_and_clear();
 
-    // The weights are not asked for gradients any more: the pixels are.
+    // From here on, the pixels require gradients, not the weights.
     model.set_requires_grad(false);
     let test = mnist.test.batch(&(0..2000).collect::<Vec<_>>());
     let images = grey(&test.inputs).requires_grad();
@@ -99,11 +99,11 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     };
     let moved = |step: f32| (images.detach() + slope.sign() * step).clamp(0.0, 1.0);
 
-    writeln!(out, "each pixel moved by   digits read right")?;
+    writeln!(out, "each pixel moved by     test accuracy")?;
     for step in STEPS {
         let guesses = model.forward(&moved(step)).argmax(1);
         let right = percent(hits(&guesses, &test.targets), test.targets.len());
-        writeln!(out, "{step:19}   {right:15.2} %")?;
+        writeln!(out, "{step:19}   {right:13.2} %")?;
     }
 
     let before = model.forward(&images.detach()).argmax(1);
@@ -115,7 +115,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     write_digits(&png, &[pick(&images.detach()), pick(&moved(SHOWN))])?;
     let readings: Vec<String> =
         fooled.iter().map(|&i| format!("{} as {}", before[i], after[i])).collect();
-    writeln!(out, "\nwith {SHOWN}, it reads {}", readings.join(", "))?;
+    writeln!(out, "\nmoved by {SHOWN}, it reads {}", readings.join(", "))?;
     writeln!(out, "before and after: {}", png.display())?;
     Ok(())
 }

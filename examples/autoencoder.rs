@@ -1,12 +1,12 @@
-//! An autoencoder: 784 pixels through 16 numbers and back, on the real MNIST. It writes a picture
-//! with digits above and what came back of them below.
+//! An autoencoder on MNIST, which compresses 784 pixels to 16 values. It writes a picture with
+//! digits above their reconstructions.
 //!
 //! ```text
 //! cargo run --release --example autoencoder
 //! ```
 //!
 //! ```text
-//! 784 pixels through 16 numbers and back, 437664 parameters, 60000 images
+//! 784 pixels compressed to 16 values, 437664 parameters, 60000 images
 //!
 //! epoch 1/5: squared error 0.0434, on test images 0.0272
 //! epoch 2/5: squared error 0.0231, on test images 0.0203
@@ -14,7 +14,7 @@
 //! epoch 4/5: squared error 0.0166, on test images 0.0165
 //! epoch 5/5: squared error 0.0160, on test images 0.0163
 //!
-//! digits, and below what came back: target/autoencoder.png
+//! digits above their reconstructions: target/autoencoder.png
 //! ```
 
 mod common;
@@ -28,19 +28,19 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Squeeze digits through a few numbers and back
+/// Compress digits to a few values and reconstruct them
 #[derive(Parser)]
 struct Args {
     /// Passes over the training images
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Numbers that a digit is squeezed into
+    /// Values that a digit is compressed to
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=784))]
     code: u32,
-    /// Where the random numbers start
+    /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Train on so many images only [default: all]
+    /// The number of training images [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
     /// The picture [default: autoencoder.png in Cargo's build folder]
@@ -83,7 +83,7 @@ impl Forward for Autoencoder {
     }
 }
 
-/// Digits in the picture.
+/// The number of digits in the picture.
 const SHOWN: usize = 8;
 
 fn main() -> ExitCode {
@@ -100,7 +100,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut schedule = CosineAnnealingLr::new(&adam, steps);
     writeln!(
         out,
-        "784 pixels through {} numbers and back, {} parameters, {} images\n",
+        "784 pixels compressed to {} values, {} parameters, {} images\n",
         args.code,
         model.num_parameters(),
         mnist.train.len()
@@ -156,6 +156,6 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let back = no_grad(|| model.forward(&digits));
     let png = args.png.clone().unwrap_or_else(|| in_build_folder("autoencoder.png"));
     write_digits(&png, &[digits, back])?;
-    writeln!(out, "\ndigits, and below what came back: {}", png.display())?;
+    writeln!(out, "\ndigits above their reconstructions: {}", png.display())?;
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! ```text
-//! 990247 characters to learn from, 65 different; 354401 parameters, 2 threads
+//! 990247 characters, 65 different; 354401 parameters, 2 threads
 //!
 //! step   600: loss 2.795, on another play 2.356 (36486 tokens/s)
 //! step  1200: loss 2.030, on another play 2.015 (37311 tokens/s)
@@ -45,25 +45,25 @@ struct Args {
     /// Steps of training
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// Passages in a step
+    /// Passages in a batch
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
-    /// Characters that it sees at once
+    /// Characters in a passage
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..))]
     context: u32,
     /// Layers
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     layers: u32,
-    /// Numbers for a character, four heads of a quarter each
+    /// Features of a character; each of four heads has a quarter of them
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(4..))]
     width: u32,
-    /// Adam's learning rate at its height
+    /// Adam's highest learning rate
     #[arg(long, default_value_t = 2e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
     /// Characters to write at the end
     #[arg(long, default_value_t = 500)]
     write: u32,
-    /// Where the random numbers start
+    /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
@@ -72,10 +72,10 @@ struct Args {
 
 const HEADS: usize = 4;
 
-/// How the last of the plays begins, Julius Caesar: that one is kept for testing.
+/// The start of the last play, Julius Caesar, which is the test set.
 const LAST_PLAY: &[u8] = b"Enter FLAVIUS, MARULLUS";
 
-/// The plays as numbers: a character is its place in `alphabet`.
+/// The plays as indices into `alphabet`.
 struct Text {
     alphabet: Vec<u8>,
     train: Vec<usize>,
@@ -89,16 +89,16 @@ impl Text {
         let mut alphabet = bytes.clone();
         alphabet.sort_unstable();
         alphabet.dedup();
-        let place = |byte: &u8| alphabet.binary_search(byte).expect("of the text itself");
-        let numbers: Vec<usize> = bytes.iter().map(place).collect();
-        let mut places = bytes.windows(LAST_PLAY.len());
-        let last = places.position(|text| text == LAST_PLAY).expect("all nine plays");
-        let (train, test) = numbers.split_at(last);
+        let index = |byte: &u8| alphabet.binary_search(byte).expect("a byte of the plays");
+        let indices: Vec<usize> = bytes.iter().map(index).collect();
+        let mut windows = bytes.windows(LAST_PLAY.len());
+        let last = windows.position(|text| text == LAST_PLAY).expect("all nine plays");
+        let (train, test) = indices.split_at(last);
         Ok(Text { train: train.to_vec(), test: test.to_vec(), alphabet })
     }
 }
 
-/// Passages from random places: `[N, L]` characters, and for each the one that follows.
+/// Passages from random positions: `[N, L]` characters, and for each the next one.
 fn batch(text: &[usize], n: usize, context: usize, rng: &mut Generator) -> (Indices, Vec<usize>) {
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     for _ in 0..n {
@@ -109,7 +109,7 @@ fn batch(text: &[usize], n: usize, context: usize, rng: &mut Generator) -> (Indi
     (Indices::from_vec(inputs, [n, context]).expect("n passages"), targets)
 }
 
-/// Attention to what came before, then a perceptron, each added to its input.
+/// Causal attention, then a perceptron, each with a residual connection.
 #[derive(Module)]
 struct Block {
     norm1: LayerNorm,
@@ -144,7 +144,7 @@ impl Forward for Block {
 #[derive(Module)]
 struct Gpt {
     characters: Embedding,
-    places: Embedding,
+    positions: Embedding,
     blocks: Vec<Block>,
     norm: LayerNorm,
     head: Linear,
@@ -155,18 +155,18 @@ impl Gpt {
         let width = args.width as usize;
         Gpt {
             characters: Embedding::new(alphabet, width, rng),
-            places: Embedding::new(args.context as usize, width, rng),
+            positions: Embedding::new(args.context as usize, width, rng),
             blocks: (0..args.layers).map(|_| Block::new(width, rng)).collect(),
             norm: LayerNorm::new([width]),
             head: Linear::new(width, alphabet, rng),
         }
     }
 
-    /// `[N, L]` characters to `[N, L, alphabet]` scores for the one that follows each.
+    /// `[N, L]` characters to `[N, L, alphabet]` scores for each next character.
     fn forward(&self, x: &Indices) -> Tensor {
         let length = x.shape()[1];
-        let places = Indices::from((0..length).collect::<Vec<_>>());
-        let mut h = self.characters.forward(x) + self.places.forward(&places);
+        let positions = Indices::from((0..length).collect::<Vec<_>>());
+        let mut h = self.characters.forward(x) + self.positions.forward(&positions);
         for block in &self.blocks {
             h = block.forward(&h);
         }
@@ -177,7 +177,7 @@ impl Gpt {
         cross_entropy(&self.forward(inputs).flatten(0, 1), targets)
     }
 
-    /// Goes on writing after a line break, a character at a time.
+    /// Generates text after a line break, a character at a time.
     fn write(&self, text: &Text, length: usize, context: usize, rng: &mut Generator) -> String {
         let mut written = vec![text.alphabet.binary_search(&b'\n').expect("a text with lines")];
         no_grad(|| {
@@ -185,7 +185,7 @@ impl Gpt {
                 let seen = &written[written.len().saturating_sub(context)..];
                 let x = Indices::from(seen).reshape([1, seen.len()]);
                 let scores = self.forward(&x).select(1, seen.len() - 1).select(0, 0);
-                // A little colder than it was taught: fewer odd words.
+                // A temperature below 1 makes fewer odd words.
                 let chances = (scores / 0.8).softmax(0).to_vec();
                 let mut at = rng.uniform() as f32;
                 let drawn = chances.iter().position(|&chance| {
@@ -205,7 +205,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     if !(args.width as usize).is_multiple_of(HEADS) {
-        return Err(format!("a width of {}: it must be a multiple of {HEADS}", args.width).into());
+        return Err(format!("width is {}; expected a multiple of {HEADS}", args.width).into());
     }
     let text = Text::bundled()?;
     let (size, context) = (args.batch_size as usize, args.context as usize);
@@ -217,7 +217,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut schedule = OneCycleLr::new(&mut adam, args.lr, steps);
     writeln!(
         out,
-        "{} characters to learn from, {} different; {} parameters, {} threads\n",
+        "{} characters, {} different; {} parameters, {} threads\n",
         text.train.len(),
         text.alphabet.len(),
         model.num_parameters(),

@@ -1,7 +1,7 @@
-//! Fine-tuning on the real MNIST. A convolutional net learns the digits 0 to 4 from thousands of
-//! images. Then it is to read 5 to 9, of which there are few: first a new head learns alone on
-//! the frozen body, then the body is thawed and added to the running optimizer as a second
-//! parameter group. A net that starts from scratch on the same few images is the comparison.
+//! Fine-tuning on MNIST. A convolutional net learns the digits 0 to 4 from thousands of images. Then
+//! it learns 5 to 9 from few images: first a new head alone on the frozen body, then the body too,
+//! thawed and added to the running optimizer as a second parameter group. For comparison, a net is
+//! trained from scratch on the same few images.
 //!
 //! ```text
 //! cargo run --release --example fine_tune
@@ -48,23 +48,23 @@ struct Args {
     /// Passes over the images of 0 to 4
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Passes over the images of 5 to 9, in each of the two stages; twice as many from scratch
+    /// Passes over the images of 5 to 9, in each of the two stages; from scratch twice that number
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     tune_epochs: u32,
-    /// Images of 0 to 4 to learn from [default: all]
+    /// Training images of 0 to 4 [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// Images to learn from of each of 5 to 9
+    /// Training images of each of 5 to 9
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     tune_images: u32,
-    /// Where the random numbers start
+    /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
     saving: Saving,
 }
 
-/// The body turns an image into numbers that tell digits apart; the head says which of five it is.
+/// The body turns an image into features; the head classifies them as one of five digits.
 #[derive(Module)]
 struct Net {
     body: Sequential,
@@ -98,7 +98,7 @@ impl Forward for Net {
     }
 }
 
-/// The stages: what they are called, and what is trained.
+/// The stages: their names, and the trained part.
 const STAGES: [[&str; 2]; 4] = [
     ["0-4", "everything"],
     ["5-9, head", "new head"],
@@ -106,16 +106,16 @@ const STAGES: [[&str; 2]; 4] = [
     ["scratch", "everything"],
 ];
 
-/// All that changes in a run.
+/// Everything that changes in a run.
 struct Run {
     net: Net,
-    /// The head that reads 0 to 4, while the net has the one that reads 5 to 9.
+    /// The head for 0 to 4, while the net has the one for 5 to 9.
     other_head: Linear,
     adam: Adam,
     schedule: StepLr,
     loss: Mean,
-    /// Of each stage that is done: the loss, and the accuracies on 0 to 4 and 5 to 9, NaN where it
-    /// does not read them.
+    /// For each finished stage: the loss, and the accuracies on 0 to 4 and 5 to 9, NaN where the
+    /// net is not trained for them.
     done: Rows<3>,
 }
 
@@ -144,7 +144,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     run.train(0, &mut low, args.epochs, &mut saves, out)?;
     run.done.0.push([run.loss.get(), accuracy(&mut run.net, &test_low), f64::NAN]);
 
-    // A new head; the body is frozen: it gets no gradient, and the new optimizer does not have it.
+    // A new head, and a frozen body: it has no gradient and is not in the new optimizer.
     std::mem::swap(&mut run.net.head, &mut run.other_head);
     run.net.body.set_requires_grad(false);
     let head = ParamGroup::new(run.net.head.named_parameters()).name("head").lr(1e-2);
@@ -162,7 +162,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let row = both(&mut run);
     run.done.0.push(row);
 
-    // Thaw the body into a group of its own, with a rate of its own and some decay.
+    // Thaw the body into a group of its own, with its own learning rate and some weight decay.
     run.net.body.set_requires_grad(true);
     let body = ParamGroup::new(run.net.body.named_parameters()).name("body");
     run.adam.add_param_group(body.lr(2e-3).weight_decay(1e-4))?;
@@ -170,7 +170,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let row = both(&mut run);
     run.done.0.push(row);
 
-    // The comparison: the same net, the same few images, as many passes; but it knows nothing yet.
+    // The comparison: the same net, images and number of passes, but from scratch.
     run.net = Net::new(&mut rng);
     let everything = ParamGroup::new(run.net.named_parameters()).name("net");
     run.adam = Adam::with_groups([everything], AdamOptions::default().lr(3e-3))?;
@@ -180,7 +180,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 
     write_table(out, &run.done.0)?;
     let [.., [_, _, tuned], [_, _, scratch]] = run.done.0[..] else {
-        unreachable!("both were measured")
+        unreachable!("there are four stages")
     };
     let (images, gain) = (args.tune_images, tuned - scratch);
     writeln!(
@@ -190,7 +190,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The images of the five digits from `first` on, as classes 0 to 4.
+/// The images of the five digits from `first`, as classes 0 to 4.
 fn five(data: &Dataset, first: usize) -> Result<Dataset, Box<dyn Error>> {
     let part = data.filter(|_index, target| (first..first + 5).contains(&target));
     let all = part.batch(&(0..part.len()).collect::<Vec<_>>());
@@ -198,7 +198,7 @@ fn five(data: &Dataset, first: usize) -> Result<Dataset, Box<dyn Error>> {
     Ok(Dataset::new(&all.inputs, classes)?)
 }
 
-/// So many images of each digit, those that come first.
+/// The first `images` images of each digit.
 fn first_of_each(data: &Dataset, images: u32) -> Dataset {
     let mut taken = [0; 10];
     data.filter(|_index, digit| {
@@ -208,7 +208,7 @@ fn first_of_each(data: &Dataset, images: u32) -> Dataset {
 }
 
 impl Run {
-    /// Trains, and writes a line for the last epoch with each set of rates.
+    /// Trains, and writes a line for the last epoch with each set of learning rates.
     fn train(
         &mut self,
         stage: u64,

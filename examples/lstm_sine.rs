@@ -1,25 +1,24 @@
-//! A recurrent net learns to go on with a wave. It is trained to name the next sample of noisy
-//! sines; then it hears the beginning of a sine it has never seen, and goes on from its own
-//! predictions alone.
+//! A recurrent net learns to continue a wave. It is trained to predict the next sample of noisy
+//! sines; then it continues sines of a test set from its own predictions.
 //!
 //! ```text
 //! cargo run --release --example lstm_sine
 //! ```
 //!
 //! ```text
-//! 17217 parameters; it hears 60 samples and goes on for 40
-//! squared error of 40 samples, if it said 0 each time: 0.2888
+//! 17217 parameters; it reads 60 samples and continues with 40
+//! squared error of predicting 0 for 40 samples: 0.2888
 //!
-//! step  250: squared error of the next sample 0.12103, of 40 alone 0.1608
-//! step  500: squared error of the next sample 0.00692, of 40 alone 0.0557
-//! step  750: squared error of the next sample 0.00419, of 40 alone 0.0250
-//! step 1000: squared error of the next sample 0.00280, of 40 alone 0.0163
-//! step 1250: squared error of the next sample 0.00235, of 40 alone 0.0070
-//! step 1500: squared error of the next sample 0.00218, of 40 alone 0.0062
+//! step  250: squared error of the next sample 0.12103, of 40 continued 0.1608
+//! step  500: squared error of the next sample 0.00692, of 40 continued 0.0557
+//! step  750: squared error of the next sample 0.00419, of 40 continued 0.0250
+//! step 1000: squared error of the next sample 0.00280, of 40 continued 0.0163
+//! step 1250: squared error of the next sample 0.00235, of 40 continued 0.0070
+//! step 1500: squared error of the next sample 0.00218, of 40 continued 0.0062
 //!
-//! alone, it is left with 2.2 % of the error of saying 0
+//! the continuation has 2.2 % of the error of predicting 0
 //!
-//! a wave (o) and how the net goes on with it (x; * where both are)
+//! a wave (o) and its continuation by the net (x; * for both)
 //!
 //!                       ****
 //!                     x*    *o
@@ -51,26 +50,26 @@ struct Args {
     /// Steps of training
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// Waves in a step
+    /// Waves in a batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
-    /// Numbers that the net remembers
+    /// Size of the hidden state
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     hidden: u32,
-    /// Adam's learning rate at its height; it rises over 3 in 10 steps, then falls to almost 0
+    /// Adam's highest learning rate; it rises for the first 30 % of the steps, then falls to almost 0
     #[arg(long, default_value_t = 5e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
-    /// Where the random numbers start
+    /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
     saving: Saving,
 }
 
-/// What it hears of a wave, and how far it then goes on alone, in samples.
+/// The number of samples that the net reads, and the number that it predicts.
 const HEARD: usize = 60;
 const AHEAD: usize = 40;
-/// The standard deviation of the noise on what it hears.
+/// The standard deviation of the noise on the samples that it reads.
 const NOISE: f32 = 0.05;
 
 #[derive(Module)]
@@ -80,13 +79,13 @@ struct Net {
 }
 
 impl Net {
-    /// `[N, L, 1]` samples to the `[N, L, 1]` that follow them.
+    /// `[N, L, 1]` samples to the `[N, L, 1]` next samples.
     fn forward(&self, x: &Tensor) -> Tensor {
         self.head.forward(&self.lstm.forward(x))
     }
 
-    /// The `ahead` samples that follow `heard`, each made from the one before.
-    fn go_on(&self, heard: &Tensor, ahead: usize) -> Tensor {
+    /// The `ahead` samples after `heard`, each predicted from the previous one.
+    fn continue_from(&self, heard: &Tensor, ahead: usize) -> Tensor {
         no_grad(|| {
             let (h, mut state) = self.lstm.forward_from(heard, None);
             let mut sample = self.head.forward(&h.narrow(1, heard.shape()[1] - 1, 1));
@@ -102,13 +101,13 @@ impl Net {
     }
 }
 
-/// `[N, L, 1]`: sines of random height, pitch and beginning.
+/// `[N, L, 1]`: sines of random amplitude, period and phase.
 fn waves(n: usize, length: usize, rng: &mut Generator) -> Tensor {
     let mut samples = Vec::with_capacity(n * length);
     for _ in 0..n {
         let mut draw = |low: f32, high: f32| low + (high - low) * rng.uniform() as f32;
-        let (height, period, start) = (draw(0.5, 1.0), draw(10.0, 30.0), draw(0.0, TAU));
-        samples.extend((0..length).map(|t| height * (t as f32 * TAU / period + start).sin()));
+        let (amplitude, period, phase) = (draw(0.5, 1.0), draw(10.0, 30.0), draw(0.0, TAU));
+        samples.extend((0..length).map(|t| amplitude * (t as f32 * TAU / period + phase).sin()));
     }
     Tensor::from_vec(samples, [n, length, 1]).expect("n waves")
 }
@@ -131,12 +130,12 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut schedule = OneCycleLr::new(&mut adam, args.lr, steps);
     let test = waves(200, HEARD + AHEAD, &mut rng);
     let (heard, rest) = (noisy(&test.narrow(1, 0, HEARD), &mut rng), test.narrow(1, HEARD, AHEAD));
-    let error = |net: &Net| mse_loss(&net.go_on(&heard, AHEAD), &rest).item();
-    let nothing = rest.square().mean().item();
+    let error = |net: &Net| mse_loss(&net.continue_from(&heard, AHEAD), &rest).item();
+    let baseline = rest.square().mean().item();
     writeln!(
         out,
-        "{} parameters; it hears {HEARD} samples and goes on for {AHEAD}\n\
-         squared error of {AHEAD} samples, if it said 0 each time: {nothing:.4}\n",
+        "{} parameters; it reads {HEARD} samples and continues with {AHEAD}\n\
+         squared error of predicting 0 for {AHEAD} samples: {baseline:.4}\n",
         net.num_parameters(),
     )?;
 
@@ -173,18 +172,18 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
             bar.suspend(|| {
                 writeln!(
                     out,
-                    "step {step:4}: squared error of the next sample {next:.5}, of {AHEAD} alone {ahead:.4}"
+                    "step {step:4}: squared error of the next sample {next:.5}, of {AHEAD} continued {ahead:.4}"
                 )
             })?;
             mean = Mean::default();
         }
     }
     bar.finish_and_clear();
-    let left = f64::from(error(&net) / nothing);
-    writeln!(out, "\nalone, it is left with {:.1} % of the error of saying 0", 100.0 * left)?;
+    let percent = 100.0 * f64::from(error(&net) / baseline);
+    writeln!(out, "\nthe continuation has {percent:.1} % of the error of predicting 0")?;
 
-    let predicted = net.go_on(&heard.narrow(0, 0, 1), AHEAD);
-    writeln!(out, "\na wave (o) and how the net goes on with it (x; * where both are)")?;
+    let predicted = net.continue_from(&heard.narrow(0, 0, 1), AHEAD);
+    writeln!(out, "\na wave (o) and its continuation by the net (x; * for both)")?;
     draw(out, &rest.narrow(0, 0, 1).to_vec(), &predicted.to_vec())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A convolutional net on the real MNIST: that of PyTorch's own MNIST example.
+//! The convolutional net of PyTorch's MNIST example.
 //!
 //! ```text
 //! cargo run --release --example mnist_cnn
@@ -27,16 +27,16 @@ struct Args {
     /// Passes over the training images
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Images in a step
+    /// Images in a batch
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
-    /// Adam's learning rate at its height; it rises over a tenth of the steps, then falls to almost 0
+    /// Adam's highest learning rate; it rises for the first 10 % of the steps, then falls to almost 0
     #[arg(long, default_value_t = 2e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
-    /// Where the random numbers start
+    /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Train on so many images only [default: all]
+    /// The number of training images [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Trains a multi-layer perceptron on the real MNIST.
+//! Trains a multi-layer perceptron on MNIST.
 //!
 //! ```text
 //! cargo run --release --example mnist_mlp
@@ -29,7 +29,7 @@ struct Args {
     /// Passes over the training images
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Images in a step
+    /// Images in a batch
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
     /// Adam's learning rate at the start; it falls linearly to 0
@@ -39,10 +39,10 @@ struct Args {
     #[arg(long, default_value = "256,128", value_delimiter = ',',
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     hidden: Vec<u32>,
-    /// Where the random numbers start: for the weights and the order of the images
+    /// The seed of the random numbers, for the weights and the order of the images
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Threads to use [default: one for each core]
+    /// The number of threads [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
     /// Folder with the four files of MNIST, or of Fashion-MNIST [default: the bundled MNIST]
@@ -51,7 +51,7 @@ struct Args {
     /// Write the trained weights to this file, as safetensors
     #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
     export: Option<PathBuf>,
-    /// Draw loss and accuracy by epoch into this SVG file
+    /// Draw the loss and accuracy of each epoch to this SVG file
     #[arg(long, value_name = "FILE", value_parser = svg_in_a_folder)]
     plot: Option<PathBuf>,
     #[command(flatten)]
@@ -61,7 +61,7 @@ struct Args {
 const PIXELS: usize = 784;
 const CLASSES: usize = 10;
 
-/// What an epoch came to.
+/// The results of an epoch.
 struct Epoch {
     loss: f64,
     accuracy: f64,
@@ -192,11 +192,11 @@ fn svg_in_a_folder(path: &str) -> Result<PathBuf, String> {
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
         Ok(path)
     } else {
-        Err("the curves are drawn as SVG: expected a name that ends in .svg".into())
+        Err("expected a name that ends in .svg: the curves are drawn as SVG".into())
     }
 }
 
-/// How often a digit (row) was taken for another (column).
+/// Counts of each digit (row) classified as each digit (column).
 fn confusion_matrix(model: &Sequential, data: &Dataset) -> Vec<[usize; CLASSES]> {
     let mut counts = vec![[0; CLASSES]; CLASSES];
     no_grad(|| {
@@ -238,7 +238,7 @@ fn write_confusion(out: &mut impl Write, confusion: &[[usize; CLASSES]]) -> io::
     Ok(())
 }
 
-/// Two curves by epoch: the loss, and the accuracy on training and test images.
+/// Draws two charts by epoch: the loss, and the accuracy on training and test images.
 fn plot(epochs: &[Epoch], path: &Path) -> Result<(), Box<dyn Error>> {
     use plotters::prelude::*;
 

@@ -1,8 +1,8 @@
 """A training run between PyTorch and adamant: model and optimizer in one safetensors file.
 
     import pytorch_exchange
-    pytorch_exchange.save("run.safetensors", model, optimizer)   # adamant goes on from here
-    pytorch_exchange.load("run.safetensors", model, optimizer)   # PyTorch goes on from there
+    pytorch_exchange.save("run.safetensors", model, optimizer)   # for adamant to resume
+    pytorch_exchange.load("run.safetensors", model, optimizer)   # resumes in PyTorch
 
 On adamant's side:
 
@@ -15,7 +15,7 @@ On adamant's side:
     state.insert_part("optimizer", adam.state_dict());
     save_safetensors(&state, "run.safetensors")?;
 
-Both sides build the model and the optimizer, with the same groups, before they load. The names:
+Both sides build the model and the optimizer, with the same groups, before loading. The names:
 
     model.NAME                                 PyTorch's name of a parameter or buffer
     optimizer.optimizer                        "Adam" (AdamW too) or "Sgd"
@@ -26,10 +26,10 @@ Both sides build the model and the optimizer, with the same groups, before they 
     optimizer.groups.G.params                  the number of the group's parameters
     optimizer.groups.G.params.I.name           the model's name of the parameter
     optimizer.groups.G.params.I.step           and exp_avg, exp_avg_sq, max_exp_avg_sq or
-                                               momentum_buffer; none of them if it was never moved
+                                               momentum_buffer; absent before its first step
 
-Tensors are the file's tensors; numbers, flags and texts are a JSON object in its metadata, under
-the key "adamant".
+Tensors are the file's tensors; scalars, booleans and strings are a JSON object in its metadata,
+under the key "adamant".
 
 Needs: pip install torch safetensors
 """
@@ -45,7 +45,7 @@ ADAM = {"lr": float, "eps": float, "weight_decay": float, "amsgrad": bool, "maxi
 SGD = {
     "lr": float, "momentum": float, "dampening": float, "weight_decay": float, "nesterov": bool, "maximize": bool,
 }
-MEMORY = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"]
+STATE = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"]
 
 
 def kind(optimizer):
@@ -83,25 +83,25 @@ def save(path, model, optimizer=None):
                 if id(parameter) not in names:
                     raise ValueError(f"`{prefix_i}`: found a parameter that is not the model's")
                 others[f"{prefix_i}.name"] = names[id(parameter)]
-                memory = {key: x for key, x in optimizer.state.get(parameter, {}).items() if x is not None}
-                if memory:
-                    # SGD does not count its steps: what matters is that there was one.
-                    others[f"{prefix_i}.step"] = int(memory.get("step", 1))
-                    tensors |= {f"{prefix_i}.{key}": memory[key] for key in MEMORY if key in memory}
-    # Tensors that share memory (tied weights) become copies: adamant checks that they agree.
+                state = {key: x for key, x in optimizer.state.get(parameter, {}).items() if x is not None}
+                if state:
+                    # SGD does not count its steps; any value above 0 marks a parameter with state.
+                    others[f"{prefix_i}.step"] = int(state.get("step", 1))
+                    tensors |= {f"{prefix_i}.{key}": state[key] for key in STATE if key in state}
+    # Tensors that share memory (tied weights) become copies; adamant checks that they are equal.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    # Beside the file, then in its place: it is never half written.
+    # Written next to the file, then renamed: the file is never incomplete.
     save_file(tensors, f"{path}.tmp", {"adamant": json.dumps(others, allow_nan=False)})
     os.replace(f"{path}.tmp", path)
 
 
 def load(path, model, optimizer=None):
-    """Takes over what adamant has saved: all of it, or an error that says what does not fit."""
+    """Loads a state that adamant saved: all of it, or raises an error that names the mismatch."""
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
         others = json.loads((file.metadata() or {}).get("adamant", "{}"))
     weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}
-    # A tied weight is there once, under its first name.
+    # A tied weight is saved once, under its first name.
     first = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         source = first.setdefault(id(parameter), name)
@@ -118,7 +118,7 @@ def load(path, model, optimizer=None):
 
 
 def optimizer_state(tensors, others, model, optimizer):
-    """What the file says of the optimizer, checked, as its load_state_dict takes it."""
+    """The optimizer's state from the file, checked, for its load_state_dict."""
 
     def other(name):
         if name not in others:
@@ -139,7 +139,7 @@ def optimizer_state(tensors, others, model, optimizer):
         if name == "Adam":
             saved["betas"] = (other(f"{prefix}.beta1"), other(f"{prefix}.beta2"))
             if others.get(f"{prefix}.amsgrad_corrected"):
-                raise ValueError(f"`{prefix}`: the maximum is of corrected moments, which PyTorch has not")
+                raise ValueError(f"`{prefix}`: amsgrad_corrected is true; PyTorch does not have this option")
             decoupled = others.get(f"{prefix}.decoupled_weight_decay", False)
             if isinstance(optimizer, torch.optim.AdamW) or "decoupled_weight_decay" not in group:
                 expect(f"{prefix}.decoupled_weight_decay", decoupled, is_decoupled(optimizer, group))
@@ -150,22 +150,22 @@ def optimizer_state(tensors, others, model, optimizer):
         saved["params"] = list(range(index, index + len(group["params"])))
         state["param_groups"].append(saved)
 
-        # By name where the file has names, else by place.
-        places = [others.get(f"{prefix}.params.{i}.name", i) for i in range(len(group["params"]))]
+        # By name if the file has names, else by position.
+        keys = [others.get(f"{prefix}.params.{i}.name", i) for i in range(len(group["params"]))]
         for i, parameter in enumerate(group["params"]):
-            place = names.get(id(parameter)) if isinstance(places[0], str) else i
-            if place not in places:
-                raise ValueError(f"`{prefix}.params`: no parameter `{place}`")
-            prefix_i = f"{prefix}.params.{places.index(place)}"
-            memory = {key: tensors[f"{prefix_i}.{key}"] for key in MEMORY if f"{prefix_i}.{key}" in tensors}
-            for key, tensor in memory.items():
+            key = names.get(id(parameter)) if isinstance(keys[0], str) else i
+            if key not in keys:
+                raise ValueError(f"`{prefix}.params`: no parameter `{key}`")
+            prefix_i = f"{prefix}.params.{keys.index(key)}"
+            entries = {key: tensors[f"{prefix_i}.{key}"] for key in STATE if f"{prefix_i}.{key}" in tensors}
+            for key, tensor in entries.items():
                 expect(f"{prefix_i}.{key}", kind_of(tensor), kind_of(parameter))
-            if name == "Adam" and (memory or f"{prefix_i}.step" in others):
-                wanted = {"exp_avg", "exp_avg_sq"} | ({"max_exp_avg_sq"} & set(memory))
-                expect(f"the moments of {prefix_i}", sorted(memory), sorted(wanted))
-                memory["step"] = torch.tensor(float(other(f"{prefix_i}.step")))
-            if memory:
-                state["state"][index + i] = memory
+            if name == "Adam" and (entries or f"{prefix_i}.step" in others):
+                wanted = {"exp_avg", "exp_avg_sq"} | ({"max_exp_avg_sq"} & set(entries))
+                expect(f"the moments of {prefix_i}", sorted(entries), sorted(wanted))
+                entries["step"] = torch.tensor(float(other(f"{prefix_i}.step")))
+            if entries:
+                state["state"][index + i] = entries
         index += len(group["params"])
     return state
 

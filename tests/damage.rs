@@ -1,4 +1,4 @@
-//! Files that are damaged in every way: an error each, no panic, and little memory.
+//! Damaged files: each is an error, without a panic, and takes little memory.
 
 use adamant::data::{Idx, read_idx};
 use adamant::prelude::*;
@@ -14,13 +14,13 @@ use std::sync::{Mutex, PoisonError};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// What is counted is the whole process's: one test at a time.
+/// Allocations are counted for the whole process: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// All that a reader may allocate beside what it returns, even what it frees at once.
+/// The most that a reader may allocate in addition to its result, including freed memory.
 const LIMIT: usize = 64 << 20;
 
-/// Of each file; `ADAMANT_SPLICES` says otherwise.
+/// The number of splices of each file; `ADAMANT_SPLICES` overrides it.
 fn splices() -> usize {
     std::env::var("ADAMANT_SPLICES").map_or(10_000, |count| count.parse().unwrap())
 }
@@ -29,8 +29,8 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// Calls `read` with the file cut at every length, with every byte changed, and with
-/// pieces of itself and of `others` in wrong places; `judge` looks at what it gives.
+/// Calls `read` with the file cut at every length, with every byte changed, and with pieces of itself
+/// and of `others` at wrong positions; `judge` checks each result.
 fn damage<V, E: Display>(
     good: &[u8],
     others: &[&[u8]],
@@ -40,7 +40,7 @@ fn damage<V, E: Display>(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     let mut check = |damage: Damage, bytes: &[u8]| {
-        // A new file: some systems wait for the disk when one is written over.
+        // A new file: some systems wait for the disk when a file is overwritten.
         let _ = std::fs::remove_file(&path);
         std::fs::write(&path, bytes).unwrap();
         let region = Region::new(ALLOCATOR);
@@ -77,7 +77,7 @@ enum Damage {
     Splice { number: usize },
 }
 
-/// One to three pieces are taken out, put in, repeated or overwritten.
+/// Removes, inserts, repeats or overwrites one to three pieces.
 fn splice(good: &[u8], others: &[&[u8]], rng: &mut Generator) -> Vec<u8> {
     fn range(len: usize, rng: &mut Generator) -> std::ops::Range<usize> {
         let (a, b) = (rng.below(len + 1), rng.below(len + 1));
@@ -102,7 +102,7 @@ fn splice(good: &[u8], others: &[&[u8]], rng: &mut Generator) -> Vec<u8> {
     bytes
 }
 
-/// A net with parts of every kind, as a GPT has them, but tiny.
+/// A tiny net with every kind of part.
 #[derive(Module)]
 struct Net {
     characters: Embedding,
@@ -179,7 +179,7 @@ fn saved(checkpoint: &Checkpoint) -> Vec<u8> {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused_and_changes_nothing() {
+fn a_damaged_checkpoint_changes_nothing() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let data = samples();
     let mut run = Run::new(&data);
@@ -199,7 +199,7 @@ fn a_damaged_checkpoint_is_refused_and_changes_nothing() {
         },
     );
     assert_eq!(run.checkpoint(), before);
-    // What was not loaded in all that could have been.
+    // The intact file loads.
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &good).unwrap();
     run.restore(file.path()).unwrap();
@@ -207,7 +207,7 @@ fn a_damaged_checkpoint_is_refused_and_changes_nothing() {
     assert_eq!(saved(&run.checkpoint()), good);
 }
 
-/// A damaged header, with the length of the file and both checksums made right again.
+/// A file with this header, and with the correct length and checksums.
 fn sealed(mut header: Vec<u8>, data: &[u8]) -> Vec<u8> {
     const PRELUDE: usize = 24;
     let header_len = (header.len().max(PRELUDE) - PRELUDE) as u32;
@@ -223,7 +223,7 @@ fn sealed(mut header: Vec<u8>, data: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_header_that_is_wrong_behind_good_checksums_is_loaded_whole_or_not_at_all() {
+fn a_wrong_header_loads_completely_or_not_at_all() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let data = samples();
     let mut run = Run::new(&data);
@@ -235,7 +235,7 @@ fn a_header_that_is_wrong_behind_good_checksums_is_loaded_whole_or_not_at_all() 
     let other = saved(&run.checkpoint());
     let mut rng = Generator::seed(2);
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (mut loaded, mut refused) = (0, 0);
+    let (mut loaded, mut rejected) = (0, 0);
     for round in 0..splices() {
         let mut header = good[..end].to_vec();
         match rng.below(4) {
@@ -254,21 +254,21 @@ fn a_header_that_is_wrong_behind_good_checksums_is_loaded_whole_or_not_at_all() 
         let now = run.checkpoint();
         if result.is_err() {
             assert_eq!(now, before, "round {round}");
-            refused += 1;
+            rejected += 1;
             continue;
         }
-        // Nothing is left of what was there before.
+        // Nothing of the old state is left.
         let mut other = Run::new(&data);
         (0..loaded % 3).for_each(|_| other.advance());
         other.restore(file.path()).unwrap();
         assert_eq!(now.parts().collect::<Vec<_>>(), other.checkpoint().parts().collect::<Vec<_>>());
         loaded += 1;
     }
-    assert!(loaded > 0 && refused > 0, "{loaded} loaded, {refused} refused");
+    assert!(loaded > 0 && rejected > 0, "{loaded} loaded, {rejected} rejected");
 }
 
 #[test]
-fn a_damaged_safetensors_file_is_refused_or_has_other_numbers() {
+fn a_damaged_safetensors_file_does_not_panic() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("good");
@@ -290,7 +290,7 @@ fn a_damaged_safetensors_file_is_refused_or_has_other_numbers() {
 }
 
 #[test]
-fn a_damaged_idx_file_is_refused_or_has_other_bytes() {
+fn a_damaged_idx_file_does_not_panic() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let plain = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4][..], &[9; 24]].concat();
     damage(
@@ -302,7 +302,7 @@ fn a_damaged_idx_file_is_refused_or_has_other_bytes() {
             assert!(!cut || result.is_err(), "{damage:?}");
         },
     );
-    // The same by `gzip`, whose checksum tells of all damage but to the date and the like.
+    // The same in gzip, whose checksum detects all damage except to fields such as the date.
     let gzip = [
         0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 2, 3, 0x63, 0x60, 0xe0, 0x60, 0x66, 0x60, 0x60, 0x60,
         0x02, 0x62, 0x10, 0xcd, 0xc2, 0x89, 0x03, 0, 0, 0x59, 0x43, 0xc0, 0x1a, 0x28, 0, 0, 0,
@@ -320,7 +320,7 @@ fn a_damaged_idx_file_is_refused_or_has_other_bytes() {
 }
 
 #[test]
-fn a_gzip_stream_is_read_no_further_than_its_header_claims() {
+fn gzip_is_not_read_beyond_the_claimed_length() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let gzip = |bytes: &[u8]| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -340,7 +340,7 @@ fn a_gzip_stream_is_read_no_further_than_its_header_claims() {
     }
 }
 
-/// What `read` allocates beyond what it returns, which is all of it if it fails.
+/// The bytes that `read` allocates in addition to its result; if it fails, all bytes.
 fn beyond<V, E>(read: impl FnOnce() -> Result<V, E>) -> (Result<V, E>, usize) {
     let region = Region::new(ALLOCATOR);
     let result = read();
@@ -349,9 +349,13 @@ fn beyond<V, E>(read: impl FnOnce() -> Result<V, E>) -> (Result<V, E>, usize) {
     (result, beyond)
 }
 
-/// `read` refuses this file with such a message, and little memory.
+/// Asserts that `read` rejects this file with this message, and with little memory.
 #[track_caller]
-fn refused<V, E: Display>(file: &[u8], expected: &str, read: impl FnOnce(PathBuf) -> Result<V, E>) {
+fn assert_rejected<V, E: Display>(
+    file: &[u8],
+    expected: &str,
+    read: impl FnOnce(PathBuf) -> Result<V, E>,
+) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     std::fs::write(&path, file).unwrap();
@@ -361,45 +365,49 @@ fn refused<V, E: Display>(file: &[u8], expected: &str, read: impl FnOnce(PathBuf
     assert!(error.contains(expected) && error.len() < 500, "{}", &error[..error.len().min(500)]);
 }
 
-/// A safetensors file of this header without data.
+/// A safetensors file with this header and without data.
 fn safetensors(header: &str) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
 }
 
-/// Names have this length.
+/// A header of empty arrays, with names of this length.
 fn empty_arrays(count: usize, length: usize) -> String {
     let array = |i| format!(r#""{i:0length$}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
     format!("{{{}}}", (0..count).map(array).collect::<Vec<_>>().join(","))
 }
 
 #[test]
-fn a_safetensors_header_of_absurd_size_is_refused_before_it_takes_memory() {
+fn a_huge_safetensors_header_takes_no_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let refused =
-        |header: String, expected| refused(&safetensors(&header), expected, load_safetensors);
+    let assert_rejected = |header: String, expected| {
+        assert_rejected(&safetensors(&header), expected, load_safetensors);
+    };
     let ones = vec!["1"; 4 << 20].join(",");
-    refused(
+    assert_rejected(
         format!(r#"{{"a":{{"dtype":"F32","shape":[{ones}],"data_offsets":[0,4]}}}}"#),
         "dimensions, expected at most 64",
     );
-    refused(
+    assert_rejected(
         empty_arrays(1_000_000, 1),
         "found a header of 57888891 bytes, expected at most 16777216",
     );
-    refused(empty_arrays(250_000, 1), "entries, expected at most 131072");
+    assert_rejected(empty_arrays(250_000, 1), "entries, expected at most 131072");
     let metadata = |text: String| format!(r#"{{"__metadata__":{{"adamant":"{text}"}}}}"#);
-    let numbers: Vec<String> = (0..1_000_000).map(|i| format!(r#"\"{i}\":1"#)).collect();
-    refused(metadata(format!("{{{}}}", numbers.join(","))), "entries, expected at most 131072");
-    refused(metadata(format!(r#"{{\"a\":[{ones}]}}"#)), "`adamant` in the metadata");
-    let texts: Vec<String> = (0..1_000_000).map(|i| format!(r#""{i}":"""#)).collect();
-    refused(
-        format!(r#"{{"__metadata__":{{{}}}}}"#, texts.join(",")),
+    let scalars: Vec<String> = (0..1_000_000).map(|i| format!(r#"\"{i}\":1"#)).collect();
+    assert_rejected(
+        metadata(format!("{{{}}}", scalars.join(","))),
+        "entries, expected at most 131072",
+    );
+    assert_rejected(metadata(format!(r#"{{\"a\":[{ones}]}}"#)), "`adamant` in the metadata");
+    let strings: Vec<String> = (0..1_000_000).map(|i| format!(r#""{i}":"""#)).collect();
+    assert_rejected(
+        format!(r#"{{"__metadata__":{{{}}}}}"#, strings.join(",")),
         "entries, expected at most 131072",
     );
 }
 
 #[test]
-fn the_largest_safetensors_header_is_read_with_little_memory() {
+fn the_largest_safetensors_header_takes_little_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut file = safetensors(&empty_arrays(131_072, 70));
     let folder = tempfile::tempdir().unwrap();
@@ -409,11 +417,11 @@ fn the_largest_safetensors_header_is_read_with_little_memory() {
     assert_eq!(result.unwrap().iter().count(), 131_072);
     assert!(beyond <= LIMIT, "{beyond} bytes");
     file.push(0);
-    refused(&file, "1 bytes after the last array", load_safetensors);
+    assert_rejected(&file, "1 bytes after the last array", load_safetensors);
 }
 
 #[test]
-fn a_large_file_of_another_kind_is_not_read_to_its_end() {
+fn a_large_file_of_another_kind_is_not_read_whole() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
@@ -422,13 +430,13 @@ fn a_large_file_of_another_kind_is_not_read_to_its_end() {
         (b"\x80\x02.", "a pickle"),
         (b"GGUF", "a GGUF file"),
         (b"\x1f\x8b\x08", "gzip"),
-        (b"hello", "another kind of file, which begins with [68, 65"),
+        (b"hello", "an unknown kind of file, which starts with [68, 65"),
         (b"\xff\xff\xff\0\0\0\0\0{", "damage"),
     ] {
         let _ = std::fs::remove_file(&path);
         let mut file = std::fs::File::create(&path).unwrap();
         file.write_all(start).unwrap();
-        file.set_len(1 << 30).unwrap(); // zeros that take no room
+        file.set_len(1 << 30).unwrap(); // a sparse file
         let errors = [
             beyond(|| load_safetensors(&path).map(drop).map_err(|error| error.to_string())),
             beyond(|| Checkpoint::load(&path).map(drop).map_err(|error| error.to_string())),
@@ -442,17 +450,17 @@ fn a_large_file_of_another_kind_is_not_read_to_its_end() {
     }
 }
 
-/// A checkpoint's header, before it is sealed.
+/// A checkpoint's header, for [`sealed`].
 fn header(notes: &[u8], parts: &[u8]) -> Vec<u8> {
     let magic = b"\x93ADM\r\n\x1a\n\x01\0\0\0";
     [&magic[..], &[0; 12], notes, parts].concat()
 }
 
 #[test]
-fn a_checkpoint_of_absurd_counts_is_refused_before_it_takes_memory() {
+fn huge_counts_in_a_checkpoint_take_no_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let u64 = |x: usize| (x as u64).to_le_bytes();
-    // Names of four bytes that differ.
+    // Unique names of four bytes.
     let name = |i: usize| [18, 12, 6, 0].map(|shift| b'0' + ((i >> shift) & 63) as u8);
     let list = |count: usize, rest: &[u8]| -> Vec<u8> {
         let items = (0..count).flat_map(|i| [&u64(4)[..], &name(i), rest].concat());
@@ -460,27 +468,28 @@ fn a_checkpoint_of_absurd_counts_is_refused_before_it_takes_memory() {
     };
     let part = |entries: Vec<u8>| [&u64(1)[..], &u64(1), b"p", &entries].concat();
     let many = "entries, expected at most 131072";
-    let refused = |header, expected| refused(&sealed(header, &[]), expected, Checkpoint::load);
-    refused(header(&u64(0), &part(list(980_000, &[1, 0, 0, 0, 1]))), many); // truth values
-    refused(
+    let assert_rejected =
+        |header, expected| assert_rejected(&sealed(header, &[]), expected, Checkpoint::load);
+    assert_rejected(header(&u64(0), &part(list(980_000, &[1, 0, 0, 0, 1]))), many); // booleans
+    assert_rejected(
         header(&u64(0), &part(list(600_000, &[[4, 0, 0, 0].as_slice(), &u64(0)].concat()))),
         many,
     );
-    refused(header(&u64(0), &list(800_000, &u64(0))), many); // parts without an entry
-    refused(header(&list(800_000, &u64(0)), &u64(0)), many); // notes without a text
+    assert_rejected(header(&u64(0), &list(800_000, &u64(0))), many); // parts without entries
+    assert_rejected(header(&list(800_000, &u64(0)), &u64(0)), many); // empty notes
     let array = |rank: usize| {
         let start = [&u64(1)[..], &u64(1), b"a", &[0; 8], &u64(rank)].concat();
         [start, u64(1).repeat(rank), u64(0).to_vec(), u64(4).to_vec(), vec![0; 4]].concat()
     };
-    refused(header(&u64(0), &part(array(2_000_000))), "dimensions, expected at most 64");
+    assert_rejected(header(&u64(0), &part(array(2_000_000))), "dimensions, expected at most 64");
 }
 
 #[test]
-fn the_largest_header_of_a_checkpoint_is_read_with_little_memory() {
+fn the_largest_checkpoint_header_takes_little_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut state = StateDict::new();
     for i in 0..131_071 {
-        state.insert(format!("{i:100}"), i); // and a part is one
+        state.insert(format!("{i:100}"), i); // the part is an entry too
     }
     let mut file = saved(&Checkpoint::new().with("part", &Entries(state)));
     let folder = tempfile::tempdir().unwrap();
@@ -490,10 +499,10 @@ fn the_largest_header_of_a_checkpoint_is_read_with_little_memory() {
     assert_eq!(result.unwrap().part("part").unwrap().iter().count(), 131_071);
     assert!(beyond <= LIMIT, "{beyond} bytes");
     *file.last_mut().unwrap() ^= 1;
-    refused(&file, "damage in the file", Checkpoint::load);
+    assert_rejected(&file, "damage in the file", Checkpoint::load);
 }
 
-/// Any state.
+/// Accepts any state.
 struct Entries(StateDict);
 
 impl Stateful for Entries {
@@ -508,7 +517,7 @@ impl Stateful for Entries {
     }
 }
 
-/// An IDX file of zeros in gzip, of as many mebibytes as there are, whatever the shape claims.
+/// An IDX file in gzip with this shape and this number of zeros.
 fn zeros(shape: &[u32], mebibytes: usize, rest: usize) -> Vec<u8> {
     let gzip = |bytes: &[u8]| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -521,13 +530,13 @@ fn zeros(shape: &[u32], mebibytes: usize, rest: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_data_set_in_small_files_takes_no_memory_for_what_is_not_there() {
+fn missing_elements_of_a_data_set_take_no_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         std::fs::write(folder.path().join(format!("train-{name}-ubyte.gz")), bytes).unwrap();
     };
-    let refused = |expected: &str| {
+    let assert_rejected = |expected: &str| {
         let (result, beyond) = beyond(|| Mnist::open(folder.path()).map(drop));
         let error = result.unwrap_err().to_string();
         assert!(beyond <= LIMIT, "{beyond} bytes: {error}");
@@ -536,19 +545,19 @@ fn a_data_set_in_small_files_takes_no_memory_for_what_is_not_there() {
     let count = 500u32 << 20;
     write("labels-idx1", &zeros(&[count], 500, 0));
     write("images-idx3", &zeros(&[2, 28, 28], 0, 2 * 784));
-    refused("claims shape [2, 28, 28], expected [524288000, 28, 28]");
+    assert_rejected("with shape [2, 28, 28], expected [524288000, 28, 28]");
     write("images-idx3", &zeros(&[count, 28, 28], 0, 100));
-    refused("only 100 bytes, expected the 411041792000 bytes of shape [524288000, 28, 28]");
-    // Images that are there but for one byte.
+    assert_rejected("only 100 bytes, expected the 411041792000 bytes of shape [524288000, 28, 28]");
+    // Only the last byte is missing.
     let count = 400_000u32;
     write("labels-idx1", &zeros(&[count], 0, 400_000));
     let bytes = 784 * 400_000usize;
     write("images-idx3", &zeros(&[count, 28, 28], bytes >> 20, bytes % (1 << 20) - 1));
-    refused("only 313599999 bytes");
+    assert_rejected("only 313599999 bytes");
 }
 
 #[test]
-fn a_large_idx_file_takes_the_memory_of_its_elements() {
+fn a_large_idx_file_takes_memory_for_its_elements_only() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");

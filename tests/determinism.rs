@@ -1,4 +1,4 @@
-//! The same seed gives the same bits, whatever the number of threads.
+//! Equal seeds yield equal bits, on any number of threads.
 
 use adamant::prelude::*;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 const CHILD: &str = "ADAMANT_TEST_DETERMINISM";
 
-/// Every bit of a short training run: losses, gradients, weights.
+/// Hashes every bit of a short training run: losses, gradients, weights.
 fn train(digest: &mut DefaultHasher) {
     let mnist = Mnist::bundled().unwrap();
     let data = mnist.train.take(2_000);
@@ -38,7 +38,7 @@ fn add(digest: &mut DefaultHasher, x: &Tensor) {
     x.to_vec().into_iter().for_each(|x| x.to_bits().hash(digest));
 }
 
-/// Results and gradients of a layer at an input that is large enough to be shared.
+/// Hashes the results and gradients of a layer, for an input large enough for several threads.
 fn layer<M: Module>(
     digest: &mut DefaultHasher,
     shape: &[usize],
@@ -53,7 +53,7 @@ fn layer<M: Module>(
     layer.parameters().iter().for_each(|weight| add(digest, &weight.grad().unwrap()));
 }
 
-/// Convolutions, normalisations, attention and recurrent layers.
+/// Hashes convolutions, norms, attention and recurrent layers.
 fn layers(digest: &mut DefaultHasher) {
     let rng = &mut Generator::seed(7);
     let images = &[19, 8, 23, 21];
@@ -85,7 +85,7 @@ fn layers(digest: &mut DefaultHasher) {
 }
 
 #[test]
-fn the_bits_do_not_depend_on_the_number_of_threads() {
+fn bits_do_not_depend_on_the_number_of_threads() {
     if std::env::var_os(CHILD).is_some() {
         let mut digest = DefaultHasher::new();
         train(&mut digest);
@@ -95,7 +95,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
     }
     let digest = |threads: &str| {
         let out = Command::new(std::env::current_exe().unwrap())
-            .args(["--nocapture", "--exact", "the_bits_do_not_depend_on_the_number_of_threads"])
+            .args(["--nocapture", "--exact", "bits_do_not_depend_on_the_number_of_threads"])
             .envs([(CHILD, "1"), ("RAYON_NUM_THREADS", threads)])
             .output()
             .unwrap();

@@ -1,18 +1,19 @@
-//! A training loop has flat memory, updates weights where they lie, and holds no more than it must.
+//! The memory of training: it does not grow, weights are updated in place, and operations save no
+//! more than they must.
 
 use adamant::prelude::*;
 use adamant::tensor::{AttentionOptions, MemoryStats, scaled_dot_product_attention};
 use adamant::{empty_cache, memory_stats, reset_peak_memory_stats};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The numbers are the whole process's: one test at a time.
+/// Memory is counted for the whole process: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
-fn ten_thousand_steps_leave_memory_as_it_was() {
+fn ten_thousand_steps_do_not_change_memory() {
     let _alone = alone();
     empty_cache();
     let mut rng = Generator::seed(0);
@@ -49,7 +50,7 @@ fn ten_thousand_steps_leave_memory_as_it_was() {
 const LEN: usize = 1 << 16;
 const BYTES: usize = 4 * LEN;
 
-/// The bytes that `f` leaves alive with its result, in tensors of [`LEN`] elements.
+/// The memory that the result of `f` keeps alive, in units of a tensor of [`LEN`] elements.
 fn held(f: impl FnOnce() -> Tensor) -> f64 {
     let before = memory_stats().live_bytes;
     let result = f();
@@ -67,7 +68,7 @@ fn an_operation_saves_no_more_than_it_must() {
     let _alone = alone();
     type Op = fn(&Tensor) -> Tensor;
     let x = Tensor::<f32>::full([256, 256], 0.5).requires_grad();
-    // Beside its input: its result, and what it saves.
+    // The result and the saved values, without the input.
     let ops: [(&str, Op, f64); 21] = [
         ("add", |x| x + x, 1.0),
         ("mul", |x| x * x, 1.0),
@@ -83,15 +84,15 @@ fn an_operation_saves_no_more_than_it_must() {
         ("reshape", |x| x.reshape([LEN]), 0.0),
         ("where_", |x| x.where_(&x.gt(0.0), 1.0), 1.25), // a mask, a byte an element
         ("sort", |x| x.sort(0, false).0, 3.0),           // indices, eight bytes each
-        // Which piece an element lies in, a byte each.
+        // The piece of each element, in a byte.
         ("abs", |x| x.abs(), 1.25),
         ("clamp", |x| x.clamp(0.0, 1.0), 1.25),
         ("hardtanh", |x| x.hardtanh(-1.0, 1.0), 1.25),
         ("leaky_relu", |x| x.leaky_relu(0.1), 1.25),
         ("maximum", |x| x.maximum(0.7), 1.25),
         ("norm", |x| x.norm(1.0), 0.25),
-        // A transposed batch of matrices by a matrix: without a copy.
-        ("matmul of a batch", transposed_batch, 1.0), // without a copy
+        // A transposed batch of matrices times a matrix, read in place.
+        ("matmul of a batch", transposed_batch, 1.0),
     ];
     for (name, op, expected) in ops {
         let found = held(|| op(&x));
@@ -104,7 +105,7 @@ fn an_operation_saves_no_more_than_it_must() {
 }
 
 #[test]
-fn the_sum_of_a_broadcast_view_makes_no_copy() {
+fn the_sum_of_a_broadcast_view_does_not_copy() {
     let _alone = alone();
     const SIZE: usize = 1 << 24;
     let x = Tensor::<f32>::from([0.5, 1.5, 2.0]).requires_grad();
@@ -127,7 +128,7 @@ fn the_sum_of_a_broadcast_view_makes_no_copy() {
 }
 
 #[test]
-fn backward_frees_what_it_has_used() {
+fn backward_frees_nodes_as_it_goes() {
     let _alone = alone();
     let x = Tensor::<f32>::full([LEN], 1e-3).requires_grad();
     let mut y = x.clone();
@@ -140,19 +141,19 @@ fn backward_frees_what_it_has_used() {
     assert!(before.live_bytes >= 50 * BYTES);
     let seen = Arc::new(Mutex::new(0));
     let half_way = seen.clone();
-    // A hook at the input is called when all above it is done.
+    // A hook at the input runs after all later nodes.
     x.register_hook(move |_| {
         *half_way.lock().unwrap() = memory_stats().live_bytes;
         None
     });
     loss.backward();
     assert!(*seen.lock().unwrap() <= before.live_bytes - 49 * BYTES);
-    // On the way down it never held more than a few gradients beside.
+    // It never held more than a few gradients in addition.
     assert!(memory_stats().peak_bytes <= before.peak_bytes.max(before.live_bytes + 4 * BYTES));
 }
 
 #[test]
-fn a_checkpointed_dropout_drops_the_same_and_holds_less() {
+fn a_checkpointed_dropout_repeats_its_mask() {
     let _alone = alone();
     let run = |checkpointed: bool| {
         let dropout = Arc::new(Dropout::new(0.5, &mut Generator::seed(3)));
@@ -163,17 +164,17 @@ fn a_checkpointed_dropout_drops_the_same_and_holds_less() {
         let y = if checkpointed { checkpoint(segment) } else { segment() };
         let held = memory_stats().live_bytes - before;
         y.sum().backward();
-        // The generator goes on as if the segment had run once.
+        // The generator continues as if the segment had run once.
         let after = dropout.forward(&Tensor::<f32>::ones([64])).to_vec();
         ((y.to_vec(), x.grad().unwrap().to_vec(), after), held)
     };
     let ((plain, plain_bytes), (again, again_bytes)) = (run(false), run(true));
     assert!(plain == again);
-    // 8 masks and 8 results, against one result, of 4 MiB each.
+    // 8 masks and 8 results, compared with one result, of 4 MiB each.
     assert_eq!((plain_bytes, again_bytes), (16 << 22, 1 << 22));
 }
 
-/// A step of a small perceptron with a batch of this size; returns its loss.
+/// A function that trains a small perceptron with a batch of this size, and returns the loss.
 fn small_step() -> impl FnMut(usize) -> Tensor {
     let mut rng = Generator::seed(0);
     let model = Sequential::new()
@@ -195,13 +196,13 @@ fn small_step() -> impl FnMut(usize) -> Tensor {
 const MIB: usize = 1 << 20;
 
 #[test]
-fn free_buffers_are_bounded_by_what_was_used_recently() {
+fn free_buffers_are_bounded_by_recent_use() {
     let _alone = alone();
     let mut step = small_step();
-    (0..1000).for_each(|_| drop(step(32))); // what other tests used is no longer recent
+    (0..1000).for_each(|_| drop(step(32))); // longer than other tests count as recent
     reset_peak_memory_stats();
     for i in 0..3000 {
-        step(1 + i * 7919 % 512); // sizes that vary
+        step(1 + i * 7919 % 512); // varying sizes
         let MemoryStats { peak_bytes, free_bytes, .. } = memory_stats();
         assert!(free_bytes < peak_bytes * 3 / 2 + 4 * MIB, "{:?}", memory_stats());
     }
@@ -213,7 +214,7 @@ fn free_buffers_are_bounded_by_what_was_used_recently() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_kept_loss_keeps_little_memory() {
+fn a_kept_loss_holds_little_memory() {
     let _alone = alone();
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -229,7 +230,7 @@ fn a_kept_loss_keeps_little_memory() {
 }
 
 #[test]
-fn attention_holds_no_matrix_of_scores() {
+fn attention_does_not_store_its_scores() {
     let _alone = alone();
     let x = Tensor::<f32>::ones([1, 4096, 4]).requires_grad();
     for p in [0.0, 0.5] {
@@ -241,7 +242,7 @@ fn attention_holds_no_matrix_of_scores() {
         y.sum().backward();
         let most = memory_stats().peak_bytes - before;
         assert!(most < 4 * MIB, "{most} bytes; the scores would be {} bytes", 4 << 24);
-        // A mean of ones, of which about half are left, each twice.
+        // A mean of ones; dropout removes about half and doubles the others.
         assert!((y.to_vec()[0] - 1.0).abs() < if p > 0.0 { 0.1 } else { 1e-5 });
     }
 }

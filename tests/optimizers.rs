@@ -1,4 +1,4 @@
-//! What PyTorch's own tests ask of an optimizer, as behaviours.
+//! The behavior that PyTorch's own tests require of an optimizer.
 
 use adamant::prelude::*;
 
@@ -10,7 +10,7 @@ fn tensor(values: &[f64]) -> Tensor<f64> {
     Tensor::from_vec(values.to_vec(), [values.len()]).unwrap()
 }
 
-/// Problems with a minimum of 0, and where to start.
+/// A problem with a minimum of 0, and a starting point.
 type Problem = (&'static str, fn(&Tensor<f64>) -> Tensor<f64>, [f64; 2]);
 const PROBLEMS: [Problem; 3] = [
     ("a bowl", |p| (p * p).sum(), [3.0, -2.0]),
@@ -25,7 +25,7 @@ const PROBLEMS: [Problem; 3] = [
     ),
 ];
 
-/// The value of a problem after so many steps; it must have fallen.
+/// The value of a problem after `steps` steps. Asserts that it has decreased.
 fn descend<O: Optimizer<f64>>(
     problem: Problem,
     sign: f64,
@@ -83,7 +83,7 @@ fn every_optimizer_finds_every_minimum() {
 }
 
 #[test]
-fn stacks_of_schedules_go_in_the_right_direction() {
+fn stacked_schedules_decrease_the_loss() {
     let make = |p| Adam::new([p], AdamOptions::default().lr(0.1)).unwrap();
     for problem in PROBLEMS {
         let mut stack: Option<(StepLr, LinearLr, ReduceLrOnPlateau)> = None;
@@ -107,7 +107,7 @@ fn stacks_of_schedules_go_in_the_right_direction() {
     }
 }
 
-/// Adam by the book, for one parameter.
+/// Textbook Adam, for one parameter.
 struct Reference {
     p: Vec<f64>,
     m: Vec<f64>,
@@ -135,7 +135,7 @@ impl Reference {
 }
 
 #[test]
-fn lockstep_with_a_reference_through_freezing_and_a_skipped_backward() {
+fn adam_matches_a_reference_when_gradients_are_missing() {
     let mut rng = Generator::seed(0);
     let net = Sequential::<f64>::default()
         .add(Linear::with_bias(4, 5, true, &mut rng))
@@ -167,7 +167,7 @@ fn lockstep_with_a_reference_through_freezing_and_a_skipped_backward() {
 }
 
 #[test]
-fn a_group_with_a_tiny_rate_stays_where_it_is() {
+fn a_group_with_a_tiny_rate_does_not_move() {
     let (p, q) = (parameter(&[1.0, 2.0]), parameter(&[3.0]));
     let groups = [ParamGroup::new([p.clone()]), ParamGroup::new([q.clone()]).lr(1e-28)];
     let mut adam = Adam::with_groups(groups, AdamOptions::default().lr(1e-3)).unwrap();
@@ -181,7 +181,7 @@ fn a_group_with_a_tiny_rate_stays_where_it_is() {
 }
 
 #[test]
-fn without_gradients_or_with_zeros_nothing_moves() {
+fn missing_and_zero_gradients_move_nothing() {
     let p = parameter(&[1.0, 2.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default().weight_decay(0.5)).unwrap();
     let before = adam.state_dict();
@@ -192,7 +192,7 @@ fn without_gradients_or_with_zeros_nothing_moves() {
     p.set_grad(Some(tensor(&[0.0, 0.0])));
     (0..5).for_each(|_| adam.step());
     assert_eq!(p.tensor().to_vec(), [1.0, 2.0]);
-    assert_eq!(adam.memory(&p).unwrap().step(), 5); // but it has been stepped
+    assert_eq!(adam.memory(&p).unwrap().step(), 5); // a zero gradient counts as a step
 
     let mut adam = Adam::new([p.clone()], AdamOptions::default().weight_decay(0.5)).unwrap();
     adam.step();

@@ -1,7 +1,7 @@
-//! What the examples share: the digits, a bar, a percentage, a picture; and in [`saves`], how a run
-//! is saved and gone on with.
+//! Helpers for the examples: the digits, progress bars, percentages, pictures; and in [`saves`],
+//! saving and resuming a run.
 
-#![allow(dead_code)] // no example needs all of it
+#![allow(dead_code)] // each example uses a part of it
 
 pub(crate) mod saves;
 
@@ -12,8 +12,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The end of a program: an error is told on the terminal; but it ends quietly when whoever reads
-/// its output has seen enough, as in `… | head`.
+/// The exit status of an example. Prints an error, except for a closed pipe, as in `… | head`.
 pub(crate) fn end(result: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let io = error.downcast_ref::<std::io::Error>();
@@ -24,7 +23,7 @@ pub(crate) fn end(result: Result<(), Box<dyn Error>>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The bundled MNIST, its training images cut to so many.
+/// The bundled MNIST, with the first `images` training images or all.
 pub(crate) fn mnist(images: Option<u32>) -> Result<Mnist, Box<dyn Error>> {
     let mnist = Mnist::bundled()?;
     Ok(match images {
@@ -33,16 +32,16 @@ pub(crate) fn mnist(images: Option<u32>) -> Result<Mnist, Box<dyn Error>> {
     })
 }
 
-/// A bar on the terminal; nothing where there is none. It is drawn at the first step, so that
-/// what is printed before leaves no bar behind.
-pub(crate) fn progress_bar(what: &str, steps: u64) -> ProgressBar {
+/// A progress bar, shown on a terminal only. It appears at the first step, so that earlier output
+/// does not leave a copy of it behind.
+pub(crate) fn progress_bar(name: &str, steps: u64) -> ProgressBar {
     let template = "{prefix} {bar:30} {percent:>3} %  {msg}  {eta} left";
     let style = ProgressStyle::with_template(template).expect("a valid template");
-    ProgressBar::new(steps).with_style(style).with_prefix(what.to_string())
+    ProgressBar::new(steps).with_style(style).with_prefix(name.to_string())
 }
 
-/// A file of this name in Cargo's build folder, if this example was built there, else in the
-/// current one.
+/// The path of this file in Cargo's build folder if this example was built there, else in the
+/// current folder.
 pub(crate) fn in_build_folder(file: &str) -> PathBuf {
     let folder = || {
         let program = std::env::current_exe().ok()?; // TARGET/PROFILE/examples/NAME
@@ -54,17 +53,17 @@ pub(crate) fn in_build_folder(file: &str) -> PathBuf {
     folder().unwrap_or_default().join(file)
 }
 
-/// How many guesses are right.
+/// The number of correct guesses.
 pub(crate) fn hits(guesses: &[usize], targets: &[usize]) -> usize {
     guesses.iter().zip(targets).filter(|(guess, target)| guess == target).count()
 }
 
-/// A part of a whole, in percent.
+/// `part / whole`, in percent.
 pub(crate) fn percent(part: usize, whole: usize) -> f64 {
     100.0 * part as f64 / whole as f64
 }
 
-/// The part of the images that are read right, in percent. The net is in training mode again after.
+/// The accuracy in percent. Sets the net to training mode afterwards.
 pub(crate) fn accuracy(net: &mut (impl Module + Forward), data: &Dataset) -> f64 {
     net.eval();
     let right = no_grad(|| {
@@ -76,15 +75,15 @@ pub(crate) fn accuracy(net: &mut (impl Module + Forward), data: &Dataset) -> f64
     percent(right, data.len())
 }
 
-/// A learning rate among the arguments.
+/// Parses a learning rate.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && rate < f64::INFINITY => Ok(rate),
-        _ => Err("expected a number above 0".into()),
+        _ => Err("expected a finite number above 0".into()),
     }
 }
 
-/// A file that can be written at the end: better said before the work than after.
+/// Parses the path of an output file, and checks its folder before the training, not after.
 pub(crate) fn in_a_folder(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
     if path.is_dir() {
@@ -92,7 +91,7 @@ pub(crate) fn in_a_folder(path: &str) -> Result<PathBuf, String> {
     }
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(format!("{} is no folder", folder.display()))
+            Err(format!("{} is not a folder", folder.display()))
         }
         _ => Ok(path),
     }
@@ -101,12 +100,12 @@ pub(crate) fn in_a_folder(path: &str) -> Result<PathBuf, String> {
 /// The side of a digit, in pixels.
 pub(crate) const SIDE: usize = 28;
 
-/// MNIST's normalisation, undone: grey values from 0 to 1.
-pub(crate) fn grey(normalised: &Tensor) -> Tensor {
-    (normalised * 0.3081 + 0.1307).clamp(0.0, 1.0)
+/// Undoes MNIST's normalization: grey values from 0 to 1.
+pub(crate) fn grey(normalized: &Tensor) -> Tensor {
+    (normalized * 0.3081 + 0.1307).clamp(0.0, 1.0)
 }
 
-/// Writes digits of grey values as a PNG: each row of `rows` is a row of the picture.
+/// Writes digits as a PNG: each tensor of `rows` is a row of the picture.
 pub(crate) fn write_digits(path: &Path, rows: &[Tensor]) -> Result<(), Box<dyn Error>> {
     const SCALE: usize = 2;
     const CELL: usize = SIDE * SCALE + 4;

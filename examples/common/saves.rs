@@ -1,4 +1,4 @@
-//! A run in a file: saved now and then and on Ctrl-C, and gone on with later.
+//! Saves a run to a file, at intervals and on Ctrl-C, and resumes it.
 
 use super::{in_a_folder, in_build_folder};
 use adamant::prelude::*;
@@ -8,25 +8,25 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// The flags of an example that can be interrupted.
+/// The flags of an example for saving and resuming.
 #[derive(clap::Args)]
 pub(crate) struct Saving {
-    /// Save the run to this file at its end, on Ctrl-C and by --save-every [default: to
-    /// EXAMPLE.ckpt in Cargo's build folder; not at its end]
+    /// Save the run to this file at its end, on Ctrl-C and by --save-every [default:
+    /// EXAMPLE.ckpt in Cargo's build folder, not at its end]
     #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
     save: Option<PathBuf>,
-    /// Save after every so many steps, too
+    /// Also save after every STEPS steps
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     save_every: Option<u64>,
-    /// Go on with the run in this file; the other flags must be those that it began with
+    /// Resume the run in this file; the other flags must be those that it started with
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
 }
 
-/// All that changes in a run, by name.
+/// Everything that changes in a run, by name.
 pub(crate) type Parts<'a> = [(&'static str, &'a mut dyn Stateful)];
 
-/// Where a run is saved, and what it goes on from; to be dropped when the run is over.
+/// Saves and resumes a run. Drop it when the run is over.
 pub(crate) struct Saves {
     example: &'static str,
     path: PathBuf,
@@ -35,20 +35,20 @@ pub(crate) struct Saves {
     resumed: Option<Checkpoint>,
 }
 
-/// Ctrl-C has been pressed. The step in progress is finished before anything is done about it.
+/// Whether Ctrl-C was pressed. The current step finishes first.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// There is a [`Saves`]: else there is nothing to save, and Ctrl-C ends the program.
+/// Whether there is a [`Saves`]. If not, Ctrl-C ends the program at once.
 static SAVING: AtomicBool = AtomicBool::new(false);
 
-/// The flags of the struct [`Saving`].
+/// The flags in [`Saving`].
 const FLAGS: [&str; 3] = ["--save", "--save-every", "--resume"];
 
-/// What shells report of a program that Ctrl-C has ended.
+/// The usual exit status of a program that Ctrl-C ended.
 const INTERRUPTED_STATUS: i32 = 130;
 
 impl Saves {
-    /// Reads the file to go on from, if there is one, and listens for Ctrl-C from now on.
+    /// Reads the file to resume from, if there is one, and starts to handle Ctrl-C.
     pub(crate) fn new(args: &Saving, example: &'static str) -> Result<Self, Box<dyn Error>> {
         let default = || in_build_folder(&format!("{example}.ckpt"));
         let path = args.save.clone().or_else(|| args.resume.clone()).unwrap_or_else(default);
@@ -61,22 +61,22 @@ impl Saves {
             }
             let (now, then) = (arguments(&FLAGS), run.get_note("arguments").unwrap_or_default());
             if now != then {
-                eprintln!("warning: {file} began with the arguments `{then}`, not `{now}`");
+                eprintln!("warning: the run in {file} started with `{then}`, not `{now}`");
             }
         }
         ctrlc::set_handler(|| {
             if !SAVING.load(Ordering::Relaxed) || INTERRUPTED.swap(true, Ordering::Relaxed) {
-                std::process::exit(INTERRUPTED_STATUS); // pressed twice: at once
+                std::process::exit(INTERRUPTED_STATUS); // at once if pressed twice
             }
         })?;
         SAVING.store(true, Ordering::Relaxed);
         Ok(Saves { example, path, at_end: args.save.is_some(), every: args.save_every, resumed })
     }
 
-    /// Before each step of a run, when so many have been made: whether there is another one.
+    /// Whether there is another step, after `step` of `steps`. To be called before each step.
     ///
-    /// The first call of a run that is resumed takes over the parts and the steps. Later ones
-    /// save where it is time to, and end the program after Ctrl-C.
+    /// In a resumed run, the first call restores the parts and the step. Later calls save when a
+    /// save is due, and end the program after Ctrl-C.
     pub(crate) fn another(
         &mut self,
         step: &mut u64,
@@ -86,8 +86,8 @@ impl Saves {
         self.another_of_stage(0, step, steps, parts)
     }
 
-    /// [`another`](Self::another), for a run of several stages. One that a resumed run has behind it
-    /// has no steps left: what it came to is among the parts of a later one.
+    /// [`another`](Self::another), for a run of several stages. A stage that a resumed run has
+    /// finished has no steps left: its results are among the parts of a later one.
     pub(crate) fn another_of_stage(
         &mut self,
         stage: u64,
@@ -105,7 +105,7 @@ impl Saves {
             }
             run.restore(parts)?;
             *step = number("step")?;
-            eprintln!("going on after step {step}");
+            eprintln!("resumed after step {step}");
             self.resumed = None;
             return Ok(*step < steps);
         }
@@ -121,13 +121,13 @@ impl Saves {
             run.save(&self.path)?;
         }
         if interrupted {
-            eprintln!("\nsaved after step {step}; to go on:\n  {}", self.command());
+            eprintln!("\nsaved after step {step}; to resume:\n  {}", self.command());
             std::process::exit(INTERRUPTED_STATUS);
         }
         Ok(*step < steps)
     }
 
-    /// The command that goes on: the present one, with another --resume.
+    /// The command that resumes the run: the current one, with another --resume.
     fn command(&self) -> String {
         let (example, path) = (self.example, quoted(&self.path.display().to_string()));
         let arguments = arguments(&["--resume"]);
@@ -136,20 +136,20 @@ impl Saves {
     }
 }
 
-/// The run is over: what follows can be had again from its file.
+/// From here on, Ctrl-C ends the program at once.
 impl Drop for Saves {
     fn drop(&mut self) {
         SAVING.store(false, Ordering::Relaxed);
     }
 }
 
-/// What this program was called with, but for these flags, each of which has a value.
-fn arguments(but: &[&str]) -> String {
+/// The arguments of this program, without these flags and their values.
+fn arguments(without: &[&str]) -> String {
     let mut all = std::env::args().skip(1);
     let mut kept = Vec::new();
     while let Some(argument) = all.next() {
         let flag = argument.split('=').next().unwrap_or_default();
-        if !but.contains(&flag) {
+        if !without.contains(&flag) {
             kept.push(quoted(&argument));
         } else if argument == flag {
             all.next(); // its value
@@ -158,7 +158,7 @@ fn arguments(but: &[&str]) -> String {
     kept.join(" ")
 }
 
-/// As a shell takes it for one word.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_=+,.:/@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -167,7 +167,7 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// Rows of numbers, such as what each epoch came to: a part of a run.
+/// Rows of values, such as the results of each epoch: a part of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows<const N: usize>(pub(crate) Vec<[f64; N]>);
 
@@ -181,8 +181,8 @@ impl<const N: usize> Rows<N> {
             errors.push(format!("`rows`: expected an array of shape [any, {N}]"));
         }
         errors.into_result()?;
-        let numbers = rows.map(Array::to_vec).unwrap_or_default();
-        Ok(Rows(numbers.as_chunks().0.to_vec()))
+        let values = rows.map(Array::to_vec).unwrap_or_default();
+        Ok(Rows(values.as_chunks().0.to_vec()))
     }
 }
 
@@ -203,7 +203,7 @@ impl<const N: usize> Stateful for Rows<N> {
     }
 }
 
-/// A mean of what has come so far: a part of a run too.
+/// A running mean: a part of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mean {
     sum: f64,
@@ -211,7 +211,7 @@ pub(crate) struct Mean {
 }
 
 impl Mean {
-    /// `count` things more, whose mean is `value`.
+    /// Adds `count` values, whose mean is `value`.
     pub(crate) fn add(&mut self, value: f32, count: usize) {
         self.sum += f64::from(value) * count as f64;
         self.count += count as f64;
@@ -221,7 +221,7 @@ impl Mean {
         self.sum / self.count
     }
 
-    /// The number of things.
+    /// The number of values.
     pub(crate) fn count(&self) -> f64 {
         self.count
     }
@@ -245,7 +245,7 @@ impl Stateful for Mean {
     }
 }
 
-/// The seconds that a part of a run has taken, with those before it was interrupted.
+/// The duration of a part of a run, including the time before an interruption.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch {
     before: f64,

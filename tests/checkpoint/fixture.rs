@@ -29,7 +29,7 @@ impl Stateful for Kinds {
     }
 }
 
-/// Numbers that no kernel rounds: only Adam's own arithmetic, which is PyTorch's, moves them.
+/// A run whose values no kernel rounds: only the optimizers' exact arithmetic changes them.
 fn with_run<R>(seed: u64, f: impl FnOnce(&mut [(&str, &mut dyn Stateful)]) -> R) -> R {
     let mut rng = Generator::seed(seed);
     let mut net = Sequential::new()
@@ -76,9 +76,9 @@ fn snapshot(targets: &mut [(&str, &mut dyn Stateful)]) -> Checkpoint {
     targets.iter().fold(new, |checkpoint, (name, part)| checkpoint.with(*name, &**part))
 }
 
-/// `ADAMANT_WRITE=1` writes it if it is not there: a version that was published never changes.
+/// `ADAMANT_WRITE=1` writes the file if it does not exist: a published version never changes.
 #[test]
-fn a_file_of_version_1_is_read_and_written_as_ever() {
+fn a_file_of_version_1_round_trips() {
     let expected = with_run(7, snapshot);
     if std::env::var_os("ADAMANT_WRITE").is_some() && !std::path::Path::new(PATH).exists() {
         expected.save(PATH).unwrap();

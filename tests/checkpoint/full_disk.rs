@@ -1,4 +1,4 @@
-//! A disk that is full: the system refuses to let a file grow, or has no place for it.
+//! Full disks: a file cannot grow beyond a limit, or the disk has no space.
 
 #![cfg(unix)]
 
@@ -7,14 +7,14 @@ use adamant::prelude::*;
 use std::path::Path;
 use std::process::Command;
 
-const TEST: &str = "full_disk::a_full_disk_leaves_the_old_checkpoint_as_it_was";
+const TEST: &str = "full_disk::a_file_size_limit_keeps_the_old_checkpoint";
 
 fn net(width: usize) -> Sequential {
     Sequential::new().add(Linear::new(64, width, &mut Generator::seed(0)))
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_checkpoint_as_it_was() {
+fn a_file_size_limit_keeps_the_old_checkpoint() {
     if let Some((_, folder)) = order() {
         let error = Checkpoint::new().with("model", &net(4096)).save(folder.join("x.ckpt"));
         println!("error: {}", error.unwrap_err());
@@ -23,7 +23,7 @@ fn a_full_disk_leaves_the_old_checkpoint_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let old = Checkpoint::new().with("model", &net(2)).note("step", "1");
     old.save(folder.path().join("x.ckpt")).unwrap();
-    // As large as a file of the child may be: 64 blocks of 512 or 1,024 bytes.
+    // The limit for the child's files: 64 blocks of 512 or 1,024 bytes.
     let child = child(TEST, "save", folder.path());
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"]).arg(child.get_program());
@@ -54,10 +54,10 @@ impl Drop for Mount<'_> {
 }
 
 #[test]
-fn a_disk_without_space_leaves_the_old_checkpoint_as_it_was() {
+fn a_full_disk_keeps_the_old_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_mount) = Mount::new(folder.path()) else {
-        return println!("not tried: only root can mount a small disk");
+        return println!("skipped: only root can mount a small disk");
     };
     let path = folder.path().join("x.ckpt");
     let old = Checkpoint::new().with("model", &net(2)).note("step", "1");
@@ -72,9 +72,9 @@ fn a_disk_without_space_leaves_the_old_checkpoint_as_it_was() {
 fn a_manager_makes_room_on_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_mount) = Mount::new(folder.path()) else {
-        return println!("not tried: only root can mount a small disk");
+        return println!("skipped: only root can mount a small disk");
     };
-    // Of 256 KiB a file takes 68: there is room for three.
+    // A file takes 68 of 256 KiB: there is room for three.
     let snapshot = |step: u64| {
         let note = step.to_string();
         Checkpoint::new().with("model", &net(256)).note("step", note)

@@ -1,4 +1,4 @@
-//! A run that is killed again and again: 200 times, or as often as `ADAMANT_KILLS` says.
+//! A run that is killed many times: 200, or `ADAMANT_KILLS`.
 
 use crate::run::{NETS, PLANS, Run, images};
 use crate::{child, order};
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-const TEST: &str = "killed::a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits";
+const TEST: &str = "killed::a_run_killed_at_any_moment_ends_in_the_same_bits";
 const STEPS: u64 = 150;
 
 fn new(data: &Dataset, seed: u64) -> Run<'_> {
     Run::new(data, NETS[1].1, PLANS[3].1, seed)
 }
 
-/// Goes on from where it is, saving after every step, to the end.
+/// Resumes the run, and trains it to its end with a save after every step.
 fn train(folder: &Path) {
     let data = images();
     let mut run = new(&data, u64::from(std::process::id()));
@@ -39,14 +39,14 @@ fn train(folder: &Path) {
     checkpoints.finish().unwrap();
 }
 
-/// Waits until the child has begun to look for its checkpoint.
+/// Waits until the child starts to look for its checkpoint.
 fn wait_until_ready(child: &mut Child) {
     // The pipe stays open: the child may write to it later.
     let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
     lines.map_while(Result::ok).find(|line| line == "ready");
 }
 
-/// On this machine's disk: what a killed run has time for is counted in saves.
+/// The time of a save on this machine's disk, the unit of a run's time until it is killed.
 fn time_of_a_save(checkpoint: &Checkpoint) -> Duration {
     const SAVES: u32 = 10;
     let folder = tempfile::tempdir().unwrap();
@@ -55,23 +55,23 @@ fn time_of_a_save(checkpoint: &Checkpoint) -> Duration {
     (start.elapsed() / SAVES).max(Duration::from_millis(1))
 }
 
-/// Whether it did not end by itself.
+/// Whether the process was killed.
 fn was_killed(status: ExitStatus) -> bool {
     #[cfg(unix)]
     return std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
     #[cfg(not(unix))]
-    return !status.success(); // there a killed process has a code like any other
+    return !status.success(); // a killed process has an ordinary code
 }
 
-/// Saves that were begun and not ended.
+/// The temporary files of unfinished saves.
 fn temporaries(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() }; // not made yet
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() }; // not created yet
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|ending| ending == "tmp")).collect()
 }
 
 #[test]
-fn a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits() {
+fn a_run_killed_at_any_moment_ends_in_the_same_bits() {
     if let Some((_, folder)) = order() {
         return train(&folder);
     }
@@ -90,7 +90,7 @@ fn a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits() {
         let mut child = child(TEST, "train", &folder);
         child.env("RAYON_NUM_THREADS", "1").stdout(Stdio::piped());
         let mut child = child.spawn().unwrap();
-        // Mostly while it trains and saves, at times while it starts.
+        // Mostly killed while it trains and saves, sometimes while it starts.
         if rng.below(8) > 0 {
             wait_until_ready(&mut child);
         }
@@ -105,7 +105,7 @@ fn a_run_that_is_killed_at_any_moment_goes_on_and_ends_in_the_same_bits() {
         killed += u64::from(ended.is_none());
         assert!(ended.is_none_or(|status| status.success()), "{ended:?}");
         broken_off.extend(temporaries(&folder));
-        // Whatever is there is whole: not one is damaged, and none is lost.
+        // Every checkpoint is intact, and none is lost.
         let warn = |error: &_| panic!("{error}");
         let mut checkpoints = CheckpointManager::new(&folder).unwrap().on_warning(warn);
         let newest = checkpoints.newest().unwrap();

@@ -1,4 +1,4 @@
-//! Two processes with one folder, or one path.
+//! Two processes that use one folder or one path.
 
 use crate::{child, order};
 use adamant::checkpoint::FileError;
@@ -11,7 +11,7 @@ fn snapshot(step: u64) -> Checkpoint {
     Checkpoint::new().with("rng", &Generator::seed(step))
 }
 
-/// A child that runs this test until it is killed, when it has come so far that it says so.
+/// A child that runs this test until it is killed. Waits until it is ready.
 fn started(test: &str, folder: &Path) -> Child {
     let mut child = child(test, "hold", folder).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
@@ -20,7 +20,7 @@ fn started(test: &str, folder: &Path) -> Child {
     child
 }
 
-/// Says so, and waits until it is killed: nobody closes its input.
+/// Reports that this child is ready, and waits until it is killed.
 fn hold() {
     println!("\nready");
     loop {
@@ -29,8 +29,8 @@ fn hold() {
 }
 
 #[test]
-fn a_folder_is_locked_for_other_processes_until_its_own_is_killed() {
-    const TEST: &str = "locked::a_folder_is_locked_for_other_processes_until_its_own_is_killed";
+fn a_folder_is_locked_until_its_process_is_killed() {
+    const TEST: &str = "locked::a_folder_is_locked_until_its_process_is_killed";
     if let Some((_, folder)) = order() {
         let mut checkpoints = CheckpointManager::new(folder).unwrap();
         checkpoints.save(1, snapshot(1)).unwrap();
@@ -56,7 +56,7 @@ fn a_folder_is_locked_for_other_processes_until_its_own_is_killed() {
     assert_eq!(checkpoints.newest().unwrap(), Some((2, snapshot(2))));
 }
 
-/// Saves that are going on or were killed.
+/// The number of temporary files, of saves in progress or killed ones.
 fn temporaries(folder: &Path) -> usize {
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     names.filter(|name| name.to_str().is_some_and(|name| name.ends_with(".tmp"))).count()
@@ -67,9 +67,8 @@ fn large(seed: u64) -> Checkpoint {
 }
 
 #[test]
-fn what_a_killed_save_has_left_is_removed_and_what_a_living_one_writes_is_not() {
-    const TEST: &str =
-        "locked::what_a_killed_save_has_left_is_removed_and_what_a_living_one_writes_is_not";
+fn only_temporaries_of_killed_saves_are_removed() {
+    const TEST: &str = "locked::only_temporaries_of_killed_saves_are_removed";
     if let Some((_, folder)) = order() {
         let checkpoint = large(1);
         println!("\nready");

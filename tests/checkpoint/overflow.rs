@@ -1,4 +1,4 @@
-//! A run whose numbers overflow once keeps checkpoints that restore.
+//! Checkpoints of a run in which values overflowed can be restored.
 
 use adamant::prelude::*;
 
@@ -39,7 +39,7 @@ impl<'d> Run<'d> {
         Run { net, adam, schedule, plateau, loader, rng, steps: 0 }
     }
 
-    /// At the fourth step a gradient's square, a running variance and the metric overflow.
+    /// In the fourth step, the square of a gradient, a running variance and the metric overflow.
     fn step(&mut self) {
         self.steps += 1;
         let batch = self.loader.next_batch();
@@ -93,7 +93,7 @@ fn checkpoints_after_an_overflow_restore() {
     assert!(run.net.parameters().iter().all(|p| p.tensor().to_vec().iter().all(|x| x.is_finite())));
     let report = run.adam.non_finite();
     assert!(report[0].to_string().contains("`linear.weight`, shape [3, 2]): exp_avg_sq is inf"));
-    assert_eq!(report.len(), 2); // that and the maximum
+    assert_eq!(report.len(), 2); // and its maximum
     let state = run.net.state_dict();
     let names: Vec<&str> = state.non_finite().map(|(name, ..)| name).collect();
     assert_eq!(names, ["norm.running_var"]);

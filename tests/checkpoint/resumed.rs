@@ -1,4 +1,5 @@
-//! Train 2n steps, or n, save, load in a fresh process with other threads, n more: the same bits.
+//! A run of 2n steps, and a run of n steps that is saved, loaded in a fresh process with another
+//! number of threads, and trained for n more: they have equal bits.
 
 use crate::run::{NETS, PLANS, Run, images};
 use crate::{child, order};
@@ -7,10 +8,9 @@ use std::path::Path;
 
 /// Inside the second epoch of seven batches.
 const HALF: usize = 9;
-const TEST: &str =
-    "resumed::a_resumed_run_ends_in_the_same_bits_in_a_fresh_process_on_any_number_of_threads";
+const TEST: &str = "resumed::a_resumed_run_ends_in_the_same_bits";
 
-/// The second half of each run from its file, by a run that was made otherwise.
+/// Resumes each run from its file, in a run that was built differently.
 fn second_halves(folder: &Path, suffix: &str) {
     let data = images();
     for (net, make_net) in NETS {
@@ -27,7 +27,7 @@ fn second_halves(folder: &Path, suffix: &str) {
 }
 
 #[test]
-fn a_resumed_run_ends_in_the_same_bits_in_a_fresh_process_on_any_number_of_threads() {
+fn a_resumed_run_ends_in_the_same_bits() {
     if let Some((work, folder)) = order() {
         return second_halves(&folder, &work);
     }
@@ -41,7 +41,7 @@ fn a_resumed_run_ends_in_the_same_bits_in_a_fresh_process_on_any_number_of_threa
             straight.thaw();
             straight.advance(HALF - 4);
             let name = format!("{net}-{plan}");
-            // Training goes on before the snapshot is written: it must not show.
+            // Training continues before the snapshot is written; the file must not show it.
             let half = straight.checkpoint();
             let losses = straight.advance(HALF);
             half.save(path(&name, "half")).unwrap();

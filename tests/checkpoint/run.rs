@@ -1,11 +1,11 @@
-//! A training run with everything in it that has a state.
+//! A training run that contains everything with a state.
 
 use adamant::nn::Forward;
 use adamant::prelude::*;
 
 pub(crate) trait Net: Stateful {
     fn loss(&self, batch: &Batch) -> Tensor;
-    /// What is trained from the start, and what is thawed later.
+    /// The parameters that are trained from the start, and those that are thawed later.
     fn head_and_body(&self) -> [Vec<(String, Parameter)>; 2];
 }
 
@@ -50,7 +50,7 @@ impl Net for Cnn {
     }
 }
 
-/// Reads an image as a row of characters, and says what each is followed by.
+/// Reads an image as a row of characters, and predicts a function of each.
 #[derive(Module)]
 struct Gpt {
     characters: Embedding,
@@ -84,8 +84,8 @@ impl Net for Gpt {
     }
 }
 
-/// Wide enough for several threads: its 48,010 parameters are more than the 32,768 elements from which
-/// on work is shared out, as in Adam's sweep.
+/// Wide enough for several threads: it has 48,010 parameters, and work is shared from 32,768
+/// elements.
 fn mlp(rng: &mut Generator) -> Box<dyn Net> {
     let body =
         Sequential::new().add(Linear::new(64, 640, rng)).add(Relu).add(Dropout::new(0.2, rng));
@@ -181,7 +181,7 @@ pub(crate) struct Run<'d> {
 }
 
 impl<'d> Run<'d> {
-    /// Batches of 6: seven to an epoch, the last one of 4.
+    /// With batches of 6: an epoch has seven, the last one of 4.
     pub(crate) fn new(data: &'d Dataset, net: MakeNet, plan: MakePlan, seed: u64) -> Self {
         let mut rng = Generator::seed(seed);
         let net = net(&mut rng);
@@ -193,13 +193,13 @@ impl<'d> Run<'d> {
         Run { net, adam, plan, loader, rng }
     }
 
-    /// The body is trained too, from now on.
+    /// Trains the body too from here on.
     pub(crate) fn thaw(&mut self) {
         let [_, body] = self.net.head_and_body();
         self.adam.add_param_group(ParamGroup::new(body).lr(1e-3).weight_decay(0.0)).unwrap();
     }
 
-    /// So many steps; their losses.
+    /// Trains `steps` steps; returns the bits of their losses.
     pub(crate) fn advance(&mut self, steps: usize) -> Vec<u32> {
         let step = |_| {
             let mut batch = self.loader.next_batch();
@@ -215,7 +215,7 @@ impl<'d> Run<'d> {
         (0..steps).map(step).collect()
     }
 
-    /// All of its state: equal ones are saved in equal bytes.
+    /// The whole state; equal states are saved in equal bytes.
     pub(crate) fn checkpoint(&mut self) -> Checkpoint {
         Checkpoint::new()
             .with("model", &*self.net)

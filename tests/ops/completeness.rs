@@ -1,4 +1,4 @@
-//! No operation without its row, and a page of documentation that cannot drift.
+//! Every operation has a row, and the page of operations is up to date.
 
 use crate::common::up_to_date;
 use crate::table::table;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// The public functions of some of the crate's source files.
+/// The names of the public functions in these source files.
 fn functions(files: impl IntoIterator<Item = PathBuf>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for file in files {
@@ -42,7 +42,7 @@ fn every_operation_has_its_row() {
         };
         rows.iter().any(called_in)
     };
-    // The user's own, questions about shapes, and the ways in and out for the user's numbers.
+    // Custom operations, queries of shapes, and conversions from and to the user's values.
     const NO_OPERATIONS: [&str; 9] = [
         "custom",
         "check",
@@ -66,11 +66,11 @@ fn the_page_of_operations_is_up_to_date() {
     let random = functions([source().join("random.rs")]);
     let random: Vec<String> = random.iter().map(|name| format!("`{name}`")).collect();
     let mut page = format!(
-        "# Operations\n\nEvery operation, as it is written here and in PyTorch; `x`, `y` and `z` are tensors, \
-         `F` is\n`torch.nn.functional`. Each has its values and gradients (if it has any) compared with PyTorch's, at NaN,\n\
-         ±0, ±∞, subnormal numbers and ties too, and its derivatives with differences to second order. Random\n\
-         tensors are not listed, since their numbers are not PyTorch's: {}.\n\
-         This page is written by a test from `tests/ops/table.rs`.\n",
+        "# Operations\n\nEvery operation, here and in PyTorch; `x`, `y` and `z` are tensors, `F` is\n\
+         `torch.nn.functional`. The values and gradients (if any) of each are compared with PyTorch's, also at NaN,\n\
+         ±0, ±∞, subnormal values and ties, and its derivatives to second order with differences. Random\n\
+         tensors are not listed, since their values are not PyTorch's: {}.\n\
+         A test writes this page from `tests/ops/table.rs`.\n",
         random.join(", ")
     );
     for section in table() {

@@ -1,4 +1,4 @@
-//! The same bits whatever the number of threads, for every operation.
+//! Every operation has equal bits on any number of threads.
 
 use crate::inputs::{arriving, trials};
 use crate::table::{Tried, table};
@@ -14,7 +14,7 @@ fn digest() -> u64 {
     let mut digest = DefaultHasher::new();
     for row in table().into_iter().flat_map(|section| section.rows) {
         let mut all: Vec<Vec<Tensor>> = trials(&row).iter().map(|trial| trial.inputs()).collect();
-        // Large enough to be shared between threads.
+        // Large enough for several threads.
         if let Tried::Elementwise(operands, range) = row.tried.clone() {
             let mut rng = Generator::seed(1);
             let mut draw = |shape| Tensor::uniform(shape, range.start, range.end, &mut rng);
@@ -29,7 +29,7 @@ fn digest() -> u64 {
     digest.finish()
 }
 
-/// What reduces, moves, indexes and multiplies, on tensors that are worth sharing.
+/// Hashes reductions, moves, indexing and products of tensors large enough for several threads.
 fn large(digest: &mut DefaultHasher) {
     let mut rng = Generator::seed(2);
     let mut leaf = |shape: &[usize]| Tensor::<f32>::randn(shape, &mut rng).requires_grad();
@@ -88,12 +88,12 @@ fn add(digest: &mut DefaultHasher, outputs: &[Tensor], leaves: &[Tensor]) {
 }
 
 #[test]
-fn every_operation_has_the_same_bits_on_any_number_of_threads() {
+fn bits_do_not_depend_on_the_number_of_threads() {
     if std::env::var_os(CHILD).is_some() {
         println!("digest {:016x}", digest());
         return;
     }
-    let name = "determinism::every_operation_has_the_same_bits_on_any_number_of_threads";
+    let name = "determinism::bits_do_not_depend_on_the_number_of_threads";
     let run = |threads: &str| {
         let out = Command::new(std::env::current_exe().unwrap())
             .args(["--nocapture", "--exact", name])

@@ -1,10 +1,10 @@
-//! First and second derivatives of every operation, by differences, over shapes and layouts.
+//! First and second derivatives of every operation against differences, over shapes and layouts.
 
 use crate::table::{Row, Tried, table};
 use adamant::prelude::*;
 use std::ops::Range;
 
-/// How an input lies in memory.
+/// The memory layout of an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Layout {
     Contiguous,
@@ -17,7 +17,7 @@ const LAYOUTS: [Layout; 4] =
     [Layout::Contiguous, Layout::Transposed, Layout::Sliced, Layout::Broadcast];
 
 impl Layout {
-    /// A tensor of this shape and layout, of what `draw` gives.
+    /// A tensor of this shape and layout, from tensors that `draw` returns.
     fn lay(self, shape: &[usize], draw: &mut dyn FnMut(&[usize]) -> Tensor<f64>) -> Tensor<f64> {
         match self {
             Layout::Contiguous => draw(shape),
@@ -40,8 +40,7 @@ impl Layout {
     }
 }
 
-/// Shapes that broadcast in every way: equal, to the left, to the right, both ways,
-/// scalars, one element, nothing.
+/// Shapes that broadcast in every way: equal, left, right, both, scalars, one element, empty.
 fn elementwise_shapes(operands: usize) -> Vec<Vec<Vec<usize>>> {
     let lists: &[&[&[usize]]] = match operands {
         1 => &[&[&[2, 3]], &[&[]], &[&[1]], &[&[0, 3]], &[&[2, 1, 3]]],
@@ -64,7 +63,7 @@ fn elementwise_shapes(operands: usize) -> Vec<Vec<Vec<usize>>> {
     lists.iter().map(|list| list.iter().map(|shape| shape.to_vec()).collect()).collect()
 }
 
-/// Elements that are far from each other and from 0, in some order.
+/// Elements that are far from each other and from 0, in random order.
 fn far_apart(shape: &[usize], rng: &mut Generator) -> Tensor<f64> {
     let n = shape.iter().product::<usize>();
     let mut values: Vec<f64> = (0..n).map(|i| (i as f64 - n as f64 / 2.0 + 0.31) * 0.25).collect();
@@ -82,14 +81,14 @@ fn check(row: &Row) {
     for shapes in lists {
         for layout in LAYOUTS {
             if range.is_none() && layout == Layout::Broadcast {
-                continue; // it makes equal elements
+                continue; // broadcasting makes equal elements
             }
             let mut draw = |shape: &[usize]| match &range {
                 Some(range) => Tensor::uniform(shape, range.start, range.end, &mut rng),
                 None => far_apart(shape, &mut rng),
             };
             let inputs: Vec<_> = shapes.iter().map(|shape| layout.lay(shape, &mut draw)).collect();
-            // All outputs that are tracked, as one: their gradients must not mix.
+            // All outputs in one tensor: their gradients must not mix.
             let f = |inputs: &[Tensor<f64>]| {
                 let flat = |output: &Tensor<f64>| output.reshape([output.numel()]);
                 let outputs: Vec<_> = (row.f64)(inputs).iter().map(flat).collect();
@@ -107,7 +106,7 @@ fn check(row: &Row) {
 }
 
 #[test]
-fn gradients_agree_with_differences_to_second_order() {
+fn first_and_second_derivatives_match_differences() {
     for row in table().iter().flat_map(|section| &section.rows) {
         check(row);
     }

@@ -1,4 +1,4 @@
-//! What the operations are tried on. `tests/fixtures/ops.py` makes the same numbers.
+//! The inputs of the operations. `tests/fixtures/ops.py` makes the same values.
 
 use crate::common::numbers;
 use crate::table::{Row, Tried};
@@ -7,11 +7,11 @@ use adamant::tensor::Float;
 
 /// One set of inputs.
 pub(crate) enum Trial {
-    /// Every combination of special values, for so many operands.
+    /// Every combination of special values, for this number of operands.
     Grid(usize),
-    /// Ordinary numbers in a range.
+    /// Ordinary values in a range.
     Plain(Vec<Vec<usize>>, f64, f64),
-    /// Special values and equal ones, sprinkled.
+    /// Special values, some of them equal, in random order.
     Special(Vec<Vec<usize>>),
 }
 
@@ -68,9 +68,9 @@ impl Trial {
             Trial::Special(shapes) => {
                 let values = special::<T>(16);
                 let input = |(shape, seed): (&Vec<usize>, u64)| {
-                    let places = numbers::<T>(seed, shape, 16.0).to_vec().into_iter();
+                    let drawn = numbers::<T>(seed, shape, 16.0).to_vec().into_iter();
                     let value = |x: T| values[(x.to_f64() + 8.0) as usize];
-                    Tensor::from_vec(places.map(value).collect(), &shape[..]).unwrap()
+                    Tensor::from_vec(drawn.map(value).collect(), &shape[..]).unwrap()
                 };
                 shapes.iter().zip(seeds).map(input).collect()
             }
@@ -78,7 +78,7 @@ impl Trial {
     }
 }
 
-/// The first `n` values at which functions are special, or numbers lie at the edge of a type.
+/// The first `n` values at which functions are special, or which are at the limits of a type.
 fn special<T: Float>(n: usize) -> Vec<T> {
     let (tiny, max) = match T::DTYPE {
         "f32" => (f64::from(f32::from_bits(1)), f64::from(f32::MAX)),
@@ -117,7 +117,7 @@ fn special<T: Float>(n: usize) -> Vec<T> {
     values[..n].iter().map(|&value| T::from_f64(value)).collect()
 }
 
-/// The gradient that arrives at output `i`.
+/// The incoming gradient of output `i`.
 pub(crate) fn arriving<T: Float>(i: usize, shape: &[usize]) -> Tensor<T> {
     numbers::<T>(100 + i as u64, shape, 1.0) + T::ONE
 }

@@ -1,4 +1,4 @@
-//! Every operation, by one table: gradients, PyTorch's values, documentation, determinism.
+//! Tests of every operation from one table: gradients, PyTorch's values, documentation, determinism.
 
 #[path = "../pytorch/common.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Values and gradients are PyTorch's, at special values too.
+//! Values and gradients equal PyTorch's, also at special values.
 
 use crate::common::fixture;
 use crate::inputs::{Trial, arriving, trials};
@@ -7,11 +7,11 @@ use adamant::prelude::*;
 use adamant::tensor::{Float, Value};
 use std::collections::BTreeSet;
 
-/// What the Python script needs to know of the table; a line for each row.
+/// The table for the Python script, a line for each row.
 const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ops.jsonl");
 
 #[test]
-fn the_fixtures_are_of_this_table() {
+fn the_fixtures_match_the_table() {
     let rows = table().into_iter().flat_map(|section| section.rows);
     let line = |row: Row| {
         let trials: Vec<String> = trials(&row).iter().map(|trial| trial.json()).collect();
@@ -22,12 +22,12 @@ fn the_fixtures_are_of_this_table() {
 }
 
 #[test]
-fn f32_values_and_gradients_are_pytorchs() {
+fn f32_values_and_gradients_equal_pytorchs() {
     compare::<f32>("ops_f32", |row| row.f32, 2e-6);
 }
 
 #[test]
-fn f64_values_and_gradients_are_pytorchs() {
+fn f64_values_and_gradients_equal_pytorchs() {
     compare::<f64>("ops_f64", |row| row.f64, 1e-13);
 }
 
@@ -42,9 +42,9 @@ fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
                 trial.inputs::<T>().into_iter().map(Tensor::requires_grad).collect();
             let elementwise = matches!(trial, Trial::Grid(_));
             let outputs = op(&row)(&inputs);
-            let what = format!("{}|{i}", row.ours);
+            let trial = format!("{}|{i}", row.ours);
             let mut check = |kind: &str, found: &Tensor<T>| {
-                let key = format!("{what}|{kind}");
+                let key = format!("{trial}|{kind}");
                 let Some(expected) = expected.get(&key).and_then(Value::array::<T>) else {
                     wrong.push(format!("{key}: no fixture; run tests/fixtures/ops.py"));
                     return;
@@ -57,7 +57,7 @@ fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
                     Ok(differing) => match known {
                         Some(known) => known.check(T::DTYPE, &differing, &mut wrong),
                         None if differing.is_empty() => {}
-                        None => wrong.push(format!("{key}: {}", said(&differing))),
+                        None => wrong.push(format!("{key}: {}", describe(&differing))),
                     },
                 }
             };
@@ -68,7 +68,7 @@ fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
                 continue;
             }
             for (k, output) in outputs.iter().enumerate().filter(|(_, y)| y.is_tracked()) {
-                // Each alone, over a view of its own: outputs may share what was recorded.
+                // Recorded again for each output, since a pass frees the graph.
                 let again = op(&row)(&inputs).swap_remove(k);
                 again.backward_with(&arriving(k, output.shape()));
             }
@@ -79,16 +79,16 @@ fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
         }
     }
     let gone = NOT_FOLLOWED.iter().filter(|known| !seen.contains(known.key));
-    wrong.extend(gone.map(|known| format!("{}: there is no such array", known.key)));
+    wrong.extend(gone.map(|known| format!("{}: not found", known.key)));
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// An array in which PyTorch's own answer is not one to follow.
+/// An array in which some of PyTorch's elements are not followed.
 struct NotFollowed {
     key: &'static str,
-    /// How many elements differ, in `f32` and in `f64`: no more and no fewer.
+    /// The exact number of elements that differ, in `f32` and in `f64`.
     elements: [usize; 2],
-    /// What these are here.
+    /// The property of our elements there.
     are: fn(f64) -> bool,
     _why: &'static str,
 }
@@ -110,14 +110,14 @@ const NOT_FOLLOWED: &[NotFollowed] = &[
         key: "x.conv_transpose1d(y, Some(z), Conv1dOptions::default().stride(2))|1|out0",
         elements: [3, 0],
         are: f64::is_finite,
-        _why: "its f32 path multiplies infinities by the zeros it puts between elements",
+        _why: "its f32 path multiplies infinities by the zeros that it inserts",
     },
     NotFollowed {
         key: "x.conv_transpose2d(y, Some(z), \
               Conv2dOptions::default().stride(2).padding(1).output_padding([1, 0]))|1|grad0",
         elements: [16, 0],
         are: f64::is_nan,
-        _why: "its f32 path leaves out what meets the padding, its f64 path makes NaN of it, as here",
+        _why: "its f32 path skips the padding; its f64 path yields NaN, as here",
     },
     NotFollowed {
         key: "x.conv_transpose2d(y, Some(z), \
@@ -136,13 +136,13 @@ const NOT_FOLLOWED: &[NotFollowed] = &[
         key: "x.prod()|7|grad0",
         elements: [24, 24],
         are: f64::is_nan,
-        _why: "where two elements are 0, it does not see that another is NaN",
+        _why: "where two elements are 0, it ignores that another is NaN",
     },
     NotFollowed {
         key: "x.cumprod(0)|7|grad0",
         elements: [6, 6],
         are: f64::is_finite,
-        _why: "it divides by the element, also where that is subnormal or infinite",
+        _why: "it divides by the element, even if that is subnormal or infinite",
     },
 ];
 
@@ -151,28 +151,28 @@ impl NotFollowed {
         let elements = self.elements[usize::from(dtype == "f64")];
         let right = differing.iter().all(|difference| (self.are)(difference.found));
         if differing.len() != elements || !right {
-            let (key, n, said) = (self.key, differing.len(), said(differing));
-            wrong.push(format!("{key}: {n} elements differ, {elements} were known to: {said}"));
+            let (key, n, text) = (self.key, differing.len(), describe(differing));
+            wrong.push(format!("{key}: {n} elements differ, expected {elements}: {text}"));
         }
     }
 }
 
-/// An element that is not PyTorch's.
+/// An element that differs from PyTorch's.
 struct Difference {
     at: usize,
     found: f64,
     expected: f64,
 }
 
-fn said(differing: &[Difference]) -> String {
-    let said = |Difference { at, found, expected }: &Difference| {
+fn describe(differing: &[Difference]) -> String {
+    let one = |Difference { at, found, expected }: &Difference| {
         format!("[{at}] {found:e}, not {expected:e}")
     };
-    differing.iter().map(said).collect::<Vec<_>>().join("; ")
+    differing.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// What differs, element by element. An elementwise operation is compared relative to
-/// the element, one that adds relative to the largest.
+/// The elements that differ. The tolerance is relative to the element for an elementwise operation,
+/// and to the largest element for others, which may add.
 fn differences<T: Float>(
     found: &Tensor<T>,
     expected: &Tensor<T>,
@@ -183,8 +183,8 @@ fn differences<T: Float>(
         return Err(format!("shape {:?}, PyTorch {:?}", found.shape(), expected.shape()));
     }
     let tiniest = if T::DTYPE == "f32" { f64::from(f32::from_bits(1)) } else { f64::from_bits(1) };
-    let numbers = |x: &Tensor<T>| -> Vec<f64> { x.to_vec().into_iter().map(T::to_f64).collect() };
-    let (found, expected) = (numbers(found), numbers(expected));
+    let values = |x: &Tensor<T>| -> Vec<f64> { x.to_vec().into_iter().map(T::to_f64).collect() };
+    let (found, expected) = (values(found), values(expected));
     let finite = expected.iter().filter(|x| x.is_finite()).map(|x| x.abs());
     let largest = if elementwise { 0.0 } else { finite.fold(0.0, f64::max) };
     let same = |a: f64, b: f64| {

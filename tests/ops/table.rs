@@ -1,5 +1,5 @@
-//! Every operation, once: how it is written here and in PyTorch, and what it is
-//! tried on. Gradients, fixtures, documentation and determinism all read this.
+//! Every operation, once: the expressions here and in PyTorch, and the inputs to test it on. The
+//! tests of gradients, PyTorch's values, documentation and determinism all use this table.
 
 use adamant::prelude::*;
 use adamant::tensor::{
@@ -18,22 +18,22 @@ pub(crate) struct Section {
 pub(crate) struct Row {
     pub(crate) ours: String,
     pub(crate) pytorch: &'static str,
-    /// How it differs from PyTorch's, if it does.
+    /// The difference from PyTorch, if there is one.
     pub(crate) note: &'static str,
     pub(crate) tried: Tried,
     pub(crate) f32: fn(&[Tensor<f32>]) -> Vec<Tensor<f32>>,
     pub(crate) f64: fn(&[Tensor<f64>]) -> Vec<Tensor<f64>>,
 }
 
-/// The inputs on which an operation is tried.
+/// The inputs to test an operation on.
 #[derive(Clone)]
 pub(crate) enum Tried {
-    /// Of any shapes that broadcast: so many operands, with elements from a range in
-    /// which it is smooth.
+    /// This number of operands, of any shapes that broadcast, with elements from a range in which
+    /// the operation is smooth.
     Elementwise(usize, Range<f64>),
-    /// Of these shapes, a list for each trial.
+    /// Operands of these shapes, a list for each trial.
     Shapes(Vec<Vec<Vec<usize>>>, Range<f64>),
-    /// As `Shapes`, but it has kinks where elements are equal: they are tried apart.
+    /// Like `Shapes`, for an operation with kinks at equal elements: the elements are far apart.
     Apart(Vec<Vec<Vec<usize>>>),
 }
 
@@ -43,7 +43,7 @@ impl Row {
     }
 }
 
-/// What an operation gives, as tensors.
+/// Converts the results of an operation to tensors.
 trait Outputs<T: Float> {
     fn outputs(self) -> Vec<Tensor<T>>;
 }
@@ -112,11 +112,11 @@ macro_rules! op {
             note: "",
             tried: $tried,
             f32: |inputs| {
-                let [$($x),*] = inputs else { panic!("as many inputs as the row names") };
+                let [$($x),*] = inputs else { panic!("one input for each name in the row") };
                 Outputs::<f32>::outputs($ours)
             },
             f64: |inputs| {
-                let [$($x),*] = inputs else { panic!("as many inputs as the row names") };
+                let [$($x),*] = inputs else { panic!("one input for each name in the row") };
                 Outputs::<f64>::outputs($ours)
             },
         }
@@ -149,7 +149,7 @@ pub(crate) fn table() -> Vec<Section> {
     let two = || Tried::Elementwise(2, -2.0..2.0);
     let above_zero = || Tried::Elementwise(1, 0.5..2.0);
     let two_above_zero = || Tried::Elementwise(2, 0.5..2.0);
-    // What a reduction or a change of shape is tried on.
+    // Inputs of reductions and changes of shape.
     let any = || shapes(&[&[&[2, 3]], &[&[]], &[&[1]], &[&[0, 3]], &[&[2, 3, 4]]]);
     let any_full = || shapes(&[&[&[2, 3]], &[&[]], &[&[1]], &[&[2, 3, 4]]]);
     let dims = || shapes(&[&[&[2, 3]], &[&[1, 1]], &[&[0, 3]], &[&[2, 3, 4]]]);
@@ -460,7 +460,7 @@ pub(crate) fn table() -> Vec<Section> {
                     |x, y| x.scatter_add(1, &Indices::from([[0, 0, 2], [2, 1, 1]]), y),
                     "x.scatter_add(1, torch.tensor([[0, 0, 2], [2, 1, 1]]), y)"
                 )
-                .note("source and indices of one shape"),
+                .note("source and indices have equal shapes"),
                 op!(
                     shapes(&[&[&[3, 2]]]),
                     |x| x.index_select(0, &[2, 0, 2]),
@@ -644,7 +644,7 @@ pub(crate) fn table() -> Vec<Section> {
                     |x, y, z| x.batch_norm(Some(y), Some(z), 0.1).0,
                     "F.batch_norm(x, None, None, y, z, True, eps=0.1)"
                 )
-                .note("gives mean and variance too"),
+                .note("also returns mean and variance"),
                 op!(
                     shapes(&[&[&[2, 3, 4], &[3], &[3]]]),
                     |x, y, z| x.batch_norm_with(

@@ -1,5 +1,5 @@
-//! Adam against PyTorch's, step for step: fixtures by `tests/fixtures/adam.py`,
-//! PyTorch 2.15.0 on AVX-512, with square roots as IEEE 754 defines them (see there).
+//! Adam equals PyTorch's in every step. Fixtures: `tests/fixtures/adam.py`, PyTorch 2.15.0 on AVX-512,
+//! with the square roots of IEEE 754 (see there).
 
 use crate::common::{fixture, numbers};
 use adamant::prelude::*;
@@ -57,7 +57,7 @@ fn set_grads<T: Float>(params: &[Parameter<T>], step: usize, skip: bool) {
     }
 }
 
-/// Every result of a case, under its name in the fixture.
+/// Every result of a case, by its name in the fixture.
 fn run<T: Float>(case: &Case) -> Vec<(String, Tensor<T>)> {
     let params = SHAPES.iter().enumerate().map(|(p, shape)| numbers(p as u64, shape, 4.0));
     let params: Vec<Parameter<T>> = params.map(Parameter::new).collect();
@@ -95,8 +95,8 @@ fn run<T: Float>(case: &Case) -> Vec<(String, Tensor<T>)> {
     results
 }
 
-/// Compares every value of every case by `fits(found, expected)`; gives the share
-/// that is the same in every bit.
+/// Checks every value of every case with `fits(found, expected)`; returns the fraction of values with
+/// equal bits.
 fn compare<T: Float>(file: &str, fits: impl Fn(T, T) -> bool) -> f64 {
     let fixture = fixture(file);
     let (mut values, mut identical, mut names) = (0, 0, 0);
@@ -118,14 +118,14 @@ fn compare<T: Float>(file: &str, fits: impl Fn(T, T) -> bool) -> f64 {
 }
 
 #[test]
-fn f32_within_two_units_in_the_last_place() {
-    let place = |x: f32| i64::from(x.to_bits() as i32 & i32::MAX) * if x < 0.0 { -1 } else { 1 };
-    let identical = compare("adam_f32", |a, b| (place(a) - place(b)).abs() <= 2);
-    assert_eq!(identical, 1.0); // two would do, but none is needed
+fn f32_values_are_within_two_ulp() {
+    let ordinal = |x: f32| i64::from(x.to_bits() as i32 & i32::MAX) * if x < 0.0 { -1 } else { 1 };
+    let identical = compare("adam_f32", |a, b| (ordinal(a) - ordinal(b)).abs() <= 2);
+    assert_eq!(identical, 1.0); // even better
 }
 
 #[test]
-fn f64_within_a_part_in_a_million_millions() {
+fn f64_values_are_within_1e_12() {
     let identical = compare("adam_f64", |a: f64, b| (a - b).abs() <= 1e-12 * b.abs());
     assert!(identical > 0.99);
 }

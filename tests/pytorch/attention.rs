@@ -1,4 +1,4 @@
-//! Attention and transformer layers are PyTorch's: fixtures by `tests/fixtures/attention.py`,
+//! Attention and transformer layers equal PyTorch's. Fixtures: `tests/fixtures/attention.py`,
 //! PyTorch 2.15.0.
 
 use crate::cases::{Cases, leaf};
@@ -7,12 +7,12 @@ use adamant::tensor::{
     AttentionOptions, Float, Indices, Mask, scaled_dot_product_attention as attention,
 };
 
-/// True where a query may look.
+/// True where a query may attend to a key.
 fn may() -> Mask {
     Mask::from_vec((0..25).map(|i| i % 3 != 1).collect(), [5, 5]).unwrap()
 }
 
-/// True for a token that is there.
+/// True for a token that is not padding.
 fn tokens() -> Mask {
     Tensor::from([[1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 1.0, 1.0, 0.0]])
         .gt(0.5f32)
@@ -73,13 +73,13 @@ fn multihead<T: Float>(cases: &Cases) {
     run("mha_cross_mask", &cross, none.mask(&part));
     let causal = (0..25).map(|i| i % 5 <= i / 5);
     let heads = may.to_vec().into_iter().chain(causal).collect();
-    let heads = Mask::from_vec(heads, [2, 5, 5]).unwrap(); // for each head its own
+    let heads = Mask::from_vec(heads, [2, 5, 5]).unwrap(); // one for each head
     run("mha_mask_heads", &x(), none.mask(&heads));
     let short = Mask::from([true, true, true, false, false]);
     run("mha_one", &[leaf(1, &[5, 6])], none.causal(true).padding(&short));
 }
 
-/// More keys, keys and values of other widths, and the weights.
+/// `add_bias_kv` and `add_zero_attn`, `kdim` and `vdim`, and the weights.
 fn weights<T: Float>(cases: &Cases) {
     let run = |case: &str,
                inputs: &[Tensor<T>],
@@ -109,7 +109,7 @@ fn weights<T: Float>(cases: &Cases) {
     run("zero", &x(), plain.add_zero_attn(true), none.padding(&tokens));
     let causal = (0..25).map(|i| i % 5 <= i / 5);
     let heads = may.to_vec().into_iter().chain(causal).collect();
-    let heads = Mask::from_vec(heads, [2, 5, 5]).unwrap(); // for each head its own
+    let heads = Mask::from_vec(heads, [2, 5, 5]).unwrap(); // one for each head
     run("both", &x(), bias_kv.add_zero_attn(true), none.mask(&heads));
     let part = Mask::from_vec(may.to_vec()[..20].to_vec(), [4, 5]).unwrap();
     let masked = none.mask(&part).padding(&tokens);
@@ -145,7 +145,7 @@ fn encoder<T: Float>(cases: &Cases) {
 }
 
 #[test]
-fn f32_attention_and_its_layers_are_pytorchs() {
+fn f32_attention_and_its_layers_equal_pytorchs() {
     let cases = Cases::of("attention_f32", 1e-5);
     function::<f32>(&cases);
     multihead::<f32>(&cases);
@@ -155,7 +155,7 @@ fn f32_attention_and_its_layers_are_pytorchs() {
 }
 
 #[test]
-fn f64_attention_and_its_layers_are_pytorchs() {
+fn f64_attention_and_its_layers_equal_pytorchs() {
     let cases = Cases::of("attention_f64", 1e-10);
     function::<f64>(&cases);
     multihead::<f64>(&cases);
@@ -217,12 +217,12 @@ impl Gpt {
 }
 
 #[test]
-fn ten_steps_of_a_small_gpt_follow_pytorchs_losses() {
+fn losses_of_a_small_gpt_equal_pytorchs() {
     let cases = Cases::of("attention_f32", 1e-4);
     let mut model = Gpt::new(32, &mut Generator::seed(0));
     let mut state = StateDict::new();
     for (name, value) in cases.state("gpt").iter() {
-        // The fixture's model holds its two tables as they are, without a layer around.
+        // The fixture's model holds its two tables as parameters, without layers around them.
         let is_table = ["token", "position"].contains(&name);
         let name = if is_table { format!("{name}.weight") } else { name.to_string() };
         state.insert(&name, value.clone());

@@ -1,4 +1,4 @@
-//! A case of a fixture: outputs and gradients under a name, as `tests/fixtures/cases.py` keeps them.
+//! The cases of a fixture: named outputs and gradients, as `tests/fixtures/cases.py` writes them.
 
 use crate::close::close;
 use crate::common::{fixture, numbers};
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 pub(crate) struct Cases {
     fixture: StateDict,
     tolerance: f64,
-    /// The names that were read.
+    /// The names read so far.
     read: RefCell<BTreeSet<String>>,
 }
 
@@ -19,8 +19,8 @@ impl Cases {
         Cases { fixture: fixture(file), tolerance, read: RefCell::default() }
     }
 
-    /// Fails if there is anything in the fixture that nothing was compared with, but for what begins
-    /// with `elsewhere`.
+    /// Asserts that every entry of the fixture was compared, except those whose names start with
+    /// `elsewhere`.
     #[track_caller]
     pub(crate) fn finish(&self, elsewhere: Option<&str>) {
         let read = self.read.borrow();
@@ -54,7 +54,7 @@ impl Cases {
         close(found, &self.fixture, name, self.tolerance);
     }
 
-    /// Outputs, and the gradients of inputs and parameters.
+    /// Compares the outputs, and the gradients of inputs and parameters.
     pub(crate) fn compare<T: Float>(
         &self,
         case: &str,
@@ -81,7 +81,7 @@ impl Cases {
     }
 }
 
-/// As `leaf` of `tests/fixtures/cases.py`.
+/// `leaf` of `tests/fixtures/cases.py`.
 pub(crate) fn leaf<T: Float>(seed: u64, shape: &[usize]) -> Tensor<T> {
     numbers::<T>(seed, shape, 4.0).requires_grad()
 }

@@ -1,14 +1,14 @@
-//! What is near enough to PyTorch's.
+//! Comparison of an array with PyTorch's.
 
 use adamant::prelude::*;
 use adamant::tensor::Float;
 
-/// Panics unless each element of `found` is that of the fixture's array `name` to within
-/// `tolerance`, relative to itself.
+/// Asserts that each element of `found` equals that of the fixture's array `name`, within a relative
+/// `tolerance`.
 ///
-/// Where the terms of a sum cancel, what is left is only as exact as they were: four roundings
-/// of the array's largest element are allowed besides. (Two are needed, by gradients of
-/// attention in `f32`; `torch.testing.assert_close` would allow 1e-5.)
+/// If the terms of a sum cancel, the result is only as exact as its terms: four roundings of the
+/// array's largest element are allowed in addition. (Gradients of attention in `f32` need two;
+/// `torch.testing.assert_close` would allow 1e-5.)
 #[track_caller]
 pub(crate) fn close<T: Float>(found: &Tensor<T>, fixture: &StateDict, name: &str, tolerance: f64) {
     let expected = fixture.get(name).and_then(|value| value.array::<T>());

@@ -1,15 +1,15 @@
-//! What the comparisons with PyTorch share.
+//! Helpers for comparisons with PyTorch.
 
 use adamant::prelude::*;
 use adamant::tensor::Float;
 
-/// The arrays of `tests/fixtures/NAME.safetensors`.
+/// The arrays in `tests/fixtures/NAME.safetensors`.
 pub(crate) fn fixture(name: &str) -> StateDict {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     load_safetensors(format!("{folder}/{name}.safetensors")).unwrap()
 }
 
-/// As `numbers` of `tests/fixtures/adam.py`: multiples of 2⁻²⁴ in ±scale/2.
+/// `numbers` of `tests/fixtures/adam.py`: multiples of 2⁻²⁴ in ±scale/2.
 pub(crate) fn numbers<T: Float>(seed: u64, shape: &[usize], scale: f64) -> Tensor<T> {
     let number = |i: u64| {
         let x = i.wrapping_add(seed.wrapping_mul(1_000_003)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -20,8 +20,8 @@ pub(crate) fn numbers<T: Float>(seed: u64, shape: &[usize], scale: f64) -> Tenso
     Tensor::from_vec((0..len).map(number).collect(), shape).unwrap()
 }
 
-/// Panics unless the file holds `text`. With `ADAMANT_WRITE=1` it is written instead.
-#[allow(dead_code)] // not every test binary has such files
+/// Asserts that the file contains `text`. With `ADAMANT_WRITE=1`, writes it instead.
+#[allow(dead_code)] // used by some test binaries only
 pub(crate) fn up_to_date(path: &str, text: &str) {
     if std::env::var_os("ADAMANT_WRITE").is_some() {
         std::fs::write(path, text).unwrap();

@@ -1,4 +1,4 @@
-//! Ten steps of LeNet-5 and of PyTorch's example net for MNIST follow PyTorch's: fixture by
+//! Ten training steps of LeNet-5 and of PyTorch's example net for MNIST. Fixture:
 //! `tests/fixtures/convnets.py`, PyTorch 2.15.0.
 
 use crate::close::close;
@@ -39,7 +39,7 @@ fn follows_pytorch(name: &str, model: &Sequential) {
 }
 
 #[test]
-fn ten_steps_of_lenet_5_follow_pytorchs_losses() {
+fn losses_of_lenet_5_equal_pytorchs() {
     let rng = &mut Generator::seed(0);
     let padded = Conv2dOptions::default().padding(2);
     let model = Sequential::new()
@@ -59,7 +59,7 @@ fn ten_steps_of_lenet_5_follow_pytorchs_losses() {
 }
 
 #[test]
-fn ten_steps_of_the_example_net_for_mnist_follow_pytorchs_losses() {
+fn losses_of_the_mnist_example_net_equal_pytorchs() {
     let rng = &mut Generator::seed(0);
     let model = Sequential::new()
         .add(Conv2d::new(1, 32, 3, rng))

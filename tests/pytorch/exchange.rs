@@ -1,5 +1,5 @@
-//! A model goes to PyTorch and comes from there: fixtures by `tests/fixtures/exchange.py`,
-//! PyTorch 2.15.0, which can also do it live.
+//! Exchange of a model with PyTorch, in both directions. Fixtures: `tests/fixtures/exchange.py`,
+//! PyTorch 2.15.0, which can also run it live.
 
 use crate::close::close;
 use crate::common::{fixture, numbers};
@@ -32,7 +32,7 @@ impl Net {
         }
     }
 
-    /// Of the images and words that `exchange.py` has too.
+    /// The logits of the images and words in `exchange.py`.
     fn logits(&self) -> Tensor {
         let images = numbers(1, &[6, 1, 5, 7], 4.0);
         let words = (0..48).map(|i| (5 * (i / 8) + 3 * (i % 8)) % 11).collect();
@@ -43,7 +43,7 @@ impl Net {
     }
 }
 
-/// PyTorch's model, read from `folder`, gives PyTorch's logits.
+/// Loads PyTorch's model from `folder`, and compares its logits with PyTorch's.
 fn read(folder: &Path) -> Net {
     let load = |name: &str| load_safetensors(folder.join(name)).unwrap();
     let mut net = Net::new(0);
@@ -53,9 +53,9 @@ fn read(folder: &Path) -> Net {
     net
 }
 
-/// A model that was trained here and written: PyTorch, which read it, got these logits.
+/// A model that was trained and saved here, with the logits that PyTorch computed for it.
 #[test]
-fn a_model_written_here_gives_its_logits_in_pytorch() {
+fn a_model_written_here_has_equal_logits_in_pytorch() {
     let mut net = Net::new(0);
     net.load_state_dict(&fixture("exchange_ours")).unwrap();
     net.eval();
@@ -63,12 +63,12 @@ fn a_model_written_here_gives_its_logits_in_pytorch() {
 }
 
 #[test]
-fn a_model_of_pytorchs_gives_its_logits_and_is_saved_as_its_state_dict() {
+fn a_pytorch_model_round_trips_with_equal_logits() {
     let net = read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ours.safetensors");
     save_safetensors(&net.state_dict(), &path).unwrap();
-    // The same arrays: names, and under each the same type, shape and bits.
+    // Equal names, types, shapes and bits.
     let saved = load_safetensors(path).unwrap();
     let mut arrays = StateDict::new();
     for (name, value) in saved.iter().filter(|(name, _)| !name.contains(".rng.")) {
@@ -77,9 +77,9 @@ fn a_model_of_pytorchs_gives_its_logits_and_is_saved_as_its_state_dict() {
     assert_eq!(arrays, fixture("exchange"));
 }
 
-/// Written to the folder that `exchange.py --live` names, where PyTorch then reads it.
+/// Writes to the folder from which `exchange.py --live` reads.
 #[test]
-fn a_model_trained_here_gives_its_logits_to_who_reads_it() {
+fn a_model_trained_here_has_equal_logits_when_loaded() {
     let scratch = tempfile::tempdir().unwrap();
     let live = std::env::var_os("ADAMANT_EXCHANGE").map(PathBuf::from);
     if let Some(folder) = &live {

@@ -1,5 +1,5 @@
-//! A run that begins in PyTorch goes on here, and one that begins here goes on in PyTorch, along
-//! the losses of a run that stayed: fixtures by `tests/fixtures/exchange_run.py`, PyTorch 2.15.0.
+//! A run that starts in PyTorch resumes here, and one that starts here resumes in PyTorch, with the
+//! losses of an undisturbed run. Fixtures: `tests/fixtures/exchange_run.py`, PyTorch 2.15.0.
 
 use crate::common::{fixture, numbers};
 use adamant::prelude::*;
@@ -98,7 +98,7 @@ fn check<O: Optimizer + Stateful>(name: &str, make: fn() -> Run<O>) {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
         save_safetensors(&run.state(), format!("{folder}/{ours}.safetensors")).unwrap();
     }
-    // What PyTorch has read is what is written today, up to the rounding of another machine.
+    // The file that PyTorch read equals the one written here, up to the rounding of another machine.
     let written = fixture(&ours);
     let state = run.state();
     for (name, value) in state.iter() {
@@ -118,11 +118,11 @@ fn check<O: Optimizer + Stateful>(name: &str, make: fn() -> Run<O>) {
 }
 
 #[test]
-fn adam_goes_on_on_the_other_side() {
+fn adam_resumes_on_the_other_side() {
     check("adam", adam);
 }
 
 #[test]
-fn sgd_goes_on_on_the_other_side() {
+fn sgd_resumes_on_the_other_side() {
     check("sgd", sgd);
 }

@@ -1,4 +1,4 @@
-//! Layers and their gradients are PyTorch's: fixtures by `tests/fixtures/layers.py`, which has the
+//! Layers and their gradients equal PyTorch's. Fixtures: `tests/fixtures/layers.py`, which has the
 //! same cases under the same names.
 
 use crate::cases::{Cases, leaf};
@@ -8,7 +8,7 @@ use adamant::tensor::{
     AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, MaxPool2dOptions,
 };
 
-/// Loads PyTorch's weights, and compares results and all gradients.
+/// Loads PyTorch's weights, and compares the results and all gradients.
 fn record<T: Float, M: Module<T>>(
     cases: &Cases,
     name: &str,
@@ -121,7 +121,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     case("softmax last", Box::new(Softmax { dim: -1 }), shape);
     case("log_softmax", Box::new(LogSoftmax { dim: 1 }), shape);
 
-    // Its generator is a part of its state that PyTorch's has not.
+    // Its state has a generator, which PyTorch's does not have.
     let mut dropout = Dropout2d::new(0.5, rng);
     Module::<T>::eval(&mut dropout);
     let x = leaf::<T>(1, &[2, 3, 2, 2]);

@@ -1,4 +1,4 @@
-//! Losses and their gradients are PyTorch's: fixtures by `tests/fixtures/losses.py`, which has the
+//! Losses and their gradients equal PyTorch's. Fixtures: `tests/fixtures/losses.py`, which has the
 //! same cases under the same names.
 
 use crate::cases::{Cases, leaf};
@@ -84,7 +84,7 @@ impl<T: Float> Losses<'_, T> {
         let vector =
             |values: [f64; 3]| Tensor::from_vec(values.map(T::from_f64).to_vec(), [3]).unwrap();
         let (weight, pos_weight) = (vector([0.5, 2.0, 1.25]), vector([1.25, 2.0, 0.5]));
-        let half = |x: &Tensor<T>| x + T::from_f64(0.5); // from numbers in ±0.5
+        let half = |x: &Tensor<T>| x + T::from_f64(0.5); // from values in ±0.5
         let bce = || BceLoss::new().reduction(r);
         self.scaled("bce", 1.0, two, |x| bce().loss(&half(&x[0]), &half(&x[1])));
         let weighted = || bce().weight(&weight);

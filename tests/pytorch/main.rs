@@ -1,5 +1,5 @@
-//! Parity with PyTorch: what a run there gave, this gives. The fixtures and the
-//! scripts that make them are in `tests/fixtures`.
+//! Parity with PyTorch: results equal those in the fixtures of `tests/fixtures`, which Python scripts
+//! there write.
 
 mod adam;
 mod attention;

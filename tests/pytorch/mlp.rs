@@ -1,4 +1,4 @@
-//! A short training run follows PyTorch's: fixtures by `tests/fixtures/mlp.py`, PyTorch 2.15.0.
+//! A short training run equals PyTorch's. Fixtures: `tests/fixtures/mlp.py`, PyTorch 2.15.0.
 
 use crate::close::close;
 use adamant::prelude::*;

@@ -1,4 +1,4 @@
-//! Normalisation layers give PyTorch's results, gradients and running statistics: fixtures by
+//! The results, gradients and running statistics of normalization layers equal PyTorch's. Fixtures:
 //! `tests/fixtures/norms.py`, PyTorch 2.15.0.
 
 use crate::close::close;
@@ -37,7 +37,7 @@ fn case<T: Float>(
         let names =
             |state: &StateDict| state.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>();
         let (mut ours, theirs) = (names(&state), names(&fixture.part("state")));
-        ours.sort(); // as those of a file are
+        ours.sort(); // like the names in a file
         assert_eq!(ours, theirs, "{name}");
         for (key, value) in state.iter() {
             match value.array::<T>() {
@@ -86,11 +86,11 @@ fn like_pytorch<T: Float>(file: &str, tolerance: f64) {
 }
 
 #[test]
-fn normalisations_in_f32() {
+fn f32_norms_equal_pytorchs() {
     like_pytorch::<f32>("norms_f32", 1e-5);
 }
 
 #[test]
-fn normalisations_in_f64() {
+fn f64_norms_equal_pytorchs() {
     like_pytorch::<f64>("norms_f64", 1e-10);
 }

@@ -1,13 +1,13 @@
-//! Recurrent layers are PyTorch's: fixtures by `tests/fixtures/recurrent.py`, PyTorch 2.15.0.
+//! Recurrent layers equal PyTorch's. Fixtures: `tests/fixtures/recurrent.py`, PyTorch 2.15.0.
 
 use crate::cases::{Cases, leaf};
 use adamant::prelude::*;
 use adamant::tensor::Float;
 
-/// What the three nets have in common here.
+/// The common interface of the three nets.
 trait Net<T: Float>: Module<T> + Stateful {
     fn make(options: RecurrentOptions, kind: &str) -> Self;
-    /// The outputs and the last state, from a state if it is given.
+    /// The outputs and the last state, from an optional initial state.
     fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>>;
     const STATES: u64;
 }
@@ -86,7 +86,7 @@ fn one_sequence<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
     cases.compare(&format!("{kind}_one"), &inputs, &net.run(&inputs), Some(&net));
 }
 
-/// Projections of the output: then h is narrower than c.
+/// With projections of the output, h is narrower than c.
 fn projected<T: Float>(cases: &Cases) {
     let plain = RecurrentOptions::default().proj_size(2);
     let one = plain.bidirectional(true);

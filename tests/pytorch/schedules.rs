@@ -1,4 +1,4 @@
-//! Schedules and SGD against PyTorch's: fixtures by `tests/fixtures/schedules.py`, PyTorch 2.15.0.
+//! Schedules and SGD equal PyTorch's. Fixtures: `tests/fixtures/schedules.py`, PyTorch 2.15.0.
 
 use crate::common::{fixture, numbers};
 use adamant::prelude::*;
@@ -10,7 +10,7 @@ fn adam() -> Adam {
     Adam::with_groups(groups, AdamOptions::default().lr(0.05)).unwrap()
 }
 
-/// Both groups' rates and the first one's β₁.
+/// The learning rates of both groups, and β₁ of the first one.
 fn row(adam: &Adam) -> [f64; 3] {
     let groups = adam.param_groups();
     [groups[0].lr, groups[1].lr, groups[0].betas.0]
@@ -27,8 +27,8 @@ fn same_rates(name: &str, found: &[[f64; 3]]) {
     }
 }
 
-/// Compares thirty steps; halfway the state is saved, and loaded into a fresh
-/// schedule and a fresh optimizer, the schedule first.
+/// Compares thirty steps. Halfway, the state is saved and loaded into a fresh schedule and a fresh
+/// optimizer, the schedule first.
 fn check<S: Scheduler>(name: &str, make: impl Fn(&mut Adam) -> S) {
     let mut adam_now = adam();
     let mut schedule = make(&mut adam_now);
@@ -49,7 +49,7 @@ fn check<S: Scheduler>(name: &str, make: impl Fn(&mut Adam) -> S) {
 }
 
 #[test]
-fn schedules_give_pytorchs_rates() {
+fn rates_of_schedules_equal_pytorchs() {
     check("step", |adam| StepLr::new(adam, 4, 0.3));
     check("multi_step", |adam| MultiStepLr::new(adam, [3, 9, 9, 20], 0.3));
     check("exponential", |adam| ExponentialLr::new(adam, 0.93));
@@ -79,7 +79,7 @@ fn schedules_give_pytorchs_rates() {
 }
 
 #[test]
-fn schedules_that_are_stacked_start_from_the_present_rate() {
+fn stacked_schedules_start_from_the_current_rate() {
     let mut adam = adam();
     let mut stack: Vec<Box<dyn Scheduler>> = vec![Box::new(LinearLr::new(&mut adam, 0.5, 1.0, 4))];
     stack.push(Box::new(MultiStepLr::new(&mut adam, [0, 5], 0.5)));
@@ -97,7 +97,7 @@ fn schedules_that_are_stacked_start_from_the_present_rate() {
 }
 
 #[test]
-fn gradients_are_clipped_as_pytorch_clips_them() {
+fn clipped_gradients_equal_pytorchs() {
     let fixture = fixture("clip");
     for case in ["low", "high", "value"] {
         let params = [1usize, 7, 33].iter().enumerate().map(|(p, &len)| {
@@ -129,7 +129,7 @@ fn gradients_are_clipped_as_pytorch_clips_them() {
 }
 
 #[test]
-fn plateaus_are_seen_as_pytorch_sees_them() {
+fn rates_on_plateaus_equal_pytorchs() {
     let metrics = fixture("schedules").array::<f64>("metrics", &[30]).unwrap().to_vec();
     let check = |name: &str, make: fn() -> ReduceLrOnPlateau| {
         let (mut adam, mut schedule) = (adam(), make());
@@ -168,7 +168,7 @@ fn an_added_group_is_scheduled_from_its_own_rate() {
 }
 
 #[test]
-fn a_schedules_state_is_checked_before_it_is_loaded() {
+fn a_state_is_checked_before_it_is_loaded() {
     let adam = adam();
     let mut schedule = StepLr::new(&adam, 4, 0.3);
     let mut state = schedule.state_dict();
@@ -182,7 +182,7 @@ fn a_schedules_state_is_checked_before_it_is_loaded() {
 }
 
 #[test]
-fn states_that_a_constructor_would_refuse_are_refused() {
+fn states_that_no_constructor_accepts_are_rejected() {
     fn refused(schedule: &mut dyn Stateful, name: &str, value: impl Into<Value>) {
         let before = schedule.state_dict();
         let mut state = before.clone();
@@ -211,12 +211,12 @@ fn states_that_a_constructor_would_refuse_are_refused() {
 
 #[test]
 #[should_panic(expected = "parameter group 0: lr is NaN")]
-fn a_schedule_cannot_set_a_rate_that_is_none() {
+fn a_schedule_cannot_set_a_nan_rate() {
     LambdaLr::new(&mut adam(), |_| f64::NAN);
 }
 
 #[test]
-fn sgd_follows_pytorch() {
+fn sgd_equals_pytorchs() {
     let fixture = fixture("sgd");
     let lr = SgdOptions::default().lr(0.1);
     for (case, options) in [

@@ -1,4 +1,4 @@
-//! A whole new file, or the old one as it was.
+//! Atomic writes: the complete new file, or the unchanged old one.
 
 use adamant_files::{FileError, check_is_file};
 use std::ffi::OsStr;
@@ -7,15 +7,15 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Replaces `path` by what `write` writes; if anything fails, what was there stays as it was. Only
-/// where the last call fails, the sync of the folder, the new file is there, but perhaps not after
-/// a loss of power.
+/// Replaces the file at `path` with the bytes that `write` writes. On an error, the old file is
+/// unchanged, unless the last call failed, the sync of the folder: then the new file is there, but
+/// may be lost with the power.
 ///
-/// The bytes go to a temporary file beside the target. Only when all of them are on the disk it
-/// is renamed, which is one step: at any moment the old file is there or the new one, whole. The
-/// folder is synced too, so that the new name outlives a loss of power. A file that is replaced
-/// hands on its permissions, and a link stays a link. What killed saves to this path have left is
-/// removed first.
+/// The bytes go to a temporary file next to the target, which is renamed once all of them are on
+/// the disk. A rename is atomic: at any moment the path leads to the complete old file or the
+/// complete new one. The folder is synced too, so that the new name survives a loss of power. The
+/// new file has the old one's permissions, and a link stays a link. Temporary files that killed
+/// saves to this path left behind are removed first.
 pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -27,7 +27,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     let (target, permissions) = target(path)?;
     let folder = parent(&target);
     if let Some(name) = target.file_name().and_then(OsStr::to_str) {
-        // What stays now is removed by a later save.
+        // On an error, a later save will remove them.
         let _ = remove_stale(folder, |target| target == name);
     }
     let temporary = Temporary::create(folder, &target, permissions.as_ref())?;
@@ -44,7 +44,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     folder.sync()
 }
 
-/// Where a file of this name really lies, and the permissions of what is there.
+/// The path with links resolved, and the permissions of the file there, if there is one.
 fn target(path: &Path) -> io::Result<(PathBuf, Option<Permissions>)> {
     match call("look", || fs::symlink_metadata(path)) {
         Ok(found) => {
@@ -62,7 +62,7 @@ fn target(path: &Path) -> io::Result<(PathBuf, Option<Permissions>)> {
     }
 }
 
-/// Makes a folder and those above it, where they are not there, so that they outlive a loss of power.
+/// Creates a folder and its missing parents, so that they survive a loss of power.
 pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
     create_folders(path).map_err(|source| FileError::io(path, source))
 }
@@ -85,10 +85,10 @@ fn parent(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// The temporary file; it is removed when this is dropped.
+/// A temporary file, removed on drop.
 ///
-/// As long as it is written it is locked. The system ends the lock of a killed process, so one
-/// without a lock is of no use to anybody.
+/// It is locked while it is written. The system releases the lock of a killed process, so an
+/// unlocked temporary file is stale.
 struct Temporary(NamedTempFile);
 
 const PREFIX: &str = ".";
@@ -96,14 +96,15 @@ const SUFFIX: &str = ".tmp";
 /// The number of random letters and digits before the suffix.
 const RANDOM: usize = 6;
 
-/// The name of the file that a temporary of this name was to become.
+/// The name of the target of a temporary file with this name.
 fn target_of_temporary(name: &str) -> Option<&str> {
     let (target, random) = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('.')?;
     let is_random = random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric());
     is_random.then_some(target)
 }
 
-/// Removes what killed saves have left of such targets; the errors of what stays.
+/// Removes the temporary files that killed saves to such targets left behind; returns the errors
+/// of those that could not be removed.
 pub(crate) fn remove_stale(
     folder: &Path,
     is_target: impl Fn(&str) -> bool,
@@ -123,21 +124,22 @@ pub(crate) fn remove_stale(
 fn remove_if_stale(path: &Path) -> io::Result<()> {
     let remove = || {
         if !call("look", || fs::symlink_metadata(path))?.is_file() {
-            return Ok(()); // no save has made it
+            return Ok(()); // not from a save
         }
         let file = call("open", || File::open(path))?;
-        // Without locks nobody knows whose it is.
+        // Without locks, it may be in use.
         let stale = call("lock", || try_lock(&file)).unwrap_or(false);
         if stale { call("remove", || fs::remove_file(path)) } else { Ok(()) }
     };
     match remove() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()), // its save has ended
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()), // its save has finished
         other => other,
     }
 }
 
 impl Temporary {
-    /// For its owner's eyes only from the start, if the file that it replaces is.
+    /// Creates the file with the permissions of the one that it replaces, so that private contents
+    /// are private from the start.
     fn create(folder: &Path, target: &Path, permissions: Option<&Permissions>) -> io::Result<Self> {
         let mut prefix = std::ffi::OsString::from(PREFIX);
         prefix.push(target.file_name().ok_or(ErrorKind::InvalidFilename)?);
@@ -146,7 +148,7 @@ impl Temporary {
         options.write(true).create_new(true);
         #[cfg(unix)]
         {
-            // A new file's are 0666: the user's umask says who may read it.
+            // 0666 for a new file, restricted by the user's umask.
             use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
             options.mode(permissions.map_or(0o666, |old| old.mode() & 0o777));
         }
@@ -164,10 +166,10 @@ impl Temporary {
                 _ => error,
             })?;
             let own = match call("lock", || try_lock(created.as_file())) {
-                // Before it had its lock another save may have taken it for a stale one.
+                // Before it was locked, another save may have removed it as stale.
                 Ok(true) => call("look", || created.path().try_exists())?,
                 Ok(false) => false,
-                Err(_) => true, // where there are no locks nobody removes it
+                Err(_) => true, // without locks, no save removes it
             };
             if own {
                 return Ok(Temporary(created));
@@ -176,8 +178,8 @@ impl Temporary {
     }
 }
 
-/// Whether this file is locked now, by us: `false` if another has locked it. An error where there
-/// are no locks. The lock ends with the file's last handle, so with its process at the latest.
+/// Tries to lock a file: `false` if it is locked already, an error if locks are not supported. The
+/// lock ends with the file's last handle, at the latest with the process.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
@@ -196,8 +198,8 @@ impl Write for Temporary {
     }
 }
 
-/// A folder whose names are to be on the disk. Systems other than Unix keep names without being
-/// asked, or cannot be asked; nor can some file systems.
+/// A folder that is synced, so that its names are on the disk. Does nothing on systems other than
+/// Unix, and on file systems that cannot sync a folder.
 struct Folder(Option<File>);
 
 impl Folder {
@@ -218,14 +220,14 @@ impl Folder {
     }
 }
 
-/// A system call of a save, by a name under which tests can make it fail.
+/// Makes a system call. Tests can make it fail by its name.
 fn call<R>(_name: &'static str, make: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     #[cfg(test)]
     faults::attempt(_name)?;
     make()
 }
 
-/// System calls that fail when a test says so.
+/// Injects failures into system calls.
 #[cfg(test)]
 pub(crate) mod faults {
     use std::cell::RefCell;
@@ -249,7 +251,8 @@ pub(crate) mod faults {
         })
     }
 
-    /// `f`, in which these calls of this thread fail; and all calls.
+    /// Runs `f`, with a failure in these calls of this thread. Returns its result and the names of
+    /// all calls.
     pub(crate) fn failing<R>(
         calls: Range<usize>,
         kind: ErrorKind,
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_call_fails_the_old_file_stays_and_no_temporary() {
+    fn a_failed_call_leaves_the_old_file_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let calls = [
@@ -309,16 +312,16 @@ mod tests {
             fs::write(&path, "old").unwrap();
             let call = calls[failing_calls.start];
             if ["list folder", "lock"].contains(&call) {
-                continue; // what is stale can stay
+                continue; // these errors are ignored
             }
             let (result, made) =
                 failing(failing_calls.clone(), ErrorKind::Other, || write(&path, b"new"));
-            // After a write that failed its buffer tries again, in vain or not.
+            // The buffer may retry a failed write.
             assert!(made.starts_with(&calls[..=failing_calls.start]), "{made:?}");
             let error = result.unwrap_err().to_string();
             assert!(error.ends_with(&format!("file: injected into {call}")), "{error}");
             let found = fs::read(&path).unwrap();
-            // After the renaming the new file is there, but perhaps not after a loss of power.
+            // After the rename, the new file is there, but may be lost with the power.
             let expected: &[u8] = if call == "sync folder" { b"new!" } else { b"old" };
             assert!(found.starts_with(expected), "{call}");
             assert_eq!(names(folder.path()), ["file"], "{call}");
@@ -327,9 +330,10 @@ mod tests {
         result.unwrap();
         assert_eq!(made, calls);
         assert!(fs::read(&path).unwrap().starts_with(b"newer!"));
-        // Some file systems cannot sync a folder, which is no failure; a file they must.
-        let borne = ["list folder", "lock", "sync folder"];
-        for (call, good) in calls.iter().zip(0..).map(|(name, call)| (call, borne.contains(name))) {
+        // Some file systems cannot sync a folder, which is not a failure; for a file it is.
+        let ignored = ["list folder", "lock", "sync folder"];
+        for (call, good) in calls.iter().zip(0..).map(|(name, call)| (call, ignored.contains(name)))
+        {
             for kind in [ErrorKind::InvalidInput, ErrorKind::Unsupported] {
                 let (result, _) = failing(call..call + 1, kind, || write(&path, b"again"));
                 assert_eq!(result.is_ok(), good, "{}", calls[call]);
@@ -338,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_call_fails_the_old_checkpoint_or_the_new_one_loads() {
+    fn after_a_failed_call_a_checkpoint_loads() {
         use crate::Checkpoint;
         use adamant_nn::Linear;
         let folder = tempfile::tempdir().unwrap();
@@ -362,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn new_folders_are_put_on_the_disk_in_those_above() {
+    fn parents_of_new_folders_are_synced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a").join("b");
         let create = || failing(0..0, ErrorKind::Other, || create_folder(&path));
@@ -406,7 +410,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_secret_is_one_from_its_first_byte() {
+    fn a_private_file_is_private_from_its_first_byte() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
@@ -438,14 +442,14 @@ mod tests {
     }
 
     #[test]
-    fn temporaries_tell_what_they_were_to_become() {
+    fn a_temporary_name_contains_its_target() {
         let folder = tempfile::tempdir().unwrap();
         let temporary = Temporary::create(folder.path(), Path::new("a.b.ckpt"), None).unwrap();
         assert_eq!(target_of_temporary(&names(folder.path())[0]), Some("a.b.ckpt"));
         drop(temporary);
         assert_eq!(names(folder.path()), [""; 0]);
         assert_eq!(target_of_temporary("a.b.ckpt"), None);
-        assert_eq!(target_of_temporary(".a.b.ckpt.backup2.tmp"), None); // a user's
+        assert_eq!(target_of_temporary(".a.b.ckpt.backup2.tmp"), None); // a user's file
         assert_eq!(target_of_temporary(".tmp"), None);
     }
 
@@ -473,7 +477,7 @@ mod tests {
         let path = folder.path().join("x".repeat(300));
         let mut texts = vec![write(&path, b"").unwrap_err().to_string()];
         if cfg!(target_os = "linux") {
-            texts.push(write(Path::new("/proc/x"), b"").unwrap_err().to_string()); // no file can be there
+            texts.push(write(Path::new("/proc/x"), b"").unwrap_err().to_string()); // not a file system for new files
         }
         for text in texts {
             assert!(!text.contains("at path") && text.matches("x: ").count() == 1, "{text}");
@@ -482,14 +486,14 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_saves_have_left_is_removed_by_the_next_save_to_that_path() {
+    fn the_next_save_removes_stale_temporaries() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.ckpt");
         let (stale, other) = (".x.ckpt.a1B2c3.tmp", ".y.ckpt.a1B2c3.tmp");
         for name in [stale, other] {
             fs::write(folder.path().join(name), "half").unwrap();
         }
-        // One that is being written stays, and its save goes well, whatever others do meanwhile.
+        // A temporary that is being written stays, and its save succeeds despite another one.
         write_atomically(&path, |out| {
             assert!(!names(folder.path()).contains(&stale.to_string()));
             out.write_all(b"slow")?;
@@ -501,7 +505,7 @@ mod tests {
         .unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"slow");
         assert_eq!(names(folder.path()), [other, "x.ckpt"]);
-        // What cannot be removed costs no save.
+        // A temporary that cannot be removed does not fail the save.
         fs::write(folder.path().join(stale), "half").unwrap();
         let (result, calls) = failing(0..0, ErrorKind::Other, || write(&path, b"new"));
         result.unwrap();
@@ -515,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_that_has_gone_is_removed_already() {
+    fn removing_a_missing_temporary_succeeds() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".x.ckpt.a1B2c3.tmp");
         assert!(remove_if_stale(&path).is_ok());

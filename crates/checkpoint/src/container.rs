@@ -7,10 +7,10 @@ use adamant_tensor::{StateDict, StateError, Stateful};
 use std::collections::HashSet;
 use std::path::Path;
 
-/// A snapshot of everything a run needs to go on, and the file it is saved to.
+/// A snapshot of everything a run needs to resume, and its file.
 ///
-/// What is added is shared, not copied: its owner copies before writing. So a checkpoint can be
-/// saved by another thread while training goes on, as [`CheckpointManager`] does.
+/// Adding a part shares its arrays; their owner copies them when it next writes to them. So another
+/// thread can save a checkpoint while training continues, as [`CheckpointManager`] does.
 ///
 /// The file is documented in `docs/checkpoint-format.md`. PyTorch: `torch.save` of a
 /// dictionary of `state_dict()`s.
@@ -46,8 +46,8 @@ use std::path::Path;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// To take only what fits there is [`restore_partial`](Checkpoint::restore_partial), and for a
-/// module's weights, by name:
+/// [`restore_partial`](Checkpoint::restore_partial) restores only the parts that match. A module
+/// can load the matching values of a part by name:
 ///
 /// ```
 /// # use adamant_checkpoint::Checkpoint;
@@ -62,9 +62,9 @@ use std::path::Path;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A state is saved as it is. One that makes no sense, such as that of an Adam whose second moments
-/// have become infinite, is refused when it is restored: keep more than the last file. Gradients
-/// are not state: save between a step and the next backward pass.
+/// A state is saved without a check, and an invalid one, such as that of an Adam whose second
+/// moments are infinite, is rejected when it is restored: keep more than the last file. Gradients
+/// are not part of the state: save between a step and the next backward pass.
 ///
 /// [`CheckpointManager`]: crate::CheckpointManager
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,16 +74,16 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Without parts.
+    /// A checkpoint without parts and notes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the present state of `part` under this name.
+    /// Adds the current state of `part` under this name.
     ///
     /// # Panics
-    /// If there is a part of this name.
+    /// If there is already a part with this name.
     #[must_use]
     #[track_caller]
     pub fn with(mut self, name: impl Into<String>, part: &(impl Stateful + ?Sized)) -> Self {
@@ -93,7 +93,8 @@ impl Checkpoint {
         self
     }
 
-    /// Adds a text for people and programs; it replaces one of the same key.
+    /// Adds a note: a string that the checkpoint stores under a key. Replaces a note with the same
+    /// key.
     #[must_use]
     pub fn note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         let (key, value) = (key.into(), value.into());
@@ -104,38 +105,38 @@ impl Checkpoint {
         self
     }
 
-    /// The note of this key.
+    /// The note with this key.
     #[must_use]
     pub fn get_note(&self, key: &str) -> Option<&str> {
         self.notes().find(|&(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// Keys and texts, in order.
+    /// The keys and values of the notes, in the order in which they were added.
     pub fn notes(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.notes.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// The part of this name.
+    /// The part with this name.
     #[must_use]
     pub fn part(&self, name: &str) -> Option<&StateDict> {
         self.parts().find(|&(known, _)| known == name).map(|(_, state)| state)
     }
 
-    /// Names and states, in order.
+    /// The names and states of the parts, in the order in which they were added.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, &StateDict)> {
         self.parts.iter().map(|(name, state)| (name.as_str(), state))
     }
 
-    /// Writes all of it to a file: equal checkpoints give equal bytes.
+    /// Writes the checkpoint to a file. Equal checkpoints make equal bytes.
     ///
-    /// At any moment, even if power is lost, the file that was there before or the new one is
-    /// there, whole. It keeps the permissions of one that it replaces.
+    /// At any moment, even after a loss of power, the path leads to the complete old file or the
+    /// complete new one. The new file has the permissions of the one that it replaces.
     ///
     /// # Errors
-    /// If the file cannot be written, or the path leads to a folder, a pipe or a device, or there
-    /// is more than a file can hold (131,072 entries, 64 dimensions, a header of 16 MiB). What was
-    /// there before stays as it was. Only if the system fails to put the new name on the disk, in
-    /// the last call, the new file is there, whole, and a loss of power could bring back the old one.
+    /// If the file cannot be written, the path leads to a folder, a pipe or a device, or the
+    /// contents exceed the limits (131,072 entries, 64 dimensions, a header of 16 MiB). The old
+    /// file is then unchanged, with one exception: if the last system call fails, which syncs the
+    /// folder, the complete new file is there, but a loss of power may bring back the old one.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
         let path = path.as_ref();
         let plan = Plan::new(&self.notes, &self.parts)
@@ -143,35 +144,35 @@ impl Checkpoint {
         write_atomically(path, |out| plan.write(out))
     }
 
-    /// Reads a file that [`save`](Checkpoint::save) wrote, now or with an earlier version.
+    /// Reads a file that this or an earlier version of [`save`](Checkpoint::save) wrote.
     ///
     /// # Errors
-    /// If the file cannot be read, or a single bit of it is not as it was written.
+    /// If the file cannot be read, or a single bit of it has changed.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let (notes, parts) = crate::read::read(path.as_ref())?;
         Ok(Checkpoint { notes, parts })
     }
 
-    /// Puts every part into what it was saved from, or its like: all of them, or nothing if any
-    /// does not fit.
+    /// Restores every part into the target with its name: all of them, or none if any does not
+    /// match.
     ///
     /// # Errors
-    /// All mismatches of all parts at once. A part that is missing, asked for twice, or not asked
-    /// for is one: a run without its schedule or its generator would go on with other numbers.
+    /// All mismatches of all parts at once. A part that is missing, or has two targets or none, is
+    /// a mismatch: a run without its schedule or its generator would resume with other values.
     ///
     /// # Panics
-    /// If a part refuses to load what it has accepted in its check.
+    /// If a target fails to load a state that it accepted in its check.
     pub fn restore(&self, targets: &mut [(&str, &mut dyn Stateful)]) -> Result<(), StateError> {
         self.fit(targets).1.into_result()?;
         targets.iter_mut().for_each(|(name, target)| self.put(name, *target));
         Ok(())
     }
 
-    /// Puts those parts that fit into what was asked for by their names, each whole or not at all,
-    /// and reports the rest.
+    /// Restores the parts that match into the targets with their names, each completely or not at
+    /// all, and reports the other ones.
     ///
     /// # Panics
-    /// If a part refuses to load what it has accepted in its check.
+    /// If a target fails to load a state that it accepted in its check.
     ///
     /// ```
     /// use adamant_checkpoint::Checkpoint;
@@ -180,7 +181,7 @@ impl Checkpoint {
     /// let mut rng = Generator::seed(3);
     /// let report = saved.restore_partial(&mut [("rng", &mut rng)]);
     /// assert_eq!(report.restored, ["rng"]);
-    /// assert_eq!(report.mismatches, ["`other`: not asked for"]);
+    /// assert_eq!(report.mismatches, ["`other`: no target for this part"]);
     /// ```
     #[must_use]
     pub fn restore_partial(&self, targets: &mut [(&str, &mut dyn Stateful)]) -> PartialRestore {
@@ -194,44 +195,44 @@ impl Checkpoint {
         report
     }
 
-    /// Whether each target can take its part, and all mismatches.
+    /// Whether each target can load its part, and all mismatches.
     fn fit(&self, targets: &[(&str, &mut dyn Stateful)]) -> (Vec<bool>, StateError) {
         let mut errors = StateError::new();
-        let mut asked = HashSet::new();
+        let mut named = HashSet::new();
         let mut fits = Vec::new();
         for (name, target) in targets {
             let before = errors.mismatches().len();
             match self.part(name) {
-                _ if !asked.insert(*name) => errors.push(format!("`{name}`: asked for twice")),
+                _ if !named.insert(*name) => errors.push(format!("`{name}`: two targets")),
                 Some(state) => errors.extend(name, target.check_state_dict(state)),
                 None => {
-                    let there: Vec<&str> = self.parts().map(|(name, _)| name).collect();
-                    errors.push(format!("`{name}`: no such part; there are {there:?}"));
+                    let parts: Vec<&str> = self.parts().map(|(name, _)| name).collect();
+                    errors.push(format!("`{name}`: not found among the parts {parts:?}"));
                 }
             }
             fits.push(errors.mismatches().len() == before);
         }
-        for (name, _) in self.parts().filter(|(name, _)| !asked.contains(name)) {
-            errors.push(format!("`{name}`: not asked for"));
+        for (name, _) in self.parts().filter(|(name, _)| !named.contains(name)) {
+            errors.push(format!("`{name}`: no target for this part"));
         }
         (fits, errors)
     }
 
-    /// Loads a part that fits.
+    /// Loads a part that matches its target.
     fn put(&self, name: &str, target: &mut dyn Stateful) {
-        let state = self.part(name).expect("it was found to fit");
+        let state = self.part(name).expect("a part that was checked");
         if let Err(error) = target.load_state_dict(state) {
-            panic!("restore: `{name}` refuses what it has accepted in its check: {error}");
+            panic!("restore: `{name}` rejects a state that it accepted in its check: {error}");
         }
     }
 }
 
-/// What [`Checkpoint::restore_partial`] has done.
+/// The result of [`Checkpoint::restore_partial`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartialRestore {
     /// The names of the parts that were restored.
     pub restored: Vec<String>,
-    /// What [`Checkpoint::restore`] would have refused, line by line.
+    /// The mismatches that [`Checkpoint::restore`] would have returned.
     pub mismatches: Vec<String>,
 }
 
@@ -240,7 +241,7 @@ mod tests {
     use super::*;
     use adamant_tensor::{Array, Generator, Value};
 
-    /// A part that takes any state of the names that it has.
+    /// Loads any state with the same names.
     #[derive(Clone, Debug, PartialEq)]
     struct Anything(StateDict);
 
@@ -262,7 +263,7 @@ mod tests {
 
     fn everything() -> Anything {
         let mut state = StateDict::new();
-        let nan = f32::from_bits(0x7fa0_1234); // a signalling one
+        let nan = f32::from_bits(0x7fa0_1234); // signalling
         state.insert("f32", Array::from_slice([2, 2].into(), &[1.0f32, -0.0, nan, 1e-45]));
         state.insert("f64", Array::from_slice([1].into(), &[0.1f64]));
         state.insert("i64", Value::I64(Array::from_slice([].into(), &[i64::MIN])));
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_replaces_one_of_the_same_key() {
+    fn a_note_replaces_one_with_the_same_key() {
         let notes = Checkpoint::new().note("step", "1").note("by", "me").note("step", "2");
         assert_eq!(notes.notes().collect::<Vec<_>>(), [("step", "2"), ("by", "me")]);
         let found = ["step", "by", "none"].map(|key| notes.get_note(key));
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_comes_back_in_every_bit_and_is_saved_in_the_same_bytes() {
+    fn a_checkpoint_round_trips_to_equal_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.ckpt");
         for checkpoint in [
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_not_written() {
+    fn contents_beyond_the_limits_are_not_written() {
         use crate::limits;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.ckpt");
@@ -332,17 +333,18 @@ mod tests {
     }
 
     #[test]
-    fn arrays_begin_at_multiples_of_64() {
+    fn arrays_start_at_multiples_of_64() {
         let bytes = saved(&Checkpoint::new().with("a", &everything()));
-        let place = |needle: &[u8]| bytes.windows(needle.len()).position(|w| w == needle).unwrap();
-        let first = place(&[1.0f32.to_le_bytes(), (-0.0f32).to_le_bytes()].concat());
+        let position =
+            |needle: &[u8]| bytes.windows(needle.len()).position(|w| w == needle).unwrap();
+        let first = position(&[1.0f32.to_le_bytes(), (-0.0f32).to_le_bytes()].concat());
         assert!(first.is_multiple_of(64));
-        assert_eq!(place(&0.1f64.to_le_bytes()), first + 64);
+        assert_eq!(position(&0.1f64.to_le_bytes()), first + 64);
         assert_eq!(bytes.len(), first + 192 + 4); // the empty array is at 192
     }
 
     #[test]
-    fn all_parts_are_restored_or_none_and_all_mismatches_told() {
+    fn restore_is_all_or_nothing_and_lists_mismatches() {
         let checkpoint =
             Checkpoint::new().with("rng", &Generator::seed(1)).with("a", &everything());
         let mut rng = Generator::seed(2);
@@ -358,19 +360,19 @@ mod tests {
         assert_eq!(error.mismatches().len(), 9 + 2, "{error}");
         let lines = error.mismatches();
         assert!(lines[0].starts_with("`a.f32`: found f32 [2, 2], expected nothing"), "{error}");
-        assert_eq!(lines[9], "`scheduler`: no such part; there are [\"rng\", \"a\"]");
-        assert_eq!(lines[10], "`rng`: asked for twice");
+        assert_eq!(lines[9], "`scheduler`: not found among the parts [\"rng\", \"a\"]");
+        assert_eq!(lines[10], "`rng`: two targets");
         assert_eq!((rng.state_dict(), &other.0), (before, &StateDict::new()));
 
         let error = checkpoint.restore(&mut [("rng", &mut rng)]).unwrap_err();
-        assert_eq!(error.mismatches(), ["`a`: not asked for"]);
+        assert_eq!(error.mismatches(), ["`a`: no target for this part"]);
         assert_eq!(rng.state_dict(), Generator::seed(2).state_dict());
         checkpoint.restore(&mut [("a", &mut everything()), ("rng", &mut rng)]).unwrap();
         assert_eq!(rng.state_dict(), Generator::seed(1).state_dict());
     }
 
     #[test]
-    fn what_fits_is_restored_if_asked_and_the_rest_is_reported() {
+    fn restore_partial_reports_the_other_parts() {
         let rng = Generator::seed(1);
         let checkpoint =
             Checkpoint::new().with("rng", &rng).with("a", &everything()).with("b", &rng);
@@ -387,9 +389,9 @@ mod tests {
         assert_eq!(
             report.mismatches[9..],
             [
-                "`new`: no such part; there are [\"rng\", \"a\", \"b\"]",
-                "`rng`: asked for twice",
-                "`b`: not asked for"
+                "`new`: not found among the parts [\"rng\", \"a\", \"b\"]",
+                "`rng`: two targets",
+                "`b`: no target for this part"
             ]
         );
         assert_eq!(found.state_dict(), rng.state_dict());
@@ -400,7 +402,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "two parts named `rng`")]
-    fn a_name_stands_for_one_part() {
+    fn two_parts_with_one_name_panic() {
         let rng = Generator::seed(0);
         let _ = Checkpoint::new().with("rng", &rng).with("rng", &rng);
     }

@@ -1,21 +1,21 @@
-//! What is in a manager's folder.
+//! The files in a manager's folder.
 
 use adamant_files::FileError;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// What a file's name says.
+/// The contents of a file's name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Name {
-    /// One more than the file before: the order of saves, which steps are not if a run goes back.
+    /// Counts the saves. Steps do not give their order: a run may return to an earlier step.
     pub(crate) number: u64,
     pub(crate) step: u64,
     pub(crate) metric: Option<f64>,
 }
 
 impl Name {
-    /// `None` for a name that the manager would not give.
+    /// `None` for a name that the manager would not write.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let (number, rest) = name.strip_suffix(".ckpt")?.split_once("-step-")?;
         let (step, metric) = match rest.split_once("-metric-") {
@@ -23,7 +23,7 @@ impl Name {
             None => (rest, None),
         };
         let found = Name { number: number.parse().ok()?, step: step.parse().ok()?, metric };
-        found.number.checked_add(1)?; // the next one has a number too
+        found.number.checked_add(1)?; // room for the next save
         (found.to_string() == name).then_some(found)
     }
 }
@@ -32,7 +32,7 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:06}-step-{}", self.number, self.step)?;
         if let Some(metric) = self.metric {
-            write!(f, "-metric-{metric:?}")?; // `Debug` writes 1e-300 so, and all digits
+            write!(f, "-metric-{metric:?}")?; // `Debug` writes 1e-300 in that form, with all digits
         }
         f.write_str(".ckpt")
     }
@@ -50,7 +50,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Name>, FileError> {
     Ok(saved)
 }
 
-/// Removes files; the errors of those that stay.
+/// Removes files; returns the errors of those that could not be removed.
 pub(crate) fn remove(
     folder: &Path,
     names: impl IntoIterator<Item = impl ToString>,
@@ -62,7 +62,7 @@ pub(crate) fn remove(
     removed.filter_map(Result::err).collect()
 }
 
-/// Which files are kept.
+/// Which files to keep.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keep {
     pub(crate) last: Option<usize>,
@@ -76,7 +76,7 @@ pub(crate) enum Better {
 }
 
 impl Keep {
-    /// Those of `saved` that are not kept.
+    /// The files of `saved` to remove.
     pub(crate) fn surplus(self, saved: &[Name]) -> Vec<Name> {
         let Some(last) = self.last else { return Vec::new() };
         let best = self.best.and_then(|better| best_first(saved, better).first().copied());
@@ -85,7 +85,7 @@ impl Keep {
     }
 }
 
-/// Those with a metric that is a number, the best first; of equals, the one saved first.
+/// The files with a metric other than NaN, best first; equals in the order of saving.
 pub(crate) fn best_first(names: &[Name], better: Better) -> Vec<Name> {
     let mut names = names.to_vec();
     names.retain(|name| name.metric.is_some_and(|metric| !metric.is_nan()));
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_say_what_they_were_made_of() {
+    fn names_parse_to_their_contents() {
         for metric in [None, Some(0.25), Some(-3.0), Some(1e-300), Some(f64::INFINITY)] {
             let name = Name { number: 12, step: 500, metric };
             assert_eq!(Name::parse(&name.to_string()), Some(name));

@@ -1,22 +1,23 @@
-//! The layout of a checkpoint, byte by byte as `docs/checkpoint-format.md` says it, and its
-//! header. The only module that knows bincode.
+//! The layout of a checkpoint, as documented in `docs/checkpoint-format.md`, and its header. The
+//! only module that knows bincode.
 
 use crate::limits::{self, Mismatch};
 use crate::payload::Dtype;
 use serde::{Deserialize, Serialize};
 
-/// A byte beyond ASCII and both kinds of line ends: a transfer as text damages it visibly.
+/// A byte outside ASCII and both kinds of line ends: a transfer as text visibly damages it.
 pub(crate) const MAGIC: [u8; 8] = *b"\x93ADM\r\n\x1a\n";
 pub(crate) const VERSION: u32 = 1;
 /// Magic, version, length of the header, length of the file.
 pub(crate) const PRELUDE: usize = 24;
 pub(crate) const CHECKSUM: usize = 4;
-/// The next position where an array may begin.
+
+/// The next position at which an array may start.
 pub(crate) fn aligned(position: u64) -> Option<u64> {
     position.checked_next_multiple_of(64)
 }
 
-/// All but the elements of arrays.
+/// Everything except the elements of arrays.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Header<'a> {
     #[serde(borrow)]
@@ -39,29 +40,29 @@ pub(crate) struct Entry<'a> {
     pub(crate) content: Content<'a>,
 }
 
-/// The order is that of the numbers in the file: new kinds go to the end.
+/// The order of the variants is their code in the file: add new ones at the end.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Content<'a> {
-    Array(Place),
+    Array(ArrayInfo),
     Bool(bool),
     Int(i64),
-    /// By its bits: a NaN keeps its payload.
+    /// As bits: a NaN keeps its payload.
     Float(u64),
     Text(&'a str),
 }
 
-/// Where the elements of an array are.
+/// The type and shape of an array, and the location of its elements.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct ArrayInfo {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<u64>,
-    /// From the start of the data, which is the first aligned place after the header's checksum.
+    /// From the start of the data, which is the first aligned position after the header's checksum.
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
     pub(crate) checksum: u32,
 }
 
-/// Whole numbers of their full width, little-endian; a decoder stops beyond the limit.
+/// Integers of fixed width, little-endian; a decoder stops at the limit.
 const CONFIG: bincode::config::Configuration<
     bincode::config::LittleEndian,
     bincode::config::Fixint,
@@ -79,7 +80,8 @@ impl<'a> Header<'a> {
         Ok(bytes)
     }
 
-    /// Texts are borrowed, and lists grow as their elements are read: what takes memory is there.
+    /// Strings are borrowed, and lists grow as their elements are read: only data that is present
+    /// takes memory.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Mismatch> {
         let mut decoder = Decoder { rest: bytes, entries: 0 };
         let notes = decoder.list(Decoder::value)?;
@@ -88,35 +90,35 @@ impl<'a> Header<'a> {
         })?;
         match decoder.rest.len() {
             0 => Ok(Header { notes, parts }),
-            rest => Err(no_header(format!("{rest} bytes after the header's end"))),
+            rest => Err(not_a_header(format!("{rest} bytes after the header's end"))),
         }
     }
 }
 
-fn no_header(found: String) -> Mismatch {
+fn not_a_header(found: String) -> Mismatch {
     (found, "a checkpoint's header".into())
 }
 
 impl Entry<'_> {
     fn rank(&self) -> Option<u64> {
         match &self.content {
-            Content::Array(place) => Some(place.shape.len() as u64),
+            Content::Array(info) => Some(info.shape.len() as u64),
             _ => None,
         }
     }
 }
 
-/// What is left of a header, whose lists are counted before they are read.
+/// Decodes a header, and checks the lengths of its lists before reading them.
 struct Decoder<'a> {
     rest: &'a [u8],
-    /// How many entries the lists have claimed.
+    /// The number of entries that the lists have claimed so far.
     entries: u64,
 }
 
 impl<'a> Decoder<'a> {
     fn value<T: Deserialize<'a>>(&mut self) -> Result<T, Mismatch> {
         let (value, read) = bincode::serde::borrow_decode_from_slice(self.rest, CONFIG)
-            .map_err(|error| no_header(format!("a header that makes no sense ({error})")))?;
+            .map_err(|error| not_a_header(format!("an invalid header ({error})")))?;
         self.rest = &self.rest[read..];
         Ok(value)
     }
@@ -143,15 +145,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_what_the_documentation_says() {
-        let place =
-            Place { dtype: Dtype::F64, shape: vec![2, 3], offset: 64, bytes: 48, checksum: 7 };
+    fn a_header_matches_the_documentation() {
+        let info =
+            ArrayInfo { dtype: Dtype::F64, shape: vec![2, 3], offset: 64, bytes: 48, checksum: 7 };
         let header = Header {
             notes: vec![("k", "v")],
             parts: vec![Part {
                 name: "p",
                 entries: vec![
-                    Entry { name: "a", content: Content::Array(place) },
+                    Entry { name: "a", content: Content::Array(info) },
                     Entry { name: "b", content: Content::Bool(true) },
                     Entry { name: "i", content: Content::Int(-2) },
                     Entry { name: "f", content: Content::Float(1.0f64.to_bits()) },

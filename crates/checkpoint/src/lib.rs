@@ -1,13 +1,12 @@
 //! State in files.
 //!
 //! * A [`Checkpoint`] is a whole run in one file: model, optimizer, schedule, loader, generators.
-//! * A [`CheckpointManager`] keeps a folder of them while a run goes on.
+//! * A [`CheckpointManager`] maintains a folder of checkpoints during a run.
 //! * [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch.
 //!
-//! What is saved is a [`StateDict`](adamant_tensor::StateDict); this crate
-//! refuses to know whose it is. A file is written beside its target and then
-//! renamed, so that there is a whole file at any moment. What is read is believed
-//! in nothing: see `docs/checkpoint-format.md`.
+//! This crate saves any [`StateDict`](adamant_tensor::StateDict) and does not know whose it is. A
+//! file is written next to its target and then renamed, so that the target is complete at any
+//! moment. A reader trusts nothing in a file: see `docs/checkpoint-format.md`.
 
 #![forbid(unsafe_code)]
 

@@ -1,17 +1,17 @@
-//! How large a file's description of its contents may be, whatever the format.
+//! Limits on a file's header, for all formats.
 //!
-//! A small file can describe much: entries take some ten times their bytes when they are a
-//! dictionary. Readers and writers keep the same limits, so that what is written can be read.
+//! A small file can describe a large dictionary: entries in memory take about ten times their bytes
+//! in a file. Readers and writers have the same limits, so that every written file can be read.
 
-/// The longest header, in bytes: room for a hundred thousand arrays.
+/// The maximum length of a header, in bytes: room for a hundred thousand arrays.
 pub(crate) const HEADER: usize = 1 << 24;
-/// The most entries: values, parts and notes. With the longest header a reader of them takes less
-/// than 64 MiB beside what it returns.
+/// The maximum number of entries: values, parts and notes. With the longest header, a reader takes
+/// less than 64 MiB in addition to its result.
 pub(crate) const ENTRIES: usize = 1 << 17;
-/// The most dimensions of an array: PyTorch has this limit.
+/// The maximum number of dimensions of an array, as in PyTorch.
 pub(crate) const RANK: usize = 64;
 
-/// What was found, and what was expected.
+/// Descriptions of what was found and what was expected.
 pub(crate) type Mismatch = (String, String);
 
 pub(crate) fn check_header(len: u64) -> Result<(), Mismatch> {

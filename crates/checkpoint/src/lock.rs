@@ -1,4 +1,4 @@
-//! A folder that one manager uses at a time.
+//! A lock, so that one manager uses a folder at a time.
 
 use crate::atomic::try_lock;
 use adamant_files::FileError;
@@ -6,13 +6,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
-/// The file that is locked. It stays: who removed it could remove one that another has just locked.
+/// The file that is locked. It is never removed: another process may just have locked it.
 pub(crate) const NAME: &str = ".lock";
 
-/// The lock of a folder, until it is dropped or its process ends, however it ends. The file says
-/// whose it is, but that is for messages: a file without a lock stops nobody.
+/// Holds a folder's lock until it is dropped or its process ends in any way. The file names the
+/// holder, for messages only: an unlocked file does not count.
 ///
-/// There is none in a folder that cannot be written to, where a save would fail anyway, and on a
+/// Holds nothing in a folder that cannot be written to, where a save would fail anyway, and on a
 /// file system without locks.
 pub(crate) struct FolderLock {
     _file: Option<File>,
@@ -27,7 +27,7 @@ impl FolderLock {
         let mut file = match opened {
             Ok(file) => file,
             Err(error) => match error.kind() {
-                // The file of another user can be locked too.
+                // Another user's file: it can be locked without write access.
                 ErrorKind::PermissionDenied => match File::open(&path) {
                     Ok(file) => file,
                     Err(_) => return Ok(FolderLock { _file: None }),
@@ -58,7 +58,7 @@ impl FolderLock {
     }
 }
 
-/// This process.
+/// A description of this process.
 fn holder() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname")
         .or_else(|_| std::env::var("HOSTNAME"))

@@ -1,4 +1,4 @@
-//! A folder of checkpoints, kept while a run goes on.
+//! A folder of checkpoints, maintained during a run.
 
 use crate::atomic::{create_folder, remove_stale};
 use crate::container::Checkpoint;
@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Saves a run to a folder now and then, in the background, and finds the newest good checkpoint
-/// when it starts again.
+/// Saves a run to a folder at intervals, in the background, and finds the newest good checkpoint
+/// when the run restarts.
 ///
 /// ```
 /// use adamant_checkpoint::{Checkpoint, CheckpointManager};
@@ -41,15 +41,14 @@ use std::time::{Duration, Instant};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What the manager knows is what the folder holds: a file's name tells when it was saved (a
-/// number that grows), the step, and the metric if there is one, as in
-/// `000012-step-500-metric-0.25.ckpt`.
+/// The manager's only record is the folder: a file's name contains the count of saves, the step,
+/// and the metric if there is one, as in `000012-step-500-metric-0.25.ckpt`.
 ///
-/// One manager uses a folder at a time: it locks the file `.lock` there, and a second one, in this
-/// process or another, is an error. A process that was killed holds no lock. To read a run's files
-/// while it goes on, use [`Checkpoint::load`].
+/// Only one manager can use a folder at a time: it locks the file `.lock` there, and a second one,
+/// in this process or another, is an error. A killed process does not keep its lock. To read the
+/// files of a run in progress, use [`Checkpoint::load`].
 ///
-/// Dropping the manager waits for a save in the background; only [`finish`](Self::finish) returns
+/// Dropping the manager waits for the save in the background; only [`finish`](Self::finish) returns
 /// its error.
 pub struct CheckpointManager {
     _lock: FolderLock,
@@ -57,25 +56,24 @@ pub struct CheckpointManager {
     every_steps: Option<u64>,
     every: Option<Duration>,
     keep: Keep,
-    /// The step of the last save, or of the checkpoint that was found.
+    /// The step of the last save, or of the checkpoint that was loaded.
     last_step: u64,
     last_time: Instant,
-    /// The numbers of files that were found damaged: they are left, but the places of those that
-    /// are kept are not theirs.
+    /// The numbers of damaged files. They are not removed, and do not count among the files to keep.
     damaged: HashSet<u64>,
     /// The save in the background.
     running: Option<JoinHandle<Saved>>,
     warn: Box<dyn Fn(&FileError) + Send>,
 }
 
-/// What a save ends in: files that could not be removed after it are not its failure.
+/// The result of a save. Old files that could not be removed are warnings, not a failure.
 type Saved = Result<Vec<FileError>, FileError>;
 
 impl CheckpointManager {
-    /// A manager of this folder, which is made if it is not there.
+    /// A manager of this folder, which is created if it does not exist.
     ///
     /// # Errors
-    /// If the folder cannot be made, or another manager uses it ([`FileError::InUse`]).
+    /// If the folder cannot be created, or another manager uses it ([`FileError::InUse`]).
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self, FileError> {
         let folder = folder.into();
         create_folder(&folder)?;
@@ -93,70 +91,73 @@ impl CheckpointManager {
         })
     }
 
-    /// A save is due at each multiple of `steps`.
+    /// A save is due at each multiple of `steps`; default: never.
     ///
     /// # Panics
-    /// If it is 0.
+    /// If `steps` is 0.
     #[must_use]
     #[track_caller]
     pub fn every_steps(mut self, steps: u64) -> Self {
-        assert!(steps > 0, "every_steps: found 0, expected at least 1");
+        assert!(steps > 0, "CheckpointManager: every_steps is 0; expected at least 1");
         self.every_steps = Some(steps);
         self
     }
 
-    /// A save is due when the last one was so long ago.
+    /// A save is due when this time has passed since the last one; default: never.
     ///
     /// # Panics
-    /// If it is negative or not finite.
+    /// If `minutes` is negative or not finite.
     #[must_use]
     #[track_caller]
     pub fn every_minutes(mut self, minutes: f64) -> Self {
         let Ok(every) = Duration::try_from_secs_f64(minutes * 60.0) else {
-            panic!("every_minutes: found {minutes}, expected a finite number of at least 0");
+            panic!(
+                "CheckpointManager: every_minutes is {minutes}; expected a finite value of at least 0"
+            );
         };
         self.every = Some(every);
         self
     }
 
-    /// Keeps the last `count` files and removes older ones; without this call all are kept.
+    /// Keeps the last `count` files and removes older ones; default: keeps all.
     ///
-    /// An older file is removed after a save; before, if the disk is full, as many as it takes. The
-    /// newest good one is never removed for that: with `keep_last(1)` there must be room for two.
+    /// Older files are removed after a save. If the disk is full, they are removed one by one until
+    /// the save succeeds, but never the newest good one: with `keep_last(1)`, the disk needs room
+    /// for two.
     ///
     /// # Panics
-    /// If it is 0.
+    /// If `count` is 0.
     #[must_use]
     #[track_caller]
     pub fn keep_last(mut self, count: usize) -> Self {
-        assert!(count > 0, "keep_last: found 0, expected at least 1");
+        assert!(count > 0, "CheckpointManager: keep_last is 0; expected at least 1");
         self.keep.last = Some(count);
         self
     }
 
-    /// Keeps the file with the lowest metric too, such as a loss.
+    /// Also keeps the file with the lowest metric, such as a loss.
     #[must_use]
     pub fn keep_lowest(mut self) -> Self {
         self.keep.best = Some(Better::Lower);
         self
     }
 
-    /// Keeps the file with the highest metric too, such as an accuracy.
+    /// Also keeps the file with the highest metric, such as an accuracy.
     #[must_use]
     pub fn keep_highest(mut self) -> Self {
         self.keep.best = Some(Better::Higher);
         self
     }
 
-    /// Tells `warn`, rather than the standard error, of a damaged file that is skipped, of one that
-    /// cannot be removed, and of a last save that failed when the manager is dropped.
+    /// Calls `warn` for a damaged file that is skipped, a file that cannot be removed, and a failed
+    /// save when the manager is dropped; default: prints to the standard error.
     #[must_use]
     pub fn on_warning(mut self, warn: impl Fn(&FileError) + Send + 'static) -> Self {
         self.warn = Box::new(warn);
         self
     }
 
-    /// Whether it is time to save. Never, without [`every_steps`](Self::every_steps) or
+    /// Whether a save is due, by [`every_steps`](Self::every_steps) or
     /// [`every_minutes`](Self::every_minutes).
     #[must_use]
     pub fn is_due(&self, step: u64) -> bool {
@@ -164,20 +165,20 @@ impl CheckpointManager {
             || self.every.is_some_and(|every| self.last_time.elapsed() >= every)
     }
 
-    /// Saves in the background, after the save before has come to its end. Removes what killed saves
-    /// have left, and then the files that are not kept.
+    /// Saves in the background, after the previous save has finished. Removes temporary files that
+    /// killed saves left behind, and after the save the files that are not kept.
     ///
     /// # Errors
-    /// That of the save before, which failed; this one has begun none the less. Its own error comes
-    /// from the next call, or from [`finish`](Self::finish).
+    /// If the previous save failed; this one has started nevertheless. Its own error is returned by
+    /// the next call, or by [`finish`](Self::finish).
     pub fn save(&mut self, step: u64, checkpoint: Checkpoint) -> Result<(), FileError> {
         self.start(step, None, checkpoint)
     }
 
-    /// [`save`](Self::save) with a metric, by which the best is kept and found.
+    /// [`save`](Self::save) with a metric, which determines the best checkpoint.
     ///
     /// # Errors
-    /// As of [`save`](Self::save).
+    /// Like [`save`](Self::save).
     pub fn save_with_metric(
         &mut self,
         step: u64,
@@ -208,10 +209,10 @@ impl CheckpointManager {
         before
     }
 
-    /// Waits until what was given to [`save`](Self::save) is on the disk.
+    /// Waits until the last [`save`](Self::save) is on the disk.
     ///
     /// # Errors
-    /// That of the save.
+    /// If that save failed.
     pub fn finish(&mut self) -> Result<(), FileError> {
         match self.running.take().map(JoinHandle::join) {
             None => Ok(()),
@@ -223,12 +224,12 @@ impl CheckpointManager {
         }
     }
 
-    /// The newest good checkpoint, with its step; `None` if the folder has none at all. A damaged
-    /// one is skipped, with a warning.
+    /// The newest good checkpoint, with its step; `None` if the folder has no checkpoints. Damaged
+    /// ones are skipped, with a warning.
     ///
     /// # Errors
-    /// If all are damaged, or the system refuses to read one, or one is of a later version: there
-    /// may be nothing wrong with it. Or that of a save before.
+    /// If all checkpoints are damaged, or one cannot be read or has a later version (it may be
+    /// intact), or the previous save failed.
     pub fn newest(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
         let mut names = list(&self.folder)?;
@@ -240,12 +241,12 @@ impl CheckpointManager {
         Ok(found)
     }
 
-    /// The good checkpoint with the best metric, with its step; `None` if the folder has none with
-    /// a metric. The [lowest](Self::keep_lowest) is the best, unless the
-    /// [highest](Self::keep_highest) is kept. A damaged one is skipped, with a warning.
+    /// The good checkpoint with the best metric, with its step; `None` if no checkpoint has a
+    /// metric. The best is the highest with [`keep_highest`](Self::keep_highest), else the lowest.
+    /// Damaged ones are skipped, with a warning.
     ///
     /// # Errors
-    /// As of [`newest`](Self::newest).
+    /// Like [`newest`](Self::newest).
     pub fn best(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
         let better = self.keep.best.unwrap_or(Better::Lower);
@@ -275,7 +276,7 @@ impl CheckpointManager {
     }
 }
 
-/// A save, with all that it needs of its manager.
+/// A save, with everything that it needs from its manager.
 struct Save {
     folder: PathBuf,
     keep: Keep,
@@ -300,8 +301,8 @@ impl Save {
             if !is_full(&error) || surplus.is_empty() {
                 return Err(error);
             }
-            // Room is made of what would go after this save anyway, the oldest first, but not of
-            // the newest good one: it is all there is until this save is done.
+            // Make room by removing the oldest of the files that this save would remove anyway, but
+            // not the newest good one, which is needed until this save succeeds.
             let newest_good = || {
                 let older = saved.iter().rev().filter(|older| older.number != number);
                 older.copied().find(|older| check(&folder.join(older.to_string())).is_ok())
@@ -312,13 +313,13 @@ impl Save {
             }
             warnings.extend(remove(&folder, [surplus.remove(0)]));
         }
-        drop(checkpoint); // training need not copy any longer
+        drop(checkpoint); // training no longer has to copy the arrays before it writes to them
         warnings.extend(remove(&folder, surplus));
         Ok(warnings)
     }
 }
 
-/// Whether there was no room on the disk.
+/// Whether the disk was full.
 fn is_full(error: &FileError) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error, FileError::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
@@ -330,7 +331,7 @@ impl Drop for CheckpointManager {
         match self.running.take().map(JoinHandle::join) {
             Some(Ok(Ok(warnings))) => warnings.iter().for_each(&self.warn),
             Some(Ok(Err(error))) => (self.warn)(&error),
-            Some(Err(_)) | None => {} // a panic has been told
+            Some(Err(_)) | None => {} // the thread has printed its panic
         }
     }
 }
@@ -367,15 +368,15 @@ mod tests {
         list(&manager.folder).unwrap().iter().map(|name| name.step).collect()
     }
 
-    /// Texts of warnings, and what takes them.
+    /// A list of warnings, and the closure that adds to it.
     fn warnings() -> (Arc<Mutex<Vec<String>>>, impl Fn(&FileError) + Send + 'static) {
         let warnings = Arc::new(Mutex::new(Vec::new()));
-        let told = warnings.clone();
-        (warnings, move |error: &FileError| told.lock().unwrap().push(error.to_string()))
+        let list = warnings.clone();
+        (warnings, move |error: &FileError| list.lock().unwrap().push(error.to_string()))
     }
 
     #[test]
-    fn the_last_and_the_best_are_kept_whatever_the_steps() {
+    fn the_last_and_the_best_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let mut manager =
             CheckpointManager::new(folder.path()).unwrap().keep_last(2).keep_highest();
@@ -389,7 +390,7 @@ mod tests {
             }
         }
         assert_eq!(steps(&mut manager), [20, 5, 6]);
-        assert_eq!(manager.newest().unwrap(), Some((6, snapshot(6)))); // the run went back
+        assert_eq!(manager.newest().unwrap(), Some((6, snapshot(6)))); // an earlier step, saved later
         assert_eq!(manager.best().unwrap(), Some((20, snapshot(20))));
         let mut others = names(folder.path());
         others.retain(|name| Name::parse(name).is_none());
@@ -413,14 +414,14 @@ mod tests {
         fs::write(&third, bytes).unwrap();
         assert_eq!(manager.newest().unwrap(), Some((2, snapshot(2))));
         assert_eq!(manager.best().unwrap(), Some((2, snapshot(2))));
-        let told = std::mem::take(&mut *warnings.lock().unwrap());
-        assert_eq!(told.len(), 2);
+        let texts = std::mem::take(&mut *warnings.lock().unwrap());
+        assert_eq!(texts.len(), 2);
         assert!(
-            told[0].contains("-step-3-") && told[0].contains("damage in the header"),
-            "{told:?}"
+            texts[0].contains("-step-3-") && texts[0].contains("damage in the header"),
+            "{texts:?}"
         );
 
-        // What is saved now is newer than the damaged one, though its step is not.
+        // A new save is newer than the damaged one, though its step is not.
         manager.save(3, snapshot(33)).unwrap();
         assert_eq!(manager.newest().unwrap(), Some((3, snapshot(33))));
 
@@ -432,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_takes_no_place_among_those_that_are_kept() {
+    fn damaged_files_do_not_count_as_kept() {
         let folder = tempfile::tempdir().unwrap();
         let (_, warn) = warnings();
         let mut manager = CheckpointManager::new(folder.path()).unwrap().on_warning(warn);
@@ -448,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn temporaries_of_killed_saves_are_removed_and_others_left() {
+    fn stale_temporaries_are_removed_and_other_files_kept() {
         let folder = tempfile::tempdir().unwrap();
         let (stale, other) = (".000003-step-7.ckpt.x7YzQ2.tmp", ".notes.txt.x7YzQ2.tmp");
         for name in [stale, other] {
@@ -456,26 +457,26 @@ mod tests {
         }
         let mut manager = CheckpointManager::new(folder.path()).unwrap();
         manager.newest().unwrap();
-        assert_eq!(names(folder.path()), [stale, other]); // it may be another run's
+        assert_eq!(names(folder.path()), [stale, other]); // reading removes nothing
         manager.save(1, snapshot(0)).unwrap();
         manager.finish().unwrap();
         assert_eq!(names(folder.path()), [other, "000000-step-1.ckpt"]);
     }
 
     #[test]
-    fn what_cannot_be_removed_is_a_warning() {
+    fn a_failed_removal_is_a_warning() {
         let folder = tempfile::tempdir().unwrap();
         let (warnings, warn) = warnings();
-        fs::create_dir(folder.path().join("000000-step-1.ckpt")).unwrap(); // `remove_file` refuses it
+        fs::create_dir(folder.path().join("000000-step-1.ckpt")).unwrap(); // `remove_file` fails on it
         let mut manager =
             CheckpointManager::new(folder.path()).unwrap().keep_last(1).on_warning(warn);
         manager.save(2, snapshot(2)).unwrap();
         manager.save(3, snapshot(3)).unwrap();
         assert_eq!(manager.newest().unwrap(), Some((3, snapshot(3))));
         assert_eq!(names(folder.path()), ["000000-step-1.ckpt", "000002-step-3.ckpt"]);
-        let told = std::mem::take(&mut *warnings.lock().unwrap());
-        assert_eq!(told.len(), 2);
-        assert!(told[0].contains("-step-1."), "{told:?}");
+        let texts = std::mem::take(&mut *warnings.lock().unwrap());
+        assert_eq!(texts.len(), 2);
+        assert!(texts[0].contains("-step-1."), "{texts:?}");
     }
 
     #[test]
@@ -491,13 +492,14 @@ mod tests {
         manager.save(1, snapshot(1)).unwrap();
         drop(manager);
         assert_eq!(new().unwrap().newest().unwrap(), Some((1, snapshot(1))));
-        // What the file says without a lock stops nobody.
+        // The contents of an unlocked file do not matter.
         fs::write(folder.path().join(crate::lock::NAME), "process 1 on earth").unwrap();
         drop(new().unwrap());
     }
 
-    /// Three files, of which `damaged` is cut, and a save with `keep_last(keep)` for which the disk
-    /// is full in these of its calls: what is there after it, whether it went well, and the calls.
+    /// Saves with `keep_last(keep)` to a folder of three files, one of them `damaged`, where the
+    /// disk is full in these calls. Returns the steps left, whether the save succeeded, and the
+    /// calls.
     fn on_a_full_disk(
         keep: usize,
         damaged: Option<u64>,
@@ -527,19 +529,19 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_costs_no_more_old_files_than_it_must_and_never_the_newest_good_one() {
+    fn a_full_disk_removes_no_more_than_it_must() {
         let (steps, good, calls) = on_a_full_disk(3, None, 0..0);
         assert_eq!((steps, good), (vec![2, 3, 4], true));
         let write = calls.iter().position(|&call| call == "write").unwrap();
-        // Of four that would be kept none goes.
+        // With four files to keep, none is removed.
         assert_eq!(on_a_full_disk(4, None, write..write + 2).0, [1, 2, 3]);
         assert!(!on_a_full_disk(4, None, write..write + 2).1);
-        // One save fails: as much goes as after any save.
+        // One write fails: the same files are removed as after any save.
         let (steps, good, calls) = on_a_full_disk(3, None, write..write + 2);
         assert_eq!((steps, good), (vec![2, 3, 4], true));
         let saves = calls.iter().filter(|&&call| call == "create").count();
         assert_eq!(saves, 2);
-        // No room in any save: the oldest go, and the newest good one stays.
+        // All writes fail: the oldest files are removed, and the newest good one stays.
         for (keep, damaged, left) in [
             (3, None, vec![2, 3]),
             (2, None, vec![3]),
@@ -554,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_whole_is_not_skipped() {
+    fn files_that_may_be_intact_are_not_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let mut manager = CheckpointManager::new(folder.path()).unwrap();
         manager.save(1, snapshot(1)).unwrap();
@@ -562,13 +564,13 @@ mod tests {
         manager.finish().unwrap();
         let newest = folder.path().join("000001-step-2.ckpt");
         let mut bytes = fs::read(&newest).unwrap();
-        bytes[8] = 2; // a later version,
-        bytes[30] ^= 1; // whose header is another one
+        bytes[8] = 2; // a later version
+        bytes[30] ^= 1; // with another header
         fs::write(&newest, bytes).unwrap();
         let error = manager.newest().unwrap_err();
         assert!(matches!(error, FileError::Version { found: 2, .. }), "{error}");
         fs::remove_file(&newest).unwrap();
-        fs::create_dir(&newest).unwrap(); // stands for a file that cannot be read
+        fs::create_dir(&newest).unwrap(); // in place of a file that cannot be read
         let error = manager.newest().unwrap_err();
         assert!(matches!(error, FileError::Io { .. }), "{error}");
     }
@@ -586,7 +588,7 @@ mod tests {
         manager.save(11, snapshot(0)).unwrap();
         assert_eq!(due(&manager, &[11, 19, 20]), [false, false, true]);
         drop(manager);
-        let mut manager = new().every_steps(10); // the run starts again
+        let mut manager = new().every_steps(10); // a restarted run
         assert_eq!(manager.newest().unwrap().unwrap().0, 11);
         assert_eq!(due(&manager, &[11, 19, 20]), [false, false, true]);
         drop(manager);
@@ -595,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_the_background_is_told_by_the_next_call() {
+    fn the_next_call_returns_a_background_error() {
         let runs = tempfile::tempdir().unwrap();
         let folder = runs.path().join("a").join("run");
         let mut manager = CheckpointManager::new(&folder).unwrap();
@@ -607,7 +609,7 @@ mod tests {
             thread::yield_now();
         }
         fs::create_dir(&folder).unwrap();
-        assert!(manager.save(3, snapshot(0)).is_err()); // that of 2, which does not cost 3
+        assert!(manager.save(3, snapshot(0)).is_err()); // the error of save 2; save 3 still runs
         drop(manager); // waits
         assert_eq!(names(&folder), ["000000-step-3.ckpt"]);
     }

@@ -1,4 +1,4 @@
-//! Arrays as little-endian bytes, without a copy where the machine's order is that too.
+//! Arrays as little-endian bytes, without a copy on little-endian machines.
 
 use adamant_tensor::{Array, Element, Shape, Value};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub(crate) enum Dtype {
 }
 
 impl Dtype {
-    /// The bytes of an element.
+    /// The size of an element in bytes.
     pub(crate) fn size(self) -> usize {
         match self {
             Dtype::F32 => 4,
@@ -23,7 +23,7 @@ impl Dtype {
     }
 }
 
-/// Type, shape and bytes of a value that is an array.
+/// The type, shape and bytes of an array; `None` for other values.
 pub(crate) fn payload(value: &Value) -> Option<(Dtype, &Shape, Cow<'_, [u8]>)> {
     match value {
         Value::F32(array) => Some((Dtype::F32, array.shape(), bytes(array))),
@@ -44,8 +44,8 @@ fn bytes<E: Element>(array: &Array<E>) -> Cow<'_, [u8]> {
     }
 }
 
-/// An array whose little-endian bytes `fill` writes, all of them; and what `fill` gives. An error if
-/// there is no memory for it.
+/// An array whose little-endian bytes `fill` writes, and the result of `fill`. An error if there is
+/// not enough memory.
 pub(crate) fn build<R>(
     dtype: Dtype,
     shape: Shape,
@@ -91,7 +91,7 @@ mod tests {
     use adamant_tensor::Tensor;
 
     #[test]
-    fn bytes_are_little_endian_and_come_back() {
+    fn little_endian_bytes_round_trip() {
         let value = Value::I64(Array::from_slice([2].into(), &[1, -2]));
         let (dtype, shape, bytes) = payload(&value).unwrap();
         assert_eq!(
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_is_written_as_it_is_seen() {
+    fn a_view_is_written_in_its_own_order() {
         let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap().transpose(0, 1);
         let value = Value::from(x.array().clone());
         let expected: Vec<u8> =

@@ -1,10 +1,11 @@
-//! Reads a checkpoint, and believes nothing.
+//! Reads a checkpoint without trusting it.
 //!
-//! The file's real length comes first, then the checksum of the header, then the layout that it
-//! claims: arrays must follow one another to the file's last byte. Only then is memory allocated
-//! for them, as much as the file has bytes. Nothing is made of them before the last checksum.
+//! Checked in order: the file's length, the checksum of the header, the layout in the header
+//! (arrays must fill the file to its last byte), and the checksums of the arrays and the file.
+//! Memory for arrays is allocated after the layout is checked, so it never exceeds the file's
+//! length, and nothing is returned before the last checksum.
 
-use crate::format::{CHECKSUM, Content, Header, MAGIC, PRELUDE, Part, Place, VERSION, aligned};
+use crate::format::{ArrayInfo, CHECKSUM, Content, Header, MAGIC, PRELUDE, Part, VERSION, aligned};
 use crate::limits::{self, Mismatch};
 use crate::payload::build;
 use adamant_files::{FileError, START, open, other_kind};
@@ -16,20 +17,20 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-/// Notes, and parts by name.
+/// Notes and named parts.
 pub(crate) type Contents = (Vec<(String, String)>, Vec<(String, StateDict)>);
 
 pub(crate) fn read(path: &Path) -> Result<Contents, FileError> {
     with_file(path, contents)
 }
 
-/// Whether [`read`] would succeed, without memory for the arrays.
+/// Checks whether [`read`] would succeed, without memory for the arrays.
 pub(crate) fn check(path: &Path) -> Result<(), FileError> {
     with_file(path, |mut input, len| {
         let bytes = start(&mut input, len)?;
         let mut piece = vec![0; PIECE];
-        let array = |input: &mut In<_>, place: &Place, name: &dyn Display| {
-            input.pass(place, name, &mut piece)
+        let array = |input: &mut Input<_>, info: &ArrayInfo, name: &dyn Display| {
+            input.skip(info, name, &mut piece)
         };
         rest(&bytes, &mut input, len, array).map(drop)
     })
@@ -37,47 +38,47 @@ pub(crate) fn check(path: &Path) -> Result<(), FileError> {
 
 fn with_file<R>(
     path: &Path,
-    read: impl FnOnce(In<BufReader<File>>, u64) -> Result<R, Trouble>,
+    read: impl FnOnce(Input<BufReader<File>>, u64) -> Result<R, ReadError>,
 ) -> Result<R, FileError> {
     let (file, len) = open(path)?;
     let input = BufReader::with_capacity(1 << 16, file);
-    read(In { input, whole: Hasher::new(), at: 0 }, len).map_err(|trouble| match trouble {
-        Trouble::Io(source) => FileError::io(path, source),
-        Trouble::Version(found) => {
+    read(Input { input, whole: Hasher::new(), at: 0 }, len).map_err(|error| match error {
+        ReadError::Io(source) => FileError::io(path, source),
+        ReadError::Version(found) => {
             FileError::Version { path: path.into(), found, expected: VERSION }
         }
-        Trouble::Format { found, expected } => FileError::format(path, found, expected),
+        ReadError::Format { found, expected } => FileError::format(path, found, expected),
     })
 }
 
-/// An error that does not know the file's name yet.
-enum Trouble {
+/// An error without the file's name.
+enum ReadError {
     Io(io::Error),
     Version(u32),
     Format { found: String, expected: String },
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
-        Trouble::Io(error)
+        ReadError::Io(error)
     }
 }
 
-impl From<Mismatch> for Trouble {
+impl From<Mismatch> for ReadError {
     fn from((found, expected): Mismatch) -> Self {
-        Trouble::Format { found, expected }
+        ReadError::Format { found, expected }
     }
 }
 
-fn format(found: impl Into<String>, expected: impl Into<String>) -> Trouble {
-    Trouble::Format { found: found.into(), expected: expected.into() }
+fn format(found: impl Into<String>, expected: impl Into<String>) -> ReadError {
+    ReadError::Format { found: found.into(), expected: expected.into() }
 }
 
-fn contents<R: Read>(mut input: In<R>, len: u64) -> Result<Contents, Trouble> {
+fn contents<R: Read>(mut input: Input<R>, len: u64) -> Result<Contents, ReadError> {
     let bytes = start(&mut input, len)?;
     let mut arrays = Vec::new();
-    let array = |input: &mut In<R>, place: &Place, name: &dyn Display| {
-        arrays.push(input.array(place, name)?);
+    let array = |input: &mut Input<R>, info: &ArrayInfo, name: &dyn Display| {
+        arrays.push(input.array(info, name)?);
         Ok(())
     };
     let header = rest(&bytes, &mut input, len, array)?;
@@ -100,37 +101,37 @@ fn contents<R: Read>(mut input: In<R>, len: u64) -> Result<Contents, Trouble> {
     Ok((notes, parts))
 }
 
-/// Reads all before the data: the header's bytes, which are as they were written.
-fn start(input: &mut In<impl Read>, len: u64) -> Result<Vec<u8>, Trouble> {
+/// Reads everything before the data; returns the header's bytes, whose checksum is correct.
+fn start(input: &mut Input<impl Read>, len: u64) -> Result<Vec<u8>, ReadError> {
     let version = version(input, len)?;
     let bytes = header_bytes(input, len);
     if version != VERSION {
-        // Where all else is right, it is the number that is damaged.
+        // If everything else is correct, the version itself is damaged.
         return Err(match bytes {
             Ok(_) => {
                 format(format!("damage in the version, which is {version}"), VERSION.to_string())
             }
-            Err(_) => Trouble::Version(version),
+            Err(_) => ReadError::Version(version),
         });
     }
     bytes
 }
 
-/// Reads the data, each array by `array`, to the last checksum.
+/// Reads the data, each array by `array`, and checks the last checksum.
 fn rest<'h, R: Read>(
     header: &'h [u8],
-    input: &mut In<R>,
+    input: &mut Input<R>,
     len: u64,
-    mut array: impl FnMut(&mut In<R>, &Place, &dyn Display) -> Result<(), Trouble>,
-) -> Result<Header<'h>, Trouble> {
+    mut array: impl FnMut(&mut Input<R>, &ArrayInfo, &dyn Display) -> Result<(), ReadError>,
+) -> Result<Header<'h>, ReadError> {
     let header = Header::decode(header)?;
     check_names(&header)?;
     check_layout(&header, input.at, len)?;
     for part in &header.parts {
         for entry in &part.entries {
-            if let Content::Array(place) = &entry.content {
+            if let Content::Array(info) = &entry.content {
                 input.align()?;
-                array(input, place, &format_args!("`{}` of `{}`", entry.name, part.name))?;
+                array(input, info, &format_args!("`{}` of `{}`", entry.name, part.name))?;
             }
         }
     }
@@ -138,8 +139,8 @@ fn rest<'h, R: Read>(
     Ok(header)
 }
 
-/// Reads the first bytes. The checksum then goes on as if the version had been this one.
-fn version(input: &mut In<impl Read>, len: u64) -> Result<u32, Trouble> {
+/// Reads the first bytes. The checksum continues as if the version were [`VERSION`].
+fn version(input: &mut Input<impl Read>, len: u64) -> Result<u32, ReadError> {
     let shortest = (PRELUDE + 2 * CHECKSUM) as u64;
     let magic: [u8; 8] = input.get_up_to()?;
     if magic != MAGIC {
@@ -148,7 +149,7 @@ fn version(input: &mut In<impl Read>, len: u64) -> Result<u32, Trouble> {
             return Err(format(format!("only {len} bytes"), expected));
         }
         if magic[..4] == MAGIC[..4] {
-            let found = "a checkpoint that was transferred as text, which damages it";
+            let found = "a checkpoint damaged by a transfer as text";
             return Err(format(found, expected));
         }
         let mut start = magic[..len.min(8) as usize].to_vec();
@@ -165,26 +166,29 @@ fn version(input: &mut In<impl Read>, len: u64) -> Result<u32, Trouble> {
     Ok(version)
 }
 
-/// Reads the rest up to the checksum of the header.
-fn header_bytes(input: &mut In<impl Read>, len: u64) -> Result<Vec<u8>, Trouble> {
+/// Reads the rest of the prelude and the header, and checks the header's checksum.
+fn header_bytes(input: &mut Input<impl Read>, len: u64) -> Result<Vec<u8>, ReadError> {
     let shortest = (PRELUDE + 2 * CHECKSUM) as u64;
     let header_len = u32::from_le_bytes(input.get()?) as usize;
     let claimed = u64::from_le_bytes(input.get()?);
     if claimed != len {
-        return Err(format(format!("{len} bytes"), format!("{claimed}, as the file's start says")));
+        return Err(format(
+            format!("{len} bytes"),
+            format!("{claimed}, the length in the file's prelude"),
+        ));
     }
     limits::check_header(header_len as u64)?;
     if header_len as u64 > len - shortest {
         let found = format!("a header of {header_len} bytes in a file of {len}");
-        return Err(format(found, "a shorter one"));
+        return Err(format(found, "a shorter header"));
     }
     let bytes = input.get_vec(header_len)?;
     input.checksum("the header")?;
     Ok(bytes)
 }
 
-fn check_names(header: &Header<'_>) -> Result<(), Trouble> {
-    fn check<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> Result<(), Trouble> {
+fn check_names(header: &Header<'_>) -> Result<(), ReadError> {
+    fn check<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> Result<(), ReadError> {
         let mut seen = HashSet::new();
         for name in names {
             if !seen.insert(name) {
@@ -201,32 +205,33 @@ fn check_names(header: &Header<'_>) -> Result<(), Trouble> {
         .try_for_each(|part| check("the entry", part.entries.iter().map(|entry| entry.name)))
 }
 
-/// Each array begins at the first aligned place after the one before, and the last one ends
-/// where the file does but for its checksum.
-fn check_layout(header: &Header<'_>, header_end: u64, len: u64) -> Result<(), Trouble> {
-    let start = aligned(header_end).ok_or_else(|| format("too long a header", "a shorter one"))?;
+/// Checks that each array starts at the first aligned position after the previous one, and that
+/// only the file's checksum follows the last one.
+fn check_layout(header: &Header<'_>, header_end: u64, len: u64) -> Result<(), ReadError> {
+    let start =
+        aligned(header_end).ok_or_else(|| format("too long a header", "a shorter header"))?;
     let mut end = None;
     for part in &header.parts {
         for entry in &part.entries {
-            let Content::Array(place) = &entry.content else { continue };
+            let Content::Array(info) = &entry.content else { continue };
             let name = format!("`{}` of `{}`", entry.name, part.name);
-            if shape(place).is_none() {
+            if shape(info).is_none() {
                 let found = format!(
                     "{name} of shape {:?} and type {:?} with {} bytes",
-                    place.shape, place.dtype, place.bytes
+                    info.shape, info.dtype, info.bytes
                 );
-                return Err(format(found, "as many bytes as the shape needs"));
+                return Err(format(found, "the number of bytes of that shape"));
             }
             let expected = aligned(end.unwrap_or(0));
-            if Some(place.offset) != expected {
-                let found = format!("{name} at offset {}", place.offset);
+            if Some(info.offset) != expected {
+                let found = format!("{name} at offset {}", info.offset);
                 let expected = expected.map_or("none".into(), |offset| offset.to_string());
-                return Err(format(found, format!("{expected}, after the one before")));
+                return Err(format(found, format!("{expected}, after the previous array")));
             }
-            end = place.offset.checked_add(place.bytes);
+            end = info.offset.checked_add(info.bytes);
             let room = len - CHECKSUM as u64;
             if end.and_then(|end| end.checked_add(start)).is_none_or(|end| end > room) {
-                let found = format!("{name} with {} bytes at offset {}", place.bytes, place.offset);
+                let found = format!("{name} with {} bytes at offset {}", info.bytes, info.offset);
                 return Err(format(found, format!("an array within the file of {len} bytes")));
             }
         }
@@ -238,22 +243,22 @@ fn check_layout(header: &Header<'_>, header_end: u64, len: u64) -> Result<(), Tr
     Ok(())
 }
 
-/// The shape, if an array can have it and it needs as many bytes as there are.
-fn shape(place: &Place) -> Option<Shape> {
-    let sizes = place.shape.iter().map(|&size| usize::try_from(size));
+/// The shape, if it is valid and has this number of bytes.
+fn shape(info: &ArrayInfo) -> Option<Shape> {
+    let sizes = info.shape.iter().map(|&size| usize::try_from(size));
     let shape: Shape = sizes.collect::<Result<_, _>>().ok()?;
-    let bytes = shape.checked_numel()?.checked_mul(place.dtype.size())?;
-    (bytes as u64 == place.bytes).then_some(shape)
+    let bytes = shape.checked_numel()?.checked_mul(info.dtype.size())?;
+    (bytes as u64 == info.bytes).then_some(shape)
 }
 
-/// What has been read, with its length and checksum.
-struct In<R> {
+/// An input, with the length and the checksum of the bytes read so far.
+struct Input<R> {
     input: R,
     whole: Hasher,
     at: u64,
 }
 
-impl<R: Read> In<R> {
+impl<R: Read> Input<R> {
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         self.input.read_exact(bytes)?;
         self.whole.update(bytes);
@@ -267,7 +272,7 @@ impl<R: Read> In<R> {
         Ok(bytes)
     }
 
-    /// The next bytes, with zeros for those that are not there.
+    /// The next `N` bytes, padded with zeros at the end of the file.
     fn get_up_to<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut found = Vec::new();
         (&mut self.input).take(N as u64).read_to_end(&mut found)?;
@@ -284,16 +289,16 @@ impl<R: Read> In<R> {
         Ok(bytes)
     }
 
-    /// The checksum of all that has been read but checksums.
-    fn checksum(&mut self, of: &str) -> Result<(), Trouble> {
+    /// Checks the checksum of all bytes so far except checksums.
+    fn checksum(&mut self, of: &str) -> Result<(), ReadError> {
         let mut bytes = [0; CHECKSUM];
         self.input.read_exact(&mut bytes)?;
         self.at += CHECKSUM as u64;
         check_checksum(of, u32::from_le_bytes(bytes), self.whole.clone().finalize())
     }
 
-    fn align(&mut self) -> Result<(), Trouble> {
-        let gap = aligned(self.at).expect("the layout has been checked") - self.at;
+    fn align(&mut self) -> Result<(), ReadError> {
+        let gap = aligned(self.at).expect("the layout is valid") - self.at;
         let mut bytes = [0; 64];
         let bytes = &mut bytes[..gap as usize];
         self.fill(bytes)?;
@@ -303,51 +308,61 @@ impl<R: Read> In<R> {
         Ok(())
     }
 
-    /// Straight into the array's own buffer.
-    fn array(&mut self, place: &Place, name: &dyn Display) -> Result<Value, Trouble> {
-        let shape = shape(place).expect("the layout has been checked");
+    /// Reads an array directly into its buffer.
+    fn array(&mut self, info: &ArrayInfo, name: &dyn Display) -> Result<Value, ReadError> {
+        let shape = shape(info).expect("the layout is valid");
         let mut hasher = Hasher::new();
-        let (value, result) = build(place.dtype, shape, |bytes| {
+        let (value, result) = build(info.dtype, shape, |bytes| {
             bytes.chunks_mut(PIECE).try_for_each(|piece| self.piece(piece, &mut hasher))
         })?;
         result?;
-        self.end(place, name, hasher)?;
+        self.end(info, name, hasher)?;
         Ok(value)
     }
 
-    /// Past an array, which is checked only.
-    fn pass(&mut self, place: &Place, name: &dyn Display, piece: &mut [u8]) -> Result<(), Trouble> {
+    /// Checks an array without keeping it.
+    fn skip(
+        &mut self,
+        info: &ArrayInfo,
+        name: &dyn Display,
+        piece: &mut [u8],
+    ) -> Result<(), ReadError> {
         let mut hasher = Hasher::new();
-        let mut rest = place.bytes;
+        let mut rest = info.bytes;
         while rest > 0 {
             let len = rest.min(piece.len() as u64);
             self.piece(&mut piece[..len as usize], &mut hasher)?;
             rest -= len;
         }
-        self.end(place, name, hasher)
+        self.end(info, name, hasher)
     }
 
-    /// The checksum is taken while the bytes are in the cache.
+    /// Reads a piece, and hashes it while it is in the cache.
     fn piece(&mut self, piece: &mut [u8], hasher: &mut Hasher) -> io::Result<()> {
         self.input.read_exact(piece)?;
         hasher.update(piece);
         Ok(())
     }
 
-    fn end(&mut self, place: &Place, name: &dyn Display, hasher: Hasher) -> Result<(), Trouble> {
+    fn end(
+        &mut self,
+        info: &ArrayInfo,
+        name: &dyn Display,
+        hasher: Hasher,
+    ) -> Result<(), ReadError> {
         self.whole.combine(&hasher);
-        self.at += place.bytes;
-        check_checksum(name, place.checksum, hasher.finalize())
+        self.at += info.bytes;
+        check_checksum(name, info.checksum, hasher.finalize())
     }
 }
 
-/// The bytes of an array that are read at a time.
+/// The number of bytes of an array that are read at a time.
 const PIECE: usize = 1 << 18;
 
-fn check_checksum(of: impl Display, saved: u32, computed: u32) -> Result<(), Trouble> {
+fn check_checksum(of: impl Display, saved: u32, computed: u32) -> Result<(), ReadError> {
     if computed != saved {
         let damage = format!("damage in {of} (checksum {computed:08x})");
-        return Err(format(damage, format!("what was saved (checksum {saved:08x})")));
+        return Err(format(damage, format!("the saved bytes (checksum {saved:08x})")));
     }
     Ok(())
 }
@@ -359,7 +374,7 @@ mod tests {
     use crate::payload::Dtype;
     use std::fs;
 
-    /// A file with all its checksums right, whatever the header says.
+    /// A file with correct checksums and any header.
     fn file(header: &[u8], data: &[u8]) -> Vec<u8> {
         let end = (PRELUDE + header.len() + CHECKSUM) as u64;
         let gap = if data.is_empty() { 0 } else { aligned(end).unwrap() - end };
@@ -388,7 +403,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(bytes: &[u8], expected: &str) {
+    fn assert_rejected(bytes: &[u8], expected: &str) {
         let error = load(bytes).unwrap_err();
         let error = error.split_once("x.ckpt: ").unwrap().1;
         assert!(error.starts_with(expected), "{error}");
@@ -397,24 +412,24 @@ mod tests {
     /// Two arrays of eight bytes each, at 0 and 64.
     const DATA: [u8; 72] = [0; 72];
 
-    fn array(offset: u64) -> Place {
+    fn array(offset: u64) -> ArrayInfo {
         let checksum = crc32fast::hash(&[0; 8]);
-        Place { dtype: Dtype::F32, shape: vec![2], offset, bytes: 8, checksum }
+        ArrayInfo { dtype: Dtype::F32, shape: vec![2], offset, bytes: 8, checksum }
     }
 
-    fn header(places: [Place; 2]) -> Header<'static> {
-        let entries = ["a", "b"].into_iter().zip(places);
-        let entries = entries.map(|(name, place)| Entry { name, content: Content::Array(place) });
+    fn header(infos: [ArrayInfo; 2]) -> Header<'static> {
+        let entries = ["a", "b"].into_iter().zip(infos);
+        let entries = entries.map(|(name, info)| Entry { name, content: Content::Array(info) });
         let parts = vec![Part { name: "p", entries: entries.collect() }];
         Header { notes: vec![("k", "v"), ("l", "v")], parts }
     }
 
     #[test]
-    fn what_a_header_claims_must_be_what_its_arrays_need() {
+    fn a_header_must_match_its_arrays() {
         let good = header([array(0), array(64)]).encode().unwrap();
         assert!(load(&file(&good, &DATA)).is_ok());
-        let huge = |shape: &[u64], bytes| Place { shape: shape.to_vec(), bytes, ..array(0) };
-        for (place, expected) in [
+        let huge = |shape: &[u64], bytes| ArrayInfo { shape: shape.to_vec(), bytes, ..array(0) };
+        for (info, expected) in [
             (huge(&[1 << 63], 8), "found `a` of `p` of shape [9223372036854775808] and type F32"),
             (huge(&[1 << 63], 1 << 63), "found `a` of `p` of shape [92"),
             (huge(&[1 << 61], 1 << 63), "found `a` of `p` of shape [23"),
@@ -425,29 +440,41 @@ mod tests {
                 "found `a` of `p` with 4398046511104 bytes at offset 0, expected an array within the file of",
             ),
             (huge(&[3], 8), "found `a` of `p` of shape [3] and type F32 with 8 bytes"),
-            (Place { dtype: Dtype::I64, ..array(0) }, "found `a` of `p` of shape [2] and type I64"),
+            (
+                ArrayInfo { dtype: Dtype::I64, ..array(0) },
+                "found `a` of `p` of shape [2] and type I64",
+            ),
             (array(64), "found `a` of `p` at offset 64, expected 0, after"),
-            (Place { checksum: 0, ..array(0) }, "found damage in `a` of `p` (checksum"),
+            (ArrayInfo { checksum: 0, ..array(0) }, "found damage in `a` of `p` (checksum"),
         ] {
-            refused(&file(&header([place, array(64)]).encode().unwrap(), &DATA), expected);
+            assert_rejected(&file(&header([info, array(64)]).encode().unwrap(), &DATA), expected);
         }
         for offset in [0, 4, 8, 63, 65, 128, u64::MAX] {
             let expected = format!("found `b` of `p` at offset {offset}, expected 64, after");
-            refused(&file(&header([array(0), array(offset)]).encode().unwrap(), &DATA), &expected);
+            assert_rejected(
+                &file(&header([array(0), array(offset)]).encode().unwrap(), &DATA),
+                &expected,
+            );
         }
         let outside = file(&good, &DATA[..71]);
-        refused(&outside, "found `b` of `p` with 8 bytes at offset 64, expected an array within");
-        refused(&file(&good, &[0; 73]), "found 1 bytes after the last array, expected none");
+        assert_rejected(
+            &outside,
+            "found `b` of `p` with 8 bytes at offset 64, expected an array within",
+        );
+        assert_rejected(
+            &file(&good, &[0; 73]),
+            "found 1 bytes after the last array, expected none",
+        );
         let mut padded = DATA;
         padded[20] = 1;
-        refused(&file(&good, &padded), "found damage before byte");
+        assert_rejected(&file(&good, &padded), "found damage before byte");
     }
 
     #[test]
-    fn an_array_for_which_there_is_no_memory_is_an_error() {
-        // As a file with a hole may have it, which is longer than its disk.
-        let place = Place { shape: vec![1 << 58], bytes: 1 << 60, ..array(0) };
-        let entries = vec![Entry { name: "a", content: Content::Array(place) }];
+    fn running_out_of_memory_is_an_error() {
+        // A sparse file can be longer than its disk.
+        let info = ArrayInfo { shape: vec![1 << 58], bytes: 1 << 60, ..array(0) };
+        let entries = vec![Entry { name: "a", content: Content::Array(info) }];
         let header = Header { notes: vec![], parts: vec![Part { name: "p", entries }] };
         let mut start = file(&header.encode().unwrap(), &[]);
         start.truncate(start.len() - CHECKSUM);
@@ -456,42 +483,45 @@ mod tests {
         let end = start.len() - CHECKSUM;
         let checksum = crc32fast::hash(&start[..end]).to_le_bytes();
         start[end..].copy_from_slice(&checksum);
-        let input = In { input: start.chain(io::repeat(0)), whole: Hasher::new(), at: 0 };
+        let input = Input { input: start.chain(io::repeat(0)), whole: Hasher::new(), at: 0 };
         let result = contents(input, len);
-        let Err(Trouble::Io(error)) = result else { panic!("no error of the system") };
+        let Err(ReadError::Io(error)) = result else { panic!("not an I/O error") };
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
     }
 
     #[test]
-    fn names_that_repeat_are_refused() {
+    fn repeated_names_are_rejected() {
         let good = || header([array(0), array(64)]);
-        let refused = |header: Header<'_>, expected| {
-            refused(&file(&header.encode().unwrap(), &DATA), expected);
+        let assert_rejected = |header: Header<'_>, expected| {
+            assert_rejected(&file(&header.encode().unwrap(), &DATA), expected);
         };
-        refused(Header { notes: vec![("k", ""), ("k", "")], ..good() }, "found the note `k` twice");
+        assert_rejected(
+            Header { notes: vec![("k", ""), ("k", "")], ..good() },
+            "found the note `k` twice",
+        );
         let mut twice = good();
         twice.parts[0].entries[1].name = "a";
-        refused(twice, "found the entry `a` twice");
+        assert_rejected(twice, "found the entry `a` twice");
         let mut twice = good();
         twice.parts.push(Part { name: "p", entries: vec![] });
-        refused(twice, "found the part `p` twice");
+        assert_rejected(twice, "found the part `p` twice");
     }
 
     #[test]
-    fn a_header_that_is_none_is_refused() {
+    fn invalid_headers_are_rejected() {
         let u64 = |x: u64| x.to_le_bytes().to_vec();
         let entry =
             |content: &[u8]| [u64(0), u64(1), u64(0), u64(1), u64(0), content.to_vec()].concat();
-        assert!(load(&file(&entry(&[1, 0, 0, 0, 1]), &[])).is_ok()); // the truth value, true
+        assert!(load(&file(&entry(&[1, 0, 0, 0, 1]), &[])).is_ok()); // the boolean `true`
         for hostile in [
             vec![],
-            [u64(1), u64(u64::MAX)].concat(),      // so long a key
-            [u64(0), u64(0), vec![0]].concat(),    // a byte too many
-            [u64(1), u64(1), vec![0xff]].concat(), // no text
-            entry(&[1, 0, 0, 0, 2]),               // neither true nor false
-            entry(&[5, 0, 0, 0, 0]),               // no kind
-            entry(&[0, 0, 0, 0, 3, 0, 0, 0]),      // no type
-            entry(&[&[0; 8][..], &u64(u64::MAX)].concat()), // so many dimensions
+            [u64(1), u64(u64::MAX)].concat(), // the length of a key
+            [u64(0), u64(0), vec![0]].concat(), // a byte too many
+            [u64(1), u64(1), vec![0xff]].concat(), // not UTF-8
+            entry(&[1, 0, 0, 0, 2]),          // neither true nor false
+            entry(&[5, 0, 0, 0, 0]),          // an unknown kind of value
+            entry(&[0, 0, 0, 0, 3, 0, 0, 0]), // an unknown element type
+            entry(&[&[0; 8][..], &u64(u64::MAX)].concat()), // the number of dimensions
         ] {
             let error = load(&file(&hostile, &[])).unwrap_err();
             assert!(error.ends_with("expected a checkpoint's header"), "{error}");
@@ -503,56 +533,62 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_that_is_wrong_is_told() {
+    fn a_wrong_start_is_reported() {
         let good = file(&header([array(0), array(64)]).encode().unwrap(), &DATA);
-        refused(b"", "found an empty file, expected a checkpoint");
-        refused(&good[..5], "found only 5 bytes, expected a checkpoint");
-        refused(&good[..20], "found only 20 bytes, expected a checkpoint");
-        refused(b"hello, I am no checkpoint", "found a text file, expected a checkpoint");
+        assert_rejected(b"", "found an empty file, expected a checkpoint");
+        assert_rejected(&good[..5], "found only 5 bytes, expected a checkpoint");
+        assert_rejected(&good[..20], "found only 20 bytes, expected a checkpoint");
+        assert_rejected(b"hello, I am no checkpoint", "found a text file, expected a checkpoint");
         let torch = [b"PK\x03\x04", &[0; 22][..], &[16, 0, 0, 0], b"archive/data.pkl"].concat();
-        refused(
+        assert_rejected(
             &torch,
             "found an archive of torch.save (.pt, .pth), expected a checkpoint; convert it in Python",
         );
-        refused(
+        assert_rejected(
             b"\x01\x01\0\0\0\0\0\0{}",
             "found a safetensors file, expected a checkpoint; use load_safetensors",
         );
         let mut text = good.clone();
-        text.remove(4); // CR LF has become LF
-        refused(&text, "found a checkpoint that was transferred as text, which damages it");
+        text.remove(4); // CR LF became LF
+        assert_rejected(&text, "found a checkpoint damaged by a transfer as text");
         let with = |at: usize, bytes: &[u8]| {
             let mut changed = good.clone();
             changed[at..at + bytes.len()].copy_from_slice(bytes);
             changed
         };
-        refused(&with(8, &[2]), "found damage in the version, which is 2, expected 1");
+        assert_rejected(&with(8, &[2]), "found damage in the version, which is 2, expected 1");
         let mut later = with(8, &[2]);
-        later[30] ^= 1; // its header is another one
-        refused(&later, "found version 2 of the format, expected 1, which");
+        later[30] ^= 1; // with another header
+        assert_rejected(&later, "found version 2 of the format, expected 1, the newest");
         let len = good.len();
-        refused(&good[..len - 1], &format!("found {} bytes, expected {len}, as", len - 1));
-        refused(
+        assert_rejected(
+            &good[..len - 1],
+            &format!("found {} bytes, expected {len}, the length", len - 1),
+        );
+        assert_rejected(
             &[&good[..], &[0]].concat(),
-            &format!("found {} bytes, expected {len}, as", len + 1),
+            &format!("found {} bytes, expected {len}, the length", len + 1),
         );
         let expected = "found a header of 4294967295 bytes, expected at most 16777216";
-        refused(&with(12, &[255; 4]), expected);
+        assert_rejected(&with(12, &[255; 4]), expected);
         let expected = format!("found a header of 65536 bytes in a file of {len}, expected");
-        refused(&with(12, &[0, 0, 1, 0]), &expected);
-        refused(&with(30, &[77]), "found damage in the header (checksum");
+        assert_rejected(&with(12, &[0, 0, 1, 0]), &expected);
+        assert_rejected(&with(30, &[77]), "found damage in the header (checksum");
         let mut last = good.clone();
         last[len - 1] ^= 1;
-        refused(&last, "found damage in the file (checksum");
+        assert_rejected(&last, "found damage in the file (checksum");
     }
 
     #[test]
-    fn the_last_checksum_tells_of_another_header_with_a_checksum_of_its_own() {
+    fn the_last_checksum_covers_the_header() {
         let [good, other] = ["v", "w"].map(|note| {
             let header = Header { notes: vec![("k", note)], ..header([array(0), array(64)]) };
             file(&header.encode().unwrap(), &DATA)
         });
         let end = good.len() - CHECKSUM;
-        refused(&[&other[..end], &good[end..]].concat(), "found damage in the file (checksum");
+        assert_rejected(
+            &[&other[..end], &good[end..]].concat(),
+            "found damage in the file (checksum",
+        );
     }
 }

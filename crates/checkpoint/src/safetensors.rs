@@ -1,7 +1,7 @@
-//! The safetensors format: named arrays, readable by PyTorch and many others.
+//! The safetensors format: named arrays, which PyTorch and many others read.
 //!
-//! Numbers and texts have no place among its arrays. They go to its metadata, which maps texts
-//! to texts, as one entry: a JSON object under the key [`KEY`]. Other readers pass over it.
+//! The format has arrays only. Scalars and strings are stored in its metadata, a map from strings to
+//! strings, as a JSON object under the key [`KEY`]. Other readers ignore it.
 
 mod header;
 
@@ -18,27 +18,26 @@ use std::collections::HashMap;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The name in a header that is no array's.
+/// The name of the metadata among the arrays of a header.
 const METADATA: &str = "__metadata__";
-/// What a reader expects.
+/// The kind of file, for messages.
 const EXPECTED: &str = "a safetensors file";
-/// The entry of the metadata that holds what is no array.
+/// The key in the metadata for scalars and strings.
 const KEY: &str = "adamant";
 
 /// Writes `state` to a safetensors file: arrays under their names, as
-/// `safetensors.torch.load_file(path)` reads them, and numbers and texts (the position of a dropout
-/// layer's generator, an optimizer's rates) as a JSON object in the file's metadata, under the
-/// key `adamant`.
+/// `safetensors.torch.load_file(path)` reads them, and scalars and strings (such as the position of
+/// a dropout layer's generator, or an optimizer's learning rate) as a JSON object in the file's
+/// metadata, under the key `adamant`.
 ///
-/// For a model the arrays are PyTorch's `state_dict()`: they fit the same model there. A parameter
-/// that is shared is written once, under its first name, where PyTorch's `state_dict()` has all its
-/// names: such a file goes in by `safetensors.torch.load_model(model, path)`, while
-/// `model.load_state_dict(load_file(path))` calls the other names missing keys.
+/// A model's arrays match the `state_dict()` of the same model in PyTorch. A shared parameter is
+/// written once, under its first name, where PyTorch's `state_dict()` has all its names. Load such
+/// a file with `safetensors.torch.load_model(model, path)`;
+/// `model.load_state_dict(load_file(path))` reports the other names as missing keys.
 ///
 /// # Errors
-/// If the file cannot be written; if an array is named `__metadata__`, which the format has for
-/// itself; if there is more than [`load_safetensors`] reads. A file that was there before stays as
-/// it was.
+/// If the file cannot be written; if an array has the name `__metadata__`, which the format
+/// reserves; if the state exceeds the limits of [`load_safetensors`]. An old file is then unchanged.
 ///
 /// ```
 /// use adamant_checkpoint::{load_safetensors, save_safetensors};
@@ -66,25 +65,26 @@ pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(),
         .then(|| HashMap::from([(KEY.to_string(), Json::Object(others).to_string())]));
     let bytes = safetensors::serialize(arrays, metadata)
         .map_err(|error| FileError::io(path, std::io::Error::other(error)))?;
-    let header_len = bytes.first_chunk().expect("a file begins with eight bytes");
+    let header_len = bytes.first_chunk().expect("a file starts with eight bytes");
     limits::check_header(u64::from_le_bytes(*header_len)).map_err(format)?;
     write_atomically(path, |out| out.write_all(&bytes))
 }
 
-/// Whether a reader accepts a file of this.
+/// Checks that a reader accepts these arrays and this number of other values.
 fn check(arrays: &[(&str, ArrayView<'_>)], others: usize) -> Result<(), Mismatch> {
     limits::check_entries((arrays.len() + others) as u64)?;
     for (name, array) in arrays {
         limits::check_rank(array.shape.len() as u64)?;
         if *name == METADATA {
             let found = format!("an array named `{name}`");
-            return Err((found, "another name: the format has it for its metadata".into()));
+            return Err((found, "another name: the format reserves it for its metadata".into()));
         }
     }
     Ok(())
 }
 
-/// What is no array, as JSON. Numbers that JSON has not are objects: `{"float": "inf"}`.
+/// A value as JSON; `None` for an array. Floats that JSON does not have are objects:
+/// `{"float": "inf"}`.
 fn to_json(value: &Value) -> Option<Json> {
     match value {
         Value::F32(_) | Value::F64(_) | Value::I64(_) => None,
@@ -96,7 +96,7 @@ fn to_json(value: &Value) -> Option<Json> {
     }
 }
 
-/// An array as the crate of the format wants it.
+/// An array for the `safetensors` crate.
 struct ArrayView<'a> {
     dtype: Dtype,
     shape: &'a [usize],
@@ -125,25 +125,24 @@ impl View for ArrayView<'_> {
     }
 }
 
-/// Reads a safetensors file: its arrays in the order of their names, then the numbers and texts
-/// that [`save_safetensors`] put into the metadata. (Other metadata is left out.)
+/// Reads a safetensors file: its arrays in the order of their names, then the scalars and strings
+/// that [`save_safetensors`] wrote to the metadata. Other metadata is ignored.
 ///
 /// # Errors
-/// If the file cannot be read, is damaged or of another kind, or holds arrays that are neither
-/// `f32` nor `f64` nor `i64`, have more than 64 dimensions, or are more than 131,072. A header may
-/// have 16 MiB.
+/// If the file cannot be read, is damaged or of another kind, has an array whose type is not `f32`,
+/// `f64` or `i64`, or exceeds the limits: 131,072 entries, 64 dimensions, a header of 16 MiB.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
     let path = path.as_ref();
     let io = |source| FileError::io(path, source);
     let format = |(found, expected): (String, String)| FileError::format(path, found, expected);
-    let damage = |what: String| format((format!("damage ({what})"), EXPECTED.into()));
+    let damage = |detail: String| format((format!("damage ({detail})"), EXPECTED.into()));
     let (mut file, len) = open(path)?;
     let mut start = Vec::new();
     (&mut file).take(START as u64).read_to_end(&mut start).map_err(io)?;
     if !is_safetensors(&start) {
         return Err(format(other_kind(&start, EXPECTED)));
     }
-    let header_len = u64::from_le_bytes(*start.first_chunk().expect("it is longer"));
+    let header_len = u64::from_le_bytes(*start.first_chunk().expect("at least nine bytes"));
     limits::check_header(header_len).map_err(format)?;
     let Some(data) = len.checked_sub(8 + header_len) else {
         return Err(damage(format!("a header of {header_len} bytes in a file of {len}")));
@@ -153,7 +152,7 @@ pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> 
     file.read_exact(&mut text).map_err(io)?;
     let Header { arrays, others } =
         Header::parse(&text, data).map_err(|problem| match problem {
-            Problem::Damage(what) => damage(what),
+            Problem::Damage(detail) => damage(detail),
             Problem::Mismatch(found, expected) => format((found, expected)),
         })?;
     drop(text);
@@ -194,16 +193,16 @@ mod tests {
     }
 
     #[test]
-    fn everything_comes_back_in_every_bit() {
+    fn every_value_round_trips() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
         save_safetensors(&state(), &path).unwrap();
         assert_eq!(load_safetensors(&path).unwrap(), state());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1); // no temporary file is left
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1); // without temporary files
     }
 
     #[test]
-    fn a_file_that_is_cut_is_refused() {
+    fn a_truncated_file_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
         save_safetensors(&state(), &path).unwrap();
@@ -235,7 +234,7 @@ mod tests {
             ),
             (
                 b"<html>",
-                "an HTML page, expected a safetensors file; download it again: a server sends such a page instead of a file",
+                "an HTML page, expected a safetensors file; download it again: servers send such a page in place of a file",
             ),
             (b"a text", "a text file, expected a safetensors file"),
         ] {
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_not_written() {
+    fn contents_beyond_the_limits_are_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
         let array = |shape: &[usize]| Value::from(Tensor::<f32>::zeros(shape).array().clone());
@@ -276,7 +275,7 @@ mod tests {
             }
             fs::remove_file(&path).unwrap();
         }
-        // Of what is no array the name is free.
+        // Only arrays cannot have these names.
         let mut other = StateDict::new();
         other.insert(METADATA, "text");
         other.insert(KEY, array(&[64; 0]));
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_of_others_is_left_out_and_ours_is_checked() {
+    fn other_metadata_is_ignored_and_ours_is_checked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
         let written = |key: &str, text: &str| {
@@ -302,10 +301,10 @@ mod tests {
             ("[1]", "`adamant` in the metadata"),
             (r#"{"lr": 1, "wd": 2, "lr": 1}"#, "`lr` twice"),
             (r#"{"lr": null}"#, "(`lr`: invalid type: null"),
-            (r#"{"lr": {"float": "inf", "more": 1}}"#, "(`lr`: an object that is not a number"),
-            (r#"{"lr": {"float": "1"}}"#, "(`lr`: no such number"),
+            (r#"{"lr": {"float": "inf", "more": 1}}"#, "(`lr`: an object that is not a float"),
+            (r#"{"lr": {"float": "1"}}"#, "(`lr`: not NaN, inf or -inf"),
             (r#"{"lr": 1e999}"#, "`adamant` in the metadata"),
-            (r#"{"lr": 18446744073709551615}"#, "(`lr`: 18446744073709551615 is no"),
+            (r#"{"lr": 18446744073709551615}"#, "(`lr`: 18446744073709551615 is not a 64-bit"),
             (r#"{"weight": 1}"#, "`weight` among the arrays and in the metadata"),
         ] {
             let found = written(KEY, text).unwrap_err().to_string();
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_headers_are_refused() {
+    fn hostile_headers_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
         let read = |header: &str, data: usize| {
@@ -341,14 +340,14 @@ mod tests {
             (two(array("b", "[4611686018427387904, 4]", 8, 8)), 8),
             (two(array("b", "[4294967296, 4294967296, 0]", 8, 8)), 8),
             (two(array("b", "[-1]", 8, 12)), 12),
-            (two(array("b", "[1]", 4, 8)), 8), // on the first one
-            (two(array("b", "[2]", 0, 8)), 8), // at the same place
-            (two(array("b", "[1]", 12, 16)), 16), // behind a gap
+            (two(array("b", "[1]", 4, 8)), 8), // overlaps the first array
+            (two(array("b", "[2]", 0, 8)), 8), // at the same position
+            (two(array("b", "[1]", 12, 16)), 16), // after a gap
             (two(array("b", "[1]", 8, 12)), 8), // outside the file
             (two(array("b", "[1]", 12, 8)), 12), // backwards
             (two(array("b", "[1]", 18446744073709551612, 0)), 12),
             (two(array("b", "[1]", 8, 12)), 13), // a byte too many
-            (two(array("a", "[2]", 0, 8)), 8),   // names that repeat
+            (two(array("a", "[2]", 0, 8)), 8),   // repeated names
             (two(array("a", "[1]", 8, 12)), 12),
             (two(array("\\u0061", "[2]", 0, 8)), 8),
             (two(r#""__metadata__":{"x":"1","x":"2"}"#.into()), 8),

@@ -1,7 +1,7 @@
-//! Writes a checkpoint, from its first byte to its last.
+//! Writes a checkpoint.
 
 use crate::format::{
-    CHECKSUM, Content, Entry, Header, MAGIC, PRELUDE, Part, Place, VERSION, aligned,
+    ArrayInfo, CHECKSUM, Content, Entry, Header, MAGIC, PRELUDE, Part, VERSION, aligned,
 };
 use crate::limits::Mismatch;
 use crate::payload::payload;
@@ -10,14 +10,14 @@ use crc32fast::Hasher;
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// What a file is to hold. Equal notes and parts give equal bytes.
+/// The contents of a file to be written. Equal notes and parts make equal bytes.
 pub(crate) struct Plan<'a> {
     header: Vec<u8>,
     data: Data<'a>,
 }
 
 impl<'a> Plan<'a> {
-    /// An error if there is more than a file can hold.
+    /// An error if the contents exceed the limits of a file.
     pub(crate) fn new(
         notes: &'a [(String, String)],
         parts: &'a [(String, StateDict)],
@@ -41,12 +41,12 @@ impl<'a> Plan<'a> {
 
     pub(crate) fn write(&self, out: impl Write) -> io::Result<()> {
         let Plan { header, data } = self;
-        let start = aligned((PRELUDE + header.len() + CHECKSUM) as u64).expect("a small number");
+        let start = aligned((PRELUDE + header.len() + CHECKSUM) as u64).expect("a header is short");
         let len = match data.payloads.is_empty() {
             true => (PRELUDE + header.len() + CHECKSUM) as u64,
             false => start + data.end,
         };
-        let mut out = Out { out, whole: Hasher::new(), at: 0 };
+        let mut out = Output { out, whole: Hasher::new(), at: 0 };
         out.put(&MAGIC)?;
         out.put(&VERSION.to_le_bytes())?;
         out.put(&(header.len() as u32).to_le_bytes())?;
@@ -61,7 +61,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The elements of all arrays, one after the other.
+/// The elements of all arrays, in sequence.
 #[derive(Default)]
 struct Data<'a> {
     payloads: Vec<(Cow<'a, [u8]>, Hasher)>,
@@ -77,7 +77,7 @@ impl<'a> Data<'a> {
                 hasher.update(&bytes);
                 let offset = aligned(self.end).expect("arrays fit in memory");
                 self.end = offset + bytes.len() as u64;
-                let place = Place {
+                let info = ArrayInfo {
                     dtype,
                     shape: shape.iter().map(|&size| size as u64).collect(),
                     offset,
@@ -85,7 +85,7 @@ impl<'a> Data<'a> {
                     checksum: hasher.clone().finalize(),
                 };
                 self.payloads.push((bytes, hasher));
-                Content::Array(place)
+                Content::Array(info)
             }
             Value::Bool(value) => Content::Bool(*value),
             Value::Int(value) => Content::Int(*value),
@@ -95,25 +95,25 @@ impl<'a> Data<'a> {
     }
 }
 
-/// What has been written, with its length and checksum.
-struct Out<W> {
+/// An output, with the length and the checksum of the bytes written so far.
+struct Output<W> {
     out: W,
     whole: Hasher,
     at: u64,
 }
 
-impl<W: Write> Out<W> {
+impl<W: Write> Output<W> {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut hasher = Hasher::new();
         hasher.update(bytes);
         self.put_hashed(bytes, &hasher)
     }
 
-    /// The checksum of the whole follows from those of its pieces.
+    /// `hasher` has the checksum of `bytes`, which is combined into that of the file.
     fn put_hashed(&mut self, bytes: &[u8], hasher: &Hasher) -> io::Result<()> {
         for piece in bytes.chunks(1 << 18) {
             self.out.write_all(piece)?;
-            // Training goes first, where a save in the background takes one of its cores.
+            // A save in the background should not take a core from training.
             std::thread::yield_now();
         }
         self.whole.combine(hasher);
@@ -121,8 +121,8 @@ impl<W: Write> Out<W> {
         Ok(())
     }
 
-    /// The checksum of all that has been written but checksums: CRC-32 of any bytes and their own
-    /// CRC-32 is a constant, so a sum that went on through one would forget what was before it.
+    /// Writes the checksum of all bytes so far except checksums: the CRC-32 of any bytes followed by
+    /// their CRC-32 is a constant, so a sum that included one would lose the bytes before it.
     fn checksum(&mut self) -> io::Result<()> {
         let checksum = self.whole.clone().finalize();
         self.at += CHECKSUM as u64;

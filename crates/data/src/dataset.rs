@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 /// Samples of one shape, each with a target class.
 ///
-/// Cloning, filtering and taking share the samples; only lists of positions are new.
+/// `clone`, `filter` and `take` share the samples and copy only lists of indices.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     samples: Samples,
     /// The shape of one sample.
     shape: Shape,
     targets: Arc<[usize]>,
-    /// Which of the samples this set has, in its order.
+    /// The indices of this set's samples, in its order.
     indices: Arc<[usize]>,
 }
 
 #[derive(Clone)]
 enum Samples {
-    // Vectors, since making a slice of one would copy it.
-    /// Bytes that become `byte · scale + shift` when a batch is made: a quarter of the memory.
+    // `Arc<Vec>`, since making an `Arc<[_]>` of a vector copies it.
+    /// Bytes that become `byte · scale + shift` in a batch: a quarter of the memory of floats.
     Bytes {
         bytes: Arc<Vec<u8>>,
         scale: f32,
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Samples {
 pub struct Batch {
     /// `[batch, …]`: the samples, stacked.
     pub inputs: Tensor,
-    /// The class of each.
+    /// The class of each sample.
     pub targets: Vec<usize>,
 }
 
@@ -54,7 +54,7 @@ impl Dataset {
     /// PyTorch: `torch.utils.data.TensorDataset`.
     ///
     /// # Errors
-    /// If there is not one target for each row.
+    /// If the numbers of rows and targets differ.
     ///
     /// ```
     /// use adamant_data::Dataset;
@@ -69,8 +69,7 @@ impl Dataset {
         Self::from_samples(Samples::Floats(inputs.to_vec().into()), samples, shape, targets)
     }
 
-    /// A set of samples of this shape, whose bytes become `byte · scale + shift`
-    /// when a batch is made.
+    /// A set of samples of this shape, whose bytes become `byte · scale + shift` in a batch.
     ///
     /// # Errors
     /// If the bytes do not make one sample for each target.
@@ -108,7 +107,7 @@ impl Dataset {
         self.indices.len()
     }
 
-    /// Whether there is no sample.
+    /// Whether there are no samples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
@@ -134,7 +133,7 @@ impl Dataset {
         Dataset { indices: kept.map(|(_, &index)| index).collect(), ..self.clone() }
     }
 
-    /// The first `n` samples, or all if there are fewer.
+    /// The first `n` samples, or all of them if there are fewer.
     #[must_use]
     pub fn take(&self, n: usize) -> Self {
         Dataset { indices: self.indices[..n.min(self.len())].into(), ..self.clone() }
@@ -143,13 +142,15 @@ impl Dataset {
     /// The samples at these positions, stacked.
     ///
     /// # Panics
-    /// If there is no such position.
+    /// If a position is not below the number of samples.
     #[must_use]
     #[track_caller]
     pub fn batch(&self, positions: &[usize]) -> Batch {
         let len = self.len();
         if let Some(position) = positions.iter().find(|&&position| position >= len) {
-            panic!("batch: position {position} of a data set of {len}");
+            panic!(
+                "batch: position is {position}; expected less than {len}, the number of samples"
+            );
         }
         let indices: Vec<usize> =
             positions.iter().map(|&position| self.indices[position]).collect();
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_part_keeps_its_order() {
+    fn subsets_of_subsets_keep_their_order() {
         let part = numbered(10).filter(|_, target| target % 2 == 1).filter(|i, _| i != 1).take(3);
         assert_eq!(part.targets().collect::<Vec<_>>(), [1, 5, 7]);
         let batch = part.batch(&[2, 0]);
@@ -188,12 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_target_is_refused() {
+    fn samples_without_targets_are_rejected() {
         let error = Dataset::new(&Tensor::ones([3, 2]), vec![0]).unwrap_err().to_string();
         assert_eq!(error, "found 1 targets for 3 samples, expected one for each");
         let error = Dataset::from_bytes(vec![0; 5], [2, 2], 1.0, 0.0, vec![0]).unwrap_err();
         assert_eq!(error.to_string(), "found 5 bytes for 1 targets, expected [2, 2] for each");
-        let shape = [usize::MAX, 2]; // no such array can be made
+        let shape = [usize::MAX, 2]; // too large for any array
         let error = Dataset::from_bytes(vec![0; 5], shape, 1.0, 0.0, vec![0]).unwrap_err();
         assert!(error.to_string().starts_with("found 5 bytes for 1 targets, expected [1844"));
     }

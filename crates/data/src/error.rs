@@ -1,14 +1,14 @@
-//! Samples and targets that do not fit.
+//! The error of samples and targets that do not match.
 
 use adamant_tensor::Shape;
 use std::fmt;
 use thiserror::Error;
 
-/// Why samples and targets are no data set.
+/// Why samples and targets do not make a data set.
 #[derive(Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DataError {
-    /// Bytes that do not make a sample for each target.
+    /// The bytes do not make one sample for each target.
     #[error("found {bytes} bytes for {targets} targets, expected {shape} for each")]
     Bytes {
         /// The shape of a sample.
@@ -18,7 +18,7 @@ pub enum DataError {
         /// The number of targets.
         targets: usize,
     },
-    /// A number of targets that is not the number of samples.
+    /// The numbers of samples and targets differ.
     #[error("found {targets} targets for {samples} samples, expected one for each")]
     Lengths {
         /// The number of samples.
@@ -28,7 +28,7 @@ pub enum DataError {
     },
 }
 
-/// The same text as `Display`: Rust prints it when `main` returns an error, and in `unwrap`.
+/// The same text as `Display`: `unwrap`, and a `main` that returns an error, print `Debug`.
 impl fmt::Debug for DataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,8 +1,8 @@
 //! The IDX format of the MNIST files, plain or compressed by gzip.
 //!
-//! Two zero bytes, the type of the elements (8: unsigned bytes), the number of
-//! dimensions, the size of each as a big-endian u32, then the elements. Memory is
-//! allocated for elements that are known to be there, not because a header claims them.
+//! Two zero bytes, the type of the elements (8: unsigned bytes), the number of dimensions, the size
+//! of each as a big-endian u32, then the elements. Memory for the elements is allocated only once
+//! the file is known to hold them: the header is not trusted.
 
 use adamant_files::{FileError, START, open, other_kind};
 use flate2::bufread::MultiGzDecoder;
@@ -21,28 +21,28 @@ pub struct Idx {
 const UNSIGNED_BYTE: u8 = 8;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Up to this length the elements of a compressed file are read at once. Those of a larger one are
-/// counted first, by decompressing it to nowhere: a mebibyte of gzip may claim a gibibyte.
+/// Up to this length, the elements of a compressed file are read directly. More are counted first,
+/// by decompressing and discarding them: 1 MiB of gzip may claim to hold 1 GiB.
 const UNCOUNTED: u64 = 32 << 20;
 
 /// Reads an IDX file of unsigned bytes, decompressing it if it is gzip.
 ///
 /// # Errors
-/// If the file cannot be read, is of another kind, or is shorter or longer than
+/// If the file cannot be read, is not an IDX file of unsigned bytes, or is shorter or longer than
 /// its header says. The path must lead to a regular file, not to a pipe.
 pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx, FileError> {
     IdxFile::open(path.as_ref())?.read()
 }
 
-/// An IDX file whose header has been read. What the header claims is there, as far as that can be
-/// known without memory for it.
+/// An IDX file whose header has been read and whose length has been checked against it, as far as
+/// that takes no memory for the elements.
 pub(crate) struct IdxFile {
     path: PathBuf,
     pub(crate) shape: Vec<usize>,
     /// The number of elements.
     len: usize,
     gzip: bool,
-    /// What follows the header, decompressed.
+    /// The decompressed bytes after the header.
     elements: Box<dyn Read>,
 }
 
@@ -61,7 +61,7 @@ impl IdxFile {
         Ok(opened)
     }
 
-    /// With the length of the file on the disk.
+    /// Reads the header; also returns the length of the file on disk.
     fn open_header(path: &Path) -> Result<(Self, u64), FileError> {
         let (file, file_len) = open(path)?;
         let mut file = BufReader::new(file);
@@ -101,13 +101,13 @@ impl IdxFile {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(self.len).map_err(|error| self.error(error.into()))?;
         let read = (&mut self.elements).take(self.len as u64).read_to_end(&mut bytes);
-        // The end of the file belongs to it: gzip has its checksum there.
+        // Read to the end of the file, where gzip has its checksum.
         let more = read.and_then(|_| io::copy(&mut (&mut self.elements).take(1), &mut io::sink()));
         self.check_len(bytes.len() as u64 + more.map_err(|error| self.error(error))?)?;
         Ok(Idx { shape: self.shape, bytes })
     }
 
-    /// The next bytes, fewer at the end of the file.
+    /// The next `len` bytes, or fewer at the end of the file.
     fn up_to(&mut self, len: usize) -> Result<Vec<u8>, FileError> {
         let mut bytes = Vec::new();
         let read = (&mut self.elements).take(len as u64).read_to_end(&mut bytes);
@@ -126,7 +126,7 @@ impl IdxFile {
     }
 
     pub(crate) fn wrong_shape(&self, expected: impl Into<String>) -> FileError {
-        self.mismatch(format!("a header that claims shape {:?}", self.shape), expected)
+        self.mismatch(format!("a header with shape {:?}", self.shape), expected)
     }
 
     fn mismatch(&self, found: impl Into<String>, expected: impl Into<String>) -> FileError {
@@ -134,11 +134,11 @@ impl IdxFile {
     }
 
     fn error(&self, error: io::Error) -> FileError {
-        // What a decoder reports of bytes that are no gzip stream.
+        // The kinds of error that the decoder reports for an invalid gzip stream.
         use ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         match error.kind() {
             InvalidData | InvalidInput | UnexpectedEof if self.gzip => {
-                self.mismatch(format!("damage ({error})"), "a whole gzip stream")
+                self.mismatch(format!("damage ({error})"), "an intact gzip stream")
             }
             _ => FileError::io(&self.path, error),
         }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(bytes: &[u8], parts: &[&str]) {
+    fn assert_rejected(bytes: &[u8], parts: &[&str]) {
         let error = read(bytes).unwrap_err().to_string();
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
@@ -186,32 +186,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_idx_file_is_refused() {
-        refused(b"", &["found an empty file, expected an IDX file"]);
-        refused(b"\0\0\x08", &["only 3 bytes"]);
-        refused(b"\x89PNG\r\n\x1a\n", &["found a PNG image, expected an IDX file"]);
-        refused(&gzip(b"a text"), &["found a text file, in gzip, expected an IDX file"]);
-        refused(&[7; 9], &["another kind of file, which begins with [07, 07"]);
-        refused(&[0, 0, 13, 1, 0, 0, 0, 0], &["type 0x0d", "unsigned bytes"]);
-        refused(&[0, 0, 8, 2, 0, 0], &["a header of 6 bytes", "12 bytes for 2 dimensions"]);
+    fn other_files_are_rejected() {
+        assert_rejected(b"", &["found an empty file, expected an IDX file"]);
+        assert_rejected(b"\0\0\x08", &["only 3 bytes"]);
+        assert_rejected(b"\x89PNG\r\n\x1a\n", &["found a PNG image, expected an IDX file"]);
+        assert_rejected(&gzip(b"a text"), &["found a text file, in gzip, expected an IDX file"]);
+        assert_rejected(&[7; 9], &["an unknown kind of file, which starts with [07, 07"]);
+        assert_rejected(&[0, 0, 13, 1, 0, 0, 0, 0], &["type 0x0d", "unsigned bytes"]);
+        assert_rejected(&[0, 0, 8, 2, 0, 0], &["a header of 6 bytes", "12 bytes for 2 dimensions"]);
     }
 
     #[test]
-    fn a_wrong_length_is_refused() {
+    fn a_wrong_length_is_rejected() {
         for wrap in [<[u8]>::to_vec, gzip] {
-            refused(
+            assert_rejected(
                 &wrap(&idx(&[2, 2], &[1, 2, 3])),
                 &["only 3 bytes", "the 4 bytes of shape [2, 2]"],
             );
-            refused(&wrap(&idx(&[2, 2], &[1, 2, 3, 4, 5])), &["more bytes", "the 4 bytes"]);
-            // What a header claims is not allocated.
-            refused(&wrap(&idx(&[u32::MAX, 28, 28], &[1])), &["only 1 bytes", "4294967295"]);
-            refused(&wrap(&idx(&[u32::MAX; 4], &[1])), &["a header that claims", "fits in memory"]);
+            assert_rejected(&wrap(&idx(&[2, 2], &[1, 2, 3, 4, 5])), &["more bytes", "the 4 bytes"]);
+            // The header's claim is not allocated.
+            assert_rejected(
+                &wrap(&idx(&[u32::MAX, 28, 28], &[1])),
+                &["only 1 bytes", "4294967295"],
+            );
+            assert_rejected(
+                &wrap(&idx(&[u32::MAX; 4], &[1])),
+                &["a header with shape", "fits in memory"],
+            );
         }
     }
 
     #[test]
-    fn a_corrupt_gzip_stream_is_refused_wherever_it_is_cut_or_changed() {
+    fn a_cut_or_changed_gzip_stream_is_rejected() {
         let bytes: Vec<u8> = (0..2000u32).map(|i| (i * i % 251) as u8).collect();
         let whole = gzip(&idx(&[2000], &bytes));
         for len in 2..whole.len() {
@@ -220,7 +226,7 @@ mod tests {
         let mut damaged = whole.clone();
         let middle = whole.len() / 2;
         damaged[middle] ^= 0x55;
-        refused(&damaged, &["damage", "a whole gzip stream"]);
+        assert_rejected(&damaged, &["damage", "an intact gzip stream"]);
         let mut trailing = whole;
         trailing.extend(b"more");
         assert!(read(&trailing).is_err());
@@ -228,7 +234,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_pipe_or_a_device_is_no_file() {
+    fn pipes_devices_and_folders_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

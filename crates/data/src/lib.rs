@@ -1,8 +1,7 @@
 //! Data sets: from files to batches.
 //!
-//! [`Mnist`] reads IDX files, a [`Dataset`] is samples with targets, and a
-//! [`DataLoader`] makes batches of it in a seeded order. This crate refuses to
-//! know models and optimizers.
+//! [`Mnist`] reads IDX files, a [`Dataset`] holds samples with targets, and a [`DataLoader`] makes
+//! batches of them in a seeded order. This crate does not know models or optimizers.
 
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,7 @@
 use crate::dataset::{Batch, Dataset};
 use adamant_tensor::{Generator, StateDict, StateError, Stateful};
 
-/// Batches of a data set, epoch after epoch.
+/// Batches of a data set, for any number of epochs.
 ///
 /// PyTorch: `torch.utils.data.DataLoader`.
 ///
@@ -21,28 +21,28 @@ pub struct DataLoader<'d> {
     batch_size: usize,
     drop_last: bool,
     shuffle: Option<Shuffle>,
-    /// The positions of this epoch, in its order.
+    /// The positions of this epoch's samples, in its order.
     order: Vec<usize>,
-    /// How many of them have been given out; all of them before the first epoch.
+    /// The number of samples of this epoch that have been returned; before the first epoch, all.
     given: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Shuffle {
     rng: Generator,
-    /// The generator as it was before it drew the order of this epoch.
+    /// The generator before it drew the order of this epoch.
     before: Generator,
 }
 
 impl<'d> DataLoader<'d> {
-    /// Batches of `batch_size` samples, the last one smaller if need be, in the set's order.
+    /// Batches of `batch_size` samples, in the set's order; the last one may be smaller.
     ///
     /// # Panics
     /// If `batch_size` is 0.
     #[must_use]
     #[track_caller]
     pub fn new(dataset: &'d Dataset, batch_size: usize) -> Self {
-        assert!(batch_size > 0, "DataLoader: a batch size of 0; expected at least 1");
+        assert!(batch_size > 0, "DataLoader: batch_size is 0; expected at least 1");
         let order: Vec<usize> = (0..dataset.len()).collect();
         DataLoader {
             dataset,
@@ -54,7 +54,7 @@ impl<'d> DataLoader<'d> {
         }
     }
 
-    /// A new random order for each epoch, from a generator forked from `rng`.
+    /// Draws a new random order for each epoch, from a generator forked from `rng`.
     #[must_use]
     pub fn shuffle(mut self, rng: &mut Generator) -> Self {
         let rng = rng.fork();
@@ -62,7 +62,7 @@ impl<'d> DataLoader<'d> {
         self
     }
 
-    /// Leaves out a last batch that is smaller than the others.
+    /// Whether to drop a last batch that is smaller than the others; default: no.
     #[must_use]
     pub fn drop_last(mut self, on: bool) -> Self {
         self.drop_last = on;
@@ -75,14 +75,13 @@ impl<'d> DataLoader<'d> {
         self.samples_per_epoch().div_ceil(self.batch_size)
     }
 
-    /// Whether an epoch has no batch.
+    /// Whether an epoch has no batches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number of batches of this epoch that are still to come: 0 at its end, and before
-    /// the first epoch.
+    /// The number of batches left in this epoch: 0 at its end, and before the first epoch.
     ///
     /// ```
     /// use adamant_data::{DataLoader, Dataset};
@@ -107,23 +106,23 @@ impl<'d> DataLoader<'d> {
         if self.drop_last { len - len % self.batch_size } else { len }
     }
 
-    /// A new epoch, whatever is left of the one before: every batch once.
+    /// Starts a new epoch, and returns all its batches. The rest of the previous epoch is dropped.
     #[must_use]
     pub fn epoch(&mut self) -> Epoch<'_, 'd> {
         self.start_epoch();
         Epoch { loader: self }
     }
 
-    /// The next batch of this epoch, or the first one of a new epoch.
+    /// The next batch of this epoch, or the first of a new epoch.
     ///
     /// # Panics
-    /// If an epoch has no batch.
+    /// If an epoch has no batches.
     #[must_use]
     #[track_caller]
     pub fn next_batch(&mut self) -> Batch {
         assert!(
             !self.is_empty(),
-            "next_batch: {} samples make no batch of {}{}",
+            "next_batch: {} samples; expected at least one batch of {}{}",
             self.order.len(),
             self.batch_size,
             if self.drop_last { " with drop_last" } else { "" }
@@ -138,7 +137,7 @@ impl<'d> DataLoader<'d> {
         self.given = 0;
         if let Some(Shuffle { rng, before }) = &mut self.shuffle {
             before.clone_from(rng);
-            // From the set's own order, so that an epoch follows from the generator alone.
+            // From the set's order, so that an epoch follows from the generator alone.
             self.order.iter_mut().enumerate().for_each(|(i, position)| *position = i);
             rng.shuffle(&mut self.order);
         }
@@ -153,11 +152,11 @@ impl<'d> DataLoader<'d> {
     }
 }
 
-/// The place within the epoch, so that a run that is interrupted goes on with the next batch.
+/// The position within the epoch, so that an interrupted run resumes with the next batch.
 ///
-/// `samples`, `batch_size`, `drop_last` and `shuffle` must be those of the loader that loads;
-/// `given` is how many samples of the epoch have been given out, all of them between epochs. The
-/// generator `rng` is as it was before it drew the order of the epoch that is to be gone on with.
+/// `samples`, `batch_size`, `drop_last` and `shuffle` must equal those of the loader that loads the
+/// state. `given` is the number of samples of the epoch that have been returned: all of them
+/// between epochs. `rng` is the generator before it drew the order of the epoch to resume.
 impl Stateful for DataLoader<'_> {
     fn state_dict(&self) -> StateDict {
         let given = self.samples_per_epoch().min(self.given);
@@ -191,13 +190,13 @@ impl Stateful for DataLoader<'_> {
     }
 }
 
-/// A batch size as large as `usize::MAX` means "all in one".
+/// A batch size can be as large as `usize::MAX`: all samples in one batch.
 fn saved_size(batch_size: usize) -> i64 {
     i64::try_from(batch_size).unwrap_or(i64::MAX)
 }
 
 impl DataLoader<'_> {
-    /// How many samples have been given, and the generator; nothing is changed.
+    /// The number of returned samples, and the generator, from a state. Changes nothing.
     fn read(&self, state: &StateDict) -> Result<(usize, Option<Generator>), StateError> {
         let mut errors = StateError::new();
         let known = ["samples", "batch_size", "drop_last", "shuffle", "given"];
@@ -223,9 +222,10 @@ impl DataLoader<'_> {
         }
         let all = self.samples_per_epoch();
         let given = errors.take(state.int("given")).unwrap_or(0);
-        let place = usize::try_from(given).ok();
-        let place = place.filter(|&n| n == all || n < all && n.is_multiple_of(self.batch_size));
-        if place.is_none() {
+        let position = usize::try_from(given).ok();
+        let position =
+            position.filter(|&n| n == all || n < all && n.is_multiple_of(self.batch_size));
+        if position.is_none() {
             let expected = format!("a multiple of {} below {all}, or {all}", self.batch_size);
             errors.push(format!("`given`: found {given}, expected {expected}"));
         }
@@ -235,7 +235,7 @@ impl DataLoader<'_> {
             rng
         });
         errors.into_result()?;
-        Ok((place.unwrap_or(all), rng))
+        Ok((position.unwrap_or(all), rng))
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_has_every_sample_once_in_a_new_order() {
+    fn an_epoch_is_a_new_permutation_of_all_samples() {
         let set = dataset(100);
         let mut loader = DataLoader::new(&set, 7).shuffle(&mut Generator::seed(0));
         let (first, second) = (targets(loader.epoch()), targets(loader.epoch()));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn next_batch_goes_on_over_the_end_of_an_epoch() {
+    fn next_batch_continues_into_the_next_epoch() {
         let set = dataset(6);
         let mut by_epoch = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(0));
         let mut by_batch = by_epoch.clone();
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loaded_state_goes_on_with_the_next_batch_wherever_it_was_saved() {
+    fn a_loaded_state_resumes_at_any_batch() {
         let set = dataset(10);
         let plain = DataLoader::new(&set, 4);
         let shuffled = plain.clone().shuffle(&mut Generator::seed(0));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_that_has_only_been_begun_is_gone_on_with() {
+    fn an_epoch_without_a_returned_batch_is_resumed() {
         let set = dataset(10);
         let mut loader = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(0));
         let _ = loader.epoch();
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_another_loader_is_refused_whole() {
+    fn a_state_of_another_loader_changes_nothing() {
         let (set, other) = (dataset(10), dataset(12));
         let saved = DataLoader::new(&other, 5).shuffle(&mut Generator::seed(0)).drop_last(true);
         let mut loader = DataLoader::new(&set, 4);
@@ -375,8 +375,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "3 samples make no batch of 4 with drop_last")]
-    fn a_loader_without_batches_says_so() {
+    #[should_panic(expected = "3 samples; expected at least one batch of 4 with drop_last")]
+    fn a_loader_without_batches_panics() {
         let set = dataset(3);
         let _ = DataLoader::new(&set, 4).drop_last(true).next_batch();
     }

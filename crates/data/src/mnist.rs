@@ -1,4 +1,4 @@
-//! MNIST, and data sets in the same files.
+//! MNIST, and data sets in the same format.
 
 use crate::dataset::Dataset;
 use crate::idx::IdxFile;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Handwritten digits: images of 28 × 28, classes 0 to 9.
 ///
-/// A sample is `[784]`: a pixel's byte `b` becomes `(b / 255 − 0.1307) / 0.3081`,
-/// which gives MNIST's training images mean 0 and variance 1, as in PyTorch's example.
+/// A sample has shape `[784]`. A pixel's byte `b` becomes `(b / 255 − 0.1307) / 0.3081`, so that
+/// MNIST's training images have mean 0 and variance 1, as in PyTorch's example.
 #[derive(Clone, Debug)]
 pub struct Mnist {
     /// The training set: 60,000 images.
@@ -23,7 +23,7 @@ const STD: f64 = 0.3081;
 const CLASSES: u8 = 10;
 
 impl Mnist {
-    /// The real MNIST that comes with the source of this crate.
+    /// The full MNIST set, which is part of this repository.
     ///
     /// # Errors
     /// If the files are not where they were when the program was compiled;
@@ -38,12 +38,12 @@ impl Mnist {
         Self::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data/mnist"))
     }
 
-    /// A data set in the four files of MNIST (so Fashion-MNIST too), each plain
-    /// or with `.gz` at its end.
+    /// A data set in MNIST's four files, each plain or compressed with the ending `.gz`;
+    /// Fashion-MNIST too.
     ///
     /// # Errors
-    /// If a file is missing or damaged, the images are not 28 × 28, a label is
-    /// above 9, or there is not one label for each image.
+    /// If a file is missing or damaged, the images are not 28 × 28, a label is above 9, or the
+    /// numbers of images and labels differ.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, FileError> {
         let folder = folder.as_ref();
         Ok(Mnist { train: open_part(folder, "train")?, test: open_part(folder, "t10k")? })
@@ -59,7 +59,7 @@ fn open_part(folder: &Path, part: &str) -> Result<Dataset, FileError> {
     };
     if images.shape != [count, 28, 28] {
         let labels = labels_path.display();
-        let expected = format!("[{count}, 28, 28], an image for each label of {labels}");
+        let expected = format!("[{count}, 28, 28], one image for each label in {labels}");
         return Err(images.wrong_shape(expected));
     }
     let labels = labels.read()?.bytes;
@@ -71,21 +71,17 @@ fn open_part(folder: &Path, part: &str) -> Result<Dataset, FileError> {
     let (scale, shift) = ((1.0 / (255.0 * STD)) as f32, (-MEAN / STD) as f32);
     let targets = labels.into_iter().map(usize::from).collect();
     let set = Dataset::from_bytes(images, [28 * 28], scale, shift, targets);
-    Ok(set.expect("an image for each label"))
+    Ok(set.expect("one image for each label"))
 }
 
-/// The plain file if it is there, else the compressed one.
+/// The path of the plain file if it exists, else of the compressed one.
 fn find(folder: &Path, name: &str) -> Result<PathBuf, FileError> {
     let compressed = format!("{name}.gz");
     let present =
         [name, &compressed].into_iter().map(|name| folder.join(name)).find(|path| path.exists());
     present.ok_or_else(|| {
-        let what = if folder.is_dir() { "file of that name" } else { "such folder" };
-        FileError::format(
-            folder,
-            format!("no {what}"),
-            format!("a folder with {name} or {compressed}"),
-        )
+        let found = if folder.is_dir() { "neither file" } else { "no such folder" };
+        FileError::format(folder, found, format!("a folder with {name} or {compressed}"))
     })
 }
 
@@ -112,21 +108,21 @@ mod tests {
     }
 
     #[test]
-    fn images_and_labels_must_belong_together() {
+    fn images_and_labels_must_match() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let open = || Mnist::open(folder).map(drop).unwrap_err().to_string();
-        assert!(open().contains("found no file of that name, expected"), "{}", open());
+        assert!(open().contains("found neither file, expected a folder with"), "{}", open());
         let missing = Mnist::open(folder.join("missing")).map(drop).unwrap_err().to_string();
         assert!(missing.contains("missing: found no such folder"), "{missing}");
         let images = vec![0; 2 * 784];
         write(folder, "train-images-idx3-ubyte", &[2, 28, 28], &images);
         write(folder, "train-labels-idx1-ubyte", &[3], &[1, 2, 3]);
         let text = open();
-        assert!(text.contains("claims shape [2, 28, 28], expected [3, 28, 28]"), "{text}");
+        assert!(text.contains("with shape [2, 28, 28], expected [3, 28, 28]"), "{text}");
         write(folder, "train-labels-idx1-ubyte", &[2], &[1, 10]);
         assert!(open().contains("label 10 for image 1"), "{}", open());
         write(folder, "train-images-idx3-ubyte", &[2, 784], &images);
-        assert!(open().contains("claims shape [2, 784]"), "{}", open());
+        assert!(open().contains("with shape [2, 784]"), "{}", open());
     }
 }

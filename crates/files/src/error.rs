@@ -1,4 +1,4 @@
-//! What is wrong with a file.
+//! The error of every reader and writer.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,45 +8,45 @@ use thiserror::Error;
 #[derive(Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The system reported an error.
+    /// The operating system reported an error.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file is not what it should be, or what was to be written cannot be a file of its format.
+    /// The file is damaged or of another kind, or the format cannot hold the data to be written.
     #[error("{}: found {found}, expected {expected}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is there.
+        /// A description of what was found.
         found: String,
-        /// What should be there.
+        /// A description of what was expected.
         expected: String,
     },
-    /// The file has a version of its format that this program does not know; it may be intact.
-    #[error("{}: found version {found} of the format, expected {expected}, which this adamant knows", path.display())]
+    /// The file has a version of its format that this program does not support; it may be intact.
+    #[error("{}: found version {found} of the format, expected {expected}, the newest that this adamant supports", path.display())]
     Version {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: u32,
-        /// The newest version that is known.
+        /// The newest supported version.
         expected: u32,
     },
-    /// The folder is locked by another user of it.
+    /// Another process, or another object of this process, has locked the folder.
     #[error("{}: found a folder in use by {holder}, expected one that no other run uses", path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
-        /// Who uses it, as far as it is known.
+        /// The holder of the lock, as far as known.
         holder: String,
     },
 }
 
-/// The same text as `Display`: Rust prints it when `main` returns an error, and in `unwrap`.
+/// The same text as `Display`: `unwrap`, and a `main` that returns an error, print `Debug`.
 impl fmt::Debug for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -54,12 +54,12 @@ impl fmt::Debug for FileError {
 }
 
 impl FileError {
-    /// An error of the system.
+    /// An error of the operating system.
     pub fn io(path: &Path, source: std::io::Error) -> Self {
         FileError::Io { path: path.into(), source }
     }
 
-    /// A file that is not what it should be.
+    /// A file whose contents are not as expected.
     pub fn format(path: &Path, found: impl Into<String>, expected: impl Into<String>) -> Self {
         FileError::Format { path: path.into(), found: found.into(), expected: expected.into() }
     }

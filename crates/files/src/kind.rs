@@ -1,9 +1,9 @@
 //! Recognises files of other kinds by their first bytes.
 
-/// How many of a file's first bytes [`other_kind`] looks at.
+/// The number of first bytes that [`other_kind`] examines.
 pub const START: usize = 512;
 
-/// A kind of file: what it is called, and how to get from it to what a reader expects.
+/// A kind of file: its name, and advice on how to get a file that the reader accepts.
 struct Kind {
     name: &'static str,
     advice: &'static str,
@@ -15,9 +15,9 @@ const fn kind(name: &'static str, advice: &'static str) -> Kind {
 
 const CONVERT: &str = "convert it in Python: safetensors.torch.save_file(torch.load(\"x.pt\"), \
                        \"x.safetensors\"), then use load_safetensors";
-const DOWNLOAD: &str = "download it again: a server sends such a page instead of a file";
+const DOWNLOAD: &str = "download it again: servers send such a page in place of a file";
 
-/// What begins with these bytes. Of two that fit, the longer one comes first.
+/// Files by their first bytes. If two entries match, the longer one must come first.
 const MAGICS: &[(&[u8], Kind)] = &[
     (b"\x93ADM", kind("an adamant checkpoint", "use Checkpoint::load")),
     (b"\x93NUMPY", kind("a NumPy array (.npy)", "")),
@@ -42,7 +42,7 @@ fn recognise(start: &[u8]) -> Option<Kind> {
     if start.is_empty() {
         return Some(kind("an empty file", ""));
     }
-    // Its first eight bytes are a length, which may look like anything.
+    // First, because the eight bytes of length that it starts with may look like another kind.
     if is_safetensors(start) {
         return Some(kind("a safetensors file", "use load_safetensors"));
     }
@@ -60,14 +60,14 @@ fn recognise(start: &[u8]) -> Option<Kind> {
     Some(if html { kind("an HTML page", DOWNLOAD) } else { kind("a text file", "") })
 }
 
-/// Whether a file that begins so is a safetensors file: it has the length of its header, which
-/// never needs all of eight bytes, and the header's first byte.
+/// Whether a file with these first bytes is a safetensors file: the length of a header, with its
+/// four high bytes 0, and the header's first byte.
 #[must_use]
 pub fn is_safetensors(start: &[u8]) -> bool {
     matches!(start, [_, _, _, _, 0, 0, 0, 0, b'{', ..])
 }
 
-/// A zip archive says the name of its first file after 30 bytes.
+/// The kind of a zip archive, from the name of its first file, which starts at byte 30.
 fn zip(start: &[u8]) -> Kind {
     let length =
         start.get(26..28).map_or(0, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));
@@ -81,7 +81,7 @@ fn zip(start: &[u8]) -> Kind {
     }
 }
 
-/// The beginning as a text, if it is one: a character at its end may be cut.
+/// The bytes as a string, if they are text; the last character may be incomplete.
 fn text(start: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(start) {
         Ok(text) => text,
@@ -90,12 +90,12 @@ fn text(start: &[u8]) -> Option<&str> {
         }
         Err(_) => return None,
     };
-    let written = |char: char| !char.is_control() || char.is_ascii_whitespace();
-    (!text.is_empty() && text.chars().all(written)).then_some(text)
+    let printable = |char: char| !char.is_control() || char.is_ascii_whitespace();
+    (!text.is_empty() && text.chars().all(printable)).then_some(text)
 }
 
-/// `found` and `expected` of a [`FileError::Format`](crate::FileError::Format): what a file with
-/// these first bytes is, and what the reader expected, with how to get there from here.
+/// The `found` and `expected` of a [`FileError::Format`](crate::FileError::Format): the kind of a
+/// file with these first bytes, and the reader's expectation with advice on how to meet it.
 #[must_use]
 pub fn other_kind(start: &[u8], expected: &str) -> (String, String) {
     let start = &start[..start.len().min(START)];
@@ -104,7 +104,7 @@ pub fn other_kind(start: &[u8], expected: &str) -> (String, String) {
         Some(Kind { name, advice }) => (name.into(), format!("{expected}; {advice}")),
         None if start.len() <= 8 => (format!("only {} bytes", start.len()), expected.into()),
         None => {
-            let found = format!("another kind of file, which begins with {:02x?}", &start[..8]);
+            let found = format!("an unknown kind of file, which starts with {:02x?}", &start[..8]);
             (found, expected.into())
         }
     }
@@ -142,7 +142,7 @@ mod tests {
             ("\u{fc}".repeat(START).as_bytes()[..START - 1].to_vec(), "a text file"), // cut
             (
                 vec![7; 9],
-                "another kind of file, which begins with [07, 07, 07, 07, 07, 07, 07, 07]",
+                "an unknown kind of file, which starts with [07, 07, 07, 07, 07, 07, 07, 07]",
             ),
         ] {
             let (found, _) = other_kind(&start, "x");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_follows_what_is_expected() {
+    fn advice_follows_the_expected_kind() {
         let (found, expected) = other_kind(b"\x80\x02", "a safetensors file");
         assert_eq!(found, "a pickle, as an old torch.save writes it");
         assert!(expected.starts_with("a safetensors file; convert it in Python: "), "{expected}");

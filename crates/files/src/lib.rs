@@ -1,7 +1,7 @@
-//! What all readers and writers of files share: one error type, opening a file without
-//! surprises, and recognising a file of another kind.
+//! The common parts of all readers and writers of files: the error type, opening regular files
+//! only, and recognising a file of another kind.
 //!
-//! This crate refuses to know the contents of any file beyond its first bytes.
+//! This crate knows nothing about a file's contents beyond its first bytes.
 
 #![forbid(unsafe_code)]
 

@@ -1,18 +1,18 @@
-//! Opens files, and nothing else that has a path.
+//! Opens regular files, and rejects everything else that has a path.
 
 use crate::error::FileError;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Opens a file for reading, and returns its length. A link is followed.
+/// Opens a file for reading, and returns it with its length. Follows links.
 ///
 /// # Errors
-/// If the system refuses, or the path leads to a folder, a pipe or a device: a pipe would wait for
-/// a writer, and a device such as `/dev/zero` has no end.
+/// If the system reports an error, or the path leads to a folder, a pipe or a device: opening a
+/// pipe would wait for a writer, and a device such as `/dev/zero` never ends.
 pub fn open(path: &Path) -> Result<(File, u64), FileError> {
     let open = || {
-        // Before it is opened: opening a pipe waits too. And after, since it may have been replaced.
+        // Before opening it, since opening a pipe blocks; and after, since it may have changed.
         check_is_file(&fs::metadata(path)?)?;
         let file = File::open(path)?;
         let found = file.metadata()?;
@@ -22,7 +22,7 @@ pub fn open(path: &Path) -> Result<(File, u64), FileError> {
     open().map_err(|error| FileError::io(path, error))
 }
 
-/// Whether this is a regular file, which can be read to its end and replaced by another.
+/// Checks that this is a regular file, which can be read to its end and replaced.
 ///
 /// # Errors
 /// If it is not.
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_is_no_file_is_rejected() {
+    fn only_regular_files_are_opened() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing");
         let error = |path: &Path| open(path).unwrap_err().to_string();

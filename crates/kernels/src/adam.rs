@@ -5,7 +5,7 @@
 //! `docs/numerics.md` has the formulas.
 
 use crate::float::Float;
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::sweep::{Cut, SweepSize, sweep};
 
 /// What the update of one parameter reads and writes; all slices of one length.
@@ -82,17 +82,14 @@ pub fn adam<'a, T: Float>(
             "operands of one length"
         );
         match (max_exp_avg_sq, scalars.corrected_maximum) {
-            (None, _) => vectorize(
-                #[inline(always)]
-                || {
-                    let moments = exp_avg.iter_mut().zip(exp_avg_sq);
-                    for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
-                        let new = decay_and_moments(*p, g, *m, *v, scalars);
-                        (*m, *v) = (new.m, new.v);
-                        *p = new.param(new.v.sqrt() / scalars.bias_correction2_sqrt, scalars);
-                    }
-                },
-            ),
+            (None, _) => simd!(|| {
+                let moments = exp_avg.iter_mut().zip(exp_avg_sq);
+                for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
+                    let new = decay_and_moments(*p, g, *m, *v, scalars);
+                    (*m, *v) = (new.m, new.v);
+                    *p = new.param(new.v.sqrt() / scalars.bias_correction2_sqrt, scalars);
+                }
+            }),
             (Some(max), None) => with_maximum(
                 param,
                 grad,
@@ -136,18 +133,15 @@ fn with_maximum<T: Float>(
     root: impl Fn(T, T) -> (T, T),
 ) {
     assert!(max_exp_avg_sq.len() == param.len(), "operands of one length");
-    vectorize(
-        #[inline(always)]
-        || {
-            let moments = exp_avg.iter_mut().zip(exp_avg_sq).zip(max_exp_avg_sq);
-            for ((p, &g), ((m, v), max)) in param.iter_mut().zip(grad).zip(moments) {
-                let new = decay_and_moments(*p, g, *m, *v, scalars);
-                let (new_max, root) = root(*max, new.v);
-                (*m, *v, *max) = (new.m, new.v, new_max);
-                *p = new.param(root, scalars);
-            }
-        },
-    );
+    simd!(|| {
+        let moments = exp_avg.iter_mut().zip(exp_avg_sq).zip(max_exp_avg_sq);
+        for ((p, &g), ((m, v), max)) in param.iter_mut().zip(grad).zip(moments) {
+            let new = decay_and_moments(*p, g, *m, *v, scalars);
+            let (new_max, root) = root(*max, new.v);
+            (*m, *v, *max) = (new.m, new.v, new_max);
+            *p = new.param(root, scalars);
+        }
+    });
 }
 
 /// One element on its way through a step: in registers until all of it is

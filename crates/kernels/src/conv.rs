@@ -1,55 +1,55 @@
 //! Convolutions as matrix products.
 //!
-//! For one image and group, `columns` is the matrix `[C · kH · kW, oH · oW]` of
-//! what each tap of each window looks at. Then the three maps are
+//! For one image and group, `im2col(X)` is the matrix `[C · kH · kW, oH · oW]` of the elements that
+//! each tap (row) of each window (column) reads. `col2im` is its adjoint: it adds each element of
+//! the matrix to the position that it was read from. The three maps are
 //!
-//! * `Y = W · columns(X)`, the convolution;
-//! * `X ← columns⁻¹(Wᵀ · G)`, where each place takes the sum of what looked at it;
-//! * `W ← Σ G · columns(X)ᵀ` over the images.
+//! * `Y ← W · im2col(X)`, the convolution;
+//! * `X ← col2im(Wᵀ · G)`, its adjoint in the input;
+//! * `W ← Σ G · im2col(X)ᵀ` over the images, its adjoint in the weight.
 //!
-//! The images are shared out among the threads. A thread has the columns of one
-//! image at a time, nothing more.
+//! Threads share the images; each holds the columns of one image at a time.
 
 use crate::float::Float;
 use crate::gemm::{Matrix, gemm};
 use crate::parallel::drain;
 use crate::reduce::sum;
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::windows::Windows;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 /// The sizes of a convolution.
 ///
-/// The slices that go with it are row-major: the input `[images, groups · in_channels,
-/// input]`, the weight `[groups · out_channels, in_channels, kernel]` and the output
-/// `[images, groups · out_channels, output]`.
+/// Its slices are row-major: the input `[images, groups · in_channels, input]`, the weight
+/// `[groups · out_channels, in_channels, kernel]` and the output `[images, groups · out_channels,
+/// output]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv {
     /// The number of images.
     pub images: usize,
-    /// The number of groups; each sees its own channels only.
+    /// The number of groups; each reads its own channels only.
     pub groups: usize,
-    /// The channels that a group reads.
+    /// The number of input channels of a group.
     pub in_channels: usize,
-    /// The channels that a group makes.
+    /// The number of output channels of a group.
     pub out_channels: usize,
-    /// How the kernel moves over an image.
+    /// The kernel's windows on an image.
     pub windows: Windows,
 }
 
 impl Conv {
-    /// The elements that a group has of an image: of the input, and of the output.
+    /// The lengths of a group's part of one image: in the input, and in the output.
     fn group_len(&self) -> (usize, usize) {
         (self.in_channels * self.windows.input_len(), self.out_channels * self.windows.output_len())
     }
 
-    /// The weights of one output channel: the rows of the columns.
+    /// The number of weights of one output channel, and of rows of `im2col(X)`.
     fn taps(&self) -> usize {
         self.in_channels * self.windows.kernel_len()
     }
 
-    /// The weights of one group.
+    /// The number of weights of one group.
     fn weight_len(&self) -> usize {
         self.out_channels * self.taps()
     }
@@ -62,40 +62,37 @@ impl Conv {
         assert_eq!(weight, self.groups * self.weight_len(), "the weight has its shape");
     }
 
-    /// What `drain` should think of the work, as for a product.
+    /// The cost for `drain`, as for a matrix product.
     fn cost(&self) -> usize {
         let products = self.weight_len().saturating_mul(self.windows.output_len());
         products.saturating_mul(self.images * self.groups) / 8
     }
 
-    /// Room for the columns of an image, if they are not the image itself.
+    /// Buffers for the columns of an image, empty if the columns are the image itself.
     fn scratch<T: Float>(&self) -> Scratch<T> {
         let len = if self.windows.is_identity() { 0 } else { self.taps() };
         Scratch { spare: Mutex::new(Vec::new()), len: len * self.windows.output_len() }
     }
 
-    /// What the taps of the windows look at, in `scratch` or where it lies.
+    /// `im2col(x)`: `x` itself if that is the same, else written to `scratch`.
     fn columns<'a, T: Float>(&self, x: &'a [T], scratch: &'a mut [T]) -> &'a [T] {
         if self.windows.is_identity() {
             return x;
         }
         let (rows, windows) = (self.taps(), self.windows);
-        vectorize(
-            #[inline(always)]
-            || gather(scratch, x, rows, windows),
-        );
+        simd!(|| im2col(scratch, x, rows, windows));
         scratch
     }
 }
 
-/// A buffer for each thread that works at once, for the time of one call.
+/// A buffer for each thread, for the duration of one call.
 struct Scratch<T> {
     spare: Mutex<Vec<Vec<T>>>,
     len: usize,
 }
 
 impl<T: Float> Scratch<T> {
-    /// Gives `f` a buffer: zeros, or as an earlier `f` left it.
+    /// Calls `f` with a buffer: zeros, or the contents that an earlier `f` left.
     fn with(&self, f: impl FnOnce(&mut [T])) {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = spare().pop();
@@ -105,10 +102,10 @@ impl<T: Float> Scratch<T> {
     }
 }
 
-/// `Y ← W · columns(X) + b` for each image and group.
+/// `Y ← W · im2col(X) + b` for each image and group.
 ///
 /// # Panics
-/// If a length does not match `conv`, or `bias` has not an element for each output channel.
+/// If a length does not match `sizes`, or `bias` does not have one element per output channel.
 ///
 /// ```
 /// use adamant_kernels::{Conv, Windows, conv};
@@ -121,7 +118,7 @@ impl<T: Float> Scratch<T> {
 /// ```
 pub fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
     sizes.check(x.len(), weight.len(), y.len());
-    let ((group_in, group_out), places) = (sizes.group_len(), sizes.windows.output_len());
+    let ((group_in, group_out), windows) = (sizes.group_len(), sizes.windows.output_len());
     let channels = sizes.out_channels; // of a group
     assert!(bias.is_none_or(|b| b.len() == sizes.groups * channels), "a bias for each channel");
     if y.is_empty() {
@@ -130,19 +127,20 @@ pub fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, si
     let scratch = sizes.scratch();
     drain(y.chunks_mut(group_out).enumerate(), sizes.cost(), |(i, y)| {
         let group = i % sizes.groups;
-        let beta = begin(y, bias.map(|bias| &bias[group * channels..]), places);
-        let w = matrix(&weight[group * sizes.weight_len()..], sizes.out_channels, sizes.taps());
+        let beta = fill_bias(y, bias.map(|bias| &bias[group * channels..]), windows);
+        let w = &weight[group * sizes.weight_len()..];
+        let w = Matrix::row_major(w, sizes.out_channels, sizes.taps());
         scratch.with(|scratch| {
             let columns = sizes.columns(&x[i * group_in..][..group_in], scratch);
-            gemm(w, matrix(columns, sizes.taps(), places), beta, y);
+            gemm(w, Matrix::row_major(columns, sizes.taps(), windows), beta, y);
         });
     });
 }
 
-/// `X ← columns⁻¹(Wᵀ · G) + b` for each image and group: the adjoint of [`conv`] in its input.
+/// `X ← col2im(Wᵀ · G) + b` for each image and group: the adjoint of [`conv`] in its input.
 ///
 /// # Panics
-/// If a length does not match `conv`, or `bias` has not an element for each input channel.
+/// If a length does not match `sizes`, or `bias` does not have one element per input channel.
 ///
 /// ```
 /// use adamant_kernels::{Conv, Windows, conv_input};
@@ -164,10 +162,10 @@ pub fn conv_input<T: Float>(x: &mut [T], g: &[T], weight: &[T], bias: Option<&[T
     let scratch = sizes.scratch();
     drain(x.chunks_mut(group_in).enumerate(), sizes.cost(), |(i, x)| {
         let group = i % sizes.groups;
-        let beta = begin(x, bias.map(|bias| &bias[group * channels..]), windows.input_len());
+        let beta = fill_bias(x, bias.map(|bias| &bias[group * channels..]), windows.input_len());
         let w = &weight[group * sizes.weight_len()..];
-        let w = transposed(matrix(w, sizes.out_channels, sizes.taps()));
-        let g = matrix(&g[i * group_out..], sizes.out_channels, windows.output_len());
+        let w = Matrix::row_major(w, sizes.out_channels, sizes.taps()).t();
+        let g = Matrix::row_major(&g[i * group_out..], sizes.out_channels, windows.output_len());
         if windows.is_identity() {
             return gemm(w, g, beta, x);
         }
@@ -176,23 +174,20 @@ pub fn conv_input<T: Float>(x: &mut [T], g: &[T], weight: &[T], bias: Option<&[T
         }
         scratch.with(|columns| {
             gemm(w, g, T::ZERO, columns);
-            vectorize(
-                #[inline(always)]
-                || scatter(x, columns, rows, windows),
-            );
+            simd!(|| col2im(x, columns, rows, windows));
         });
     });
 }
 
-/// Blocks of images whose sums are kept apart, to be made by several threads.
+/// Blocks of images that are summed separately, on several threads.
 const BLOCKS: usize = 16;
-/// The most numbers that these sums may be in all.
+/// The most elements that these sums have in total.
 const BLOCK_SUMS: usize = 1 << 22;
 
-/// `W ← Σ G · columns(X)ᵀ` over the images: the adjoint of [`conv`] in its weight.
+/// `W ← Σ G · im2col(X)ᵀ` over the images: the adjoint of [`conv`] in its weight.
 ///
 /// # Panics
-/// If a length does not match `conv`.
+/// If a length does not match `sizes`.
 ///
 /// ```
 /// use adamant_kernels::{Conv, Windows, conv_weight};
@@ -208,7 +203,7 @@ pub fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
     if weight.is_empty() || sizes.images == 0 {
         return weight.fill(T::ZERO);
     }
-    // By the sizes alone: the bits must not depend on the number of threads.
+    // From the sizes alone: the bits must not depend on the number of threads.
     let blocks = (BLOCK_SUMS / weight.len()).clamp(1, BLOCKS.min(sizes.images));
     let images = sizes.images.div_ceil(blocks);
     let blocks = sizes.images.div_ceil(images);
@@ -222,7 +217,7 @@ pub fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
 
 /// The sum over each block of `images` images.
 fn weight_sums<T: Float>(sums: &mut [T], x: &[T], g: &[T], sizes: &Conv, images: usize) {
-    let ((group_in, group_out), places) = (sizes.group_len(), sizes.windows.output_len());
+    let ((group_in, group_out), windows) = (sizes.group_len(), sizes.windows.output_len());
     let scratch = sizes.scratch();
     drain(sums.chunks_mut(sizes.weight_len()).enumerate(), sizes.cost(), |(part, sum)| {
         let (block, group) = (part / sizes.groups, part % sizes.groups);
@@ -231,34 +226,26 @@ fn weight_sums<T: Float>(sums: &mut [T], x: &[T], g: &[T], sizes: &Conv, images:
             for image in first..(first + images).min(sizes.images) {
                 let i = image * sizes.groups + group;
                 let columns = sizes.columns(&x[i * group_in..][..group_in], scratch);
-                let columns = transposed(matrix(columns, sizes.taps(), places));
-                let g = matrix(&g[i * group_out..], sizes.out_channels, places);
+                let columns = Matrix::row_major(columns, sizes.taps(), windows).t();
+                let g = Matrix::row_major(&g[i * group_out..], sizes.out_channels, windows);
                 gemm(g, columns, if image == first { T::ZERO } else { T::ONE }, sum);
             }
         });
     });
 }
 
-/// Fills each channel, of `places` elements, with its bias; gives the β of a product that is
-/// to be added.
-fn begin<T: Float>(out: &mut [T], bias: Option<&[T]>, places: usize) -> T {
+/// Fills each channel, of `len` elements, with its bias. Returns the β of the product that is
+/// added: 1, or 0 if there is no bias.
+fn fill_bias<T: Float>(out: &mut [T], bias: Option<&[T]>, len: usize) -> T {
     let Some(bias) = bias else { return T::ZERO };
-    for (out, &bias) in out.chunks_exact_mut(places).zip(bias) {
+    for (out, &bias) in out.chunks_exact_mut(len).zip(bias) {
         out.fill(bias);
     }
     T::ONE
 }
 
-fn matrix<T>(data: &[T], rows: usize, cols: usize) -> Matrix<'_, T> {
-    Matrix { data, rows, cols, row_stride: cols, col_stride: 1 }
-}
-
-fn transposed<T>(m: Matrix<'_, T>) -> Matrix<'_, T> {
-    Matrix { rows: m.cols, cols: m.rows, row_stride: m.col_stride, col_stride: m.row_stride, ..m }
-}
-
-/// Calls `f(run, place)` for each run of columns, of `rows` rows, that look at neighbours in a
-/// row of the image, a stride apart, the first at `place`. All other columns look at padding.
+/// Calls `f(run, position)` for each run of elements of the columns, of `rows` rows, that is read
+/// from one row of the image: from `position` on, a stride apart. All other elements are padding.
 #[inline(always)]
 fn runs(windows: Windows, rows: usize, mut f: impl FnMut(Range<usize>, usize)) {
     let [input_rows, input_cols] = windows.input;
@@ -269,26 +256,26 @@ fn runs(windows: Windows, rows: usize, mut f: impl FnMut(Range<usize>, usize)) {
         if across.is_empty() {
             continue;
         }
-        let col = windows.place(1, across.start, kx);
+        let col = windows.position(1, across.start, kx);
         for oy in windows.hits(0, ky) {
             let at = (row * windows.output[0] + oy) * windows.output[1];
-            let line = channel * input_rows + windows.place(0, oy, ky);
+            let line = channel * input_rows + windows.position(0, oy, ky);
             f(at + across.start..at + across.end, line * input_cols + col);
         }
     }
 }
 
-/// Writes the columns: `[C · kH · kW, oH · oW]` from `[C, H, W]`. Those that look at padding are
-/// the same for every image, and stay 0 as they were.
+/// Writes the columns: `[C · kH · kW, oH · oW]` from `[C, H, W]`. Padding has the same positions for
+/// every image, and keeps the initial 0 there.
 #[inline(always)]
-fn gather<T: Float>(columns: &mut [T], x: &[T], rows: usize, windows: Windows) {
+fn im2col<T: Float>(columns: &mut [T], x: &[T], rows: usize, windows: Windows) {
     let step = windows.stride[1];
     runs(
         windows,
         rows,
         #[inline(always)]
-        |run, place| {
-            let (out, x) = (&mut columns[run], &x[place..]);
+        |run, position| {
+            let (out, x) = (&mut columns[run], &x[position..]);
             if step == 1 {
                 copy(out, x);
             } else {
@@ -298,7 +285,7 @@ fn gather<T: Float>(columns: &mut [T], x: &[T], rows: usize, windows: Windows) {
     );
 }
 
-/// `out ← x[..out.len()]`: rows of images are so short that a call of `memcpy` is felt.
+/// `out ← x[..out.len()]`. Rows of images are short: a call of `memcpy` would cost too much.
 #[inline(always)]
 fn copy<T: Float>(out: &mut [T], x: &[T]) {
     const STEP: usize = 8;
@@ -314,16 +301,16 @@ fn copy<T: Float>(out: &mut [T], x: &[T]) {
     out[len - STEP..].copy_from_slice(&x[len - STEP..]);
 }
 
-/// Adds each number of the columns to the place of the image that it belongs to.
+/// Adds each element of the columns to the position of the image that [`im2col`] reads it from.
 #[inline(always)]
-fn scatter<T: Float>(x: &mut [T], columns: &[T], rows: usize, windows: Windows) {
+fn col2im<T: Float>(x: &mut [T], columns: &[T], rows: usize, windows: Windows) {
     let step = windows.stride[1];
     runs(
         windows,
         rows,
         #[inline(always)]
-        |run, place| {
-            let (columns, x) = (&columns[run], &mut x[place..]);
+        |run, position| {
+            let (columns, x) = (&columns[run], &mut x[position..]);
             if step == 1 {
                 x.iter_mut().zip(columns).for_each(|(x, &c)| *x += c);
             } else {
@@ -337,12 +324,12 @@ fn scatter<T: Float>(x: &mut [T], columns: &[T], rows: usize, windows: Windows) 
 mod tests {
     use super::*;
 
-    /// Whole numbers: sums are exact in any order.
-    fn numbers(len: usize, seed: usize) -> Vec<f64> {
+    /// Integers, whose sums are exact in any order.
+    fn integers(len: usize, seed: usize) -> Vec<f64> {
         (0..len).map(|i| ((i * 7 + seed * 3) % 13) as f64 - 6.0).collect()
     }
 
-    /// Calls `f(x, w, y)` with the place in each of every product that the convolution adds up.
+    /// Calls `f(x, w, y)` with the three positions of each product in the convolution's sums.
     fn products(sizes: &Conv, mut f: impl FnMut(usize, usize, usize)) {
         let Conv { images, groups, in_channels, out_channels, windows } = *sizes;
         let [[ih, iw], [oh, ow], [kh, kw]] = [windows.input, windows.output, windows.kernel];
@@ -352,13 +339,14 @@ mod tests {
             .flat_map(|(n, g, o)| (0..in_channels).map(move |c| (n, g, o, c)))
         {
             for (window, tap) in (0..oh * ow).flat_map(|w| (0..kh * kw).map(move |t| (w, t))) {
-                let look = |d: usize, o: usize, k: usize| {
+                let position = |d: usize, o: usize, k: usize| {
                     (o * windows.stride[d] + k * windows.dilation[d])
                         .checked_sub(windows.padding[d])
-                        .filter(|&place| place < windows.input[d])
+                        .filter(|&position| position < windows.input[d])
                 };
-                let places = look(0, window / ow, tap / kw).zip(look(1, window % ow, tap % kw));
-                if let Some((iy, ix)) = places {
+                let (row, col) =
+                    (position(0, window / ow, tap / kw), position(1, window % ow, tap % kw));
+                if let Some((iy, ix)) = row.zip(col) {
                     let x = (((n * groups + g) * in_channels + c) * ih + iy) * iw + ix;
                     let w = ((g * out_channels + o) * in_channels + c) * kh * kw + tap;
                     let y = ((n * groups + g) * out_channels + o) * oh * ow + window;
@@ -369,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_maps_agree_with_their_definition() {
+    fn the_three_maps_match_their_definitions() {
         let plain = ([1, 1], [0, 0], [1, 1]);
         for (
             images,
@@ -387,7 +375,7 @@ mod tests {
             (2, 1, 2, 3, [4, 3], [1, 1], ([1, 2], [0, 1], [1, 1])),
             (2, 4, 1, 1, [6, 6], [3, 3], ([1, 1], [1, 1], [1, 1])),
             (33, 1, 2, 2, [3, 4], [2, 2], plain),
-            (1, 1, 1, 2, [2, 1], [3, 4], ([1, 1], [5, 7], [2, 3])), // windows that see nothing
+            (1, 1, 1, 2, [2, 1], [3, 4], ([1, 1], [5, 7], [2, 3])), // windows in the padding
             (2, 1, 2, 2, [20, 33], [3, 3], ([1, 1], [2, 1], [2, 1])),
             (40, 1, 8, 16, [12, 12], [3, 3], plain), // several threads
             (0, 1, 2, 2, [3, 3], [2, 2], plain),
@@ -400,18 +388,18 @@ mod tests {
             let output = [size(0), size(1)];
             let windows = Windows { input, output, kernel, stride, padding, dilation };
             let sizes = Conv { images, groups, in_channels, out_channels, windows };
-            let x = numbers(images * groups * in_channels * windows.input_len(), 1);
-            let w = numbers(groups * out_channels * in_channels * windows.kernel_len(), 2);
-            let g = numbers(images * groups * out_channels * windows.output_len(), 3);
-            let b = numbers(groups * in_channels.max(out_channels), 4);
+            let x = integers(images * groups * in_channels * windows.input_len(), 1);
+            let w = integers(groups * out_channels * in_channels * windows.kernel_len(), 2);
+            let g = integers(images * groups * out_channels * windows.output_len(), 3);
+            let b = integers(groups * in_channels.max(out_channels), 4);
             for biased in [false, true] {
                 let bias = |channels: usize| biased.then(|| &b[..groups * channels]);
-                let begin = |len: usize, channels: usize, places: usize| {
-                    let start = |i: usize| bias(channels).map_or(0.0, |b| b[i / places % b.len()]);
+                let initial = |len: usize, channels: usize, size: usize| {
+                    let start = |i: usize| bias(channels).map_or(0.0, |b| b[i / size % b.len()]);
                     (0..len).map(start).collect::<Vec<f64>>()
                 };
-                let mut y = begin(g.len(), out_channels, windows.output_len());
-                let mut gx = begin(x.len(), in_channels, windows.input_len());
+                let mut y = initial(g.len(), out_channels, windows.output_len());
+                let mut gx = initial(x.len(), in_channels, windows.input_len());
                 let mut gw = vec![0.0; w.len()];
                 products(&sizes, |xi, wi, yi| {
                     y[yi] += x[xi] * w[wi];
@@ -428,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_changes_no_bits() {
+    fn bits_do_not_depend_on_the_number_of_threads() {
         let windows = Windows {
             input: [14, 13],
             output: [14, 13],

@@ -1,15 +1,15 @@
-//! One result for each position: `out[i] ← f(x[i])` and `out[i] ← f(x[i], y[i])`.
+//! Elementwise loops: `out[i] ← f(x[i])` and `out[i] ← f(x[i], y[i])`.
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::strided::{Nest, View};
 use std::iter::repeat;
 
 /// `out[i] ← f(x[i])`.
 ///
-/// A loop, always inlined: of an iterator's method with a closure, something may be left a function
-/// of its own, which then has no vectors.
+/// A plain `for` loop: an iterator method with a closure may not be inlined whole, and what is
+/// left of it is not vectorized.
 #[inline(always)]
 fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: &impl Fn(X) -> U) {
     for (out, x) in out.iter_mut().zip(x) {
@@ -17,7 +17,7 @@ fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: &impl Fn(X) -> U
     }
 }
 
-/// `out[i] ← f(x[i], y[i])`, as [`each`].
+/// `out[i] ← f(x[i], y[i])`; see [`each`].
 #[inline(always)]
 fn each_pair<X, Y, U>(
     out: &mut [U],
@@ -33,7 +33,7 @@ fn each_pair<X, Y, U>(
 /// `out[i] ← f(x[i])` for every position of `shape`, row-major in `out`.
 ///
 /// # Panics
-/// If `out` has not as many elements as `shape`, or `x` is too short for it.
+/// If `out` does not have the elements of `shape`, or `x` is too short.
 ///
 /// ```
 /// use adamant_kernels::{View, map};
@@ -52,14 +52,11 @@ where
     let nest = Nest::new(shape, [x.strides]);
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        vectorize(
-            #[inline(always)]
-            || map_from(out, &nest, chunk * CHUNK, x.data, &f),
-        );
+        simd!(|| map_from(out, &nest, chunk * CHUNK, x.data, &f));
     });
 }
 
-/// `out[i] ← f(x)` for the elements of `data` that `nest` visits, from position `start` on.
+/// `out[i] ← f(x)` for the elements of `data` that `nest` visits from position `start`.
 #[inline(always)]
 pub(crate) fn map_from<T: Copy, U: Copy>(
     out: &mut [U],
@@ -86,7 +83,7 @@ pub(crate) fn map_from<T: Copy, U: Copy>(
 /// `out[i] ← f(x[i], y[i])` for every position of `shape`, row-major in `out`.
 ///
 /// # Panics
-/// If `out` has not as many elements as `shape`, or an operand is too short.
+/// If `out` does not have the elements of `shape`, or an operand is too short.
 ///
 /// ```
 /// use adamant_kernels::{View, zip};
@@ -108,44 +105,41 @@ where
     let steps = nest.inner_strides();
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        vectorize(
-            #[inline(always)]
-            || {
-                let start = chunk * CHUNK;
-                nest.runs(
-                    start..start + out.len(),
-                    #[inline(always)]
-                    |run, [x0, y0]| {
-                        let out = &mut out[run];
-                        let (x, y, len) = (&x.data[x0..], &y.data[y0..], out.len());
-                        match steps {
-                            [1, 1] => {
-                                let (x, y) = (x[..len].iter(), y[..len].iter());
-                                each_pair(out, x.copied(), y.copied(), &f);
-                            }
-                            [1, 0] => {
-                                each_pair(out, x[..len].iter().copied(), repeat(y[0]), &f);
-                            }
-                            [0, 1] => {
-                                each_pair(out, repeat(x[0]), y[..len].iter().copied(), &f);
-                            }
-                            [x_step, y_step] => {
-                                for (i, out) in out.iter_mut().enumerate() {
-                                    *out = f(x[i * x_step], y[i * y_step]);
-                                }
+        simd!(|| {
+            let start = chunk * CHUNK;
+            nest.runs(
+                start..start + out.len(),
+                #[inline(always)]
+                |run, [x0, y0]| {
+                    let out = &mut out[run];
+                    let (x, y, len) = (&x.data[x0..], &y.data[y0..], out.len());
+                    match steps {
+                        [1, 1] => {
+                            let (x, y) = (x[..len].iter(), y[..len].iter());
+                            each_pair(out, x.copied(), y.copied(), &f);
+                        }
+                        [1, 0] => {
+                            each_pair(out, x[..len].iter().copied(), repeat(y[0]), &f);
+                        }
+                        [0, 1] => {
+                            each_pair(out, repeat(x[0]), y[..len].iter().copied(), &f);
+                        }
+                        [x_step, y_step] => {
+                            for (i, out) in out.iter_mut().enumerate() {
+                                *out = f(x[i * x_step], y[i * y_step]);
                             }
                         }
-                    },
-                );
-            },
-        );
+                    }
+                },
+            );
+        });
     });
 }
 
-/// Below this many elements a plain loop is done before vectors and threads are thought of.
+/// Up to this many elements, a plain loop finishes before SIMD or threads would pay off.
 const SHORT: usize = 32;
 
-/// [`map`] of a slice without gaps: `out[i] ← f(x[i])`.
+/// [`map`] for a contiguous slice: `out[i] ← f(x[i])`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -168,14 +162,11 @@ where
     }
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)), cost, |(out, x)| {
-        vectorize(
-            #[inline(always)]
-            || each(out, x.iter().copied(), &f),
-        );
+        simd!(|| each(out, x.iter().copied(), &f));
     });
 }
 
-/// [`zip`] of slices without gaps: `out[i] ← f(x[i], y[i])`.
+/// [`zip`] for contiguous slices: `out[i] ← f(x[i], y[i])`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -200,18 +191,15 @@ where
     let cost = out.len();
     let pieces = out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK));
     drain(pieces, cost, |((out, x), y)| {
-        vectorize(
-            #[inline(always)]
-            || each_pair(out, x.iter().copied(), y.iter().copied(), &f),
-        );
+        simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), &f));
     });
 }
 
-/// `out[i] ← x[i]` where `mask[i]` is not 0, else `y[i]`, for every position of
-/// `shape`, row-major in `out`.
+/// `out[i] ← x[i]` where `mask[i]` is not 0, else `y[i]`, for every position of `shape`, row-major
+/// in `out`.
 ///
 /// # Panics
-/// If `out` has not as many elements as `shape`, or an operand is too short.
+/// If `out` does not have the elements of `shape`, or an operand is too short.
 ///
 /// ```
 /// use adamant_kernels::{View, choose};
@@ -258,14 +246,11 @@ where
 {
     let cost = x.len();
     drain(x.chunks_mut(CHUNK), cost, |x| {
-        vectorize(
-            #[inline(always)]
-            || {
-                for x in x {
-                    *x = f(*x);
-                }
-            },
-        );
+        simd!(|| {
+            for x in x {
+                *x = f(*x);
+            }
+        });
     });
 }
 
@@ -287,22 +272,19 @@ where
     assert_eq!(x.len(), y.len(), "operands of one length");
     let cost = x.len();
     drain(x.chunks_mut(CHUNK).zip(y.chunks(CHUNK)), cost, |(x, y)| {
-        vectorize(
-            #[inline(always)]
-            || {
-                for (x, &y) in x.iter_mut().zip(y) {
-                    *x = f(*x, y);
-                }
-            },
-        );
+        simd!(|| {
+            for (x, &y) in x.iter_mut().zip(y) {
+                *x = f(*x, y);
+            }
+        });
     });
 }
 
-/// `out[p] ← out[p] + x[i]` for the position `p` that `shape` and `strides` name
-/// as the `i`-th in row-major order; a position may be named more than once.
+/// `out[p] ← out[p] + x[i]`, where `p` is the offset of the `i`-th index of `shape` under
+/// `strides`. Offsets may coincide.
 ///
 /// # Panics
-/// If `x` has not as many elements as `shape`, or `out` is too short.
+/// If `x` does not have the elements of `shape`, or `out` is too short.
 ///
 /// ```
 /// let mut out = [0.0f32; 6];
@@ -326,7 +308,7 @@ pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], 
     });
 }
 
-/// `out[i] ← x[i] · scale + shift`, from bytes to numbers.
+/// `out[i] ← x[i] · scale + shift`, from bytes to floats.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -338,21 +320,18 @@ pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], 
 /// ```
 pub fn convert_bytes(out: &mut [f32], x: &[u8], scale: f32, shift: f32) {
     assert_eq!(x.len(), out.len(), "operands of one length");
-    vectorize(
-        #[inline(always)]
-        || {
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = f32::from(x).mul_add(scale, shift);
-            }
-        },
-    );
+    simd!(|| {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = f32::from(x).mul_add(scale, shift);
+        }
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Long enough for several chunks and threads, with every kind of inner run.
+    // Several chunks and threads, and every kind of inner run.
     #[test]
     fn zip_agrees_with_indexing() {
         let (rows, cols) = (700, 301);
@@ -378,10 +357,10 @@ mod tests {
     }
 
     #[test]
-    fn empty_operands_are_fine() {
-        let nothing = View { data: &[] as &[f32], strides: &[3, 1] };
-        map(&mut [], &[0, 3], nothing, |x| x);
-        zip(&mut [], &[0, 3], nothing, nothing, |x, _| x);
+    fn empty_operands_are_accepted() {
+        let empty = View { data: &[] as &[f32], strides: &[3, 1] };
+        map(&mut [], &[0, 3], empty, |x| x);
+        zip(&mut [], &[0, 3], empty, empty, |x, _| x);
         add_strided(&mut [1.0f32], &[0], &[1], &[]);
     }
 }

@@ -7,7 +7,7 @@ mp.mp.dps = 40
 
 
 def fit(f, weight, low, high, degree, points=400, rounds=60):
-    """The polynomial whose largest error, times the weight, is smallest (Lawson's iteration)."""
+    """The polynomial with the smallest maximum weighted error (Lawson's iteration)."""
     angles = np.pi * (np.arange(points) + 0.5) / points
     x = (low + high) / 2 + (high - low) / 2 * np.cos(angles)
     exact = np.array([float(f(mp.mpf(v))) for v in x])
@@ -25,7 +25,7 @@ def fit(f, weight, low, high, degree, points=400, rounds=60):
 
 
 def near(s):
-    """erf(x)/x - 1, of s = x²"""
+    """erf(x)/x - 1 for s = x²"""
     return mp.erf(mp.sqrt(s)) / mp.sqrt(s) - 1
 
 

@@ -1,29 +1,30 @@
-//! The exponential and the hyperbolic tangent as straight arithmetic, which the compiler can
-//! turn into vectors: one number at a time, as a mathematical library takes them, they are ten
-//! times slower, and have other bits on another system.
+//! The exponential and the hyperbolic tangent as branch-free arithmetic, which the compiler
+//! vectorizes. A math library's scalar functions are ten times slower, and their bits differ
+//! between systems.
 //!
-//! Nothing is fused: where the compiler has not the instruction for it, `mul_add` is a call.
+//! No multiply-add is fused: without the instruction, `mul_add` is a function call.
 
 use crate::float::Float;
 
-/// What the exponential of a number type is made of.
+/// The constants of a type's exponential: `eˣ = 2ⁿ eʳ`, where `n` is the integer nearest to
+/// `x / ln 2`, so `|r| ≤ ½ ln 2`.
 ///
-/// `eˣ = 2ⁿ eʳ`, where `n` is the whole number nearest to `x / ln 2`, so `|r| ≤ ½ ln 2`.
+/// Not exported: a bound of [`Float`], which nothing outside this crate can name or implement.
 pub trait Exponential: Sized + 'static {
-    /// `1/k!`, from the last that matters down to `1/2!`. The Taylor polynomial of `eʳ` that
-    /// ends there is off by less than a tenth of a rounding.
+    /// `1/k!`, from the last term to `1/2!`. The Taylor polynomial of `eʳ` with these terms has an
+    /// error below a tenth of a rounding.
     const TERMS: &'static [Self];
     /// `1 / ln 2`
     const LOG2_E: Self;
-    /// `ln 2` in two parts, the first so short that its product with any `n` is exact.
+    /// `ln 2` in two parts; the first has so few digits that its product with any `n` is exact.
     const LN_2: [Self; 2];
-    /// Where the exponential has become 0, and where ∞.
+    /// Bounds below which the exponential is 0 and above which it is ∞.
     const RANGE: [Self; 2];
-    /// One and a half times the first number that has no room for a half: added to a small
-    /// number, it leaves that rounded in the low bits.
+    /// 1.5 times the smallest power of two at which no fraction is representable: adding it to a
+    /// small value leaves that value, rounded to an integer, in the low bits.
     const ROUND: Self;
 
-    /// Two factors of `2ⁿ`, which may itself be too large or too small, from `ROUND + n`.
+    /// Two factors of `2ⁿ`, from `ROUND + n`; `2ⁿ` itself may overflow or underflow.
     fn powers_of_two(rounded: Self) -> [Self; 2];
 }
 
@@ -38,7 +39,7 @@ macro_rules! exponential {
 
             #[inline(always)]
             fn powers_of_two(rounded: Self) -> [Self; 2] {
-                // For NaN this is any number; what is multiplied with it is NaN.
+                // For NaN this is arbitrary, and is multiplied by NaN.
                 let n = (rounded.to_bits() as $int).wrapping_sub($round.to_bits() as $int);
                 let low = n >> 1;
                 [low, n.wrapping_sub(low)].map(
@@ -96,32 +97,31 @@ fn parts<T: Float>(x: T) -> (T, T, [T; 2]) {
     (r, sum, T::powers_of_two(rounded))
 }
 
-/// `eˣ`, in `f32` within 1.1 units in the last place.
+/// `eˣ`; in `f32`, the error is below 1.1 units in the last place.
 #[inline(always)]
 pub(crate) fn exp<T: Float>(x: T) -> T {
     let [low, high] = T::RANGE;
     let x = if x < low { low } else { x };
-    let x = if x > high { high } else { x }; // and NaN is left
+    let x = if x > high { high } else { x }; // NaN passes through
     let (r, sum, [a, b]) = parts(x);
     (T::ONE + (r + r * r * sum)) * a * b
 }
 
-/// `tanh x = (e²ˣ − 1) / (e²ˣ + 1)`, in `f32` within three units in the last place.
+/// `tanh x = (e²ˣ − 1) / (e²ˣ + 1)`; in `f32`, the error is below 3 units in the last place.
 #[inline(always)]
 pub(crate) fn tanh<T: Float>(x: T) -> T {
-    let one_from = T::from_f64(20.0); // where tanh has become 1 (and NaN is left)
-    let size = if x.abs() > one_from { one_from } else { x.abs() };
+    let saturated = T::from_f64(20.0); // tanh is 1 from here
+    let size = if x.abs() > saturated { saturated } else { x.abs() }; // NaN passes through
     let (r, sum, [a, b]) = parts(size + size);
     let power = a * b;
-    // e²ˣ − 1, precise near 0.
-    let less_one = power * (r + r * r * sum) + (power - T::ONE);
-    (less_one / (less_one + T::from_f64(2.0))).copysign(x)
+    // e²ˣ − 1, accurate near 0.
+    let exp_m1 = power * (r + r * r * sum) + (power - T::ONE);
+    (exp_m1 / (exp_m1 + T::from_f64(2.0))).copysign(x)
 }
 
-/// The largest distance from `want`, in units of its last place as f32, over all of
-/// f32 in steps.
+/// The largest error of `f` against `want`, in units in the last place, over a sample of all f32.
 #[cfg(test)]
-pub(crate) fn worst(f: impl Fn(f32) -> f32, want: impl Fn(f64) -> f64) -> f64 {
+pub(crate) fn worst_error(f: impl Fn(f32) -> f32, want: impl Fn(f64) -> f64) -> f64 {
     let mut worst: f64 = 0.0;
     for x in (0..u32::MAX).step_by(1009).map(f32::from_bits) {
         let (y, want) = (f(x), want(f64::from(x)));
@@ -138,22 +138,22 @@ pub(crate) fn worst(f: impl Fn(f32) -> f32, want: impl Fn(f64) -> f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::worst;
+    use super::worst_error;
     use crate::float::Float;
 
     #[test]
-    fn single_precision_is_as_good_as_said() {
-        assert!(worst(<f32 as Float>::exp, f64::exp) < 1.1);
-        assert!(worst(<f32 as Float>::tanh, f64::tanh) < 3.0);
+    fn f32_errors_are_within_the_documented_bounds() {
+        assert!(worst_error(<f32 as Float>::exp, f64::exp) < 1.1);
+        assert!(worst_error(<f32 as Float>::tanh, f64::tanh) < 3.0);
     }
 
     #[test]
-    fn double_precision_is_that_of_the_system_but_for_the_last_places() {
+    fn f64_results_are_within_4_ulp_of_std() {
         for i in -74_500..71_000 {
             let x = f64::from(i) * 0.010_000_1;
-            let check = |y: f64, want: f64, places: u64, name| {
-                let apart = y.to_bits().abs_diff(want.to_bits());
-                assert!(apart <= places, "{name}({x}): {y}; expected {want}");
+            let check = |y: f64, want: f64, ulps: u64, name| {
+                let error = y.to_bits().abs_diff(want.to_bits());
+                assert!(error <= ulps, "{name}({x}): {y}; expected {want}");
             };
             check(<f64 as Float>::exp(x), x.exp(), 1, "exp");
             check(<f64 as Float>::tanh(x / 100.0), (x / 100.0).tanh(), 4, "tanh");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_and_zeros() {
+    fn infinities_nan_and_signed_zeros() {
         fn check<T: Float>() {
             let [zero, one] = [T::ZERO, T::ONE];
             assert_eq!([T::NEG_INFINITY.exp(), zero.exp()], [zero, one]);

@@ -1,4 +1,4 @@
-//! What buffers hold, and the two number types that everything is generic over.
+//! The element types of buffers, and the two floating-point types that everything is generic over.
 
 use crate::erf;
 use crate::exponential::{self, Exponential};
@@ -17,10 +17,10 @@ mod sealed {
     impl Sealed for usize {}
 }
 
-/// What an array may hold: numbers, indices (`usize`), counts (`i64`) and truth values
-/// (`u8`, 0 or 1).
+/// An element of an array: `f32`, `f64`, an index (`usize`), a count (`i64`) or a boolean (`u8`,
+/// 0 or 1).
 ///
-/// Any bits are a value, so a buffer can be used again for another element type.
+/// Sealed. Any bits are a valid value, so a buffer can be reused for another element type.
 pub trait Element:
     sealed::Sealed + Pod + Default + PartialEq + PartialOrd + Debug + Send + Sync
 {
@@ -32,9 +32,9 @@ impl Element for i64 {}
 impl Element for u8 {}
 impl Element for usize {}
 
-/// `f32` or `f64`; sealed, so that a kernel may rely on IEEE 754.
+/// `f32` or `f64`; sealed, so that kernels can rely on IEEE 754.
 ///
-/// The methods are those of the primitive types, under the same names.
+/// The methods have the names of the primitive types' methods.
 pub trait Float:
     Element
     + Exponential
@@ -63,10 +63,10 @@ pub trait Float:
     const NEG_INFINITY: Self;
     /// Not a number.
     const NAN: Self;
-    /// The name that PyTorch and safetensors users know: `f32` or `f64`.
+    /// The type's name: `f32` or `f64`.
     const DTYPE: &'static str;
 
-    /// Rounds an `f64` to this type.
+    /// Rounds an `f64` to the nearest value of this type.
     fn from_f64(value: f64) -> Self;
     /// Widens to `f64`, exactly.
     fn to_f64(self) -> f64;
@@ -76,11 +76,11 @@ pub trait Float:
     fn sqrt(self) -> Self;
     /// eˢᵉˡᶠ
     fn exp(self) -> Self;
-    /// eˢᵉˡᶠ − 1, precise near 0
+    /// eˢᵉˡᶠ − 1, accurate near 0
     fn exp_m1(self) -> Self;
     /// ln self
     fn ln(self) -> Self;
-    /// ln(1 + self), precise near 0
+    /// ln(1 + self), accurate near 0
     fn ln_1p(self) -> Self;
     /// log₂ self
     fn log2(self) -> Self;
@@ -98,22 +98,22 @@ pub trait Float:
     fn powf(self, e: Self) -> Self;
     /// |self|
     fn abs(self) -> Self;
-    /// |self| with the sign of another.
+    /// |self| with the sign of `sign`.
     fn copysign(self, sign: Self) -> Self;
-    /// The largest whole number that is not above.
+    /// The largest integer ≤ self.
     fn floor(self) -> Self;
-    /// The smallest whole number that is not below.
+    /// The smallest integer ≥ self.
     fn ceil(self) -> Self;
-    /// The nearest whole number toward 0.
+    /// The integer part: rounds toward 0.
     fn trunc(self) -> Self;
-    /// The nearest whole number, the even one of two.
+    /// The nearest integer; halves round to the even one.
     fn round_ties_even(self) -> Self;
-    /// Whether this is not a number.
+    /// Whether this is NaN.
     fn is_nan(self) -> bool;
     /// Whether this is neither infinite nor NaN.
     fn is_finite(self) -> bool;
 
-    /// The larger; NaN if either is.
+    /// The larger of the two; NaN if either is NaN.
     #[inline(always)]
     fn maximum(self, other: Self) -> Self {
         if self > other || self.is_nan() { self } else { other }

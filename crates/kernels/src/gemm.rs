@@ -1,7 +1,7 @@
 //! Matrix products: `C ← A B + β C`, by the `matrixmultiply` crate, on several threads.
 //!
-//! A product is cut along the longer side of C, never along the summed
-//! dimension, so each element of C is summed in the same order whatever the cut.
+//! A product is cut along the longer side of C, never along the summed dimension, so each element
+//! of C is summed in the same order whatever the cut.
 
 use crate::elementwise::zip_assign;
 use crate::float::Float;
@@ -14,39 +14,82 @@ use std::ops::Range;
 /// A strided matrix: element `(i, j)` is `data[i·row_stride + j·col_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, T> {
-    /// Begins at element (0, 0).
+    /// Starts at element (0, 0).
     pub data: &'a [T],
     /// The number of rows.
     pub rows: usize,
     /// The number of columns.
     pub cols: usize,
-    /// From an element to the one below.
+    /// The distance from an element to the one below it.
     pub row_stride: usize,
-    /// From an element to the one on its right.
+    /// The distance from an element to the one on its right.
     pub col_stride: usize,
 }
 
-impl<T> Matrix<'_, T> {
-    /// Panics unless every element is within the slice.
+impl<'a, T> Matrix<'a, T> {
+    /// A row-major slice as a matrix.
+    ///
+    /// ```
+    /// use adamant_kernels::{Matrix, gemm};
+    /// let a = Matrix::row_major(&[1.0f32, 2.0], 2, 1);
+    /// let mut c = [0.0; 4];
+    /// gemm(a, a.t(), 0.0, &mut c);
+    /// assert_eq!(c, [1.0, 2.0, 2.0, 4.0]);
+    /// ```
+    #[must_use]
+    pub fn row_major(data: &'a [T], rows: usize, cols: usize) -> Self {
+        Matrix { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// The transpose, over the same slice.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Matrix {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// `rows` rows from row `start`.
+    pub(crate) fn rows_from(self, start: usize, rows: usize) -> Self {
+        // Without columns there may be no element to start at.
+        let data = self.data.get(start * self.row_stride..).unwrap_or(&[]);
+        Matrix { data, rows, ..self }
+    }
+
+    /// The element in row `i` and column `j`.
+    #[inline(always)]
+    pub(crate) fn at(&self, i: usize, j: usize) -> T
+    where
+        T: Copy,
+    {
+        self.data[i * self.row_stride + j * self.col_stride]
+    }
+
+    /// Panics if an element is outside the slice.
     fn check(&self) {
         if self.rows > 0 && self.cols > 0 {
             let down = (self.rows - 1).checked_mul(self.row_stride);
             let right = (self.cols - 1).checked_mul(self.col_stride);
             let last = down.and_then(|down| down.checked_add(right?));
             let fits = last.is_some_and(|last| last < self.data.len());
-            assert!(fits, "the matrix reaches past its slice");
+            assert!(fits, "the matrix reaches past the end of its slice");
         }
     }
 }
 
-/// The product on raw pointers, as `matrixmultiply` has it.
+/// The product on raw pointers, with the arguments of `matrixmultiply`.
+///
+/// Not exported: a bound of [`Float`], which nothing outside this crate can name or implement.
 pub trait Gemm: Sized {
     /// `C ← A B + β C`
     ///
     /// # Safety
-    /// Every element of the `m × k`, `k × n` and `m × n` matrices that the
-    /// pointers and strides describe must be valid to read, and those of C to
-    /// write, with no other reference to C's.
+    /// Every element of the `m × k`, `k × n` and `m × n` matrices that the pointers and strides
+    /// describe must be valid to read, and those of C to write, with no other reference to C's.
     #[doc(hidden)]
     unsafe fn gemm_raw(
         m: usize,
@@ -71,13 +114,13 @@ macro_rules! gemm {
                 beta: $t,
                 c: (*mut $t, usize, usize),
             ) {
-                // A stride that leads to a second element is less than its slice is long, so it
-                // fits. Along a dimension of size 1 it may be any number, perhaps negative
-                // after the cast: it is multiplied by 0 only.
+                // A stride between two elements is below its slice's length, so it fits an isize.
+                // A dimension of size 1 may have any stride, even one that is negative after the
+                // cast: `matrixmultiply` multiplies a stride by the index of an element, here 0.
                 let (rsa, csa) = (a.1 as isize, a.2 as isize);
                 let (rsb, csb) = (b.1 as isize, b.2 as isize);
                 let (rsc, csc) = (c.1 as isize, c.2 as isize);
-                // SAFETY: the caller's promise is the one this function asks for.
+                // SAFETY: this function's contract is that of `$f`.
                 unsafe { $f(m, k, n, 1.0, a.0, rsa, csa, b.0, rsb, csb, beta, c.0, rsc, csc) }
             }
         }
@@ -92,15 +135,14 @@ const TILE: usize = 16;
 
 /// `C ← A B + β C`, with C row-major: `[M, K] × [K, N] → [M, N]`.
 ///
-/// With β = 0, what C held before does not matter (not even NaN). With K = 0
-/// the product is 0.
+/// With β = 0 the old contents of C are ignored, even NaN. With K = 0 the product is 0.
 ///
 /// # Panics
-/// If the shapes do not fit, or a matrix reaches past its slice.
+/// If the shapes do not match, or a matrix reaches past the end of its slice.
 ///
 /// ```
 /// use adamant_kernels::{Matrix, gemm};
-/// let a = Matrix { data: &[1.0f32, 2.0, 3.0, 4.0], rows: 2, cols: 2, row_stride: 2, col_stride: 1 };
+/// let a = Matrix::row_major(&[1.0f32, 2.0, 3.0, 4.0], 2, 2);
 /// let mut c = [0.0; 4];
 /// gemm(a, a, 0.0, &mut c);
 /// assert_eq!(c, [7.0, 10.0, 15.0, 22.0]);
@@ -115,16 +157,15 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
         return;
     }
 
-    // Each block of C packs all of the other operand anew: as few blocks as there
-    // are threads, and one where these are busy, perhaps with work that this is a part
-    // of. The bits do not depend on it: `matrixmultiply` cuts the summed dimension into
-    // blocks of a fixed size, within which a micro-kernel adds in order, the same one
-    // for each element. tests/determinism.rs stands guard.
+    // Each block of C packs the whole other operand again, so there is one block per thread, and
+    // a single one if the threads are busy. The bits do not depend on the blocks:
+    // `matrixmultiply` splits the summed dimension into parts of a fixed size, and the
+    // micro-kernel adds within a part in order. tests/determinism.rs checks this.
     let by_rows = m >= n;
     let side = if by_rows { m } else { n };
     let threads = if team::is_engaged() { 1 } else { num_threads() };
     let block = side.div_ceil(threads).next_multiple_of(TILE);
-    let cost = c.len().saturating_mul(k) / 8; // a multiply-add is some 8 times quicker than a load and store
+    let cost = c.len().saturating_mul(k) / 8; // a multiply-add takes about ⅛ of a load and store
 
     struct Pointer<T>(*mut T);
     // SAFETY: the jobs below write disjoint blocks through it.
@@ -140,10 +181,9 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
         } else {
             (0, start * b.col_stride, start, b.cols)
         };
-        // SAFETY: `check` has shown that the last element of A and of B is in its
-        // slice, and the block's are no further; with K = 0 none is read. C has
-        // M · N elements; blocks of rows, or of columns, do not overlap, and the
-        // slice stays mutably borrowed until `drain` returns.
+        // SAFETY: `check` proved that every element of A and B is within its slice, and the block
+        // reads a part of them; with K = 0 it reads none. C has M · N elements, blocks of rows or
+        // of columns do not overlap, and the slice stays mutably borrowed until `drain` returns.
         with_room::<T, _>([m, k, n], || unsafe {
             T::gemm_raw(
                 m,
@@ -158,11 +198,11 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
     });
 }
 
-/// `C[b] ← A[b] B[b]` for each place `b` of a batch: `A` is seen as `[batch.., M, K]`,
-/// `B` as `[batch.., K, N]`, and `C` is row-major.
+/// `C[b] ← A[b] B[b]` for each index `b` of a batch: `A` is `[batch.., M, K]`, `B` is
+/// `[batch.., K, N]`, and `C` is row-major.
 ///
 /// # Panics
-/// If the shapes do not fit, or an operand reaches past its slice.
+/// If the shapes do not match, or an operand reaches past the end of its slice.
 ///
 /// ```
 /// use adamant_kernels::{View, gemm_batch};
@@ -182,28 +222,28 @@ pub fn gemm_batch<T: Float>(
     let dims = batch.len();
     assert!(a.strides.len() == dims + 2 && b.strides.len() == dims + 2, "a stride a dimension");
     let count: usize = batch.iter().product();
-    assert_eq!(c.len(), count * m * n, "C is M × N for each place of the batch");
+    assert_eq!(c.len(), count * m * n, "C is M × N for each index of the batch");
     if c.is_empty() {
         return;
     }
-    let one = |place: usize, c: &mut [T]| {
-        gemm(matrix_of(a, batch, place, [m, k]), matrix_of(b, batch, place, [k, n]), T::ZERO, c);
+    let one = |at: usize, c: &mut [T]| {
+        gemm(matrix_of(a, batch, at, [m, k]), matrix_of(b, batch, at, [k, n]), T::ZERO, c);
     };
     let cost = (m * n).saturating_mul(k) / 8;
     if count < num_threads() {
-        // Fewer products than threads: each is cut itself, if it is worth it.
-        c.chunks_exact_mut(m * n).enumerate().for_each(|(place, c)| one(place, c));
+        // Fewer products than threads: `gemm` cuts each of them if that pays off.
+        c.chunks_exact_mut(m * n).enumerate().for_each(|(at, c)| one(at, c));
     } else {
         let pieces = c.chunks_exact_mut(m * n).enumerate();
-        drain(pieces, cost.saturating_mul(count), |(place, c)| one(place, c));
+        drain(pieces, cost.saturating_mul(count), |(at, c)| one(at, c));
     }
 }
 
-/// `C ← Σ A[b] B[b]`, over the places `b` of a batch: `A` is seen as `[batch.., M, K]`, `B` as
-/// `[batch.., K, N]`, and `C` is row-major. The products are added in pairs of blocks.
+/// `C ← Σ A[b] B[b]` over the indices `b` of a batch: `A` is `[batch.., M, K]`, `B` is
+/// `[batch.., K, N]`, and `C` is row-major. Blocks of products are summed pairwise.
 ///
 /// # Panics
-/// If the shapes do not fit, or an operand reaches past its slice.
+/// If the shapes do not match, or an operand reaches past the end of its slice.
 ///
 /// ```
 /// use adamant_kernels::{View, gemm_sum};
@@ -223,46 +263,46 @@ pub fn gemm_sum<T: Float>(
     let dims = batch.len();
     assert!(a.strides.len() == dims + 2 && b.strides.len() == dims + 2, "a stride a dimension");
     assert_eq!(c.len(), m * n, "C is M × N");
-    let one = |place: usize, beta: T, c: &mut [T]| {
-        gemm(matrix_of(a, batch, place, [m, k]), matrix_of(b, batch, place, [k, n]), beta, c);
+    let one = |at: usize, beta: T, c: &mut [T]| {
+        gemm(matrix_of(a, batch, at, [m, k]), matrix_of(b, batch, at, [k, n]), beta, c);
     };
-    sum_places(0..batch.iter().product(), &one, c);
+    sum_pairwise(0..batch.iter().product(), &one, c);
 }
 
-/// `C ← Σ one(place)`, where `one(place, β, C)` is `C ← product + β C`.
-fn sum_places<T: Float>(places: Range<usize>, one: &impl Fn(usize, T, &mut [T]), c: &mut [T]) {
+/// `C ← Σ one(i)` over `range`, where `one(i, β, C)` is `C ← product + β C`.
+fn sum_pairwise<T: Float>(range: Range<usize>, one: &impl Fn(usize, T, &mut [T]), c: &mut [T]) {
     const BLOCK: usize = 32;
-    if places.is_empty() {
+    if range.is_empty() {
         c.fill(T::ZERO);
-    } else if places.len() <= BLOCK {
-        for place in places.clone() {
-            let beta = if place == places.start { T::ZERO } else { T::ONE };
-            one(place, beta, c);
+    } else if range.len() <= BLOCK {
+        for i in range.clone() {
+            let beta = if i == range.start { T::ZERO } else { T::ONE };
+            one(i, beta, c);
         }
     } else {
-        let middle = places.start + places.len() / 2;
+        let middle = range.start + range.len() / 2;
         let mut half = vec![T::ZERO; c.len()];
-        sum_places(places.start..middle, one, c);
-        sum_places(middle..places.end, one, &mut half);
+        sum_pairwise(range.start..middle, one, c);
+        sum_pairwise(middle..range.end, one, &mut half);
         zip_assign(c, &half, |c, half| c + half);
     }
 }
 
-/// The matrix at one place of a batch.
+/// The matrix at row-major position `at` of a batch.
 pub(crate) fn matrix_of<'a, T>(
     x: View<'a, T>,
     batch: &[usize],
-    place: usize,
+    at: usize,
     [rows, cols]: [usize; 2],
 ) -> Matrix<'a, T> {
     let dims = batch.len();
-    let (mut rest, mut at) = (place, 0);
+    let (mut rest, mut offset) = (at, 0);
     for d in (0..dims).rev() {
-        at += (rest % batch[d]) * x.strides[d];
+        offset += (rest % batch[d]) * x.strides[d];
         rest /= batch[d];
     }
-    // With K = 0 there may be no element to point at.
-    let data = x.data.get(at..).unwrap_or(&[]);
+    // With K = 0 there may be no element to start at.
+    let data = x.data.get(offset..).unwrap_or(&[]);
     Matrix { data, rows, cols, row_stride: x.strides[dims], col_stride: x.strides[dims + 1] }
 }
 
@@ -271,9 +311,8 @@ mod tests {
     use super::*;
 
     fn check(m: usize, k: usize, n: usize, a_transposed: bool, b_transposed: bool, beta: f64) {
-        let numbers =
-            |len: usize| -> Vec<f64> { (0..len).map(|i| ((i * 7) % 13) as f64).collect() };
-        let (a, b) = (numbers(m * k), numbers(k * n));
+        let values = |len: usize| -> Vec<f64> { (0..len).map(|i| ((i * 7) % 13) as f64).collect() };
+        let (a, b) = (values(m * k), values(k * n));
         let strides = |rows, cols, transposed| if transposed { (1, rows) } else { (cols, 1) };
         let (ra, ca) = strides(m, k, a_transposed);
         let (rb, cb) = strides(k, n, b_transposed);
@@ -304,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sum_of_products_is_right() {
+    fn a_long_sum_of_products_is_accurate() {
         let (ones, tenths) = ([1.0f32], vec![0.1f32; 1_000_000]);
         let a = View { data: &ones, strides: &[0, 1, 1] };
         let b = View { data: &tenths, strides: &[1, 1, 1] };
@@ -316,13 +355,13 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_overflow_are_refused() {
+    fn sizes_that_overflow_panic() {
         let huge = 1 << (usize::BITS - 1);
         let product = |a: Matrix<'_, f32>, b, c: &mut [f32]| {
             let c = std::panic::AssertUnwindSafe(c);
             std::panic::catch_unwind(move || gemm(a, b, 0.0, { c }.0)).is_err()
         };
-        let one = Matrix { data: &[1.0], rows: 1, cols: 1, row_stride: 1, col_stride: 1 };
+        let one = Matrix::row_major(&[1.0], 1, 1);
         let far = Matrix { data: &[0.0; 4], rows: 3, cols: 1, row_stride: huge, col_stride: 0 };
         assert!(product(far, one, &mut [0.0; 3]));
         let tall = Matrix { rows: huge + 1, row_stride: 0, col_stride: 0, ..one };
@@ -331,9 +370,17 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "past its slice")]
-    fn a_matrix_larger_than_its_slice_is_refused() {
-        let a = Matrix { data: &[1.0f32; 3], rows: 2, cols: 2, row_stride: 2, col_stride: 1 };
+    #[should_panic(expected = "past the end of its slice")]
+    fn a_matrix_larger_than_its_slice_panics() {
+        let a = Matrix::row_major(&[1.0f32; 3], 2, 2);
         gemm(a, a, 0.0, &mut [0.0; 4]);
+    }
+
+    #[test]
+    fn a_dimension_of_size_1_may_have_any_stride() {
+        let one = Matrix { row_stride: usize::MAX, ..Matrix::row_major(&[1.0f32, 2.0], 1, 2) };
+        let mut c = [0.0; 4];
+        gemm(one.t(), one, 0.0, &mut c);
+        assert_eq!(c, [1.0, 2.0, 2.0, 4.0]);
     }
 }

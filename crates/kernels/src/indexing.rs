@@ -1,18 +1,17 @@
 //! Elements and rows by index.
 //!
-//! What adds or writes goes in the order of the indices, on one thread: an index may come
-//! more than once, and the order is part of the result.
+//! Functions that write through indices do so in order, on one thread: an index may repeat, and
+//! the result depends on the order.
 
 use crate::float::{Element, Float};
 use crate::parallel::{CHUNK, drain};
 use crate::strided::Nest;
 
-/// Where `index` looks along one dimension of a strided operand: position `p` of
-/// `shape` stands for `offset(p) + index[p] · step`, where `strides` (0 in the
-/// indexed dimension) give the offset.
+/// Indices along one dimension of a strided operand: position `p` of `shape` maps to the element
+/// `offset(p) + index[p] · step`, where `offset` follows from `strides`.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup<'a> {
-    /// The sizes of `index`.
+    /// The shape of `index`.
     pub shape: &'a [usize],
     /// The operand's strides, 0 in the indexed dimension.
     pub strides: &'a [usize],
@@ -25,7 +24,7 @@ pub struct Lookup<'a> {
 /// `out[p] ← x[offset(p) + index[p] · step]`
 ///
 /// # Panics
-/// If the lengths do not fit, or a place is outside `x`.
+/// If the lengths do not match, or an element is outside `x`.
 ///
 /// ```
 /// use adamant_kernels::{Lookup, gather};
@@ -55,7 +54,7 @@ pub fn gather<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
 /// `out[offset(p) + index[p] · step] ← … + x[p]`, in the order of `p`.
 ///
 /// # Panics
-/// If the lengths do not fit, or a place is outside `out`.
+/// If the lengths do not match, or an element is outside `out`.
 ///
 /// ```
 /// use adamant_kernels::{Lookup, scatter_add};
@@ -80,7 +79,7 @@ pub fn scatter_add<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
 /// `out[o, i, ..] ← x[o, index[i], ..]` for `x` of shape `[outer, size, inner]`.
 ///
 /// # Panics
-/// If the lengths do not fit, or an index is not below `size`.
+/// If the lengths do not match, or an index is not below `size`.
 ///
 /// ```
 /// let mut out = [0usize; 4];
@@ -109,7 +108,7 @@ pub fn take_rows<E: Element>(out: &mut [E], x: &[E], shape: [usize; 3], index: &
 /// in the order of `i`.
 ///
 /// # Panics
-/// If the lengths do not fit, or an index is not below `size`.
+/// If the lengths do not match, or an index is not below `size`.
 ///
 /// ```
 /// let mut out = [0.0; 4];
@@ -122,11 +121,11 @@ pub fn add_rows<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3], index: &[us
     });
 }
 
-/// `out[o, index[i], ..] ← x[o, i, ..]` for `out` of shape `[outer, size, inner]`, in the
-/// order of `i`: the last of equal indices stays.
+/// `out[o, index[i], ..] ← x[o, i, ..]` for `out` of shape `[outer, size, inner]`, in the order of
+/// `i`: the last of equal indices wins.
 ///
 /// # Panics
-/// If the lengths do not fit, or an index is not below `size`.
+/// If the lengths do not match, or an index is not below `size`.
 ///
 /// ```
 /// let mut out = [0.0; 4];

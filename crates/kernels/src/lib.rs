@@ -1,14 +1,14 @@
 //! Slices in, slices out: the loops under adamant.
 //!
-//! This crate knows numbers, slices and strides. It refuses to know what a
-//! tensor, a gradient or a layer is. Three things live here and nowhere else:
+//! This crate works on slices, shapes and strides. It does not know tensors, the tape or layers;
+//! a backward kernel is a formula over slices like any other. Three things live here and nowhere
+//! else:
 //!
-//! * **SIMD**: [`vectorize`] compiles a loop three times and picks the widest
-//!   version at run time, so that nobody needs `-C target-cpu`.
-//! * **Threads**: [`drain`] is the one place that decides when work goes
-//!   parallel. No sum is cut by the number of threads, so results have the same
-//!   bits on any machine load and thread count.
-//! * **`unsafe`**: each block with its reason; every other crate forbids it.
+//! * **SIMD**: [`simd!`] compiles a loop for three instruction sets and picks the widest at run
+//!   time, so that nobody needs `-C target-cpu`.
+//! * **Threads**: [`drain`] decides whether work runs in parallel. How a sum is split depends on
+//!   the sizes alone, so results have the same bits for any number of threads.
+//! * **`unsafe`**: every block states its reason; every other crate forbids `unsafe`.
 
 mod adam;
 mod attention;

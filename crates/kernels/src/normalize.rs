@@ -1,30 +1,16 @@
-//! The loops of normalisation layers: means, variances, and what is made of them.
+//! The loops of normalisation layers: means, variances and weighted sums.
 //!
-//! Long sums are carried on in `f64` from block to block, in an order that follows from the
-//! shape alone.
+//! Long sums accumulate blocks in `f64`, in an order that follows from the shape alone.
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::simd::vectorize;
+use crate::reduce::{LANES, sum_lanes};
+use crate::simd::simd;
 
-const LANES: usize = 32;
 /// Elements that are summed in their own type.
 const BLOCK: usize = 1024;
-/// Rows that one piece of a sum over columns has.
+/// Rows in one piece of a sum over columns.
 const ROWS: usize = 64;
-
-/// Adds up neighbours in pairs.
-#[inline(always)]
-fn pairwise<T: Float>(mut lanes: [T; LANES]) -> f64 {
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-    }
-    lanes[0].to_f64()
-}
 
 /// `[Σ g w, Σ g w (x − center)]`
 ///
@@ -38,32 +24,29 @@ fn pairwise<T: Float>(mut lanes: [T; LANES]) -> f64 {
 #[must_use]
 pub fn weighted_sums<T: Float>(x: &[T], g: &[T], w: &[T], center: T) -> [f64; 2] {
     assert!(x.len() == g.len() && g.len() == w.len(), "operands of one length");
-    vectorize(
-        #[inline(always)]
-        || {
-            let mut total = [0.0; 2];
-            for ((x, g), w) in x.chunks(BLOCK).zip(g.chunks(BLOCK)).zip(w.chunks(BLOCK)) {
-                let (mut p, mut q) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-                let ((xs, x), (gs, g), (ws, w)) =
-                    (x.as_chunks::<LANES>(), g.as_chunks::<LANES>(), w.as_chunks::<LANES>());
-                for ((x, g), w) in xs.iter().zip(gs).zip(ws) {
-                    for i in 0..LANES {
-                        let gw = g[i] * w[i];
-                        p[i] += gw;
-                        q[i] += gw * (x[i] - center);
-                    }
-                }
-                for (i, ((&x, &g), &w)) in x.iter().zip(g).zip(w).enumerate() {
-                    let gw = g * w;
+    simd!(|| {
+        let mut total = [0.0; 2];
+        for ((x, g), w) in x.chunks(BLOCK).zip(g.chunks(BLOCK)).zip(w.chunks(BLOCK)) {
+            let (mut p, mut q) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+            let ((xs, x), (gs, g), (ws, w)) =
+                (x.as_chunks::<LANES>(), g.as_chunks::<LANES>(), w.as_chunks::<LANES>());
+            for ((x, g), w) in xs.iter().zip(gs).zip(ws) {
+                for i in 0..LANES {
+                    let gw = g[i] * w[i];
                     p[i] += gw;
-                    q[i] += gw * (x - center);
+                    q[i] += gw * (x[i] - center);
                 }
-                total[0] += pairwise(p);
-                total[1] += pairwise(q);
             }
-            total
-        },
-    )
+            for (i, ((&x, &g), &w)) in x.iter().zip(g).zip(w).enumerate() {
+                let gw = g * w;
+                p[i] += gw;
+                q[i] += gw * (x - center);
+            }
+            total[0] += sum_lanes(p).to_f64();
+            total[1] += sum_lanes(q).to_f64();
+        }
+        total
+    })
 }
 
 /// `Σ f(x)` in blocks.
@@ -81,17 +64,16 @@ fn sum_of<T: Float>(x: &[T], f: impl Fn(T) -> T) -> f64 {
         for (lane, &x) in lanes.iter_mut().zip(rest) {
             *lane += f(x);
         }
-        total += pairwise(lanes);
+        total += sum_lanes(lanes).to_f64();
     }
     total
 }
 
-/// The mean and the mean squared distance from it of each group of segments: group `i` has
-/// segments `i`, `i + groups`, … of `x`, each of `segment` elements. Without `center`, the
-/// mean is taken to be 0.
+/// The mean and the biased variance of each group of segments: group `i` has the segments `i`,
+/// `i + groups`, … of `x`, each of `segment` elements. Without `center`, the mean counts as 0.
 ///
 /// # Panics
-/// If `x` has not as many segments in each group.
+/// If the groups do not have equal numbers of segments.
 ///
 /// ```
 /// let mut out = [(0.0, 0.0); 2];
@@ -103,42 +85,39 @@ pub fn moments<T: Float>(out: &mut [(f64, f64)], x: &[T], segment: usize, center
     if x.is_empty() {
         return out.fill((f64::NAN, f64::NAN));
     }
-    assert!(x.len().is_multiple_of(groups * segment), "as many segments in each group");
+    assert!(x.len().is_multiple_of(groups * segment), "equal numbers of segments in each group");
     let count = (x.len() / groups) as f64;
     if segment == 1 && groups < x.len() {
         return column_moments(out, x, count, center);
     }
     let piece = CHUNK.div_ceil(x.len() / groups);
     drain(out.chunks_mut(piece).enumerate(), x.len(), |(i, out)| {
-        vectorize(
-            #[inline(always)]
-            || {
-                for (k, out) in out.iter_mut().enumerate() {
-                    let first = (i * piece + k) * segment;
-                    let segments = || x[first..].chunks(groups * segment).map(|x| &x[..segment]);
-                    let mut mean = 0.0;
-                    if center {
-                        segments().for_each(|x| mean += sum_of(x, |x| x));
-                        mean /= count;
-                    }
-                    let m = T::from_f64(mean);
-                    let mut squares = 0.0;
-                    segments().for_each(|x| squares += sum_of(x, |x| (x - m) * (x - m)));
-                    // Less what the rounding of the mean to T added.
-                    let off = mean - m.to_f64();
-                    *out = (mean, not_negative(squares / count - off * off));
+        simd!(|| {
+            for (k, out) in out.iter_mut().enumerate() {
+                let first = (i * piece + k) * segment;
+                let segments = || x[first..].chunks(groups * segment).map(|x| &x[..segment]);
+                let mut mean = 0.0;
+                if center {
+                    segments().for_each(|x| mean += sum_of(x, |x| x));
+                    mean /= count;
                 }
-            },
-        );
+                let m = T::from_f64(mean);
+                let mut squares = 0.0;
+                segments().for_each(|x| squares += sum_of(x, |x| (x - m) * (x - m)));
+                // Minus the error from rounding the mean to T.
+                let off = mean - m.to_f64();
+                *out = (mean, not_negative(squares / count - off * off));
+            }
+        });
     });
 }
 
-/// What rounding made negative is 0; NaN stays, which `max` would hide.
+/// Replaces a variance that rounding made negative by 0. `max` would replace NaN too.
 fn not_negative(variance: f64) -> f64 {
     if variance < 0.0 { 0.0 } else { variance }
 }
 
-/// [`moments`] of columns.
+/// [`moments`] where each group is a column.
 fn column_moments<T: Float>(out: &mut [(f64, f64)], x: &[T], count: f64, center: bool) {
     let columns = out.len();
     let mut mean = vec![T::ZERO; columns];
@@ -164,11 +143,11 @@ fn column_moments<T: Float>(out: &mut [(f64, f64)], x: &[T], count: f64, center:
     }
 }
 
-/// Two sums for each column: `add(row, x, g, p, q)` adds a row's part to both; gives all of
-/// the first, then all of the second.
+/// Two sums for each column: `add(row, x, g, p, q)` adds a row's terms to the first sums `p` and
+/// the second sums `q`. Returns all first sums, then all second sums.
 ///
 /// # Panics
-/// If the lengths differ or are no rows.
+/// If the lengths differ or are not multiples of `columns`.
 ///
 /// ```
 /// let x = [1.0f32, 2.0, 3.0, 4.0];
@@ -195,14 +174,11 @@ pub fn column_sums<T: Float>(
     let pieces = partial.chunks_mut(2 * columns).zip(x.chunks(piece).zip(g.chunks(piece)));
     drain(pieces.enumerate(), x.len(), |(i, (partial, (x, g)))| {
         let (p, q) = partial.split_at_mut(columns);
-        vectorize(
-            #[inline(always)]
-            || {
-                for (k, (x, g)) in x.chunks(columns).zip(g.chunks(columns)).enumerate() {
-                    add(i * ROWS + k, x, g, p, q);
-                }
-            },
-        );
+        simd!(|| {
+            for (k, (x, g)) in x.chunks(columns).zip(g.chunks(columns)).enumerate() {
+                add(i * ROWS + k, x, g, p, q);
+            }
+        });
     });
     for partial in partial.chunks(2 * columns) {
         total.iter_mut().zip(partial).for_each(|(total, x)| *total += x.to_f64());
@@ -210,7 +186,7 @@ pub fn column_sums<T: Float>(
     total
 }
 
-/// Calls `f(i, out, x, g)` for each piece of `len` elements, several in parallel.
+/// Calls `f(i, out, x, g)` for each segment of `len` elements, in parallel if that pays off.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -237,15 +213,12 @@ pub fn by_segment<T: Float>(
     let piece = segments * len;
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece).zip(g.chunks(piece)));
     drain(pieces.enumerate(), x.len(), |(i, (out, (x, g)))| {
-        vectorize(
-            #[inline(always)]
-            || {
-                let parts = out.chunks_mut(len).zip(x.chunks(len).zip(g.chunks(len)));
-                for (k, (out, (x, g))) in parts.enumerate() {
-                    f(i * segments + k, out, x, g);
-                }
-            },
-        );
+        simd!(|| {
+            let parts = out.chunks_mut(len).zip(x.chunks(len).zip(g.chunks(len)));
+            for (k, (out, (x, g))) in parts.enumerate() {
+                f(i * segments + k, out, x, g);
+            }
+        });
     });
 }
 
@@ -254,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_those_of_the_definition() {
+    fn moments_match_their_definition() {
         for (outer, groups, segment) in [(1, 3, 2000), (5, 4, 7), (200, 37, 1), (1, 1, 1)] {
             let x: Vec<f64> =
                 (0..outer * groups * segment).map(|i| ((i * 37) % 101) as f64).collect();

@@ -1,9 +1,10 @@
-//! A place in the heap for the buffer into which `matrixmultiply` packs its operands.
+//! Keeps room in the heap for the buffer into which `matrixmultiply` packs its operands.
 //!
-//! It allocates that buffer for each product and frees it afterwards. Small allocations that
-//! live longer, such as a loss kept for logging, are then cut out of the free block; the next
-//! product does not fit in the rest, and the heap grows by a block for each of them. So each
-//! thread holds a block as large as its products have needed, and frees it while one runs.
+//! `matrixmultiply` allocates that buffer for each product and frees it afterwards. A small
+//! allocation that lives longer, such as a loss kept for logging, may then take the start of the
+//! free block, the next product does not fit in the rest, and the heap grows by a block each time.
+//! So each thread holds a block as large as its largest product needed, and frees it while a
+//! product runs.
 
 use std::cell::Cell;
 
@@ -11,14 +12,14 @@ thread_local! {
     static HELD: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Below this a product takes less time than it takes to free a block and allocate it again.
+/// Below this many bytes, a product takes less time than freeing and reallocating a block.
 const SMALL: usize = 4 << 10;
-/// The allocator aligns the buffer to at most a cache line, and needs a header for what it cuts off.
+/// For the alignment of the buffer and the allocator's header.
 const MARGIN: usize = 256;
 
-// The most rows of A, columns of B and terms of the sum that are packed at once, and the multiple
-// to which rows and columns are rounded up. If these change, blocks are too small or too large to
-// serve their purpose, and nothing else.
+// The largest numbers of rows of A, columns of B and terms of the sum that `matrixmultiply` packs
+// at once, and the multiple to which it rounds rows and columns up. If they change, held blocks
+// have the wrong size; results do not depend on them.
 const ROWS: usize = 64;
 const COLUMNS: usize = 1024;
 const TERMS: usize = 256;
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_block_is_held_between_products_and_free_during_one() {
+    fn the_block_is_held_between_products_only() {
         let held = || {
             let block = HELD.take();
             let capacity = block.capacity();

@@ -1,24 +1,23 @@
-//! The one place that decides when work goes parallel.
+//! Whether work runs in parallel, and on how many threads.
 
 use crate::team;
 use rayon::ThreadPoolBuildError;
 use std::sync::{Mutex, PoisonError};
 
-/// Elements in a piece of elementwise work: 64 KiB of f32, so that a few
-/// operands of a piece stay in the second-level cache.
+/// Elements in a piece of elementwise work: 64 KiB of f32, so that a few operands of a piece fit
+/// in the L2 cache.
 pub const CHUNK: usize = 1 << 14;
 
-/// Work below this many elementary operations stays on the caller's thread: it
-/// is done in some 2 µs, as long as it takes to share it.
+/// Work below this many elementary operations stays on the caller's thread: it takes about 2 µs,
+/// as long as sharing it would.
 const GRAIN: usize = 1 << 15;
 
-/// Runs `job` on every item of `work`, on several threads if `cost`
-/// (elementary operations in all) makes that worth while.
+/// Runs `job` on every item of `work`, on several threads if `cost` (elementary operations in
+/// total) makes that worthwhile.
 ///
-/// The items must be cut by the size of the work alone: then the results do
-/// not depend on the number of threads, only on which thread computes what.
-/// The caller works too and rayon's threads help, each taking the next item
-/// when it is done with one, so a thread that comes late costs nothing.
+/// The caller and rayon's threads each take the next item when they finish one, so a thread that
+/// comes late costs nothing. Cut the work into items by its size, not by the number of threads:
+/// then the results do not depend on the threads.
 ///
 /// ```
 /// let mut x = vec![1.0f32; 1 << 20];
@@ -49,9 +48,10 @@ where
     });
 }
 
-/// How many threads large operations are spread over: those of the rayon pool
-/// that the caller is in, or of the global one (`RAYON_NUM_THREADS`, or one per
-/// core). PyTorch: `torch.get_num_threads()`.
+/// The number of threads for large operations: those of the caller's rayon pool, or of the global
+/// pool (`RAYON_NUM_THREADS`, or one per core).
+///
+/// PyTorch: `torch.get_num_threads()`.
 ///
 /// ```
 /// assert!(adamant_kernels::num_threads() >= 1);
@@ -66,7 +66,7 @@ pub fn num_threads() -> usize {
 /// PyTorch: `torch.set_num_threads(n)`.
 ///
 /// # Errors
-/// If the global thread pool is in use already: call this first in `main`.
+/// If the global thread pool has already started: call this first in `main`.
 ///
 /// ```
 /// adamant_kernels::set_num_threads(2).unwrap();
@@ -82,7 +82,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn every_item_is_done_once() {
+    fn every_item_runs_once() {
         for cost in [1, GRAIN * 2] {
             let mut seen = vec![0; 1000];
             drain(seen.iter_mut(), cost, |x| *x += 1);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_work_does_not_lock_up() {
+    fn nested_work_does_not_deadlock() {
         let total = AtomicUsize::new(0);
         drain(0..64, GRAIN, |_| {
             drain(0..64, GRAIN, |_| {

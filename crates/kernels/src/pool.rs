@@ -1,16 +1,16 @@
-//! Pooling: one number of each window on an image.
+//! Pooling: one element for each window on an image.
 //!
-//! A slice holds images one after the other; every channel of every image of a
-//! batch is one here. They are shared out among the threads.
+//! A slice is a sequence of images; here each channel of each sample of a batch is an image of its
+//! own. Threads share the images.
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::windows::Windows;
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
-/// Calls `f` with each image's part of `out` and of `x`, of these lengths.
+/// Calls `f` with each image's index and its parts of `out` and `x`, of these lengths.
 fn images<A: Send, B: Sync>(
     out: &mut [A],
     x: &[B],
@@ -18,9 +18,9 @@ fn images<A: Send, B: Sync>(
     cost: usize,
     f: impl Fn(usize, &mut [A], &[B]) + Sync,
 ) {
-    assert!(out_len > 0 && x_len > 0, "images of at least one place");
+    assert!(out_len > 0 && x_len > 0, "images of at least one element");
     assert!(out.len().is_multiple_of(out_len), "whole images");
-    assert_eq!(out.len() / out_len, x.len() / x_len, "as many images in as out");
+    assert_eq!(out.len() / out_len, x.len() / x_len, "equal numbers of images");
     assert!(x.len().is_multiple_of(x_len), "whole images");
     let piece = CHUNK.div_ceil(x_len.max(out_len)); // images
     let pieces = out.chunks_mut(piece * out_len).zip(x.chunks(piece * x_len));
@@ -30,16 +30,16 @@ fn images<A: Send, B: Sync>(
     });
 }
 
-/// What a window costs: a compare or an addition for each tap.
+/// The cost of the windows: a comparison or an addition for each tap.
 fn cost(windows: usize, sizes: &Windows) -> usize {
     windows.saturating_mul(sizes.kernel_len().saturating_add(1))
 }
 
-/// `at[o] ←` the place in its image of the largest element that window `o` sees: the first of
-/// equals, and the last NaN if there is one, as PyTorch has it.
+/// `at[o] ←` the position in its image of the largest element of window `o`: the first of equals,
+/// or the last NaN if there is one, as in PyTorch.
 ///
 /// # Panics
-/// If the lengths do not fit, or a window sees nothing.
+/// If the lengths do not match, or a window has no element inside the image.
 ///
 /// ```
 /// use adamant_kernels::{Windows, max_pool};
@@ -51,40 +51,37 @@ fn cost(windows: usize, sizes: &Windows) -> usize {
 /// ```
 pub fn max_pool<T: Float>(at: &mut [usize], x: &[T], sizes: &Windows) {
     let cost = cost(at.len(), sizes).saturating_mul(2);
-    // Divisions: once, not for every row of every image.
+    // These need divisions: computed once, not for every row of every image.
     let down: Vec<_> = (0..sizes.output[0]).map(|oy| sizes.taps(0, oy)).collect();
     let across: Vec<_> = (0..sizes.output[1]).map(|ox| sizes.taps(1, ox)).collect();
-    // The taps that see something: a kernel may have many more, over the padding.
+    // The taps that read the image; a kernel may have many more, over the padding.
     let start = across.iter().map(|taps| taps.start).min().unwrap_or(0);
     let end = across.iter().map(|taps| taps.end).max().unwrap_or(0);
     let hits = (start..end).map(|kx| (kx, sizes.hits(1, kx)));
     let hits: Vec<_> = hits.filter(|(_, run)| !run.is_empty()).collect();
-    assert!(down.iter().chain(&across).all(|taps| !taps.is_empty()), "a window sees something");
+    assert!(down.iter().chain(&across).all(|taps| !taps.is_empty()), "a window outside the image");
     let first: Vec<_> =
-        across.iter().enumerate().map(|(ox, taps)| sizes.place(1, ox, taps.start)).collect();
+        across.iter().enumerate().map(|(ox, taps)| sizes.position(1, ox, taps.start)).collect();
 
     images(at, x, (sizes.output_len(), sizes.input_len()), cost, |_, at, x| {
-        vectorize(
-            #[inline(always)]
-            || {
-                // Tap by tap: in a row there are many windows, which have few taps.
-                for (oy, at) in at.chunks_exact_mut(sizes.output[1]).enumerate() {
-                    let line = |ky: usize| sizes.place(0, oy, ky) * sizes.input[1];
-                    let top = line(down[oy].start);
-                    at.iter_mut().zip(&first).for_each(|(at, col)| *at = top + col);
-                    for ky in down[oy].clone() {
-                        for (kx, run) in &hits {
-                            let start = line(ky) + sizes.place(1, run.start, *kx);
-                            keep_larger(&mut at[run.clone()], x, start, sizes.stride[1]);
-                        }
+        simd!(|| {
+            // By taps, not by windows: a row has many windows of few taps.
+            for (oy, at) in at.chunks_exact_mut(sizes.output[1]).enumerate() {
+                let line = |ky: usize| sizes.position(0, oy, ky) * sizes.input[1];
+                let top = line(down[oy].start);
+                at.iter_mut().zip(&first).for_each(|(at, col)| *at = top + col);
+                for ky in down[oy].clone() {
+                    for (kx, run) in &hits {
+                        let start = line(ky) + sizes.position(1, run.start, *kx);
+                        keep_larger(&mut at[run.clone()], x, start, sizes.stride[1]);
                     }
                 }
-            },
-        );
+            }
+        });
     });
 }
 
-/// `at[i] ← start + i · step` where a larger element is there than at `at[i]`.
+/// `at[i] ← start + i · step` where the element there is larger than the one at `at[i]`.
 #[inline(always)]
 fn keep_larger<T: Float>(at: &mut [usize], x: &[T], start: usize, step: usize) {
     for (i, at) in at.iter_mut().enumerate() {
@@ -92,8 +89,7 @@ fn keep_larger<T: Float>(at: &mut [usize], x: &[T], start: usize, step: usize) {
     }
 }
 
-/// The position of the larger of two elements, of which `next` comes later: the first of equals,
-/// the last of NaNs.
+/// The position of the larger of two elements: `at` if they are equal, `next` if it is NaN.
 #[inline(always)]
 fn larger<T: Float>(x: &[T], at: usize, next: usize) -> usize {
     let better = (x[next] > x[at]) | x[next].is_nan();
@@ -103,7 +99,7 @@ fn larger<T: Float>(x: &[T], at: usize, next: usize) -> usize {
 /// `out[o] ← x[at[o]]` for each image of `len` elements.
 ///
 /// # Panics
-/// If the lengths do not fit, or a place is not in its image.
+/// If the lengths do not match, or a position is outside its image.
 ///
 /// ```
 /// let mut out = [0.0f32; 2];
@@ -114,7 +110,7 @@ pub fn pick<T: Float>(out: &mut [T], x: &[T], at: &[usize], len: usize) {
     if out.is_empty() {
         return;
     }
-    assert_eq!(out.len(), at.len(), "a place for each result");
+    assert_eq!(out.len(), at.len(), "a position for each result");
     let out_len = out.len() / (x.len() / len);
     let cost = out.len().saturating_mul(2);
     images(out, x, (out_len, len), cost, |i, out, x| {
@@ -122,10 +118,11 @@ pub fn pick<T: Float>(out: &mut [T], x: &[T], at: &[usize], len: usize) {
     });
 }
 
-/// `x[at[o]] ← Σ g[o]` for each image of `len` elements, and 0 elsewhere: the adjoint of [`pick`].
+/// `x[p] ← Σ g[o]` over `o` with `at[o] = p`, for each image of `len` elements: the adjoint of
+/// [`pick`].
 ///
 /// # Panics
-/// If the lengths do not fit, or a place is not in its image.
+/// If the lengths do not match, or a position is outside its image.
 ///
 /// ```
 /// let mut x = [0.0f32; 3];
@@ -136,7 +133,7 @@ pub fn place<T: Float>(x: &mut [T], g: &[T], at: &[usize], len: usize) {
     if x.is_empty() {
         return;
     }
-    assert_eq!(g.len(), at.len(), "a place for each number");
+    assert_eq!(g.len(), at.len(), "a position for each element");
     let g_len = g.len() / (x.len() / len);
     let cost = g.len().saturating_mul(2) + x.len();
     images(x, g, (len, g_len), cost, |i, x, g| {
@@ -145,34 +142,34 @@ pub fn place<T: Float>(x: &mut [T], g: &[T], at: &[usize], len: usize) {
     });
 }
 
-/// What the sum over a window is divided by.
+/// The divisor of the sum over a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Divisor {
-    /// The number of its places, padding included.
-    Places,
-    /// The number of those in the image.
+    /// The number of the window's positions, padding included.
+    Padded,
+    /// The number of the window's positions inside the image.
     Inside,
-    /// This, for every window.
+    /// A fixed divisor for every window.
     Fixed(f64),
 }
 
-/// The sizes of an average pooling: its windows have a dilation of 1.
+/// The geometry of an average pooling; the windows have a dilation of 1.
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool {
-    /// How the windows lie on an image.
+    /// The windows on an image.
     pub windows: Windows,
-    /// What their sums are divided by.
+    /// The divisor of their sums.
     pub divisor: Divisor,
 }
 
 impl AvgPool {
-    /// For each window along dimension `d`, the places that count.
+    /// For each window along dimension `d`, the number of positions that count.
     fn counts(&self, d: usize) -> Vec<usize> {
         let w = &self.windows;
         let end = w.input[d] + 2 * w.padding[d]; // of the padded image; a window may reach past it
-        let places = |o: usize| w.kernel[d].min(end.saturating_sub(o * w.stride[d]));
+        let padded = |o: usize| w.kernel[d].min(end.saturating_sub(o * w.stride[d]));
         let count =
-            |o| if self.divisor == Divisor::Inside { w.taps(d, o).len() } else { places(o) };
+            |o| if self.divisor == Divisor::Inside { w.taps(d, o).len() } else { padded(o) };
         (0..w.output[d]).map(count).collect()
     }
 
@@ -187,30 +184,30 @@ impl AvgPool {
         down.iter().flat_map(row).collect()
     }
 
-    /// For each window along each dimension, where it begins and ends in the image.
+    /// For each dimension and each window along it, the window's part of the image.
     fn spans(&self) -> [Vec<Range<usize>>; 2] {
         let w = &self.windows;
         [0, 1].map(|d| {
             let span = |o| match w.taps(d, o) {
                 taps if taps.is_empty() => 0..0,
-                taps => w.place(d, o, taps.start)..w.place(d, o, taps.end - 1) + 1,
+                taps => w.position(d, o, taps.start)..w.position(d, o, taps.end - 1) + 1,
             };
             (0..w.output[d]).map(span).collect()
         })
     }
 }
 
-/// Calls `f(o, row)` for each run of places in a row, of `wide`, that window `o` sees.
+/// Calls `f(o, run)` for each row of window `o`: a run of positions in an image of this width.
 #[inline(always)]
 fn rows(
     [down, right]: &[Vec<Range<usize>>; 2],
-    wide: usize,
+    width: usize,
     mut f: impl FnMut(usize, Range<usize>),
 ) {
     for (oy, down) in down.iter().enumerate() {
         for (ox, across) in right.iter().enumerate() {
             for y in down.clone() {
-                f(oy * right.len() + ox, y * wide + across.start..y * wide + across.end);
+                f(oy * right.len() + ox, y * width + across.start..y * width + across.end);
             }
         }
     }
@@ -219,14 +216,14 @@ fn rows(
 /// `y[o] ← Σ x / divisor` over each window.
 ///
 /// # Panics
-/// If the lengths do not fit.
+/// If the lengths do not match.
 ///
 /// ```
 /// use adamant_kernels::{AvgPool, Divisor, Windows, avg_pool};
 /// let [stride, dilation, padding] = [[1, 1], [1, 1], [0, 0]];
 /// let windows = Windows { input: [1, 3], output: [1, 2], kernel: [1, 2], stride, padding, dilation };
 /// let mut y = [0.0f32; 2];
-/// avg_pool(&mut y, &[1.0, 5.0, 4.0], &AvgPool { windows, divisor: Divisor::Places });
+/// avg_pool(&mut y, &[1.0, 5.0, 4.0], &AvgPool { windows, divisor: Divisor::Padded });
 /// assert_eq!(y, [3.0, 4.5]);
 /// ```
 pub fn avg_pool<T: Float>(y: &mut [T], x: &[T], sizes: &AvgPool) {
@@ -234,7 +231,7 @@ pub fn avg_pool<T: Float>(y: &mut [T], x: &[T], sizes: &AvgPool) {
     means(y, x, &spans, &sizes.divisors(), input, cost(y.len(), &sizes.windows));
 }
 
-/// The mean over each window, which is given by its rows and columns.
+/// `y[o] ← Σ x / divisor` over each window, given by its rows and columns.
 fn means<T: Float>(
     y: &mut [T],
     x: &[T],
@@ -250,17 +247,17 @@ fn means<T: Float>(
     });
 }
 
-/// `x ← Σ g[o] / divisor` over the windows that see each place: the adjoint of [`avg_pool`].
+/// `x[p] ← Σ g[o] / divisor` over the windows `o` that contain `p`: the adjoint of [`avg_pool`].
 ///
 /// # Panics
-/// If the lengths do not fit.
+/// If the lengths do not match.
 ///
 /// ```
 /// use adamant_kernels::{AvgPool, Divisor, Windows, avg_pool_input};
 /// let [stride, dilation, padding] = [[1, 1], [1, 1], [0, 0]];
 /// let windows = Windows { input: [1, 3], output: [1, 2], kernel: [1, 2], stride, padding, dilation };
 /// let mut x = [0.0f32; 3];
-/// avg_pool_input(&mut x, &[1.0, 2.0], &AvgPool { windows, divisor: Divisor::Places });
+/// avg_pool_input(&mut x, &[1.0, 2.0], &AvgPool { windows, divisor: Divisor::Padded });
 /// assert_eq!(x, [0.5, 1.5, 1.0]);
 /// ```
 pub fn avg_pool_input<T: Float>(x: &mut [T], g: &[T], sizes: &AvgPool) {
@@ -287,13 +284,13 @@ fn shares<T: Float>(
     });
 }
 
-/// `output` windows that cover `input` places along a dimension as evenly as they can: window
-/// `o` goes from `⌊o · input / output⌋` to `⌈(o + 1) · input / output⌉`, as PyTorch has it.
+/// `output` windows that cover `input` positions as evenly as possible: window `o` is
+/// `⌊o · input / output⌋ .. ⌈(o + 1) · input / output⌉`, as in PyTorch.
 fn even_spans(input: usize, output: usize) -> Vec<Range<usize>> {
     (0..output).map(|o| o * input / output..((o + 1) * input).div_ceil(output)).collect()
 }
 
-/// The windows of an adaptive pooling by rows and columns.
+/// The windows of an adaptive pooling along rows and columns.
 fn even_windows(input: [usize; 2], output: [usize; 2]) -> [Vec<Range<usize>>; 2] {
     [0, 1].map(|d| even_spans(input[d], output[d]))
 }
@@ -305,15 +302,15 @@ fn window_sizes<T: Float>(spans: &[Vec<Range<usize>>; 2]) -> Vec<T> {
     spans[0].iter().flat_map(|rows| spans[1].iter().map(move |cols| size(rows, cols))).collect()
 }
 
-/// `y[o] ←` the mean over each of `output` windows that cover an image of `input` evenly.
+/// `y[o] ←` the mean over window `o` of `output` windows that cover an image of size `input` evenly.
 ///
 /// # Panics
-/// If the lengths do not fit.
+/// If the lengths do not match.
 ///
 /// ```
 /// let mut y = [0.0f32; 2];
 /// adamant_kernels::adaptive_avg_pool(&mut y, &[1.0, 5.0, 4.0], [1, 3], [1, 2]);
-/// assert_eq!(y, [3.0, 4.5]); // the place in the middle is in both
+/// assert_eq!(y, [3.0, 4.5]); // both windows contain the middle
 /// ```
 pub fn adaptive_avg_pool<T: Float>(y: &mut [T], x: &[T], input: [usize; 2], output: [usize; 2]) {
     let spans = even_windows(input, output);
@@ -324,7 +321,7 @@ pub fn adaptive_avg_pool<T: Float>(y: &mut [T], x: &[T], input: [usize; 2], outp
 /// The adjoint of [`adaptive_avg_pool`].
 ///
 /// # Panics
-/// If the lengths do not fit.
+/// If the lengths do not match.
 ///
 /// ```
 /// let mut x = [0.0f32; 3];
@@ -342,16 +339,16 @@ pub fn adaptive_avg_pool_input<T: Float>(
     shares(x, g, &spans, &window_sizes(&spans), input, cost);
 }
 
-/// `at[o] ←` the position in its image of the largest element of each of `output` windows that
-/// cover an image of `input` evenly: the first of equals, and the last NaN if there is one.
+/// `at[o] ←` the position in its image of the largest element of window `o` of `output` windows
+/// that cover an image of size `input` evenly: the first of equals, or the last NaN if there is one.
 ///
 /// # Panics
-/// If the lengths do not fit.
+/// If the lengths do not match.
 ///
 /// ```
 /// let mut at = [0; 2];
 /// adamant_kernels::adaptive_max_pool(&mut at, &[1.0f32, 5.0, 4.0], [1, 3], [1, 2]);
-/// assert_eq!(at, [1, 1]); // the element in the middle is in both windows
+/// assert_eq!(at, [1, 1]); // both windows contain the middle
 /// ```
 pub fn adaptive_max_pool<T: Float>(
     at: &mut [usize],

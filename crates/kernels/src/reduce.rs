@@ -1,22 +1,22 @@
-//! Many to one: sums and the place of the largest.
+//! Reductions: sums and the position of the best element.
 //!
-//! Every sum is blocked and pairwise: the order of additions follows from the
-//! shape alone, and the error grows with the logarithm of the length.
+//! Every sum is blocked and pairwise: the order of additions follows from the shape alone, and
+//! the error grows with the logarithm of the length.
 
 use crate::elementwise::map_from;
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::strided::{Nest, View};
 
-/// Sums kept side by side: two of the widest registers for f32, four for f64.
-const LANES: usize = 32;
-/// Rows added one after the other before pairs are formed.
+/// Partial sums side by side: two of the widest registers for f32, four for f64.
+pub(crate) const LANES: usize = 32;
+/// Rows that are added in sequence before sums are added pairwise.
 const BLOCK: usize = 32;
 
 /// `out[o, i] ← Σᵣ x[o, r, i]` for row-major `x` of shape `[outer, reduce, inner]`.
 ///
-/// The sum of nothing is 0.
+/// An empty sum is 0.
 ///
 /// # Panics
 /// If a length does not match `shape`.
@@ -30,13 +30,13 @@ const BLOCK: usize = 32;
 /// ```
 pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
     let [outer, reduce, inner] = shape;
-    assert_eq!(out.len(), outer * inner, "one sum for each kept position");
+    assert_eq!(out.len(), outer * inner, "one sum for each remaining position");
     assert_eq!(x.len(), outer * reduce * inner, "the operand has its shape");
     if reduce == 0 || inner == 0 {
         return out.fill(T::ZERO);
     }
     if inner == 1 {
-        let rows = CHUNK.div_ceil(reduce); // rows per piece of work
+        let rows = CHUNK.div_ceil(reduce); // per piece of work
         let pieces = out.chunks_mut(rows).zip(x.chunks(rows * reduce));
         drain(pieces, x.len(), |(out, x)| {
             for (out, row) in out.iter_mut().zip(x.chunks_exact(reduce)) {
@@ -48,20 +48,17 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
         let width = (CHUNK.div_ceil(reduce)).next_multiple_of(LANES).min(inner);
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
-                vectorize(
-                    #[inline(always)]
-                    || sum_columns(out, &x[piece * width..], inner, BLOCK),
-                );
+                simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK));
             });
         }
     }
 }
 
-/// [`sum`] of elements that are seen through strides, with the same bits: `shape` lists the
-/// dimensions of the three parts of `split`, in order.
+/// [`sum`] of a strided view, with the same bits: `shape` lists the dimensions that make up the
+/// three parts of `split`, in order.
 ///
-/// Elements are copied by some [`CHUNK`] at a time, so a view that repeats a few of them costs
-/// no memory of its size.
+/// About [`CHUNK`] elements are copied at a time, so a broadcast view does not need memory for all
+/// its elements.
 ///
 /// # Panics
 /// If a length does not match, or `x` is too short.
@@ -75,7 +72,7 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
 /// ```
 pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split: [usize; 3]) {
     let [outer, reduce, inner] = split;
-    assert_eq!(out.len(), outer * inner, "one sum for each kept position");
+    assert_eq!(out.len(), outer * inner, "one sum for each remaining position");
     let cost = outer * reduce * inner;
     assert_eq!(shape.iter().product::<usize>(), cost, "the operand has its shape");
     if reduce == 0 || inner == 0 {
@@ -99,7 +96,7 @@ pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split:
             }
         });
     } else {
-        // As sum_row, which adds up the sums of blocks.
+        // Sums of blocks, as in `sum_row`.
         for (row, out) in out.iter_mut().enumerate() {
             let mut partial = vec![T::ZERO; reduce.div_ceil(CHUNK)];
             drain(partial.iter_mut().enumerate(), reduce, |(i, partial)| {
@@ -112,12 +109,10 @@ pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split:
     }
 }
 
-/// The sums of columns of `reduce` elements, of which `read(out, row, column)` gives a part of a
-/// row.
+/// The sums of columns of `reduce` elements, where `read(out, row, column)` reads a part of a row.
 ///
-/// Parts of 2ⁿ blocks of rows are summed alone. In the sum of the whole, a part is what pairs of
-/// its blocks have become when the next part begins, so adding up the parts by pairs gives the
-/// same bits.
+/// Each part of 2ⁿ blocks of rows is summed on its own. The pairwise sum of all rows contains
+/// these sums as subtrees, so adding the parts pairwise has the same bits.
 fn sum_columns_of<T: Float>(
     out: &mut [T],
     reduce: usize,
@@ -136,19 +131,13 @@ fn sum_columns_of<T: Float>(
             for (row, out) in block.chunks_exact_mut(columns).enumerate() {
                 read(out, first + row, piece * width);
             }
-            vectorize(
-                #[inline(always)]
-                || sum_columns(partial, &block, columns, BLOCK),
-            );
+            simd!(|| sum_columns(partial, &block, columns, BLOCK));
         });
-        vectorize(
-            #[inline(always)]
-            || sum_columns(out, &partial, columns, 1),
-        );
+        simd!(|| sum_columns(out, &partial, columns, 1));
     });
 }
 
-/// The sum of a contiguous row, in blocks of [`CHUNK`] whatever its length.
+/// The sum of a contiguous row, in blocks of [`CHUNK`].
 ///
 /// ```
 /// assert_eq!(adamant_kernels::sum_row(&[1.0f32, 2.0, 4.0]), 7.0);
@@ -162,35 +151,38 @@ pub fn sum_row<T: Float>(row: &[T]) -> T {
         });
         return sum_row(&partial);
     }
-    vectorize(
-        #[inline(always)]
-        || {
-            let (body, tail) = row.split_at(row.len() - row.len() % LANES);
-            let mut lanes = match body {
-                [] => [T::ZERO; LANES],
-                _ => sum_tile(body, LANES, BLOCK),
-            };
-            for (lane, &x) in lanes.iter_mut().zip(tail) {
-                *lane += x;
-            }
-            let mut width = LANES;
-            while width > 1 {
-                width /= 2;
-                for i in 0..width {
-                    lanes[i] += lanes[i + width];
-                }
-            }
-            lanes[0]
-        },
-    )
+    simd!(|| {
+        let (body, tail) = row.split_at(row.len() - row.len() % LANES);
+        let mut lanes = match body {
+            [] => [T::ZERO; LANES],
+            _ => sum_tile(body, LANES, BLOCK),
+        };
+        for (lane, &x) in lanes.iter_mut().zip(tail) {
+            *lane += x;
+        }
+        sum_lanes(lanes)
+    })
 }
 
-/// `out[i] ← Σᵣ x[r · stride + i]`, with blocks of `block` rows.
+/// The sum of the lanes, pairwise.
+#[inline(always)]
+pub(crate) fn sum_lanes<T: Float>(mut lanes: [T; LANES]) -> T {
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    lanes[0]
+}
+
+/// `out[i] ← Σᵣ x[r · stride + i]`, in blocks of `block` rows.
 #[inline(always)]
 fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize, block: usize) {
     let mut at = 0;
     while at < out.len() {
-        // The width of a tile changes the speed, not the order of additions in a column.
+        // A tile's width does not change the order of additions in a column.
         let left = out.len() - at;
         let x = &x[at..];
         if left >= LANES {
@@ -206,10 +198,11 @@ fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize, block: usize) {
     }
 }
 
-/// The sum of the rows `x[r · stride ..][.. W]`: blocks of `block` rows, then pairs of
-/// blocks, then pairs of pairs. The stack holds one sum for each bit of the number of
-/// blocks so far, as a binary counter does. 64 bits hold any count of rows, and each
-/// block stands for [`BLOCK`] of them or more.
+/// The sum of the rows `x[r · stride ..][.. W]`: blocks of `block` rows, then pairs of blocks,
+/// then pairs of pairs.
+///
+/// The stack is a binary counter: it holds one sum for each bit set in the number of blocks so
+/// far. A count of rows fits in 64 bits, and a block stands for at least [`BLOCK`] rows.
 #[inline(always)]
 fn sum_tile<T: Float, const W: usize>(x: &[T], stride: usize, block: usize) -> [T; W] {
     let mut stack = [[T::ZERO; W]; 64 - BLOCK.trailing_zeros() as usize];
@@ -217,7 +210,7 @@ fn sum_tile<T: Float, const W: usize>(x: &[T], stride: usize, block: usize) -> [
     for (count, block) in x.chunks(block * stride).enumerate() {
         let mut sum = [T::ZERO; W];
         for row in block.chunks(stride) {
-            // The last row of the operand may end before its stride does.
+            // The operand's last row may be shorter than its stride.
             let Some(row) = row.first_chunk::<W>() else { break };
             for i in 0..W {
                 sum[i] += row[i];
@@ -241,10 +234,10 @@ fn sum_tile<T: Float, const W: usize>(x: &[T], stride: usize, block: usize) -> [
     total
 }
 
-/// `out[r] ← f(x[r])` for each row of `row` elements, which may be none.
+/// `out[r] ← f(x[r])` for each row of `row` elements; `row` may be 0.
 ///
 /// # Panics
-/// If `x` is not one row for each result.
+/// If `x` does not have one row for each result.
 ///
 /// ```
 /// let mut out = [0.0f32; 2];
@@ -269,8 +262,8 @@ pub fn reduce_rows<T: Sync, U: Send>(
     });
 }
 
-/// The index of the element of `row` to which no other is `better`: the first
-/// of equals, and the first NaN if there is one. 0 for an empty row.
+/// The index of the best element of `row`: the first of equals, or the first NaN if there is one.
+/// 0 for an empty row.
 ///
 /// ```
 /// let best = |row: &[f32]| adamant_kernels::arg_best(row, |x, best| x > best);
@@ -325,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_has_the_sum_of_its_copy() {
+    fn a_view_and_its_copy_have_equal_sums() {
         for split in [
             [1, 1, 1],
             [3, 33, 1],
@@ -363,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sum_keeps_its_precision() {
+    fn a_long_sum_is_accurate() {
         let x = vec![0.1f32; 10_000_000];
         let mut out = [0.0];
         sum(&mut out, &x, [1, x.len(), 1]);

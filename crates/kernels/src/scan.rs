@@ -3,10 +3,10 @@
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 
-/// `out[o, r, i] ← f(… f(f(init, x[o, 0, i]), x[o, 1, i]) …, x[o, r, i])` for `x`
-/// of shape `[outer, scanned, inner]`; from the last `r` to the first if `reverse`.
+/// `out[o, r, i] ← f(… f(f(init, x[o, 0, i]), x[o, 1, i]) …, x[o, r, i])` for `x` of shape
+/// `[outer, scanned, inner]`; from the last `r` to the first if `reverse`.
 ///
-/// The running value is an `f64`, as PyTorch's is.
+/// The running value is an `f64`, as in PyTorch.
 ///
 /// # Panics
 /// If a length does not match `shape`.
@@ -26,7 +26,7 @@ pub fn scan<T: Float>(
 ) {
     let [outer, scanned, inner] = shape;
     assert_eq!(x.len(), outer * scanned * inner, "the operand has its shape");
-    assert_eq!(out.len(), x.len(), "operands of one length");
+    assert_eq!(out.len(), x.len(), "operands of equal length");
     if x.is_empty() {
         return;
     }
@@ -40,8 +40,8 @@ pub fn scan<T: Float>(
             for step in 0..scanned {
                 let r = if reverse { scanned - 1 - step } else { step };
                 let range = r * inner..(r + 1) * inner;
-                let places = out[range.clone()].iter_mut().zip(&x[range]).zip(&mut running);
-                for ((out, x), running) in places {
+                let elements = out[range.clone()].iter_mut().zip(&x[range]).zip(&mut running);
+                for ((out, x), running) in elements {
                     *running = f(*running, x.to_f64());
                     *out = T::from_f64(*running);
                 }

@@ -1,7 +1,7 @@
 //! Stochastic gradient descent's update, in one pass over all parameters.
 
 use crate::float::Float;
-use crate::simd::vectorize;
+use crate::simd::simd;
 use crate::sweep::{Cut, SweepSize, sweep};
 
 /// What the update of one parameter reads and writes; all slices of one length.
@@ -54,28 +54,21 @@ pub fn sgd<'a, T: Float>(buffers: impl Iterator<Item = SgdBuffers<'a, T>> + Send
             if s.weight_decay == T::ZERO { g } else { s.weight_decay.mul_add(p, g) }
         };
         let Some(buffer) = momentum_buffer else {
-            return vectorize(
-                #[inline(always)]
-                || {
-                    for (p, &g) in param.iter_mut().zip(grad) {
-                        *p = s.negative_lr.mul_add(gradient(*p, g), *p);
-                    }
-                },
-            );
+            return simd!(|| {
+                for (p, &g) in param.iter_mut().zip(grad) {
+                    *p = s.negative_lr.mul_add(gradient(*p, g), *p);
+                }
+            });
         };
         assert_eq!(param.len(), buffer.len(), "operands of one length");
-        vectorize(
-            #[inline(always)]
-            || {
-                for ((p, &g), b) in param.iter_mut().zip(grad).zip(buffer) {
-                    let g = gradient(*p, g);
-                    *b =
-                        if s.first { g } else { s.one_minus_dampening.mul_add(g, s.momentum * *b) };
-                    let direction = if s.nesterov { s.momentum.mul_add(*b, g) } else { *b };
-                    *p = s.negative_lr.mul_add(direction, *p);
-                }
-            },
-        );
+        simd!(|| {
+            for ((p, &g), b) in param.iter_mut().zip(grad).zip(buffer) {
+                let g = gradient(*p, g);
+                *b = if s.first { g } else { s.one_minus_dampening.mul_add(g, s.momentum * *b) };
+                let direction = if s.nesterov { s.momentum.mul_add(*b, g) } else { *b };
+                *p = s.negative_lr.mul_add(direction, *p);
+            }
+        });
     });
 }
 

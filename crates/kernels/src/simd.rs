@@ -1,20 +1,30 @@
-//! Run-time SIMD: one loop, compiled for three machines.
+//! Run-time SIMD: one loop, compiled for three instruction sets.
 
-/// Runs `kernel`, compiled for the widest vectors that this machine has.
+/// Runs a closure without arguments, compiled for the widest vectors of this machine.
 ///
-/// The closure should be `#[inline(always)]`: what is inlined into the versions
-/// below is compiled with their instructions. The versions differ in speed
-/// only: Rust never contracts or reorders floating-point operations, so the
-/// bits are the same.
+/// The versions have the same bits and differ in speed only: Rust never contracts or reorders
+/// floating-point operations. Functions and closures that the body calls should be
+/// `#[inline(always)]` too, or they are compiled for the baseline.
 ///
 /// ```
 /// let mut x = vec![1.0f32; 100];
-/// adamant_kernels::vectorize(
-///     #[inline(always)]
-///     || x.iter_mut().for_each(|x| *x *= 2.0),
-/// );
+/// adamant_kernels::simd!(|| x.iter_mut().for_each(|x| *x *= 2.0));
 /// assert_eq!(x, [2.0; 100]);
 /// ```
+#[macro_export]
+macro_rules! simd {
+    (|| $body:expr) => {
+        $crate::vectorize(
+            #[inline(always)]
+            || $body,
+        )
+    };
+}
+pub(crate) use simd;
+
+/// [`simd!`](crate::simd) without its attribute. Only a closure that is inlined into the
+/// versions below is compiled with their instructions.
+#[doc(hidden)]
 #[inline]
 pub fn vectorize<R>(kernel: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
@@ -28,14 +38,14 @@ pub fn vectorize<R>(kernel: impl FnOnce() -> R) -> R {
             kernel()
         }
         match level() {
-            // SAFETY: `level` has found every feature that the function enables.
+            // SAFETY: `level` detected every feature that the function enables.
             Level::Avx512 => return unsafe { avx512(kernel) },
             // SAFETY: as above.
             Level::Avx2 => return unsafe { avx2(kernel) },
             Level::Baseline => {}
         }
     }
-    kernel() // on other architectures the baseline has vectors and fma already
+    kernel() // elsewhere the baseline has vectors and fma already
 }
 
 #[cfg(target_arch = "x86_64")]

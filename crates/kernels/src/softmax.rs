@@ -1,11 +1,11 @@
-//! Softmax and its logarithm over rows, stable at any finite input.
+//! Softmax and log-softmax over rows, stable for any finite input.
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
 use crate::reduce::sum_row;
-use crate::simd::vectorize;
+use crate::simd::simd;
 
-/// Maxima kept side by side.
+/// Partial maxima side by side.
 const LANES: usize = 16;
 
 /// The largest element, or NaN if there is one; −∞ for an empty row.
@@ -23,7 +23,7 @@ fn max<T: Float>(row: &[T]) -> T {
     lanes.iter().fold(max, |max, &x| x.maximum(max))
 }
 
-/// `out[i] ← exp(x[i] − max)`; gives their sum.
+/// `out[i] ← exp(x[i] − max)`; returns the sum.
 #[inline(always)]
 fn exp_less_max<T: Float>(out: &mut [T], x: &[T], max: T) -> T {
     for (out, &x) in out.iter_mut().zip(x) {
@@ -32,21 +32,18 @@ fn exp_less_max<T: Float>(out: &mut [T], x: &[T], max: T) -> T {
     sum_row(out)
 }
 
-/// `x[i] ← exp(x[i] − max)`; gives the maximum and their sum.
+/// `x[i] ← exp(x[i] − max)`; returns the maximum and the sum.
 pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
-    vectorize(
-        #[inline(always)]
-        || {
-            let max = max(x);
-            for x in &mut *x {
-                *x = (*x - max).exp();
-            }
-            [max, sum_row(x)]
-        },
-    )
+    simd!(|| {
+        let max = max(x);
+        for x in &mut *x {
+            *x = (*x - max).exp();
+        }
+        [max, sum_row(x)]
+    })
 }
 
-/// `ln Σᵢ exp(x[i])` of one row, without overflow; −∞ for an empty one.
+/// `ln Σᵢ exp(x[i])` of one row, without overflow; −∞ for an empty row.
 ///
 /// ```
 /// assert_eq!(adamant_kernels::logsumexp_row(&[1e4f32, 1e4]), 1e4 + 2.0f32.ln());
@@ -54,18 +51,15 @@ pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
 #[must_use]
 pub fn logsumexp_row<T: Float>(x: &[T]) -> T {
     let mut terms = vec![T::ZERO; x.len()];
-    vectorize(
-        #[inline(always)]
-        || {
-            let max = max(x);
-            // An infinite maximum would make NaN of ∞ − ∞.
-            let max = if max.is_finite() { max } else { T::ZERO };
-            exp_less_max(&mut terms, x, max).ln() + max
-        },
-    )
+    simd!(|| {
+        let max = max(x);
+        // With an infinite maximum, ∞ − ∞ would be NaN.
+        let max = if max.is_finite() { max } else { T::ZERO };
+        exp_less_max(&mut terms, x, max).ln() + max
+    })
 }
 
-/// Calls `f(r, out_row, x_row)` for each row `r` of `row` elements; `f` is to be inlined always.
+/// Calls `f(r, out_row, x_row)` for each row `r` of `row` elements; `f` must be `#[inline(always)]`.
 fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(usize, &mut [T], &[T]) + Sync) {
     assert_eq!(out.len(), x.len(), "operands of one length");
     if x.is_empty() {
@@ -73,18 +67,15 @@ fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(usize, &mut [T]
     }
     assert!(x.len().is_multiple_of(row), "rows of one length");
     let piece = CHUNK.div_ceil(row); // rows per piece of work
-    let cost = x.len().saturating_mul(8); // an exponential is some 8 additions
+    let cost = x.len().saturating_mul(8); // an exponential: about 8 additions
     let pieces = out.chunks_mut(piece * row).zip(x.chunks(piece * row)).enumerate();
     drain(pieces, cost, |(p, (out, x))| {
-        vectorize(
-            #[inline(always)]
-            || {
-                let both = out.chunks_exact_mut(row).zip(x.chunks_exact(row));
-                for (r, (out, x)) in (p * piece..).zip(both) {
-                    f(r, out, x);
-                }
-            },
-        );
+        simd!(|| {
+            let both = out.chunks_exact_mut(row).zip(x.chunks_exact(row));
+            for (r, (out, x)) in (p * piece..).zip(both) {
+                f(r, out, x);
+            }
+        });
     });
 }
 
@@ -100,7 +91,7 @@ fn softmax_row<T: Float>(out: &mut [T], x: &[T]) {
 /// `out[i] ← exp(x[i] − max) / Σⱼ exp(x[j] − max)` over each row of `row` elements.
 ///
 /// # Panics
-/// If the lengths differ or `row` does not divide them.
+/// If the lengths differ or are not multiples of `row`.
 ///
 /// ```
 /// let mut out = [0.0f32; 2];
@@ -120,7 +111,7 @@ pub fn softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
 /// `out[i] ← x[i] − max − ln Σⱼ exp(x[j] − max)` over each row of `row` elements.
 ///
 /// # Panics
-/// If the lengths differ or `row` does not divide them.
+/// If the lengths differ or are not multiples of `row`.
 ///
 /// ```
 /// let mut out = [0.0f32; 2];
@@ -143,11 +134,11 @@ pub fn log_softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
     );
 }
 
-/// `out[r] ← −log_softmax(x[r])[targets[r]]`: the negative log-likelihood of
-/// each row's class, with nothing stored between.
+/// `out[r] ← −log_softmax(x[r])[targets[r]]`: the negative log-likelihood of each row's target,
+/// without storing the log-softmax.
 ///
 /// # Panics
-/// If the lengths do not fit, or a target is no class.
+/// If the lengths do not match, or a target is not below the number of classes.
 ///
 /// ```
 /// let mut out = [0.0f32; 1];
@@ -161,19 +152,16 @@ pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece * row)).zip(targets.chunks(piece));
     drain(pieces, x.len().saturating_mul(8), |((out, x), targets)| {
         let mut scratch = vec![T::ZERO; row];
-        vectorize(
-            #[inline(always)]
-            || {
-                for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {
-                    let max = max(x);
-                    *out = (max - x[target]) + exp_less_max(&mut scratch, x, max).ln();
-                }
-            },
-        );
+        simd!(|| {
+            for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {
+                let max = max(x);
+                *out = (max - x[target]) + exp_less_max(&mut scratch, x, max).ln();
+            }
+        });
     });
 }
 
-/// The length of the rows of which each has a target: at least 1.
+/// The number of classes, or 1 if there are no targets.
 fn row_of<T>(x: &[T], targets: &[usize]) -> usize {
     let row = x.len().checked_div(targets.len()).unwrap_or(0);
     assert_eq!(x.len(), row * targets.len(), "rows of one length");
@@ -182,10 +170,10 @@ fn row_of<T>(x: &[T], targets: &[usize]) -> usize {
 }
 
 /// `out[r] ← (softmax(x[r]) − e) · g`, where `e` is 1 at `targets[r]`, else 0: the gradient of
-/// [`nll_rows`] of each row, times `g`.
+/// each result of [`nll_rows`], times `g`.
 ///
 /// # Panics
-/// If the lengths do not fit, or a target is no class.
+/// If the lengths do not match, or a target is not below the number of classes.
 ///
 /// ```
 /// let mut out = [0.0f32; 2];
@@ -214,13 +202,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_maximum_is_found_at_each_place_and_so_is_nan() {
+    fn the_maximum_is_found_at_any_index_and_nan_wins() {
         for len in [1, 15, 16, 17, 33, 50] {
-            for place in 0..len {
+            for i in 0..len {
                 let mut row = vec![-2.0f32; len];
-                row[place] = 3.0;
+                row[i] = 3.0;
                 assert_eq!(max(&row), 3.0);
-                row[len - 1 - place] = f32::NAN;
+                row[len - 1 - i] = f32::NAN;
                 assert!(max(&row).is_nan());
             }
         }
@@ -228,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_softmax_less_one_at_the_target() {
+    fn the_gradient_is_softmax_minus_one_hot() {
         let x: Vec<f64> = (0..21).map(|i| f64::from(i * i % 11) - 5.0).collect();
         let (mut y, mut gradient) = ([0.0; 21], [0.0; 21]);
         softmax_rows(&mut y, &x, 7);
@@ -241,7 +229,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a row without classes has no target")]
-    fn rows_without_classes_are_refused() {
+    fn rows_without_classes_panic() {
         nll_rows(&mut [0.0f32], &[], &[0]);
     }
 }

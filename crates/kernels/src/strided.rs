@@ -1,20 +1,19 @@
 //! Walking several strided operands in step.
 //!
-//! Results are always written in row-major order, so an output needs no
-//! strides. The operands' dimensions are merged where memory allows, which
-//! leaves a nest of loops whose innermost run is as long as it can be.
+//! Results are written in row-major order, so an output needs no strides. Dimensions are merged
+//! where the strides allow it, which makes the innermost runs as long as possible.
 
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// A slice seen through strides: index `(i, j, …)` is `data[i·s₀ + j·s₁ + …]`.
+/// A strided slice: index `(i, j, …)` is `data[i·s₀ + j·s₁ + …]`.
 ///
 /// A stride of 0 repeats an element (a broadcast dimension).
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a, T> {
-    /// Begins at the view's first element.
+    /// Starts at the view's first element.
     pub data: &'a [T],
-    /// One for each dimension, in elements.
+    /// One stride for each dimension, in elements.
     pub strides: &'a [usize],
 }
 
@@ -51,7 +50,7 @@ impl<const N: usize> Nest<N> {
         for (d, &size) in shape.iter().enumerate().filter(|&(_, &size)| size != 1) {
             let inner = Dim { size, strides: std::array::from_fn(|i| strides[i][d]) };
             match dims.last_mut() {
-                // Stepping the outer dimension once is walking the inner one to its end.
+                // One step of the outer dimension equals a walk along the whole inner one.
                 Some(outer) if (0..N).all(|i| outer.strides[i] == inner.strides[i] * size) => {
                     *outer = Dim { size: outer.size * size, ..inner };
                 }
@@ -69,9 +68,9 @@ impl<const N: usize> Nest<N> {
         self.dims[self.dims.len() - 1].strides
     }
 
-    /// Calls `f(run, offsets)` for each innermost run, or part of one, within
-    /// `range` (positions in row-major order): `run` is relative to the range's
-    /// start, `offsets` are where the operands' runs begin.
+    /// Calls `f(run, offsets)` for each innermost run, or part of one, within `range` (row-major
+    /// positions). `run` is relative to the range's start; `offsets` are the starts of the
+    /// operands' runs.
     #[inline(always)]
     pub(crate) fn runs(&self, range: Range<usize>, mut f: impl FnMut(Range<usize>, [usize; N])) {
         let (inner, outer) = self.dims.split_last().expect("a nest is never empty");
@@ -99,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dimensions_merge_where_memory_allows() {
+    fn dimensions_merge_where_strides_allow() {
         let merged = |shape: &[usize], strides: &[usize]| Nest::new(shape, [strides]).dims.len();
         assert_eq!(merged(&[2, 3, 4], &[12, 4, 1]), 1);
         assert_eq!(merged(&[2, 3, 4], &[4, 8, 1]), 3);

@@ -1,16 +1,13 @@
-//! A team that helps with one piece of work at a time, and is there at once.
+//! Helper threads that are ready at once, for one piece of work at a time.
 //!
-//! Rayon's threads go to sleep soon after their last job, and waking one costs
-//! more than many a kernel takes: 5 µs on bare metal, 50 µs on a virtual
-//! machine. So a helper, which is a job on rayon's pool, lingers a moment
-//! after its work, looking out for the next piece: in a training loop there is
-//! one every few microseconds.
+//! Rayon's threads sleep soon after their last job, and waking one costs more than many kernels
+//! take: 5 µs on bare metal, 50 µs on a virtual machine. So a helper, which is a job on rayon's
+//! pool, lingers for a moment after its work and polls for more: a training loop has a new piece
+//! every few microseconds.
 //!
-//! The caller begins at once and waits only for helpers that have come. So no
-//! one waits for a thread that is asleep or busy, and there is nothing to
-//! deadlock on: who comes finds work or leaves. One piece of work at a time
-//! has the team; a caller that finds it engaged, which may be itself one level
-//! up, does its work alone.
+//! The caller starts at once and waits only for helpers that have joined, never for a thread that
+//! sleeps or is busy, so nothing can deadlock. The team serves one caller at a time. A caller that
+//! finds it engaged, perhaps by its own outer call, does its work alone.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -18,9 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a helper looks out for the next piece of work.
+/// How long a helper polls for the next piece of work.
 const LINGER: Duration = Duration::from_micros(200);
-/// How long it stays in all: a pool's thread may be wanted for something else.
+/// How long it stays in total: the pool may need its thread for something else.
 const STAY: Duration = Duration::from_millis(10);
 
 static TEAM: Team = Team {
@@ -34,62 +31,60 @@ static TEAM: Team = Team {
 struct Team {
     /// Whether a caller has the team.
     engaged: AtomicBool,
-    /// Whether there is a seat to be taken: what helpers look at without a lock.
+    /// Whether a seat is free; polled without the lock.
     open: AtomicBool,
     /// Helpers that have a seat.
     working: AtomicUsize,
-    /// Helpers that work or look out for work.
+    /// Helpers that work or poll for work.
     helpers: AtomicUsize,
     piece: Mutex<Piece>,
 }
 
 struct Piece {
     work: Option<Work>,
-    /// How many more helpers may come.
+    /// How many more helpers may join.
     seats: usize,
-    /// What a helper panicked with.
+    /// The payload of a helper's panic.
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// The work, with the lifetime of its borrows forgotten.
+/// The work, with the lifetime of its borrows erased.
 #[derive(Clone, Copy)]
 struct Work(*const (dyn Fn() + Sync));
 
-// SAFETY: it points to something that is Sync.
+// SAFETY: the pointee is Sync.
 unsafe impl Send for Work {}
 
-/// Nothing panics while it holds this lock. Nothing is dropped under it either: a payload of a
-/// panic may panic when dropped.
+/// No code that holds this lock can panic. In particular, no panic payload is dropped under it:
+/// its `Drop` may panic.
 fn lock() -> MutexGuard<'static, Piece> {
     TEAM.piece.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a caller has the team, so that work begun now would be done alone.
+/// Whether a caller has the team, so that work started now would run on one thread.
 pub(crate) fn is_engaged() -> bool {
     TEAM.engaged.load(Ordering::Relaxed)
 }
 
-/// Runs `work` on this thread and on up to `helpers` others at once. It returns
-/// when `work` has returned everywhere it was begun; it may have been begun
-/// here only.
+/// Runs `work` on this thread and on up to `helpers` others at the same time, perhaps on none.
+/// Returns when every call of `work` has returned.
 ///
 /// # Panics
-/// With what `work` panics with, here or on a helper.
+/// If `work` panics, here or on a helper, with the same payload.
 pub(crate) fn run(helpers: usize, work: &(dyn Fn() + Sync)) {
     if TEAM.engaged.swap(true, Ordering::Acquire) {
         return work();
     }
-    // SAFETY: only the lifetime changes. A helper reads the pointer under the
-    // lock together with taking a seat. `Engagement` removes the pointer and
-    // then waits until all seats are empty, before this function returns or
-    // unwinds: no helper uses the work after its borrows end.
-    let forgotten = unsafe {
+    // SAFETY: only the lifetime changes. A helper reads the pointer and takes a seat under one
+    // lock. Before this function returns or unwinds, `Engagement` removes the pointer and waits
+    // until all seats are empty, so no helper uses the work after its borrows end.
+    let erased = unsafe {
         std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const (dyn Fn() + Sync + 'static)>(
             work,
         )
     };
     let engagement = Engagement;
-    *lock() = Piece { work: Some(Work(forgotten)), seats: helpers, panic: None };
+    *lock() = Piece { work: Some(Work(erased)), seats: helpers, panic: None };
     TEAM.open.store(true, Ordering::Release);
     while TEAM.helpers.load(Ordering::Relaxed) < helpers {
         let helper = Helper::new();
@@ -99,13 +94,13 @@ pub(crate) fn run(helpers: usize, work: &(dyn Fn() + Sync)) {
     drop(engagement);
 }
 
-/// The caller's hold of the team; ends it when dropped.
+/// The caller's hold on the team, until it is dropped.
 struct Engagement;
 
 impl Drop for Engagement {
     fn drop(&mut self) {
         TEAM.open.store(false, Ordering::Relaxed);
-        lock().work = None; // from here on no one takes a seat
+        lock().work = None; // from here on, no helper takes a seat
         let mut spins = 0u32;
         while TEAM.working.load(Ordering::Acquire) > 0 {
             spins += 1;
@@ -125,7 +120,7 @@ impl Drop for Engagement {
     }
 }
 
-/// One of [`Team::helpers`], from when it is asked for until it has left, or was never made.
+/// Counts as one of [`Team::helpers`] until it is dropped, even if `rayon::spawn` panics.
 struct Helper;
 
 impl Helper {
@@ -134,7 +129,7 @@ impl Helper {
         Helper
     }
 
-    /// Takes a seat wherever one is free, and leaves after a while without.
+    /// Works whenever a seat is free; leaves after [`LINGER`] without work, or after [`STAY`].
     fn help(self) {
         let begun = Instant::now();
         let mut idle_since = begun;
@@ -142,10 +137,10 @@ impl Helper {
             if TEAM.open.load(Ordering::Acquire)
                 && let Some(Work(work)) = take_seat()
             {
-                // SAFETY: with a seat taken, the work lives; see `run`.
+                // SAFETY: the work outlives every taken seat; see `run`.
                 let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*work)() }));
-                // Only one panic can go on. Others are leaked rather than dropped: a helper
-                // that panicked here would not leave its seat.
+                // Only one panic reaches the caller. Other payloads are leaked, not dropped: if a
+                // drop panicked here, the helper would never leave its seat.
                 if let Err(panic) = result {
                     std::mem::forget(lock().panic.replace(panic));
                 }
@@ -182,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_is_done_here_and_maybe_elsewhere() {
+    fn work_runs_here_and_on_at_most_all_helpers() {
         for _ in 0..1000 {
             let begun = AtomicUsize::new(0);
             run(3, &|| {
@@ -193,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_and_the_team_goes_on() {
+    fn a_panic_reaches_the_caller_and_the_team_survives() {
         for _ in 0..100 {
             assert!(catch_unwind(|| run(3, &|| panic!("on purpose"))).is_err());
         }
@@ -201,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_that_panic_when_they_are_dropped_do_no_harm() {
+    fn a_payload_whose_drop_panics_is_harmless() {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {
@@ -215,7 +210,7 @@ mod tests {
                 catch_unwind(AssertUnwindSafe(|| {
                     run(3, &|| {
                         begun.fetch_add(1, Ordering::Relaxed);
-                        // Several panic, if the team is not engaged by another test.
+                        // Several panic, unless another test has engaged the team.
                         while begun.load(Ordering::Relaxed) < 4 && here.elapsed() < STAY {
                             std::thread::yield_now();
                         }
@@ -229,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn many_callers_at_once_and_nested_do_all_their_work() {
+    fn concurrent_and_nested_callers_finish_their_work() {
         let total = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {

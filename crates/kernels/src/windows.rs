@@ -1,7 +1,7 @@
-//! How the windows of a convolution or a pooling lie on an image.
+//! The geometry of a convolution's or a pooling's windows on an image.
 //!
-//! Along one dimension, window `o` looks with its tap `k` at place
-//! `o · stride + k · dilation − padding`; places outside of the image are padding.
+//! Along one dimension, tap `k` of window `o` reads position `o · stride + k · dilation − padding`;
+//! positions outside the image are padding.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use std::ops::Range;
 ///
 /// ```
 /// use adamant_kernels::Windows;
-/// // 3 × 3 windows, one padded place around an image of 4 × 5.
+/// // 3 × 3 windows on a 4 × 5 image with a padding of 1.
 /// let windows = Windows {
 ///     input: [4, 5],
 ///     output: [4, 5],
@@ -26,30 +26,30 @@ pub struct Windows {
     pub input: [usize; 2],
     /// The number of windows.
     pub output: [usize; 2],
-    /// The taps of a window.
+    /// The number of taps in a window.
     pub kernel: [usize; 2],
-    /// From a window to the next.
+    /// The distance between windows.
     pub stride: [usize; 2],
-    /// Places on each side around the image.
+    /// Positions added on each side of the image.
     pub padding: [usize; 2],
-    /// From a tap to the next.
+    /// The distance between taps.
     pub dilation: [usize; 2],
 }
 
 impl Windows {
-    /// The places of an image.
+    /// The number of elements in an image.
     #[must_use]
     pub fn input_len(&self) -> usize {
         self.input[0] * self.input[1]
     }
 
-    /// The windows on it.
+    /// The number of windows on an image.
     #[must_use]
     pub fn output_len(&self) -> usize {
         self.output[0] * self.output[1]
     }
 
-    /// The taps of one; those of a pooling may be more than can be counted.
+    /// The number of taps in a window, saturating: a pooling's kernel may be huge.
     #[must_use]
     pub fn kernel_len(&self) -> usize {
         self.kernel[0].saturating_mul(self.kernel[1])
@@ -74,16 +74,16 @@ impl Windows {
         before(self.padding[d]).min(end)..end
     }
 
-    /// Where tap `k` of window `o` looks, which is inside the image.
+    /// The position that tap `k` of window `o` reads, which must be inside the image.
     #[inline]
-    pub(crate) fn place(&self, d: usize, o: usize, k: usize) -> usize {
+    pub(crate) fn position(&self, d: usize, o: usize, k: usize) -> usize {
         o * self.stride[d] + k * self.dilation[d] - self.padding[d]
     }
 
-    /// Whether window `o` is place `o` and nothing else.
+    /// Whether each window `o` reads position `o` and no other.
     pub(crate) fn is_identity(&self) -> bool {
         let plain = (self.kernel, self.stride, self.padding) == ([1; 2], [1; 2], [0; 2]);
-        plain && self.input == self.output // there may be places behind the last window
+        plain && self.input == self.output // the last window may be before the image's end
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn taps_and_hits_say_what_places_say() {
+    fn taps_and_hits_agree_with_positions() {
         for (input, output, kernel, stride, padding, dilation) in
             [(5, 5, 3, 1, 1, 1), (7, 3, 3, 2, 0, 1), (4, 5, 4, 3, 9, 2), (1, 2, 3, 5, 1, 3)]
         {
@@ -105,11 +105,11 @@ mod tests {
                 dilation: [1, dilation],
             };
             for (o, k) in (0..output).flat_map(|o| (0..kernel).map(move |k| (o, k))) {
-                let place = (o * stride + k * dilation).checked_sub(padding);
-                let inside = place.filter(|&place| place < input);
+                let position = (o * stride + k * dilation).checked_sub(padding);
+                let inside = position.filter(|&position| position < input);
                 assert_eq!(windows.taps(1, o).contains(&k), inside.is_some());
                 assert_eq!(windows.hits(1, k).contains(&o), inside.is_some());
-                inside.inspect(|&place| assert_eq!(windows.place(1, o, k), place));
+                inside.inspect(|&position| assert_eq!(windows.position(1, o, k), position));
             }
         }
     }

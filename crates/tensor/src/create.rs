@@ -4,7 +4,7 @@ use crate::array::Array;
 use crate::indices::Indices;
 use crate::shape::Shape;
 use crate::tensor::{ShapeError, Tensor};
-use adamant_kernels::{Float, vectorize};
+use adamant_kernels::{Float, simd};
 
 impl<T: Float> Tensor<T> {
     /// A tensor of these numbers, row-major.
@@ -222,10 +222,7 @@ fn eye<T: Float>(op: &str, rows: usize, columns: usize) -> Tensor<T> {
 /// Writes `f` of each place.
 #[track_caller]
 fn count_up<T: Float>(out: &mut [T], f: impl Fn(f64) -> T) {
-    vectorize(
-        #[inline(always)]
-        || out.iter_mut().enumerate().for_each(|(i, out)| *out = f(i as f64)),
-    );
+    simd!(|| out.iter_mut().enumerate().for_each(|(i, out)| *out = f(i as f64)));
 }
 
 impl Indices {

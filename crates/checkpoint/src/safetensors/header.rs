@@ -1,7 +1,7 @@
-//! The header of a safetensors file: JSON that may say anything.
+//! The header of a safetensors file: untrusted JSON.
 //!
-//! It is parsed straight into what is wanted of it, within the limits. General JSON values would
-//! take ten times the bytes of their text.
+//! It is parsed directly into the header's types, within the limits. General JSON values would take
+//! ten times the bytes of their text.
 
 use super::{EXPECTED, KEY, METADATA};
 use crate::limits;
@@ -12,21 +12,21 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What is wrong with a header.
+/// An error in a header.
 pub(super) enum Problem {
-    /// It is no header, or one of another file.
+    /// The header does not match its file.
     Damage(String),
-    /// It is one that is not supported.
+    /// The header is invalid or not supported.
     Mismatch(String, String),
 }
 
-/// Arrays, and the numbers and texts of the metadata, each in the order of their names.
+/// The arrays, and the scalars and strings from the metadata, each in the order of their names.
 pub(super) struct Header {
     pub(super) arrays: Members<Array>,
     pub(super) others: Members<Other>,
 }
 
-/// An array, and where its bytes begin behind the header.
+/// An array, and the range of its bytes after the header.
 pub(super) struct Array {
     pub(super) dtype: Dtype,
     pub(super) shape: Shape,
@@ -35,7 +35,7 @@ pub(super) struct Array {
 }
 
 impl Header {
-    /// The header of a file with this number of bytes of data.
+    /// Parses the header of a file with this number of bytes after the header.
     pub(super) fn parse(text: &[u8], data: u64) -> Result<Self, Problem> {
         let Items(items) = serde_json::from_slice(text).map_err(|error| {
             let found = format!("a header that is damaged or too large ({error})");
@@ -71,17 +71,17 @@ impl Header {
 fn parse_others(text: &str) -> Result<Members<Other>, Problem> {
     let parsed: Result<Unique<Other>, _> = serde_json::from_str(text);
     parsed.map(|Unique(others)| others).map_err(|error| {
-        let expected = "a JSON object of numbers and texts there";
+        let expected = "a JSON object of scalars and strings";
         Problem::Mismatch(format!("`{KEY}` in the metadata ({error})"), expected.into())
     })
 }
 
-/// The arrays follow one another, from the first byte of the data to the last.
+/// Checks that the arrays fill the data, without gaps or overlaps.
 fn check_layout(arrays: &[(String, Array)], data: u64) -> Result<(), Problem> {
-    let mut places: Vec<_> = arrays.iter().map(|(name, a)| (a.start, a.end, name)).collect();
-    places.sort_unstable();
+    let mut ranges: Vec<_> = arrays.iter().map(|(name, a)| (a.start, a.end, name)).collect();
+    ranges.sort_unstable();
     let mut at = 0;
-    for (start, end, name) in places {
+    for (start, end, name) in ranges {
         if start != at || end > data {
             let text = format!("`{name}` at bytes {start} to {end} of {data}, after byte {at}");
             return Err(Problem::Damage(text));
@@ -94,7 +94,7 @@ fn check_layout(arrays: &[(String, Array)], data: u64) -> Result<(), Problem> {
     }
 }
 
-/// Of an array, as the file says it.
+/// The description of an array in a file.
 #[derive(serde::Deserialize)]
 struct Info<'a> {
     #[serde(borrow)]
@@ -156,7 +156,7 @@ fn within<E: Error>(result: Result<(), limits::Mismatch>) -> Result<(), E> {
     result.map_err(|(found, expected)| E::custom(format_args!("{found}, expected {expected}")))
 }
 
-/// The object that a header is.
+/// The JSON object of a header.
 struct Items<'a>(Members<Item<'a>>);
 
 enum Item<'a> {
@@ -186,7 +186,7 @@ impl<'de> Deserialize<'de> for Items<'de> {
     }
 }
 
-/// An object's members, in the order of their keys.
+/// The members of an object, in the order of their keys.
 type Members<T> = Vec<(String, T)>;
 
 fn find<'m, T>(members: &'m Members<T>, key: &str) -> Option<&'m T> {
@@ -194,7 +194,7 @@ fn find<'m, T>(members: &'m Members<T>, key: &str) -> Option<&'m T> {
     found.ok().map(|index| &members[index].1)
 }
 
-/// A key that is there twice is an error: other readers take the last one.
+/// Reads an object. A repeated key is an error: other readers would take the last one.
 fn unique<'de, A: MapAccess<'de>, T>(
     mut map: A,
     mut value: impl FnMut(&str, &mut A) -> Result<T, A::Error>,
@@ -212,7 +212,7 @@ fn unique<'de, A: MapAccess<'de>, T>(
     }
 }
 
-/// An object in which no key is there twice.
+/// An object without repeated keys.
 struct Unique<T>(Members<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
@@ -237,7 +237,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
     }
 }
 
-/// What is no array, from JSON as `to_json` writes it. A fifth of the size of a [`Value`].
+/// A scalar or a string, from the JSON that `to_json` writes. A fifth of the size of a [`Value`].
 pub(super) enum Other {
     Bool(bool),
     Int(i64),
@@ -263,7 +263,7 @@ impl<'de> Deserialize<'de> for Other {
             type Value = Other;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a truth value, a number or a text")
+                f.write_str("a boolean, a number or a string")
             }
 
             fn visit_bool<E>(self, value: bool) -> Result<Other, E> {
@@ -275,7 +275,8 @@ impl<'de> Deserialize<'de> for Other {
             }
 
             fn visit_u64<E: Error>(self, value: u64) -> Result<Other, E> {
-                let too_large = |_| E::custom(format_args!("{value} is no 64-bit signed number"));
+                let too_large =
+                    |_| E::custom(format_args!("{value} is not a 64-bit signed integer"));
                 i64::try_from(value).map_err(too_large).and_then(|value| self.visit_i64(value))
             }
 
@@ -293,9 +294,9 @@ impl<'de> Deserialize<'de> for Other {
                         "NaN" => self.visit_f64(f64::NAN),
                         "inf" => self.visit_f64(f64::INFINITY),
                         "-inf" => self.visit_f64(f64::NEG_INFINITY),
-                        _ => Err(A::Error::custom("no such number")),
+                        _ => Err(A::Error::custom("not NaN, inf or -inf")),
                     },
-                    _ => Err(A::Error::custom("an object that is not a number")),
+                    _ => Err(A::Error::custom("an object that is not a float")),
                 }
             }
         }

@@ -102,7 +102,7 @@ impl<T: Float> Tensor<T> {
         assert!(options.divisor_override != Some(0), "avg_pool2d: a divisor_override of 0");
         let divisor = match (options.divisor_override, options.count_include_pad) {
             (Some(divisor), _) => Divisor::Fixed(divisor as f64),
-            (None, true) => Divisor::Places,
+            (None, true) => Divisor::Padded,
             (None, false) => Divisor::Inside,
         };
         means("avg_pool2d", self, AvgPool { windows, divisor })

@@ -192,7 +192,7 @@ fn without_gradients_or_with_zeros_nothing_moves() {
     p.set_grad(Some(tensor(&[0.0, 0.0])));
     (0..5).for_each(|_| adam.step());
     assert_eq!(p.tensor().to_vec(), [1.0, 2.0]);
-    assert_eq!(adam.memory(&p).unwrap().step(), 5); // but it has been stepped
+    assert_eq!(adam.state(&p).unwrap().step(), 5); // but it has been stepped
 
     let mut adam = Adam::new([p.clone()], AdamOptions::default().weight_decay(0.5)).unwrap();
     adam.step();

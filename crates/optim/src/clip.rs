@@ -1,6 +1,7 @@
 //! Gradients held down.
 
-use crate::error::{OptimError, check};
+use crate::error::OptimError;
+use crate::fields::Range;
 use adamant_tensor::{Float, Parameter};
 
 /// Scales all gradients by one factor so that their norm, as of one long
@@ -30,8 +31,8 @@ pub fn clip_grad_norm<T: Float>(
     max_norm: f64,
     error_if_nonfinite: bool,
 ) -> Result<f64, OptimError> {
-    let fits = max_norm >= 0.0;
-    check("clip_grad_norm", "max_norm", max_norm, fits, "a number of at least 0")?;
+    const LIMIT: Range = Range::new(|x| x >= 0.0, "a number of at least 0");
+    LIMIT.check("clip_grad_norm", "max_norm", max_norm)?;
     let grads = params.iter().filter_map(Parameter::grad);
     // As in PyTorch: the norm of the norms, each in the parameters' type.
     let norms = grads.map(|grad| (&grad * &grad).sum().item().sqrt());

@@ -5,7 +5,8 @@ use thiserror::Error;
 
 /// Why an optimizer, a group or a limit of gradients was refused; nothing was changed.
 ///
-/// A schedule with a number out of its range panics instead: see [`Scheduler`](crate::Scheduler).
+/// The hyperparameters of a schedule are part of the program: its constructors panic. See
+/// [`Scheduler`](crate::Scheduler).
 #[derive(Clone, PartialEq, Error)]
 pub enum OptimError {
     /// A hyperparameter outside its range.
@@ -14,11 +15,11 @@ pub enum OptimError {
         /// Where: `parameter group 1`, `clip_grad_norm`.
         place: String,
         /// The hyperparameter.
-        name: &'static str,
+        name: String,
         /// Its value.
         found: String,
-        /// The range.
-        expected: &'static str,
+        /// The range, or the kind of value.
+        expected: String,
     },
     /// A hyperparameter that the optimizer does not have.
     #[error("parameter group {group}: {optimizer} has no {name}")]
@@ -28,7 +29,7 @@ pub enum OptimError {
         /// The optimizer.
         optimizer: &'static str,
         /// The hyperparameter.
-        name: &'static str,
+        name: String,
     },
     /// A group without parameters, or no group.
     #[error("parameter group {group} has no parameters; expected at least one")]
@@ -46,12 +47,12 @@ pub enum OptimError {
         /// The group that has it already.
         other: usize,
     },
-    /// Names that do not tell parameters apart.
-    #[error("parameter group {group}: {found}; expected a name of its own for each, or for none")]
+    /// Names that do not distinguish the parameters.
+    #[error("parameter group {group}: {found}; expected distinct names for all, or for none")]
     Names {
         /// The group's position.
         group: usize,
-        /// What is there.
+        /// The names in words.
         found: String,
     },
     /// Gradients whose norm is infinite or NaN.
@@ -67,32 +68,4 @@ impl fmt::Debug for OptimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// `Ok` if the value `fits`.
-pub(crate) fn check(
-    place: &str,
-    name: &'static str,
-    found: impl fmt::Display,
-    fits: bool,
-    expected: &'static str,
-) -> Result<(), OptimError> {
-    if fits {
-        return Ok(());
-    }
-    Err(OptimError::Hyperparameter {
-        place: place.into(),
-        name,
-        found: found.to_string(),
-        expected,
-    })
-}
-
-/// NaN is not at least 0, and infinity is no rate.
-pub(crate) fn at_least_0(place: &str, name: &'static str, x: f64) -> Result<(), OptimError> {
-    check(place, name, x, x >= 0.0 && x.is_finite(), "a finite number of at least 0")
-}
-
-pub(crate) fn below_1(place: &str, name: &'static str, x: f64) -> Result<(), OptimError> {
-    check(place, name, x, (0.0..1.0).contains(&x), "a number from 0 to below 1")
 }

@@ -1,10 +1,9 @@
 //! Adam's behaviour; what PyTorch computes is in the workspace's `tests/pytorch`.
 
 use super::*;
-use crate::OptimError;
+use crate::{LearningRates, OptimError};
 use crate::{NamedParameter, Optimizer, ParamGroup};
-use adamant_tensor::{StateDict, Value};
-use adamant_tensor::{Stateful, Tensor};
+use adamant_tensor::{Parameter, StateDict, Stateful, Tensor, Value};
 
 fn parameter(values: &[f64]) -> Parameter<f64> {
     Parameter::new(Tensor::from_vec(values.to_vec(), [values.len()]).unwrap())
@@ -85,7 +84,7 @@ fn the_maximum_passes_nan_on() {
         set_grad(&p, &g);
         adam.step();
     }
-    let maximum = adam.memory(&p).unwrap().max_exp_avg_sq().unwrap().to_vec();
+    let maximum = adam.state(&p).unwrap().max_exp_avg_sq().unwrap().to_vec();
     assert!(maximum[0].is_finite() && maximum[1].is_nan());
 }
 
@@ -95,17 +94,17 @@ fn none_leaves_alone_and_zero_does_not() {
     let mut adam = Adam::new([a.clone(), b.clone()], AdamOptions::default()).unwrap();
     set_grad(&a, &[1.0]);
     adam.step();
-    assert!(adam.memory(&b).is_none() && b.tensor().item() == 1.0);
+    assert!(adam.state(&b).is_none() && b.tensor().item() == 1.0);
     let before = a.tensor().item();
     a.set_grad(None);
     set_grad(&b, &[1.0]);
     adam.step(); // b's first step is as a's first
     assert_eq!((a.tensor().item(), b.tensor().item()), (before, before));
-    assert_eq!((adam.memory(&a).unwrap().step(), adam.memory(&b).unwrap().step()), (1, 1));
+    assert_eq!((adam.state(&a).unwrap().step(), adam.state(&b).unwrap().step()), (1, 1));
     adam.zero_grad_in_place(); // b's gradient is zero now, a's still none
     adam.step();
-    assert_eq!(adam.memory(&a).unwrap().step(), 1);
-    assert_eq!(adam.memory(&b).unwrap().step(), 2);
+    assert_eq!(adam.state(&a).unwrap().step(), 1);
+    assert_eq!(adam.state(&b).unwrap().step(), 2);
     assert_ne!(b.tensor().item(), before); // its first moment still moves it
 }
 
@@ -115,11 +114,11 @@ fn amsgrad_switched_on_late_starts_from_the_present_moment() {
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     set_grad(&p, &[10.0]);
     adam.step();
-    let present = adam.memory(&p).unwrap().exp_avg_sq().to_vec();
-    adam.change_group(0, |options| options.amsgrad = Amsgrad::Raw).unwrap();
+    let present = adam.state(&p).unwrap().exp_avg_sq().to_vec();
+    adam.update_param_group(0, |options| options.amsgrad = Amsgrad::Raw).unwrap();
     set_grad(&p, &[0.0]);
     adam.step();
-    assert_eq!(adam.memory(&p).unwrap().max_exp_avg_sq().unwrap().to_vec(), present);
+    assert_eq!(adam.state(&p).unwrap().max_exp_avg_sq().unwrap().to_vec(), present);
 }
 
 #[test]
@@ -129,11 +128,11 @@ fn the_maximum_starts_anew_when_its_reading_changes() {
     let mut adam = Adam::new([p.clone()], options).unwrap();
     set_grad(&p, &[10.0]);
     adam.step();
-    let corrected = adam.memory(&p).unwrap().exp_avg_sq().to_vec()[0] / (1.0 - 0.999);
-    adam.change_group(0, |options| options.amsgrad = Amsgrad::Corrected).unwrap();
+    let corrected = adam.state(&p).unwrap().exp_avg_sq().to_vec()[0] / (1.0 - 0.999);
+    adam.update_param_group(0, |options| options.amsgrad = Amsgrad::Corrected).unwrap();
     set_grad(&p, &[0.0]);
     adam.step();
-    let maximum = adam.memory(&p).unwrap().max_exp_avg_sq().unwrap().to_vec()[0];
+    let maximum = adam.state(&p).unwrap().max_exp_avg_sq().unwrap().to_vec()[0];
     assert!((maximum / corrected - 1.0).abs() < 1e-12, "{maximum} {corrected}");
 }
 
@@ -258,7 +257,7 @@ fn the_closure_runs_once_with_gradients_on() {
         });
     });
     assert_eq!(calls, 1);
-    assert_eq!(adam.memory(&p).unwrap().step(), 1);
+    assert_eq!(adam.state(&p).unwrap().step(), 1);
 }
 
 #[test]
@@ -311,10 +310,10 @@ fn a_hook_that_panics_stays_registered() {
         let third = note("third");
         register(&mut adam, Box::new(move |_| third()));
         assert!(catch_unwind(AssertUnwindSafe(|| adam.step())).is_err());
-        assert_eq!(adam.memory(&p).map_or(0, Moments::step), steps_before as u64);
+        assert_eq!(adam.state(&p).map_or(0, |state| state.step()), steps_before as u64);
         adam.step();
         assert_eq!(*calls.lock().unwrap(), ["first", "second", "first", "second", "third"]);
-        assert_eq!(adam.memory(&p).unwrap().step(), 1 + steps_before as u64);
+        assert_eq!(adam.state(&p).unwrap().step(), 1 + steps_before as u64);
         assert!(adam.remove_hook(id) && !adam.remove_hook(id));
     }
 }
@@ -348,10 +347,11 @@ fn what_is_not_finite_is_reported_by_parameter() {
 
 #[test]
 fn a_scheduled_rate_keeps_no_base_rate_unless_a_schedule_asked_for_one() {
-    use crate::{PlateauMode, Rates, ReduceLrOnPlateau};
+    use crate::{PlateauMode, ReduceLrOnPlateau, ReduceLrOnPlateauOptions};
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
-    let mut plateau = ReduceLrOnPlateau::new(PlateauMode::Min).patience(0);
+    let options = ReduceLrOnPlateauOptions::default().patience(0);
+    let mut plateau = ReduceLrOnPlateau::with_options(PlateauMode::Min, options);
     plateau.step(&mut adam, 1.0);
     plateau.step(&mut adam, 2.0);
     // As in PyTorch, where the plateau schedule sets no `initial_lr`.
@@ -401,7 +401,7 @@ fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
     let text = error.to_string();
     for part in [
         "`groups`: found 2 of them, expected 1",
-        "lr is -1",
+        "`groups.0.lr`: found -1, expected a finite number of at least 0",
         "`groups.0.maximize`: found the text \"yes\"",
         "exp_avg`: found f64 [3], expected f64 [2]",
         "exp_avg_sq`: found f64 [3]",
@@ -414,7 +414,7 @@ fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
         let moment = Tensor::from_vec(vec![0.0, bad], [2]).unwrap();
         state.insert("groups.0.params.0.exp_avg_sq", moment.array().clone());
         let text = adam.load_state_dict(&state).unwrap_err().to_string();
-        assert!(text.contains("at element 1, expected no number below 0"), "{text}");
+        assert!(text.contains("at element 1, expected no element below 0"), "{text}");
     }
     assert_eq!(adam.state_dict(), before);
 }
@@ -437,7 +437,7 @@ fn names_match_in_another_order() {
     let (source, source_params) = named(["a", "b"], 3.0);
     let (mut target, target_params) = named(["b", "a"], 7.0);
     target.load_state_dict(&source.state_dict()).unwrap();
-    let moment = |adam: &Adam<f64>, p: &Parameter<f64>| adam.memory(p).unwrap().exp_avg().to_vec();
+    let moment = |adam: &Adam<f64>, p: &Parameter<f64>| adam.state(p).unwrap().exp_avg().to_vec();
     assert_eq!(moment(&target, &target_params[1].1), moment(&source, &source_params[0].1));
     let (other, _) = named(["a", "c"], 1.0);
     let error = target.load_state_dict(&other.state_dict()).unwrap_err().to_string();

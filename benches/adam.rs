@@ -8,8 +8,8 @@
 //! With `--json` it prints medians, in milliseconds, and nothing else. A step
 //! reads and writes parameter and moments and reads the gradient: 28 bytes for
 //! each element. The triad `a[i] ← b[i] + s c[i]`, in pieces of as many bytes on
-//! the same threads, moves 16 (what it writes is read first). What bounds every
-//! Adam is printed too: reading the four buffers, and no more.
+//! the same threads, moves 16 (the output is read first). A lower bound for any
+//! Adam is printed too: the time to read the four buffers.
 
 use adamant::prelude::*;
 use adamant_kernels::{drain, simd};
@@ -62,7 +62,7 @@ fn triad_ms(elements: usize) -> f64 {
     })
 }
 
-/// Milliseconds to read as many bytes as a step at `elements` reads.
+/// Milliseconds to read the bytes that a step with `elements` elements reads.
 fn read_ms(elements: usize) -> f64 {
     let buffers = [1u32, 2, 3, 4].map(|bits| vec![bits; elements]);
     median_ms(|| {
@@ -86,7 +86,7 @@ fn main() {
             entries.push((name, amsgrad, tensors * elements, adam_ms(tensors, elements, amsgrad)));
         }
     }
-    // As many bytes as Adam's at 10 M, so that both use the caches alike.
+    // The same number of bytes as Adam's at 10 M, so that both use the caches alike.
     let triad = triad_ms(10_000_000 * 28 / 16);
     let read = read_ms(10_000_000);
     let rate = |bytes: usize, ms: f64| bytes as f64 / ms / 1e6;

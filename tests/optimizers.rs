@@ -1,4 +1,4 @@
-//! What PyTorch's own tests ask of an optimizer, as behaviours.
+//! The behaviours of an optimizer that PyTorch's own tests require.
 
 use adamant::prelude::*;
 
@@ -10,7 +10,7 @@ fn tensor(values: &[f64]) -> Tensor<f64> {
     Tensor::from_vec(values.to_vec(), [values.len()]).unwrap()
 }
 
-/// Problems with a minimum of 0, and where to start.
+/// Problems with a minimum of 0, and starting points.
 type Problem = (&'static str, fn(&Tensor<f64>) -> Tensor<f64>, [f64; 2]);
 const PROBLEMS: [Problem; 3] = [
     ("a bowl", |p| (p * p).sum(), [3.0, -2.0]),
@@ -25,7 +25,7 @@ const PROBLEMS: [Problem; 3] = [
     ),
 ];
 
-/// The value of a problem after so many steps; it must have fallen.
+/// The value of a problem after `steps` steps; it must have decreased.
 fn descend<O: Optimizer<f64>>(
     problem: Problem,
     sign: f64,
@@ -135,7 +135,7 @@ impl Reference {
 }
 
 #[test]
-fn lockstep_with_a_reference_through_freezing_and_a_skipped_backward() {
+fn frozen_and_skipped_parameters_follow_the_reference() {
     let mut rng = Generator::seed(0);
     let net = Sequential::<f64>::default()
         .add(Linear::with_bias(4, 5, true, &mut rng))
@@ -167,7 +167,7 @@ fn lockstep_with_a_reference_through_freezing_and_a_skipped_backward() {
 }
 
 #[test]
-fn a_group_with_a_tiny_rate_stays_where_it_is() {
+fn a_group_with_a_tiny_rate_does_not_change() {
     let (p, q) = (parameter(&[1.0, 2.0]), parameter(&[3.0]));
     let groups = [ParamGroup::new([p.clone()]), ParamGroup::new([q.clone()]).lr(1e-28)];
     let mut adam = Adam::with_groups(groups, AdamOptions::default().lr(1e-3)).unwrap();
@@ -181,7 +181,7 @@ fn a_group_with_a_tiny_rate_stays_where_it_is() {
 }
 
 #[test]
-fn without_gradients_or_with_zeros_nothing_moves() {
+fn nothing_changes_without_gradients_or_with_zeros() {
     let p = parameter(&[1.0, 2.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default().weight_decay(0.5)).unwrap();
     let before = adam.state_dict();

@@ -95,8 +95,8 @@ fn run<T: Float>(case: &Case) -> Vec<(String, Tensor<T>)> {
     results
 }
 
-/// Compares every value of every case by `fits(found, expected)`; gives the share
-/// that is the same in every bit.
+/// Compares every value of every case by `fits(found, expected)`; returns the fraction
+/// that has the same bits.
 fn compare<T: Float>(file: &str, fits: impl Fn(T, T) -> bool) -> f64 {
     let fixture = fixture(file);
     let (mut values, mut identical, mut names) = (0, 0, 0);

@@ -26,7 +26,7 @@ pub trait Hyperparameters: Clone + Debug + Send + Sync + 'static {
     }
 }
 
-/// What an optimizer keeps for each parameter, beside the number of its steps.
+/// The state that an optimizer keeps for each parameter, beside the count of its steps.
 ///
 /// PyTorch: `optimizer.state[parameter]`.
 pub trait ParameterState<T: Float>: Clone + Send {
@@ -35,7 +35,7 @@ pub trait ParameterState<T: Float>: Clone + Send {
 
     /// Visits every part of the state. See [`Fields`].
     ///
-    /// The parameter's `name` and the number of its steps, `step`, are in the same part of a
+    /// The parameter's `name` and the count of its steps, `step`, are in the same part of a
     /// [`StateDict`](adamant_tensor::StateDict): no field has one of these names.
     fn fields(&mut self, fields: &mut Fields<'_>);
 }
@@ -51,11 +51,11 @@ impl<T: Float> ParameterState<T> for () {
 /// [`GroupOptimizer`](crate::GroupOptimizer) makes an optimizer of it: parameter groups, hooks,
 /// checks, state, threads and schedules are the same for all.
 ///
-/// A step has two phases. First everything is allocated that it needs, by
-/// [`prepare`](Algorithm::prepare): if that fails, nothing has changed. Then every parameter is
-/// cut into pieces, by its size alone, and [`update`](Algorithm::update) changes them, on several
-/// threads. Readers of the parameters wait meanwhile: [`buffers`](Algorithm::buffers), `measure`
-/// and `update` are arithmetic on slices, use no parameter and no thread pool, and do not panic.
+/// A step has two phases. First [`prepare`](Algorithm::prepare) allocates whatever the step needs:
+/// if that fails, nothing has changed. Then every parameter is cut into pieces, by its size alone,
+/// and [`update`](Algorithm::update) changes them, on several threads. Readers of the parameters
+/// wait meanwhile, so [`buffers`](Algorithm::buffers), [`measure`](Algorithm::measure) and `update`
+/// are arithmetic on slices: they use no parameter and no thread pool, and do not panic.
 ///
 /// Lion (Chen et al., 2023), as an example:
 ///
@@ -139,11 +139,11 @@ impl<T: Float> ParameterState<T> for () {
 /// assert_eq!(lion.state(&p).unwrap().step(), 29);
 /// ```
 pub trait Algorithm<T: Float>: Hyperparameters {
-    /// What is kept for a parameter.
+    /// The state of a parameter.
     type State: ParameterState<T>;
 
-    /// What a step reads and writes: slices of the parameter's length, and scalars. Tuples of
-    /// `&mut [T]`, `&[T]`, `Option`s of these and [`Shared`](crate::Shared) scalars will do.
+    /// The data of a step: slices of the parameter's length, and scalars. Usually a tuple of
+    /// `&mut [T]`, `&[T]`, `Option`s of these and [`Shared`](crate::Shared) scalars.
     type Buffers<'a>: Cut + Send;
 
     /// The sums over a whole parameter that an update needs, such as norms: `()` for none, or
@@ -154,7 +154,7 @@ pub trait Algorithm<T: Float>: Hyperparameters {
     /// before the first step. The default is a [new](ParameterState::new) state then, and the
     /// present one later on.
     ///
-    /// This is the place to allocate.
+    /// This is the context to allocate.
     fn prepare(
         &self,
         _step: u64,

@@ -1,4 +1,4 @@
-//! What an optimizer refuses.
+//! The errors of optimizers.
 
 use std::fmt;
 use thiserror::Error;
@@ -10,10 +10,10 @@ use thiserror::Error;
 #[derive(Clone, PartialEq, Error)]
 pub enum OptimError {
     /// A hyperparameter outside its range.
-    #[error("{place}: {name} is {found}; expected {expected}")]
+    #[error("{context}: {name} is {found}; expected {expected}")]
     Hyperparameter {
-        /// Where: `parameter group 1`, `clip_grad_norm`.
-        place: String,
+        /// The group or function: `parameter group 1`, `clip_grad_norm`.
+        context: String,
         /// The hyperparameter.
         name: String,
         /// Its value.
@@ -37,7 +37,7 @@ pub enum OptimError {
         /// The group's position.
         group: usize,
     },
-    /// The same parameter twice.
+    /// A parameter that appears twice.
     #[error("parameter group {group}: {parameter} is also in group {other}; expected each once")]
     Duplicate {
         /// The group's position.
@@ -56,14 +56,14 @@ pub enum OptimError {
         found: String,
     },
     /// Gradients whose norm is infinite or NaN.
-    #[error("clip_grad_norm: the norm of the gradients is {norm}; expected a finite number")]
+    #[error("clip_grad_norm: the norm of the gradients is {norm}; expected a finite norm")]
     NonFiniteNorm {
         /// The norm.
         norm: f64,
     },
 }
 
-/// As `Display`: it is what `main` prints of an error, and `unwrap`.
+/// As `Display`: `main` and `unwrap` print this.
 impl fmt::Debug for OptimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

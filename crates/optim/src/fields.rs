@@ -61,20 +61,20 @@ impl Range {
         Range { fits, expected }
     }
 
-    /// An error that names `place` and `name` if `x` is not in the range.
-    pub(crate) fn check(self, place: &str, name: &str, x: f64) -> Result<(), OptimError> {
-        check(place, |fields| fields.require((self.fits)(x), name, x, self.expected))
+    /// An error that names `context` and `name` if `x` is not in the range.
+    pub(crate) fn check(self, context: &str, name: &str, x: f64) -> Result<(), OptimError> {
+        check(context, |fields| fields.require((self.fits)(x), name, x, self.expected))
     }
 }
 
-/// What is done with every field.
+/// An action on every field.
 pub(crate) trait Visitor {
     fn field(&mut self, name: &str, field: Field<'_>);
 
     /// A condition that does not hold.
     fn broken(&mut self, _name: &str, _found: &dyn Display, _expected: &str) {}
 
-    /// Whether a user has chosen the values, and not a state or a schedule.
+    /// Whether a user sets the values, rather than a state or a schedule.
     fn is_chosen(&self) -> bool {
         false
     }
@@ -89,7 +89,7 @@ pub(crate) trait Visitor {
         false
     }
 
-    /// Whether arrays are to be copied that someone else sees too.
+    /// Whether shared arrays are to be copied.
     fn unshares(&self) -> bool {
         false
     }
@@ -100,7 +100,7 @@ pub(crate) struct Field<'f> {
     pub(crate) value: Option<Value>,
     /// The kind of value.
     pub(crate) expected: &'f dyn Display,
-    /// Sets the field, or what stands for a missing one; `false` if that is not possible.
+    /// Sets the field, or its default if it is missing; `false` if that is not possible.
     pub(crate) set: &'f mut dyn FnMut(Option<&Value>) -> bool,
 }
 
@@ -173,7 +173,7 @@ impl<'a> Fields<'a> {
         let mut len = values.len() as u64;
         self.count(name, &mut len, 0);
         if self.0.is_load() {
-            // Those that are there, whatever the length says.
+            // The elements that exist, whatever the length claims.
             let is_there = |i: &usize| self.0.has(&format!("{name}.{i}"));
             *values = vec![0; (0..).take_while(is_there).count()];
         }
@@ -202,11 +202,11 @@ impl<'a> Fields<'a> {
 
     /// An array; its type and shape are those that it has.
     pub fn array<T: Float>(&mut self, name: &str, array: &mut Array<T>) {
-        let shape = Shape::from(array.shape());
         if self.0.unshares() {
             let _ = array.make_mut();
             return;
         }
+        let shape = array.shape().clone();
         let value = Some(array.clone().into());
         self.field(name, value, &kind::<T>(&shape), &mut |found| {
             read(found, &shape).map(|found| *array = found).is_some()
@@ -239,8 +239,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A condition for a user's choice, which a schedule may break and a state with it: Nesterov's
-    /// momentum must not be 0, but a schedule may lead it through 0.
+    /// A condition on values that a user sets, but not on those of a schedule or a state:
+    /// Nesterov's momentum must not be 0, but a schedule may lead it through 0.
     pub fn require_of_user(&mut self, fits: bool, name: &str, found: impl Display, expected: &str) {
         if self.0.is_chosen() {
             self.require(fits, name, found, expected);
@@ -318,7 +318,7 @@ pub(crate) fn set(
 }
 
 struct Check<'p> {
-    place: &'p str,
+    context: &'p str,
     is_chosen: bool,
     result: Result<(), OptimError>,
 }
@@ -328,9 +328,9 @@ impl Visitor for Check<'_> {
 
     fn broken(&mut self, name: &str, found: &dyn Display, expected: &str) {
         if self.result.is_ok() {
-            let (place, name) = (self.place.into(), name.into());
+            let (context, name) = (self.context.into(), name.into());
             let (found, expected) = (found.to_string(), expected.into());
-            self.result = Err(OptimError::Hyperparameter { place, name, found, expected });
+            self.result = Err(OptimError::Hyperparameter { context, name, found, expected });
         }
     }
 
@@ -339,24 +339,24 @@ impl Visitor for Check<'_> {
     }
 }
 
-/// The first condition that does not hold, as an error that names `place`.
-pub(crate) fn check(place: &str, visit: impl FnOnce(&mut Fields<'_>)) -> Result<(), OptimError> {
-    let mut check = Check { place, is_chosen: false, result: Ok(()) };
+/// The first condition that does not hold, as an error that names `context`.
+pub(crate) fn check(context: &str, visit: impl FnOnce(&mut Fields<'_>)) -> Result<(), OptimError> {
+    let mut check = Check { context, is_chosen: false, result: Ok(()) };
     visit(&mut Fields::new(&mut check));
     check.result
 }
 
-/// [`check`], with the conditions for a user's choice.
+/// [`check`], with the conditions on values that a user sets.
 pub(crate) fn check_chosen(
-    place: &str,
+    context: &str,
     visit: impl FnOnce(&mut Fields<'_>),
 ) -> Result<(), OptimError> {
-    let mut check = Check { place, is_chosen: true, result: Ok(()) };
+    let mut check = Check { context, is_chosen: true, result: Ok(()) };
     visit(&mut Fields::new(&mut check));
     check.result
 }
 
-/// Copies every array that someone else sees too: its elements can be changed in place then.
+/// Copies every array that someone else sees too: its elements can be changed in context then.
 pub(crate) fn unshare(visit: impl FnOnce(&mut Fields<'_>)) {
     struct Unshare;
     impl Visitor for Unshare {

@@ -66,7 +66,7 @@ impl<T: Float, A: Algorithm<T>> Slot<T, A> {
         Slot { parameter, name, state: None, update: None }
     }
 
-    /// The parameter in words: `parameter 3 (`fc1.weight`, shape [256, 784])`.
+    /// The parameter, for errors: ``parameter 3 (`fc1.weight`, shape [256, 784])``.
     pub(crate) fn describe(&self, index: usize) -> String {
         let shape = Shape::from(self.parameter.shape());
         match &self.name {
@@ -226,8 +226,8 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
     }
 }
 
-/// The group in words, for errors.
-pub(crate) fn place(group: usize) -> String {
+/// The group, for errors.
+pub(crate) fn context(group: usize) -> String {
     format!("parameter group {group}")
 }
 

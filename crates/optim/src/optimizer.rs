@@ -3,7 +3,7 @@
 use crate::algorithm::Algorithm;
 use crate::error::OptimError;
 use crate::fields::{self, Range};
-use crate::group::{Group, Loaded, Slot, Stepped, place};
+use crate::group::{Group, Loaded, Slot, Stepped, context};
 use crate::hooks::{HookId, Hooks};
 use crate::learning_rates::LearningRates;
 use crate::non_finite::NonFinite;
@@ -23,7 +23,7 @@ pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
     ///
     /// PyTorch: `optimizer.step()`.
     ///
-    /// Values are changed in place. A thread that reads one meanwhile waits for the end of the
+    /// Values are changed in context. A thread that reads one meanwhile waits for the end of the
     /// step; tensors taken from a parameter before keep their elements.
     ///
     /// # Panics
@@ -153,7 +153,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     ) -> Result<(), OptimError> {
         let mut hyper = self.group("update_param_group", group).hyper.clone();
         update(&mut hyper);
-        fields::check_chosen(&place(group), |fields| hyper.fields(fields))?;
+        fields::check_chosen(&context(group), |fields| hyper.fields(fields))?;
         self.groups[group].hyper = hyper;
         Ok(())
     }
@@ -244,7 +244,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     fn set_scheduled(&mut self, group: usize, set: impl FnOnce(&mut A)) -> Result<(), OptimError> {
         let mut hyper = self.groups[group].hyper.clone();
         set(&mut hyper);
-        fields::check(&place(group), |fields| hyper.fields(fields))?;
+        fields::check(&context(group), |fields| hyper.fields(fields))?;
         self.groups[group].hyper = hyper;
         Ok(())
     }
@@ -291,8 +291,8 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
             match fields::set(&name, &value, |fields| hyper.fields(fields)) {
                 Some(Ok(())) => {}
                 Some(Err(expected)) => {
-                    let (place, found) = (place(index), value.kind());
-                    return Err(OptimError::Hyperparameter { place, name, found, expected });
+                    let (context, found) = (context(index), value.kind());
+                    return Err(OptimError::Hyperparameter { context, name, found, expected });
                 }
                 None => {
                     return Err(OptimError::Unknown {
@@ -303,7 +303,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
                 }
             }
         }
-        fields::check_chosen(&place(index), |fields| hyper.fields(fields))?;
+        fields::check_chosen(&context(index), |fields| hyper.fields(fields))?;
         if group.params.is_empty() {
             return Err(OptimError::NoParameters { group: index });
         }
@@ -384,7 +384,7 @@ impl<T: Float, A: Algorithm<T>> LearningRates for GroupOptimizer<T, A> {
     #[track_caller]
     fn set_base_lr(&mut self, group: usize, lr: f64) -> Result<(), OptimError> {
         self.group("set_base_lr", group);
-        Range::AT_LEAST_0.check(&place(group), "base_lr", lr)?;
+        Range::AT_LEAST_0.check(&context(group), "base_lr", lr)?;
         self.groups[group].base_lr = OnceLock::from(lr);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A state as it is read: all mismatches are collected, and no name is overlooked.
+//! Reads a state: collects all mismatches, and finds names that nobody requests.
 
 use crate::fields::{Field, Fields, Visitor};
 use adamant_tensor::{StateDict, StateError, Value};
@@ -8,10 +8,9 @@ use std::ops::Range;
 
 pub(crate) struct Reader<'s> {
     state: &'s StateDict,
-    /// The names that were asked for: any other is a mismatch.
+    /// The names that were requested: any other is a mismatch.
     known: HashSet<String>,
-    /// Prefixes of lists with indices whose names are not mismatches of their own: another
-    /// mismatch reports them.
+    /// Lists, like `groups.`, and indices in them whose names are part of another mismatch.
     reported: Vec<(String, Range<usize>)>,
     mismatches: Vec<String>,
 }
@@ -21,7 +20,7 @@ impl<'s> Reader<'s> {
         Reader { state, known: HashSet::new(), reported: Vec::new(), mismatches: Vec::new() }
     }
 
-    /// `Ok` if everything was as expected, and every name of the state was asked for.
+    /// `Ok` if everything was as expected, and every name of the state was requested.
     pub(crate) fn finish(mut self) -> Result<(), StateError> {
         let is_reported = |name: &str| {
             self.reported.iter().any(|(list, indices)| {
@@ -43,7 +42,7 @@ impl<'s> Reader<'s> {
         self.mismatches.push(mismatch);
     }
 
-    /// Reports the names of a list, like `groups.`, with these indices as part of a mismatch.
+    /// The names of a list with these indices are part of another mismatch.
     pub(crate) fn report(&mut self, list: &str, indices: Range<usize>) {
         self.reported.push((list.into(), indices));
     }
@@ -69,7 +68,7 @@ impl<'s> Reader<'s> {
         match self.get(name) {
             Some(Value::Text(text)) => Some(text),
             found => {
-                self.mismatch(name, found, &"a text");
+                self.mismatch(name, found, &"a string");
                 None
             }
         }

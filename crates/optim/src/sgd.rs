@@ -205,7 +205,7 @@ mod tests {
     use adamant_tensor::{Parameter, Stateful, Tensor, Value};
 
     #[test]
-    fn a_state_that_does_not_fit_is_refused() {
+    fn a_wrong_state_is_refused() {
         let p = Parameter::new(Tensor::<f64>::ones([2]));
         p.set_grad(Some(Tensor::ones([2])));
         let mut sgd = Sgd::new([p], SgdOptions::default().momentum(0.9)).unwrap();

@@ -9,8 +9,8 @@ use adamant_tensor::{Float, TakenValue, Tensor, take_values};
 /// A parameter's part of the step that is being made.
 pub(crate) struct Update<T: Float, A: Algorithm<T>> {
     grad: Tensor<T>,
-    /// The state that replaces the present one.
-    prepared: Option<A::State>,
+    /// The state that replaces the present one. Large and rare, hence boxed.
+    prepared: Option<Box<Stepped<A::State>>>,
     /// Set once all parameters are prepared.
     value: Option<TakenValue<T>>,
     sums: A::Sums,
@@ -39,22 +39,26 @@ pub(crate) fn step<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) {
 }
 
 impl<'g, T: Float, A: Algorithm<T>> Step<'g, T, A> {
-    /// Allocates what the step needs, takes the values, and only then counts the step.
+    /// Allocates whatever the step needs, takes the values, and only then counts the step.
     #[track_caller]
     fn begin(groups: &'g mut [Group<T, A>]) -> Self {
         let mut step = Step { groups, size: SweepSize::default(), sums: Vec::new() };
         for group in &mut *step.groups {
             for slot in &mut group.slots {
                 let Some(grad) = slot.parameter.grad() else { continue };
-                let shape = slot.parameter.shape();
-                let (number, state) = match &slot.state {
-                    Some(stepped) => (stepped.step + 1, Some(&stepped.state)),
+                let (number, state) = match &mut slot.state {
+                    Some(Stepped { step, state }) => (*step + 1, Some(state)),
                     None => (1, None),
                 };
-                let mut prepared = group.hyper.prepare(number, state, shape);
-                let state = prepared.as_mut().or(slot.state.as_mut().map(|s| &mut s.state));
+                let shape = slot.parameter.shape();
+                let mut prepared = group
+                    .hyper
+                    .prepare(number, state.as_deref(), shape)
+                    .map(|state| Box::new(Stepped { step: number, state }));
+                let state = prepared.as_mut().map(|stepped| &mut stepped.state).or(state);
+                let state = state.expect("`prepare` returns a state at the first step");
                 // A snapshot may share the arrays: it keeps the old elements.
-                fields::unshare(|fields| state.expect("prepared at first").fields(fields));
+                fields::unshare(|fields| state.fields(fields));
                 slot.update = Some(Update { grad, prepared, value: None, sums: A::Sums::ZERO });
                 step.size.add(slot.parameter.numel());
             }
@@ -64,17 +68,15 @@ impl<'g, T: Float, A: Algorithm<T>> Step<'g, T, A> {
         }
         // After the gradients: whoever holds values waits for nothing.
         let slots = step.groups.iter().flat_map(|group| &group.slots);
-        let moved = slots.filter(|slot| slot.update.is_some());
-        let mut values = take_values(moved.map(|slot| &slot.parameter)).into_iter();
+        let with_grad = slots.filter(|slot| slot.update.is_some());
+        let mut values = take_values(with_grad.map(|slot| &slot.parameter)).into_iter();
         for slot in step.groups.iter_mut().flat_map(|group| &mut group.slots) {
             let Some(update) = &mut slot.update else { continue };
             update.value = values.next();
-            match (&mut slot.state, update.prepared.take()) {
-                (Some(stepped), None) => stepped.step += 1,
-                (Some(stepped), Some(state)) => {
-                    *stepped = Stepped { step: stepped.step + 1, state }
-                }
-                (None, prepared) => slot.state = prepared.map(|state| Stepped { step: 1, state }),
+            if let Some(prepared) = update.prepared.take() {
+                slot.state = Some(*prepared);
+            } else if let Some(stepped) = &mut slot.state {
+                stepped.step += 1;
             }
         }
         step

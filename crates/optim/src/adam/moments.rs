@@ -47,13 +47,13 @@ impl<T: Float> ParameterState<T> for Moments<T> {
     fn fields(&mut self, fields: &mut Fields<'_>) {
         // A gradient that overflows leaves infinity or NaN in a second moment: a run has such a
         // state, so it loads. No gradient leads below 0.
-        let fits = |x: T| !(x < T::ZERO);
+        let fits = |x: T| x >= T::ZERO || x.is_nan();
         let expected = "no element below 0";
         fields.array("exp_avg", &mut self.exp_avg);
         fields.array("exp_avg_sq", &mut self.exp_avg_sq);
         fields.require_elements("exp_avg_sq", &self.exp_avg_sq, fits, expected);
-        let shape = self.exp_avg_sq.shape().clone();
-        fields.optional_array("max_exp_avg_sq", &mut self.max_exp_avg_sq, &shape);
+        let shape = self.exp_avg_sq.shape();
+        fields.optional_array("max_exp_avg_sq", &mut self.max_exp_avg_sq, shape);
         if let Some(maximum) = &self.max_exp_avg_sq {
             fields.require_elements("max_exp_avg_sq", maximum, fits, expected);
             fields.newer_flag("max_is_corrected", &mut self.max_is_corrected);

@@ -89,7 +89,7 @@ fn the_maximum_passes_nan_on() {
 }
 
 #[test]
-fn none_leaves_alone_and_zero_does_not() {
+fn none_skips_a_parameter_and_zero_does_not() {
     let (a, b) = (parameter(&[1.0]), parameter(&[1.0]));
     let mut adam = Adam::new([a.clone(), b.clone()], AdamOptions::default()).unwrap();
     set_grad(&a, &[1.0]);
@@ -109,7 +109,7 @@ fn none_leaves_alone_and_zero_does_not() {
 }
 
 #[test]
-fn amsgrad_switched_on_late_starts_from_the_present_moment() {
+fn a_late_maximum_starts_from_the_present_moment() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     set_grad(&p, &[10.0]);
@@ -122,7 +122,7 @@ fn amsgrad_switched_on_late_starts_from_the_present_moment() {
 }
 
 #[test]
-fn the_maximum_starts_anew_when_its_reading_changes() {
+fn another_reading_restarts_the_maximum() {
     let p = parameter(&[1.0]);
     let options = AdamOptions::default().amsgrad(true);
     let mut adam = Adam::new([p.clone()], options).unwrap();
@@ -137,7 +137,7 @@ fn the_maximum_starts_anew_when_its_reading_changes() {
 }
 
 #[test]
-fn names_that_do_not_tell_apart_are_refused() {
+fn indistinct_names_are_refused() {
     let named = |name: &str| (name.to_string(), parameter(&[1.0]));
     let refuse =
         |group| Adam::with_groups([group], AdamOptions::default()).unwrap_err().to_string();
@@ -164,7 +164,7 @@ fn a_hook_can_remove_itself() {
 }
 
 #[test]
-fn nonsense_in_a_state_is_refused() {
+fn each_mistake_in_a_state_is_refused() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     set_grad(&p, &[1.0]);
@@ -193,7 +193,7 @@ fn nonsense_in_a_state_is_refused() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_and_named() {
+fn invalid_groups_and_options_are_named() {
     let p = parameter(&[1.0]);
     let options = AdamOptions::default();
     let refuse = |options| Adam::new([p.clone()], options).unwrap_err().to_string();
@@ -246,7 +246,7 @@ fn a_step_keeps_the_parameters_buffer() {
 }
 
 #[test]
-fn the_closure_runs_once_with_gradients_on() {
+fn the_closure_runs_once_with_gradients_enabled() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     let mut calls = 0;
@@ -319,7 +319,7 @@ fn a_hook_that_panics_stays_registered() {
 }
 
 #[test]
-fn what_is_not_finite_is_reported_by_parameter() {
+fn non_finite_state_is_reported_by_parameter() {
     let [a, b, c] = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]].map(|values| parameter(&values));
     let names = [("a".to_string(), a.clone()), ("b".to_string(), b.clone())];
     let groups = [ParamGroup::new(names), ParamGroup::new([c.clone()])];
@@ -346,7 +346,7 @@ fn what_is_not_finite_is_reported_by_parameter() {
 }
 
 #[test]
-fn a_scheduled_rate_keeps_no_base_rate_unless_a_schedule_asked_for_one() {
+fn the_plateau_schedule_sets_no_base_rate() {
     use crate::{PlateauMode, ReduceLrOnPlateau, ReduceLrOnPlateauOptions};
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
@@ -359,7 +359,7 @@ fn a_scheduled_rate_keeps_no_base_rate_unless_a_schedule_asked_for_one() {
 }
 
 #[test]
-fn state_is_a_snapshot_that_continues_the_run() {
+fn a_snapshot_continues_the_run() {
     let run = |adam: &mut Adam<f64>, p: &Parameter<f64>, steps: usize| {
         for i in 0..steps {
             set_grad(p, &[i as f64, -1.0]);
@@ -383,7 +383,7 @@ fn state_is_a_snapshot_that_continues_the_run() {
 }
 
 #[test]
-fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
+fn a_wrong_state_lists_all_and_changes_nothing() {
     let stepped = |values: &[f64]| {
         let p = parameter(values);
         let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
@@ -420,7 +420,7 @@ fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
 }
 
 #[test]
-fn names_match_in_another_order() {
+fn parameters_match_by_name() {
     let named = |names: [&str; 2], seed: f64| {
         let params = names.map(|name| {
             let value = if name == "a" { seed } else { -seed };
@@ -448,7 +448,7 @@ fn names_match_in_another_order() {
 }
 
 #[test]
-fn an_older_state_without_newer_flags_is_read() {
+fn an_older_state_without_newer_flags_loads() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p], AdamOptions::default().maximize(true)).unwrap();
     let state = adam.state_dict();

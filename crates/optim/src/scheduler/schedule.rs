@@ -75,8 +75,8 @@ impl<R: Rule> Schedule<R> {
             .map(|group| rate(&self.rule, optimizer.lr(group), optimizer.base_lr(group)))
             .collect();
         for (group, &lr) in rates.iter().enumerate() {
-            let place = format!("{}: at epoch {epoch}, parameter group {group}", R::NAME);
-            accept(Range::AT_LEAST_0.check(&place, "lr", lr));
+            let context = format!("{}: at epoch {epoch}, parameter group {group}", R::NAME);
+            accept(Range::AT_LEAST_0.check(&context, "lr", lr));
         }
         for (group, lr) in rates.into_iter().enumerate() {
             // First: only this fails, at the first group, if the optimizer has no momentum.

@@ -69,10 +69,13 @@ impl Range {
 
 /// An action on every field.
 pub(crate) trait Visitor {
-    fn field(&mut self, name: &str, field: Field<'_>);
+    /// A field with this value, or `None` if it is left out of a state, of the kind `expected`.
+    /// `set` sets it, or its default if it is missing, and returns `false` if that is not
+    /// possible.
+    fn field(&mut self, name: &str, value: Option<Value>, expected: &dyn Display, set: Set<'_>);
 
     /// A condition that does not hold.
-    fn broken(&mut self, _name: &str, _found: &dyn Display, _expected: &str) {}
+    fn broken(&mut self, _name: &str, _found: &dyn Display, _expected: &dyn Display) {}
 
     /// Whether a user sets the values, rather than a state or a schedule.
     fn is_chosen(&self) -> bool {
@@ -95,33 +98,16 @@ pub(crate) trait Visitor {
     }
 }
 
-pub(crate) struct Field<'f> {
-    /// The value to be saved; `None` if the field is left out.
-    pub(crate) value: Option<Value>,
-    /// The kind of value.
-    pub(crate) expected: &'f dyn Display,
-    /// Sets the field, or its default if it is missing; `false` if that is not possible.
-    pub(crate) set: &'f mut dyn FnMut(Option<&Value>) -> bool,
-}
+pub(crate) type Set<'f> = &'f mut dyn FnMut(Option<&Value>) -> bool;
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(visitor: &'a mut (dyn Visitor + 'a)) -> Self {
         Fields(visitor)
     }
 
-    fn field(
-        &mut self,
-        name: &str,
-        value: Option<Value>,
-        expected: &dyn Display,
-        set: &mut dyn FnMut(Option<&Value>) -> bool,
-    ) {
-        self.0.field(name, Field { value, expected, set });
-    }
-
     /// A number, within a range.
     pub fn float(&mut self, name: &str, value: &mut f64, range: Range) {
-        self.field(name, Some((*value).into()), &"a number", &mut |found| {
+        self.0.field(name, Some((*value).into()), &"a number", &mut |found| {
             *value = match found {
                 Some(Value::Float(x)) => *x,
                 Some(Value::Int(x)) => *x as f64,
@@ -134,7 +120,7 @@ impl<'a> Fields<'a> {
 
     /// True or false.
     pub fn flag(&mut self, name: &str, value: &mut bool) {
-        self.field(name, Some((*value).into()), &"true or false", &mut |found| {
+        self.0.field(name, Some((*value).into()), &"true or false", &mut |found| {
             let Some(Value::Bool(found)) = found else { return false };
             *value = *found;
             true
@@ -143,7 +129,7 @@ impl<'a> Fields<'a> {
 
     /// A [`flag`](Fields::flag) that older states lack: a missing one is false.
     pub fn newer_flag(&mut self, name: &str, value: &mut bool) {
-        self.field(name, Some((*value).into()), &"true or false", &mut |found| {
+        self.0.field(name, Some((*value).into()), &"true or false", &mut |found| {
             *value = match found {
                 Some(Value::Bool(found)) => *found,
                 Some(_) => return false,
@@ -157,7 +143,7 @@ impl<'a> Fields<'a> {
     /// this.
     pub fn count(&mut self, name: &str, value: &mut u64, least: u64) {
         let expected = format_args!("an integer of at least {least}");
-        self.field(name, Some(count::saved(*value).into()), &expected, &mut |found| {
+        self.0.field(name, Some(count::saved(*value).into()), &expected, &mut |found| {
             let Some(Value::Int(found)) = found else { return false };
             let Some(found) = u64::try_from(*found).ok().filter(|x| *x >= least) else {
                 return false;
@@ -165,7 +151,7 @@ impl<'a> Fields<'a> {
             *value = found;
             true
         });
-        self.require(*value >= least, name, *value, &format!("at least {least}"));
+        self.require(*value >= least, name, *value, format_args!("at least {least}"));
     }
 
     /// A list of counts: its length under `name`, and each under `name.i`.
@@ -181,7 +167,7 @@ impl<'a> Fields<'a> {
             self.count(&format!("{name}.{i}"), value, 0);
         }
         let found = values.len();
-        self.require(found as u64 == len, name, format_args!("{found} of them"), &len.to_string());
+        self.require(found as u64 == len, name, format_args!("{found} of them"), len);
     }
 
     /// One of several values, each with a name in the state.
@@ -193,7 +179,7 @@ impl<'a> Fields<'a> {
     ) {
         let text = choices.iter().find(|(_, choice)| choice == value).map(|&(text, _)| text.into());
         let texts: Vec<String> = choices.iter().map(|(text, _)| format!("{text:?}")).collect();
-        self.field(name, text, &texts.join(" or "), &mut |found| {
+        self.0.field(name, text, &texts.join(" or "), &mut |found| {
             let Some(Value::Text(found)) = found else { return false };
             let choice = choices.iter().find(|(text, _)| text == found);
             choice.map(|(_, choice)| *value = *choice).is_some()
@@ -208,7 +194,7 @@ impl<'a> Fields<'a> {
         }
         let shape = array.shape().clone();
         let value = Some(array.clone().into());
-        self.field(name, value, &kind::<T>(&shape), &mut |found| {
+        self.0.field(name, value, &kind::<T>(&shape), &mut |found| {
             read(found, &shape).map(|found| *array = found).is_some()
         });
     }
@@ -226,16 +212,16 @@ impl<'a> Fields<'a> {
         }
         let shape = Shape::from(shape);
         let value = array.clone().map(Value::from);
-        self.field(name, value, &kind::<T>(&shape), &mut |found| {
+        self.0.field(name, value, &kind::<T>(&shape), &mut |found| {
             *array = read(found, &shape);
             array.is_some() == found.is_some()
         });
     }
 
     /// A condition on the fields: `found`, the value of `name`, is an error unless it `fits`.
-    pub fn require(&mut self, fits: bool, name: &str, found: impl Display, expected: &str) {
+    pub fn require(&mut self, fits: bool, name: &str, found: impl Display, expected: impl Display) {
         if !fits {
-            self.0.broken(name, &found, expected);
+            self.0.broken(name, &found, &expected);
         }
     }
 
@@ -283,8 +269,8 @@ impl fmt::Debug for Fields<'_> {
 pub(crate) fn save(prefix: &str, state: &mut StateDict, visit: impl FnOnce(&mut Fields<'_>)) {
     struct Save<'s>(&'s str, &'s mut StateDict);
     impl Visitor for Save<'_> {
-        fn field(&mut self, name: &str, field: Field<'_>) {
-            if let Some(value) = field.value {
+        fn field(&mut self, name: &str, value: Option<Value>, _: &dyn Display, _: Set<'_>) {
+            if let Some(value) = value {
                 self.1.insert(format!("{}{name}", self.0), value);
             }
         }
@@ -299,20 +285,20 @@ pub(crate) fn set(
     value: &Value,
     visit: impl FnOnce(&mut Fields<'_>),
 ) -> Option<Result<(), String>> {
-    struct Set<'s> {
+    struct Override<'s> {
         name: &'s str,
         value: &'s Value,
         result: Option<Result<(), String>>,
     }
-    impl Visitor for Set<'_> {
-        fn field(&mut self, name: &str, field: Field<'_>) {
+    impl Visitor for Override<'_> {
+        fn field(&mut self, name: &str, _: Option<Value>, expected: &dyn Display, set: Set<'_>) {
             if name == self.name {
-                let is_set = (field.set)(Some(self.value));
-                self.result = Some(is_set.then_some(()).ok_or_else(|| field.expected.to_string()));
+                let is_set = set(Some(self.value));
+                self.result = Some(is_set.then_some(()).ok_or_else(|| expected.to_string()));
             }
         }
     }
-    let mut set = Set { name, value, result: None };
+    let mut set = Override { name, value, result: None };
     visit(&mut Fields::new(&mut set));
     set.result
 }
@@ -324,12 +310,12 @@ struct Check<'p> {
 }
 
 impl Visitor for Check<'_> {
-    fn field(&mut self, _name: &str, _field: Field<'_>) {}
+    fn field(&mut self, _: &str, _: Option<Value>, _: &dyn Display, _: Set<'_>) {}
 
-    fn broken(&mut self, name: &str, found: &dyn Display, expected: &str) {
+    fn broken(&mut self, name: &str, found: &dyn Display, expected: &dyn Display) {
         if self.result.is_ok() {
             let (context, name) = (self.context.into(), name.into());
-            let (found, expected) = (found.to_string(), expected.into());
+            let (found, expected) = (found.to_string(), expected.to_string());
             self.result = Err(OptimError::Hyperparameter { context, name, found, expected });
         }
     }
@@ -360,7 +346,7 @@ pub(crate) fn check_chosen(
 pub(crate) fn unshare(visit: impl FnOnce(&mut Fields<'_>)) {
     struct Unshare;
     impl Visitor for Unshare {
-        fn field(&mut self, _name: &str, _field: Field<'_>) {}
+        fn field(&mut self, _: &str, _: Option<Value>, _: &dyn Display, _: Set<'_>) {}
 
         fn unshares(&self) -> bool {
             true

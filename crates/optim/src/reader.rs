@@ -1,6 +1,6 @@
 //! Reads a state: collects all mismatches, and finds names that nobody requests.
 
-use crate::fields::{Field, Fields, Visitor};
+use crate::fields::{Fields, Set, Visitor};
 use adamant_tensor::{StateDict, StateError, Value};
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -108,16 +108,22 @@ impl<'s> Reader<'s> {
             found: usize,
         }
         impl Visitor for Load<'_, '_> {
-            fn field(&mut self, name: &str, field: Field<'_>) {
+            fn field(
+                &mut self,
+                name: &str,
+                _: Option<Value>,
+                expected: &dyn Display,
+                set: Set<'_>,
+            ) {
                 let name = format!("{}{name}", self.prefix);
                 let found = self.reader.get(&name);
                 self.found += usize::from(found.is_some());
-                if !(field.set)(found) {
-                    self.reader.mismatch(&name, found, field.expected);
+                if !set(found) {
+                    self.reader.mismatch(&name, found, expected);
                 }
             }
 
-            fn broken(&mut self, name: &str, found: &dyn Display, expected: &str) {
+            fn broken(&mut self, name: &str, found: &dyn Display, expected: &dyn Display) {
                 let name = format!("{}{name}", self.prefix);
                 self.reader.push(format!("`{name}`: found {found}, expected {expected}"));
             }

@@ -85,7 +85,7 @@ fn main() {
             entries.push((name, amsgrad, tensors * elements, adam_ms(tensors, elements, amsgrad)));
         }
     }
-    // As many bytes as Adam's at 10 M, so that both use the caches alike.
+    // The same number of bytes as Adam's at 10 M, so that both use the caches alike.
     let triad = triad_ms(10_000_000 * 28 / 16);
     let read = read_ms(10_000_000);
     let rate = |bytes: usize, ms: f64| bytes as f64 / ms / 1e6;

@@ -283,7 +283,7 @@ mod tests {
         assert!(status == SAME && text.contains("arrays: 2 arrays, 3 elements"), "{text}");
         assert_eq!(inspect(&[&a, &a], false).0, SAME);
 
-        adam.change_group(0, |group| group.lr = 0.5).unwrap();
+        adam.set_lr(0, 0.5).unwrap();
         net.parameters()[0].set_value(&Tensor::from([[3.0, -4.5]]));
         save(&adam, &b);
         let (status, text) = inspect(&[&a, &b], false);

@@ -90,8 +90,12 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut adam = Adam::new(net.parameters(), AdamOptions::adamw().lr(args.lr).weight_decay(0.1))?;
     let mut loader = DataLoader::new(&mnist.train, args.batch_size as usize).shuffle(&mut rng);
     let steps = u64::from(args.epochs) * loader.len() as u64;
-    let mut schedule =
-        OneCycleLr::with_rule(&mut adam, OneCycle::new(args.lr, steps).pct_start(0.1));
+    let mut schedule = OneCycleLr::with_options(
+        &mut adam,
+        args.lr,
+        steps,
+        OneCycleLrOptions::default().pct_start(0.1),
+    );
     writeln!(
         out,
         "{} images, {} parameters, {} threads\n",

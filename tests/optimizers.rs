@@ -192,7 +192,7 @@ fn missing_and_zero_gradients_move_nothing() {
     p.set_grad(Some(tensor(&[0.0, 0.0])));
     (0..5).for_each(|_| adam.step());
     assert_eq!(p.tensor().to_vec(), [1.0, 2.0]);
-    assert_eq!(adam.memory(&p).unwrap().step(), 5); // a zero gradient counts as a step
+    assert_eq!(adam.state(&p).unwrap().step(), 5); // a zero gradient counts as a step
 
     let mut adam = Adam::new([p.clone()], AdamOptions::default().weight_decay(0.5)).unwrap();
     adam.step();

@@ -34,7 +34,8 @@ impl<'d> Run<'d> {
         let options = AdamOptions::default().lr(seed as f64 * 1e-3).amsgrad(true);
         let adam = Adam::with_groups([group], options).unwrap();
         let schedule = CosineAnnealingLr::new(&adam, 10 * seed);
-        let plateau = ReduceLrOnPlateau::new(PlateauMode::Min).patience(seed);
+        let plateau = ReduceLrOnPlateauOptions::default().patience(seed);
+        let plateau = ReduceLrOnPlateau::with_options(PlateauMode::Min, plateau);
         let loader = DataLoader::new(data, 4).shuffle(&mut rng);
         Run { net, adam, schedule, plateau, loader, rng, steps: 0 }
     }

@@ -161,7 +161,8 @@ pub(crate) const PLANS: [(&str, MakePlan); 9] = [
         Plan::Steps(Box::new(SequentialLr::new(adam, warm_up).then(4, down).then(12, slow)))
     }),
     ("plateau", |_| {
-        Plan::Plateau(ReduceLrOnPlateau::new(PlateauMode::Min).patience(1).threshold(0.2))
+        let options = ReduceLrOnPlateauOptions::default().patience(1).threshold(0.2);
+        Plan::Plateau(ReduceLrOnPlateau::with_options(PlateauMode::Min, options))
     }),
 ];
 

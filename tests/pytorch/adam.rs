@@ -83,7 +83,7 @@ fn run<T: Float>(case: &Case) -> Vec<(String, Tensor<T>)> {
         }
     }
     for (p, param) in params.iter().enumerate() {
-        let moments = adam.memory(param).unwrap();
+        let moments = adam.state(param).unwrap();
         let parts = [
             ("exp_avg", Some(moments.exp_avg())),
             ("exp_avg_sq", Some(moments.exp_avg_sq())),

@@ -50,26 +50,31 @@ fn check<S: Scheduler>(name: &str, make: impl Fn(&mut Adam) -> S) {
 
 #[test]
 fn rates_of_schedules_equal_pytorchs() {
+    let one_cycle = OneCycleLrOptions::default;
     check("step", |adam| StepLr::new(adam, 4, 0.3));
     check("multi_step", |adam| MultiStepLr::new(adam, [3, 9, 9, 20], 0.3));
     check("exponential", |adam| ExponentialLr::new(adam, 0.93));
-    check("cosine", |adam| CosineAnnealingLr::new(adam, 7).eta_min(1e-4));
+    check("cosine", |adam| {
+        let options = CosineAnnealingLrOptions::default().eta_min(1e-4);
+        CosineAnnealingLr::with_options(adam, 7, options)
+    });
     check("cosine_0", |adam| CosineAnnealingLr::new(adam, 10));
     check("linear", |adam| LinearLr::new(adam, 0.2, 0.9, 8));
     check("lambda", |adam| LambdaLr::new(adam, |epoch| 1.0 / (1 + epoch) as f64));
     check("one_cycle", |adam| OneCycleLr::new(adam, 0.1, 30));
     check("one_cycle_more", |adam| {
-        let rule = OneCycle::new(0.2, 30).pct_start(0.4).div_factors(10.0, 100.0);
-        OneCycleLr::with_rule(adam, rule.momentum_range(0.8, 0.9))
+        let options = one_cycle().pct_start(0.4).div_factor(10.0).final_div_factor(100.0);
+        let options = options.base_momentum(0.8).max_momentum(0.9);
+        OneCycleLr::with_options(adam, 0.2, 30, options)
     });
     check("one_cycle_linear", |adam| {
-        OneCycleLr::with_rule(adam, OneCycle::new(0.2, 31).anneal(Anneal::Linear))
+        OneCycleLr::with_options(adam, 0.2, 31, one_cycle().anneal_strategy(AnnealStrategy::Linear))
     });
     check("one_cycle_three", |adam| {
-        OneCycleLr::with_rule(adam, OneCycle::new(0.2, 30).three_phase(true))
+        OneCycleLr::with_options(adam, 0.2, 30, one_cycle().three_phase(true))
     });
     check("one_cycle_rates", |adam| {
-        OneCycleLr::with_rule(adam, OneCycle::new(0.2, 30).cycle_momentum(false))
+        OneCycleLr::with_options(adam, 0.2, 30, one_cycle().cycle_momentum(false))
     });
     check("sequential", |adam| {
         let warm_up = LinearLr::new(adam, 0.1, 1.0, 5);
@@ -146,12 +151,13 @@ fn rates_on_plateaus_equal_pytorchs() {
         same_rates(name, &rows);
     };
     check("plateau", || {
-        let schedule = ReduceLrOnPlateau::new(PlateauMode::Min);
-        schedule.factor(0.5).patience(2).cooldown(1).min_lr(1e-3)
+        let options = ReduceLrOnPlateauOptions::default().factor(0.5).patience(2);
+        ReduceLrOnPlateau::with_options(PlateauMode::Min, options.cooldown(1).min_lr(1e-3))
     });
     check("plateau_max", || {
-        let schedule = ReduceLrOnPlateau::new(PlateauMode::Max).factor(0.5).patience(3);
-        schedule.threshold(0.5).threshold_mode(ThresholdMode::Absolute)
+        let options = ReduceLrOnPlateauOptions::default().factor(0.5).patience(3);
+        let options = options.threshold(0.5).threshold_mode(ThresholdMode::Absolute);
+        ReduceLrOnPlateau::with_options(PlateauMode::Max, options)
     });
 }
 
@@ -206,7 +212,7 @@ fn states_that_no_constructor_accepts_are_rejected() {
     let mut sequence = SequentialLr::new(adam, tail.clone()).then(3, tail.clone()).then(7, tail);
     let mut state = sequence.state_dict();
     state.insert("milestones.2", 2);
-    assert!(sequence.load_state_dict(&state).unwrap_err().to_string().contains("more than 3"));
+    assert!(sequence.load_state_dict(&state).unwrap_err().to_string().contains("at least 4"));
 }
 
 #[test]

@@ -61,10 +61,11 @@ pub mod prelude {
         triplet_margin_loss,
     };
     pub use adamant_optim::{
-        Adam, AdamOptions, Anneal, CosineAnnealingLr, ExponentialLr, LambdaLr, LinearLr,
-        MultiStepLr, OneCycle, OneCycleLr, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
-        Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, ThresholdMode, clip_grad_norm,
-        clip_grad_value,
+        Adam, AdamOptions, AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions,
+        ExponentialLr, LambdaLr, LearningRates, LinearLr, MultiStepLr, OneCycleLr,
+        OneCycleLrOptions, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
+        ReduceLrOnPlateauOptions, Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, ThresholdMode,
+        clip_grad_norm, clip_grad_value,
     };
     pub use adamant_tensor::{
         AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Generator, GradOptions, Indices, Mask,

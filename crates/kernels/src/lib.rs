@@ -34,7 +34,7 @@ mod sweep;
 mod team;
 mod windows;
 
-pub use adam::{AdamBuffers, AdamScalars, adam};
+pub use adam::{AdamScalars, adam};
 pub use attention::{
     Attention, AttentionGradients, RowStats, WeightDropout, attention, attention_backward,
     first_blind_query,
@@ -55,9 +55,9 @@ pub use pool::{
 };
 pub use reduce::{arg_best, reduce_rows, sum, sum_row, sum_view};
 pub use scan::scan;
-pub use sgd::{SgdBuffers, SgdScalars, sgd};
+pub use sgd::{SgdScalars, sgd};
 pub use simd::vectorize;
 pub use softmax::{log_softmax_rows, logsumexp_row, nll_rows, nll_rows_backward, softmax_rows};
 pub use strided::{View, contiguous_strides};
-pub use sweep::{Cut, SweepSize, sweep};
+pub use sweep::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};
 pub use windows::Windows;

@@ -2,20 +2,103 @@
 
 use crate::parallel::drain;
 
-/// Elements in a piece: half a megabyte of f32 in each buffer, long stretches
-/// for memory to deliver.
+/// Elements in a piece: half a megabyte of f32 in each buffer, a long stretch for memory to
+/// deliver.
 const PIECE: usize = 1 << 17;
 
-/// Buffers that are walked in step, and can be cut in two.
+/// Buffers of equal length that are traversed together, and can be cut in two.
+///
+/// Slices are, and tuples of them: the first one's length is that of all.
+///
+/// ```
+/// use adamant_kernels::{Cut, Shared};
+/// let (mut p, g) = ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]);
+/// let ((first, _, lr), (_, rest, _)) = (p.as_mut_slice(), g.as_slice(), Shared(0.1)).cut(1);
+/// assert_eq!((&*first, rest, lr.0), ([1.0].as_slice(), [5.0, 6.0].as_slice(), 0.1));
+/// ```
 pub trait Cut: Sized {
     /// The number of elements.
     fn elements(&self) -> usize;
+
     /// The first `at` elements, and the rest.
     fn cut(self, at: usize) -> (Self, Self);
 }
 
-/// How much a [`sweep`] has to do: known before it begins, so that it can be
-/// handed out in pieces without a list of them.
+impl<T> Cut for &[T] {
+    fn elements(&self) -> usize {
+        self.len()
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        self.split_at(at)
+    }
+}
+
+impl<T> Cut for &mut [T] {
+    fn elements(&self) -> usize {
+        self.len()
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        self.split_at_mut(at)
+    }
+}
+
+impl<B: Cut> Cut for Option<B> {
+    fn elements(&self) -> usize {
+        self.as_ref().map_or(0, B::elements)
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        self.map(|buffers| buffers.cut(at)).unzip()
+    }
+}
+
+/// A value beside buffers, of which each piece has a copy: the scalars of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared<V>(pub V);
+
+impl<V: Copy> Cut for Shared<V> {
+    fn elements(&self) -> usize {
+        0
+    }
+
+    fn cut(self, _at: usize) -> (Self, Self) {
+        (self, self)
+    }
+}
+
+macro_rules! cut_tuple {
+    ($($B:ident $b:ident $rest:ident),+) => {
+        impl<$($B: Cut),+> Cut for ($($B,)+) {
+            fn elements(&self) -> usize {
+                self.0.elements()
+            }
+
+            fn cut(self, at: usize) -> (Self, Self) {
+                let ($($b,)+) = self;
+                $(let ($b, $rest) = $b.cut(at);)+
+                (($($b,)+), ($($rest,)+))
+            }
+        }
+    };
+}
+
+cut_tuple!(A a a_rest, B b b_rest);
+cut_tuple!(A a a_rest, B b b_rest, C c c_rest);
+cut_tuple!(A a a_rest, B b b_rest, C c c_rest, D d d_rest);
+cut_tuple!(A a a_rest, B b b_rest, C c c_rest, D d d_rest, E e e_rest);
+cut_tuple!(A a a_rest, B b b_rest, C c c_rest, D d d_rest, E e e_rest, F f f_rest);
+
+/// The number of pieces that a [`sweep`] cuts buffers of this length into: it depends on nothing
+/// else.
+#[must_use]
+pub fn pieces(elements: usize) -> usize {
+    elements.div_ceil(PIECE)
+}
+
+/// How much a [`sweep`] has to do: known before it begins, so that it can hand out pieces
+/// without a list of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SweepSize {
     pieces: usize,
@@ -25,29 +108,59 @@ pub struct SweepSize {
 impl SweepSize {
     /// Adds a set of buffers of this length.
     pub fn add(&mut self, elements: usize) {
-        self.pieces += elements.div_ceil(PIECE);
+        self.pieces += pieces(elements);
         self.elements += elements;
+    }
+
+    /// The number of pieces.
+    #[must_use]
+    pub fn pieces(&self) -> usize {
+        self.pieces
+    }
+
+    /// An estimate of the work, for [`drain`].
+    fn cost(&self) -> usize {
+        self.elements.saturating_mul(2)
     }
 }
 
-/// Runs `job` on all of `buffers`, in pieces, on
-/// several threads if all of it together is worth it. No list of pieces is made.
-///
-/// `size` is that of all the buffers.
+/// Runs `job` on all of `buffers`, whose size is `size`, in [pieces], on several threads if that
+/// is worthwhile. Allocates nothing.
 pub fn sweep<B: Cut + Send>(
     buffers: impl Iterator<Item = B> + Send,
     size: SweepSize,
     job: impl Fn(B) + Sync,
 ) {
-    let pieces = Pieces { buffers, rest: None, left: size.pieces };
-    drain(pieces, size.elements.saturating_mul(2), job);
+    drain(Pieces::new(buffers, size), size.cost(), job);
+}
+
+/// [`sweep`], with the result of each piece in `results`, in the order of the pieces: added up
+/// in this order, they do not depend on the number of threads.
+///
+/// # Panics
+/// If there is not one element in `results` for each piece.
+pub fn sweep_into<B: Cut + Send, R: Send>(
+    buffers: impl Iterator<Item = B> + Send,
+    size: SweepSize,
+    results: &mut [R],
+    job: impl Fn(B) -> R + Sync,
+) {
+    assert_eq!(results.len(), size.pieces, "one result for each piece");
+    let work = Pieces::new(buffers, size).zip(results);
+    drain(work, size.cost(), |(piece, result)| *result = job(piece));
 }
 
 struct Pieces<I: Iterator> {
     buffers: I,
-    /// What is left of the buffers begun last.
+    /// What is left of the buffers that were begun last.
     rest: Option<I::Item>,
     left: usize,
+}
+
+impl<I: Iterator> Pieces<I> {
+    fn new(buffers: I, size: SweepSize) -> Self {
+        Pieces { buffers, rest: None, left: size.pieces }
+    }
 }
 
 impl<B: Cut, I: Iterator<Item = B>> Iterator for Pieces<I> {
@@ -78,23 +191,47 @@ impl<B: Cut, I: Iterator<Item = B>> ExactSizeIterator for Pieces<I> {}
 mod tests {
     use super::*;
 
-    impl Cut for &mut [u8] {
-        fn elements(&self) -> usize {
-            self.len()
-        }
-        fn cut(self, at: usize) -> (Self, Self) {
-            self.split_at_mut(at)
-        }
+    const LENGTHS: [usize; 7] = [3, 0, PIECE, PIECE + 1, 5 * PIECE - 1, 0, 1];
+
+    fn size() -> SweepSize {
+        let mut size = SweepSize::default();
+        LENGTHS.iter().for_each(|&len| size.add(len));
+        size
     }
 
     #[test]
     fn every_element_is_swept_once() {
-        let lengths = [3, 0, PIECE, PIECE + 1, 5 * PIECE - 1, 0, 1];
-        let mut buffers: Vec<Vec<u8>> = lengths.iter().map(|&len| vec![0; len]).collect();
-        let mut size = SweepSize::default();
-        lengths.iter().for_each(|&len| size.add(len));
+        let mut buffers = LENGTHS.map(|len| vec![0; len]);
         let slices = buffers.iter_mut().map(Vec::as_mut_slice);
-        sweep(slices, size, |piece| piece.iter_mut().for_each(|x| *x += 1));
+        sweep(slices, size(), |piece| piece.iter_mut().for_each(|x| *x += 1));
         assert!(buffers.iter().flatten().all(|&x| x == 1));
+    }
+
+    #[test]
+    fn results_are_in_the_order_of_the_pieces() {
+        let mut next = 0;
+        let buffers = LENGTHS.map(|len| {
+            next += len;
+            (next - len..next).collect::<Vec<usize>>()
+        });
+        let mut firsts = vec![0; size().pieces()];
+        sweep_into(buffers.iter().map(Vec::as_slice), size(), &mut firsts, |piece| piece[0]);
+        let expected = buffers.iter().flat_map(|x| x.chunks(PIECE).map(|piece| piece[0]));
+        assert_eq!(firsts, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn buffers_are_cut_at_the_same_element() {
+        let x: Vec<usize> = (0..2 * PIECE + 3).collect();
+        let mut copy = vec![0; x.len()];
+        let mut size = SweepSize::default();
+        size.add(x.len());
+        let buffers = (copy.as_mut_slice(), x.as_slice(), Some(x.as_slice()), Shared(2));
+        sweep(std::iter::once(buffers), size, |(copy, a, b, factor)| {
+            for (copy, (a, b)) in copy.iter_mut().zip(a.iter().zip(b.unwrap())) {
+                *copy = (a + b) / factor.0;
+            }
+        });
+        assert_eq!(copy, x);
     }
 }

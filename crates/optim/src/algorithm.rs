@@ -1,77 +1,229 @@
-//! What one optimizer has that others have not.
+//! What distinguishes one optimizer from another.
 
-use crate::error::OptimError;
-use crate::group::Group;
-use crate::param_group::Setting;
-use adamant_kernels::SweepSize;
-use adamant_tensor::{Float, Parameter, StateDict, StateError};
+use crate::fields::Fields;
+use adamant_kernels::Cut;
+use adamant_tensor::{Array, Float, Shape};
 use std::fmt::Debug;
 
-/// The hyperparameters of an optimizer, of which each group has its own.
+/// The hyperparameters of an optimizer, of which each group of parameters has its own.
 pub trait Hyperparameters: Clone + Debug + Send + Sync + 'static {
-    /// The optimizer's name, for errors.
+    /// The optimizer's name, in its state and in errors.
     const OPTIMIZER: &'static str;
 
-    /// Sets one; `false` if the optimizer has none of this name.
-    fn set(&mut self, setting: Setting) -> bool;
-
-    /// Checks every one; gives an error for each that is out of its range, which
-    /// names `place`.
-    fn problems(&self, place: &str) -> Vec<OptimError>;
-
-    /// Checks what a user sets: the first of the [`problems`](Hyperparameters::problems), or
-    /// hyperparameters that do not go together.
+    /// Visits every hyperparameter. See [`Fields`].
     ///
-    /// # Errors
-    /// If there is such a thing.
-    fn check(&self, place: &str) -> Result<(), OptimError> {
-        self.problems(place).into_iter().next().map_or(Ok(()), Err)
+    /// A group's `name`, `base_lr` and `params` are in the same part of the state: no
+    /// hyperparameter has one of these names.
+    fn fields(&mut self, fields: &mut Fields<'_>);
+
+    /// The learning rate, which schedules set. One of the [`fields`](Hyperparameters::fields).
+    fn lr_mut(&mut self) -> &mut f64;
+
+    /// The field that a one-cycle schedule moves against the learning rate: the momentum, or
+    /// Adam's β₁. `None` if there is none, the default.
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
+        None
+    }
+}
+
+/// The state that an optimizer keeps for each parameter, beside the count of its steps.
+///
+/// PyTorch: `optimizer.state[parameter]`.
+pub trait ParameterState<T: Float>: Clone + Send {
+    /// The state of a parameter of this shape before its first step.
+    fn new(shape: &[usize]) -> Self;
+
+    /// Visits every part of the state. See [`Fields`].
+    ///
+    /// The parameter's `name` and the count of its steps, `step`, are in the same part of a
+    /// [`StateDict`](adamant_tensor::StateDict): no field has one of these names.
+    fn fields(&mut self, fields: &mut Fields<'_>);
+}
+
+/// For a rule that keeps nothing.
+impl<T: Float> ParameterState<T> for () {
+    fn new(_shape: &[usize]) -> Self {}
+    fn fields(&mut self, _fields: &mut Fields<'_>) {}
+}
+
+/// The rule of an optimizer: how a step changes a parameter.
+///
+/// [`GroupOptimizer`](crate::GroupOptimizer) makes an optimizer of it: parameter groups, hooks,
+/// checks, state, threads and schedules are the same for all.
+///
+/// A step has two phases. First [`prepare`](Algorithm::prepare) allocates whatever the step needs:
+/// if that fails, nothing has changed. Then every parameter is cut into pieces, by its size alone,
+/// and [`update`](Algorithm::update) changes them, on several threads. Readers of the parameters
+/// wait meanwhile, so [`buffers`](Algorithm::buffers), [`measure`](Algorithm::measure) and `update`
+/// are arithmetic on slices: they use no parameter and no thread pool, and do not panic.
+///
+/// Lion (Chen et al., 2023), as an example:
+///
+/// ```
+/// use adamant_optim::{
+///     Algorithm, Fields, GroupOptimizer, Hyperparameters, Optimizer, ParameterState, Range, Shared,
+///     zeros,
+/// };
+/// use adamant_tensor::{Array, Parameter, Tensor};
+///
+/// #[derive(Clone, Debug)]
+/// struct LionOptions {
+///     lr: f64,
+///     beta1: f64,
+///     beta2: f64,
+/// }
+///
+/// impl Hyperparameters for LionOptions {
+///     const OPTIMIZER: &'static str = "Lion";
+///
+///     fn fields(&mut self, fields: &mut Fields<'_>) {
+///         fields.float("lr", &mut self.lr, Range::AT_LEAST_0);
+///         fields.float("beta1", &mut self.beta1, Range::BELOW_1);
+///         fields.float("beta2", &mut self.beta2, Range::BELOW_1);
+///     }
+///
+///     fn lr_mut(&mut self) -> &mut f64 {
+///         &mut self.lr
+///     }
+/// }
+///
+/// #[derive(Clone)]
+/// struct Momentum {
+///     exp_avg: Array<f32>,
+/// }
+///
+/// impl ParameterState<f32> for Momentum {
+///     fn new(shape: &[usize]) -> Self {
+///         Momentum { exp_avg: zeros(shape) }
+///     }
+///
+///     fn fields(&mut self, fields: &mut Fields<'_>) {
+///         fields.array("exp_avg", &mut self.exp_avg);
+///     }
+/// }
+///
+/// impl Algorithm<f32> for LionOptions {
+///     type State = Momentum;
+///     type Buffers<'a> = (&'a mut [f32], &'a [f32], &'a mut [f32], Shared<[f32; 3]>);
+///     type Sums = ();
+///
+///     fn buffers<'a>(
+///         &self,
+///         _step: u64,
+///         state: &'a mut Momentum,
+///         param: &'a mut [f32],
+///         grad: &'a [f32],
+///     ) -> Self::Buffers<'a> {
+///         let scalars = [self.lr, self.beta1, self.beta2].map(|x| x as f32);
+///         (param, grad, state.exp_avg.make_mut(), Shared(scalars))
+///     }
+///
+///     fn update((param, grad, exp_avg, Shared([lr, beta1, beta2])): Self::Buffers<'_>, _: ()) {
+///         for ((p, g), m) in param.iter_mut().zip(grad).zip(exp_avg) {
+///             *p -= lr * (beta1 * *m + (1.0 - beta1) * g).signum();
+///             *m = beta2 * *m + (1.0 - beta2) * g;
+///         }
+///     }
+/// }
+///
+/// type Lion = GroupOptimizer<f32, LionOptions>;
+///
+/// let p = Parameter::new(Tensor::from([3.0f32]));
+/// let mut lion = Lion::new([p.clone()], LionOptions { lr: 0.1, beta1: 0.9, beta2: 0.99 }).unwrap();
+/// for _ in 0..29 {
+///     lion.zero_grad();
+///     p.tensor().powf(2.0).sum().backward();
+///     lion.step();
+/// }
+/// assert!(p.tensor().item().abs() < 0.11);
+/// assert_eq!(lion.state(&p).unwrap().step(), 29);
+/// ```
+pub trait Algorithm<T: Float>: Hyperparameters {
+    /// The state of a parameter.
+    type State: ParameterState<T>;
+
+    /// The data of a step: slices of the parameter's length, and scalars. Usually a tuple of
+    /// `&mut [T]`, `&[T]`, `Option`s of these and [`Shared`](crate::Shared) scalars.
+    type Buffers<'a>: Cut + Send;
+
+    /// The sums over a whole parameter that an update needs, such as norms: `()` for none, or
+    /// `[f64; N]`.
+    type Sums: Sums;
+
+    /// A new state for step `step` (1 for the first), or `None` if `state` will do: it is `None`
+    /// before the first step. The default is a [new](ParameterState::new) state then, and the
+    /// present one later on.
+    ///
+    /// This is the context to allocate.
+    fn prepare(
+        &self,
+        _step: u64,
+        state: Option<&Self::State>,
+        shape: &[usize],
+    ) -> Option<Self::State> {
+        if state.is_some() { None } else { Some(Self::State::new(shape)) }
     }
 
-    /// The learning rate.
-    fn lr(&self) -> f64;
+    /// The buffers of a parameter at step `step`. Nothing else sees the arrays of the state, so
+    /// [`Array::make_mut`] copies nothing.
+    ///
+    /// Called twice in a step that needs [`Sums`](Algorithm::Sums).
+    fn buffers<'a>(
+        &self,
+        step: u64,
+        state: &'a mut Self::State,
+        param: &'a mut [T],
+        grad: &'a [T],
+    ) -> Self::Buffers<'a>;
 
-    /// Sets the learning rate.
-    fn set_lr(&mut self, lr: f64);
+    /// The sums over a piece. They are added up in the order of the pieces, so the result does
+    /// not depend on the number of threads. Every piece is measured before any is updated.
+    ///
+    /// Not called if `Sums` is `()`.
+    fn measure(_piece: Self::Buffers<'_>) -> Self::Sums {
+        Self::Sums::ZERO
+    }
 
-    /// Sets what a one-cycle schedule moves against the rate: the momentum, or Adam's β₁.
-    fn set_momentum(&mut self, momentum: f64);
-
-    /// Adds each under its name, behind `prefix`.
-    fn save(&self, prefix: &str, state: &mut StateDict);
-
-    /// Takes over each that `state` has; what cannot be read is added to `errors`.
-    fn load(&mut self, prefix: &str, state: &StateDict, errors: &mut StateError);
+    /// Updates a piece of a parameter; `sums` are those of the whole parameter.
+    fn update(piece: Self::Buffers<'_>, sums: Self::Sums);
 }
 
-/// What an optimizer remembers of a parameter that it has moved.
-pub trait Memory<T: Float>: Sized + Send {
-    /// The names of its parts in a state.
-    const PARTS: &'static [&'static str];
+/// Sums over the elements of a parameter: `()` or `[f64; N]`.
+pub trait Sums: Copy + Send + Sync + sealed::Sealed {
+    /// Whether there are any.
+    #[doc(hidden)]
+    const ANY: bool;
 
-    /// Adds it, behind `prefix`.
-    fn save(&self, prefix: &str, state: &mut StateDict);
+    /// The sums over no element.
+    const ZERO: Self;
 
-    /// What `state` has for a parameter of this shape; `None` if it has nothing,
-    /// or nothing right: then `errors` says what.
-    fn load(
-        prefix: &str,
-        shape: &[usize],
-        state: &StateDict,
-        errors: &mut StateError,
-    ) -> Option<Self>;
+    /// Adds those of another piece.
+    #[doc(hidden)]
+    fn add(self, piece: Self) -> Self;
 }
 
-/// An optimizer's rule: its hyperparameters, what it remembers of a parameter,
-/// and how it moves them.
-pub trait Algorithm<T: Float>: Hyperparameters {
-    /// What is remembered of a parameter.
-    type Memory: Memory<T>;
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<const N: usize> Sealed for [f64; N] {}
+}
 
-    /// Makes or advances what is remembered of `parameter`, which has a
-    /// gradient and is about to be moved.
-    fn advance(&self, memory: &mut Option<Self::Memory>, parameter: &Parameter<T>);
+impl Sums for () {
+    const ANY: bool = false;
+    const ZERO: Self = ();
+    fn add(self, _piece: Self) -> Self {}
+}
 
-    /// Moves every parameter that is at hand; `size` is theirs.
-    fn update(groups: &mut [Group<T, Self>], size: SweepSize);
+impl<const N: usize> Sums for [f64; N] {
+    const ANY: bool = true;
+    const ZERO: Self = [0.0; N];
+    fn add(self, piece: Self) -> Self {
+        std::array::from_fn(|i| self[i] + piece[i])
+    }
+}
+
+/// An array of zeros, for a [`ParameterState`].
+#[must_use]
+pub fn zeros<T: Float>(shape: &[usize]) -> Array<T> {
+    Array::full(Shape::from(shape), T::ZERO)
 }

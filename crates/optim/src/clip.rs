@@ -1,17 +1,18 @@
-//! Gradients held down.
+//! Limits for gradients.
 
-use crate::error::{OptimError, check};
+use crate::error::OptimError;
+use crate::fields::Range;
 use adamant_tensor::{Float, Parameter};
 
-/// Scales all gradients by one factor so that their norm, as of one long
-/// vector, is at most `max_norm`; returns the norm that they had.
+/// Scales all gradients by one factor so that their norm, as one vector, is at most `max_norm`;
+/// returns the norm before.
 ///
-/// The factor is `max_norm / (norm + 10⁻⁶)`, at most 1. With no gradient the
-/// norm is 0. A `max_norm` of infinity measures a finite norm and leaves the gradients as they are; if
+/// The factor is `max_norm / (norm + 10⁻⁶)`, at most 1. Without any gradient the
+/// norm is 0. With a `max_norm` of infinity a finite norm is returned and the gradients stay; if
 /// the norm is infinite too, or NaN, all gradients become NaN, as in PyTorch.
 ///
-/// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm, error_if_nonfinite)`, which takes a
-/// negative `max_norm` and turns the gradients around.
+/// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm, error_if_nonfinite)`, which accepts
+/// a negative `max_norm` and reverses the gradients.
 ///
 /// # Errors
 /// If `max_norm` is negative or NaN, or if `error_if_nonfinite` and the norm is infinite or NaN.
@@ -30,10 +31,10 @@ pub fn clip_grad_norm<T: Float>(
     max_norm: f64,
     error_if_nonfinite: bool,
 ) -> Result<f64, OptimError> {
-    let fits = max_norm >= 0.0;
-    check("clip_grad_norm", "max_norm", max_norm, fits, "a number of at least 0")?;
+    const LIMIT: Range = Range::new(|x| x >= 0.0, "a number of at least 0");
+    LIMIT.check("clip_grad_norm", "max_norm", max_norm)?;
     let grads = params.iter().filter_map(Parameter::grad);
-    // As in PyTorch: the norm of the norms, each in the parameters' type.
+    // As in PyTorch, the norm of the norms, each in the parameters' type.
     let norms = grads.map(|grad| (&grad * &grad).sum().item().sqrt());
     let total = norms.fold(T::ZERO, |sum, norm| norm.mul_add(norm, sum)).sqrt();
     let norm = total.to_f64();
@@ -48,7 +49,7 @@ pub fn clip_grad_norm<T: Float>(
     Ok(norm)
 }
 
-/// Brings every element of every gradient into `[−limit, limit]`; NaN stays NaN.
+/// Clamps every element of every gradient to `[−limit, limit]`; NaN stays NaN.
 ///
 /// PyTorch: `torch.nn.utils.clip_grad_value_(params, limit)`.
 ///
@@ -102,7 +103,7 @@ mod tests {
             assert!((found - expected).abs() < 1e-6);
         }
         assert!(frozen.grad().is_none());
-        clip_grad_norm(&all, 10.0, true).unwrap(); // small enough: as they are
+        clip_grad_norm(&all, 10.0, true).unwrap(); // small enough: unchanged
         assert_eq!(params[0].grad().unwrap().to_vec(), after[..2]);
     }
 
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_the_norm_that_is_none_is_an_error() {
+    fn an_invalid_limit_of_the_norm_is_an_error() {
         let p = with_grad(&[3.0, 4.0]);
         let clip = |max_norm| clip_grad_norm(std::slice::from_ref(&p), max_norm, false);
         let error = clip(f64::NAN).unwrap_err().to_string();
@@ -135,12 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn a_norm_that_is_not_finite_is_an_error_if_asked() {
+    fn a_norm_that_is_not_finite_can_be_an_error() {
         let p = with_grad(&[f64::INFINITY, 1.0]);
         let error = clip_grad_norm(std::slice::from_ref(&p), 1.0, true).unwrap_err();
         assert_eq!(error, OptimError::NonFiniteNorm { norm: f64::INFINITY });
         assert_eq!(p.grad().unwrap().to_vec(), [f64::INFINITY, 1.0]);
-        clip_grad_norm(std::slice::from_ref(&p), 1.0, false).unwrap(); // as PyTorch: ∞ · 0 is NaN
+        clip_grad_norm(std::slice::from_ref(&p), 1.0, false).unwrap(); // as in PyTorch, ∞ · 0 is NaN
         let after = p.grad().unwrap().to_vec();
         assert!(after[0].is_nan() && after[1] == 0.0);
     }

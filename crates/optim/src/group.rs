@@ -1,8 +1,11 @@
-//! A group of an optimizer: parameters, the hyperparameters in force for them,
-//! and what is remembered of each.
+//! A group of an optimizer: parameters, the hyperparameters in force for them, and the state of
+//! each.
 
-use crate::algorithm::{Algorithm, Memory};
-use adamant_tensor::{Float, Parameter, Shape, StateDict, StateError, TakenValue, Tensor};
+use crate::algorithm::{Algorithm, ParameterState};
+use crate::fields::{self, Fields, Range};
+use crate::reader::Reader;
+use crate::step::Update;
+use adamant_tensor::{Float, Parameter, Shape, StateDict};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -20,7 +23,7 @@ pub struct Group<T: Float, A: Algorithm<T>> {
     /// The rate that schedules start from, once there is one.
     pub(crate) base_lr: OnceLock<f64>,
     pub(crate) name: Option<String>,
-    pub(crate) slots: Vec<Slot<T, A::Memory>>,
+    pub(crate) slots: Vec<Slot<T, A>>,
 }
 
 impl<T: Float, A: Algorithm<T>> Deref for Group<T, A> {
@@ -36,6 +39,11 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         self.slots.iter().map(|slot| &slot.parameter)
     }
 
+    /// The learning rate, for any optimizer.
+    pub(crate) fn lr(&self) -> f64 {
+        *self.hyper.clone().lr_mut()
+    }
+
     /// The group's name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -43,177 +51,184 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
     }
 }
 
-/// A parameter and what is remembered of it.
-pub(crate) struct Slot<T: Float, M> {
+/// A parameter and its state.
+pub(crate) struct Slot<T: Float, A: Algorithm<T>> {
     pub(crate) parameter: Parameter<T>,
     pub(crate) name: Option<String>,
-    /// `None` until the parameter has been moved.
-    pub(crate) memory: Option<M>,
-    /// The value and the gradient, during a step.
-    pub(crate) at_hand: Option<(TakenValue<T>, Tensor<T>)>,
+    /// `None` before the first step.
+    pub(crate) state: Option<Stepped<A::State>>,
+    /// `None` unless a step is being made.
+    pub(crate) update: Option<Update<T, A>>,
 }
 
-impl<T: Float, M> std::fmt::Debug for Slot<T, M> {
+impl<T: Float, A: Algorithm<T>> Slot<T, A> {
+    pub(crate) fn new(parameter: Parameter<T>, name: Option<String>) -> Self {
+        Slot { parameter, name, state: None, update: None }
+    }
+
+    /// The parameter, for errors: ``parameter 3 (`fc1.weight`, shape [256, 784])``.
+    pub(crate) fn describe(&self, index: usize) -> String {
+        let shape = Shape::from(self.parameter.shape());
+        match &self.name {
+            Some(name) => format!("parameter {index} (`{name}`, shape {shape})"),
+            None => format!("parameter {index} (shape {shape})"),
+        }
+    }
+
+    /// The state at `prefix`; `None` if there is none, and the parameter has not been stepped.
+    fn read(&self, prefix: &str, reader: &mut Reader<'_>) -> Option<Stepped<A::State>> {
+        let mut stepped = Stepped { step: 1, state: A::State::new(self.parameter.shape()) };
+        let note = self.name.as_ref().map(|name| format!(" (parameter `{name}`)"));
+        let note = note.unwrap_or_default();
+        let visit = |fields: &mut Fields<'_>| stepped.fields(fields);
+        reader.optional_fields(prefix, &note, visit).then_some(stepped)
+    }
+}
+
+impl<T: Float, A: Algorithm<T>> std::fmt::Debug for Slot<T, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.parameter.fmt(f)
     }
 }
 
-/// A group's part of a state, read and not yet taken over.
-pub(crate) struct Loaded<A, M> {
+/// The state of a parameter that has been stepped: it derefs to the optimizer's own.
+#[derive(Clone, Debug)]
+pub struct Stepped<S> {
+    pub(crate) step: u64,
+    pub(crate) state: S,
+}
+
+impl<S> Stepped<S> {
+    /// The number of the parameter's steps: those at which it had a gradient.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    pub(crate) fn fields<T: Float>(&mut self, fields: &mut Fields<'_>)
+    where
+        S: ParameterState<T>,
+    {
+        fields.count("step", &mut self.step, 1);
+        self.state.fields(fields);
+    }
+}
+
+impl<S> Deref for Stepped<S> {
+    type Target = S;
+    fn deref(&self) -> &S {
+        &self.state
+    }
+}
+
+/// A group's part of a state, read and not yet in force.
+pub(crate) struct Loaded<T: Float, A: Algorithm<T>> {
     hyper: A,
     base_lr: OnceLock<f64>,
     name: Option<String>,
-    memories: Vec<Option<M>>,
+    states: Vec<Option<Stepped<A::State>>>,
 }
 
 impl<T: Float, A: Algorithm<T>> Group<T, A> {
     pub(crate) fn save(&self, g: usize, state: &mut StateDict) {
-        let prefix = format!("groups.{g}");
+        let prefix = format!("groups.{g}.");
         if let Some(name) = &self.name {
-            state.insert(format!("{prefix}.name"), name.as_str());
+            state.insert(format!("{prefix}name"), name.as_str());
         }
-        self.hyper.save(&prefix, state);
+        fields::save(&prefix, state, |fields| self.hyper.clone().fields(fields));
         if let Some(&base_lr) = self.base_lr.get() {
-            state.insert(format!("{prefix}.base_lr"), base_lr);
+            state.insert(format!("{prefix}base_lr"), base_lr);
         }
-        state.insert(format!("{prefix}.params"), self.slots.len() as i64);
+        state.insert(format!("{prefix}params"), self.slots.len() as i64);
         for (i, slot) in self.slots.iter().enumerate() {
-            let prefix = format!("{prefix}.params.{i}");
+            let prefix = format!("{prefix}params.{i}.");
             if let Some(name) = &slot.name {
-                state.insert(format!("{prefix}.name"), name.as_str());
+                state.insert(format!("{prefix}name"), name.as_str());
             }
-            if let Some(memory) = &slot.memory {
-                memory.save(&prefix, state);
+            if let Some(stepped) = &slot.state {
+                fields::save(&prefix, state, |fields| stepped.clone().fields(fields));
             }
         }
     }
 
-    /// What `state` says of this group, checked; mismatches go to `errors`.
-    pub(crate) fn read(
-        &self,
-        g: usize,
-        state: &StateDict,
-        errors: &mut StateError,
-    ) -> Loaded<A, A::Memory> {
-        let prefix = format!("groups.{g}");
+    /// The group's part of a state, checked.
+    pub(crate) fn read(&self, g: usize, reader: &mut Reader<'_>) -> Loaded<T, A> {
+        let prefix = format!("groups.{g}.");
         let mut hyper = self.hyper.clone();
-        hyper.load(&prefix, state, errors);
-        for problem in hyper.problems(&format!("`{prefix}`")) {
-            errors.push(problem.to_string());
-        }
-        let base_name = format!("{prefix}.base_lr");
-        let base_lr = match state.get(&base_name) {
-            Some(_) => errors.take(state.float(&base_name)),
-            None => None,
-        };
-        if let Some(base_lr) = base_lr.filter(|lr| !(*lr >= 0.0 && lr.is_finite())) {
-            let expected = "expected a finite number of at least 0";
-            errors.push(format!("`{base_name}`: found {base_lr}, {expected}"));
-        }
-        let group_name = format!("{prefix}.name");
-        let saved_name = match state.get(&group_name) {
-            Some(_) => errors.take(state.text(&group_name)),
-            None => None,
-        };
-        if let (Some(found), Some(expected)) = (saved_name, self.name())
+        reader.fields(&prefix, |fields| hyper.fields(fields));
+        let mut base_lr = 0.0;
+        let has_base_lr = reader.optional_fields(&prefix, "", |fields| {
+            fields.float("base_lr", &mut base_lr, Range::AT_LEAST_0);
+        });
+        let base_lr = if has_base_lr { OnceLock::from(base_lr) } else { OnceLock::new() };
+        let name = reader.optional_text(&format!("{prefix}name"));
+        if let (Some(found), Some(expected)) = (name, self.name())
             && found != expected
         {
-            errors.push(format!("`{group_name}`: found \"{found}\", expected \"{expected}\""));
+            reader.push(format!("`{prefix}name`: found {found:?}, expected {expected:?}"));
         }
-
-        check_count(errors, state, &format!("{prefix}.params"), self.slots.len());
-        let places = self.places(&prefix, state, errors);
-        let memory = |(slot, place): (&Slot<T, A::Memory>, Option<usize>)| {
-            let mut of_slot = StateError::new();
-            let prefix = format!("{prefix}.params.{}", place?);
-            let memory = A::Memory::load(&prefix, slot.parameter.shape(), state, &mut of_slot);
-            for mismatch in of_slot.mismatches() {
-                match &slot.name {
-                    Some(name) => errors.push(format!("{mismatch} (parameter `{name}`)")),
-                    None => errors.push(mismatch.clone()),
-                }
-            }
-            memory
+        let name = name.map(String::from).or_else(|| self.name.clone());
+        let params = format!("{prefix}params");
+        let positions = self.positions(&params, reader);
+        let read = |(slot, position): (&Slot<T, A>, Option<usize>)| {
+            slot.read(&format!("{params}.{}.", position?), reader)
         };
-        let memories = self.slots.iter().zip(places).map(memory).collect();
-        let base_lr = base_lr.map_or_else(OnceLock::new, OnceLock::from);
-        let name = saved_name.map(String::from).or_else(|| self.name.clone());
-        Loaded { hyper, base_lr, name, memories }
+        let states = self.slots.iter().zip(positions).map(read).collect();
+        Loaded { hyper, base_lr, name, states }
     }
 
-    pub(crate) fn load(&mut self, loaded: Loaded<A, A::Memory>) {
+    pub(crate) fn load(&mut self, loaded: Loaded<T, A>) {
         self.hyper = loaded.hyper;
         self.base_lr = loaded.base_lr;
         self.name = loaded.name;
-        for (slot, memory) in self.slots.iter_mut().zip(loaded.memories) {
-            slot.memory = memory;
+        for (slot, state) in self.slots.iter_mut().zip(loaded.states) {
+            slot.state = state;
         }
     }
 
-    /// Where in the state each parameter is: by name if both sides have names,
-    /// else by position; `None` for one that is not there.
-    fn places(
-        &self,
-        prefix: &str,
-        state: &StateDict,
-        errors: &mut StateError,
-    ) -> Vec<Option<usize>> {
-        let count = state.int(&format!("{prefix}.params")).unwrap_or(0);
-        let count = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
-        let saved_name = |i: usize| state.text(&format!("{prefix}.params.{i}.name")).ok();
-        // Each name is an entry: what the state claims beyond is not believed.
-        let limit = count.min(state.iter().count());
-        let saved: Vec<Option<&str>> = (0..limit).map(saved_name).collect();
+    /// The position of each parameter in the state: by name if both sides have names, else its
+    /// own; `None` for one that is not there.
+    fn positions(&self, params: &str, reader: &mut Reader<'_>) -> Vec<Option<usize>> {
+        let count = reader.length(params, self.slots.len());
+        // Each name is an entry, so there are no more than entries, whatever the count says.
+        let saved: Vec<Option<&str>> = (0..count.min(reader.len()))
+            .map(|i| reader.optional_text(&format!("{params}.{i}.name")))
+            .collect();
         // A group has names for all of its parameters or for none.
-        let named = self.slots.iter().all(|slot| slot.name.is_some());
-        if !named || saved.iter().all(Option::is_none) {
+        let is_named = self.slots.iter().all(|slot| slot.name.is_some());
+        if !is_named || saved.iter().all(Option::is_none) {
             return (0..self.slots.len()).map(|i| (i < count).then_some(i)).collect();
         }
         let mut by_name: HashMap<&str, usize> = HashMap::new();
         for (i, name) in saved.iter().enumerate() {
             let Some(name) = name else {
-                errors.push(format!("`{prefix}.params.{i}.name`: missing, expected a name"));
+                reader.push(format!("`{params}.{i}.name`: missing, expected a name"));
                 continue;
             };
             if by_name.insert(name, i).is_some() {
-                errors.push(format!("`{prefix}.params`: found `{name}` twice, expected it once"));
+                reader.push(format!("`{params}`: found `{name}` twice, expected it once"));
             }
         }
-        let place = |slot: &Slot<T, A::Memory>| by_name.remove(slot.name.as_deref()?);
-        let places: Vec<Option<usize>> = self.slots.iter().map(place).collect();
-        for (slot, _) in self.slots.iter().zip(&places).filter(|(_, place)| place.is_none()) {
+        let position = |slot: &Slot<T, A>| by_name.remove(slot.name.as_deref()?);
+        let positions: Vec<Option<usize>> = self.slots.iter().map(position).collect();
+        for (slot, _) in self.slots.iter().zip(&positions).filter(|(_, i)| i.is_none()) {
             let name = slot.name.as_deref().unwrap_or_default();
-            errors.push(format!("`{prefix}.params`: no parameter `{name}`, expected one"));
+            reader.push(format!("`{params}`: no parameter `{name}`, expected one"));
         }
-        let mut left: Vec<&str> = by_name.into_keys().collect();
+        let mut left: Vec<(&str, usize)> = by_name.into_iter().collect();
         left.sort_unstable();
-        for name in left {
+        for (name, i) in left {
             let found = format!("found a parameter `{name}`, expected none of this name");
-            errors.push(format!("`{prefix}.params`: {found}"));
+            reader.push(format!("`{params}`: {found}"));
+            reader.report(&format!("{params}."), i..i + 1);
         }
-        places
+        positions
     }
 }
 
-pub(crate) fn check_count(errors: &mut StateError, state: &StateDict, name: &str, expected: usize) {
-    if let Some(found) = errors.take(state.int(name))
-        && found != expected as i64
-    {
-        errors.push(format!("`{name}`: found {found} of them, expected {expected}"));
-    }
-}
-
-pub(crate) fn place(group: usize) -> String {
+/// The group, for errors.
+pub(crate) fn context(group: usize) -> String {
     format!("parameter group {group}")
-}
-
-pub(crate) fn describe<T: Float, M>(index: usize, slot: &Slot<T, M>) -> String {
-    let shape = Shape::from(slot.parameter.shape());
-    match &slot.name {
-        Some(name) => format!("parameter {index} (`{name}`, shape {shape})"),
-        None => format!("parameter {index} (shape {shape})"),
-    }
 }
 
 impl<T: Float, A: Algorithm<T>> std::fmt::Debug for Group<T, A> {

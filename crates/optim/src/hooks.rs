@@ -1,8 +1,8 @@
-//! Functions that are called before or after each step.
+//! Functions that are called before or after each step of an optimizer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A registered hook: what removes it.
+/// A registered hook, to remove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HookId(u64);
 
@@ -32,11 +32,11 @@ impl<O> Hooks<O> {
         self.0.len() < before
     }
 
-    /// Calls every hook that is registered now with the owner. A hook that panics stays registered.
+    /// Calls every hook that is registered now. A hook that panics stays registered.
     pub(crate) fn call(owner: &mut O, hooks: fn(&mut O) -> &mut Self) {
         let ids: Vec<HookId> = hooks(owner).0.iter().map(|&(id, _)| id).collect();
         for id in ids {
-            // A hook that is gone, or running further out, is passed over.
+            // Skips a hook that was removed meanwhile, or is running already.
             let Some(hook) = hooks(owner).slot(id).and_then(Option::take) else { continue };
             let mut running = Running { owner, hooks, id, hook: Some(hook) };
             if let Some(hook) = &mut running.hook {
@@ -50,8 +50,8 @@ impl<O> Hooks<O> {
     }
 }
 
-/// A hook taken out of its list while it runs, since it has the owner: it may add and remove
-/// hooks. It returns to its slot when this is dropped, on a panic too, unless it has been removed.
+/// A hook taken out of its list while it runs, since it has the owner, and may add and remove
+/// hooks. It is put back when this is dropped, on a panic too, unless it has been removed.
 struct Running<'o, O> {
     owner: &'o mut O,
     hooks: fn(&mut O) -> &mut Hooks<O>,

@@ -1,11 +1,12 @@
 //! Optimizers: from parameters and their gradients to better parameters.
 //!
 //! * [`Adam`] and [`Sgd`] are [groups](ParamGroup) of parameters and a rule;
-//! * a [`Scheduler`] moves their rates;
-//! * [`clip_grad_norm`] and [`clip_grad_value`] hold gradients down.
+//! * an [`Algorithm`] is a rule, which other crates write as well;
+//! * a [`Scheduler`] changes the learning rates;
+//! * [`clip_grad_norm`] and [`clip_grad_value`] limit gradients.
 //!
-//! An optimizer sees [parameters](adamant_tensor::Parameter) and their
-//! gradients. It refuses to know what a model, a loss or a data set is.
+//! An optimizer knows [parameters](adamant_tensor::Parameter) and their
+//! gradients. It does not know models, losses or data sets.
 
 #![forbid(unsafe_code)]
 
@@ -14,28 +15,33 @@ mod algorithm;
 mod clip;
 mod count;
 mod error;
+mod fields;
 mod group;
 mod hooks;
+mod learning_rates;
 mod non_finite;
 mod optimizer;
 mod param_group;
-mod rates;
+mod reader;
 mod scheduler;
 mod sgd;
+mod step;
 
 pub use adam::{Adam, AdamGroup, AdamOptions, Amsgrad, Moments};
-pub use algorithm::{Algorithm, Hyperparameters, Memory};
+pub use adamant_kernels::{Cut, Shared};
+pub use algorithm::{Algorithm, Hyperparameters, ParameterState, Sums, zeros};
 pub use clip::{clip_grad_norm, clip_grad_value};
 pub use error::OptimError;
-pub use group::Group;
+pub use fields::{Fields, Range};
+pub use group::{Group, Stepped};
 pub use hooks::HookId;
+pub use learning_rates::LearningRates;
 pub use non_finite::NonFinite;
 pub use optimizer::{GroupOptimizer, Optimizer};
-pub use param_group::{NamedParameter, ParamGroup, Setting};
-pub use rates::Rates;
+pub use param_group::{NamedParameter, ParamGroup};
 pub use scheduler::{
-    Anneal, CosineAnnealing, CosineAnnealingLr, Exponential, ExponentialLr, Lambda, LambdaLr,
-    Linear, LinearLr, MultiStep, MultiStepLr, OneCycle, OneCycleLr, PlateauMode, Problem,
-    ReduceLrOnPlateau, Rule, Schedule, Scheduler, SequentialLr, Step, StepLr, ThresholdMode,
+    AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions, ExponentialLr, LambdaLr, LinearLr,
+    MultiStepLr, OneCycleLr, OneCycleLrOptions, PlateauMode, ReduceLrOnPlateau,
+    ReduceLrOnPlateauOptions, Schedule, Scheduler, SequentialLr, StepLr, ThresholdMode,
 };
 pub use sgd::{Momentum, Sgd, SgdOptions};

@@ -1,8 +1,8 @@
-//! A report of overflow in what an optimizer remembers.
+//! A report of overflow in the state of an optimizer.
 
 use std::fmt;
 
-/// A part of an optimizer's memory with an infinite element or NaN: see
+/// An array of an optimizer's state with an infinite element or NaN: see
 /// [`GroupOptimizer::non_finite`](crate::GroupOptimizer::non_finite).
 ///
 /// ```text
@@ -14,7 +14,7 @@ pub struct NonFinite {
     pub group: usize,
     /// The parameter: its index in the group, its name if it has one, and its shape.
     pub parameter: String,
-    /// The part, as a state names it: `exp_avg_sq`.
+    /// The name of the array in the state: `exp_avg_sq`.
     pub part: String,
     /// The row-major index of the first such element.
     pub element: usize,

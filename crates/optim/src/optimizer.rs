@@ -1,39 +1,42 @@
-//! An optimizer: groups of parameters, moved by one rule.
+//! An optimizer: groups of parameters, updated by one rule.
 
-use crate::algorithm::{Algorithm, Memory};
-use crate::error::{OptimError, at_least_0};
-use crate::group::{Group, Loaded, Slot, check_count, describe, place};
+use crate::algorithm::Algorithm;
+use crate::error::OptimError;
+use crate::fields::{self, Range};
+use crate::group::{Group, Loaded, Slot, Stepped, context};
 use crate::hooks::{HookId, Hooks};
+use crate::learning_rates::LearningRates;
 use crate::non_finite::NonFinite;
 use crate::param_group::ParamGroup;
-use crate::rates::Rates;
-use adamant_kernels::SweepSize;
-use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad, take_values};
+use crate::reader::Reader;
+use crate::step::step;
+use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad};
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 /// What every optimizer does.
 ///
 /// PyTorch: `torch.optim.Optimizer`.
-pub trait Optimizer<T: Float = f32>: Rates + Stateful {
-    /// Moves every parameter that has a gradient. One that has none is left
-    /// alone: its value and what is remembered of it stay as they are.
+pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
+    /// Updates every parameter that has a gradient. One without a gradient keeps its value and
+    /// its state.
     ///
     /// PyTorch: `optimizer.step()`.
     ///
-    /// Values are changed in place. A thread that reads one meanwhile waits for the end of the
+    /// Values are changed in context. A thread that reads one meanwhile waits for the end of the
     /// step; tensors taken from a parameter before keep their elements.
     ///
     /// # Panics
-    /// If a parameter is being written to: a [`ValueMut`](adamant_tensor::ValueMut) of it exists.
+    /// If a parameter is being written to (a [`ValueMut`](adamant_tensor::ValueMut) of it exists)
+    /// or there is no memory. Nothing is changed then.
     #[track_caller]
     fn step(&mut self);
 
-    /// Evaluates the model once, with gradients enabled (even within
-    /// `no_grad`), then moves the parameters; gives what the closure gives.
+    /// Evaluates the model once, with gradients enabled (even within `no_grad`), then updates the
+    /// parameters. Returns the closure's result.
     ///
     /// PyTorch: `optimizer.step(closure)`.
-    /// Hooks before the step run before the closure, as there.
+    /// Hooks before the step run before the closure, as in PyTorch.
     ///
     /// # Panics
     /// As [`step`](Optimizer::step).
@@ -57,14 +60,16 @@ pub trait Optimizer<T: Float = f32>: Rates + Stateful {
     /// PyTorch: `optimizer.add_param_group(group)`.
     ///
     /// # Errors
-    /// If the group is empty, a parameter stands twice, here or in another
+    /// If the group is empty, a parameter appears twice, here or in another
     /// group, or a hyperparameter is unknown or out of range. Nothing is
     /// changed then.
     fn add_param_group(&mut self, group: ParamGroup<T>) -> Result<(), OptimError>;
 }
 
-/// An optimizer with groups of parameters and the rule `A`: see [`Adam`](crate::Adam)
-/// and [`Sgd`](crate::Sgd).
+/// An optimizer with groups of parameters and the rule `A`.
+///
+/// [`Adam`](crate::Adam) and [`Sgd`](crate::Sgd) are two; [`Algorithm`] has an example of another
+/// rule.
 pub struct GroupOptimizer<T: Float, A: Algorithm<T>> {
     defaults: A,
     groups: Vec<Group<T, A>>,
@@ -73,18 +78,27 @@ pub struct GroupOptimizer<T: Float, A: Algorithm<T>> {
 }
 
 impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
-    /// An optimizer of these parameters, as one group.
+    /// An optimizer of one group: a model's `parameters()` or `named_parameters()`, or a
+    /// [`ParamGroup`] of any other parameters.
     ///
     /// # Errors
-    /// If there is no parameter, one stands twice, or a hyperparameter is out of range.
-    pub fn new(
-        params: impl IntoIterator<Item = Parameter<T>>,
-        options: A,
-    ) -> Result<Self, OptimError> {
-        Self::with_groups([ParamGroup::new(params)], options)
+    /// If there is no parameter, one appears twice, or a hyperparameter is out of range.
+    ///
+    /// ```
+    /// use adamant_optim::{Adam, AdamOptions};
+    /// use adamant_tensor::{Parameter, Tensor};
+    /// let p = Parameter::new(Tensor::<f32>::ones([2]));
+    /// let named = vec![("weight".to_string(), p.clone())];
+    /// assert!(Adam::new(named, AdamOptions::default()).is_ok());
+    /// let error = Adam::new([p.clone(), p], AdamOptions::default()).unwrap_err().to_string();
+    /// assert!(error.contains("parameter 1 (shape [2]) is also in group 0"));
+    /// ```
+    pub fn new(params: impl Into<ParamGroup<T>>, options: A) -> Result<Self, OptimError> {
+        Self::with_groups([params.into()], options)
     }
 
-    /// An optimizer of several groups; what a group does not set comes from `options`.
+    /// An optimizer of several groups. The hyperparameters that a group does not set are those of
+    /// `options`.
     ///
     /// # Errors
     /// If there is no group, or one could not be [added](Optimizer::add_param_group).
@@ -92,7 +106,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         groups: impl IntoIterator<Item = ParamGroup<T>>,
         options: A,
     ) -> Result<Self, OptimError> {
-        options.check("the defaults")?;
+        fields::check_chosen("the defaults", |fields| options.clone().fields(fields))?;
         let (before_step, after_step) = (Hooks::default(), Hooks::default());
         let mut optimizer =
             GroupOptimizer { defaults: options, groups: Vec::new(), before_step, after_step };
@@ -111,10 +125,10 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         &self.groups
     }
 
-    /// Changes the hyperparameters of a group: all that `change` sets, or
-    /// nothing if any of it is out of range.
+    /// Changes the hyperparameters of a group: all that `update` sets, or
+    /// none if any is out of range.
     ///
-    /// PyTorch: `optimizer.param_groups[group]["lr"] = …`, without a check.
+    /// PyTorch: `optimizer.param_groups[group]["betas"] = …`, without a check.
     ///
     /// # Errors
     /// The first hyperparameter that is out of its range.
@@ -127,37 +141,37 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     /// use adamant_tensor::{Parameter, Tensor};
     /// let p = Parameter::new(Tensor::<f32>::ones([2]));
     /// let mut adam = Adam::new([p], AdamOptions::default()).unwrap();
-    /// adam.change_group(0, |group| group.lr = 1e-4).unwrap();
-    /// assert!(adam.change_group(0, |group| group.lr = f64::NAN).is_err());
+    /// adam.update_param_group(0, |group| group.lr = 1e-4).unwrap();
+    /// assert!(adam.update_param_group(0, |group| group.lr = f64::NAN).is_err());
     /// assert_eq!(adam.param_groups()[0].lr, 1e-4);
     /// ```
     #[track_caller]
-    pub fn change_group(
+    pub fn update_param_group(
         &mut self,
         group: usize,
-        change: impl FnOnce(&mut A),
+        update: impl FnOnce(&mut A),
     ) -> Result<(), OptimError> {
-        let mut hyper = self.group("change_group", group).hyper.clone();
-        change(&mut hyper);
-        hyper.check(&place(group))?;
+        let mut hyper = self.group("update_param_group", group).hyper.clone();
+        update(&mut hyper);
+        fields::check_chosen(&context(group), |fields| hyper.fields(fields))?;
         self.groups[group].hyper = hyper;
         Ok(())
     }
 
-    /// What is remembered of a parameter; `None` if it has not been moved.
+    /// The state of a parameter; `None` before its first step.
     ///
     /// PyTorch: `optimizer.state[parameter]`.
     #[must_use]
-    pub fn memory(&self, parameter: &Parameter<T>) -> Option<&A::Memory> {
+    pub fn state(&self, parameter: &Parameter<T>) -> Option<&Stepped<A::State>> {
         let mut slots = self.groups.iter().flat_map(|group| &group.slots);
-        slots.find(|slot| slot.parameter.is_same(parameter))?.memory.as_ref()
+        slots.find(|slot| slot.parameter.is_same(parameter))?.state.as_ref()
     }
 
-    /// What is remembered and has an infinite element or NaN, in the order of the parameters.
+    /// The arrays of the state with an infinite element or NaN, in the order of the parameters.
     ///
-    /// A gradient whose square overflows leaves infinity in Adam's `exp_avg_sq`: the weight of that
-    /// element stays where it is from then on, and the run goes on. Such a state can be saved and
-    /// loaded; this finds it. PyTorch has nothing like it.
+    /// A gradient whose square overflows leaves infinity in Adam's `exp_avg_sq`: that element of
+    /// the parameter no longer changes, and the run continues. Such a state can be saved and
+    /// loaded; this finds it. PyTorch has no equivalent.
     ///
     /// ```
     /// use adamant_optim::{Adam, AdamOptions, Optimizer, ParamGroup};
@@ -177,13 +191,13 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         let mut report = Vec::new();
         for (group, slots) in self.groups.iter().map(|group| &group.slots).enumerate() {
             for (index, slot) in slots.iter().enumerate() {
-                let Some(memory) = &slot.memory else { continue };
+                let Some(stepped) = &slot.state else { continue };
                 let mut state = StateDict::new();
-                memory.save("", &mut state);
+                fields::save("", &mut state, |fields| stepped.clone().fields(fields));
                 report.extend(state.non_finite().map(|(name, element, found)| NonFinite {
                     group,
-                    parameter: describe(index, slot),
-                    part: name.trim_start_matches('.').into(),
+                    parameter: slot.describe(index),
+                    part: name.into(),
                     element,
                     found,
                 }));
@@ -192,7 +206,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         report
     }
 
-    /// Calls `hook` before each step, after the hooks that are there.
+    /// Calls `hook` before each step, after the hooks that are registered.
     ///
     /// PyTorch: `optimizer.register_step_pre_hook(hook)`.
     pub fn register_step_pre_hook(
@@ -202,7 +216,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         self.before_step.add(hook)
     }
 
-    /// Calls `hook` after each step, after the hooks that are there.
+    /// Calls `hook` after each step, after the hooks that are registered.
     ///
     /// PyTorch: `optimizer.register_step_post_hook(hook)`.
     pub fn register_step_post_hook(
@@ -212,7 +226,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         self.after_step.add(hook)
     }
 
-    /// Removes a hook; `false` if it is not there any more.
+    /// Removes a hook; `false` if it is not registered any more.
     pub fn remove_hook(&mut self, hook: HookId) -> bool {
         self.before_step.remove(hook) || self.after_step.remove(hook)
     }
@@ -224,89 +238,28 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         &self.groups[group]
     }
 
-    /// A schedule sets one hyperparameter, which must be in its range. How it goes with others
-    /// (Nesterov's momentum must not be 0) is a question for who chooses them.
+    /// Changes the hyperparameters of a group, if they are in range then. Whether they go together
+    /// (Nesterov's momentum must not be 0) matters only when a user chooses them.
     #[track_caller]
-    fn set_scheduled(&mut self, op: &str, group: usize, set: fn(&mut A, f64), value: f64) {
-        let mut hyper = self.group(op, group).hyper.clone();
-        set(&mut hyper, value);
-        if let Some(problem) = hyper.problems(&place(group)).into_iter().next() {
-            panic!("{op}: {problem}");
-        }
+    fn set_scheduled(&mut self, group: usize, set: impl FnOnce(&mut A)) -> Result<(), OptimError> {
+        let mut hyper = self.groups[group].hyper.clone();
+        set(&mut hyper);
+        fields::check(&context(group), |fields| hyper.fields(fields))?;
         self.groups[group].hyper = hyper;
+        Ok(())
     }
 
-    /// Every name must be one that a state of this optimizer can have, with as many groups and
-    /// parameters as it says: a misspelt one would be missing without a word.
-    fn check_names(&self, state: &StateDict, errors: &mut StateError) {
-        let ours = self.state_dict();
-        let is_below = |index: &str, count: &str| {
-            let index = index.parse::<i64>().ok().filter(|i| i.to_string() == index);
-            index.is_some_and(|index| (0..state.int(count).unwrap_or(i64::MAX)).contains(&index))
-        };
-        for (name, _) in state.iter() {
-            let parts: Vec<&str> = name.split('.').collect();
-            let known = match parts[..] {
-                ["optimizer" | "groups"] => true,
-                ["groups", g, ..] if !is_below(g, "groups") => false,
-                ["groups", _, "name" | "base_lr"] => true,
-                ["groups", g, "params", i, part] => {
-                    is_below(i, &format!("groups.{g}.params"))
-                        && (part == "name" || <A::Memory as Memory<T>>::PARTS.contains(&part))
-                }
-                // Of a group too many, its number is told.
-                ["groups", g, _] => {
-                    ours.get(name).is_some() || ours.get(&format!("groups.{g}.lr")).is_none()
-                }
-                _ => false,
-            };
-            if !known {
-                errors.push(format!("`{name}`: found, expected nothing of this name"));
-            }
+    /// The whole state, read and checked; nothing is changed.
+    fn read(&self, state: &StateDict) -> Result<Vec<Loaded<T, A>>, StateError> {
+        let mut reader = Reader::new(state);
+        if let Some(found) = reader.text("optimizer").filter(|found| *found != A::OPTIMIZER) {
+            reader.push(format!("`optimizer`: found {found}, expected {}", A::OPTIMIZER));
         }
-    }
-
-    /// All that `state` says, read and checked; nothing is changed.
-    fn read(&self, state: &StateDict) -> Result<Vec<Loaded<A, A::Memory>>, StateError> {
-        let mut errors = StateError::new();
-        if let Some(optimizer) = errors.take(state.text("optimizer"))
-            && optimizer != A::OPTIMIZER
-        {
-            errors.push(format!("`optimizer`: found {optimizer}, expected {}", A::OPTIMIZER));
-        }
-        check_count(&mut errors, state, "groups", self.groups.len());
+        reader.length("groups", self.groups.len());
         let groups = self.groups.iter().enumerate();
-        let loaded = groups.map(|(g, group)| group.read(g, state, &mut errors)).collect();
-        self.check_names(state, &mut errors);
-        errors.into_result()?;
+        let loaded = groups.map(|(g, group)| group.read(g, &mut reader)).collect();
+        reader.finish()?;
         Ok(loaded)
-    }
-}
-
-/// The values and gradients of all parameters that have a gradient; the values are
-/// put back when this is dropped, also by a panic.
-struct AtHand<'g, T: Float, A: Algorithm<T>>(&'g mut [Group<T, A>]);
-
-impl<'g, T: Float, A: Algorithm<T>> AtHand<'g, T, A> {
-    #[track_caller]
-    fn take(groups: &'g mut [Group<T, A>]) -> Self {
-        let slots = || groups.iter().flat_map(|group| &group.slots);
-        // Before the values: whoever holds taken values waits for nothing.
-        let grads: Vec<_> = slots().map(|slot| slot.parameter.grad()).collect();
-        let moved = slots().zip(&grads).filter(|(_, grad)| grad.is_some());
-        let mut values = take_values(moved.map(|(slot, _)| &slot.parameter)).into_iter();
-        let slots = groups.iter_mut().flat_map(|group| &mut group.slots);
-        for (slot, grad) in slots.zip(grads) {
-            slot.at_hand = grad.map(|grad| (values.next().expect("one for each gradient"), grad));
-        }
-        AtHand(groups)
-    }
-}
-
-impl<T: Float, A: Algorithm<T>> Drop for AtHand<'_, T, A> {
-    fn drop(&mut self) {
-        let slots = self.0.iter_mut().flat_map(|group| &mut group.slots);
-        slots.for_each(|slot| slot.at_hand = None);
     }
 }
 
@@ -318,16 +271,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
     fn step_with<R>(&mut self, closure: impl FnOnce(&mut Self) -> R) -> R {
         Hooks::call(self, |optimizer| &mut optimizer.before_step);
         let result = enable_grad(|| closure(self));
-        let at_hand = AtHand::take(&mut self.groups);
-        let mut size = SweepSize::default();
-        for group in &mut *at_hand.0 {
-            for slot in group.slots.iter_mut().filter(|slot| slot.at_hand.is_some()) {
-                group.hyper.advance(&mut slot.memory, &slot.parameter);
-                size.add(slot.parameter.numel());
-            }
-        }
-        A::update(at_hand.0, size);
-        drop(at_hand);
+        step(&mut self.groups);
         Hooks::call(self, |optimizer| &mut optimizer.after_step);
         result
     }
@@ -343,13 +287,23 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
     fn add_param_group(&mut self, group: ParamGroup<T>) -> Result<(), OptimError> {
         let index = self.groups.len();
         let mut hyper = self.defaults.clone();
-        for setting in group.settings {
-            if !hyper.set(setting) {
-                let (optimizer, name) = (A::OPTIMIZER, setting.name());
-                return Err(OptimError::Unknown { group: index, optimizer, name });
+        for (name, value) in group.overrides {
+            match fields::set(&name, &value, |fields| hyper.fields(fields)) {
+                Some(Ok(())) => {}
+                Some(Err(expected)) => {
+                    let (context, found) = (context(index), value.kind());
+                    return Err(OptimError::Hyperparameter { context, name, found, expected });
+                }
+                None => {
+                    return Err(OptimError::Unknown {
+                        group: index,
+                        optimizer: A::OPTIMIZER,
+                        name,
+                    });
+                }
             }
         }
-        hyper.check(&place(index))?;
+        fields::check_chosen(&context(index), |fields| hyper.fields(fields))?;
         if group.params.is_empty() {
             return Err(OptimError::NoParameters { group: index });
         }
@@ -370,10 +324,9 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
         }
         let mut slots = Vec::with_capacity(group.params.len());
         for (i, named) in group.params.into_iter().enumerate() {
-            let slot =
-                Slot { parameter: named.parameter, name: named.name, memory: None, at_hand: None };
+            let slot = Slot::new(named.parameter, named.name);
             if let Some(other) = owners.insert(slot.parameter.id(), index) {
-                let parameter = describe(i, &slot);
+                let parameter = slot.describe(i);
                 return Err(OptimError::Duplicate { group: index, parameter, other });
             }
             slots.push(slot);
@@ -384,8 +337,8 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
 }
 
 impl<T: Float, A: Algorithm<T>> Stateful for GroupOptimizer<T, A> {
-    /// The hyperparameters of each group, and what is remembered of each
-    /// parameter that has been moved. `docs/numerics.md` lists the names.
+    /// The hyperparameters of each group, and the state of each parameter that has been stepped.
+    /// `docs/numerics.md` lists the names.
     fn state_dict(&self) -> StateDict {
         let mut state = StateDict::new();
         state.insert("optimizer", A::OPTIMIZER);
@@ -398,7 +351,7 @@ impl<T: Float, A: Algorithm<T>> Stateful for GroupOptimizer<T, A> {
         self.read(state).map(drop)
     }
 
-    /// As in PyTorch, the saved hyperparameters take the place of the present ones.
+    /// As in PyTorch, the saved hyperparameters replace the present ones.
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
         let loaded = self.read(state)?;
         self.groups.iter_mut().zip(loaded).for_each(|(group, loaded)| group.load(loaded));
@@ -406,39 +359,45 @@ impl<T: Float, A: Algorithm<T>> Stateful for GroupOptimizer<T, A> {
     }
 }
 
-impl<T: Float, A: Algorithm<T>> Rates for GroupOptimizer<T, A> {
+impl<T: Float, A: Algorithm<T>> LearningRates for GroupOptimizer<T, A> {
     fn group_count(&self) -> usize {
         self.groups.len()
     }
 
     #[track_caller]
     fn lr(&self, group: usize) -> f64 {
-        self.group("lr", group).hyper.lr()
+        self.group("lr", group).lr()
     }
 
     #[track_caller]
     fn base_lr(&self, group: usize) -> f64 {
         let group = self.group("base_lr", group);
-        *group.base_lr.get_or_init(|| group.hyper.lr())
+        *group.base_lr.get_or_init(|| group.lr())
     }
 
     #[track_caller]
-    fn set_scheduled_lr(&mut self, group: usize, lr: f64) {
-        self.set_scheduled("set_scheduled_lr", group, A::set_lr, lr);
+    fn set_lr(&mut self, group: usize, lr: f64) -> Result<(), OptimError> {
+        self.group("set_lr", group);
+        self.set_scheduled(group, |hyper| *hyper.lr_mut() = lr)
     }
 
     #[track_caller]
-    fn set_base_lr(&mut self, group: usize, lr: f64) {
+    fn set_base_lr(&mut self, group: usize, lr: f64) -> Result<(), OptimError> {
         self.group("set_base_lr", group);
-        if let Err(error) = at_least_0(&place(group), "lr", lr) {
-            panic!("set_base_lr: {error}");
-        }
+        Range::AT_LEAST_0.check(&context(group), "base_lr", lr)?;
         self.groups[group].base_lr = OnceLock::from(lr);
+        Ok(())
     }
 
     #[track_caller]
-    fn set_scheduled_momentum(&mut self, group: usize, momentum: f64) {
-        self.set_scheduled("set_scheduled_momentum", group, A::set_momentum, momentum);
+    fn set_momentum(&mut self, group: usize, momentum: f64) -> Result<(), OptimError> {
+        if self.group("set_momentum", group).hyper.clone().momentum_mut().is_none() {
+            let (optimizer, name) = (A::OPTIMIZER, "momentum".into());
+            return Err(OptimError::Unknown { group, optimizer, name });
+        }
+        self.set_scheduled(group, |hyper| {
+            hyper.momentum_mut().into_iter().for_each(|present| *present = momentum);
+        })
     }
 }
 

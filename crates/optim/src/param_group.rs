@@ -1,6 +1,6 @@
 //! Parameters that are trained alike, as a user describes them.
 
-use adamant_tensor::{Float, Parameter};
+use adamant_tensor::{Float, Parameter, Value};
 
 /// A parameter, with the name that a model gives it or without.
 #[derive(Clone, Debug)]
@@ -21,11 +21,11 @@ impl<T: Float> From<(String, Parameter<T>)> for NamedParameter<T> {
     }
 }
 
-/// Parameters, and what differs for them from the optimizer's defaults.
+/// Parameters, and the hyperparameters that differ for them from the optimizer's.
 ///
 /// The parameters come from a model's `parameters()`, or with their names from
 /// its `named_parameters()`: names appear in errors and in the state, where
-/// they match parameters that stand in another order.
+/// they match parameters in another order.
 ///
 /// PyTorch: `{"params": …, "lr": …}`.
 ///
@@ -41,57 +41,36 @@ impl<T: Float> From<(String, Parameter<T>)> for NamedParameter<T> {
 pub struct ParamGroup<T: Float = f32> {
     pub(crate) params: Vec<NamedParameter<T>>,
     pub(crate) name: Option<String>,
-    pub(crate) settings: Vec<Setting>,
+    /// Hyperparameters by name.
+    pub(crate) overrides: Vec<(String, Value)>,
 }
 
-/// A hyperparameter that a group sets.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Setting {
-    /// The learning rate.
-    Lr(f64),
-    /// Adam's decay of the running means.
-    Betas(f64, f64),
-    /// Adam's addition to the denominator.
-    Eps(f64),
-    /// The decay of the weights.
-    WeightDecay(f64),
-    /// Adam's maximum of the second moment.
-    Amsgrad(bool),
-    /// Climb instead of descend.
-    Maximize(bool),
-    /// Adam's decay of the weights themselves.
-    DecoupledWeightDecay(bool),
-    /// SGD's momentum.
-    Momentum(f64),
-    /// SGD's dampening of the momentum.
-    Dampening(f64),
-    /// SGD's look ahead.
-    Nesterov(bool),
+/// From `parameters()`.
+impl<T: Float> From<Vec<Parameter<T>>> for ParamGroup<T> {
+    fn from(params: Vec<Parameter<T>>) -> Self {
+        ParamGroup::new(params)
+    }
 }
 
-impl Setting {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Setting::Lr(_) => "lr",
-            Setting::Betas(..) => "betas",
-            Setting::Eps(_) => "eps",
-            Setting::WeightDecay(_) => "weight_decay",
-            Setting::Amsgrad(_) => "amsgrad",
-            Setting::Maximize(_) => "maximize",
-            Setting::DecoupledWeightDecay(_) => "decoupled_weight_decay",
-            Setting::Momentum(_) => "momentum",
-            Setting::Dampening(_) => "dampening",
-            Setting::Nesterov(_) => "nesterov",
-        }
+impl<T: Float, const N: usize> From<[Parameter<T>; N]> for ParamGroup<T> {
+    fn from(params: [Parameter<T>; N]) -> Self {
+        ParamGroup::new(params)
+    }
+}
+
+/// From `named_parameters()`.
+impl<T: Float> From<Vec<(String, Parameter<T>)>> for ParamGroup<T> {
+    fn from(params: Vec<(String, Parameter<T>)>) -> Self {
+        ParamGroup::new(params)
     }
 }
 
 impl<T: Float> ParamGroup<T> {
-    /// These parameters, with the optimizer's defaults.
+    /// These parameters, with the optimizer's hyperparameters.
     #[must_use]
     pub fn new<P: Into<NamedParameter<T>>>(params: impl IntoIterator<Item = P>) -> Self {
         let params = params.into_iter().map(Into::into).collect();
-        ParamGroup { params, name: None, settings: Vec::new() }
+        ParamGroup { params, name: None, overrides: Vec::new() }
     }
 
     /// A name for the group, kept in the state.
@@ -101,68 +80,80 @@ impl<T: Float> ParamGroup<T> {
         self
     }
 
-    fn set(mut self, setting: Setting) -> Self {
-        self.settings.push(setting);
+    /// Sets a hyperparameter by its name in the optimizer's state. This works for the optimizers
+    /// of other crates; those of this one have a method for each hyperparameter.
+    ///
+    /// ```
+    /// use adamant_optim::{Adam, AdamOptions, ParamGroup};
+    /// use adamant_tensor::{Parameter, Tensor};
+    /// let p = Parameter::new(Tensor::<f32>::ones([2]));
+    /// let group = ParamGroup::new([p]).set("eps", 1e-6).set("trust_clip", 10.0);
+    /// let error = Adam::new(group, AdamOptions::default()).unwrap_err();
+    /// assert_eq!(error.to_string(), "parameter group 0: Adam has no trust_clip");
+    /// ```
+    #[must_use]
+    pub fn set(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.overrides.push((name.into(), value.into()));
         self
     }
 
     /// The learning rate.
     #[must_use]
     pub fn lr(self, lr: f64) -> Self {
-        self.set(Setting::Lr(lr))
+        self.set("lr", lr)
     }
 
     /// Adam: the decay of the running means of the gradient and of its square.
     #[must_use]
     pub fn betas(self, beta1: f64, beta2: f64) -> Self {
-        self.set(Setting::Betas(beta1, beta2))
+        self.set("beta1", beta1).set("beta2", beta2)
     }
 
-    /// Adam: what is added to the denominator.
+    /// Adam: the term added to the denominator.
     #[must_use]
     pub fn eps(self, eps: f64) -> Self {
-        self.set(Setting::Eps(eps))
+        self.set("eps", eps)
     }
 
-    /// The decay of the weights.
+    /// The weight decay.
     #[must_use]
     pub fn weight_decay(self, weight_decay: f64) -> Self {
-        self.set(Setting::WeightDecay(weight_decay))
+        self.set("weight_decay", weight_decay)
     }
 
-    /// Adam: whether to divide by the largest second moment that has been.
+    /// Adam: whether to divide by the largest second moment so far.
     #[must_use]
     pub fn amsgrad(self, on: bool) -> Self {
-        self.set(Setting::Amsgrad(on))
+        self.set("amsgrad", on).set("amsgrad_corrected", false)
     }
 
-    /// Whether to climb instead of descend.
+    /// Whether to ascend instead of descend.
     #[must_use]
     pub fn maximize(self, on: bool) -> Self {
-        self.set(Setting::Maximize(on))
+        self.set("maximize", on)
     }
 
     /// Adam: whether the decay acts on the weights themselves, as in AdamW.
     #[must_use]
     pub fn decoupled_weight_decay(self, on: bool) -> Self {
-        self.set(Setting::DecoupledWeightDecay(on))
+        self.set("decoupled_weight_decay", on)
     }
 
     /// SGD: the momentum.
     #[must_use]
     pub fn momentum(self, momentum: f64) -> Self {
-        self.set(Setting::Momentum(momentum))
+        self.set("momentum", momentum)
     }
 
     /// SGD: the dampening of the momentum.
     #[must_use]
     pub fn dampening(self, dampening: f64) -> Self {
-        self.set(Setting::Dampening(dampening))
+        self.set("dampening", dampening)
     }
 
-    /// SGD: whether to look ahead along the momentum.
+    /// SGD: whether to use Nesterov's momentum.
     #[must_use]
     pub fn nesterov(self, on: bool) -> Self {
-        self.set(Setting::Nesterov(on))
+        self.set("nesterov", on)
     }
 }

@@ -1,13 +1,10 @@
 //! Stochastic gradient descent, as `torch.optim.SGD` computes it.
 
-use crate::algorithm::{Algorithm, Hyperparameters, Memory};
-use crate::count;
-use crate::error::{OptimError, at_least_0, check};
-use crate::group::{Group, Slot};
+use crate::algorithm::{Algorithm, Hyperparameters, ParameterState, zeros};
+use crate::fields::{Fields, Range};
 use crate::optimizer::GroupOptimizer;
-use crate::param_group::Setting;
-use adamant_kernels::{SgdBuffers, SgdScalars, SweepSize, sgd};
-use adamant_tensor::{Array, Float, Parameter, Shape, StateDict, StateError, Value};
+use adamant_kernels::{SgdScalars, Shared, sgd};
+use adamant_tensor::{Array, Float, Shape};
 
 /// Stochastic gradient descent, with momentum `μ`, dampening `τ` and decay `λ`:
 ///
@@ -33,20 +30,20 @@ use adamant_tensor::{Array, Float, Parameter, Shape, StateDict, StateError, Valu
 /// ```
 pub type Sgd<T = f32> = GroupOptimizer<T, SgdOptions>;
 
-/// The hyperparameters of [`Sgd`]: PyTorch's defaults, unless set.
+/// The hyperparameters of [`Sgd`], with PyTorch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdOptions {
-    /// The learning rate: 10⁻³.
+    /// The learning rate; default 10⁻³.
     pub lr: f64,
-    /// How much of the running sum is kept: 0.
+    /// The fraction of the running sum that is kept; default 0.
     pub momentum: f64,
-    /// How much of the gradient is kept out of the running sum: 0.
+    /// The fraction of the gradient that is kept out of the running sum; default 0.
     pub dampening: f64,
-    /// The decay of the weights, added to the gradient: 0.
+    /// The weight decay, added to the gradient; default 0.
     pub weight_decay: f64,
-    /// Whether to look ahead along the running sum.
+    /// Whether to use Nesterov's momentum; default false.
     pub nesterov: bool,
-    /// Whether to climb instead of descend.
+    /// Whether to ascend instead of descend; default false.
     pub maximize: bool,
 }
 
@@ -64,37 +61,37 @@ impl Default for SgdOptions {
 }
 
 impl SgdOptions {
-    /// Sets the learning rate.
+    /// The learning rate; default 10⁻³.
     #[must_use]
     pub fn lr(self, lr: f64) -> Self {
         SgdOptions { lr, ..self }
     }
 
-    /// Sets how much of the running sum is kept.
+    /// The fraction of the running sum that is kept; default 0.
     #[must_use]
     pub fn momentum(self, momentum: f64) -> Self {
         SgdOptions { momentum, ..self }
     }
 
-    /// Sets how much of the gradient is kept out of the running sum.
+    /// The fraction of the gradient that is kept out of the running sum; default 0.
     #[must_use]
     pub fn dampening(self, dampening: f64) -> Self {
         SgdOptions { dampening, ..self }
     }
 
-    /// Sets the decay of the weights.
+    /// The weight decay, added to the gradient; default 0.
     #[must_use]
     pub fn weight_decay(self, weight_decay: f64) -> Self {
         SgdOptions { weight_decay, ..self }
     }
 
-    /// Sets whether to look ahead along the running sum.
+    /// Whether to use Nesterov's momentum; default false.
     #[must_use]
     pub fn nesterov(self, on: bool) -> Self {
         SgdOptions { nesterov: on, ..self }
     }
 
-    /// Sets whether to climb instead of descend.
+    /// Whether to ascend instead of descend; default false.
     #[must_use]
     pub fn maximize(self, on: bool) -> Self {
         SgdOptions { maximize: on, ..self }
@@ -116,176 +113,99 @@ impl SgdOptions {
 impl Hyperparameters for SgdOptions {
     const OPTIMIZER: &'static str = "Sgd";
 
-    fn set(&mut self, setting: Setting) -> bool {
-        match setting {
-            Setting::Lr(lr) => self.lr = lr,
-            Setting::Momentum(momentum) => self.momentum = momentum,
-            Setting::Dampening(dampening) => self.dampening = dampening,
-            Setting::WeightDecay(weight_decay) => self.weight_decay = weight_decay,
-            Setting::Nesterov(on) => self.nesterov = on,
-            Setting::Maximize(on) => self.maximize = on,
-            Setting::Betas(..)
-            | Setting::Eps(_)
-            | Setting::Amsgrad(_)
-            | Setting::DecoupledWeightDecay(_) => return false,
-        }
-        true
-    }
-
-    fn problems(&self, place: &str) -> Vec<OptimError> {
-        let finite = self.dampening.is_finite();
-        let checks = [
-            at_least_0(place, "lr", self.lr),
-            at_least_0(place, "momentum", self.momentum),
-            check(place, "dampening", self.dampening, finite, "a finite number"),
-            at_least_0(place, "weight_decay", self.weight_decay),
-        ];
-        checks.into_iter().filter_map(Result::err).collect()
-    }
-
-    /// As in PyTorch, Nesterov's variant is refused without momentum when it is chosen; a schedule
-    /// may lead the momentum through 0, and such a state loads.
-    fn check(&self, place: &str) -> Result<(), OptimError> {
-        if let Some(problem) = self.problems(place).into_iter().next() {
-            return Err(problem);
-        }
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        fields.float("lr", &mut self.lr, Range::AT_LEAST_0);
+        fields.float("momentum", &mut self.momentum, Range::AT_LEAST_0);
+        fields.float("dampening", &mut self.dampening, Range::FINITE);
+        fields.float("weight_decay", &mut self.weight_decay, Range::AT_LEAST_0);
+        fields.flag("nesterov", &mut self.nesterov);
+        fields.flag("maximize", &mut self.maximize);
+        // As in PyTorch. A schedule may lead the momentum through 0.
         let fits = !self.nesterov || (self.momentum > 0.0 && self.dampening == 0.0);
-        check(place, "nesterov", self.nesterov, fits, "a momentum and no dampening with it")
+        let expected = "a momentum and no dampening with it";
+        fields.require_of_user(fits, "nesterov", self.nesterov, expected);
     }
 
-    fn lr(&self) -> f64 {
-        self.lr
+    fn lr_mut(&mut self) -> &mut f64 {
+        &mut self.lr
     }
 
-    fn set_lr(&mut self, lr: f64) {
-        self.lr = lr;
-    }
-
-    fn set_momentum(&mut self, momentum: f64) {
-        self.momentum = momentum;
-    }
-
-    fn save(&self, prefix: &str, state: &mut StateDict) {
-        let mut insert = |name: &str, value: Value| state.insert(format!("{prefix}.{name}"), value);
-        insert("lr", self.lr.into());
-        insert("momentum", self.momentum.into());
-        insert("dampening", self.dampening.into());
-        insert("weight_decay", self.weight_decay.into());
-        insert("nesterov", self.nesterov.into());
-        insert("maximize", self.maximize.into());
-    }
-
-    fn load(&mut self, prefix: &str, state: &StateDict, errors: &mut StateError) {
-        let mut float = |name: &str| errors.take(state.float(&format!("{prefix}.{name}")));
-        self.lr = float("lr").unwrap_or(self.lr);
-        self.momentum = float("momentum").unwrap_or(self.momentum);
-        self.dampening = float("dampening").unwrap_or(self.dampening);
-        self.weight_decay = float("weight_decay").unwrap_or(self.weight_decay);
-        let mut flag = |name: &str| errors.take(state.bool(&format!("{prefix}.{name}")));
-        self.nesterov = flag("nesterov").unwrap_or(self.nesterov);
-        self.maximize = flag("maximize").unwrap_or(self.maximize);
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.momentum)
     }
 }
 
-/// What SGD remembers of a parameter.
+/// The state of a parameter under [`Sgd`].
 #[derive(Clone)]
 pub struct Momentum<T: Float> {
-    step: u64,
-    /// `None` until there was a step with momentum.
+    shape: Shape,
+    /// `None` until there is a step with momentum.
     buffer: Option<Array<T>>,
-    /// Whether the buffer was made for the step at hand.
-    first: bool,
+    /// The step that made the buffer, which is its gradient then; 0 if the buffer was loaded.
+    made_at: u64,
 }
 
 impl<T: Float> Momentum<T> {
-    /// How often the parameter has been moved.
-    #[must_use]
-    pub fn step(&self) -> u64 {
-        self.step
-    }
-
-    /// The running sum, if there was momentum.
+    /// The running sum; `None` until there is a step with momentum.
     #[must_use]
     pub fn buffer(&self) -> Option<&Array<T>> {
         self.buffer.as_ref()
     }
 }
 
-impl<T: Float> Memory<T> for Momentum<T> {
-    const PARTS: &'static [&'static str] = &["step", "momentum_buffer"];
-
-    fn save(&self, prefix: &str, state: &mut StateDict) {
-        state.insert(format!("{prefix}.step"), count::saved(self.step));
-        if let Some(buffer) = &self.buffer {
-            state.insert(format!("{prefix}.momentum_buffer"), buffer.clone());
-        }
+impl<T: Float> ParameterState<T> for Momentum<T> {
+    fn new(shape: &[usize]) -> Self {
+        Momentum { shape: shape.into(), buffer: None, made_at: 0 }
     }
 
-    fn load(
-        prefix: &str,
-        shape: &[usize],
-        state: &StateDict,
-        errors: &mut StateError,
-    ) -> Option<Self> {
-        let (step, buffer) = (format!("{prefix}.step"), format!("{prefix}.momentum_buffer"));
-        let has = |name: &str| state.get(name).is_some();
-        if !has(&step) && !has(&buffer) {
-            return None; // never moved
-        }
-        let buffer = match has(&buffer) {
-            true => Some(errors.take(state.array(&buffer, shape))?.clone()),
-            false => None,
-        };
-        let step = count::take(errors, state, &step, 1)?;
-        Some(Momentum { step, buffer, first: false })
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        fields.optional_array("momentum_buffer", &mut self.buffer, &self.shape);
     }
 }
 
 impl<T: Float> Algorithm<T> for SgdOptions {
-    type Memory = Momentum<T>;
+    type State = Momentum<T>;
+    type Buffers<'a> = (&'a mut [T], &'a [T], Option<&'a mut [T]>, Shared<SgdScalars<T>>);
+    type Sums = ();
 
-    fn advance(&self, memory: &mut Option<Momentum<T>>, parameter: &Parameter<T>) {
-        let memory = memory.get_or_insert(Momentum { step: 0, buffer: None, first: false });
-        memory.step = count::next(memory.step);
-        memory.first = self.momentum != 0.0 && memory.buffer.is_none();
-        if memory.first {
-            memory.buffer = Some(Array::full(Shape::from(parameter.shape()), T::ZERO));
+    fn prepare(
+        &self,
+        step: u64,
+        state: Option<&Momentum<T>>,
+        shape: &[usize],
+    ) -> Option<Momentum<T>> {
+        match state {
+            Some(state) if state.buffer.is_some() || self.momentum == 0.0 => None,
+            None if self.momentum == 0.0 => Some(Momentum::new(shape)),
+            _ => Some(Momentum { shape: shape.into(), buffer: Some(zeros(shape)), made_at: step }),
         }
     }
 
-    fn update(groups: &mut [Group<T, Self>], size: SweepSize) {
-        let buffers = groups.iter_mut().flat_map(|group| {
-            let options = group.hyper;
-            group.slots.iter_mut().filter_map(move |slot| buffers(options, slot))
-        });
-        sgd(buffers, size);
+    fn buffers<'a>(
+        &self,
+        step: u64,
+        state: &'a mut Momentum<T>,
+        param: &'a mut [T],
+        grad: &'a [T],
+    ) -> Self::Buffers<'a> {
+        let buffer = state.buffer.as_mut().filter(|_| self.momentum != 0.0);
+        let scalars = self.scalars(state.made_at == step);
+        (param, grad, buffer.map(Array::make_mut), Shared(scalars))
     }
-}
 
-/// What the kernel needs of a parameter that is at hand.
-fn buffers<T: Float>(
-    options: SgdOptions,
-    slot: &mut Slot<T, Momentum<T>>,
-) -> Option<SgdBuffers<'_, T>> {
-    let (value, grad) = slot.at_hand.as_mut()?;
-    let memory = slot.memory.as_mut()?;
-    let buffer = memory.buffer.as_mut().filter(|_| options.momentum != 0.0);
-    Some(SgdBuffers {
-        param: value.make_mut(),
-        grad: grad.array().as_slice().expect("a collected gradient is contiguous"),
-        momentum_buffer: buffer.map(Array::make_mut),
-        scalars: options.scalars(memory.first),
-    })
+    fn update((param, grad, buffer, Shared(scalars)): Self::Buffers<'_>, _: ()) {
+        sgd(param, grad, buffer, scalars);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Optimizer;
-    use adamant_tensor::{Stateful, Tensor};
+    use adamant_tensor::{Parameter, Stateful, Tensor, Value};
 
     #[test]
-    fn a_state_that_does_not_fit_is_refused() {
+    fn a_wrong_state_is_refused() {
         let p = Parameter::new(Tensor::<f64>::ones([2]));
         p.set_grad(Some(Tensor::ones([2])));
         let mut sgd = Sgd::new([p], SgdOptions::default().momentum(0.9)).unwrap();

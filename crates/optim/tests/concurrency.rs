@@ -25,7 +25,7 @@ fn within_two_minutes(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// A parameter, an optimizer whose step adds exactly 1 to each element, and both as they begin.
+/// A parameter of zeros, and an optimizer whose step adds exactly 1 to each element.
 fn counter(len: usize) -> (Parameter, Sgd) {
     let parameter = Parameter::new(Tensor::zeros([len]));
     parameter.set_grad(Some(Tensor::full([len], -1.0)));
@@ -33,7 +33,7 @@ fn counter(len: usize) -> (Parameter, Sgd) {
     (parameter, sgd)
 }
 
-/// Reads until `done`. Every value is one between two steps, and none is older than the one before.
+/// Reads until `done`. Every value is from between two steps, and not older than the previous one.
 fn serve(parameter: &Parameter, done: &AtomicBool) {
     let mut last = 0.0;
     while !done.load(Ordering::Relaxed) {
@@ -72,7 +72,7 @@ fn tasks_of_the_pool_serve_from_a_model_in_training() {
             };
             for _ in 0..100 {
                 (0..4).for_each(|_| scope.spawn(move |_| read()));
-                // While this waits for its other half, it may take up a task that reads.
+                // While this waits for its other half, it may run a task that reads.
                 rayon::join(|| sgd.step(), || (read(), read()));
             }
         });

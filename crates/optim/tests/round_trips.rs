@@ -4,13 +4,14 @@
 //! Random walks: hyperparameters, gradients and the moments at which they are saved are drawn.
 
 use adamant_optim::{
-    AdamOptions, Algorithm, Amsgrad, Anneal, CosineAnnealingLr, ExponentialLr, GroupOptimizer,
-    LambdaLr, LinearLr, MultiStepLr, OneCycle, OneCycleLr, Optimizer, ParamGroup, PlateauMode,
-    ReduceLrOnPlateau, Scheduler, SequentialLr, SgdOptions, StepLr, ThresholdMode,
+    AdamOptions, Algorithm, Amsgrad, AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions,
+    ExponentialLr, GroupOptimizer, LambdaLr, LearningRates, LinearLr, MultiStepLr, OneCycleLr,
+    OneCycleLrOptions, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
+    ReduceLrOnPlateauOptions, Scheduler, SequentialLr, SgdOptions, StepLr, ThresholdMode,
 };
 use adamant_tensor::{Generator, Parameter, StateDict, Stateful, Tensor, Value};
 
-/// Gradients, from nothing to what overflows as a square or already has.
+/// Gradients, from 0 to those whose square overflows, or that are not finite.
 const GRADIENTS: [f32; 10] =
     [0.0, -0.0, 1e-45, -3e-39, 0.5, -2.0, 1e21, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
 
@@ -71,7 +72,9 @@ impl Plan {
         let from = pick(rng, &[1e-9, 0.1, 0.3, 1.0]);
         let to = pick(rng, &[0.0, 0.7, 1.0]);
         let cosine = |optimizer: &GroupOptimizer<f32, A>, t_max, rng: &mut Generator| {
-            CosineAnnealingLr::new(optimizer, t_max).eta_min(pick(rng, &[0.0, 1e-3, 0.3]))
+            let options = CosineAnnealingLrOptions::default();
+            let options = options.eta_min(pick(rng, &[0.0, 1e-3, 0.3]));
+            CosineAnnealingLr::with_options(optimizer, t_max, options)
         };
         Plan::Steps(match plan {
             0 => Box::new(StepLr::new(optimizer, epochs(rng), gamma)),
@@ -84,14 +87,17 @@ impl Plan {
             4 => Box::new(LinearLr::new(optimizer, from, to, epochs(rng))),
             5 => Box::new(LambdaLr::new(optimizer, |epoch| 1.0 / (1.0 + epoch as f64))),
             6 => {
-                let rule = OneCycle::new(pick(rng, &[1e-3, 0.5]), epochs(rng))
+                let (max_lr, total_steps) = (pick(rng, &[1e-3, 0.5]), epochs(rng));
+                let options = OneCycleLrOptions::default()
                     .pct_start(pick(rng, &[0.0, 0.2, 0.5, 0.9, 1.0]))
-                    .anneal(pick(rng, &[Anneal::Cosine, Anneal::Linear]))
+                    .anneal_strategy(pick(rng, &[AnnealStrategy::Cosine, AnnealStrategy::Linear]))
                     .three_phase(pick(rng, &[true, false]))
-                    .div_factors(pick(rng, &[0.1, 1.0, 25.0]), pick(rng, &[1e-2, 1.0, 1e20]))
+                    .div_factor(pick(rng, &[0.1, 1.0, 25.0]))
+                    .final_div_factor(pick(rng, &[1e-2, 1.0, 1e20]))
                     .cycle_momentum(pick(rng, &[true, false]))
-                    .momentum_range(pick(rng, &[0.0, 0.85]), pick(rng, &[0.0, 0.95, 0.999]));
-                Box::new(OneCycleLr::with_rule(optimizer, rule))
+                    .base_momentum(pick(rng, &[0.0, 0.85]))
+                    .max_momentum(pick(rng, &[0.0, 0.95, 0.999]));
+                Box::new(OneCycleLr::with_options(optimizer, max_lr, total_steps, options))
             }
             7 => {
                 let warm_up = LinearLr::new(optimizer, from, 1.0, 3);
@@ -103,16 +109,15 @@ impl Plan {
             8 => {
                 let mode = pick(rng, &[PlateauMode::Min, PlateauMode::Max]);
                 let threshold = pick(rng, &[ThresholdMode::Relative, ThresholdMode::Absolute]);
-                return Plan::Plateau(
-                    ReduceLrOnPlateau::new(mode)
-                        .factor(pick(rng, &[0.0, 0.5, 0.9]))
-                        .patience(pick(rng, &[0, 1, 3, u64::MAX]))
-                        .threshold(pick(rng, &[0.0, 0.1]))
-                        .threshold_mode(threshold)
-                        .cooldown(pick(rng, &[0, 1, 3, u64::MAX]))
-                        .min_lr(pick(rng, &[0.0, 1e-3]))
-                        .eps(pick(rng, &[0.0, 1e-8])),
-                );
+                let options = ReduceLrOnPlateauOptions::default()
+                    .factor(pick(rng, &[0.0, 0.5, 0.9]))
+                    .patience(pick(rng, &[0, 1, 3, u64::MAX]))
+                    .threshold(pick(rng, &[0.0, 0.1]))
+                    .threshold_mode(threshold)
+                    .cooldown(pick(rng, &[0, 1, 3, u64::MAX]))
+                    .min_lr(pick(rng, &[0.0, 1e-3]))
+                    .eps(pick(rng, &[0.0, 1e-8]));
+                return Plan::Plateau(ReduceLrOnPlateau::with_options(mode, options));
             }
             _ => unreachable!("one of PLANS"),
         })
@@ -173,11 +178,11 @@ impl<A: Draw> Run<A> {
         if rng.below(8) == 0 {
             // All but the rate, which the schedule moves.
             let group = rng.below(self.optimizer.param_groups().len());
-            let (lr, mut options) = (self.optimizer.param_groups()[group].lr(), A::draw(rng));
-            options.set_lr(lr);
-            self.optimizer.change_group(group, |present| *present = options).unwrap();
+            let (lr, mut options) = (self.optimizer.lr(group), A::draw(rng));
+            *options.lr_mut() = lr;
+            self.optimizer.update_param_group(group, |present| *present = options).unwrap();
         }
-        // Mostly tame: what is NaN stays so, and has little to tell.
+        // Mostly tame: NaN stays NaN, and tests little.
         let tame = rng.below(4) > 0;
         let gradients = if tame { &GRADIENTS[..6] } else { &GRADIENTS };
         for p in &self.params {
@@ -240,7 +245,7 @@ fn walk<A: Draw>(seeds: std::ops::Range<u64>) {
                 let mut other = run.restored(plan, rng);
                 let case = format!("seed {seed}, plan {plan}, after step {step}");
                 assert_eq!(other.state(), run.state(), "{case}: restored");
-                // It lasts a while, then both are compared again.
+                // Both continue for a while, then they are compared again.
                 for _ in 0..rng.below(6) {
                     other.step(&mut rng.clone());
                     run.step(rng);

@@ -1,4 +1,4 @@
-//! Schedules at the ends of their courses, and of the numbers that they count with.
+//! Schedules at their ends, and at the largest counts.
 
 use adamant_optim::*;
 use adamant_tensor::{Parameter, Stateful, Tensor};
@@ -32,7 +32,8 @@ fn a_linear_schedule_to_0_ends_there() {
 fn a_cosine_from_0_is_never_negative() {
     for (low, t_max) in [(1e-3, 7), (0.3, 13)] {
         let mut adam = adam(0.0);
-        let mut schedule = CosineAnnealingLr::new(&adam, t_max).eta_min(low);
+        let options = CosineAnnealingLrOptions::default().eta_min(low);
+        let mut schedule = CosineAnnealingLr::with_options(&adam, t_max, options);
         for _ in 0..20 * t_max {
             schedule.step(&mut adam);
             assert!((0.0..=low * (1.0 + 1e-12)).contains(&adam.lr(0)), "{:e}", adam.lr(0));
@@ -56,8 +57,9 @@ fn a_cosine_of_any_length_has_its_rates() {
             0.25 + (1.0 - 0.25) * (1.0 + (PI * epoch as f64 / t_max as f64).cos()) / 2.0
         };
         let mut adam = adam(1.0);
-        let mut schedule = CosineAnnealingLr::new(&adam, t_max).eta_min(0.25);
-        adam.set_scheduled_lr(0, rate(from));
+        let options = CosineAnnealingLrOptions::default().eta_min(0.25);
+        let mut schedule = CosineAnnealingLr::with_options(&adam, t_max, options);
+        adam.set_lr(0, rate(from)).unwrap();
         jump(&mut schedule, from as i64);
         for _ in 0..60 {
             schedule.step(&mut adam);
@@ -71,11 +73,12 @@ fn a_cosine_of_any_length_has_its_rates() {
 #[test]
 fn one_cycle_keeps_its_last_rate_beyond_its_end() {
     // PyTorch refuses a step beyond `total_steps`: it is documented that this stays instead.
-    for anneal in [Anneal::Cosine, Anneal::Linear] {
+    for strategy in [AnnealStrategy::Cosine, AnnealStrategy::Linear] {
         for (total, three_phase) in [(1, false), (2, true), (5, false), (30, true)] {
             let mut adam = adam(0.1);
-            let rule = OneCycle::new(0.1, total).anneal(anneal).three_phase(three_phase);
-            let mut cycle = OneCycleLr::with_rule(&mut adam, rule);
+            let options = OneCycleLrOptions::default().three_phase(three_phase);
+            let options = options.anneal_strategy(strategy);
+            let mut cycle = OneCycleLr::with_options(&mut adam, 0.1, total, options);
             (0..total + 1).for_each(|_| cycle.step(&mut adam));
             let last = adam.lr(0);
             (0..3).for_each(|_| cycle.step(&mut adam));
@@ -90,8 +93,8 @@ fn one_cycle_may_lead_nesterovs_momentum_through_0() {
     let options = SgdOptions::default().momentum(0.9).nesterov(true);
     let new = || Sgd::new([Parameter::new(Tensor::<f32>::ones([1]))], options).unwrap();
     let (mut sgd, mut restored) = (new(), new());
-    let rule = OneCycle::new(0.1, 10).momentum_range(0.0, 0.9);
-    let mut cycle = OneCycleLr::with_rule(&mut sgd, rule);
+    let cycle = OneCycleLrOptions::default().base_momentum(0.0).max_momentum(0.9);
+    let mut cycle = OneCycleLr::with_options(&mut sgd, 0.1, 10, cycle);
     (0..2).for_each(|_| cycle.step(&mut sgd));
     assert_eq!(sgd.param_groups()[0].momentum, 0.0);
     restored.load_state_dict(&sgd.state_dict()).unwrap();
@@ -126,9 +129,12 @@ fn a_step_from_the_last_epoch_changes_nothing() {
 }
 
 #[test]
-fn a_plateau_that_never_ends_counts_on() {
+fn a_plateau_without_end_keeps_its_counts() {
     let adam = &mut adam(0.5);
-    let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Min).patience(u64::MAX);
+    let mut schedule = ReduceLrOnPlateau::with_options(
+        PlateauMode::Min,
+        ReduceLrOnPlateauOptions::default().patience(u64::MAX),
+    );
     schedule.step(adam, 1.0);
     let mut state = schedule.state_dict();
     state.insert("epoch", i64::MAX);
@@ -160,7 +166,7 @@ fn a_last_step_count_is_kept() {
 }
 
 #[test]
-fn milestones_come_from_the_state_with_their_number() {
+fn milestones_are_loaded_with_their_number() {
     let adam = &mut adam(1.0);
     let saved = MultiStepLr::new(adam, [2, 5, 5], 0.5).state_dict();
     for milestones in [vec![], vec![1, 2, 3, 4, 5]] {
@@ -178,7 +184,7 @@ fn milestones_come_from_the_state_with_their_number() {
 }
 
 #[test]
-fn a_rate_that_cannot_be_changes_no_group() {
+fn an_invalid_rate_changes_no_group() {
     let group = |lr| ParamGroup::new([Parameter::new(Tensor::<f32>::ones([1]))]).lr(lr);
     let options = AdamOptions::default();
     let mut adam = Adam::with_groups([group(1.0), group(1e200)], options).unwrap();

@@ -283,12 +283,8 @@ impl<T: Float> Array<T> {
         kernels::add_strided(&mut out[layout.offset..], &layout.shape, &layout.strides, x.dense());
     }
 
-<<<<<<< HEAD
-    /// Adds an array of the same shape: in the buffer of one of them if no one else sees it.
-    #[track_caller]
-=======
     /// Adds an array of the same shape: in the buffer of either, if one is not shared.
->>>>>>> w-core
+    #[track_caller]
     pub(crate) fn add_assign(&mut self, mut other: Array<T>) {
         if let Some(elements) = self.get_mut() {
             kernels::zip_assign(elements, other.contiguous("backward").dense(), |x, y| x + y);

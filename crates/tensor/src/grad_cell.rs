@@ -23,15 +23,9 @@ impl<T: Float> GradCell<T> {
 
     /// Replaces the gradient.
     pub(crate) fn set(&self, grad: Option<Array<T>>) {
-<<<<<<< HEAD
         let grad = grad.map(|grad| grad.compact("set_grad"));
-        let before = std::mem::replace(&mut *lock(&self.0), grad);
-        drop(before); // not under the lock
-=======
-        let grad = grad.map(|grad| grad.compact());
         let old = std::mem::replace(&mut *lock(&self.0), grad);
         drop(old); // not under the lock
->>>>>>> w-core
     }
 
     /// Calls `change` with the elements in row-major order, if there is a gradient.

@@ -232,16 +232,12 @@ impl<T: Float> Context<'_, T> {
         &self.grad
     }
 
-<<<<<<< HEAD
     /// The name of the operation.
     pub(crate) fn op(&self) -> &'static str {
         self.op
     }
 
-    /// Whether input `i` wants a gradient.
-=======
     /// Whether the gradient of input `i` is needed.
->>>>>>> w-core
     pub(crate) fn needs(&self, i: usize) -> bool {
         self.parents[i].is_some()
     }

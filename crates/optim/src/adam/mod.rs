@@ -8,12 +8,11 @@ mod tests;
 pub use moments::Moments;
 pub use options::{AdamOptions, Amsgrad};
 
-use crate::algorithm::Algorithm;
-use crate::count;
-use crate::group::{Group, Slot};
+use crate::algorithm::{Algorithm, ParameterState};
+use crate::group::Group;
 use crate::optimizer::GroupOptimizer;
-use adamant_kernels::{AdamBuffers, SweepSize, adam};
-use adamant_tensor::{Array, Float, Parameter, Shape};
+use adamant_kernels::{AdamScalars, Shared, adam};
+use adamant_tensor::{Array, Float};
 
 /// Adam:
 ///
@@ -23,14 +22,13 @@ use adamant_tensor::{Array, Float, Parameter, Shape};
 /// p ← p − lr · m / (1 − β₁ᵗ) / (√v / √(1 − β₂ᵗ) + ε)
 /// ```
 ///
-/// With the variants that [`AdamOptions`] names. A parameter without a gradient
-/// is left alone: its value, its moments and its step count `t` stay as they
-/// are, and nothing is remembered of it. A gradient of zeros is a gradient:
-/// moments decay, and the parameter may move.
+/// [`AdamOptions`] has variants. A parameter without a gradient keeps its value, its moments and
+/// its step count `t`; before its first gradient it has no state. A gradient of zeros is a
+/// gradient: moments decay, and the parameter may change.
 ///
-/// The step counts are the parameters' own. Scalars are computed in `f64` and
-/// rounded once. In `f32` every bit is PyTorch's, given square roots that are
-/// right to the last bit; `docs/numerics.md` says how, and where PyTorch's are not.
+/// Each parameter has a step count of its own. Scalars are computed in `f64` and
+/// rounded once. In `f32` every bit is PyTorch's, given correctly rounded square roots;
+/// `docs/numerics.md` explains how, and where PyTorch's are not.
 ///
 /// PyTorch: `torch.optim.Adam`.
 ///
@@ -52,57 +50,65 @@ pub type Adam<T = f32> = GroupOptimizer<T, AdamOptions>;
 pub type AdamGroup<T = f32> = Group<T, AdamOptions>;
 
 impl<T: Float> Algorithm<T> for AdamOptions {
-    type Memory = Moments<T>;
+    type State = Moments<T>;
+    type Buffers<'a> = (
+        &'a mut [T],
+        &'a [T],
+        &'a mut [T],
+        &'a mut [T],
+        Option<&'a mut [T]>,
+        Shared<AdamScalars<T>>,
+    );
+    type Sums = ();
 
-    fn advance(&self, memory: &mut Option<Moments<T>>, parameter: &Parameter<T>) {
-        let zeros = || Array::full(Shape::from(parameter.shape()), T::ZERO);
-        let moments = memory.get_or_insert_with(|| Moments {
-            step: 0,
-            exp_avg: zeros(),
-            exp_avg_sq: zeros(),
-            max_exp_avg_sq: None,
-            max_is_corrected: false,
-        });
-        let corrected = self.amsgrad == Amsgrad::Corrected;
-        let other = moments.max_exp_avg_sq.is_none() || moments.max_is_corrected != corrected;
-        // Switched off, the maximum stays as it is. Switched on after the fact, or
-        // to the other reading, it starts from the present second moment.
-        if self.amsgrad != Amsgrad::Off && other {
-            moments.max_is_corrected = corrected;
+    /// Switched off, the maximum stays as it is. Switched on later, or to the other reading, it
+    /// starts from the present second moment.
+    fn prepare(
+        &self,
+        step: u64,
+        state: Option<&Moments<T>>,
+        shape: &[usize],
+    ) -> Option<Moments<T>> {
+        let is_corrected = self.amsgrad == Amsgrad::Corrected;
+        let fits = |moments: &Moments<T>| {
+            self.amsgrad == Amsgrad::Off
+                || moments.max_exp_avg_sq.is_some() && moments.max_is_corrected == is_corrected
+        };
+        if state.is_some_and(fits) {
+            return None;
+        }
+        let mut moments = state.cloned().unwrap_or_else(|| Moments::new(shape));
+        if !fits(&moments) {
             let mut maximum = moments.exp_avg_sq.clone();
-            if corrected && moments.step > 0 {
-                let correction = T::from_f64(1.0 - self.betas.1.powf(moments.step as f64));
+            if is_corrected && step > 1 {
+                let correction = T::from_f64(1.0 - self.betas.1.powf((step - 1) as f64));
                 maximum.make_mut().iter_mut().for_each(|v| *v /= correction);
             }
             moments.max_exp_avg_sq = Some(maximum);
+            moments.max_is_corrected = is_corrected;
         }
-        moments.step = count::next(moments.step);
+        Some(moments)
     }
 
-    fn update(groups: &mut [Group<T, Self>], size: SweepSize) {
-        let buffers = groups.iter_mut().flat_map(|group| {
-            let options = group.hyper;
-            group.slots.iter_mut().filter_map(move |slot| buffers(options, slot))
-        });
-        adam(buffers, size);
+    fn buffers<'a>(
+        &self,
+        step: u64,
+        state: &'a mut Moments<T>,
+        param: &'a mut [T],
+        grad: &'a [T],
+    ) -> Self::Buffers<'a> {
+        let maximum = state.max_exp_avg_sq.as_mut().filter(|_| self.amsgrad != Amsgrad::Off);
+        (
+            param,
+            grad,
+            state.exp_avg.make_mut(),
+            state.exp_avg_sq.make_mut(),
+            maximum.map(Array::make_mut),
+            Shared(self.scalars(step)),
+        )
     }
-}
 
-/// What the kernel needs of a parameter that is at hand.
-fn buffers<T: Float>(
-    options: AdamOptions,
-    slot: &mut Slot<T, Moments<T>>,
-) -> Option<AdamBuffers<'_, T>> {
-    let (value, grad) = slot.at_hand.as_mut()?;
-    let moments = slot.memory.as_mut()?;
-    let max_exp_avg_sq =
-        moments.max_exp_avg_sq.as_mut().filter(|_| options.amsgrad != Amsgrad::Off);
-    Some(AdamBuffers {
-        param: value.make_mut(),
-        grad: grad.array().as_slice().expect("a collected gradient is contiguous"),
-        exp_avg: moments.exp_avg.make_mut(),
-        exp_avg_sq: moments.exp_avg_sq.make_mut(),
-        max_exp_avg_sq: max_exp_avg_sq.map(Array::make_mut),
-        scalars: options.scalars(moments.step),
-    })
+    fn update((param, grad, m, v, maximum, Shared(scalars)): Self::Buffers<'_>, _: ()) {
+        adam(param, grad, m, v, maximum, scalars);
+    }
 }

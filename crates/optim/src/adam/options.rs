@@ -1,12 +1,11 @@
-//! Adam's hyperparameters, and the numbers of a step.
+//! Adam's hyperparameters, and the scalars of a step.
 
 use crate::algorithm::Hyperparameters;
-use crate::error::{OptimError, at_least_0, below_1};
-use crate::param_group::Setting;
+use crate::fields::{Fields, Range};
 use adamant_kernels::AdamScalars;
-use adamant_tensor::{Float, StateDict, StateError, Value};
+use adamant_tensor::Float;
 
-/// Adam's hyperparameters: PyTorch's defaults, unless set.
+/// Adam's hyperparameters, with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_optim::AdamOptions;
@@ -16,23 +15,24 @@ use adamant_tensor::{Float, StateDict, StateError, Value};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamOptions {
-    /// The learning rate: 10⁻³.
+    /// The learning rate; default 10⁻³.
     pub lr: f64,
-    /// The decay of the running means of the gradient and of its square: 0.9 and 0.999.
+    /// The decay of the running means of the gradient and of its square; default 0.9 and 0.999.
     pub betas: (f64, f64),
-    /// What is added to the denominator: 10⁻⁸.
+    /// The term added to the denominator; default 10⁻⁸.
     pub eps: f64,
-    /// The decay of the weights: 0.
+    /// The weight decay; default 0.
     pub weight_decay: f64,
-    /// Whether to divide by the largest second moment that has been, and which.
+    /// Whether to divide by the largest second moment so far, and by which; default no.
     pub amsgrad: Amsgrad,
-    /// Whether to climb instead of descend.
+    /// Whether to ascend instead of descend; default false.
     pub maximize: bool,
-    /// Whether the decay acts on the weights themselves (AdamW) instead of the gradient.
+    /// Whether the decay acts on the weights themselves (AdamW) instead of the gradient; default
+    /// false.
     pub decoupled_weight_decay: bool,
 }
 
-/// Of what AMSGrad (Reddi, Kale and Kumar, 2018) takes the maximum.
+/// The second moment whose maximum AMSGrad (Reddi, Kale and Kumar, 2018) takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Amsgrad {
     /// No maximum: Adam.
@@ -68,31 +68,31 @@ impl AdamOptions {
         Self::default().weight_decay(1e-2).decoupled_weight_decay(true)
     }
 
-    /// Sets the learning rate.
+    /// The learning rate; default 10⁻³.
     #[must_use]
     pub fn lr(self, lr: f64) -> Self {
         AdamOptions { lr, ..self }
     }
 
-    /// Sets the decay of the running means of the gradient and of its square.
+    /// The decay of the running means of the gradient and of its square; default 0.9 and 0.999.
     #[must_use]
     pub fn betas(self, beta1: f64, beta2: f64) -> Self {
         AdamOptions { betas: (beta1, beta2), ..self }
     }
 
-    /// Sets what is added to the denominator.
+    /// The term added to the denominator; default 10⁻⁸.
     #[must_use]
     pub fn eps(self, eps: f64) -> Self {
         AdamOptions { eps, ..self }
     }
 
-    /// Sets the decay of the weights.
+    /// The weight decay; default 0.
     #[must_use]
     pub fn weight_decay(self, weight_decay: f64) -> Self {
         AdamOptions { weight_decay, ..self }
     }
 
-    /// Sets whether to divide by the largest second moment that has been.
+    /// Whether to divide by the largest second moment so far; default false.
     ///
     /// PyTorch: `amsgrad=True`.
     #[must_use]
@@ -107,19 +107,19 @@ impl AdamOptions {
         AdamOptions { amsgrad: Amsgrad::Corrected, ..self }
     }
 
-    /// Sets whether to climb instead of descend.
+    /// Whether to ascend instead of descend; default false.
     #[must_use]
     pub fn maximize(self, on: bool) -> Self {
         AdamOptions { maximize: on, ..self }
     }
 
-    /// Sets whether the decay acts on the weights themselves instead of the gradient.
+    /// Whether the decay acts on the weights themselves instead of the gradient; default false.
     #[must_use]
     pub fn decoupled_weight_decay(self, on: bool) -> Self {
         AdamOptions { decoupled_weight_decay: on, ..self }
     }
 
-    /// The numbers of step `t`.
+    /// The scalars of step `t`.
     pub(super) fn scalars<T: Float>(&self, t: u64) -> AdamScalars<T> {
         let (beta1, beta2) = self.betas;
         let bias_correction = |beta: f64| 1.0 - beta.powf(t as f64);
@@ -148,74 +148,30 @@ impl AdamOptions {
 impl Hyperparameters for AdamOptions {
     const OPTIMIZER: &'static str = "Adam";
 
-    fn set(&mut self, setting: Setting) -> bool {
-        match setting {
-            Setting::Lr(lr) => self.lr = lr,
-            Setting::Betas(beta1, beta2) => self.betas = (beta1, beta2),
-            Setting::Eps(eps) => self.eps = eps,
-            Setting::WeightDecay(weight_decay) => self.weight_decay = weight_decay,
-            Setting::Amsgrad(on) => *self = self.amsgrad(on),
-            Setting::Maximize(on) => self.maximize = on,
-            Setting::DecoupledWeightDecay(on) => self.decoupled_weight_decay = on,
-            Setting::Momentum(_) | Setting::Dampening(_) | Setting::Nesterov(_) => return false,
-        }
-        true
-    }
-
-    fn problems(&self, place: &str) -> Vec<OptimError> {
-        let checks = [
-            at_least_0(place, "lr", self.lr),
-            below_1(place, "beta1", self.betas.0),
-            below_1(place, "beta2", self.betas.1),
-            at_least_0(place, "eps", self.eps),
-            at_least_0(place, "weight_decay", self.weight_decay),
-        ];
-        checks.into_iter().filter_map(Result::err).collect()
-    }
-
-    fn lr(&self) -> f64 {
-        self.lr
-    }
-
-    fn set_lr(&mut self, lr: f64) {
-        self.lr = lr;
-    }
-
-    fn set_momentum(&mut self, momentum: f64) {
-        self.betas.0 = momentum;
-    }
-
-    fn save(&self, prefix: &str, state: &mut StateDict) {
-        let mut insert = |name: &str, value: Value| state.insert(format!("{prefix}.{name}"), value);
-        insert("lr", self.lr.into());
-        insert("beta1", self.betas.0.into());
-        insert("beta2", self.betas.1.into());
-        insert("eps", self.eps.into());
-        insert("weight_decay", self.weight_decay.into());
-        insert("amsgrad", (self.amsgrad != Amsgrad::Off).into());
-        insert("amsgrad_corrected", (self.amsgrad == Amsgrad::Corrected).into());
-        insert("maximize", self.maximize.into());
-        insert("decoupled_weight_decay", self.decoupled_weight_decay.into());
-    }
-
-    fn load(&mut self, prefix: &str, state: &StateDict, errors: &mut StateError) {
-        let mut float = |name: &str| errors.take(state.float(&format!("{prefix}.{name}")));
-        self.lr = float("lr").unwrap_or(self.lr);
-        self.betas.0 = float("beta1").unwrap_or(self.betas.0);
-        self.betas.1 = float("beta2").unwrap_or(self.betas.1);
-        self.eps = float("eps").unwrap_or(self.eps);
-        self.weight_decay = float("weight_decay").unwrap_or(self.weight_decay);
-        // An older state may be without the flags that came later: they are off.
-        let mut flag = |name: &str| {
-            let name = format!("{prefix}.{name}");
-            state.get(&name).is_some() && errors.take(state.bool(&name)).unwrap_or(false)
-        };
-        self.amsgrad = match (flag("amsgrad"), flag("amsgrad_corrected")) {
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        fields.float("lr", &mut self.lr, Range::AT_LEAST_0);
+        fields.float("beta1", &mut self.betas.0, Range::BELOW_1);
+        fields.float("beta2", &mut self.betas.1, Range::BELOW_1);
+        fields.float("eps", &mut self.eps, Range::AT_LEAST_0);
+        fields.float("weight_decay", &mut self.weight_decay, Range::AT_LEAST_0);
+        let (mut on, mut corrected) =
+            (self.amsgrad != Amsgrad::Off, self.amsgrad == Amsgrad::Corrected);
+        fields.newer_flag("amsgrad", &mut on);
+        fields.newer_flag("amsgrad_corrected", &mut corrected);
+        self.amsgrad = match (on, corrected) {
             (false, _) => Amsgrad::Off,
             (true, false) => Amsgrad::Raw,
             (true, true) => Amsgrad::Corrected,
         };
-        self.maximize = flag("maximize");
-        self.decoupled_weight_decay = flag("decoupled_weight_decay");
+        fields.newer_flag("maximize", &mut self.maximize);
+        fields.newer_flag("decoupled_weight_decay", &mut self.decoupled_weight_decay);
+    }
+
+    fn lr_mut(&mut self) -> &mut f64 {
+        &mut self.lr
+    }
+
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.betas.0)
     }
 }

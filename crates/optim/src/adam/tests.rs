@@ -1,10 +1,9 @@
 //! Adam's behaviour; what PyTorch computes is in the workspace's `tests/pytorch`.
 
 use super::*;
-use crate::OptimError;
+use crate::{LearningRates, OptimError};
 use crate::{NamedParameter, Optimizer, ParamGroup};
-use adamant_tensor::{StateDict, Value};
-use adamant_tensor::{Stateful, Tensor};
+use adamant_tensor::{Parameter, StateDict, Stateful, Tensor, Value};
 
 fn parameter(values: &[f64]) -> Parameter<f64> {
     Parameter::new(Tensor::from_vec(values.to_vec(), [values.len()]).unwrap())
@@ -85,60 +84,60 @@ fn the_maximum_passes_nan_on() {
         set_grad(&p, &g);
         adam.step();
     }
-    let maximum = adam.memory(&p).unwrap().max_exp_avg_sq().unwrap().to_vec();
+    let maximum = adam.state(&p).unwrap().max_exp_avg_sq().unwrap().to_vec();
     assert!(maximum[0].is_finite() && maximum[1].is_nan());
 }
 
 #[test]
-fn none_leaves_alone_and_zero_does_not() {
+fn none_skips_a_parameter_and_zero_does_not() {
     let (a, b) = (parameter(&[1.0]), parameter(&[1.0]));
     let mut adam = Adam::new([a.clone(), b.clone()], AdamOptions::default()).unwrap();
     set_grad(&a, &[1.0]);
     adam.step();
-    assert!(adam.memory(&b).is_none() && b.tensor().item() == 1.0);
+    assert!(adam.state(&b).is_none() && b.tensor().item() == 1.0);
     let before = a.tensor().item();
     a.set_grad(None);
     set_grad(&b, &[1.0]);
     adam.step(); // b's first step is as a's first
     assert_eq!((a.tensor().item(), b.tensor().item()), (before, before));
-    assert_eq!((adam.memory(&a).unwrap().step(), adam.memory(&b).unwrap().step()), (1, 1));
+    assert_eq!((adam.state(&a).unwrap().step(), adam.state(&b).unwrap().step()), (1, 1));
     adam.zero_grad_in_place(); // b's gradient is zero now, a's still none
     adam.step();
-    assert_eq!(adam.memory(&a).unwrap().step(), 1);
-    assert_eq!(adam.memory(&b).unwrap().step(), 2);
+    assert_eq!(adam.state(&a).unwrap().step(), 1);
+    assert_eq!(adam.state(&b).unwrap().step(), 2);
     assert_ne!(b.tensor().item(), before); // its first moment still moves it
 }
 
 #[test]
-fn amsgrad_switched_on_late_starts_from_the_present_moment() {
+fn a_late_maximum_starts_from_the_present_moment() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     set_grad(&p, &[10.0]);
     adam.step();
-    let present = adam.memory(&p).unwrap().exp_avg_sq().to_vec();
-    adam.change_group(0, |options| options.amsgrad = Amsgrad::Raw).unwrap();
+    let present = adam.state(&p).unwrap().exp_avg_sq().to_vec();
+    adam.update_param_group(0, |options| options.amsgrad = Amsgrad::Raw).unwrap();
     set_grad(&p, &[0.0]);
     adam.step();
-    assert_eq!(adam.memory(&p).unwrap().max_exp_avg_sq().unwrap().to_vec(), present);
+    assert_eq!(adam.state(&p).unwrap().max_exp_avg_sq().unwrap().to_vec(), present);
 }
 
 #[test]
-fn the_maximum_starts_anew_when_its_reading_changes() {
+fn another_reading_restarts_the_maximum() {
     let p = parameter(&[1.0]);
     let options = AdamOptions::default().amsgrad(true);
     let mut adam = Adam::new([p.clone()], options).unwrap();
     set_grad(&p, &[10.0]);
     adam.step();
-    let corrected = adam.memory(&p).unwrap().exp_avg_sq().to_vec()[0] / (1.0 - 0.999);
-    adam.change_group(0, |options| options.amsgrad = Amsgrad::Corrected).unwrap();
+    let corrected = adam.state(&p).unwrap().exp_avg_sq().to_vec()[0] / (1.0 - 0.999);
+    adam.update_param_group(0, |options| options.amsgrad = Amsgrad::Corrected).unwrap();
     set_grad(&p, &[0.0]);
     adam.step();
-    let maximum = adam.memory(&p).unwrap().max_exp_avg_sq().unwrap().to_vec()[0];
+    let maximum = adam.state(&p).unwrap().max_exp_avg_sq().unwrap().to_vec()[0];
     assert!((maximum / corrected - 1.0).abs() < 1e-12, "{maximum} {corrected}");
 }
 
 #[test]
-fn names_that_do_not_tell_apart_are_refused() {
+fn indistinct_names_are_refused() {
     let named = |name: &str| (name.to_string(), parameter(&[1.0]));
     let refuse =
         |group| Adam::with_groups([group], AdamOptions::default()).unwrap_err().to_string();
@@ -165,7 +164,7 @@ fn a_hook_can_remove_itself() {
 }
 
 #[test]
-fn nonsense_in_a_state_is_refused() {
+fn each_mistake_in_a_state_is_refused() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     set_grad(&p, &[1.0]);
@@ -194,7 +193,7 @@ fn nonsense_in_a_state_is_refused() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_and_named() {
+fn invalid_groups_and_options_are_named() {
     let p = parameter(&[1.0]);
     let options = AdamOptions::default();
     let refuse = |options| Adam::new([p.clone()], options).unwrap_err().to_string();
@@ -247,7 +246,7 @@ fn a_step_keeps_the_parameters_buffer() {
 }
 
 #[test]
-fn the_closure_runs_once_with_gradients_on() {
+fn the_closure_runs_once_with_gradients_enabled() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     let mut calls = 0;
@@ -258,7 +257,7 @@ fn the_closure_runs_once_with_gradients_on() {
         });
     });
     assert_eq!(calls, 1);
-    assert_eq!(adam.memory(&p).unwrap().step(), 1);
+    assert_eq!(adam.state(&p).unwrap().step(), 1);
 }
 
 #[test]
@@ -311,16 +310,16 @@ fn a_hook_that_panics_stays_registered() {
         let third = note("third");
         register(&mut adam, Box::new(move |_| third()));
         assert!(catch_unwind(AssertUnwindSafe(|| adam.step())).is_err());
-        assert_eq!(adam.memory(&p).map_or(0, Moments::step), steps_before as u64);
+        assert_eq!(adam.state(&p).map_or(0, |state| state.step()), steps_before as u64);
         adam.step();
         assert_eq!(*calls.lock().unwrap(), ["first", "second", "first", "second", "third"]);
-        assert_eq!(adam.memory(&p).unwrap().step(), 1 + steps_before as u64);
+        assert_eq!(adam.state(&p).unwrap().step(), 1 + steps_before as u64);
         assert!(adam.remove_hook(id) && !adam.remove_hook(id));
     }
 }
 
 #[test]
-fn what_is_not_finite_is_reported_by_parameter() {
+fn non_finite_state_is_reported_by_parameter() {
     let [a, b, c] = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]].map(|values| parameter(&values));
     let names = [("a".to_string(), a.clone()), ("b".to_string(), b.clone())];
     let groups = [ParamGroup::new(names), ParamGroup::new([c.clone()])];
@@ -347,11 +346,12 @@ fn what_is_not_finite_is_reported_by_parameter() {
 }
 
 #[test]
-fn a_scheduled_rate_keeps_no_base_rate_unless_a_schedule_asked_for_one() {
-    use crate::{PlateauMode, Rates, ReduceLrOnPlateau};
+fn the_plateau_schedule_sets_no_base_rate() {
+    use crate::{PlateauMode, ReduceLrOnPlateau, ReduceLrOnPlateauOptions};
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
-    let mut plateau = ReduceLrOnPlateau::new(PlateauMode::Min).patience(0);
+    let options = ReduceLrOnPlateauOptions::default().patience(0);
+    let mut plateau = ReduceLrOnPlateau::with_options(PlateauMode::Min, options);
     plateau.step(&mut adam, 1.0);
     plateau.step(&mut adam, 2.0);
     // As in PyTorch, where the plateau schedule sets no `initial_lr`.
@@ -359,7 +359,7 @@ fn a_scheduled_rate_keeps_no_base_rate_unless_a_schedule_asked_for_one() {
 }
 
 #[test]
-fn state_is_a_snapshot_that_continues_the_run() {
+fn a_snapshot_continues_the_run() {
     let run = |adam: &mut Adam<f64>, p: &Parameter<f64>, steps: usize| {
         for i in 0..steps {
             set_grad(p, &[i as f64, -1.0]);
@@ -383,7 +383,7 @@ fn state_is_a_snapshot_that_continues_the_run() {
 }
 
 #[test]
-fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
+fn a_wrong_state_lists_all_and_changes_nothing() {
     let stepped = |values: &[f64]| {
         let p = parameter(values);
         let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
@@ -401,7 +401,7 @@ fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
     let text = error.to_string();
     for part in [
         "`groups`: found 2 of them, expected 1",
-        "lr is -1",
+        "`groups.0.lr`: found -1, expected a finite number of at least 0",
         "`groups.0.maximize`: found the text \"yes\"",
         "exp_avg`: found f64 [3], expected f64 [2]",
         "exp_avg_sq`: found f64 [3]",
@@ -414,13 +414,13 @@ fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
         let moment = Tensor::from_vec(vec![0.0, bad], [2]).unwrap();
         state.insert("groups.0.params.0.exp_avg_sq", moment.array().clone());
         let text = adam.load_state_dict(&state).unwrap_err().to_string();
-        assert!(text.contains("at element 1, expected no number below 0"), "{text}");
+        assert!(text.contains("at element 1, expected no element below 0"), "{text}");
     }
     assert_eq!(adam.state_dict(), before);
 }
 
 #[test]
-fn names_match_in_another_order() {
+fn parameters_match_by_name() {
     let named = |names: [&str; 2], seed: f64| {
         let params = names.map(|name| {
             let value = if name == "a" { seed } else { -seed };
@@ -437,7 +437,7 @@ fn names_match_in_another_order() {
     let (source, source_params) = named(["a", "b"], 3.0);
     let (mut target, target_params) = named(["b", "a"], 7.0);
     target.load_state_dict(&source.state_dict()).unwrap();
-    let moment = |adam: &Adam<f64>, p: &Parameter<f64>| adam.memory(p).unwrap().exp_avg().to_vec();
+    let moment = |adam: &Adam<f64>, p: &Parameter<f64>| adam.state(p).unwrap().exp_avg().to_vec();
     assert_eq!(moment(&target, &target_params[1].1), moment(&source, &source_params[0].1));
     let (other, _) = named(["a", "c"], 1.0);
     let error = target.load_state_dict(&other.state_dict()).unwrap_err().to_string();
@@ -448,7 +448,7 @@ fn names_match_in_another_order() {
 }
 
 #[test]
-fn an_older_state_without_newer_flags_is_read() {
+fn an_older_state_without_newer_flags_loads() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p], AdamOptions::default().maximize(true)).unwrap();
     let state = adam.state_dict();

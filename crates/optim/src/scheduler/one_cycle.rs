@@ -1,23 +1,23 @@
 //! The one-cycle schedule (Smith and Topin, 2018).
 
-use super::{Problem, Rule, Schedule, problem, take_count, take_float};
+use super::accept;
+use super::schedule::{Rule, Schedule};
 use crate::count;
-use crate::rates::Rates;
-use adamant_tensor::{StateDict, StateError};
+use crate::fields::{Fields, Range};
+use crate::learning_rates::LearningRates;
 use std::f64::consts::PI;
 
-/// Moves the rates up to `max_lr` and then far below where they began, along
+/// Moves the rates up to `max_lr` and then far below the first rate, along
 /// cosines, in `total_steps` steps; and the momentum (Adam's β₁) the other way,
-/// from 0.95 to 0.85 and back. Every group follows the same cycle (PyTorch takes a `max_lr` for
-/// each, too), also one that is added on the way.
+/// from 0.95 to 0.85 and back. Every group follows the same cycle, also one that is added during
+/// it; PyTorch takes a `max_lr` for each, too.
 ///
 /// The way up takes 30 % of the steps and begins at `max_lr / 25`; the way down
-/// ends, at step `total_steps − 1`, at a ten-thousandth of that. One step more is
+/// ends, at step `total_steps − 1`, at a ten-thousandth of that. The next step is
 /// PyTorch's, a little up again (along straight lines it stays, where PyTorch's rate
-/// turns negative); further ones stay at the end, where PyTorch raises an error.
+/// becomes negative); further ones stay at the end, where PyTorch raises an error.
 ///
-/// PyTorch: `torch.optim.lr_scheduler.OneCycleLR` with its defaults;
-/// [`with_rule`](OneCycleLr::with_rule) takes others.
+/// PyTorch: `torch.optim.lr_scheduler.OneCycleLR`.
 ///
 /// ```
 /// use adamant_optim::{Adam, AdamOptions, OneCycleLr, Scheduler};
@@ -36,51 +36,66 @@ impl OneCycleLr {
     /// The schedule; rates and momentum become those of the first step.
     ///
     /// # Panics
-    /// If `max_lr` is not a finite number above 0, or `total_steps` is 0.
+    /// If `max_lr` is not a finite number above 0, `total_steps` is 0, or the optimizer has no
+    /// momentum.
     #[track_caller]
-    pub fn new(optimizer: &mut dyn Rates, max_lr: f64, total_steps: u64) -> Self {
-        Self::with_rule(optimizer, OneCycle::new(max_lr, total_steps))
+    pub fn new(optimizer: &mut dyn LearningRates, max_lr: f64, total_steps: u64) -> Self {
+        Self::with_options(optimizer, max_lr, total_steps, OneCycleLrOptions::default())
     }
 
-    /// The schedule of this rule; rates, and momentum if it cycles, become those of the
+    /// The schedule with these options; rates, and momentum if it cycles, become those of the
     /// first step.
     ///
     /// # Panics
-    /// If a number of the rule is out of its range.
+    /// If a value is out of its range, or the momentum cycles and the optimizer has none.
     ///
     /// ```
-    /// use adamant_optim::{Adam, AdamOptions, Anneal, OneCycle, OneCycleLr};
+    /// use adamant_optim::{Adam, AdamOptions, AnnealStrategy, OneCycleLr, OneCycleLrOptions};
     /// use adamant_tensor::{Parameter, Tensor};
     /// let p = Parameter::new(Tensor::<f32>::ones([2]));
     /// let mut adam = Adam::new([p], AdamOptions::default()).unwrap();
-    /// let rule = OneCycle::new(0.1, 100).anneal(Anneal::Linear).cycle_momentum(false);
-    /// let cycle = OneCycleLr::with_rule(&mut adam, rule.pct_start(0.1));
+    /// let options = OneCycleLrOptions::default().pct_start(0.1).cycle_momentum(false);
+    /// let cycle = OneCycleLr::with_options(&mut adam, 0.1, 100, options);
     /// assert_eq!(adam.param_groups()[0].betas.0, 0.9);
     /// ```
     #[track_caller]
-    pub fn with_rule(optimizer: &mut dyn Rates, rule: OneCycle) -> Self {
-        let rule = Schedule { rule, epoch: 0 }.checked().rule;
+    pub fn with_options(
+        optimizer: &mut dyn LearningRates,
+        max_lr: f64,
+        total_steps: u64,
+        options: OneCycleLrOptions,
+    ) -> Self {
+        let total_steps = total_steps.min(count::MOST);
+        let rule = OneCycle { max_lr, total_steps, options };
+        let schedule = Schedule::begun(rule.clone(), optimizer);
         for group in 0..optimizer.group_count() {
-            optimizer.set_base_lr(group, rule.initial_lr());
+            accept(optimizer.set_base_lr(group, rule.initial_lr()));
         }
-        Schedule::begun(rule, optimizer)
+        schedule
     }
 }
 
-/// The rule of [`OneCycleLr`], with PyTorch's options and defaults.
-///
-/// PyTorch: the keyword arguments of `OneCycleLR`.
-///
-/// ```
-/// use adamant_optim::{Anneal, OneCycle};
-/// let rule = OneCycle::new(0.1, 1000).pct_start(0.2).three_phase(true).anneal(Anneal::Linear);
-/// ```
+/// The rule of [`OneCycleLr`].
 #[derive(Clone, Debug)]
 pub struct OneCycle {
     max_lr: f64,
     total_steps: u64,
+    options: OneCycleLrOptions,
+}
+
+/// The options of [`OneCycleLr`], with PyTorch's defaults.
+///
+/// PyTorch: the keyword arguments of `OneCycleLR`.
+///
+/// ```
+/// use adamant_optim::{AnnealStrategy, OneCycleLrOptions};
+/// let options = OneCycleLrOptions::default().pct_start(0.2).three_phase(true);
+/// let options = options.anneal_strategy(AnnealStrategy::Linear);
+/// ```
+#[derive(Clone, Debug)]
+pub struct OneCycleLrOptions {
     pct_start: f64,
-    anneal: Anneal,
+    anneal_strategy: AnnealStrategy,
     three_phase: bool,
     div_factor: f64,
     final_div_factor: f64,
@@ -89,44 +104,11 @@ pub struct OneCycle {
     max_momentum: f64,
 }
 
-/// The curve between two rates.
-///
-/// PyTorch: `anneal_strategy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anneal {
-    /// Half a cosine: slow at both ends.
-    Cosine,
-    /// A straight line.
-    Linear,
-}
-
-impl Anneal {
-    /// What lies this `part` of the way between two numbers.
-    fn between(self, from: f64, to: f64, part: f64) -> f64 {
-        match self {
-            Anneal::Cosine => to + (from - to) / 2.0 * ((PI * part).cos() + 1.0),
-            // Not further: a step more would make the rate negative.
-            Anneal::Linear => (to - from) * part.min(1.0) + from,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Anneal::Cosine => "cos",
-            Anneal::Linear => "linear",
-        }
-    }
-}
-
-impl OneCycle {
-    /// A cycle up to `max_lr` in `total_steps` steps.
-    #[must_use]
-    pub fn new(max_lr: f64, total_steps: u64) -> Self {
-        OneCycle {
-            max_lr,
-            total_steps: total_steps.min(count::MOST),
+impl Default for OneCycleLrOptions {
+    fn default() -> Self {
+        OneCycleLrOptions {
             pct_start: 0.3,
-            anneal: Anneal::Cosine,
+            anneal_strategy: AnnealStrategy::Cosine,
             three_phase: false,
             div_factor: 25.0,
             final_div_factor: 1e4,
@@ -135,60 +117,97 @@ impl OneCycle {
             max_momentum: 0.95,
         }
     }
+}
 
-    /// The part of the steps for the way up, within `[0, 1]`; 0.3 unless set.
+/// The curve between two rates.
+///
+/// PyTorch: `anneal_strategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnealStrategy {
+    /// Half a cosine: slow at both ends.
+    Cosine,
+    /// A straight line.
+    Linear,
+}
+
+impl AnnealStrategy {
+    /// The value at this `part` of the way between two others.
+    fn between(self, from: f64, to: f64, part: f64) -> f64 {
+        match self {
+            AnnealStrategy::Cosine => to + (from - to) / 2.0 * ((PI * part).cos() + 1.0),
+            // No further: another step would make the rate negative.
+            AnnealStrategy::Linear => (to - from) * part.min(1.0) + from,
+        }
+    }
+}
+
+impl OneCycleLrOptions {
+    /// The fraction of the steps for the way up, within `[0, 1]`; default 0.3.
     #[must_use]
     pub fn pct_start(self, pct_start: f64) -> Self {
-        OneCycle { pct_start, ..self }
+        OneCycleLrOptions { pct_start, ..self }
     }
 
-    /// The curve; cosines unless set.
+    /// The curve; default [`AnnealStrategy::Cosine`].
     #[must_use]
-    pub fn anneal(self, anneal: Anneal) -> Self {
-        OneCycle { anneal, ..self }
+    pub fn anneal_strategy(self, anneal_strategy: AnnealStrategy) -> Self {
+        OneCycleLrOptions { anneal_strategy, ..self }
     }
 
-    /// Whether to go down as fast as up, and only then far below the beginning. `pct_start`
-    /// should then be below 0.5.
+    /// Whether to go down as fast as up, and only then far below the first rate; `pct_start`
+    /// should then be below 0.5; default false.
     #[must_use]
     pub fn three_phase(self, on: bool) -> Self {
-        OneCycle { three_phase: on, ..self }
+        OneCycleLrOptions { three_phase: on, ..self }
     }
 
-    /// The divisors, finite and above 0: of `max_lr` for the first rate (25 unless set), and of
-    /// that for the last (10,000).
+    /// The divisor of `max_lr` for the first rate, finite and above 0; default 25.
     #[must_use]
-    pub fn div_factors(self, div_factor: f64, final_div_factor: f64) -> Self {
-        OneCycle { div_factor, final_div_factor, ..self }
+    pub fn div_factor(self, div_factor: f64) -> Self {
+        OneCycleLrOptions { div_factor, ..self }
     }
 
-    /// Whether the momentum (Adam's β₁) cycles too, against the rates; it does unless set.
+    /// The divisor of the first rate for the last one, finite and above 0; default 10,000.
+    #[must_use]
+    pub fn final_div_factor(self, final_div_factor: f64) -> Self {
+        OneCycleLrOptions { final_div_factor, ..self }
+    }
+
+    /// Whether the momentum (Adam's β₁) cycles too, against the rates; default true.
     #[must_use]
     pub fn cycle_momentum(self, on: bool) -> Self {
-        OneCycle { cycle_momentum: on, ..self }
+        OneCycleLrOptions { cycle_momentum: on, ..self }
     }
 
-    /// The ends of the momentum's cycle, within `[0, 1)`; 0.85 and 0.95 unless set.
+    /// The momentum at `max_lr`, within `[0, 1)`; default 0.85.
     #[must_use]
-    pub fn momentum_range(self, base: f64, max: f64) -> Self {
-        OneCycle { base_momentum: base, max_momentum: max, ..self }
+    pub fn base_momentum(self, base_momentum: f64) -> Self {
+        OneCycleLrOptions { base_momentum, ..self }
     }
 
+    /// The momentum at both ends, within `[0, 1)`; default 0.95.
+    #[must_use]
+    pub fn max_momentum(self, max_momentum: f64) -> Self {
+        OneCycleLrOptions { max_momentum, ..self }
+    }
+}
+
+impl OneCycle {
     fn initial_lr(&self) -> f64 {
-        self.max_lr / self.div_factor
+        self.max_lr / self.options.div_factor
     }
 
     fn last_lr(&self) -> f64 {
-        self.initial_lr() / self.final_div_factor
+        self.initial_lr() / self.options.final_div_factor
     }
 
     /// From `outer` to `peak`, with three phases back to `outer`, then to `end`.
     fn at(&self, step: u64, outer: f64, peak: f64, end: f64) -> f64 {
         let last = (self.total_steps - 1) as f64;
         let step = if step > self.total_steps { last } else { step as f64 };
-        let top = self.pct_start * self.total_steps as f64 - 1.0;
+        let top = self.options.pct_start * self.total_steps as f64 - 1.0;
         let (mut start, mut from) = (0.0, outer);
-        let back = self.three_phase.then_some((2.0 * top, outer));
+        let back = self.options.three_phase.then_some((2.0 * top, outer));
         for (turn, to) in [Some((top, peak)), back].into_iter().flatten() {
             if step <= turn {
                 return self.along(step, start, turn, from, to);
@@ -199,9 +218,9 @@ impl OneCycle {
     }
 
     fn along(&self, step: f64, start: f64, turn: f64, from: f64, to: f64) -> f64 {
-        // A way of no length has been gone.
+        // A phase of no length is over.
         let part = if turn > start { (step - start) / (turn - start) } else { 1.0 };
-        self.anneal.between(from, to, part)
+        self.options.anneal_strategy.between(from, to, part)
     }
 
     fn lr(&self, step: u64) -> f64 {
@@ -212,25 +231,29 @@ impl OneCycle {
 impl Rule for OneCycle {
     const NAME: &'static str = "OneCycleLr";
 
-    fn problems(&self) -> Vec<Problem> {
-        let above_0 =
-            |name, x: f64| problem(name, x, x > 0.0 && x.is_finite(), "a finite number above 0");
-        let divisor = |name, x: f64, rate: f64| {
-            let fits = x > 0.0 && x.is_finite() && rate.is_finite();
-            problem(name, x, fits, "a finite number above 0 that leaves a finite rate")
-        };
-        let below_1 = |name, x: f64| problem(name, x, (0.0..1.0).contains(&x), "0 to below 1");
-        let (steps, start) = (self.total_steps, self.pct_start);
-        let problems = [
-            above_0("max_lr", self.max_lr),
-            problem("total_steps", steps, steps > 0, "at least 1"),
-            problem("pct_start", start, (0.0..=1.0).contains(&start), "0 to 1"),
-            divisor("div_factor", self.div_factor, self.initial_lr()),
-            divisor("final_div_factor", self.final_div_factor, self.last_lr()),
-            below_1("base_momentum", self.base_momentum),
-            below_1("max_momentum", self.max_momentum),
-        ];
-        problems.into_iter().flatten().collect()
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        const STRATEGIES: [(&str, AnnealStrategy); 2] =
+            [("cos", AnnealStrategy::Cosine), ("linear", AnnealStrategy::Linear)];
+        let options = &mut self.options;
+        fields.float("max_lr", &mut self.max_lr, Range::ABOVE_0);
+        fields.count("total_steps", &mut self.total_steps, 1);
+        fields.float("pct_start", &mut options.pct_start, Range::UNIT);
+        fields.choice("anneal", &mut options.anneal_strategy, &STRATEGIES);
+        fields.flag("three_phase", &mut options.three_phase);
+        fields.float("div_factor", &mut options.div_factor, Range::ANY);
+        fields.float("final_div_factor", &mut options.final_div_factor, Range::ANY);
+        fields.flag("cycle_momentum", &mut options.cycle_momentum);
+        fields.float("base_momentum", &mut options.base_momentum, Range::BELOW_1);
+        fields.float("max_momentum", &mut options.max_momentum, Range::BELOW_1);
+        let (div_factor, final_div_factor) = (options.div_factor, options.final_div_factor);
+        for (name, divisor, rate) in [
+            ("div_factor", div_factor, self.initial_lr()),
+            ("final_div_factor", final_div_factor, self.last_lr()),
+        ] {
+            let fits = divisor > 0.0 && divisor.is_finite() && rate.is_finite();
+            let expected = "a finite number above 0 that leaves a finite rate";
+            fields.require(fits, name, divisor, expected);
+        }
     }
 
     fn begin(&self, _lr: f64, _base_lr: f64) -> f64 {
@@ -246,39 +269,8 @@ impl Rule for OneCycle {
     }
 
     fn momentum(&self, epoch: u64) -> Option<f64> {
-        let (base, max) = (self.base_momentum, self.max_momentum);
-        self.cycle_momentum.then(|| self.at(epoch, max, base, max))
-    }
-
-    fn save(&self, state: &mut StateDict) {
-        state.insert("max_lr", self.max_lr);
-        state.insert("total_steps", count::saved(self.total_steps));
-        state.insert("pct_start", self.pct_start);
-        state.insert("anneal", self.anneal.name());
-        state.insert("three_phase", self.three_phase);
-        state.insert("div_factor", self.div_factor);
-        state.insert("final_div_factor", self.final_div_factor);
-        state.insert("cycle_momentum", self.cycle_momentum);
-        state.insert("base_momentum", self.base_momentum);
-        state.insert("max_momentum", self.max_momentum);
-    }
-
-    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        self.max_lr = take_float(errors, state, "max_lr");
-        self.total_steps = take_count(errors, state, "total_steps");
-        self.pct_start = take_float(errors, state, "pct_start");
-        if let Some(name) = errors.take(state.text("anneal")) {
-            match [Anneal::Cosine, Anneal::Linear].into_iter().find(|a| a.name() == name) {
-                Some(anneal) => self.anneal = anneal,
-                None => errors.push(format!("`anneal`: found {name:?}, expected cos or linear")),
-            }
-        }
-        self.three_phase = errors.take(state.bool("three_phase")).unwrap_or(false);
-        self.div_factor = take_float(errors, state, "div_factor");
-        self.final_div_factor = take_float(errors, state, "final_div_factor");
-        self.cycle_momentum = errors.take(state.bool("cycle_momentum")).unwrap_or(true);
-        self.base_momentum = take_float(errors, state, "base_momentum");
-        self.max_momentum = take_float(errors, state, "max_momentum");
+        let (base, max) = (self.options.base_momentum, self.options.max_momentum);
+        self.options.cycle_momentum.then(|| self.at(epoch, max, base, max))
     }
 }
 
@@ -289,15 +281,18 @@ mod tests {
     use adamant_tensor::{Parameter, Tensor};
 
     #[test]
-    fn no_cycle_gives_nan() {
+    fn every_rate_of_a_cycle_is_in_range() {
         for pct_start in [0.0, 0.1, 0.5, 1.0] {
             for (total, three_phase) in [(1, false), (2, false), (10, false), (1, true), (10, true)]
             {
                 let p = Parameter::new(Tensor::<f32>::ones([1]));
                 let mut adam = Adam::new([p], AdamOptions::default()).unwrap();
-                let anneal = if pct_start > 0.2 { Anneal::Linear } else { Anneal::Cosine };
-                let rule = OneCycle::new(0.1, total).pct_start(pct_start).anneal(anneal);
-                let mut cycle = OneCycleLr::with_rule(&mut adam, rule.three_phase(three_phase));
+                let strategies = [AnnealStrategy::Cosine, AnnealStrategy::Linear];
+                let options = OneCycleLrOptions::default()
+                    .pct_start(pct_start)
+                    .anneal_strategy(strategies[usize::from(pct_start > 0.2)])
+                    .three_phase(three_phase);
+                let mut cycle = OneCycleLr::with_options(&mut adam, 0.1, total, options);
                 for _ in 0..total + 3 {
                     let group = &adam.param_groups()[0];
                     assert!(

@@ -1,22 +1,25 @@
 //! The schedule that watches a metric.
 
-use super::{Problem, at_least_0, problem, refuse, report, take_count};
+use super::accept;
 use crate::count;
-use crate::rates::Rates;
+use crate::fields::{self, Fields, Range};
+use crate::learning_rates::LearningRates;
+use crate::reader::Reader;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
 /// Multiplies the rates by `factor` when a metric has stopped improving.
 ///
-/// Every option starts at PyTorch's default.
-///
 /// PyTorch: `torch.optim.lr_scheduler.ReduceLROnPlateau`.
 ///
 /// ```
-/// use adamant_optim::{Adam, AdamOptions, PlateauMode, ReduceLrOnPlateau};
+/// use adamant_optim::{
+///     Adam, AdamOptions, PlateauMode, ReduceLrOnPlateau, ReduceLrOnPlateauOptions,
+/// };
 /// use adamant_tensor::{Parameter, Tensor};
 /// let p = Parameter::new(Tensor::<f32>::ones([2]));
 /// let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
-/// let mut schedule = ReduceLrOnPlateau::new(PlateauMode::Min).patience(1);
+/// let options = ReduceLrOnPlateauOptions::default().patience(1);
+/// let mut schedule = ReduceLrOnPlateau::with_options(PlateauMode::Min, options);
 /// for loss in [3.0, 2.0, 2.0, 2.0] {
 ///     schedule.step(&mut adam, loss);
 /// }
@@ -25,18 +28,82 @@ use adamant_tensor::{StateDict, StateError, Stateful};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReduceLrOnPlateau {
     mode: PlateauMode,
-    factor: f64,
-    patience: u64,
-    threshold: f64,
-    /// Whether the threshold is a fraction of the best metric.
-    relative: bool,
-    cooldown: u64,
-    min_lr: f64,
-    eps: f64,
+    options: ReduceLrOnPlateauOptions,
     best: f64,
     bad_epochs: u64,
     cooldown_left: u64,
     epoch: u64,
+}
+
+/// The options of [`ReduceLrOnPlateau`], with PyTorch's defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReduceLrOnPlateauOptions {
+    factor: f64,
+    patience: u64,
+    threshold: f64,
+    threshold_mode: ThresholdMode,
+    cooldown: u64,
+    min_lr: f64,
+    eps: f64,
+}
+
+impl Default for ReduceLrOnPlateauOptions {
+    fn default() -> Self {
+        ReduceLrOnPlateauOptions {
+            factor: 0.1,
+            patience: 10,
+            threshold: 1e-4,
+            threshold_mode: ThresholdMode::Relative,
+            cooldown: 0,
+            min_lr: 0.0,
+            eps: 1e-8,
+        }
+    }
+}
+
+impl ReduceLrOnPlateauOptions {
+    /// The factor by which rates are reduced, within `[0, 1)`; default 0.1.
+    #[must_use]
+    pub fn factor(self, factor: f64) -> Self {
+        ReduceLrOnPlateauOptions { factor, ..self }
+    }
+
+    /// The number of epochs without improvement before a reduction; default 10.
+    #[must_use]
+    pub fn patience(self, patience: u64) -> Self {
+        ReduceLrOnPlateauOptions { patience: patience.min(count::MOST), ..self }
+    }
+
+    /// How much better a metric must be to count as an improvement; default 10⁻⁴.
+    #[must_use]
+    pub fn threshold(self, threshold: f64) -> Self {
+        ReduceLrOnPlateauOptions { threshold, ..self }
+    }
+
+    /// Whether the threshold is a fraction of the best metric or an amount; default
+    /// [`ThresholdMode::Relative`].
+    #[must_use]
+    pub fn threshold_mode(self, threshold_mode: ThresholdMode) -> Self {
+        ReduceLrOnPlateauOptions { threshold_mode, ..self }
+    }
+
+    /// The number of epochs after a reduction that do not count as bad; default 0.
+    #[must_use]
+    pub fn cooldown(self, cooldown: u64) -> Self {
+        ReduceLrOnPlateauOptions { cooldown: cooldown.min(count::MOST), ..self }
+    }
+
+    /// The lowest rate; default 0.
+    #[must_use]
+    pub fn min_lr(self, min_lr: f64) -> Self {
+        ReduceLrOnPlateauOptions { min_lr, ..self }
+    }
+
+    /// The smallest change of a rate that is made; default 10⁻⁸.
+    #[must_use]
+    pub fn eps(self, eps: f64) -> Self {
+        ReduceLrOnPlateauOptions { eps, ..self }
+    }
 }
 
 /// Which way is better.
@@ -63,86 +130,29 @@ impl ReduceLrOnPlateau {
     /// The schedule with PyTorch's defaults.
     #[must_use]
     pub fn new(mode: PlateauMode) -> Self {
+        Self::with_options(mode, ReduceLrOnPlateauOptions::default())
+    }
+
+    /// The schedule with these options.
+    ///
+    /// # Panics
+    /// If `factor` is not within `[0, 1)`, or another option is negative or not finite.
+    #[must_use]
+    #[track_caller]
+    pub fn with_options(mode: PlateauMode, options: ReduceLrOnPlateauOptions) -> Self {
         let best = match mode {
             PlateauMode::Min => f64::INFINITY,
             PlateauMode::Max => f64::NEG_INFINITY,
         };
-        ReduceLrOnPlateau {
-            mode,
-            factor: 0.1,
-            patience: 10,
-            threshold: 1e-4,
-            relative: true,
-            cooldown: 0,
-            min_lr: 0.0,
-            eps: 1e-8,
-            best,
-            bad_epochs: 0,
-            cooldown_left: 0,
-            epoch: 0,
-        }
-    }
-
-    /// Sets what the rates are multiplied by: 0.1.
-    ///
-    /// # Panics
-    /// If it is not within `[0, 1)`.
-    #[must_use]
-    #[track_caller]
-    pub fn factor(self, factor: f64) -> Self {
-        ReduceLrOnPlateau { factor, ..self }.checked()
-    }
-
-    /// Sets how many epochs without improvement are allowed before a reduction: 10.
-    #[must_use]
-    pub fn patience(self, patience: u64) -> Self {
-        ReduceLrOnPlateau { patience: patience.min(count::MOST), ..self }
-    }
-
-    /// Sets how much better a metric must be to count as an improvement: 10⁻⁴.
-    ///
-    /// # Panics
-    /// If it is negative or not finite.
-    #[must_use]
-    #[track_caller]
-    pub fn threshold(self, threshold: f64) -> Self {
-        ReduceLrOnPlateau { threshold, ..self }.checked()
-    }
-
-    /// Sets what the threshold is: a fraction of the best metric.
-    #[must_use]
-    pub fn threshold_mode(self, mode: ThresholdMode) -> Self {
-        ReduceLrOnPlateau { relative: mode == ThresholdMode::Relative, ..self }
-    }
-
-    /// Sets for how many epochs after a reduction no epoch counts as bad: 0.
-    #[must_use]
-    pub fn cooldown(self, cooldown: u64) -> Self {
-        ReduceLrOnPlateau { cooldown: cooldown.min(count::MOST), ..self }
-    }
-
-    /// Sets the lowest rate: 0.
-    ///
-    /// # Panics
-    /// If it is negative or not finite.
-    #[must_use]
-    #[track_caller]
-    pub fn min_lr(self, min_lr: f64) -> Self {
-        ReduceLrOnPlateau { min_lr, ..self }.checked()
-    }
-
-    /// Sets the smallest change of a rate that is made: 10⁻⁸.
-    ///
-    /// # Panics
-    /// If it is negative or not finite.
-    #[must_use]
-    #[track_caller]
-    pub fn eps(self, eps: f64) -> Self {
-        ReduceLrOnPlateau { eps, ..self }.checked()
+        let (bad_epochs, cooldown_left, epoch) = (0, 0, 0);
+        let mut schedule =
+            ReduceLrOnPlateau { mode, options, best, bad_epochs, cooldown_left, epoch };
+        accept(fields::check("ReduceLrOnPlateau", |fields| schedule.fields(fields)));
+        schedule
     }
 
     /// Compares the metric with the best one and reduces the rates if it is time.
-    pub fn step(&mut self, optimizer: &mut dyn Rates, metric: f64) {
+    pub fn step(&mut self, optimizer: &mut dyn LearningRates, metric: f64) {
         self.epoch = count::next(self.epoch);
         if self.is_better(metric) {
             self.best = metric;
@@ -154,101 +164,61 @@ impl ReduceLrOnPlateau {
             self.cooldown_left -= 1;
             self.bad_epochs = 0;
         }
-        if self.bad_epochs > self.patience {
-            self.cooldown_left = self.cooldown;
+        if self.bad_epochs > self.options.patience {
+            self.cooldown_left = self.options.cooldown;
             self.bad_epochs = 0;
             for group in 0..optimizer.group_count() {
                 let lr = optimizer.lr(group);
-                let reduced = (lr * self.factor).max(self.min_lr);
-                if lr - reduced > self.eps {
-                    optimizer.set_scheduled_lr(group, reduced);
+                let reduced = (lr * self.options.factor).max(self.options.min_lr);
+                if lr - reduced > self.options.eps {
+                    accept(optimizer.set_lr(group, reduced));
                 }
             }
         }
     }
 
-    fn problems(&self) -> Vec<Problem> {
-        let factor = self.factor;
-        let problems = [
-            problem("factor", factor, (0.0..1.0).contains(&factor), "0 to below 1"),
-            at_least_0("threshold", self.threshold),
-            at_least_0("min_lr", self.min_lr),
-            at_least_0("eps", self.eps),
-        ];
-        problems.into_iter().flatten().collect()
-    }
-
-    /// Panics at the caller's line if a number is out of its range.
-    #[track_caller]
-    fn checked(self) -> Self {
-        refuse("ReduceLrOnPlateau", self.problems());
-        self
-    }
-
     fn is_better(&self, metric: f64) -> bool {
-        match (self.mode, self.relative) {
-            (PlateauMode::Min, true) => metric < self.best * (1.0 - self.threshold),
-            (PlateauMode::Min, false) => metric < self.best - self.threshold,
-            (PlateauMode::Max, true) => metric > self.best * (self.threshold + 1.0),
-            (PlateauMode::Max, false) => metric > self.best + self.threshold,
+        let threshold = self.options.threshold;
+        match (self.mode, self.options.threshold_mode) {
+            (PlateauMode::Min, ThresholdMode::Relative) => metric < self.best * (1.0 - threshold),
+            (PlateauMode::Min, ThresholdMode::Absolute) => metric < self.best - threshold,
+            (PlateauMode::Max, ThresholdMode::Relative) => metric > self.best * (threshold + 1.0),
+            (PlateauMode::Max, ThresholdMode::Absolute) => metric > self.best + threshold,
         }
+    }
+
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        const MODES: [(&str, PlateauMode); 2] =
+            [("min", PlateauMode::Min), ("max", PlateauMode::Max)];
+        let options = &mut self.options;
+        fields.choice("mode", &mut self.mode, &MODES);
+        fields.float("factor", &mut options.factor, Range::BELOW_1);
+        fields.count("patience", &mut options.patience, 0);
+        fields.float("threshold", &mut options.threshold, Range::AT_LEAST_0);
+        let mut is_relative = options.threshold_mode == ThresholdMode::Relative;
+        fields.flag("relative", &mut is_relative);
+        options.threshold_mode =
+            if is_relative { ThresholdMode::Relative } else { ThresholdMode::Absolute };
+        fields.count("cooldown", &mut options.cooldown, 0);
+        fields.float("min_lr", &mut options.min_lr, Range::AT_LEAST_0);
+        fields.float("eps", &mut options.eps, Range::AT_LEAST_0);
+        fields.float("best", &mut self.best, Range::ANY);
+        fields.count("bad_epochs", &mut self.bad_epochs, 0);
+        fields.count("cooldown_left", &mut self.cooldown_left, 0);
+        fields.count("epoch", &mut self.epoch, 0);
     }
 
     fn read(&self, state: &StateDict) -> Result<Self, StateError> {
-        let mut errors = StateError::new();
-        errors.check_names(state, self.state_dict().iter().map(|(name, _)| name));
-        let mut float = |name: &str| errors.take(state.float(name)).unwrap_or(0.0);
-        let (factor, threshold, min_lr) = (float("factor"), float("threshold"), float("min_lr"));
-        let (eps, best) = (float("eps"), float("best"));
-        let mode = match errors.take(state.text("mode")) {
-            Some("max") => PlateauMode::Max,
-            Some("min") | None => PlateauMode::Min,
-            Some(other) => {
-                errors.push(format!("`mode`: found \"{other}\", expected \"min\" or \"max\""));
-                self.mode
-            }
-        };
-        let relative = errors.take(state.bool("relative")).unwrap_or(true);
-        let mut count = |name| take_count(&mut errors, state, name);
-        let (patience, cooldown) = (count("patience"), count("cooldown"));
-        let (bad_epochs, cooldown_left) = (count("bad_epochs"), count("cooldown_left"));
-        let epoch = count("epoch");
-        let read = ReduceLrOnPlateau {
-            mode,
-            factor,
-            patience,
-            threshold,
-            relative,
-            cooldown,
-            min_lr,
-            eps,
-            best,
-            bad_epochs,
-            cooldown_left,
-            epoch,
-        };
-        if errors.mismatches().is_empty() {
-            report(&read.problems(), &mut errors);
-        }
-        errors.into_result().map(|()| read)
+        let (mut read, mut reader) = (self.clone(), Reader::new(state));
+        reader.fields("", |fields| read.fields(fields));
+        reader.finish().map(|()| read)
     }
 }
 
 impl Stateful for ReduceLrOnPlateau {
     fn state_dict(&self) -> StateDict {
         let mut state = StateDict::new();
-        state.insert("mode", if self.mode == PlateauMode::Min { "min" } else { "max" });
-        state.insert("factor", self.factor);
-        state.insert("patience", count::saved(self.patience));
-        state.insert("threshold", self.threshold);
-        state.insert("relative", self.relative);
-        state.insert("cooldown", count::saved(self.cooldown));
-        state.insert("min_lr", self.min_lr);
-        state.insert("eps", self.eps);
-        state.insert("best", self.best);
-        state.insert("bad_epochs", count::saved(self.bad_epochs));
-        state.insert("cooldown_left", count::saved(self.cooldown_left));
-        state.insert("epoch", count::saved(self.epoch));
+        fields::save("", &mut state, |fields| self.clone().fields(fields));
         state
     }
 
@@ -268,9 +238,9 @@ mod tests {
 
     #[test]
     fn a_patience_without_end_is_saved_and_restored() {
-        let new = || ReduceLrOnPlateau::new(PlateauMode::Min);
-        let schedule = new().patience(u64::MAX).cooldown(u64::MAX);
-        let mut restored = new();
+        let options = ReduceLrOnPlateauOptions::default().patience(u64::MAX).cooldown(u64::MAX);
+        let schedule = ReduceLrOnPlateau::with_options(PlateauMode::Min, options);
+        let mut restored = ReduceLrOnPlateau::new(PlateauMode::Max);
         restored.load_state_dict(&schedule.state_dict()).unwrap();
         assert_eq!(restored, schedule);
     }

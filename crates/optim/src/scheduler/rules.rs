@@ -1,9 +1,9 @@
 //! The schedules that are one formula.
 
-use super::{Problem, Rule, Schedule, at_least_0, problem, take_count, take_float};
+use super::schedule::{Rule, Schedule};
 use crate::count;
-use crate::rates::Rates;
-use adamant_tensor::{StateDict, StateError};
+use crate::fields::{Fields, Range};
+use crate::learning_rates::LearningRates;
 use std::f64::consts::PI;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl StepLr {
     /// # Panics
     /// If `step_size` is 0, or `gamma` negative or not finite.
     #[track_caller]
-    pub fn new(optimizer: &dyn Rates, step_size: u64, gamma: f64) -> Self {
+    pub fn new(optimizer: &dyn LearningRates, step_size: u64, gamma: f64) -> Self {
         let step_size = step_size.min(count::MOST);
         Schedule::at_present_rates(Step { step_size, gamma }, optimizer)
     }
@@ -48,28 +48,18 @@ impl StepLr {
 impl Rule for Step {
     const NAME: &'static str = "StepLr";
 
-    fn problems(&self) -> Vec<Problem> {
-        let step_size = problem("step_size", self.step_size, self.step_size > 0, "at least 1");
-        step_size.into_iter().chain(at_least_0("gamma", self.gamma)).collect()
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        fields.count("step_size", &mut self.step_size, 1);
+        fields.float("gamma", &mut self.gamma, Range::AT_LEAST_0);
     }
 
     fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
         if epoch.is_multiple_of(self.step_size) { lr * self.gamma } else { lr }
     }
-
-    fn save(&self, state: &mut StateDict) {
-        state.insert("step_size", count::saved(self.step_size));
-        state.insert("gamma", self.gamma);
-    }
-
-    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        self.step_size = take_count(errors, state, "step_size");
-        self.gamma = take_float(errors, state, "gamma");
-    }
 }
 
 /// Multiplies the rates by `gamma` at each of the milestones, twice at one
-/// that stands twice.
+/// that appears twice.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.MultiStepLR`.
 pub type MultiStepLr = Schedule<MultiStep>;
@@ -87,7 +77,11 @@ impl MultiStepLr {
     /// # Panics
     /// If `gamma` is negative or not finite.
     #[track_caller]
-    pub fn new(optimizer: &mut dyn Rates, milestones: impl Into<Vec<u64>>, gamma: f64) -> Self {
+    pub fn new(
+        optimizer: &mut dyn LearningRates,
+        milestones: impl Into<Vec<u64>>,
+        gamma: f64,
+    ) -> Self {
         let mut milestones = milestones.into();
         milestones.iter_mut().for_each(|milestone| *milestone = (*milestone).min(count::MOST));
         Schedule::begun(MultiStep { milestones, gamma }, optimizer)
@@ -103,8 +97,9 @@ impl MultiStep {
 impl Rule for MultiStep {
     const NAME: &'static str = "MultiStepLr";
 
-    fn problems(&self) -> Vec<Problem> {
-        at_least_0("gamma", self.gamma).into_iter().collect()
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        fields.counts("milestones", &mut self.milestones);
+        fields.float("gamma", &mut self.gamma, Range::AT_LEAST_0);
     }
 
     fn begin(&self, lr: f64, base_lr: f64) -> f64 {
@@ -120,26 +115,6 @@ impl Rule for MultiStep {
 
     fn start(&self, base_lr: f64) -> f64 {
         base_lr * self.gamma.powf(f64::from(self.count(0)))
-    }
-
-    fn save(&self, state: &mut StateDict) {
-        state.insert("milestones", self.milestones.len() as i64);
-        for (i, &milestone) in self.milestones.iter().enumerate() {
-            state.insert(format!("milestones.{i}"), count::saved(milestone));
-        }
-        state.insert("gamma", self.gamma);
-    }
-
-    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        // Those that are there, whatever the number of them claims.
-        let names = (0..).map(|i| format!("milestones.{i}"));
-        let names = names.take_while(|name| state.get(name).is_some());
-        self.milestones = names.map(|name| take_count(errors, state, &name)).collect();
-        let (claimed, found) = (take_count(errors, state, "milestones"), self.milestones.len());
-        if claimed != found as u64 {
-            errors.push(format!("`milestones`: found {found} of them, expected {claimed}"));
-        }
-        self.gamma = take_float(errors, state, "gamma");
     }
 }
 
@@ -160,7 +135,7 @@ impl ExponentialLr {
     /// # Panics
     /// If `gamma` is negative or not finite.
     #[track_caller]
-    pub fn new(optimizer: &dyn Rates, gamma: f64) -> Self {
+    pub fn new(optimizer: &dyn LearningRates, gamma: f64) -> Self {
         Schedule::at_present_rates(Exponential { gamma }, optimizer)
     }
 }
@@ -168,27 +143,30 @@ impl ExponentialLr {
 impl Rule for Exponential {
     const NAME: &'static str = "ExponentialLr";
 
-    fn problems(&self) -> Vec<Problem> {
-        at_least_0("gamma", self.gamma).into_iter().collect()
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        fields.float("gamma", &mut self.gamma, Range::AT_LEAST_0);
     }
 
     fn rate(&self, _epoch: u64, lr: f64, _base_lr: f64) -> f64 {
         lr * self.gamma
     }
-
-    fn save(&self, state: &mut StateDict) {
-        state.insert("gamma", self.gamma);
-    }
-
-    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        self.gamma = take_float(errors, state, "gamma");
-    }
 }
 
-/// Follows half a cosine from the base rate down to a lowest rate in `t_max`
-/// epochs (and up again, and so on).
+/// Follows half a cosine from the base rate down to `eta_min` in `t_max` epochs, then up again,
+/// and so on.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.CosineAnnealingLR`.
+///
+/// ```
+/// use adamant_optim::{Adam, AdamOptions, CosineAnnealingLr, CosineAnnealingLrOptions, Scheduler};
+/// use adamant_tensor::{Parameter, Tensor};
+/// let p = Parameter::new(Tensor::<f32>::ones([2]));
+/// let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
+/// let options = CosineAnnealingLrOptions::default().eta_min(0.5);
+/// let mut schedule = CosineAnnealingLr::with_options(&adam, 2, options);
+/// schedule.step(&mut adam);
+/// assert!((adam.param_groups()[0].lr - 0.75).abs() < 1e-12);
+/// ```
 pub type CosineAnnealingLr = Schedule<CosineAnnealing>;
 
 /// The rule of [`CosineAnnealingLr`].
@@ -198,35 +176,51 @@ pub struct CosineAnnealing {
     eta_min: f64,
 }
 
+/// The options of [`CosineAnnealingLr`], with PyTorch's defaults.
+#[derive(Clone, Debug, Default)]
+pub struct CosineAnnealingLrOptions {
+    eta_min: f64,
+}
+
+impl CosineAnnealingLrOptions {
+    /// The lowest rate; default 0.
+    #[must_use]
+    pub fn eta_min(self, eta_min: f64) -> Self {
+        CosineAnnealingLrOptions { eta_min }
+    }
+}
+
 impl CosineAnnealingLr {
     /// The schedule down to 0, beginning with the present rates.
     ///
     /// # Panics
     /// If `t_max` is 0.
     #[track_caller]
-    pub fn new(optimizer: &dyn Rates, t_max: u64) -> Self {
-        let t_max = t_max.min(count::MOST);
-        Schedule::at_present_rates(CosineAnnealing { t_max, eta_min: 0.0 }, optimizer)
+    pub fn new(optimizer: &dyn LearningRates, t_max: u64) -> Self {
+        Self::with_options(optimizer, t_max, CosineAnnealingLrOptions::default())
     }
 
-    /// This schedule down to another lowest rate.
+    /// The schedule with these options, beginning with the present rates.
     ///
     /// # Panics
-    /// If it is negative or not finite.
-    #[must_use]
+    /// If `t_max` is 0, or `eta_min` negative or not finite.
     #[track_caller]
-    pub fn eta_min(mut self, eta_min: f64) -> Self {
-        self.rule.eta_min = eta_min;
-        self.checked()
+    pub fn with_options(
+        optimizer: &dyn LearningRates,
+        t_max: u64,
+        options: CosineAnnealingLrOptions,
+    ) -> Self {
+        let (t_max, eta_min) = (t_max.min(count::MOST), options.eta_min);
+        Schedule::at_present_rates(CosineAnnealing { t_max, eta_min }, optimizer)
     }
 }
 
 impl Rule for CosineAnnealing {
     const NAME: &'static str = "CosineAnnealingLr";
 
-    fn problems(&self) -> Vec<Problem> {
-        let t_max = problem("t_max", self.t_max, self.t_max > 0, "at least 1");
-        t_max.into_iter().chain(at_least_0("eta_min", self.eta_min)).collect()
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        fields.count("t_max", &mut self.t_max, 1);
+        fields.float("eta_min", &mut self.eta_min, Range::AT_LEAST_0);
     }
 
     fn rate(&self, epoch: u64, lr: f64, base_lr: f64) -> f64 {
@@ -237,22 +231,12 @@ impl Rule for CosineAnnealing {
         let rate = if was_lowest {
             lr + (base_lr - low) * (1.0 - (PI / t_max).cos()) / 2.0
         } else if before == 0.0 {
-            // So close to the lowest that the recursion would divide by 0. PyTorch's does.
+            // Close to the lowest rate the recursion would divide by 0, as PyTorch's does.
             low + (base_lr - low) * (1.0 + (PI * t / t_max).cos()) / 2.0
         } else {
             (1.0 + (PI * t / t_max).cos()) / before * (lr - low) + low
         };
-        rate.max(0.0) // rounding leads below, where the base rate is 0 and `low` is not
-    }
-
-    fn save(&self, state: &mut StateDict) {
-        state.insert("t_max", count::saved(self.t_max));
-        state.insert("eta_min", self.eta_min);
-    }
-
-    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        self.t_max = take_count(errors, state, "t_max");
-        self.eta_min = take_float(errors, state, "eta_min");
+        rate.max(0.0) // rounding leads below 0 if the base rate is 0 and `low` is not
     }
 }
 
@@ -289,7 +273,7 @@ impl LinearLr {
     /// `total_iters` 0.
     #[track_caller]
     pub fn new(
-        optimizer: &mut dyn Rates,
+        optimizer: &mut dyn LearningRates,
         start_factor: f64,
         end_factor: f64,
         total_iters: u64,
@@ -302,14 +286,11 @@ impl LinearLr {
 impl Rule for Linear {
     const NAME: &'static str = "LinearLr";
 
-    fn problems(&self) -> Vec<Problem> {
-        let (start, end) = (self.start_factor, self.end_factor);
-        let problems = [
-            problem("start_factor", start, start > 0.0 && start <= 1.0, "above 0, at most 1"),
-            problem("end_factor", end, (0.0..=1.0).contains(&end), "0 to 1"),
-            problem("total_iters", self.total_iters, self.total_iters > 0, "at least 1"),
-        ];
-        problems.into_iter().flatten().collect()
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        const START: Range = Range::new(|x| x > 0.0 && x <= 1.0, "above 0, at most 1");
+        fields.float("start_factor", &mut self.start_factor, START);
+        fields.float("end_factor", &mut self.end_factor, Range::UNIT);
+        fields.count("total_iters", &mut self.total_iters, 1);
     }
 
     fn begin(&self, lr: f64, _base_lr: f64) -> f64 {
@@ -322,32 +303,31 @@ impl Rule for Linear {
         }
         let rise = self.end_factor - self.start_factor;
         let before = self.total_iters as f64 * self.start_factor + (epoch - 1) as f64 * rise;
-        // Down to 0 the last factor is 0; rounding leads below, and PyTorch's rate is negative then.
+        // The last factor of a schedule to 0 is 0. Rounding leads below, and PyTorch's rate is
+        // negative then.
         lr * (1.0 + rise / before).max(0.0)
     }
 
     fn start(&self, base_lr: f64) -> f64 {
         base_lr * self.start_factor
     }
-
-    fn save(&self, state: &mut StateDict) {
-        state.insert("start_factor", self.start_factor);
-        state.insert("end_factor", self.end_factor);
-        state.insert("total_iters", count::saved(self.total_iters));
-    }
-
-    fn load(&mut self, state: &StateDict, errors: &mut StateError) {
-        self.start_factor = take_float(errors, state, "start_factor");
-        self.end_factor = take_float(errors, state, "end_factor");
-        self.total_iters = take_count(errors, state, "total_iters");
-    }
 }
 
 /// Sets the rates to the base rate times a function of the epoch.
 ///
-/// The function is no part of the state: a schedule that is loaded keeps its own.
+/// The function is not part of the state: a schedule keeps its own when a state is loaded.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.LambdaLR`.
+///
+/// ```
+/// use adamant_optim::{Adam, AdamOptions, LambdaLr, Scheduler};
+/// use adamant_tensor::{Parameter, Tensor};
+/// let p = Parameter::new(Tensor::<f32>::ones([2]));
+/// let mut adam = Adam::new([p], AdamOptions::default().lr(1.0)).unwrap();
+/// let mut schedule = LambdaLr::new(&mut adam, |epoch| 0.5f64.powi(epoch as i32));
+/// (0..2).for_each(|_| schedule.step(&mut adam));
+/// assert_eq!(adam.param_groups()[0].lr, 0.25);
+/// ```
 pub type LambdaLr = Schedule<Lambda>;
 
 /// The rule of [`LambdaLr`].
@@ -360,10 +340,10 @@ impl LambdaLr {
     /// The schedule; the rates become those of epoch 0.
     ///
     /// # Panics
-    /// Here and in [`step`](super::Scheduler::step): if a rate becomes negative, infinite or NaN.
+    /// Here and in [`step`](crate::Scheduler::step): if a rate becomes negative, infinite or NaN.
     #[track_caller]
     pub fn new(
-        optimizer: &mut dyn Rates,
+        optimizer: &mut dyn LearningRates,
         factor: impl Fn(u64) -> f64 + Send + Sync + 'static,
     ) -> Self {
         Schedule::begun(Lambda { factor: Arc::new(factor) }, optimizer)
@@ -379,9 +359,7 @@ impl std::fmt::Debug for Lambda {
 impl Rule for Lambda {
     const NAME: &'static str = "LambdaLr";
 
-    fn problems(&self) -> Vec<Problem> {
-        Vec::new()
-    }
+    fn fields(&mut self, _fields: &mut Fields<'_>) {}
 
     fn begin(&self, _lr: f64, base_lr: f64) -> f64 {
         self.start(base_lr)
@@ -394,8 +372,4 @@ impl Rule for Lambda {
     fn start(&self, base_lr: f64) -> f64 {
         base_lr * (self.factor)(0)
     }
-
-    fn save(&self, _state: &mut StateDict) {}
-
-    fn load(&mut self, _state: &StateDict, _errors: &mut StateError) {}
 }

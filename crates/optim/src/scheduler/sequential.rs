@@ -1,11 +1,12 @@
-//! One schedule after the other.
+//! Schedules in sequence.
 
-use super::{Scheduler, take_count};
+use super::{Scheduler, accept};
 use crate::count;
-use crate::rates::Rates;
+use crate::learning_rates::LearningRates;
+use crate::reader::Reader;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
-/// Follows one schedule after the other, going on to the next at each milestone.
+/// Follows schedules in sequence: at each milestone the next one begins.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.SequentialLR`.
 ///
@@ -31,19 +32,19 @@ pub struct SequentialLr {
 }
 
 impl SequentialLr {
-    /// `first`, from the rates with which it begins.
+    /// The sequence of `first` alone, from the rates with which it begins.
     #[track_caller]
-    pub fn new(optimizer: &mut dyn Rates, first: impl Scheduler + 'static) -> Self {
+    pub fn new(optimizer: &mut dyn LearningRates, first: impl Scheduler + 'static) -> Self {
         let schedules: Vec<Box<dyn Scheduler>> = vec![Box::new(first)];
         let mut sequence = SequentialLr { schedules, milestones: Vec::new(), epoch: 0 };
         sequence.restart(optimizer);
         sequence
     }
 
-    /// And `next` from epoch `milestone` on.
+    /// Appends `next`, from epoch `milestone` on.
     ///
     /// # Panics
-    /// If the milestone does not come after the one before.
+    /// If the milestone is not after the previous one.
     #[must_use]
     #[track_caller]
     pub fn then(mut self, milestone: u64, next: impl Scheduler + 'static) -> Self {
@@ -59,8 +60,32 @@ impl SequentialLr {
     }
 }
 
+impl SequentialLr {
+    /// The epoch and the milestones of a state, whose schedules are checked too.
+    fn read(&self, state: &StateDict) -> Result<(u64, Vec<u64>), StateError> {
+        let (mut epoch, mut milestones) = (0, self.milestones.clone());
+        let mut reader = Reader::new(state);
+        reader.fields("", |fields| {
+            fields.count("epoch", &mut epoch, 0);
+            let mut before = 0;
+            for (i, milestone) in (1..).zip(&mut milestones) {
+                fields.count(&format!("milestones.{i}"), milestone, before + 1);
+                before = *milestone;
+            }
+        });
+        reader.length("schedules", self.schedules.len());
+        reader.report("schedules.", 0..self.schedules.len());
+        let mut errors = reader.finish().err().unwrap_or_default();
+        for (i, schedule) in self.schedules.iter().enumerate() {
+            let part = format!("schedules.{i}");
+            errors.extend(&part, schedule.check_state_dict(&state.part(&part)));
+        }
+        errors.into_result().map(|()| (epoch, milestones))
+    }
+}
+
 impl Scheduler for SequentialLr {
-    fn step(&mut self, optimizer: &mut dyn Rates) {
+    fn step(&mut self, optimizer: &mut dyn LearningRates) {
         if self.epoch == count::MOST {
             return;
         }
@@ -76,9 +101,9 @@ impl Scheduler for SequentialLr {
         self.epoch = epoch;
     }
 
-    fn restart(&mut self, optimizer: &mut dyn Rates) {
+    fn restart(&mut self, optimizer: &mut dyn LearningRates) {
         for group in 0..optimizer.group_count() {
-            optimizer.set_scheduled_lr(group, optimizer.base_lr(group));
+            accept(optimizer.set_lr(group, optimizer.base_lr(group)));
         }
         self.schedules[0].restart(optimizer);
         self.epoch = 0;
@@ -104,42 +129,12 @@ impl Stateful for SequentialLr {
     }
 
     fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
-        let mut errors = StateError::new();
-        take_count(&mut errors, state, "epoch");
-        let (found, expected) = (take_count(&mut errors, state, "schedules"), self.schedules.len());
-        if found != expected as u64 {
-            errors.push(format!("`schedules`: found {found} of them, expected {expected}"));
-        }
-        let known = self.state_dict();
-        let is_ours = |name: &&str| {
-            (0..self.schedules.len()).any(|i| name.starts_with(&format!("schedules.{i}.")))
-        };
-        let parts = state.iter().map(|(name, _)| name).filter(is_ours);
-        errors.check_names(state, known.iter().map(|(name, _)| name).chain(parts));
-        let mut before = 0;
-        for (i, schedule) in self.schedules.iter().enumerate() {
-            if i > 0 {
-                let name = format!("milestones.{i}");
-                let milestone = take_count(&mut errors, state, &name);
-                if milestone <= before {
-                    let expected = format!("expected more than {before}");
-                    errors.push(format!("`{name}`: found {milestone}, {expected}"));
-                }
-                before = milestone;
-            }
-            let part = format!("schedules.{i}");
-            errors.extend(&part, schedule.check_state_dict(&state.part(&part)));
-        }
-        errors.into_result()
+        self.read(state).map(drop)
     }
 
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
-        self.check_state_dict(state)?;
+        (self.epoch, self.milestones) = self.read(state)?;
         let mut errors = StateError::new(); // stays empty: all of it has been checked
-        self.epoch = take_count(&mut errors, state, "epoch");
-        for (i, milestone) in (1..).zip(&mut self.milestones) {
-            *milestone = take_count(&mut errors, state, &format!("milestones.{i}"));
-        }
         for (i, schedule) in self.schedules.iter_mut().enumerate() {
             let part = format!("schedules.{i}");
             errors.extend(&part, schedule.load_state_dict(&state.part(&part)));

@@ -14,49 +14,36 @@ fn adam() -> Adam {
 }
 
 #[test]
-fn a_group_that_is_not_there_is_named_at_the_callers_line() {
+fn a_missing_group_is_named_at_the_callers_line() {
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
     let two = "group 9; expected one of the 2, from 0 on";
     let adam = RefCell::new(adam());
     check(&format!("lr: {two}"), &|| here!(adam.borrow().lr(9)));
     check(&format!("base_lr: {two}"), &|| here!(adam.borrow().base_lr(9)));
-    check(&format!("set_base_lr: {two}"), &|| here!(adam.borrow_mut().set_base_lr(9, 0.1)));
-    check(&format!("set_scheduled_lr: {two}"), &|| {
-        here!(adam.borrow_mut().set_scheduled_lr(9, 0.1));
+    check(&format!("set_base_lr: {two}"), &|| {
+        here!(adam.borrow_mut().set_base_lr(9, 0.1));
     });
-    check(&format!("set_scheduled_momentum: {two}"), &|| {
-        here!(adam.borrow_mut().set_scheduled_momentum(9, 0.1));
+    check(&format!("set_lr: {two}"), &|| {
+        here!(adam.borrow_mut().set_lr(9, 0.1));
     });
-    check(&format!("change_group: {two}"), &|| {
-        here!(adam.borrow_mut().change_group(9, |_| ()));
+    check(&format!("set_momentum: {two}"), &|| {
+        here!(adam.borrow_mut().set_momentum(9, 0.1));
+    });
+    check(&format!("update_param_group: {two}"), &|| {
+        here!(adam.borrow_mut().update_param_group(9, |_| ()));
     });
     mistakes.none_was_wrong();
 }
 
 #[test]
-fn a_number_out_of_its_range_is_named_at_the_callers_line() {
+fn an_invalid_value_is_named_at_the_callers_line() {
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
     let nan = f64::NAN;
     let adam = RefCell::new(adam());
     let at_least_0 = "expected a finite number of at least 0";
 
-    check(&format!("set_base_lr: parameter group 1: lr is NaN; {at_least_0}"), &|| {
-        here!(adam.borrow_mut().set_base_lr(1, nan));
-    });
-    check(&format!("set_base_lr: parameter group 1: lr is -1; {at_least_0}"), &|| {
-        here!(adam.borrow_mut().set_base_lr(1, -1.0));
-    });
-    check(&format!("set_scheduled_lr: parameter group 1: lr is inf; {at_least_0}"), &|| {
-        here!(adam.borrow_mut().set_scheduled_lr(1, f64::INFINITY));
-    });
-    check(
-        "set_scheduled_momentum: parameter group 1: beta1 is 1; expected a number from 0",
-        &|| {
-            here!(adam.borrow_mut().set_scheduled_momentum(1, 1.0));
-        },
-    );
     let p = Parameter::new(Tensor::<f32>::ones([2]));
     check("clip_grad_value: limit is NaN; expected a number of at least 0", &|| {
         here!(clip_grad_value(std::slice::from_ref(&p), nan));
@@ -83,7 +70,8 @@ fn a_number_out_of_its_range_is_named_at_the_callers_line() {
     });
     let cosine = CosineAnnealingLr::new(&*adam.borrow(), 3);
     check(&format!("CosineAnnealingLr: eta_min is NaN; {at_least_0}"), &|| {
-        here!(cosine.clone().eta_min(nan));
+        let options = CosineAnnealingLrOptions::default().eta_min(nan);
+        here!(CosineAnnealingLr::with_options(&*adam.borrow(), 3, options));
     });
     check("LinearLr: start_factor is 0; expected above 0, at most 1", &|| {
         here!(LinearLr::new(&mut *adam.borrow_mut(), 0.0, 1.0, 3));
@@ -91,32 +79,36 @@ fn a_number_out_of_its_range_is_named_at_the_callers_line() {
     check("OneCycleLr: max_lr is 0; expected a finite number above 0", &|| {
         here!(OneCycleLr::new(&mut *adam.borrow_mut(), 0.0, 3));
     });
-    let rule = OneCycle::new(1.0, 3);
+    let one_cycle = |div_factor, final_div_factor| {
+        let options = OneCycleLrOptions::default().div_factor(div_factor);
+        let options = options.final_div_factor(final_div_factor);
+        here!(OneCycleLr::with_options(&mut *adam.borrow_mut(), 1.0, 3, options));
+    };
     let far = "expected a finite number above 0 that leaves a finite rate";
     check(&format!("OneCycleLr: final_div_factor is 0; {far}"), &|| {
-        here!(OneCycleLr::with_rule(&mut *adam.borrow_mut(), rule.clone().div_factors(1.0, 0.0)));
+        one_cycle(1.0, 0.0);
     });
-    let tiny = rule.div_factors(1e-200, 1e-200);
-    check("OneCycleLr: final_div_factor is 0.000", &|| {
-        here!(OneCycleLr::with_rule(&mut *adam.borrow_mut(), tiny.clone()));
-    });
-    let plateau = || ReduceLrOnPlateau::new(PlateauMode::Min);
-    check("ReduceLrOnPlateau: factor is 1; expected 0 to below 1", &|| {
-        here!(plateau().factor(1.0));
+    check("OneCycleLr: final_div_factor is 0.000", &|| one_cycle(1e-200, 1e-200));
+    let plateau = |options| here!(ReduceLrOnPlateau::with_options(PlateauMode::Min, options));
+    let options = ReduceLrOnPlateauOptions::default;
+    check("ReduceLrOnPlateau: factor is 1; expected a number from 0 to below 1", &|| {
+        plateau(options().factor(1.0));
     });
     check(&format!("ReduceLrOnPlateau: threshold is NaN; {at_least_0}"), &|| {
-        here!(plateau().threshold(nan));
+        plateau(options().threshold(nan));
     });
     check(&format!("ReduceLrOnPlateau: min_lr is -1; {at_least_0}"), &|| {
-        here!(plateau().min_lr(-1.0));
+        plateau(options().min_lr(-1.0));
     });
-    check(&format!("ReduceLrOnPlateau: eps is NaN; {at_least_0}"), &|| here!(plateau().eps(nan)));
+    check(&format!("ReduceLrOnPlateau: eps is NaN; {at_least_0}"), &|| {
+        plateau(options().eps(nan));
+    });
     check("SequentialLr: milestone is 0; expected more than 0", &|| {
         let sequence = SequentialLr::new(&mut *adam.borrow_mut(), cosine.clone());
         here!(sequence.then(0, cosine.clone()));
     });
 
-    // Rates that a user's function gives.
+    // Rates that a user's function returns.
     let nan_from = |first| move |epoch| if epoch < first { 1.0 } else { nan };
     let lr =
         |epoch| format!("LambdaLr: at epoch {epoch}, parameter group 0: lr is NaN; {at_least_0}");

@@ -5,7 +5,8 @@ use crate::mask::Mask;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
-/// What a query may look at, and how.
+/// The options of [`scaled_dot_product_attention`](crate::scaled_dot_product_attention), with
+/// PyTorch's defaults.
 ///
 /// ```
 /// use adamant_tensor::{AttentionOptions, Tensor, scaled_dot_product_attention};
@@ -29,7 +30,7 @@ impl<T: Float> Default for AttentionOptions<'_, T> {
 }
 
 impl<'a, T: Float> AttentionOptions<'a, T> {
-    /// Whether query `i` sees the keys up to `i` only; not unless set.
+    /// Whether query `i` attends only to the keys up to `i`; default false.
     ///
     /// PyTorch: `is_causal`.
     #[must_use]
@@ -37,7 +38,8 @@ impl<'a, T: Float> AttentionOptions<'a, T> {
         AttentionOptions { causal, ..self }
     }
 
-    /// Where a query may look at a key: **true lets it look**. Broadcasts to `[…, L, S]`.
+    /// Which keys each query may attend to: **true allows**. Broadcasts to `[…, L, S]`; default:
+    /// all.
     ///
     /// PyTorch: a boolean `attn_mask`.
     #[must_use]
@@ -45,8 +47,8 @@ impl<'a, T: Float> AttentionOptions<'a, T> {
         AttentionOptions { mask: Some(mask), ..self }
     }
 
-    /// What is added to the scores; −∞ forbids. Broadcasts to `[…, L, S]`.
-    /// Its gradient is made of one number for each score, all at once.
+    /// Added to the scores; −∞ forbids. Broadcasts to `[…, L, S]`; default: none. If it requires a
+    /// gradient, backward holds an element for each score at once.
     ///
     /// PyTorch: an `attn_mask` of floats.
     #[must_use]
@@ -54,7 +56,9 @@ impl<'a, T: Float> AttentionOptions<'a, T> {
         AttentionOptions { bias: Some(bias), ..self }
     }
 
-    /// What the products of queries and keys are multiplied with; `1/√E` unless set.
+    /// The factor of the products of queries and keys; default `1/√E`.
+    ///
+    /// PyTorch: `scale`.
     ///
     /// # Panics
     /// If it is NaN.
@@ -68,8 +72,8 @@ impl<'a, T: Float> AttentionOptions<'a, T> {
         AttentionOptions { scale: Some(scale), ..self }
     }
 
-    /// Sets weights to 0 with probability `p`, and scales the others by `1 / (1 − p)`.
-    /// One number is drawn from `rng`; the mask comes from it.
+    /// Sets weights to 0 with probability `p`, and scales the others by `1 / (1 − p)`; default 0.
+    /// The mask is seeded by one draw from `rng`.
     ///
     /// PyTorch: `dropout_p`.
     ///

@@ -402,7 +402,7 @@ fn a_state_that_does_not_fit_says_all_and_changes_nothing() {
     for part in [
         "`groups`: found 2 of them, expected 1",
         "lr is -1",
-        "`groups.0.maximize`: found the text \"yes\"",
+        "`groups.0.maximize`: found the string \"yes\"",
         "exp_avg`: found f64 [3], expected f64 [2]",
         "exp_avg_sq`: found f64 [3]",
     ] {

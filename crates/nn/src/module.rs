@@ -126,8 +126,9 @@ impl Path {
 /// [`load_module_state`](crate::load_module_state).
 ///
 /// A clone of a module is a second handle to the same parameters, buffers, counts and generators,
-/// with its own training mode: a clone in evaluation mode serves while the original is trained.
-/// [`deep_clone`](Module::deep_clone) makes an independent copy.
+/// with its own training mode: a clone in evaluation mode serves while the original is trained, and
+/// `vec![layer; 6]` is one layer six times. [`deep_clone`](Module::deep_clone) makes an independent
+/// copy.
 ///
 /// PyTorch: `torch.nn.Module`.
 ///

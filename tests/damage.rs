@@ -509,10 +509,10 @@ impl Stateful for Entries {
     fn state_dict(&self) -> StateDict {
         self.0.clone()
     }
-    fn check_state_dict(&self, _: &StateDict) -> Result<(), adamant::tensor::StateError> {
+    fn check_state_dict(&self, _: &StateDict) -> Result<(), StateError> {
         Ok(())
     }
-    fn load_state_dict(&mut self, _: &StateDict) -> Result<(), adamant::tensor::StateError> {
+    fn load_state_dict(&mut self, _: &StateDict) -> Result<(), StateError> {
         Ok(())
     }
 }

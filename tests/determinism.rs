@@ -59,8 +59,8 @@ fn layers(digest: &mut DefaultHasher) {
     let images = &[19, 8, 23, 21];
     let odd = Conv2dOptions::default().stride([2, 1]).padding(2).dilation([1, 2]).groups(2);
     layer(digest, images, Conv2d::new(8, 12, 3, rng), |net, x| net.forward(x));
-    layer(digest, images, Conv2d::with_options(8, 6, 3, odd, true, rng), |net, x| net.forward(x));
-    let net = ConvTranspose2d::with_options(8, 6, [3, 2], odd, true, rng);
+    layer(digest, images, Conv2d::with_options(8, 6, 3, odd, rng), |net, x| net.forward(x));
+    let net = ConvTranspose2d::with_options(8, 6, [3, 2], odd, rng);
     layer(digest, images, net, |net, x| net.forward(x));
     layer(digest, &[9, 8, 700], Conv1d::new(8, 16, 5, rng), |net, x| net.forward(x));
     layer(digest, images, BatchNorm2d::new(8), |net, x| net.forward(x));

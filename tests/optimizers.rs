@@ -138,9 +138,9 @@ impl Reference {
 fn adam_matches_a_reference_when_gradients_are_missing() {
     let mut rng = Generator::seed(0);
     let net = Sequential::<f64>::default()
-        .add(Linear::with_bias(4, 5, true, &mut rng))
+        .add(Linear::with_options(4, 5, LinearOptions::default(), &mut rng))
         .add(Tanh)
-        .add(Linear::with_bias(5, 3, true, &mut rng));
+        .add(Linear::with_options(5, 3, LinearOptions::default(), &mut rng));
     let params = net.parameters();
     let mut references: Vec<Reference> = params.iter().map(Reference::new).collect();
     let mut adam = Adam::new(params.clone(), AdamOptions::default().lr(1e-2)).unwrap();

@@ -43,7 +43,7 @@ fn losses_of_lenet_5_equal_pytorchs() {
     let rng = &mut Generator::seed(0);
     let padded = Conv2dOptions::default().padding(2);
     let model = Sequential::new()
-        .add(Conv2d::<f32>::with_options(1, 6, 5, padded, true, rng))
+        .add(Conv2d::<f32>::with_options(1, 6, 5, padded, rng))
         .add(Tanh)
         .add(MaxPool2d::new(2))
         .add(Conv2d::new(6, 16, 5, rng))

@@ -23,9 +23,9 @@ impl Net {
         let encoder = TransformerEncoderLayerOptions::default().dim_feedforward(16);
         let lstm = RecurrentOptions::default().num_layers(2).dropout(0.2).bidirectional(true);
         Net {
-            conv: Conv2d::with_options(1, 4, 3, padded, true, rng),
+            conv: Conv2d::with_options(1, 4, 3, padded, rng),
             norm: BatchNorm2d::new(4),
-            words: Embedding::with_padding_idx(11, 12, Some(0), rng),
+            words: Embedding::with_options(11, 12, EmbeddingOptions::default().padding_idx(0), rng),
             encoder: TransformerEncoderLayer::with_options(12, 3, encoder, rng),
             lstm: Lstm::with_options(12, 5, lstm, rng),
             head: Linear::new(14, 7, rng),

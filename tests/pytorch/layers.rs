@@ -28,29 +28,29 @@ fn all<T: Float>(file: &str, tolerance: f64) {
         record(cases, name, &layer, &[shape], |layer, x: &[Tensor<T>]| layer.forward(&x[0]));
     };
 
-    case("linear", Box::new(Linear::with_bias(5, 3, true, rng)), &[2, 4, 5]);
+    case("linear", Box::new(Linear::with_options(5, 3, LinearOptions::default(), rng)), &[2, 4, 5]);
     let both = |layer: &Bilinear<T>, x: &[Tensor<T>]| layer.forward(&x[0], &x[1]);
-    let layer = Bilinear::with_bias(5, 4, 3, true, rng);
+    let layer = Bilinear::with_options(5, 4, 3, BilinearOptions::default(), rng);
     record(cases, "bilinear", &layer, &[&[2, 3, 5], &[2, 3, 4]], both);
-    let layer = Bilinear::with_bias(5, 4, 3, false, rng);
+    let layer = Bilinear::with_options(5, 4, 3, BilinearOptions::default().bias(false), rng);
     record(cases, "bilinear plain", &layer, &[&[5], &[4]], both);
 
     let plain = Conv1dOptions::default();
-    let layer = Conv1d::with_options(3, 4, 3, plain, true, rng);
+    let layer = Conv1d::with_options(3, 4, 3, plain, rng);
     case("conv1d", Box::new(layer), &[2, 3, 11]);
     let odd = plain.stride(2).padding(3).dilation(2).groups(2);
-    let layer = Conv1d::with_options(4, 6, 3, odd, false, rng);
+    let layer = Conv1d::with_options(4, 6, 3, odd.bias(false), rng);
     case("conv1d odd", Box::new(layer), &[2, 4, 11]);
 
     let plain = Conv2dOptions::default();
-    let layer = Conv2d::with_options(3, 4, 3, plain, true, rng);
+    let layer = Conv2d::with_options(3, 4, 3, plain, rng);
     case("conv2d", Box::new(layer), &[2, 3, 7, 6]);
-    let layer = Conv2d::with_options(3, 4, [3, 2], plain, true, rng);
+    let layer = Conv2d::with_options(3, 4, [3, 2], plain, rng);
     case("conv2d one", Box::new(layer), &[3, 7, 6]);
     let odd = plain.stride([2, 1]).padding([1, 2]).dilation([2, 3]).groups(2);
-    let layer = Conv2d::with_options(4, 6, [3, 2], odd, true, rng);
+    let layer = Conv2d::with_options(4, 6, [3, 2], odd, rng);
     case("conv2d odd", Box::new(layer), &[2, 4, 9, 8]);
-    let layer = Conv2d::with_options(4, 4, 3, plain.padding(1).groups(4), false, rng);
+    let layer = Conv2d::with_options(4, 4, 3, plain.padding(1).groups(4).bias(false), rng);
     case("conv2d depth", Box::new(layer), &[1, 4, 5, 5]);
     for mode in [None, Some(PadMode::Reflect), Some(PadMode::Replicate), Some(PadMode::Circular)] {
         let name = mode.map_or("zeros".into(), |mode| format!("{mode:?}").to_lowercase());
@@ -59,15 +59,15 @@ fn all<T: Float>(file: &str, tolerance: f64) {
         if let Some(mode) = mode {
             (same, two) = (same.padding_mode(mode), two.padding_mode(mode));
         }
-        let layer = Conv2d::with_options(2, 3, [4, 2], same, true, rng);
+        let layer = Conv2d::with_options(2, 3, [4, 2], same, rng);
         case(&format!("conv2d same {name}"), Box::new(layer), &[2, 2, 5, 6]);
-        let layer = Conv1d::with_options(2, 3, 3, two, true, rng);
+        let layer = Conv1d::with_options(2, 3, 3, two, rng);
         case(&format!("conv1d {name}"), Box::new(layer), &[2, 2, 5]);
     }
-    let layer = ConvTranspose2d::with_options(3, 4, 3, plain, true, rng);
+    let layer = ConvTranspose2d::with_options(3, 4, 3, plain, rng);
     case("transpose", Box::new(layer), &[2, 3, 4, 5]);
     let odd = plain.stride([2, 3]).padding(1).output_padding([1, 0]).groups(2).dilation([1, 2]);
-    let layer = ConvTranspose2d::with_options(4, 6, [3, 2], odd, true, rng);
+    let layer = ConvTranspose2d::with_options(4, 6, [3, 2], odd, rng);
     case("transpose odd", Box::new(layer), &[2, 4, 4, 3]);
 
     let images = &[2, 3, 7, 6];
@@ -99,7 +99,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
 
     let shape = &[2, 3, 4];
     case("flatten", Box::<Flatten>::default(), shape);
-    case("flatten some", Box::new(Flatten { start_dim: 0, end_dim: -2 }), shape);
+    case("flatten some", Box::new(Flatten::new().start_dim(0).end_dim(-2)), shape);
     case("identity", Box::new(Identity), &[2, 3]);
 
     case("relu", Box::new(Relu), shape);
@@ -110,16 +110,16 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     case("silu", Box::new(Silu), shape);
     case("softsign", Box::new(Softsign), shape);
     case("leaky", Box::<LeakyRelu>::default(), shape);
-    case("leaky 2", Box::new(LeakyRelu { negative_slope: 0.2 }), shape);
+    case("leaky 2", Box::new(LeakyRelu::new().negative_slope(0.2)), shape);
     case("elu", Box::<Elu>::default(), shape);
-    case("elu half", Box::new(Elu { alpha: 0.5 }), shape);
+    case("elu half", Box::new(Elu::new().alpha(0.5)), shape);
     case("softplus", Box::<Softplus>::default(), shape);
-    case("softplus 2", Box::new(Softplus { beta: 2.0, threshold: 1.0 }), shape);
+    case("softplus 2", Box::new(Softplus::new().beta(2.0).threshold(1.0)), shape);
     case("hardtanh", Box::<Hardtanh>::default(), shape);
-    case("hardtanh odd", Box::new(Hardtanh { min_val: -0.5, max_val: 1.5 }), shape);
-    case("softmax", Box::new(Softmax { dim: 1 }), shape);
-    case("softmax last", Box::new(Softmax { dim: -1 }), shape);
-    case("log_softmax", Box::new(LogSoftmax { dim: 1 }), shape);
+    case("hardtanh odd", Box::new(Hardtanh::new().min_val(-0.5).max_val(1.5)), shape);
+    case("softmax", Box::new(Softmax::new(1)), shape);
+    case("softmax last", Box::new(Softmax::new(-1)), shape);
+    case("log_softmax", Box::new(LogSoftmax::new(1)), shape);
 
     // Its state has a generator, which PyTorch's does not have.
     let mut dropout = Dropout2d::new(0.5, rng);
@@ -129,9 +129,9 @@ fn all<T: Float>(file: &str, tolerance: f64) {
 
     let words = Indices::from([[1, 0, 4], [4, 1, 1]]);
     let rows = |layer: &Embedding<T>, _: &[Tensor<T>]| layer.forward(&words);
-    let layer = Embedding::with_padding_idx(6, 3, None, rng);
+    let layer = Embedding::with_options(6, 3, EmbeddingOptions::default(), rng);
     record(cases, "embedding", &layer, &[], rows);
-    let layer = Embedding::with_padding_idx(6, 3, Some(1), rng);
+    let layer = Embedding::with_options(6, 3, EmbeddingOptions::default().padding_idx(1), rng);
     record(cases, "embedding padded", &layer, &[], rows);
     cases.finish(None);
 }

@@ -13,11 +13,11 @@ fn follows_pytorch<T: Float>(file: &str, tolerance: f64) {
 
     let mut rng = Generator::seed(0);
     let mut model = Sequential::<T>::default()
-        .add(Linear::with_bias(12, 16, true, &mut rng))
+        .add(Linear::with_options(12, 16, LinearOptions::default(), &mut rng))
         .add(Relu)
-        .add(Linear::with_bias(16, 9, true, &mut rng))
+        .add(Linear::with_options(16, 9, LinearOptions::default(), &mut rng))
         .add(Tanh)
-        .add(Linear::with_bias(9, 4, true, &mut rng));
+        .add(Linear::with_options(9, 4, LinearOptions::default(), &mut rng));
     model.load_state_dict(&fixture.part("before")).unwrap();
     let options = AdamOptions::default().lr(1e-2).weight_decay(1e-3);
     let mut adam = Adam::new(model.parameters(), options).unwrap();

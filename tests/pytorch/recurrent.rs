@@ -14,8 +14,8 @@ trait Net<T: Float>: Module<T> + Stateful {
 
 impl<T: Float> Net<T> for Rnn<T> {
     fn make(options: RecurrentOptions, kind: &str) -> Self {
-        let net = Rnn::with_options(3, 4, options, &mut Generator::seed(0));
-        if kind == "relu" { net.relu() } else { net }
+        let nonlinearity = if kind == "relu" { Nonlinearity::Relu } else { Nonlinearity::Tanh };
+        Rnn::with_options(3, 4, options.nonlinearity(nonlinearity), &mut Generator::seed(0))
     }
     fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let (y, last) = self.forward_from(&inputs[0], inputs.get(1));

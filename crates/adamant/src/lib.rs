@@ -8,7 +8,7 @@
 //! * [`nn`] — modules, layers, losses;
 //! * [`optim`] — Adam, SGD, schedules, clipping;
 //! * [`data`] — data sets and loaders;
-//! * [`checkpoint`] — state in files: a run goes on where it was, in every bit.
+//! * [`checkpoint`] — state in files: a run resumes where it was, to the bit.
 //!
 //! ```
 //! use adamant::prelude::*;
@@ -40,7 +40,7 @@ pub use adamant_tensor::{
     empty_cache, memory_stats, num_threads, reset_peak_memory_stats, set_num_threads,
 };
 
-/// What a program that trains models names: `use adamant::prelude::*;`.
+/// The names that a program needs to train models: `use adamant::prelude::*;`.
 pub mod prelude {
     pub use adamant_checkpoint::{
         Checkpoint, CheckpointManager, load_safetensors, save_safetensors,
@@ -49,16 +49,17 @@ pub mod prelude {
     pub use adamant_nn::{
         AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AttentionMasks,
         AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions, BceLoss, BceWithLogitsLoss,
-        Bilinear, Conv1d, Conv2d, ConvTranspose2d, CosineEmbeddingLoss, CrossEntropyLoss, Dropout,
-        Dropout2d, Elu, Embedding, Flatten, Forward, Gelu, GeluTanh, GroupNorm, GroupNormOptions,
-        Gru, Hardtanh, HuberLoss, Identity, KlDivLoss, L1Loss, LayerNorm, LayerNormOptions,
-        LeakyRelu, Linear, LogSoftmax, Lstm, MaxPool2d, Module, MseLoss, MultiheadAttention,
-        MultiheadAttentionOptions, NllLoss, RecurrentOptions, Reduction, Relu, RmsNorm,
-        RmsNormOptions, Rnn, Sequential, Sigmoid, Silu, SmoothL1Loss, Softmax, Softplus, Softsign,
-        Tanh, TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
-        TripletMarginLoss, bce_loss, bce_with_logits, cosine_embedding_loss, cross_entropy,
-        huber_loss, kl_div, l1_loss, mse_loss, nll_loss, smooth_l1_loss, summary,
-        triplet_margin_loss,
+        Bilinear, BilinearOptions, Buffer, Conv1d, Conv2d, ConvTranspose2d, CosineEmbeddingLoss,
+        CrossEntropyLoss, Dropout, Dropout2d, Elu, Embedding, EmbeddingOptions, Flatten, Forward,
+        Gelu, GeluTanh, GroupNorm, GroupNormOptions, Gru, Hardtanh, HuberLoss, Identity, KlDivLoss,
+        L1Loss, Lambda, Layer, LayerNorm, LayerNormOptions, LeakyRelu, Linear, LinearOptions,
+        LogSoftmax, Lstm, MaxPool2d, Module, ModuleDict, MseLoss, MultiheadAttention,
+        MultiheadAttentionOptions, NllLoss, Nonlinearity, RecurrentOptions, Reduction, Relu,
+        RmsNorm, RmsNormOptions, Rnn, Sequential, SharedGenerator, Sigmoid, Silu, SmoothL1Loss,
+        Softmax, Softplus, Softsign, Tanh, Training, TransformerActivation,
+        TransformerEncoderLayer, TransformerEncoderLayerOptions, TripletMarginLoss, bce_loss,
+        bce_with_logits, cosine_embedding_loss, cross_entropy, huber_loss, init, kl_div, l1_loss,
+        load_partial, mse_loss, nll_loss, observe, smooth_l1_loss, summary, triplet_margin_loss,
     };
     pub use adamant_optim::{
         Adam, AdamOptions, AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions,
@@ -68,9 +69,10 @@ pub mod prelude {
         clip_grad_norm, clip_grad_value,
     };
     pub use adamant_tensor::{
-        AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Generator, GradOptions, Indices, Mask,
-        MaxPool2dOptions, PadMode, Parameter, REST, StateDict, Stateful, Tensor, checkpoint,
-        detect_anomaly, enable_grad, grad, gradcheck, gradgradcheck, no_grad,
+        Array, AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Generator,
+        GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,
+        StateError, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad, grad,
+        gradcheck, gradgradcheck, no_grad, scaled_dot_product_attention,
     };
 }
 

@@ -349,7 +349,7 @@ mod tests {
         let path = folder.path().join("x.ckpt");
         let [old, new] = [0, 1].map(|seed| {
             let mut rng = adamant_tensor::Generator::seed(seed);
-            Checkpoint::new().with("model", &Linear::<f32>::with_bias(300, 300, true, &mut rng))
+            Checkpoint::new().with("model", &Linear::new(300, 300, &mut rng))
         });
         old.save(&path).unwrap();
         let (result, calls) = failing(0..0, ErrorKind::Other, || new.save(&path));

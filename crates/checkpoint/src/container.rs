@@ -51,13 +51,13 @@ use std::path::Path;
 ///
 /// ```
 /// # use adamant_checkpoint::Checkpoint;
-/// # use adamant_nn::{Linear, Module, Sequential};
+/// # use adamant_nn::{Linear, Sequential, load_partial};
 /// # use adamant_tensor::Generator;
 /// # let mut rng = Generator::seed(0);
 /// # let saved = Checkpoint::new().with("model", &Sequential::new().add(Linear::new(4, 2, &mut rng)));
-/// let mut model = Sequential::new().add(Linear::new(4, 3, &mut rng));
+/// let model = Sequential::new().add(Linear::new(4, 3, &mut rng));
 /// let state = saved.part("model").ok_or("a checkpoint without a model")?;
-/// let report = model.load_partial(state);
+/// let report = load_partial(&model, state);
 /// assert_eq!(report.misshapen, ["0.weight", "0.bias"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -186,8 +186,10 @@ impl Checkpoint {
     #[must_use]
     pub fn restore_partial(&self, targets: &mut [(&str, &mut dyn Stateful)]) -> PartialRestore {
         let (fits, errors) = self.fit(targets);
-        let mut report =
-            PartialRestore { restored: Vec::new(), mismatches: errors.mismatches().to_vec() };
+        let mut report = PartialRestore {
+            restored: Vec::new(),
+            mismatches: errors.mismatches().iter().map(ToString::to_string).collect(),
+        };
         for ((name, target), _) in targets.iter_mut().zip(fits).filter(|(_, fits)| *fits) {
             self.put(name, *target);
             report.restored.push((*name).into());
@@ -359,7 +361,10 @@ mod tests {
         let error = checkpoint.restore(targets).unwrap_err();
         assert_eq!(error.mismatches().len(), 9 + 2, "{error}");
         let lines = error.mismatches();
-        assert!(lines[0].starts_with("`a.f32`: found f32 [2, 2], expected nothing"), "{error}");
+        assert!(
+            lines[0].to_string().starts_with("`a.f32`: found f32 [2, 2], expected nothing"),
+            "{error}"
+        );
         assert_eq!(lines[9], "`scheduler`: not found among the parts [\"rng\", \"a\"]");
         assert_eq!(lines[10], "`rng`: two targets");
         assert_eq!((rng.state_dict(), &other.0), (before, &StateDict::new()));

@@ -356,7 +356,7 @@ mod tests {
             "`batch_size`: found 5, expected 4",
             "`drop_last`: found true, expected false",
             "`shuffle`: found true, expected false",
-            "`rng.seed`: found the text",
+            "`rng.seed`: found the string",
         ] {
             assert!(error.contains(line), "{line}: {error}");
         }

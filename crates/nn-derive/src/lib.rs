@@ -9,19 +9,21 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Member, Path, Type, parse_macro_input};
 
-/// Implements `Module`, and with it `Stateful`, for a struct whose fields are modules, or
-/// an enum whose variants' fields are.
+/// Implements `Module` and `Stateful` for a struct whose fields are modules, or an enum whose
+/// variants' fields are modules.
 ///
-/// A parameter, a buffer, a layer and another model are modules, and so are an `Option`, a
-/// `Vec`, an array and a tuple of them. A parameter's name is its path: `fc1.weight`. Of an
-/// enum, the fields of the variant that it is are seen; the only field of a variant like
-/// `Small(Linear)` is at the enum's own path, so that which variant it is shows in no name.
+/// Parameters, buffers, layers and other models are modules, and so are `Option`s, `Vec`s, arrays
+/// and tuples of them. A parameter's name is its path: `fc1.weight`. An enum has the fields of its
+/// active variant. The only field of a variant like `Small(Linear)` has the enum's own path: names
+/// do not depend on the variant.
 ///
-/// * `#[module(skip)]` on a field leaves it out: it is no module.
-/// * `#[module(float = f64)]` on the type makes it a module of `f64` (or of a type
-///   parameter) instead of `f32`.
-/// * `#[module(crate = path)]` on the type says where the `nn` crate is, if not at
+/// * `#[module(skip)]` on a field leaves it out: it is not part of the model.
+/// * `#[module(float = f64)]` on the type makes it a module of `f64` (or of a type parameter)
+///   instead of `f32`.
+/// * `#[module(crate = path)]` on the type is the path of the `nn` crate; default
 ///   `::adamant::nn`.
+///
+/// Add `#[derive(Clone)]` for `deep_clone` and for layers of a `Sequential`.
 #[proc_macro_derive(Module, attributes(module))]
 pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -31,22 +33,22 @@ pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
 fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let Options { nn, float } = &Options::of(input)?;
     let variants = variants(input)?;
-    let (mut visits, mut trainings) = (Vec::new(), Vec::new());
+    let (mut visits, mut visits_mut) = (Vec::new(), Vec::new());
     for Variant { pattern, parts } in &variants {
         let visit = parts.iter().map(|Part { name, binding, ty }| {
-            // At the type's place, so that an error about it points there.
+            // With the span of the type, so that an error about it points there.
             let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::visit_part);
             match name {
                 Some(name) => quote!(path.child(#name, |path| #part(#binding, path, visit));),
                 None => quote!(#part(#binding, path, visit);),
             }
         });
-        let training = parts.iter().map(|Part { binding, ty, .. }| {
-            let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::set_part_training);
-            quote!(#part(#binding, training);)
+        let visit_mut = parts.iter().map(|Part { binding, ty, .. }| {
+            let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::visit_part_mut);
+            quote!(#part(#binding, visit);)
         });
         visits.push(quote!(#pattern => { #(#visit)* }));
-        trainings.push(quote!(#pattern => { #(#training)* }));
+        visits_mut.push(quote!(#pattern => { #(#visit_mut)* }));
     }
 
     let ident = &input.ident;
@@ -54,14 +56,14 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let predicates = where_clause.map(|clause| clause.predicates.iter());
     let predicates = predicates.into_iter().flatten();
     let float_name = float.to_token_stream().to_string();
-    let mut modules = BTreeMap::new(); // each once, by its text
+    let mut modules = BTreeMap::new(); // by their tokens, each once
     for param in input.generics.type_params().filter(|param| param.ident != float_name) {
         let types = variants.iter().flat_map(|variant| &variant.parts).map(|part| part.ty);
         for ty in types.map(ToTokens::to_token_stream) {
-            // A type within itself asks for nothing more than its other fields do.
+            // A recursive field needs no bound beyond those of the other fields.
             if !mentions(ty.clone(), ident) {
-                let asked = named_by(ty, &param.ident).into_iter();
-                modules.extend(asked.map(|module| (module.to_string(), module)));
+                let bounded = named_by(ty, &param.ident).into_iter();
+                modules.extend(bounded.map(|module| (module.to_string(), module)));
             }
         }
     }
@@ -75,8 +77,8 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
                 path.enter(self);
                 match self { #(#visits)* }
             }
-            fn set_training(&mut self, training: bool) {
-                match self { #(#trainings)* }
+            fn visit_mut(&mut self, visit: &mut dyn FnMut(#nn::LeafMut<'_, #float>)) {
+                match self { #(#visits_mut)* }
             }
         }
         #[automatically_derived]
@@ -94,8 +96,8 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// The types that begin with the parameter: itself, `M`, or of it, `M::Layer`. (Not
-/// `<M as Trait>::Layer`: such a bound is for its author to write.)
+/// The types that begin with the parameter: `M` itself, or `M::Layer`. (Not `<M as Trait>::Layer`:
+/// its bound is left to the author.)
 fn named_by(tokens: TokenStream, param: &Ident) -> Vec<TokenStream> {
     let mut found = Vec::new();
     let mut tokens = tokens.into_iter().peekable();
@@ -124,7 +126,7 @@ fn mentions(tokens: TokenStream, ident: &Ident) -> bool {
     })
 }
 
-/// What a value of the type can be: a struct is only this, an enum one of several.
+/// A form of the type: a struct has one, an enum several.
 struct Variant<'i> {
     /// Matches it and binds its parts.
     pattern: TokenStream,
@@ -133,15 +135,14 @@ struct Variant<'i> {
 
 /// A field that is a module.
 struct Part<'i> {
-    /// In paths; `None` if it is at the path of the whole.
+    /// In paths; `None` if it has the path of the whole.
     name: Option<String>,
     binding: Ident,
     ty: &'i Type,
 }
 
 fn variants(input: &DeriveInput) -> syn::Result<Vec<Variant<'_>>> {
-    let no_union = "Module cannot be derived for a union: it does not know which of its fields it \
-                    holds; use an enum";
+    let no_union = "Module cannot be derived for a union: its active field is unknown; use an enum";
     match &input.data {
         Data::Struct(data) => Ok(vec![variant(quote!(Self), &data.fields, false)?]),
         Data::Enum(data) => {
@@ -176,7 +177,7 @@ fn variant(path: TokenStream, fields: &Fields, of_enum: bool) -> syn::Result<Var
                 if skip {
                     Ok(())
                 } else {
-                    Err(meta.error("expected `skip`: a field has no other option"))
+                    Err(meta.error("expected `skip`, the only option of a field"))
                 }
             })?;
         }
@@ -184,7 +185,7 @@ fn variant(path: TokenStream, fields: &Fields, of_enum: bool) -> syn::Result<Var
             continue;
         }
         let name = match &member {
-            Member::Named(ident) => ident.unraw().to_string(), // a field `r#type` is `type`
+            Member::Named(ident) => ident.unraw().to_string(), // `r#type` is named `type`
             Member::Unnamed(index) => index.index.to_string(),
         };
         let binding = format_ident!("part_{index}");

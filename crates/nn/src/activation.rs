@@ -1,14 +1,14 @@
 //! Activations as layers without parameters, for [`Sequential`](crate::Sequential).
 //!
-//! Where PyTorch's take arguments, these are fields, and [`Default`] has PyTorch's defaults:
+//! An activation is its own options: setters have PyTorch's names and defaults.
 //!
 //! ```
 //! use adamant_nn::{Elu, Forward, LeakyRelu, Softmax};
 //! use adamant_tensor::Tensor;
 //! let x = Tensor::<f32>::from([-1.0, 1.0]);
-//! assert_eq!(LeakyRelu::default().forward(&x).to_vec(), [-0.01, 1.0]);
-//! assert_eq!(Elu { alpha: 0.0 }.forward(&x).to_vec(), [0.0, 1.0]);
-//! assert_eq!(Softmax { dim: -1 }.forward(&Tensor::<f32>::from([0.0, 0.0])).to_vec(), [0.5, 0.5]);
+//! assert_eq!(LeakyRelu::new().forward(&x).to_vec(), [-0.01, 1.0]);
+//! assert_eq!(Elu::new().alpha(0.0).forward(&x).to_vec(), [0.0, 1.0]);
+//! assert_eq!(Softmax::new(-1).forward(&Tensor::<f32>::from([0.0, 0.0])).to_vec(), [0.5, 0.5]);
 //! ```
 
 use crate::stateless::stateless;
@@ -49,93 +49,122 @@ stateless!(Silu, |_, x| x.silu());
 pub struct Softsign;
 stateless!(Softsign, |_, x| x.softsign());
 
-/// [`Tensor::leaky_relu`](adamant_tensor::Tensor::leaky_relu) as a layer.
-/// PyTorch: `torch.nn.LeakyReLU(negative_slope)`.
-#[derive(Clone, Copy, Debug)]
-pub struct LeakyRelu {
-    /// The slope below 0; 0.01 by default.
-    pub negative_slope: f64,
-}
-stateless!(LeakyRelu, |layer, x| x.leaky_relu(layer.negative_slope));
+/// An activation with options.
+macro_rules! with_options {
+    (
+        $(#[$doc:meta])* $Name:ident {
+            $($(#[$field_doc:meta])* $field:ident: $default:literal),+
+        }, |$layer:pat_param, $x:ident| $value:expr
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $Name {
+            $($field: f64,)+
+        }
+        stateless!($Name, |$layer, $x| $value);
 
-impl Default for LeakyRelu {
-    fn default() -> Self {
-        LeakyRelu { negative_slope: 0.01 }
+        impl $Name {
+            /// A layer with PyTorch's defaults.
+            #[must_use]
+            pub fn new() -> Self {
+                $Name { $($field: $default),+ }
+            }
+
+            $(
+                $(#[$field_doc])*
+                #[must_use]
+                pub fn $field(mut self, $field: f64) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )+
+        }
+
+        impl Default for $Name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
+}
+
+with_options!(
+    /// [`Tensor::leaky_relu`](adamant_tensor::Tensor::leaky_relu) as a layer.
+    /// PyTorch: `torch.nn.LeakyReLU(negative_slope)`.
+    LeakyRelu {
+        /// The slope below 0; default 0.01.
+        negative_slope: 0.01
+    }, |layer, x| x.leaky_relu(layer.negative_slope)
+);
+
+with_options!(
+    /// [`Tensor::elu`](adamant_tensor::Tensor::elu) as a layer. PyTorch: `torch.nn.ELU(alpha)`.
+    Elu {
+        /// The limit for large negative inputs is `−alpha`; default 1.
+        alpha: 1.0
+    }, |layer, x| x.elu(layer.alpha)
+);
+
+with_options!(
+    /// [`Tensor::softplus`](adamant_tensor::Tensor::softplus) as a layer.
+    /// PyTorch: `torch.nn.Softplus(beta, threshold)`.
+    Softplus {
+        /// The sharpness of the bend; default 1.
+        beta: 1.0,
+        /// The result is `x` where `beta · x` is above this; default 20.
+        threshold: 20.0
+    }, |layer, x| x.softplus(layer.beta, layer.threshold)
+);
+
+with_options!(
+    /// [`Tensor::hardtanh`](adamant_tensor::Tensor::hardtanh) as a layer.
+    /// PyTorch: `torch.nn.Hardtanh(min_val, max_val)`.
+    ///
+    /// # Panics
+    /// In `forward`: if `min_val` is not less than `max_val`.
+    Hardtanh {
+        /// The lower bound; default −1.
+        min_val: -1.0,
+        /// The upper bound; default 1.
+        max_val: 1.0
+    }, |layer, x| {
+        let Hardtanh { min_val, max_val } = *layer;
+        assert!(
+            min_val < max_val,
+            "Hardtanh: max_val is {max_val:?}; expected more than min_val = {min_val:?}"
+        );
+        x.hardtanh(min_val, max_val)
     }
-}
-
-/// [`Tensor::elu`](adamant_tensor::Tensor::elu) as a layer. PyTorch: `torch.nn.ELU(alpha)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Elu {
-    /// What it goes down to is `−alpha`; 1 by default.
-    pub alpha: f64,
-}
-stateless!(Elu, |layer, x| x.elu(layer.alpha));
-
-impl Default for Elu {
-    fn default() -> Self {
-        Elu { alpha: 1.0 }
-    }
-}
-
-/// [`Tensor::softplus`](adamant_tensor::Tensor::softplus) as a layer.
-/// PyTorch: `torch.nn.Softplus(beta, threshold)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Softplus {
-    /// How sharp the bend is; 1 by default.
-    pub beta: f64,
-    /// Where `beta · x` is above this, the result is `x`; 20 by default.
-    pub threshold: f64,
-}
-stateless!(Softplus, |layer, x| x.softplus(layer.beta, layer.threshold));
-
-impl Default for Softplus {
-    fn default() -> Self {
-        Softplus { beta: 1.0, threshold: 20.0 }
-    }
-}
-
-/// [`Tensor::hardtanh`](adamant_tensor::Tensor::hardtanh) as a layer.
-/// PyTorch: `torch.nn.Hardtanh(min_val, max_val)`.
-///
-/// # Panics
-/// In `forward`: if `min_val` is not less than `max_val`.
-#[derive(Clone, Copy, Debug)]
-pub struct Hardtanh {
-    /// −1 by default.
-    pub min_val: f64,
-    /// 1 by default.
-    pub max_val: f64,
-}
-stateless!(Hardtanh, |layer, x| {
-    let Hardtanh { min_val, max_val } = *layer;
-    assert!(
-        min_val < max_val,
-        "Hardtanh: max_val = {max_val:?}; expected more than min_val = {min_val:?}"
-    );
-    x.hardtanh(min_val, max_val)
-});
-
-impl Default for Hardtanh {
-    fn default() -> Self {
-        Hardtanh { min_val: -1.0, max_val: 1.0 }
-    }
-}
+);
 
 /// [`Tensor::softmax`](adamant_tensor::Tensor::softmax) as a layer.
 /// PyTorch: `torch.nn.Softmax(dim)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax {
-    /// The dimension along which the results add up to 1; −1 is the last.
-    pub dim: isize,
+    dim: isize,
 }
 stateless!(Softmax, |layer, x| x.softmax(layer.dim));
+
+impl Softmax {
+    /// A layer whose results add up to 1 along `dim`; −1 is the last dimension.
+    #[must_use]
+    pub fn new(dim: isize) -> Self {
+        Softmax { dim }
+    }
+}
 
 /// [`Tensor::log_softmax`](adamant_tensor::Tensor::log_softmax) as a layer.
 /// PyTorch: `torch.nn.LogSoftmax(dim)`.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSoftmax {
-    /// The dimension along which the results' exponentials add up to 1; −1 is the last.
-    pub dim: isize,
+    dim: isize,
 }
 stateless!(LogSoftmax, |layer, x| x.log_softmax(layer.dim));
+
+impl LogSoftmax {
+    /// A layer the exponentials of whose results add up to 1 along `dim`; −1 is the last dimension.
+    #[must_use]
+    pub fn new(dim: isize) -> Self {
+        LogSoftmax { dim }
+    }
+}

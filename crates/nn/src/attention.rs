@@ -1,30 +1,27 @@
-//! Attention with several heads.
+//! Multi-head attention.
 
-use crate::buffer::Training;
-use crate::module::{Leaf, Path};
+use crate::buffer::{SharedGenerator, Training};
+use crate::module::{Leaf, LeafMut, Path};
+use crate::observe::observe;
 use crate::shape::broadcasts;
-use crate::state::lock;
-use crate::summary::observe;
-use crate::{Forward, Linear, Module, check, init};
+use crate::{Forward, Linear, LinearOptions, Module, check, init};
 use adamant_tensor::{
     AttentionOptions, Float, Generator, Mask, Parameter, REST, Tensor,
     scaled_dot_product_attention, scaled_dot_product_attention_with_weights,
 };
-use std::sync::Mutex;
 
 const NAME: &str = "MultiheadAttention";
 
-/// What the queries may look at.
+/// The keys that each query may attend to; default: all.
 ///
-/// **In every mask, true means: may be looked at.** That is the meaning that
-/// PyTorch's `scaled_dot_product_attention` gives a mask; its `MultiheadAttention`
-/// and `TransformerEncoderLayer` mean the opposite (true: ignore), so a mask
-/// that comes from there is to be negated: `!&mask`. They say true or false only: numbers that are
-/// added to scores are a [`bias`](AttentionOptions::bias) of the function.
+/// **In every mask, true means: may be attended to.** PyTorch's `scaled_dot_product_attention`
+/// uses this convention; its `MultiheadAttention` and `TransformerEncoderLayer` use the opposite
+/// one (true: ignore), so negate a mask that comes from there: `!&mask`. Masks are boolean only;
+/// values added to the scores are a [`bias`](AttentionOptions::bias) of the function.
 ///
-/// Together they must leave each query a key. With sequences padded on the left, and `causal`, the
-/// queries of the padding have none; a `mask` instead of the padding, `|` the identity, lets each
-/// see at least itself.
+/// Together the masks must leave each query a key. With sequences padded on the left and `causal`,
+/// the queries of the padding have none: then use a `mask` that includes the padding, `|` the
+/// identity, so that each query attends at least to itself.
 ///
 /// ```
 /// use adamant_nn::{AttentionMasks, MultiheadAttention};
@@ -43,27 +40,27 @@ pub struct AttentionMasks<'a> {
 }
 
 impl<'a> AttentionMasks<'a> {
-    /// Whether query `i` sees the keys up to `i` only.
+    /// Whether query `i` attends only to the keys up to `i`; default false.
     #[must_use]
     pub fn causal(self, causal: bool) -> Self {
         AttentionMasks { causal, ..self }
     }
 
-    /// Where a query may look at a key (true): `[L, S]`, or what broadcasts to
-    /// `[N, heads, L, S]`.
+    /// Which keys each query may attend to (true): `[L, S]`, or a shape that broadcasts to
+    /// `[N, heads, L, S]`; default: all.
     #[must_use]
     pub fn mask(self, mask: &'a Mask) -> Self {
         AttentionMasks { mask: Some(mask), ..self }
     }
 
-    /// Which keys are there (true) and which fill a shorter sequence up (false): `[N, S]`, or
-    /// `[S]` for one sequence.
+    /// Which keys are tokens (true) and which are padding (false): `[N, S]`, or `[S]` for one
+    /// sequence; default: all are tokens.
     #[must_use]
     pub fn padding(self, tokens: &'a Mask) -> Self {
         AttentionMasks { padding: Some(tokens), ..self }
     }
 
-    /// All masks as one that broadcasts to the scores, `[N, heads, L, S]`.
+    /// `mask` and `padding` as one mask that broadcasts to the scores, `[N, heads, L, S]`.
     #[track_caller]
     fn joined(&self, scores: [usize; 4]) -> Option<Mask> {
         let [batch, .., keys] = scores;
@@ -91,8 +88,8 @@ impl<'a> AttentionMasks<'a> {
         }
     }
 
-    /// All masks, causality among them, as one for keys of which every query may look at the last
-    /// `extra`; those are not among the scores.
+    /// All masks, `causal` included, as one, with `extra` more keys at the end that every query
+    /// may attend to; `scores` does not count these.
     #[track_caller]
     fn joined_with_extra(&self, scores: [usize; 4], extra: usize) -> Option<Mask> {
         let joined = self.joined(scores);
@@ -119,7 +116,7 @@ impl<'a> AttentionMasks<'a> {
     }
 }
 
-/// The options of a [`MultiheadAttention`]; the defaults are PyTorch's.
+/// The options of a [`MultiheadAttention`], with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_nn::{MultiheadAttention, MultiheadAttentionOptions};
@@ -152,7 +149,7 @@ impl Default for MultiheadAttentionOptions {
 }
 
 impl MultiheadAttentionOptions {
-    /// The probability with which a weight is dropped while training; default 0.
+    /// The probability with which an attention weight is dropped in training; default 0.
     #[must_use]
     pub fn dropout(self, dropout: f64) -> Self {
         MultiheadAttentionOptions { dropout, ..self }
@@ -164,42 +161,43 @@ impl MultiheadAttentionOptions {
         MultiheadAttentionOptions { bias, ..self }
     }
 
-    /// Whether a learned key and its value, `bias_k` and `bias_v`, follow the projected ones;
-    /// default false. No mask hides them.
+    /// Whether a learned key and value, `bias_k` and `bias_v`, follow the projected ones; default
+    /// false. Masks do not apply to them.
     #[must_use]
     pub fn add_bias_kv(self, add_bias_kv: bool) -> Self {
         MultiheadAttentionOptions { add_bias_kv, ..self }
     }
 
-    /// Whether a key and a value of zeros follow the projected ones; default false. No mask hides
-    /// them.
+    /// Whether a key and a value of zeros follow the projected ones; default false. Masks do not
+    /// apply to them.
     #[must_use]
     pub fn add_zero_attn(self, add_zero_attn: bool) -> Self {
         MultiheadAttentionOptions { add_zero_attn, ..self }
     }
 
-    /// The width of the keys; default that of the queries.
+    /// The width of the keys; default `embed_dim`.
     #[must_use]
     pub fn kdim(self, kdim: usize) -> Self {
         MultiheadAttentionOptions { kdim: Some(kdim), ..self }
     }
 
-    /// The width of the values; default that of the queries.
+    /// The width of the values; default `embed_dim`.
     #[must_use]
     pub fn vdim(self, vdim: usize) -> Self {
         MultiheadAttentionOptions { vdim: Some(vdim), ..self }
     }
 }
 
-/// Attention in several heads, each on its part of the width:
+/// Attention with several heads, each on its part of the width:
 /// `concat(softmax(Qₕ Kₕᵀ / √(E / heads)) Vₕ) Wₒᵀ + bₒ`, where Q, K and V are projections of
 /// queries, keys and values: `[N, L, E], [N, S, kdim], [N, S, vdim] → [N, L, E]`, or without `N`
 /// for one sequence.
 ///
-/// The batch comes first, always (PyTorch: `batch_first=True`). The weights of the projections
-/// start xavier-uniform: where `kdim` and `vdim` are `E`, they are the three parts of
-/// `in_proj_weight`, else each has its own. `in_proj_bias` and `out_proj.bias` start at 0. Masks:
-/// [`AttentionMasks`], where **true means may be looked at**, the opposite of PyTorch's layer.
+/// The batch is always the first dimension (PyTorch: `batch_first=True`). The weights of the
+/// projections start xavier-uniform: if `kdim` and `vdim` are `E`, they are the three parts of
+/// `in_proj_weight`, else each has its own parameter. `in_proj_bias` and `out_proj.bias` start as
+/// 0. In masks, **true means: may be attended to**, the opposite of PyTorch's layer; see
+/// [`AttentionMasks`].
 ///
 /// PyTorch: `torch.nn.MultiheadAttention(…, batch_first=True)`.
 ///
@@ -209,23 +207,23 @@ impl MultiheadAttentionOptions {
 /// let layer = MultiheadAttention::new(8, 2, &mut Generator::seed(0));
 /// assert_eq!(layer.forward(&Tensor::ones([4, 5, 8])).shape(), [4, 5, 8]);
 /// ```
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct MultiheadAttention<T: Float = f32> {
-    /// `[E, E]`, unless there is an `in_proj_weight`.
+    /// `[E, E]`, if there is no `in_proj_weight`.
     pub q_proj_weight: Option<Parameter<T>>,
-    /// `[E, kdim]`, unless there is an `in_proj_weight`.
+    /// `[E, kdim]`, if there is no `in_proj_weight`.
     pub k_proj_weight: Option<Parameter<T>>,
-    /// `[E, vdim]`, unless there is an `in_proj_weight`.
+    /// `[E, vdim]`, if there is no `in_proj_weight`.
     pub v_proj_weight: Option<Parameter<T>>,
-    /// `[3 E, E]`: the projections of queries, keys and values below each other, where all three
-    /// have the width `E`.
+    /// `[3 E, E]`: the projections of queries, keys and values, stacked, if all three have the
+    /// width `E`.
     pub in_proj_weight: Option<Parameter<T>>,
     /// `[3 E]`
     pub in_proj_bias: Option<Parameter<T>>,
-    /// `[1, 1, E]`, from the normal distribution with variance 1 / E.
+    /// `[1, 1, E]`, starts normal with variance `1 / E`.
     pub bias_k: Option<Parameter<T>>,
-    /// `[1, 1, E]`, from the normal distribution with variance 1 / E.
+    /// `[1, 1, E]`, starts normal with variance `1 / E`.
     pub bias_v: Option<Parameter<T>>,
     /// `[E, E]`, `[E]`
     pub out_proj: Linear<T>,
@@ -239,26 +237,27 @@ pub struct MultiheadAttention<T: Float = f32> {
     add_zero_attn: bool,
 }
 
-/// The dropout of attention weights: the operation draws.
-#[derive(Debug)]
+/// The dropout of attention weights, drawn by the operation.
+#[derive(Clone, Debug)]
 struct WeightDropout {
     p: f64,
     training: Training,
-    rng: Mutex<Generator>,
+    rng: SharedGenerator,
 }
 
+// By hand: not a line of a summary.
 impl<T: Float> Module<T> for WeightDropout {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
     }
-    fn set_training(&mut self, training: bool) {
-        Module::<T>::set_training(&mut self.training, training);
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        visit(LeafMut::Generator(&mut self.rng));
+        visit(LeafMut::Training(&mut self.training));
     }
 }
 
 impl MultiheadAttention {
-    /// A layer with PyTorch's defaults, in `f32`. Others:
-    /// [`with_options`](MultiheadAttention::with_options).
+    /// A layer with PyTorch's defaults, in `f32`.
     ///
     /// # Panics
     /// If `num_heads` does not divide `embed_dim`, or the parameters do not fit in memory.
@@ -271,7 +270,7 @@ impl MultiheadAttention {
 }
 
 impl<T: Float> MultiheadAttention<T> {
-    /// A layer of any type.
+    /// A layer with these options, of any type.
     ///
     /// # Panics
     /// If `num_heads` does not divide `embed_dim`, the dropout is not from 0 to 1, or the
@@ -289,7 +288,7 @@ impl<T: Float> MultiheadAttention<T> {
         check::at_least_one(NAME, "embed_dim", embed_dim);
         assert!(
             num_heads > 0 && embed_dim.is_multiple_of(num_heads),
-            "{NAME}: num_heads = {num_heads}; expected a divisor of embed_dim = {embed_dim}"
+            "{NAME}: num_heads is {num_heads}; expected a divisor of embed_dim = {embed_dim}"
         );
         check::probability(NAME, "dropout", dropout);
         let widths = [embed_dim, kdim.unwrap_or(embed_dim), vdim.unwrap_or(embed_dim)];
@@ -300,14 +299,15 @@ impl<T: Float> MultiheadAttention<T> {
             &[embed_dim, embed_dim.max(kdim).max(vdim)],
         );
         let packed = widths == [embed_dim; 3];
-        let mut weight = |is_there: bool, rows: usize, width: usize| {
+        let mut weight = |exists: bool, rows: usize, width: usize| {
             let draw = || Parameter::new(init::xavier_uniform([rows, width], 1.0, rng));
-            is_there.then(draw)
+            exists.then(draw)
         };
         let in_proj_weight = weight(packed, 3 * embed_dim, embed_dim);
         let [q_proj_weight, k_proj_weight, v_proj_weight] =
             widths.map(|width| weight(!packed, embed_dim, width));
-        let out_proj = Linear::with_bias(embed_dim, embed_dim, bias, rng);
+        let linear = LinearOptions::default().bias(bias);
+        let out_proj = Linear::with_options(embed_dim, embed_dim, linear, rng);
         if let Some(bias) = &out_proj.bias {
             bias.set_value(&Tensor::zeros([embed_dim]));
         }
@@ -327,7 +327,7 @@ impl<T: Float> MultiheadAttention<T> {
             dropout: (dropout > 0.0).then(|| WeightDropout {
                 p: dropout,
                 training: Training::default(),
-                rng: Mutex::new(rng.fork()),
+                rng: SharedGenerator::new(rng.fork()),
             }),
             widths,
             heads: num_heads,
@@ -335,13 +335,13 @@ impl<T: Float> MultiheadAttention<T> {
         }
     }
 
-    /// What the queries find among the keys: `[N, L, E], [N, S, kdim], [N, S, vdim] → [N, L, E]`,
-    /// or without `N` for one sequence.
+    /// The attention of the queries to the keys:
+    /// `[N, L, E], [N, S, kdim], [N, S, vdim] → [N, L, E]`, or without `N` for one sequence.
     ///
     /// PyTorch: `attention(query, key, value, need_weights=False)[0]`.
     ///
     /// # Panics
-    /// If the shapes do not fit, or the masks leave a query no key.
+    /// If the shapes do not match, or the masks leave a query no key.
     #[must_use]
     #[track_caller]
     pub fn attend(
@@ -354,17 +354,17 @@ impl<T: Float> MultiheadAttention<T> {
         self.run(query, key, value, masks, Need::Result).0
     }
 
-    /// [`attend`](MultiheadAttention::attend), and the mean over the heads of the weights that the
-    /// queries give the keys: `[N, L, S]`, or `[L, S]` for one sequence.
+    /// [`attend`](MultiheadAttention::attend), and the attention weights averaged over the heads:
+    /// `[N, L, S]`, or `[L, S]` for one sequence.
     ///
-    /// The keys that `add_bias_kv` and `add_zero_attn` add come last. In training, the weights are
-    /// those after the dropout. They are all held: [`attend`](MultiheadAttention::attend) is for
-    /// long sequences.
+    /// The keys of `add_bias_kv` and `add_zero_attn` come last. In training, the weights are those
+    /// after the dropout. All weights are held in memory; for long sequences use
+    /// [`attend`](MultiheadAttention::attend).
     ///
     /// PyTorch: `attention(query, key, value)`.
     ///
     /// # Panics
-    /// As [`attend`](MultiheadAttention::attend).
+    /// Like [`attend`](MultiheadAttention::attend).
     ///
     /// ```
     /// use adamant_nn::{AttentionMasks, MultiheadAttention};
@@ -394,7 +394,7 @@ impl<T: Float> MultiheadAttention<T> {
     /// PyTorch: `attention(query, key, value, average_attn_weights=False)`.
     ///
     /// # Panics
-    /// As [`attend`](MultiheadAttention::attend).
+    /// Like [`attend`](MultiheadAttention::attend).
     #[must_use]
     #[track_caller]
     pub fn attend_with_head_weights(
@@ -405,7 +405,7 @@ impl<T: Float> MultiheadAttention<T> {
         masks: AttentionMasks<'_>,
     ) -> (Tensor<T>, Tensor<T>) {
         let (y, weights) = self.run(query, key, value, masks, Need::Weights);
-        (y, weights.expect("they are needed"))
+        (y, weights.expect("computed as needed"))
     }
 
     #[track_caller]
@@ -430,8 +430,8 @@ impl<T: Float> MultiheadAttention<T> {
         (observe(self, y.squeeze(0)), weights.map(|weights| weights.squeeze(0)))
     }
 
-    /// The result for `[N, L, E], [N, S, kdim], [N, S, vdim]`, which are one tensor if it is the
-    /// `same`, and the weights of each head if they are needed.
+    /// The result for `[N, L, E], [N, S, kdim], [N, S, vdim]`, and the weights of each head if they
+    /// are needed. `same`: all three are one tensor.
     #[track_caller]
     fn run_batch(
         &self,
@@ -460,7 +460,7 @@ impl<T: Float> MultiheadAttention<T> {
             options = options.mask(mask);
         }
         let dropout = self.dropout.as_ref().filter(|dropout| dropout.training.on());
-        let mut drawn = dropout.map(|dropout| (dropout.p, lock(&dropout.rng)));
+        let mut drawn = dropout.map(|dropout| (dropout.p, dropout.rng.lock()));
         if let Some((p, rng)) = &mut drawn {
             options = options.dropout(*p, rng);
         }
@@ -501,8 +501,8 @@ impl<T: Float> MultiheadAttention<T> {
         })
     }
 
-    /// Projected keys or values, `[N, S, E]`, followed by the learned one and the one of zeros if
-    /// there are such.
+    /// Projected keys or values, `[N, S, E]`, followed by the learned one and by zeros, where the
+    /// options have them.
     #[track_caller]
     fn extended(&self, x: Tensor<T>, learned: &Option<Parameter<T>>) -> Tensor<T> {
         let one = [x.shape()[0], 1, self.widths[0]];
@@ -537,17 +537,17 @@ impl<T: Float> MultiheadAttention<T> {
     }
 }
 
-/// What a call of the layer returns.
+/// What a call of the layer computes.
 #[derive(Clone, Copy)]
 enum Need {
-    /// The result, by the fused operation.
+    /// The result only, by the fused operation.
     Result,
-    /// The weights too.
+    /// The weights as well.
     Weights,
 }
 
 impl<T: Float> Forward<T> for MultiheadAttention<T> {
-    /// Of `x` to itself, without a mask.
+    /// The attention of `x` to itself, without masks.
     ///
     /// # Panics
     /// If `x` is not `[N, L, E]` or `[L, E]`.
@@ -595,7 +595,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_weights_are_dropped_with_and_without_returning_them() {
+    fn returning_the_weights_drops_the_same() {
         let options = MultiheadAttentionOptions::default().dropout(0.5).add_zero_attn(true);
         let layer = |seed| {
             MultiheadAttention::<f64>::with_options(4, 2, options, &mut Generator::seed(seed))
@@ -606,7 +606,7 @@ mod tests {
         let (z, weights) = layer(0).attend_with_head_weights(&x, &x, &x, masks);
         assert!((y - z).abs().max().item() < 1e-12);
         assert_eq!(weights.shape(), [2, 2, 3, 4]);
-        assert!(weights.narrow(-1, 0, 1).to_vec().contains(&0.0)); // no mask hides the first key
+        assert!(weights.narrow(-1, 0, 1).to_vec().contains(&0.0)); // the first key is dropped too
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Batch normalisation.
 
-use crate::norm::affine;
-use crate::summary::observe;
+use crate::observe::{is_observing, observe};
 use crate::{Buffer, Counter, Forward, Module, Training, check};
 use adamant_tensor::{Float, Parameter, Tensor, no_grad};
 
-/// The options of [`BatchNorm1d`] and [`BatchNorm2d`]; the defaults are PyTorch's.
+/// The options of [`BatchNorm1d`] and [`BatchNorm2d`], with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_nn::{BatchNorm2d, BatchNormOptions};
@@ -34,20 +33,20 @@ impl Default for BatchNormOptions {
 }
 
 impl BatchNormOptions {
-    /// The number added to the variance; default 1e-5.
+    /// Added to the variance; default 1e-5.
     #[must_use]
     pub fn eps(self, eps: f64) -> Self {
         BatchNormOptions { eps, ..self }
     }
 
-    /// The weight of a new batch in the running statistics, or `None` for the mean of all
-    /// batches; default 0.1.
+    /// The weight of a new batch in the running statistics, or `None` for the mean over all
+    /// batches; default `Some(0.1)`.
     #[must_use]
     pub fn momentum(self, momentum: Option<f64>) -> Self {
         BatchNormOptions { momentum, ..self }
     }
 
-    /// Whether there are `weight` and `bias`; default true.
+    /// Whether there are a `weight` and a `bias`; default true.
     #[must_use]
     pub fn affine(self, affine: bool) -> Self {
         BatchNormOptions { affine, ..self }
@@ -70,7 +69,7 @@ impl BatchNormOptions {
 macro_rules! batch_norm {
     ($(#[$doc:meta])* $Name:ident, $dims:expr, $expected:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Module)]
+        #[derive(Clone, Debug, Module)]
         #[module(crate = crate, float = T)]
         pub struct $Name<T: Float = f32> {
             /// `[C]`, starts as 1.
@@ -79,9 +78,9 @@ macro_rules! batch_norm {
             pub bias: Option<Parameter<T>>,
             /// `[C]`, starts as 0.
             pub running_mean: Option<Buffer<T>>,
-            /// `[C]`, starts as 1; of the variances with n − 1.
+            /// `[C]`, starts as 1; of the unbiased variances.
             pub running_var: Option<Buffer<T>>,
-            /// How many batches the running statistics are of.
+            /// The number of batches that the running statistics are of.
             pub num_batches_tracked: Option<Counter>,
             training: Training,
             #[module(skip)]
@@ -91,8 +90,10 @@ macro_rules! batch_norm {
         }
 
         impl $Name {
-            /// A layer for this many channels, in `f32` and with PyTorch's defaults. Others:
-            #[doc = concat!("[`with_options`](", stringify!($Name), "::with_options).")]
+            /// A layer for this number of channels, with PyTorch's defaults, in `f32`.
+            ///
+            /// # Panics
+            /// If the parameters do not fit in memory.
             #[must_use]
             #[track_caller]
             pub fn new(channels: usize) -> Self {
@@ -101,7 +102,7 @@ macro_rules! batch_norm {
         }
 
         impl<T: Float> $Name<T> {
-            /// A layer for this many channels, of any type.
+            /// A layer for this number of channels with these options, of any type.
             ///
             /// # Panics
             /// If `eps` is negative or NaN, `momentum` is not from 0 to 1, or the parameters do not
@@ -109,37 +110,35 @@ macro_rules! batch_norm {
             #[must_use]
             #[track_caller]
             pub fn with_options(channels: usize, options: BatchNormOptions) -> Self {
-                check::eps(stringify!($Name), "eps", options.eps);
-                if let Some(momentum) = options.momentum {
+                let BatchNormOptions { eps, momentum, affine, bias, track_running_stats } = options;
+                check::eps(stringify!($Name), "eps", eps);
+                if let Some(momentum) = momentum {
                     check::probability(stringify!($Name), "momentum", momentum);
                 }
                 let sizes = format_args!("num_features = {channels}");
                 check::fits::<T>(stringify!($Name), sizes, &[channels]);
-                let (weight, bias) = affine(&[channels].into(), options.affine, options.bias);
-                let buffer = |value| Some(Buffer::new(value));
-                let [running_mean, running_var] = match options.track_running_stats {
-                    true => [Tensor::zeros([channels]), Tensor::ones([channels])].map(buffer),
-                    false => [None, None],
-                };
+                let (zeros, ones) = (|| Tensor::zeros([channels]), || Tensor::ones([channels]));
                 $Name {
-                    weight,
-                    bias,
-                    running_mean,
-                    running_var,
-                    num_batches_tracked: options.track_running_stats.then(Counter::default),
+                    weight: affine.then(|| Parameter::new(ones())),
+                    bias: (affine && bias).then(|| Parameter::new(zeros())),
+                    running_mean: track_running_stats.then(|| Buffer::new(zeros())),
+                    running_var: track_running_stats.then(|| Buffer::new(ones())),
+                    num_batches_tracked: track_running_stats.then(Counter::default),
                     training: Training::default(),
                     channels,
                     options,
                 }
             }
-        }
 
-        impl<T: Float> Forward<T> for $Name<T> {
-            /// # Panics
-            /// If the input has another number of channels or of dimensions, or, where the
-            /// batch's own statistics are used, one value for each channel or an `eps` of 0.
+            fn running(&self) -> Option<Running<'_, T>> {
+                let mean = self.running_mean.as_ref()?;
+                let var = self.running_var.as_ref()?;
+                Some(Running { mean, var, count: self.num_batches_tracked.as_ref() })
+            }
+
+            /// The output without the report to a summary.
             #[track_caller]
-            fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+            fn normalized(&self, x: &Tensor<T>) -> Tensor<T> {
                 let (shape, c) = (x.shape(), self.channels);
                 assert!(
                     $dims.contains(&shape.len()) && shape[1] == c,
@@ -150,15 +149,14 @@ macro_rules! batch_norm {
                 let weight = self.weight.as_ref().map(Parameter::tensor);
                 let bias = self.bias.as_ref().map(Parameter::tensor);
                 let (weight, bias, eps) = (weight.as_ref(), bias.as_ref(), self.options.eps);
-                let running = self.running_mean.as_ref().zip(self.running_var.as_ref());
-                if let (Some((mean, var)), false) = (running, self.training.on()) {
-                    let (mean, var) = (mean.tensor(), var.tensor());
-                    return observe(self, x.batch_norm_with(&mean, &var, weight, bias, eps));
+                let (running, training) = (self.running(), self.training.on());
+                if let (Some(running), false) = (&running, training) {
+                    let (mean, var) = running.tensors();
+                    return x.batch_norm_with(&mean, &var, weight, bias, eps);
                 }
                 let values = shape[0] * shape[2..].iter().product::<usize>();
-                // Of a summary's input only the shape is looked at.
-                if values < 2 && crate::summary::is_observing() {
-                    return observe(self, x.clone());
+                if values < 2 && is_observing() {
+                    return x.clone(); // a summary needs only the shape
                 }
                 assert!(
                     values != 1,
@@ -173,43 +171,72 @@ macro_rules! batch_norm {
                     eps > 0.0,
                     concat!(
                         stringify!($Name),
-                        ": eps = {:?} with the statistics of a batch; expected a number above 0"
+                        ": eps is {:?} with the statistics of a batch; expected more than 0"
                     ),
                     eps
                 );
                 let (y, mean, var) = x.batch_norm(weight, bias, eps);
-                if let (Some((running_mean, running_var)), true) = (running, self.training.on()) {
-                    let seen = self.num_batches_tracked.as_ref().map_or(0, Counter::get);
-                    let seen = seen.saturating_add(1);
-                    if let Some(counter) = &self.num_batches_tracked {
-                        counter.set(seen);
-                    }
-                    if values == 0 {
-                        return observe(self, y); // an empty batch has no statistics
-                    }
-                    let momentum = self.options.momentum.unwrap_or(1.0 / seen as f64);
-                    let unbiased = var * T::from_f64(values as f64 / (values - 1) as f64);
-                    let update = |running: &Buffer<T>, new: Tensor<T>| {
-                        let (old, new) = (1.0 - momentum, new * T::from_f64(momentum));
-                        running.set(&(running.tensor() * T::from_f64(old) + new));
-                    };
-                    no_grad(|| {
-                        update(running_mean, mean);
-                        update(running_var, unbiased);
-                    });
+                if let (Some(running), true) = (running, training) {
+                    running.update(&mean, &var, values, self.options.momentum);
                 }
-                observe(self, y)
+                y
+            }
+        }
+
+        impl<T: Float> Forward<T> for $Name<T> {
+            /// # Panics
+            /// If the input does not have the layer's channels or number of dimensions, or, where
+            /// the batch's own statistics are used, it has one value for each channel or `eps` is
+            /// 0.
+            #[track_caller]
+            fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
+                observe(self, self.normalized(x))
             }
         }
     };
+}
+
+/// The running statistics of a layer. They are updated and read under one lock: passes on several
+/// threads lose no update, and no reader sees the mean of one batch and the variance of another.
+struct Running<'l, T: Float> {
+    mean: &'l Buffer<T>,
+    var: &'l Buffer<T>,
+    count: Option<&'l Counter>,
+}
+
+impl<T: Float> Running<'_, T> {
+    fn tensors(&self) -> (Tensor<T>, Tensor<T>) {
+        let _lock = self.mean.lock();
+        (self.mean.tensor(), self.var.tensor())
+    }
+
+    /// Takes in the statistics of a batch with this number of values for each channel.
+    fn update(&self, mean: &Tensor<T>, var: &Tensor<T>, values: usize, momentum: Option<f64>) {
+        let _lock = self.mean.lock();
+        let count = self.count.map_or(0, Counter::get).saturating_add(1);
+        if let Some(counter) = self.count {
+            counter.set(count);
+        }
+        if values == 0 {
+            return; // an empty batch has no statistics
+        }
+        let new = momentum.unwrap_or(1.0 / count as f64);
+        no_grad(|| {
+            let unbiased = var * T::from_f64(values as f64 / (values - 1) as f64);
+            for (running, batch) in [(self.mean, mean), (self.var, &unbiased)] {
+                let old = running.tensor() * T::from_f64(1.0 - new);
+                running.set(&(old + batch * T::from_f64(new)));
+            }
+        });
+    }
 }
 
 batch_norm!(
     /// `(x − mean) / √(var + eps) · weight + bias` for each channel:
     /// `[N, C] → [N, C]` or `[N, C, L] → [N, C, L]`.
     ///
-    /// In training, mean and variance are the batch's, and go into the running statistics; in
-    /// evaluation, these are used.
+    /// In training, mean and variance are the batch's, and update the running statistics; in
+    /// evaluation, they are the running statistics.
     ///
     /// PyTorch: `torch.nn.BatchNorm1d`.
     ///
@@ -225,7 +252,7 @@ batch_norm!(
     BatchNorm1d, 2..=3, "[batch, {c}] or [batch, {c}, length]"
 );
 batch_norm!(
-    /// As [`BatchNorm1d`], of images: `[N, C, H, W] → [N, C, H, W]`.
+    /// [`BatchNorm1d`] for images: `[N, C, H, W] → [N, C, H, W]`.
     ///
     /// PyTorch: `torch.nn.BatchNorm2d`.
     ///
@@ -242,9 +269,9 @@ batch_norm!(
 mod tests {
     use super::*;
 
-    /// As `torch.nn.BatchNorm1d(3)(torch.ones(0, 3))`.
+    /// PyTorch: `torch.nn.BatchNorm1d(3)(torch.ones(0, 3))`.
     #[test]
-    fn an_empty_batch_counts_and_has_no_statistics() {
+    fn an_empty_batch_only_counts() {
         let layer = BatchNorm1d::new(3);
         assert_eq!(layer.forward(&Tensor::ones([0, 3])).shape(), [0, 3]);
         assert_eq!(layer.num_batches_tracked.as_ref().unwrap().get(), 1);
@@ -259,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_of_batches_stops_at_its_largest() {
+    fn the_count_saturates() {
         let layer = BatchNorm1d::new(1);
         let count = layer.num_batches_tracked.as_ref().unwrap();
         count.set(i64::MAX - 1);
@@ -275,5 +302,43 @@ mod tests {
         let _ = crate::summary(&layer, [1, 3, 1, 1]);
         assert_eq!(layer.num_batches_tracked.as_ref().unwrap().get(), 0);
         assert_eq!(layer.running_mean.unwrap().tensor().to_vec(), [0.0; 3]);
+    }
+
+    #[test]
+    fn concurrent_updates_follow_each_other() {
+        let options = BatchNormOptions::default().momentum(None);
+        let layer = BatchNorm1d::<f64>::with_options(1, options);
+        let running = layer.running().unwrap();
+        let count = running.count.unwrap();
+        let update = running.mean.lock(); // an update of another thread, not yet done
+        std::thread::scope(|scope| {
+            let pass = scope.spawn(|| layer.forward(&Tensor::from([[2.0], [4.0]])));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            count.set(1);
+            running.mean.set(&Tensor::from([1.0]));
+            running.var.set(&Tensor::from([4.0]));
+            drop(update);
+            pass.join().unwrap();
+        });
+        assert_eq!(count.get(), 2);
+        assert_eq!(running.mean.tensor().to_vec(), [2.0]); // of 1 and 3
+        assert_eq!(running.var.tensor().to_vec(), [3.0]); // of 4 and 2
+    }
+
+    #[test]
+    fn mean_and_variance_are_read_together() {
+        let layer = BatchNorm1d::<f64>::with_options(1, BatchNormOptions::default().eps(0.0));
+        let mut reader = layer.clone();
+        reader.eval();
+        let running = layer.running().unwrap();
+        let update = running.mean.lock(); // an update of another thread, half done
+        running.mean.set(&Tensor::from([1000.0]));
+        std::thread::scope(|scope| {
+            let y = scope.spawn(|| reader.forward(&Tensor::from([[0.0]])).item());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            running.var.set(&Tensor::from([4.0]));
+            drop(update);
+            assert_eq!(y.join().unwrap(), -500.0); // not -1000
+        });
     }
 }

@@ -1,8 +1,28 @@
-//! A map that is linear in each of two inputs.
+//! The bilinear layer.
 
-use crate::summary::observe;
+use crate::observe::observe;
 use crate::{Module, check, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
+
+/// The options of a [`Bilinear`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BilinearOptions {
+    bias: bool,
+}
+
+impl Default for BilinearOptions {
+    fn default() -> Self {
+        BilinearOptions { bias: true }
+    }
+}
+
+impl BilinearOptions {
+    /// Whether there is a bias; default true.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        BilinearOptions { bias }
+    }
+}
 
 /// `y_o = x₁ᵀ W_o x₂ + b_o`: `[…, in1_features], […, in2_features] → […, out_features]`.
 ///
@@ -17,7 +37,7 @@ use adamant_tensor::{Float, Generator, Parameter, Tensor};
 /// let layer = Bilinear::new(5, 4, 3, &mut Generator::seed(0));
 /// assert_eq!(layer.forward(&Tensor::zeros([8, 5]), &Tensor::zeros([8, 4])).shape(), [8, 3]);
 /// ```
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct Bilinear<T: Float = f32> {
     /// `[out_features, in1_features, in2_features]`
@@ -27,8 +47,7 @@ pub struct Bilinear<T: Float = f32> {
 }
 
 impl Bilinear {
-    /// A layer with a bias, in `f32`. For another type, or without bias:
-    /// [`with_bias`](Bilinear::with_bias).
+    /// A layer with PyTorch's defaults, in `f32`.
     ///
     /// # Panics
     /// If `in1_features` is 0, or the parameters do not fit in memory.
@@ -40,29 +59,31 @@ impl Bilinear {
         out_features: usize,
         rng: &mut Generator,
     ) -> Self {
-        Bilinear::with_bias(in1_features, in2_features, out_features, true, rng)
+        let options = BilinearOptions::default();
+        Bilinear::with_options(in1_features, in2_features, out_features, options, rng)
     }
 }
 
 impl<T: Float> Bilinear<T> {
-    /// A layer with or without a bias, of any type.
+    /// A layer with these options, of any type.
     ///
     /// # Panics
     /// If `in1_features` is 0, or the parameters do not fit in memory.
     ///
     /// ```
-    /// use adamant_nn::Bilinear;
+    /// use adamant_nn::{Bilinear, BilinearOptions};
     /// use adamant_tensor::Generator;
-    /// let layer = Bilinear::<f64>::with_bias(5, 4, 3, false, &mut Generator::seed(0));
+    /// let options = BilinearOptions::default().bias(false);
+    /// let layer = Bilinear::<f64>::with_options(5, 4, 3, options, &mut Generator::seed(0));
     /// assert!(layer.bias.is_none());
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn with_bias(
+    pub fn with_options(
         in1_features: usize,
         in2_features: usize,
         out_features: usize,
-        bias: bool,
+        options: BilinearOptions,
         rng: &mut Generator,
     ) -> Self {
         check::at_least_one("Bilinear", "in1_features", in1_features);
@@ -75,22 +96,23 @@ impl<T: Float> Bilinear<T> {
             ),
             &shape,
         );
-        // PyTorch takes in1_features alone for the fan-in of both.
+        // As in PyTorch, the fan-in of both is in1_features alone.
         let weight = init::bias(shape.iter().product(), in1_features, rng).reshape(shape);
-        let bias = bias.then(|| Parameter::new(init::bias(out_features, in1_features, rng)));
+        let draw_bias = || Parameter::new(init::bias(out_features, in1_features, rng));
+        let bias = options.bias.then(draw_bias);
         Bilinear { weight: Parameter::new(weight), bias }
     }
 
     /// The outputs for `x1` and `x2`.
     ///
     /// # Panics
-    /// If the last dimensions are not `in1_features` and `in2_features`, or the others are not the
-    /// same.
+    /// If the last dimensions are not `in1_features` and `in2_features`, or the other dimensions
+    /// differ.
     #[must_use]
     #[track_caller]
     pub fn forward(&self, x1: &Tensor<T>, x2: &Tensor<T>) -> Tensor<T> {
         let (s1, s2, weight) = (x1.shape(), x2.shape(), self.weight.tensor());
-        let &[outputs, in1, in2] = weight.shape() else { unreachable!("made with three") };
+        let &[outputs, in1, in2] = weight.shape() else { unreachable!("three dimensions") };
         let fits = matches!((s1, s2), ([a @ .., n], [b @ .., m]) if (a, *n, *m) == (b, in1, in2));
         assert!(
             fits,
@@ -100,7 +122,7 @@ impl<T: Float> Bilinear<T> {
         );
         let lead = &s1[..s1.len() - 1];
         let rows: usize = lead.iter().product();
-        // From the right: x₂ meets the matrices of all outputs in one product.
+        // From the right: one product of x₂ with the matrices of all outputs.
         let half = x2.reshape([rows, in2]).linear(&weight.reshape([outputs * in1, in2]), None);
         let (half, x1) = (half.reshape([rows, outputs, in1]), x1.reshape([rows, in1, 1]));
         let mut y = half.matmul(&x1).reshape([rows, outputs]);

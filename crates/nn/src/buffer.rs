@@ -1,15 +1,14 @@
-//! What a layer remembers beside its weights, and how it knows that it is being trained.
+//! The leaves of a model that are not parameters: what a layer keeps beside its weights.
 
-use crate::module::{Leaf, Module, Path};
-use crate::summary;
-use adamant_tensor::{Float, Parameter, Tensor};
+use crate::observe::is_observing;
+use adamant_tensor::{Float, Generator, Parameter, Tensor};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A tensor that a layer keeps and changes itself, such as a running mean: part
-/// of its state, but no weight. It never has a gradient and no optimizer sees it.
+/// A tensor that a layer keeps and changes itself, such as a running mean: part of its state, but
+/// not a weight. It never has a gradient, and no optimizer sees it.
 ///
-/// It is a [`Parameter`] that never requires a gradient, the one thing that
-/// changes in place: clones are handles to the same values.
+/// Clones are handles to the same values.
 ///
 /// PyTorch: `register_buffer`.
 ///
@@ -22,25 +21,29 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// assert!(!mean.tensor().is_tracked());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Buffer<T: Float = f32>(Parameter<T>);
+pub struct Buffer<T: Float = f32> {
+    /// Never requires a gradient.
+    cell: Parameter<T>,
+    update: Arc<Mutex<()>>,
+}
 
 impl<T: Float> Buffer<T> {
     /// A buffer that starts as `value`.
     #[must_use]
     pub fn new(value: Tensor<T>) -> Self {
-        let cell = Parameter::new(value.detach());
+        let cell = Parameter::new(value);
         cell.set_requires_grad(false);
-        Buffer(cell)
+        Buffer { cell, update: Arc::default() }
     }
 
-    /// The present value, untracked. Copies nothing.
+    /// The current value, untracked. Copies nothing.
     #[must_use]
     #[track_caller]
     pub fn tensor(&self) -> Tensor<T> {
-        self.0.tensor()
+        self.cell.tensor()
     }
 
-    /// Replaces the value; what it was computed from is forgotten.
+    /// Replaces the value by the elements of `value`.
     ///
     /// # Panics
     /// If its shape is not the buffer's.
@@ -52,30 +55,31 @@ impl<T: Float> Buffer<T> {
             value.shape(),
             self.shape()
         );
-        self.0.set_value(value);
+        self.cell.set_value(value);
+    }
+
+    /// Held by a layer while it updates this and the buffers that belong to it, or reads them
+    /// together.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.update.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The sizes of the dimensions.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
-        self.0.shape()
+        self.cell.shape()
     }
 
-    /// A number that is this buffer's own while it lives.
+    /// An identifier that is unique while the buffer lives.
     #[must_use]
     pub fn id(&self) -> usize {
-        self.0.id()
+        self.cell.id()
     }
 }
 
-impl<T: Float> Module<T> for Buffer<T> {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        visit(path.as_str(), Leaf::Buffer(self));
-    }
-    fn set_training(&mut self, _training: bool) {}
-}
-
-/// A count that a layer keeps: an `i64` of no dimensions in its state, as in PyTorch.
+/// A count that a layer keeps: an `i64` without dimensions in its state, as in PyTorch.
+///
+/// Clones are handles to the same count.
 ///
 /// ```
 /// use adamant_nn::Counter;
@@ -83,11 +87,17 @@ impl<T: Float> Module<T> for Buffer<T> {
 /// seen.set(seen.get() + 1);
 /// assert_eq!(seen.get(), 1);
 /// ```
-#[derive(Debug, Default)]
-pub struct Counter(AtomicI64);
+#[derive(Clone, Debug, Default)]
+pub struct Counter(Arc<AtomicI64>);
 
 impl Counter {
-    /// The present count.
+    /// A counter that starts at `count`.
+    #[must_use]
+    pub fn new(count: i64) -> Self {
+        Counter(Arc::new(count.into()))
+    }
+
+    /// The current count.
     #[must_use]
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
@@ -97,17 +107,51 @@ impl Counter {
     pub fn set(&self, count: i64) {
         self.0.store(count, Ordering::Relaxed);
     }
-}
 
-impl<T: Float> Module<T> for Counter {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        visit(path.as_str(), Leaf::Counter(self));
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
-    fn set_training(&mut self, _training: bool) {}
 }
 
-/// Whether a layer is being trained: a field of this type follows
-/// [`Module::train`] and [`Module::eval`], and is no part of the state.
+/// The generator of a random layer: part of its state, so that a resumed run draws the same.
+///
+/// Clones are handles to the same generator.
+///
+/// ```
+/// use adamant_nn::{Module, SharedGenerator};
+/// use adamant_tensor::{Generator, Tensor};
+/// #[derive(Module)]
+/// #[module(crate = adamant_nn)]
+/// struct Noise {
+///     rng: SharedGenerator,
+/// }
+/// let noise = Noise { rng: SharedGenerator::new(Generator::seed(0)) };
+/// let x: Tensor = Tensor::randn([3], &mut noise.rng.lock());
+/// ```
+#[derive(Clone, Debug)]
+pub struct SharedGenerator(Arc<Mutex<Generator>>);
+
+impl SharedGenerator {
+    /// A layer's own generator, usually a [`fork`](Generator::fork) of the one it is made with.
+    #[must_use]
+    pub fn new(generator: Generator) -> Self {
+        SharedGenerator(Arc::new(Mutex::new(generator)))
+    }
+
+    /// The generator, to draw from it; other threads wait meanwhile.
+    pub fn lock(&self) -> MutexGuard<'_, Generator> {
+        // A panic while it is locked leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+/// Whether a layer is in training mode: a field of this type follows
+/// [`Module::train`](crate::Module::train) and [`Module::eval`](crate::Module::eval), and is not
+/// part of the state.
 ///
 /// PyTorch: `self.training`.
 ///
@@ -127,23 +171,20 @@ impl<T: Float> Module<T> for Counter {
 pub struct Training(bool);
 
 impl Training {
-    /// Whether to behave as in training. A [`summary`](crate::summary()) is no training.
+    /// Whether to behave as in training; false while a [`summary`](crate::summary()) is made.
     #[must_use]
     pub fn on(&self) -> bool {
-        self.0 && !summary::is_observing()
+        self.0 && !is_observing()
+    }
+
+    pub(crate) fn set(&mut self, training: bool) {
+        self.0 = training;
     }
 }
 
-/// As all modules start: in training.
+/// Training mode, in which all modules start.
 impl Default for Training {
     fn default() -> Self {
         Training(true)
-    }
-}
-
-impl<T: Float> Module<T> for Training {
-    fn visit(&self, _path: &mut Path, _visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {}
-    fn set_training(&mut self, training: bool) {
-        self.0 = training;
     }
 }

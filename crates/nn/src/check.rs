@@ -1,27 +1,27 @@
-//! What several layers ask of their sizes and options, checked where a layer is made.
+//! Checks of sizes and options that several layers make when they are constructed.
 
 use std::fmt::Arguments;
 
 #[track_caller]
 pub(crate) fn at_least_one(layer: &str, argument: &str, size: usize) {
-    assert!(size > 0, "{layer}: {argument} = 0; expected at least 1");
+    assert!(size > 0, "{layer}: {argument} is 0; expected at least 1");
 }
 
 #[track_caller]
 pub(crate) fn probability(layer: &str, argument: &str, p: f64) {
-    assert!((0.0..=1.0).contains(&p), "{layer}: {argument} = {p:?}; expected a number from 0 to 1");
+    assert!((0.0..=1.0).contains(&p), "{layer}: {argument} is {p:?}; expected 0 to 1");
 }
 
-/// Checks a number that is added to a variance, under a root.
+/// Checks a value that is added to a variance under a root.
 #[track_caller]
 pub(crate) fn eps(layer: &str, argument: &str, eps: f64) {
-    assert!(eps >= 0.0, "{layer}: {argument} = {eps:?}; expected a number that is at least 0");
+    assert!(eps >= 0.0, "{layer}: {argument} is {eps:?}; expected at least 0");
 }
 
-/// Panics if a layer of these `sizes`, with as many elements as the product of `factors` or more,
-/// cannot be held in memory.
+/// Panics if a layer of these `sizes`, whose number of elements is at least the product of
+/// `factors`, does not fit in memory.
 ///
-/// A reservation is what the system promises: no page of it is touched.
+/// Tested by a reservation, which touches no page.
 #[track_caller]
 pub(crate) fn fits<T>(layer: &str, sizes: Arguments<'_>, factors: &[usize]) {
     let product = |len: usize, &factor: &usize| len.checked_mul(factor.max(1));

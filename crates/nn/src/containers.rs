@@ -1,33 +1,43 @@
-//! Modules made of modules: boxes, options, lists, arrays and tuples.
+//! The modules that are not layers: leaves, and boxes, options, lists, arrays and tuples of
+//! modules.
 //!
-//! A `Vec<M>` is what `torch.nn.ModuleList` is there: its modules are named by
-//! their positions. A name in an array or a tuple is a position too; an `Option`
-//! and a `Box` are not seen in a name.
+//! In a list, an array or a tuple, a module's name is its position; an `Option` and a `Box` do not
+//! show in a name.
 
-use crate::module::{Leaf, Module, Path};
-use adamant_tensor::{Float, Generator, Parameter};
-use std::sync::Mutex;
+use crate::buffer::{Buffer, Counter, SharedGenerator, Training};
+use crate::module::{Leaf, LeafMut, Module, Path};
+use adamant_tensor::{Float, Parameter};
 
-impl<T: Float> Module<T> for Parameter<T> {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        visit(path.as_str(), Leaf::Parameter(self));
-    }
-    fn set_training(&mut self, _training: bool) {}
+macro_rules! leaf {
+    ($Type:ty, $Leaf:ident) => {
+        impl<T: Float> Module<T> for $Type {
+            fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+                visit(path.as_str(), Leaf::$Leaf(self));
+            }
+            fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+                visit(LeafMut::$Leaf(self));
+            }
+        }
+    };
 }
+leaf!(Parameter<T>, Parameter);
+leaf!(Buffer<T>, Buffer);
+leaf!(Counter, Counter);
+leaf!(SharedGenerator, Generator);
 
-impl<T: Float> Module<T> for Mutex<Generator> {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        visit(path.as_str(), Leaf::Generator(self));
+impl<T: Float> Module<T> for Training {
+    fn visit(&self, _path: &mut Path, _visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {}
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        visit(LeafMut::Training(self));
     }
-    fn set_training(&mut self, _training: bool) {}
 }
 
 impl<T: Float, M: Module<T> + ?Sized> Module<T> for Box<M> {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         (**self).visit(path, visit);
     }
-    fn set_training(&mut self, training: bool) {
-        (**self).set_training(training);
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        (**self).visit_mut(visit);
     }
 }
 
@@ -35,8 +45,8 @@ impl<T: Float, M: Module<T>> Module<T> for Option<M> {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         self.iter().for_each(|module| module.visit(path, visit));
     }
-    fn set_training(&mut self, training: bool) {
-        self.iter_mut().for_each(|module| module.set_training(training));
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        self.iter_mut().for_each(|module| module.visit_mut(visit));
     }
 }
 
@@ -46,18 +56,18 @@ impl<T: Float, M: Module<T>> Module<T> for [M] {
             path.child(&i.to_string(), |path| module.visit(path, visit));
         }
     }
-    fn set_training(&mut self, training: bool) {
-        self.iter_mut().for_each(|module| module.set_training(training));
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        self.iter_mut().for_each(|module| module.visit_mut(visit));
     }
 }
 
-/// The modules' names are their positions. PyTorch: `torch.nn.ModuleList`.
+/// PyTorch: `torch.nn.ModuleList`.
 impl<T: Float, M: Module<T>> Module<T> for Vec<M> {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         self.as_slice().visit(path, visit);
     }
-    fn set_training(&mut self, training: bool) {
-        self.as_mut_slice().set_training(training);
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        self.as_mut_slice().visit_mut(visit);
     }
 }
 
@@ -65,8 +75,8 @@ impl<T: Float, M: Module<T>, const N: usize> Module<T> for [M; N] {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         self.as_slice().visit(path, visit);
     }
-    fn set_training(&mut self, training: bool) {
-        self.as_mut_slice().set_training(training);
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        self.as_mut_slice().visit_mut(visit);
     }
 }
 
@@ -76,8 +86,8 @@ macro_rules! tuple {
             fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
                 $(path.child(stringify!($i), |path| self.$i.visit(path, visit));)+
             }
-            fn set_training(&mut self, training: bool) {
-                $(self.$i.set_training(training);)+
+            fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+                $(self.$i.visit_mut(visit);)+
             }
         }
     };

@@ -1,15 +1,15 @@
 //! Convolutions.
 
-use crate::summary::observe;
+use crate::observe::observe;
 use crate::{Forward, Module, check, init};
 use adamant_tensor::{Conv1dOptions, Conv2dOptions, Float, Generator, Parameter, PerDim, Tensor};
 
-/// One layer: its rank, its operation, its options, and whether it is transposed: then its weight
-/// has the inputs first.
+/// A layer by its number of spatial dimensions, operation and options. The weight of a transposed
+/// convolution has the input channels first.
 macro_rules! convolution {
     ($(#[$doc:meta])* $Name:ident, $D:literal, $op:ident, $Options:ident, $transposed:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Module)]
+        #[derive(Clone, Debug, Module)]
         #[module(crate = crate, float = T)]
         pub struct $Name<T: Float = f32> {
             /// The kernels.
@@ -21,8 +21,10 @@ macro_rules! convolution {
         }
 
         impl $Name {
-            /// A layer with a bias and PyTorch's defaults, in `f32`. For another type, without
-            /// bias, or with a stride, padding, dilation or groups: `with_options`.
+            /// A layer with PyTorch's defaults, in `f32`.
+            ///
+            /// # Panics
+            /// If a size of the kernel is 0, or the parameters do not fit in memory.
             #[must_use]
             #[track_caller]
             pub fn new(
@@ -32,16 +34,16 @@ macro_rules! convolution {
                 rng: &mut Generator,
             ) -> Self {
                 let options = $Options::default();
-                Self::with_options(in_channels, out_channels, kernel, options, true, rng)
+                Self::with_options(in_channels, out_channels, kernel, options, rng)
             }
         }
 
         impl<T: Float> $Name<T> {
-            /// A layer with these options, with or without a bias, of any type.
+            /// A layer with these options, of any type.
             ///
             /// # Panics
-            /// If the groups do not divide the channels, the options do not go together or with
-            /// the kernel, or the parameters do not fit in memory.
+            /// If the groups do not divide the channels, the options contradict each other or the
+            /// kernel, or the parameters do not fit in memory.
             #[must_use]
             #[track_caller]
             pub fn with_options(
@@ -49,7 +51,6 @@ macro_rules! convolution {
                 out_channels: usize,
                 kernel: impl Into<PerDim<$D>>,
                 options: $Options,
-                bias: bool,
                 rng: &mut Generator,
             ) -> Self {
                 let kernel = kernel.into();
@@ -73,17 +74,16 @@ macro_rules! convolution {
                     &shape,
                 );
                 let fan_in = shape.iter().skip(1).product();
-                $Name {
-                    weight: Parameter::new(init::kaiming_uniform(shape, 5f64.sqrt(), rng)),
-                    bias: bias.then(|| Parameter::new(init::bias(out_channels, fan_in, rng))),
-                    options,
-                }
+                let weight = Parameter::new(init::kaiming_uniform(shape, 5f64.sqrt(), rng));
+                let draw_bias = || Parameter::new(init::bias(out_channels, fan_in, rng));
+                $Name { weight, bias: options.has_bias().then(draw_bias), options }
             }
         }
 
         impl<T: Float> Forward<T> for $Name<T> {
             /// # Panics
-            /// If the input has another number of dimensions or channels, or is too small.
+            /// If the input has the wrong number of dimensions or channels, or is smaller than the
+            /// kernel.
             #[track_caller]
             fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
                 let bias = self.bias.as_ref().map(Parameter::tensor);
@@ -94,7 +94,7 @@ macro_rules! convolution {
 }
 
 convolution!(
-    /// The convolution of lines: `[N, C, L] → [N, O, oL]`, or `[C, L] → [O, oL]`, with the sizes of
+    /// The convolution of sequences: `[N, C, L] → [N, O, oL]`, or `[C, L] → [O, oL]`, with the sizes of
     /// [`Tensor::conv1d`].
     ///
     /// `weight` is `[O, C / groups, k]`, kaiming-uniform with a = √5; `bias` is `[O]`, uniform in
@@ -126,9 +126,10 @@ convolution!(
     /// let mut rng = Generator::seed(0);
     /// let images = Tensor::zeros([2, 3, 28, 28]);
     /// assert_eq!(Conv2d::new(3, 8, 5, &mut rng).forward(&images).shape(), [2, 8, 24, 24]);
-    /// let options = Conv2dOptions::default().stride(2).padding(1);
-    /// let layer = Conv2d::with_options(3, 8, [3, 3], options, false, &mut rng);
+    /// let options = Conv2dOptions::default().stride(2).padding(1).bias(false);
+    /// let layer = Conv2d::with_options(3, 8, [3, 3], options, &mut rng);
     /// assert_eq!(layer.forward(&images).shape(), [2, 8, 14, 14]);
+    /// assert!(layer.bias.is_none());
     /// ```
     Conv2d, 2, conv2d, Conv2dOptions, false
 );
@@ -146,7 +147,7 @@ convolution!(
     /// use adamant_nn::{ConvTranspose2d, Forward};
     /// use adamant_tensor::{Conv2dOptions, Generator, Tensor};
     /// let (mut rng, double) = (Generator::seed(0), Conv2dOptions::default().stride(2));
-    /// let layer = ConvTranspose2d::with_options(8, 3, 2, double, true, &mut rng);
+    /// let layer = ConvTranspose2d::with_options(8, 3, 2, double, &mut rng);
     /// assert_eq!(layer.forward(&Tensor::<f32>::zeros([2, 8, 7, 7])).shape(), [2, 3, 14, 14]);
     /// ```
     ConvTranspose2d, 2, conv_transpose2d, Conv2dOptions, true
@@ -168,9 +169,9 @@ mod tests {
                 assert!((least * bound..=bound).contains(&largest), "{largest} {bound}");
             }
         };
-        let layer = Conv2d::with_options(6, 8, [5, 3], options, true, rng);
+        let layer = Conv2d::with_options(6, 8, [5, 3], options, rng);
         check(&layer.weight, layer.bias.as_ref(), &[8, 3, 5, 3]);
-        let layer = ConvTranspose2d::with_options(6, 8, [5, 3], options, true, rng);
+        let layer = ConvTranspose2d::with_options(6, 8, [5, 3], options, rng);
         check(&layer.weight, layer.bias.as_ref(), &[6, 4, 5, 3]);
         let layer = Conv1d::new(6, 8, 5, rng);
         check(&layer.weight, layer.bias.as_ref(), &[8, 6, 5]);

@@ -1,18 +1,15 @@
 //! Dropout.
 
-use crate::buffer::Training;
-use crate::check;
-use crate::module::{Forward, Leaf, Module, Path};
-use crate::state::{self, lock};
-use crate::summary::observe;
+use crate::buffer::{SharedGenerator, Training};
+use crate::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::observe::observe;
+use crate::{check, state};
 use adamant_tensor::{Float, Generator, StateDict, StateError, Stateful, Tensor};
-use std::sync::Mutex;
 
-/// While training, sets each element to 0 with probability `p` and scales the
-/// others by `1 / (1 − p)`; in evaluation, lets everything through.
+/// In training, sets each element to 0 with probability `p` and scales the others by
+/// `1 / (1 − p)`; in evaluation, returns its input.
 ///
-/// The layer has a generator of its own, part of its state: a run that is
-/// resumed drops the same elements.
+/// The layer has its own generator, part of its state: a resumed run drops the same elements.
 ///
 /// PyTorch: `torch.nn.Dropout(p)`.
 ///
@@ -23,11 +20,11 @@ use std::sync::Mutex;
 /// let y = dropout.forward(&Tensor::<f32>::ones([100]));
 /// assert!(y.to_vec().iter().all(|&y| y == 0.0 || y == 2.0));
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dropout {
     p: f64,
     training: Training,
-    rng: Mutex<Generator>,
+    rng: SharedGenerator,
 }
 
 impl Dropout {
@@ -39,20 +36,18 @@ impl Dropout {
     #[track_caller]
     pub fn new(p: f64, rng: &mut Generator) -> Self {
         check::probability("Dropout", "p", p);
-        Dropout { p, training: Training::default(), rng: Mutex::new(rng.fork()) }
+        Dropout { p, training: Training::default(), rng: SharedGenerator::new(rng.fork()) }
     }
-}
 
-impl Dropout {
-    /// Drops `x`, or what shares a number of a mask of this shape.
+    /// `x` times a mask of this shape, which broadcasts.
     fn drop<T: Float>(&self, x: &Tensor<T>, shape: &[usize]) -> Tensor<T> {
         if !self.training.on() || self.p == 0.0 {
             return x.clone();
         }
-        // With p = 1 nothing is kept, and PyTorch's scale is 0 rather than ∞.
+        // With p = 1 nothing is kept, and the scale is 0 as in PyTorch, not ∞.
         let keep = if self.p == 1.0 { 0.0 } else { 1.0 / (1.0 - self.p) };
         let mask = Tensor::build(shape, |out| {
-            lock(&self.rng).bernoulli_mask(out, self.p, T::from_f64(keep));
+            self.rng.lock().bernoulli_mask(out, self.p, T::from_f64(keep));
         });
         x * mask
     }
@@ -64,14 +59,15 @@ impl<T: Float> Forward<T> for Dropout {
     }
 }
 
-// By hand: it has no parameter to say of which type it is.
+// By hand: it is a module of every element type.
 impl<T: Float> Module<T> for Dropout {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         path.enter(self);
         path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
     }
-    fn set_training(&mut self, training: bool) {
-        Module::<T>::set_training(&mut self.training, training);
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        visit(LeafMut::Generator(&mut self.rng));
+        visit(LeafMut::Training(&mut self.training));
     }
 }
 
@@ -89,7 +85,8 @@ impl Stateful for Dropout {
 
 /// [`Dropout`] of whole channels: `[N, C, H, W]`, or `[N, C, L]`.
 ///
-/// Neighbours in an image are alike: to drop one of them alone would hide little.
+/// Neighbouring pixels are strongly correlated, so dropping single elements would regularise
+/// little.
 ///
 /// PyTorch: `torch.nn.Dropout2d(p)`.
 ///
@@ -100,7 +97,7 @@ impl Stateful for Dropout {
 /// let y = dropout.forward(&Tensor::<f32>::ones([8, 4, 2, 2])).to_vec();
 /// assert!(y.chunks(4).all(|channel| channel == [0.0; 4] || channel == [2.0; 4]));
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dropout2d(Dropout);
 
 impl Dropout2d {
@@ -118,7 +115,7 @@ impl Dropout2d {
 
 impl<T: Float> Forward<T> for Dropout2d {
     /// # Panics
-    /// If the input has not three or four dimensions.
+    /// If the input does not have three or four dimensions.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let mut shape = x.shape().to_vec();
@@ -136,8 +133,8 @@ impl<T: Float> Module<T> for Dropout2d {
         path.enter(self);
         path.child("rng", |path| Module::<T>::visit(&self.0.rng, path, visit));
     }
-    fn set_training(&mut self, training: bool) {
-        Module::<T>::set_training(&mut self.0, training);
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        self.0.visit_mut(visit);
     }
 }
 
@@ -158,14 +155,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn evaluation_lets_everything_through() {
+    fn evaluation_returns_the_input() {
         let mut dropout = Dropout::new(0.9, &mut Generator::seed(0));
         Module::<f32>::eval(&mut dropout);
         assert_eq!(dropout.forward(&Tensor::<f32>::ones([50])).to_vec(), [1.0; 50]);
     }
 
     #[test]
-    fn the_ends_are_pytorchs() {
+    fn probabilities_0_and_1_are_as_in_pytorch() {
         let ones = Tensor::<f64>::ones([50]);
         let rng = &mut Generator::seed(0);
         assert_eq!(Dropout::new(0.0, rng).forward(&ones).to_vec(), [1.0; 50]);
@@ -181,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_channels_are_dropped_with_the_right_frequency() {
+    fn whole_channels_are_dropped() {
         let mut dropout = Dropout2d::new(0.25, &mut Generator::seed(0));
         let x = Tensor::<f64>::ones([100, 50, 3, 2]);
         let y = dropout.forward(&x).to_vec();

@@ -1,13 +1,27 @@
-//! A vector for each entry of a vocabulary.
+//! The embedding layer.
 
-use crate::summary::observe;
+use crate::observe::observe;
 use crate::{Module, check, init};
 use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor};
 
+/// The options of an [`Embedding`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmbeddingOptions {
+    padding_idx: Option<usize>,
+}
+
+impl EmbeddingOptions {
+    /// The index that stands for padding; default: none. Its row starts as zeros and gets no
+    /// gradient.
+    #[must_use]
+    pub fn padding_idx(self, padding_idx: usize) -> Self {
+        EmbeddingOptions { padding_idx: Some(padding_idx) }
+    }
+}
+
 /// The rows of a table at given indices: `[…] → […, embedding_dim]`.
 ///
-/// `weight` is `[num_embeddings, embedding_dim]`, from the normal distribution with mean 0 and
-/// variance 1. The row `padding_idx`, if there is one, starts as zeros and gets no gradient.
+/// `weight` is `[num_embeddings, embedding_dim]`, from the standard normal distribution.
 ///
 /// PyTorch: `torch.nn.Embedding(num_embeddings, embedding_dim, padding_idx)`.
 ///
@@ -18,7 +32,7 @@ use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor};
 /// let sentences = Indices::from([[3, 1, 4], [1, 5, 9]]);
 /// assert_eq!(words.forward(&sentences).shape(), [2, 3, 16]);
 /// ```
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct Embedding<T: Float = f32> {
     /// `[num_embeddings, embedding_dim]`
@@ -28,38 +42,39 @@ pub struct Embedding<T: Float = f32> {
 }
 
 impl Embedding {
-    /// A table without padding, in `f32`. For another type, or with padding:
-    /// [`with_padding_idx`](Embedding::with_padding_idx).
+    /// A table with PyTorch's defaults, in `f32`.
     ///
     /// # Panics
     /// If the table does not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut Generator) -> Self {
-        Embedding::with_padding_idx(num_embeddings, embedding_dim, None, rng)
+        Embedding::with_options(num_embeddings, embedding_dim, EmbeddingOptions::default(), rng)
     }
 }
 
 impl<T: Float> Embedding<T> {
-    /// A table in which one index may mean nothing, of any type.
+    /// A table with these options, of any type.
     ///
     /// # Panics
-    /// If `padding_idx` is no index of the table, or the table does not fit in memory.
+    /// If `padding_idx` is not less than `num_embeddings`, or the table does not fit in memory.
     ///
     /// ```
-    /// use adamant_nn::Embedding;
+    /// use adamant_nn::{Embedding, EmbeddingOptions};
     /// use adamant_tensor::{Generator, Indices};
-    /// let words = Embedding::<f64>::with_padding_idx(9, 2, Some(0), &mut Generator::seed(0));
+    /// let options = EmbeddingOptions::default().padding_idx(0);
+    /// let words = Embedding::<f64>::with_options(9, 2, options, &mut Generator::seed(0));
     /// assert_eq!(words.forward(&Indices::from([0, 0])).to_vec(), [0.0; 4]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn with_padding_idx(
+    pub fn with_options(
         num_embeddings: usize,
         embedding_dim: usize,
-        padding_idx: Option<usize>,
+        options: EmbeddingOptions,
         rng: &mut Generator,
     ) -> Self {
+        let EmbeddingOptions { padding_idx } = options;
         let shape = [num_embeddings, embedding_dim];
         check::fits::<T>(
             "Embedding",
@@ -70,7 +85,7 @@ impl<T: Float> Embedding<T> {
         if let Some(row) = padding_idx {
             assert!(
                 row < num_embeddings,
-                "Embedding: padding_idx = {row}, but the table has {num_embeddings} rows"
+                "Embedding: padding_idx is {row}; expected less than num_embeddings = {num_embeddings}"
             );
             weight.value_mut()[row * embedding_dim..(row + 1) * embedding_dim].fill(T::ZERO);
         }
@@ -80,7 +95,7 @@ impl<T: Float> Embedding<T> {
     /// The rows at `index`.
     ///
     /// # Panics
-    /// If an index is too large.
+    /// If an index is not less than `num_embeddings`.
     #[must_use]
     #[track_caller]
     pub fn forward(&self, index: &Indices) -> Tensor<T> {
@@ -89,7 +104,7 @@ impl<T: Float> Embedding<T> {
         let rows = match self.padding_idx.filter(|_| rows.is_tracked()) {
             None => rows,
             Some(padding) => {
-                // The same numbers, from a row that gets no gradient.
+                // The same values, from a row that gets no gradient.
                 let is_padding = index.to_vec().into_iter().map(|index| index == padding).collect();
                 let mut shape = index.shape().to_vec();
                 shape.push(1);
@@ -106,8 +121,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_gets_no_gradient_whatever_its_row_holds() {
-        let words = Embedding::with_padding_idx(3, 2, Some(1), &mut Generator::seed(0));
+    fn padding_gets_no_gradient() {
+        let words = Embedding::with_options(
+            3,
+            2,
+            EmbeddingOptions::default().padding_idx(1),
+            &mut Generator::seed(0),
+        );
         words.weight.value_mut().copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let y = words.forward(&Indices::from([[1, 2, 1, 2]]));
         assert_eq!(y.to_vec(), [3.0, 4.0, 5.0, 6.0, 3.0, 4.0, 5.0, 6.0]);

@@ -1,10 +1,10 @@
-//! How weights start: PyTorch's formulas and defaults.
+//! Initial values of weights, by PyTorch's formulas.
 
 use adamant_tensor::{Float, Generator, Shape, Tensor};
 
 /// Kaiming-uniform: uniform in `±√(6 / ((1 + a²) fan_in))`.
 ///
-/// `fan_in` is the number of inputs of an output: all dimensions but the first.
+/// `fan_in` is the number of inputs of an output: the product of all dimensions but the first.
 /// With `a = √5`, the default of PyTorch's layers, the bound is `1/√fan_in`.
 ///
 /// PyTorch: `torch.nn.init.kaiming_uniform_(weight, a)`.
@@ -32,7 +32,7 @@ pub fn kaiming_uniform<T: Float>(
 }
 
 /// Kaiming-normal: normal with variance `2 / ((1 + a²) fan_in)`, where `a` is the negative slope
-/// of the rectifier that follows; 0 for [`Relu`](crate::Relu).
+/// of the rectifier that follows: 0 for [`Relu`](crate::Relu).
 ///
 /// PyTorch: `torch.nn.init.kaiming_normal_(weight, a)`.
 ///
@@ -50,9 +50,9 @@ pub fn kaiming_normal<T: Float>(shape: impl Into<Shape>, a: f64, rng: &mut Gener
 
 /// Xavier-uniform: uniform in `±gain √(6 / (fan_in + fan_out))`.
 ///
-/// `fan_out` is the number of outputs of an input: all dimensions but the second.
+/// `fan_out` is the number of outputs of an input: the product of all dimensions but the second.
 ///
-/// PyTorch: `torch.nn.init.xavier_uniform_(weight, gain)`, where the gain is 1 unless given.
+/// PyTorch: `torch.nn.init.xavier_uniform_(weight, gain)`, whose default gain is 1.
 ///
 /// # Panics
 /// If the gain is negative, infinite or NaN.
@@ -72,7 +72,7 @@ pub fn xavier_uniform<T: Float>(
 ) -> Tensor<T> {
     assert!(
         gain >= 0.0 && gain.is_finite(),
-        "xavier_uniform: gain is {gain}; expected a finite number of at least 0"
+        "xavier_uniform: gain is {gain}; expected finite and at least 0"
     );
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape);
@@ -82,7 +82,7 @@ pub fn xavier_uniform<T: Float>(
 
 /// Xavier-normal: normal with variance `2 gain² / (fan_in + fan_out)`.
 ///
-/// PyTorch: `torch.nn.init.xavier_normal_(weight, gain)`, where the gain is 1 unless given.
+/// PyTorch: `torch.nn.init.xavier_normal_(weight, gain)`, whose default gain is 1.
 ///
 /// # Panics
 /// If the gain is negative or NaN.
@@ -93,13 +93,13 @@ pub fn xavier_normal<T: Float>(
     gain: f64,
     rng: &mut Generator,
 ) -> Tensor<T> {
-    assert!(gain >= 0.0, "xavier_normal: gain is {gain}; expected a number of at least 0");
+    assert!(gain >= 0.0, "xavier_normal: gain is {gain}; expected at least 0");
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape);
     normal(shape, 0.0, gain * (2.0 / fan_in.saturating_add(fan_out).max(1) as f64).sqrt(), rng)
 }
 
-/// Normal with this mean and standard deviation.
+/// Normal with mean `mean` and standard deviation `std`.
 ///
 /// PyTorch: `torch.nn.init.normal_(weight, mean, std)`.
 ///
@@ -120,7 +120,7 @@ pub fn normal<T: Float>(
     std: f64,
     rng: &mut Generator,
 ) -> Tensor<T> {
-    assert!(std >= 0.0, "normal: std is {std}; expected a number of at least 0");
+    assert!(std >= 0.0, "normal: std is {std}; expected at least 0");
     Tensor::build(shape, |out| out.fill_with(|| T::from_f64(mean + std * rng.normal())))
 }
 
@@ -129,24 +129,24 @@ fn check_slope(op: &str, a: f64) {
     assert!(!a.is_nan(), "{op}: a is NaN; expected a number");
 }
 
-/// The number of inputs of an output and of outputs of an input. Of fewer than two
-/// dimensions, which PyTorch refuses, the missing ones count as 1.
+/// The number of inputs of an output, and of outputs of an input. A missing dimension counts as 1;
+/// PyTorch refuses fewer than two.
 fn fans(shape: &[usize]) -> (usize, usize) {
-    let of = |skip: usize| {
+    let without = |skip: usize| {
         let others = shape.iter().enumerate().filter(|&(d, _)| d != skip);
         others.fold(1usize, |product, (_, &size)| product.saturating_mul(size))
     };
-    (of(0), of(1))
+    (without(0), without(1))
 }
 
-/// Uniform in `±1/√fan_in`: how PyTorch's layers draw a bias.
+/// Uniform in `±1/√fan_in`, as the biases of PyTorch's layers.
 #[must_use]
 #[track_caller]
 pub fn bias<T: Float>(len: usize, fan_in: usize, rng: &mut Generator) -> Tensor<T> {
     symmetric([len].into(), 1.0, fan_in, rng)
 }
 
-/// Uniform in `±gain/√fan_in`, and 0 if there is no input.
+/// Uniform in `±gain/√fan_in`, or 0 if there are no inputs.
 #[track_caller]
 fn symmetric<T: Float>(shape: Shape, gain: f64, fan_in: usize, rng: &mut Generator) -> Tensor<T> {
     let bound = if fan_in == 0 { 0.0 } else { gain / (fan_in as f64).sqrt() };

@@ -1,9 +1,13 @@
 //! Models: modules, layers, losses, initialisation.
 //!
-//! A [`Module`] is a tree whose leaves are parameters (and the generators of
-//! random layers); `#[derive(Module)]` makes one of a struct. [`Forward`] is
-//! the common way through it. This crate refuses to know optimizers, data
-//! sets and files.
+//! A [`Module`] is a tree whose leaves are parameters, buffers, counts and generators;
+//! `#[derive(Module)]` makes a struct one. [`Forward`] maps a tensor to a tensor. This crate does
+//! not depend on optimizers, data sets or files.
+//!
+//! Options have one form: chained setters with PyTorch's names, and PyTorch's defaults. A layer
+//! `X` that also has required arguments takes them as `XOptions`: `X::new(…)` has the defaults and
+//! is `f32`, `X::with_options(…, options)` is of any type. A loss or an activation has only
+//! options, and so has the setters itself: `HuberLoss::new().delta(0.5)`.
 
 #![forbid(unsafe_code)]
 
@@ -15,13 +19,17 @@ mod buffer;
 mod check;
 mod containers;
 mod conv;
+mod deep_clone;
 mod dropout;
 mod embedding;
 pub mod init;
+mod lambda;
 mod linear;
 mod losses;
 mod module;
+mod module_dict;
 mod norm;
+mod observe;
 mod panic_context;
 mod pooling;
 mod recurrent;
@@ -40,12 +48,13 @@ pub use adamant_nn_derive::Module;
 pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
 pub use attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
 pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
-pub use bilinear::Bilinear;
-pub use buffer::{Buffer, Counter, Training};
+pub use bilinear::{Bilinear, BilinearOptions};
+pub use buffer::{Buffer, Counter, SharedGenerator, Training};
 pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
 pub use dropout::{Dropout, Dropout2d};
-pub use embedding::Embedding;
-pub use linear::Linear;
+pub use embedding::{Embedding, EmbeddingOptions};
+pub use lambda::Lambda;
+pub use linear::{Linear, LinearOptions};
 pub use losses::{
     BceLoss, BceWithLogitsLoss, Classes, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss,
     KlDivLoss, L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, Targets, TripletMarginLoss,
@@ -54,16 +63,18 @@ pub use losses::{
 };
 #[doc(hidden)]
 pub use module::Part;
-pub use module::{Forward, Leaf, Module, Path};
+pub use module::{Forward, Leaf, LeafMut, Module, Path};
+pub use module_dict::ModuleDict;
 pub use norm::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RmsNorm, RmsNormOptions};
+pub use observe::observe;
 pub use pooling::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool2d,
     MaxPool2d,
 };
-pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
+pub use recurrent::{Gru, Lstm, Nonlinearity, RecurrentOptions, Rnn};
 pub use sequential::{Layer, Sequential};
 pub use shape::{Flatten, Identity};
-pub use state::{PartialLoad, check_module_state, load_module_state, module_state};
+pub use state::{PartialLoad, check_module_state, load_module_state, load_partial, module_state};
 pub use summary::{Summary, SummaryRow, summary, summary_of};
 pub use transformer::{
     TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,

@@ -1,8 +1,28 @@
 //! The fully connected layer.
 
-use crate::summary::observe;
+use crate::observe::observe;
 use crate::{Forward, Module, check, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
+
+/// The options of a [`Linear`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearOptions {
+    bias: bool,
+}
+
+impl Default for LinearOptions {
+    fn default() -> Self {
+        LinearOptions { bias: true }
+    }
+}
+
+impl LinearOptions {
+    /// Whether there is a bias; default true.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        LinearOptions { bias }
+    }
+}
 
 /// `y = x Wᵀ + b`: `[…, in_features] → […, out_features]`.
 ///
@@ -17,7 +37,7 @@ use adamant_tensor::{Float, Generator, Parameter, Tensor};
 /// let layer = Linear::new(784, 10, &mut Generator::seed(0));
 /// assert_eq!(layer.forward(&Tensor::zeros([64, 784])).shape(), [64, 10]);
 /// ```
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct Linear<T: Float = f32> {
     /// `[out_features, in_features]`
@@ -27,36 +47,36 @@ pub struct Linear<T: Float = f32> {
 }
 
 impl Linear {
-    /// A layer with a bias, in `f32`. For another type, or without bias:
-    /// [`with_bias`](Linear::with_bias).
+    /// A layer with PyTorch's defaults, in `f32`.
     ///
     /// # Panics
     /// If the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn new(in_features: usize, out_features: usize, rng: &mut Generator) -> Self {
-        Linear::with_bias(in_features, out_features, true, rng)
+        Linear::with_options(in_features, out_features, LinearOptions::default(), rng)
     }
 }
 
 impl<T: Float> Linear<T> {
-    /// A layer with or without a bias, of any type.
+    /// A layer with these options, of any type.
     ///
     /// # Panics
     /// If the parameters do not fit in memory.
     ///
     /// ```
-    /// use adamant_nn::Linear;
+    /// use adamant_nn::{Linear, LinearOptions};
     /// use adamant_tensor::Generator;
-    /// let layer = Linear::<f64>::with_bias(3, 2, false, &mut Generator::seed(0));
+    /// let options = LinearOptions::default().bias(false);
+    /// let layer = Linear::<f64>::with_options(3, 2, options, &mut Generator::seed(0));
     /// assert!(layer.bias.is_none());
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn with_bias(
+    pub fn with_options(
         in_features: usize,
         out_features: usize,
-        bias: bool,
+        options: LinearOptions,
         rng: &mut Generator,
     ) -> Self {
         let shape = [out_features, in_features];
@@ -64,7 +84,7 @@ impl<T: Float> Linear<T> {
         check::fits::<T>("Linear", sizes, &shape);
         Linear {
             weight: Parameter::new(init::kaiming_uniform(shape, 5f64.sqrt(), rng)),
-            bias: bias.then(|| Parameter::new(init::bias(out_features, in_features, rng))),
+            bias: options.bias.then(|| Parameter::new(init::bias(out_features, in_features, rng))),
         }
     }
 }

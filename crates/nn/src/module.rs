@@ -1,16 +1,15 @@
-//! What all models have in common.
+//! The common interface of all models.
 
-use crate::buffer::{Buffer, Counter};
-use crate::state::{self, PartialLoad};
-use adamant_tensor::{Float, Generator, Parameter, StateDict, Tensor};
+use crate::buffer::{Buffer, Counter, SharedGenerator, Training};
+use crate::deep_clone::Copies;
+use adamant_tensor::{Float, Parameter, Tensor};
 use std::collections::HashSet;
-use std::sync::Mutex;
 
-/// The way through a model: from a batch of inputs to a batch of outputs.
+/// A map from one tensor to another: most layers and models.
 ///
-/// A mistake in the input panics at the line that called the layer: the layers' own `forward`s
-/// are `#[track_caller]`. The trait's is not, as that would make those of all models so, and hide
-/// the line within a model that a person is to look at.
+/// A mistake in the input panics at the line that called the layer: the `forward`s of this
+/// library's layers are `#[track_caller]`. The trait's is not: that would extend to all models, and
+/// hide the line within a model where the mistake is.
 ///
 /// PyTorch: `torch.nn.Module.forward`.
 pub trait Forward<T: Float = f32> {
@@ -18,28 +17,55 @@ pub trait Forward<T: Float = f32> {
     fn forward(&self, x: &Tensor<T>) -> Tensor<T>;
 }
 
-/// What a module is made of in the end.
+/// A leaf of a model's tree.
 #[derive(Debug)]
 pub enum Leaf<'a, T: Float> {
     /// A weight.
     Parameter(&'a Parameter<T>),
-    /// What a layer remembers: part of the state, but no weight.
+    /// A tensor that is part of the state, but not a weight.
     Buffer(&'a Buffer<T>),
-    /// A count, such as of the batches seen.
+    /// A count, such as the number of batches seen.
     Counter(&'a Counter),
-    /// A random layer's source of numbers.
-    Generator(&'a Mutex<Generator>),
+    /// The generator of a random layer.
+    Generator(&'a SharedGenerator),
 }
 
-/// Where in a model a visit is: names, joined by dots.
+impl<T: Float> Leaf<'_, T> {
+    /// An identifier that handles to the same leaf share.
+    fn id(&self) -> usize {
+        match self {
+            Leaf::Parameter(parameter) => parameter.id(),
+            Leaf::Buffer(buffer) => buffer.id(),
+            Leaf::Counter(counter) => counter.id(),
+            Leaf::Generator(generator) => generator.id(),
+        }
+    }
+}
+
+/// A leaf of a model's tree, to be changed or replaced.
+#[derive(Debug)]
+pub enum LeafMut<'a, T: Float> {
+    /// A weight.
+    Parameter(&'a mut Parameter<T>),
+    /// A tensor that is part of the state, but not a weight.
+    Buffer(&'a mut Buffer<T>),
+    /// A count, such as the number of batches seen.
+    Counter(&'a mut Counter),
+    /// The generator of a random layer.
+    Generator(&'a mut SharedGenerator),
+    /// The mode of a layer; not part of the state.
+    Training(&'a mut Training),
+}
+
+/// The position of a visit in a model: names joined by dots.
 #[derive(Clone, Debug, Default)]
 pub struct Path {
     name: String,
-    /// The modules that were entered, where they are asked for.
+    /// The modules entered so far, if they are to be listed.
     entered: Option<Vec<Entered>>,
 }
 
-/// A module that a visit has come to.
+/// A module that a visit has entered.
 #[derive(Clone, Debug)]
 pub(crate) struct Entered {
     pub(crate) path: String,
@@ -59,8 +85,8 @@ impl Path {
         self.name.truncate(len);
     }
 
-    /// Says that the visit is in `module` now: first in a [`Module::visit`] that is written
-    /// by hand, so that [`summary`](crate::summary()) has a line for the module.
+    /// Records that the visit is in `module`: the first call of a [`Module::visit`] that is
+    /// written by hand, so that [`summary`](crate::summary()) has a line for the module.
     pub fn enter<M: ?Sized>(&mut self, module: &M) {
         if let Some(entered) = &mut self.entered {
             entered.push(Entered {
@@ -71,12 +97,12 @@ impl Path {
         }
     }
 
-    /// A path that notes which modules are entered.
-    pub(crate) fn noting() -> Path {
+    /// A path that lists the modules entered.
+    pub(crate) fn listing() -> Path {
         Path { name: String::new(), entered: Some(Vec::new()) }
     }
 
-    /// The modules that were entered, in order.
+    /// The modules entered, in order.
     pub(crate) fn into_entered(self) -> Vec<Entered> {
         self.entered.unwrap_or_default()
     }
@@ -88,15 +114,21 @@ impl Path {
     }
 }
 
-/// A model or a part of one: a tree whose leaves are parameters and [`Buffer`]s.
+/// A model or a part of one: a tree whose leaves are parameters, [`Buffer`]s, [`Counter`]s and
+/// [`SharedGenerator`]s.
 ///
-/// Usually derived: `#[derive(Module)]` on a struct whose fields are modules, or on an
-/// enum of modules. A `Vec` of modules is what `ModuleList` is in PyTorch; `Option`s,
-/// arrays and tuples of modules are modules as well.
+/// Usually derived: `#[derive(Module)]` on a struct whose fields are modules, or on an enum of
+/// modules. A `Vec` of modules corresponds to PyTorch's `ModuleList`, and there is a
+/// [`ModuleDict`](crate::ModuleDict). `Option`s, arrays and tuples of modules are modules too.
 ///
-/// `#[derive(Module)]` implements [`Stateful`](adamant_tensor::Stateful) too. For the state of a
-/// list or tuple itself there are [`module_state`](crate::module_state) and
+/// `#[derive(Module)]` also implements [`Stateful`](adamant_tensor::Stateful). For the state of a
+/// list or tuple there are [`module_state`](crate::module_state) and
 /// [`load_module_state`](crate::load_module_state).
+///
+/// A clone of a module is a second handle to the same parameters, buffers, counts and generators,
+/// with its own training mode: a clone in evaluation mode serves while the original is trained, and
+/// `vec![layer; 6]` is one layer six times. [`deep_clone`](Module::deep_clone) makes an independent
+/// copy.
 ///
 /// PyTorch: `torch.nn.Module`.
 ///
@@ -121,22 +153,77 @@ pub trait Module<T: Float = f32> {
     /// Shows every leaf with its path, in order of declaration.
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>));
 
-    /// Tells every part whether it is being trained.
-    fn set_training(&mut self, training: bool);
+    /// Shows every leaf, and every layer's training mode, to be changed or replaced.
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>));
 
-    /// Sets training mode: dropout drops, batch normalisation looks at the batch.
+    /// Sets training mode (`true`) or evaluation mode (`false`).
+    ///
+    /// PyTorch: `model.train(mode)`.
+    fn set_training(&mut self, training: bool) {
+        self.visit_mut(&mut |leaf| {
+            if let LeafMut::Training(mode) = leaf {
+                mode.set(training);
+            }
+        });
+    }
+
+    /// Sets training mode: dropout drops, batch normalisation uses the batch's statistics.
     ///
     /// PyTorch: `model.train()`.
     fn train(&mut self) {
         self.set_training(true);
     }
 
-    /// Sets evaluation mode: dropout lets everything through, batch normalisation uses what it
-    /// remembers.
+    /// Sets evaluation mode: dropout does nothing, batch normalisation uses its running
+    /// statistics.
     ///
     /// PyTorch: `model.eval()`.
     fn eval(&mut self) {
         self.set_training(false);
+    }
+
+    /// A copy with its own parameters, buffers, counts and generators.
+    ///
+    /// The copies start with the originals' values; parameters have no gradients, and are frozen
+    /// where the originals are. Tied parameters are tied in the copy. Elements are shared until one
+    /// of the two changes them.
+    ///
+    /// # Panics
+    /// If [`visit_mut`](Module::visit_mut) does not show a leaf that [`visit`](Module::visit) shows.
+    ///
+    /// PyTorch: `copy.deepcopy(model)`.
+    ///
+    /// ```
+    /// use adamant_nn::{Linear, Module, Relu, Sequential};
+    /// use adamant_tensor::Generator;
+    /// let rng = &mut Generator::seed(0);
+    /// let net = Sequential::new().add(Linear::new(4, 8, rng)).add(Relu);
+    /// let (handle, copy) = (net.clone(), net.deep_clone());
+    /// net.parameters()[0].value_mut().fill(0.0);
+    /// assert_eq!(handle.parameters()[0].tensor().abs().sum().item(), 0.0);
+    /// assert!(copy.parameters()[0].tensor().abs().sum().item() > 0.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    fn deep_clone(&self) -> Self
+    where
+        Self: Sized + Clone,
+    {
+        let mut copy = self.clone();
+        let mut copies = Copies::none();
+        copy.visit_mut(&mut |leaf| copies.replace(leaf));
+        let mut originals = HashSet::new();
+        self.visit(&mut Path::default(), &mut |_, leaf| {
+            originals.insert(leaf.id());
+        });
+        let mut shared = None;
+        copy.visit(&mut Path::default(), &mut |path, leaf| {
+            if originals.contains(&leaf.id()) {
+                shared.get_or_insert_with(|| path.to_string());
+            }
+        });
+        assert!(shared.is_none(), "deep_clone: visit_mut does not show {shared:?}; expected it to");
+        copy
     }
 
     /// The parameters with their paths; a shared one once, under its first path.
@@ -162,8 +249,8 @@ pub trait Module<T: Float = f32> {
         self.named_parameters().into_iter().map(|(_, parameter)| parameter).collect()
     }
 
-    /// The buffers with their paths; a shared one once, under its first path. (Counts, as of
-    /// the batches seen, are state too, but no tensors here.)
+    /// The buffers with their paths; a shared one once, under its first path. [`Counter`]s are part
+    /// of the state, but not tensors, and not listed here.
     ///
     /// PyTorch: `model.named_buffers()`.
     fn named_buffers(&self) -> Vec<(String, Buffer<T>)> {
@@ -179,28 +266,7 @@ pub trait Module<T: Float = f32> {
         buffers
     }
 
-    /// Takes over what fits of `state`, and tells what does not: for a body that was trained
-    /// with another head. Where all must fit, use
-    /// [`load_state_dict`](adamant_tensor::Stateful::load_state_dict).
-    ///
-    /// PyTorch: `model.load_state_dict(state, strict=False)`, which however raises an error
-    /// where a shape differs.
-    ///
-    /// ```
-    /// use adamant_nn::{Linear, Module, Sequential, Stateful};
-    /// use adamant_tensor::Generator;
-    /// let rng = &mut Generator::seed(0);
-    /// let ten = Sequential::new().add(Linear::new(4, 3, rng)).add(Linear::new(3, 10, rng));
-    /// let mut two = Sequential::new().add(Linear::new(4, 3, rng)).add(Linear::new(3, 2, rng));
-    /// let report = two.load_partial(&ten.state_dict());
-    /// assert_eq!(report.loaded, ["0.weight", "0.bias"]);
-    /// assert_eq!(report.misshapen, ["1.weight", "1.bias"]);
-    /// ```
-    fn load_partial(&mut self, state: &StateDict) -> PartialLoad {
-        state::load_partial(self, state)
-    }
-
-    /// The number of trainable and frozen weights.
+    /// The number of weights, frozen ones included.
     fn num_parameters(&self) -> usize {
         self.parameters().iter().map(Parameter::numel).sum()
     }
@@ -227,18 +293,18 @@ pub trait Module<T: Float = f32> {
     }
 }
 
-/// What a derived module's fields must be: a [`Module`]. Its only use is a short error for
-/// a field that is none, without a list of all modules there are.
+/// The bound on the fields of a derived module: the same as [`Module`]. A field that is not a
+/// module gets a short error with this trait, instead of a list of all modules.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a module of `{T}`",
     label = "not a module of `{T}`",
-    note = "a field that is no part of the model is left out by `#[module(skip)]`",
-    note = "a model of `f64`, or of a type parameter, says so on the type: `#[module(float = f64)]`"
+    note = "`#[module(skip)]` leaves out a field that is not part of the model",
+    note = "for a model of `f64` or of a type parameter, put `#[module(float = f64)]` on the type"
 )]
 pub trait Part<T: Float> {
     fn visit_part(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>));
-    fn set_part_training(&mut self, training: bool);
+    fn visit_part_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>));
 }
 
 #[diagnostic::do_not_recommend]
@@ -246,14 +312,14 @@ impl<T: Float, M: Module<T> + ?Sized> Part<T> for M {
     fn visit_part(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         self.visit(path, visit);
     }
-    fn set_part_training(&mut self, training: bool) {
-        self.set_training(training);
+    fn visit_part_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        self.visit_mut(visit);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{Dropout, Linear, Module, Relu, Sequential, Stateful, Training};
+    use crate::{Dropout, Linear, LinearOptions, Module, Relu, Sequential, Stateful, Training};
     use adamant_tensor::{Float, Generator, Parameter, Tensor};
 
     #[derive(Module)]
@@ -271,10 +337,14 @@ mod tests {
     #[module(crate = crate, float = f64)]
     struct Pair<A, B>(A, B);
 
+    fn no_bias(inputs: usize, outputs: usize, rng: &mut Generator) -> Linear {
+        Linear::with_options(inputs, outputs, LinearOptions::default().bias(false), rng)
+    }
+
     fn net(rng: &mut Generator) -> Net {
         let extra = Parameter::new(Tensor::ones([2]));
         Net {
-            layers: vec![Linear::new(2, 2, rng), Linear::with_bias(2, 1, false, rng)],
+            layers: vec![Linear::new(2, 2, rng), no_bias(2, 1, rng)],
             tied: extra.clone(),
             extra: Some(extra),
             body: Sequential::new()
@@ -286,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_paths_and_shared_parameters_count_once() {
+    fn shared_parameters_count_once() {
         let net = net(&mut Generator::seed(0));
         let names: Vec<String> = net.named_parameters().into_iter().map(|(name, _)| name).collect();
         let expected = [
@@ -302,10 +372,10 @@ mod tests {
     }
 
     #[test]
-    fn generic_and_tuple_structs_can_be_derived() {
+    fn generic_and_tuple_structs_derive() {
         let rng = &mut Generator::seed(0);
         let pair = Pair(
-            Linear::<f64>::with_bias(2, 3, true, rng),
+            Linear::<f64>::with_options(2, 3, LinearOptions::default(), rng),
             vec![Parameter::new(Tensor::ones([1]))],
         );
         let names: Vec<String> =
@@ -323,7 +393,7 @@ mod tests {
         Other(#[module(skip)] std::marker::PhantomData<fn()>),
     }
 
-    /// Refers to itself, and has parameters that are no modules.
+    /// Refers to itself, and has type parameters that are not modules.
     #[derive(Module)]
     #[module(crate = crate, float = T)]
     struct Tree<T: Float, M, K, const N: usize>
@@ -346,7 +416,7 @@ mod tests {
     #[test]
     fn an_enum_is_its_active_variant() {
         let rng = &mut Generator::seed(0);
-        let mut layer = || Linear::with_bias(2, 2, false, rng);
+        let mut layer = || no_bias(2, 2, rng);
         let blocks = vec![
             Block::Plain(layer()),
             Block::Pair(layer(), Relu, layer()),
@@ -372,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_may_have_layers_that_its_parameter_names() {
+    fn a_field_may_have_an_associated_type() {
         struct Narrow;
         impl Backbone for Narrow {
             type Layer = Linear;
@@ -382,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recursive_generic_module_can_be_derived() {
+    fn recursive_generic_structs_derive() {
         let cell = || Parameter::new(Tensor::<f64>::ones([1]));
         let tree = |below| Tree {
             here: cell(),

@@ -1,10 +1,10 @@
-//! Normalisations of each sample by itself: over its last dimensions, or groups of channels.
+//! Normalisations of each sample on its own: over its last dimensions, or over groups of channels.
 
-use crate::summary::observe;
+use crate::observe::observe;
 use crate::{Forward, Module, check};
 use adamant_tensor::{Float, Parameter, Shape, Tensor};
 
-/// The options of a [`LayerNorm`]; the defaults are PyTorch's.
+/// The options of a [`LayerNorm`], with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_nn::{LayerNorm, LayerNormOptions};
@@ -26,13 +26,13 @@ impl Default for LayerNormOptions {
 }
 
 impl LayerNormOptions {
-    /// The number added to the variance; default 1e-5.
+    /// Added to the variance; default 1e-5.
     #[must_use]
     pub fn eps(self, eps: f64) -> Self {
         LayerNormOptions { eps, ..self }
     }
 
-    /// Whether there are `weight` and `bias`; default true.
+    /// Whether there are a `weight` and a `bias`; default true.
     #[must_use]
     pub fn elementwise_affine(self, elementwise_affine: bool) -> Self {
         LayerNormOptions { elementwise_affine, ..self }
@@ -48,7 +48,7 @@ impl LayerNormOptions {
 /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions:
 /// `[…, *shape] → […, *shape]`.
 ///
-/// `weight`, of the shape that is normalised over, starts as 1, and `bias` as 0.
+/// `weight` and `bias` have the shape that is normalised over, and start as 1 and 0.
 ///
 /// PyTorch: `torch.nn.LayerNorm`.
 ///
@@ -59,12 +59,12 @@ impl LayerNormOptions {
 /// let y = layer.forward(&Tensor::from([[1.0, 3.0], [10.0, 20.0]]));
 /// assert!((y.to_vec()[3] - 1.0).abs() < 1e-5);
 /// ```
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct LayerNorm<T: Float = f32> {
-    /// Has the shape that is normalised over.
+    /// The shape that is normalised over.
     pub weight: Option<Parameter<T>>,
-    /// Has the same shape.
+    /// The shape that is normalised over.
     pub bias: Option<Parameter<T>>,
     #[module(skip)]
     shape: Shape,
@@ -73,8 +73,10 @@ pub struct LayerNorm<T: Float = f32> {
 }
 
 impl LayerNorm {
-    /// A layer over last dimensions of this shape, in `f32` and with PyTorch's defaults. Others:
-    /// [`with_options`](LayerNorm::with_options).
+    /// A layer over last dimensions of this shape, with PyTorch's defaults, in `f32`.
+    ///
+    /// # Panics
+    /// If the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> Self {
@@ -83,7 +85,7 @@ impl LayerNorm {
 }
 
 impl<T: Float> LayerNorm<T> {
-    /// A layer over last dimensions of this shape, of any type.
+    /// A layer over last dimensions of this shape with these options, of any type.
     ///
     /// # Panics
     /// If `eps` is negative or NaN, or the parameters do not fit in memory.
@@ -94,26 +96,18 @@ impl<T: Float> LayerNorm<T> {
         check::eps("LayerNorm", "eps", eps);
         let shape = shape.into();
         check::fits::<T>("LayerNorm", format_args!("normalized_shape = {shape}"), &shape);
-        let (weight, bias) = affine(&shape, elementwise_affine, bias);
-        LayerNorm { weight, bias, shape, eps }
+        LayerNorm {
+            weight: elementwise_affine.then(|| Parameter::new(Tensor::ones(&shape))),
+            bias: (elementwise_affine && bias).then(|| Parameter::new(Tensor::zeros(&shape))),
+            shape,
+            eps,
+        }
     }
-}
-
-/// The weight, which starts as 1, and the bias, which starts as 0, where a layer has them.
-#[track_caller]
-pub(crate) fn affine<T: Float>(
-    shape: &Shape,
-    affine: bool,
-    bias: bool,
-) -> (Option<Parameter<T>>, Option<Parameter<T>>) {
-    let weight = if affine { Some(Parameter::new(Tensor::ones(shape))) } else { None };
-    let bias = if affine && bias { Some(Parameter::new(Tensor::zeros(shape))) } else { None };
-    (weight, bias)
 }
 
 impl<T: Float> Forward<T> for LayerNorm<T> {
     /// # Panics
-    /// If the last dimensions of `x` are others.
+    /// If the last dimensions of `x` are not the layer's.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let weight = self.weight.as_ref().map(Parameter::tensor);
@@ -122,7 +116,7 @@ impl<T: Float> Forward<T> for LayerNorm<T> {
     }
 }
 
-/// The options of an [`RmsNorm`]; the defaults are PyTorch's.
+/// The options of an [`RmsNorm`], with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_nn::{RmsNorm, RmsNormOptions};
@@ -143,8 +137,7 @@ impl Default for RmsNormOptions {
 }
 
 impl RmsNormOptions {
-    /// The number added to the mean of squares; default `None`, which is the difference between 1
-    /// and the next number of the layer's type.
+    /// Added to the mean of squares; default `None`, the machine epsilon of the layer's type.
     #[must_use]
     pub fn eps(self, eps: Option<f64>) -> Self {
         RmsNormOptions { eps, ..self }
@@ -159,7 +152,7 @@ impl RmsNormOptions {
 
 /// `x / √(mean(x²) + eps) · weight` over the last dimensions: `[…, *shape] → […, *shape]`.
 ///
-/// `weight`, of the shape that is normalised over, starts as 1.
+/// `weight` has the shape that is normalised over, and starts as 1.
 ///
 /// PyTorch: `torch.nn.RMSNorm`.
 ///
@@ -169,10 +162,10 @@ impl RmsNormOptions {
 /// let y = RmsNorm::new([2]).forward(&Tensor::from([[3.0, -3.0]]));
 /// assert!((y.to_vec()[1] + 1.0).abs() < 1e-5);
 /// ```
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct RmsNorm<T: Float = f32> {
-    /// Has the shape that is normalised over.
+    /// The shape that is normalised over.
     pub weight: Option<Parameter<T>>,
     #[module(skip)]
     shape: Shape,
@@ -181,8 +174,10 @@ pub struct RmsNorm<T: Float = f32> {
 }
 
 impl RmsNorm {
-    /// A layer over last dimensions of this shape, in `f32` and with PyTorch's defaults. Others:
-    /// [`with_options`](RmsNorm::with_options).
+    /// A layer over last dimensions of this shape, with PyTorch's defaults, in `f32`.
+    ///
+    /// # Panics
+    /// If the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> Self {
@@ -191,7 +186,7 @@ impl RmsNorm {
 }
 
 impl<T: Float> RmsNorm<T> {
-    /// A layer over last dimensions of this shape, of any type.
+    /// A layer over last dimensions of this shape with these options, of any type.
     ///
     /// # Panics
     /// If `eps` is negative or NaN, or the parameters do not fit in memory.
@@ -204,24 +199,24 @@ impl<T: Float> RmsNorm<T> {
         }
         let shape = shape.into();
         check::fits::<T>("RmsNorm", format_args!("normalized_shape = {shape}"), &shape);
-        let (weight, _) = affine(&shape, elementwise_affine, false);
+        let weight = elementwise_affine.then(|| Parameter::new(Tensor::ones(&shape)));
         RmsNorm { weight, shape, eps }
     }
 }
 
 impl<T: Float> Forward<T> for RmsNorm<T> {
     /// # Panics
-    /// If the last dimensions of `x` are others.
+    /// If the last dimensions of `x` are not the layer's.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let weight = self.weight.as_ref().map(Parameter::tensor);
-        let machine = if T::DTYPE == "f32" { f64::from(f32::EPSILON) } else { f64::EPSILON };
-        let eps = self.eps.unwrap_or(machine);
+        let epsilon = if T::DTYPE == "f32" { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let eps = self.eps.unwrap_or(epsilon);
         observe(self, x.rms_norm(&self.shape, weight.as_ref(), eps))
     }
 }
 
-/// The options of a [`GroupNorm`]; the defaults are PyTorch's.
+/// The options of a [`GroupNorm`], with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_nn::{GroupNorm, GroupNormOptions};
@@ -242,13 +237,13 @@ impl Default for GroupNormOptions {
 }
 
 impl GroupNormOptions {
-    /// The number added to the variance; default 1e-5.
+    /// Added to the variance; default 1e-5.
     #[must_use]
     pub fn eps(self, eps: f64) -> Self {
         GroupNormOptions { eps, ..self }
     }
 
-    /// Whether there are `weight` and `bias`; default true.
+    /// Whether there are a `weight` and a `bias`; default true.
     #[must_use]
     pub fn affine(self, affine: bool) -> Self {
         GroupNormOptions { affine, ..self }
@@ -264,7 +259,7 @@ impl GroupNormOptions {
 /// `(x − mean) / √(var + eps) · weight + bias` over groups of channels of each sample:
 /// `[N, C, …] → [N, C, …]`.
 ///
-/// `weight`, `[C]`, starts as 1, and `bias`, `[C]`, as 0.
+/// `weight` and `bias` are `[C]`, and start as 1 and 0.
 ///
 /// PyTorch: `torch.nn.GroupNorm`.
 ///
@@ -274,7 +269,7 @@ impl GroupNormOptions {
 /// let y = GroupNorm::new(2, 4).forward(&Tensor::from([[1.0, 3.0, 10.0, 20.0]]));
 /// assert!((y.to_vec()[3] - 1.0).abs() < 1e-5);
 /// ```
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct GroupNorm<T: Float = f32> {
     /// `[C]`
@@ -290,11 +285,10 @@ pub struct GroupNorm<T: Float = f32> {
 }
 
 impl GroupNorm {
-    /// A layer for `channels` channels in `groups` groups, in `f32` and with PyTorch's defaults.
-    /// Others: [`with_options`](GroupNorm::with_options).
+    /// A layer for `channels` channels in `groups` groups, with PyTorch's defaults, in `f32`.
     ///
     /// # Panics
-    /// If the channels cannot be divided into the groups.
+    /// If `groups` does not divide `channels`, or the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn new(groups: usize, channels: usize) -> Self {
@@ -303,29 +297,34 @@ impl GroupNorm {
 }
 
 impl<T: Float> GroupNorm<T> {
-    /// A layer for `channels` channels in `groups` groups, of any type.
+    /// A layer for `channels` channels in `groups` groups with these options, of any type.
     ///
     /// # Panics
-    /// If the channels cannot be divided into the groups, `eps` is negative or NaN, or the
-    /// parameters do not fit in memory.
+    /// If `groups` does not divide `channels`, `eps` is negative or NaN, or the parameters do not
+    /// fit in memory.
     #[must_use]
     #[track_caller]
     pub fn with_options(groups: usize, channels: usize, options: GroupNormOptions) -> Self {
-        let GroupNormOptions { eps, affine: is_affine, bias } = options;
+        let GroupNormOptions { eps, affine, bias } = options;
         assert!(
             groups > 0 && channels.is_multiple_of(groups),
-            "GroupNorm: {channels} channels cannot be divided into {groups} groups"
+            "GroupNorm: num_groups is {groups}; expected a divisor of num_channels = {channels}"
         );
         check::eps("GroupNorm", "eps", eps);
         check::fits::<T>("GroupNorm", format_args!("num_channels = {channels}"), &[channels]);
-        let (weight, bias) = affine(&[channels].into(), is_affine, bias);
-        GroupNorm { weight, bias, groups, channels, eps }
+        GroupNorm {
+            weight: affine.then(|| Parameter::new(Tensor::ones([channels]))),
+            bias: (affine && bias).then(|| Parameter::new(Tensor::zeros([channels]))),
+            groups,
+            channels,
+            eps,
+        }
     }
 }
 
 impl<T: Float> Forward<T> for GroupNorm<T> {
     /// # Panics
-    /// If `x` has another number of channels, or is one sample with one value for each group.
+    /// If `x` does not have the layer's channels, or is one sample with one value for each group.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         assert!(

@@ -1,15 +1,15 @@
-//! Pooling: one element for each window on an image.
+//! Pooling: one element for each window of an image.
 
 use crate::stateless::stateless;
 use adamant_tensor::{AdaptiveSize, AvgPool2dOptions, MaxPool2dOptions, PerDim};
 
-/// The largest element of each window: `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] →
+/// The maximum of each window: `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] →
 /// [C, oH, oW]`. The sizes are those of [`Tensor::max_pool2d`](adamant_tensor::Tensor::max_pool2d).
 ///
 /// PyTorch: `torch.nn.MaxPool2d(kernel)`.
 ///
 /// # Panics
-/// In `forward`: if the input is no image or batch of images, or they are too small.
+/// In `forward`: if the input is not an image or a batch of images, or is smaller than a window.
 ///
 /// ```
 /// use adamant_nn::{Forward, MaxPool2d};
@@ -27,13 +27,13 @@ pub struct MaxPool2d {
 stateless!(MaxPool2d, |layer, x| x.max_pool2d(layer.kernel, layer.options));
 
 impl MaxPool2d {
-    /// Windows of `kernel` places, side by side.
+    /// A layer with adjacent windows of size `kernel`.
     #[must_use]
     pub fn new(kernel: impl Into<PerDim<2>>) -> Self {
         MaxPool2d::with_options(kernel, MaxPool2dOptions::default())
     }
 
-    /// With another stride, padding or dilation, or in ceil mode.
+    /// A layer with windows of size `kernel` and these options.
     #[must_use]
     pub fn with_options(kernel: impl Into<PerDim<2>>, options: MaxPool2dOptions) -> Self {
         MaxPool2d { kernel: kernel.into(), options }
@@ -46,7 +46,7 @@ impl MaxPool2d {
 /// PyTorch: `torch.nn.AvgPool2d(kernel)`.
 ///
 /// # Panics
-/// In `forward`: if the input is no image or batch of images, or they are too small.
+/// In `forward`: if the input is not an image or a batch of images, or is smaller than a window.
 ///
 /// ```
 /// use adamant_nn::{AvgPool2d, Forward};
@@ -64,20 +64,20 @@ pub struct AvgPool2d {
 stateless!(AvgPool2d, |layer, x| x.avg_pool2d(layer.kernel, layer.options));
 
 impl AvgPool2d {
-    /// Windows of `kernel` places, side by side.
+    /// A layer with adjacent windows of size `kernel`.
     #[must_use]
     pub fn new(kernel: impl Into<PerDim<2>>) -> Self {
         AvgPool2d::with_options(kernel, AvgPool2dOptions::default())
     }
 
-    /// With another stride, padding or divisor, or in ceil mode.
+    /// A layer with windows of size `kernel` and these options.
     #[must_use]
     pub fn with_options(kernel: impl Into<PerDim<2>>, options: AvgPool2dOptions) -> Self {
         AvgPool2d { kernel: kernel.into(), options }
     }
 }
 
-/// An adaptive pooling: its operation, and the dimensions of space.
+/// An adaptive pooling by its number of spatial dimensions and operation.
 macro_rules! adaptive {
     ($(#[$doc:meta])* $Name:ident, $D:literal, $op:ident) => {
         $(#[$doc])*
@@ -88,7 +88,7 @@ macro_rules! adaptive {
         stateless!($Name, |layer, x| x.$op(layer.output));
 
         impl $Name {
-            /// A layer whose results have this size; `None` keeps the size of the input.
+            /// A layer with results of this size; `None` keeps the size of the input.
             #[must_use]
             pub fn new(output: impl Into<AdaptiveSize<$D>>) -> Self {
                 $Name { output: output.into() }
@@ -98,14 +98,14 @@ macro_rules! adaptive {
 }
 
 adaptive!(
-    /// The mean of each of `output` windows that cover a line evenly: `[N, C, L] → [N, C, oL]`, or
+    /// The mean of each of `output` windows that cover a sequence evenly: `[N, C, L] → [N, C, oL]`, or
     /// `[C, L] → [C, oL]`.
     ///
     /// See [`Tensor::adaptive_avg_pool1d`](adamant_tensor::Tensor::adaptive_avg_pool1d).
     /// PyTorch: `torch.nn.AdaptiveAvgPool1d(output)`.
     ///
     /// # Panics
-    /// In `forward`: if the input is no line or batch of lines, or a size is 0.
+    /// In `forward`: if the input is not a sequence or a batch of sequences, or a size is 0.
     ///
     /// ```
     /// use adamant_nn::{AdaptiveAvgPool1d, Forward};
@@ -123,7 +123,7 @@ adaptive!(
     /// PyTorch: `torch.nn.AdaptiveAvgPool2d(output)`.
     ///
     /// # Panics
-    /// In `forward`: if the input is no image or batch of images, or a size is 0.
+    /// In `forward`: if the input is not an image or a batch of images, or a size is 0.
     ///
     /// ```
     /// use adamant_nn::{AdaptiveAvgPool2d, Forward};
@@ -136,14 +136,14 @@ adaptive!(
     AdaptiveAvgPool2d, 2, adaptive_avg_pool2d
 );
 adaptive!(
-    /// The largest element of each of `output` windows that cover a line evenly:
+    /// The maximum of each of `output` windows that cover a sequence evenly:
     /// `[N, C, L] → [N, C, oL]`, or `[C, L] → [C, oL]`.
     ///
     /// See [`Tensor::adaptive_max_pool1d`](adamant_tensor::Tensor::adaptive_max_pool1d).
     /// PyTorch: `torch.nn.AdaptiveMaxPool1d(output)`.
     ///
     /// # Panics
-    /// In `forward`: if the input is no line or batch of lines, or a size is 0.
+    /// In `forward`: if the input is not a sequence or a batch of sequences, or a size is 0.
     ///
     /// ```
     /// use adamant_nn::{AdaptiveMaxPool1d, Forward};
@@ -154,14 +154,14 @@ adaptive!(
     AdaptiveMaxPool1d, 1, adaptive_max_pool1d
 );
 adaptive!(
-    /// The largest element of each of `output` windows that cover an image evenly:
+    /// The maximum of each of `output` windows that cover an image evenly:
     /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`.
     ///
     /// See [`Tensor::adaptive_max_pool2d`](adamant_tensor::Tensor::adaptive_max_pool2d).
     /// PyTorch: `torch.nn.AdaptiveMaxPool2d(output)`.
     ///
     /// # Panics
-    /// In `forward`: if the input is no image or batch of images, or a size is 0.
+    /// In `forward`: if the input is not an image or a batch of images, or a size is 0.
     ///
     /// ```
     /// use adamant_nn::{AdaptiveMaxPool2d, Forward};

@@ -1,9 +1,19 @@
-//! Recurrent layers: the same step for one element of a sequence after the other.
+//! Recurrent layers: the same step for each element of a sequence in order.
 
-use crate::module::{Forward, Leaf, Module, Path};
-use crate::summary::observe;
+use crate::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::observe::observe;
 use crate::{Dropout, check, state};
 use adamant_tensor::{Float, Generator, Parameter, StateDict, StateError, Stateful, Tensor};
+
+/// The activation of an [`Rnn`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nonlinearity {
+    /// [`Tensor::tanh`]
+    #[default]
+    Tanh,
+    /// [`Tensor::relu`]
+    Relu,
+}
 
 /// The options of [`Rnn`], [`Lstm`] and [`Gru`], with PyTorch's defaults.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +22,7 @@ pub struct RecurrentOptions {
     bias: bool,
     dropout: f64,
     bidirectional: bool,
+    nonlinearity: Nonlinearity,
     proj_size: usize,
 }
 
@@ -22,14 +33,15 @@ impl Default for RecurrentOptions {
             bias: true,
             dropout: 0.0,
             bidirectional: false,
+            nonlinearity: Nonlinearity::Tanh,
             proj_size: 0,
         }
     }
 }
 
 impl RecurrentOptions {
-    /// The number of layers, each of which has the output of the one before as its input;
-    /// default 1.
+    /// The number of stacked layers; each has the output of the one before as its input; default
+    /// 1.
     #[must_use]
     pub fn num_layers(self, num_layers: usize) -> Self {
         RecurrentOptions { num_layers, ..self }
@@ -41,29 +53,35 @@ impl RecurrentOptions {
         RecurrentOptions { bias, ..self }
     }
 
-    /// The probability with which an element of the output of a layer, but for the last, is
-    /// dropped while training; default 0.
+    /// The probability with which an element of the output of each layer but the last is dropped in
+    /// training; default 0.
     #[must_use]
     pub fn dropout(self, dropout: f64) -> Self {
         RecurrentOptions { dropout, ..self }
     }
 
-    /// Whether each layer also runs over the sequence from its end; default false.
+    /// Whether each layer also runs over the sequence in reverse; default false.
     #[must_use]
     pub fn bidirectional(self, bidirectional: bool) -> Self {
         RecurrentOptions { bidirectional, ..self }
     }
 
-    /// Of an [`Lstm`]: the width that its output is projected to, which is less than the hidden
-    /// size; default 0, for no projection.
+    /// For an [`Rnn`]: its activation; default tanh.
+    #[must_use]
+    pub fn nonlinearity(self, nonlinearity: Nonlinearity) -> Self {
+        RecurrentOptions { nonlinearity, ..self }
+    }
+
+    /// For an [`Lstm`]: the width to which the output is projected, less than the hidden size;
+    /// default 0, no projection.
     #[must_use]
     pub fn proj_size(self, proj_size: usize) -> Self {
         RecurrentOptions { proj_size, ..self }
     }
 }
 
-/// What one layer steps with in one direction; `ih` and `hh` hold the matrices of all gates.
-#[derive(Debug)]
+/// The parameters of one layer in one direction; `ih` and `hh` hold the matrices of all gates.
+#[derive(Clone, Debug)]
 struct Weights<T: Float> {
     ih: Parameter<T>,
     hh: Parameter<T>,
@@ -72,42 +90,45 @@ struct Weights<T: Float> {
     hr: Option<Parameter<T>>,
 }
 
-/// The parameters of a recurrent net and the way through it.
-#[derive(Debug)]
+/// The layers of a recurrent net, without its step.
+#[derive(Clone, Debug)]
 struct Layers<T: Float> {
     name: &'static str,
     inputs: usize,
     hidden: usize,
-    /// The width of the output in one direction: `hidden`, or that of the projection.
+    /// The width of the output in one direction: `hidden`, or the width of the projection.
     output: usize,
-    /// Layer by layer, and in each forwards, then backwards.
+    /// For each layer the forward direction, then the reverse one.
     weights: Vec<Weights<T>>,
     directions: usize,
     dropout: Option<Dropout>,
 }
 
-/// A step: from the input's part of all gates `[N, gates · H]`, the weights and the state to
-/// the next state. Each part of the state is `[N, H]`; the first is the output, which comes back
-/// to the next step as its projection, if there is one.
+/// A step: from the input's contribution to all gates `[N, gates · H]`, the weights and the state
+/// to the next state. Each part of the state is `[N, H]`; the first is the output, whose
+/// projection, if there is one, replaces it.
 trait Step<T: Float> {
-    /// How many matrices of `H` rows a weight consists of.
+    /// The number of matrices of `H` rows in a weight.
     const GATES: usize;
-    /// Whether both biases may be added to the input's part at once.
+    /// Whether both biases may be added to the input's contribution at once.
     const ONE_BIAS: bool;
     /// Whether the output may be projected.
     const PROJECTS: bool = false;
+    /// Whether the activation may be chosen.
+    const HAS_NONLINEARITY: bool = false;
+    fn new(options: RecurrentOptions) -> Self;
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>>;
 }
 
-/// What meets the output of the step before.
+/// The parameters applied to the output of the step before.
 struct Hidden<T: Float> {
     weight: Tensor<T>,
-    /// Unless it is in the input's part already.
+    /// `None` if it is in the input's contribution already.
     bias: Option<Tensor<T>>,
 }
 
 impl<T: Float> Hidden<T> {
-    fn of(&self, h: &Tensor<T>) -> Tensor<T> {
+    fn apply(&self, h: &Tensor<T>) -> Tensor<T> {
         h.linear(&self.weight, self.bias.as_ref())
     }
 }
@@ -120,18 +141,23 @@ impl<T: Float> Layers<T> {
         options: RecurrentOptions,
         rng: &mut Generator,
     ) -> Self {
-        let RecurrentOptions { num_layers, bias, dropout, bidirectional, proj_size } = options;
+        let RecurrentOptions { num_layers, bias, dropout, bidirectional, .. } = options;
+        let RecurrentOptions { nonlinearity, proj_size, .. } = options;
         check::at_least_one(name, "input_size", inputs);
         check::at_least_one(name, "hidden_size", hidden);
         check::at_least_one(name, "num_layers", num_layers);
         check::probability(name, "dropout", dropout);
         assert!(
             proj_size < hidden,
-            "{name}: proj_size = {proj_size}; expected less than hidden_size = {hidden}"
+            "{name}: proj_size is {proj_size}; expected less than hidden_size = {hidden}"
         );
         assert!(
             proj_size == 0 || S::PROJECTS,
-            "{name}: proj_size = {proj_size}; expected 0: only an Lstm has a projection"
+            "{name}: proj_size is {proj_size}; expected 0: only an Lstm has a projection"
+        );
+        assert!(
+            nonlinearity == Nonlinearity::Tanh || S::HAS_NONLINEARITY,
+            "{name}: nonlinearity is {nonlinearity:?}; expected Tanh: only an Rnn has a choice"
         );
         let output = if proj_size > 0 { proj_size } else { hidden };
         let (gates, directions) = (S::GATES, 1 + usize::from(bidirectional));
@@ -212,7 +238,7 @@ impl<T: Float> Layers<T> {
         (y.squeeze(0), last.iter().map(|part| part.squeeze(1)).collect())
     }
 
-    /// The same for `[N, L, inputs]`, whose shapes fit.
+    /// [`run`](Layers::run) for `[N, L, inputs]`, without checks.
     fn run_batch<S: Step<T>>(
         &self,
         step: &S,
@@ -253,7 +279,7 @@ impl<T: Float> Weights<T> {
         step: &S,
         x: &Tensor<T>,
         mut state: Vec<Tensor<T>>,
-        backwards: bool,
+        is_reverse: bool,
     ) -> (Tensor<T>, Vec<Tensor<T>>) {
         let biases = self.biases.as_ref().map(|biases| biases.each_ref().map(Parameter::tensor));
         let (input_bias, bias) = match biases {
@@ -261,12 +287,12 @@ impl<T: Float> Weights<T> {
             Some([ih, hh]) => (Some(ih), Some(hh)),
             None => (None, None),
         };
-        // The inputs of all steps meet their weights in one product.
+        // One product for the inputs of all steps.
         let inputs = x.linear(&self.ih.tensor(), input_bias.as_ref());
         let hidden = Hidden { weight: self.hh.tensor(), bias };
         let projection = self.hr.as_ref().map(Parameter::tensor);
         let mut parts: Vec<_> = (0..x.shape()[1]).map(|t| inputs.select(1, t)).collect();
-        if backwards {
+        if is_reverse {
             parts.reverse();
         }
         let mut outputs = Vec::with_capacity(parts.len());
@@ -277,7 +303,7 @@ impl<T: Float> Weights<T> {
             }
             outputs.push(state[0].clone());
         }
-        if backwards {
+        if is_reverse {
             outputs.reverse();
         }
         (Tensor::stack(&outputs.iter().collect::<Vec<_>>(), 1), state)
@@ -291,16 +317,21 @@ fn gate<T: Float>(x: &Tensor<T>, i: usize, hidden: usize) -> Tensor<T> {
 
 /// The step of an [`Rnn`].
 #[derive(Clone, Copy, Debug)]
-struct RnnStep {
-    relu: bool,
-}
+struct RnnStep(Nonlinearity);
 
 impl<T: Float> Step<T> for RnnStep {
     const GATES: usize = 1;
     const ONE_BIAS: bool = true;
+    const HAS_NONLINEARITY: bool = true;
+    fn new(options: RecurrentOptions) -> Self {
+        RnnStep(options.nonlinearity)
+    }
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
-        let sum = input + hidden.of(&state[0]);
-        vec![if self.relu { sum.relu() } else { sum.tanh() }]
+        let sum = input + hidden.apply(&state[0]);
+        vec![match self.0 {
+            Nonlinearity::Tanh => sum.tanh(),
+            Nonlinearity::Relu => sum.relu(),
+        }]
     }
 }
 
@@ -312,10 +343,13 @@ impl<T: Float> Step<T> for LstmStep {
     const GATES: usize = 4;
     const ONE_BIAS: bool = true;
     const PROJECTS: bool = true;
+    fn new(_: RecurrentOptions) -> Self {
+        LstmStep
+    }
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let [h, c] = state else { unreachable!("a state of two") };
         let size = c.shape()[1];
-        let sum = input + hidden.of(h);
+        let sum = input + hidden.apply(h);
         let gates = sum.narrow(1, 0, 2 * size).sigmoid();
         let (new, forget) = (gate(&gates, 0, size), gate(&gates, 1, size));
         let c = forget * c + new * gate(&sum, 2, size).tanh();
@@ -331,10 +365,13 @@ impl<T: Float> Step<T> for GruStep {
     const GATES: usize = 3;
     // The reset gate multiplies the bias too.
     const ONE_BIAS: bool = false;
+    fn new(_: RecurrentOptions) -> Self {
+        GruStep
+    }
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let h = &state[0];
         let size = h.shape()[1];
-        let before = hidden.of(h);
+        let before = hidden.apply(h);
         let gates = (input.narrow(1, 0, 2 * size) + before.narrow(1, 0, 2 * size)).sigmoid();
         let (reset, keep) = (gate(&gates, 0, size), gate(&gates, 1, size));
         let new = (gate(input, 2, size) + reset * gate(&before, 2, size)).tanh();
@@ -345,8 +382,8 @@ impl<T: Float> Step<T> for GruStep {
 impl<T: Float> Module<T> for Layers<T> {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         for (i, weights) in self.weights.iter().enumerate() {
-            let (layer, backwards) = (i / self.directions, i % self.directions == 1);
-            let reverse = if backwards { "_reverse" } else { "" };
+            let (layer, is_reverse) = (i / self.directions, i % self.directions == 1);
+            let reverse = if is_reverse { "_reverse" } else { "" };
             let mut show = |kind: &str, parameter: &Parameter<T>| {
                 path.child(&format!("{kind}_l{layer}{reverse}"), |path| {
                     parameter.visit(path, visit);
@@ -364,23 +401,26 @@ impl<T: Float> Module<T> for Layers<T> {
         }
         path.child("dropout", |path| Module::<T>::visit(&self.dropout, path, visit));
     }
-    fn set_training(&mut self, training: bool) {
-        Module::<T>::set_training(&mut self.dropout, training);
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        for Weights { ih, hh, biases, hr } in &mut self.weights {
+            let parameters = [ih, hh].into_iter().chain(biases.iter_mut().flatten()).chain(hr);
+            parameters.for_each(|parameter| visit(LeafMut::Parameter(parameter)));
+        }
+        self.dropout.visit_mut(visit);
     }
 }
 
 macro_rules! recurrent {
-    ($(#[$doc:meta])* $Name:ident, $name:literal, $Step:ty, $step:expr) => {
+    ($(#[$doc:meta])* $Name:ident, $Step:ty) => {
         $(#[$doc])*
-        #[derive(Debug)]
+        #[derive(Clone, Debug)]
         pub struct $Name<T: Float = f32> {
             layers: Layers<T>,
             step: $Step,
         }
 
         impl $Name {
-            /// One layer in one direction, with biases, in `f32`. For others:
-            #[doc = concat!("[`with_options`](", $name, "::with_options).")]
+            /// A net with PyTorch's defaults, in `f32`: one layer in one direction, with biases.
             ///
             /// # Panics
             /// If a size is 0, or the parameters do not fit in memory.
@@ -392,11 +432,12 @@ macro_rules! recurrent {
         }
 
         impl<T: Float> $Name<T> {
-            /// A net of any type.
+            /// A net with these options, of any type.
             ///
             /// # Panics
             /// If a size or the number of layers is 0, the dropout is not from 0 to 1, `proj_size`
-            /// does not fit the net, or the parameters do not fit in memory.
+            /// or `nonlinearity` is not for this kind of net or `proj_size` is too large, or the
+            /// parameters do not fit in memory.
             #[must_use]
             #[track_caller]
             pub fn with_options(
@@ -406,13 +447,13 @@ macro_rules! recurrent {
                 rng: &mut Generator,
             ) -> Self {
                 let sizes = [input_size, hidden_size];
-                let layers = Layers::new::<$Step>($name, sizes, options, rng);
-                $Name { layers, step: $step }
+                let layers = Layers::new::<$Step>(stringify!($Name), sizes, options, rng);
+                $Name { layers, step: <$Step as Step<T>>::new(options) }
             }
         }
 
         impl<T: Float> Forward<T> for $Name<T> {
-            /// The outputs `[N, L, directions · H]` alone, from an initial state of zeros.
+            /// The outputs `[N, L, directions · H]`, from an initial state of zeros.
             ///
             /// # Panics
             /// If `x` is not `[N, L, inputs]` or `[L, inputs]`, or L is 0.
@@ -427,8 +468,8 @@ macro_rules! recurrent {
                 path.enter(self);
                 self.layers.visit(path, visit);
             }
-            fn set_training(&mut self, training: bool) {
-                self.layers.set_training(training);
+            fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+                self.layers.visit_mut(visit);
             }
         }
 
@@ -447,12 +488,13 @@ macro_rules! recurrent {
 }
 
 recurrent!(
-    /// The plain recurrent net: `hₜ = tanh(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh)`, or with ReLU:
-    /// `[N, L, inputs] → [N, L, directions · H]`.
+    /// The plain recurrent net: `hₜ = tanh(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh)`, or with ReLU
+    /// ([`nonlinearity`](RecurrentOptions::nonlinearity)): `[N, L, inputs] → [N, L, directions · H]`.
     ///
-    /// The batch comes first, always (PyTorch: `batch_first=True`); one sequence may come without
-    /// it. Parameters start uniform
-    /// in ±1/√H. PyTorch: `torch.nn.RNN(…, batch_first=True)`.
+    /// The batch is always the first dimension (PyTorch: `batch_first=True`); a single sequence is
+    /// `[L, inputs]`. Parameters start uniform in ±1/√H.
+    ///
+    /// PyTorch: `torch.nn.RNN(…, batch_first=True)`.
     ///
     /// ```
     /// use adamant_nn::{Forward, Rnn};
@@ -460,18 +502,19 @@ recurrent!(
     /// let net = Rnn::new(3, 4, &mut Generator::seed(0));
     /// assert_eq!(net.forward(&Tensor::ones([2, 5, 3])).shape(), [2, 5, 4]);
     /// ```
-    Rnn, "Rnn", RnnStep, RnnStep { relu: false }
+    Rnn, RnnStep
 );
 
 recurrent!(
     /// Long short-term memory: with gates i, f, g, o (in this order in the weights),
     /// `cₜ = f cₜ₋₁ + i g` and `hₜ = o tanh(cₜ)`: `[N, L, inputs] → [N, L, directions · H]`. With
-    /// [`proj_size`](RecurrentOptions::proj_size) `P`, `hₜ = W_hr (o tanh(cₜ))` is of width `P`,
+    /// [`proj_size`](RecurrentOptions::proj_size) `P`, `hₜ = W_hr (o tanh(cₜ))` has width `P`,
     /// and the outputs are `[N, L, directions · P]`.
     ///
-    /// The batch comes first, always (PyTorch: `batch_first=True`); one sequence may come without
-    /// it. Parameters start uniform
-    /// in ±1/√H. PyTorch: `torch.nn.LSTM(…, batch_first=True)`.
+    /// The batch is always the first dimension (PyTorch: `batch_first=True`); a single sequence is
+    /// `[L, inputs]`. Parameters start uniform in ±1/√H.
+    ///
+    /// PyTorch: `torch.nn.LSTM(…, batch_first=True)`.
     ///
     /// ```
     /// use adamant_nn::{Forward, Lstm, RecurrentOptions};
@@ -484,7 +527,7 @@ recurrent!(
     /// let (y, (h, c)) = net.forward_from(&Tensor::<f32>::ones([2, 5, 3]), None);
     /// assert_eq!((y.shape(), h.shape(), c.shape()), (&[2, 5, 2][..], &[4, 2, 1][..], &[4, 2, 4][..]));
     /// ```
-    Lstm, "Lstm", LstmStep, LstmStep
+    Lstm, LstmStep
 );
 
 recurrent!(
@@ -492,9 +535,10 @@ recurrent!(
     /// `n = tanh(W_in xₜ + b_in + r (W_hn hₜ₋₁ + b_hn))` and `hₜ = (1 − z) n + z hₜ₋₁`:
     /// `[N, L, inputs] → [N, L, directions · H]`.
     ///
-    /// The batch comes first, always (PyTorch: `batch_first=True`); one sequence may come without
-    /// it. Parameters start uniform
-    /// in ±1/√H. PyTorch: `torch.nn.GRU(…, batch_first=True)`.
+    /// The batch is always the first dimension (PyTorch: `batch_first=True`); a single sequence is
+    /// `[L, inputs]`. Parameters start uniform in ±1/√H.
+    ///
+    /// PyTorch: `torch.nn.GRU(…, batch_first=True)`.
     ///
     /// ```
     /// use adamant_nn::{Forward, Gru};
@@ -502,20 +546,20 @@ recurrent!(
     /// let net = Gru::new(3, 4, &mut Generator::seed(0));
     /// assert_eq!(net.forward(&Tensor::ones([2, 5, 3])).shape(), [2, 5, 4]);
     /// ```
-    Gru, "Gru", GruStep, GruStep
+    Gru, GruStep
 );
 
 macro_rules! one_state {
     ($Name:ident) => {
         impl<T: Float> $Name<T> {
             /// The outputs `[N, L, directions · H]` and the last state
-            /// `[layers · directions, N, H]`, from an initial state of that shape (zeros unless
-            /// given).
+            /// `[layers · directions, N, H]`, from an initial state of that shape (default:
+            /// zeros).
             ///
             /// PyTorch: `net(x, h0)`.
             ///
             /// # Panics
-            /// If the shapes do not fit, or L is 0.
+            /// If the shapes do not match, or L is 0.
             #[must_use]
             #[track_caller]
             pub fn forward_from(
@@ -533,16 +577,6 @@ macro_rules! one_state {
 one_state!(Rnn);
 one_state!(Gru);
 
-impl<T: Float> Rnn<T> {
-    /// The same net with ReLU instead of tanh.
-    ///
-    /// PyTorch: `nonlinearity='relu'`.
-    #[must_use]
-    pub fn relu(self) -> Self {
-        Rnn { step: RnnStep { relu: true }, ..self }
-    }
-}
-
 impl<T: Float> Lstm<T> {
     /// The outputs `[N, L, directions · H]` and the last state `(h, c)`, each
     /// `[layers · directions, N, H]`, from an initial state of these shapes (default: zeros). With
@@ -551,7 +585,7 @@ impl<T: Float> Lstm<T> {
     /// PyTorch: `net(x, (h0, c0))`.
     ///
     /// # Panics
-    /// If the shapes do not fit, or L is 0.
+    /// If the shapes do not match, or L is 0.
     #[must_use]
     #[track_caller]
     pub fn forward_from(
@@ -602,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn dropout_is_between_layers_in_training_only() {
+    fn dropout_acts_between_layers_in_training() {
         let rng = &mut Generator::seed(0);
         let options = RecurrentOptions::default().dropout(0.5).num_layers(2);
         let mut net = Rnn::<f32>::with_options(3, 8, options, rng);

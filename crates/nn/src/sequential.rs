@@ -1,20 +1,42 @@
-//! Layers one after the other.
+//! Layers in sequence.
 
-use crate::module::{Forward, Leaf, Module, Path};
+use crate::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::observe::{address, observe, observed};
 use crate::panic_context::with_context;
-use crate::{state, summary};
+use crate::state;
+use crate::summary::short;
 use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 
-/// A module with a way through it: what [`Sequential`] holds.
+/// A layer of a [`Sequential`]: a module that maps one tensor to another, and can be cloned and
+/// shared between threads.
+///
+/// Implemented for every such type; a layer of your own needs `#[derive(Clone, Module)]` and
+/// [`Forward`].
 pub trait Layer<T: Float = f32>: Module<T> + Forward<T> + Send + Sync {
-    /// What its type is called: `adamant_nn::linear::Linear<f32>`.
+    /// The name of its type: `adamant_nn::linear::Linear<f32>`.
+    fn type_name(&self) -> &'static str;
+
+    /// A clone in a box: a second handle to the same parameters.
+    fn clone_box(&self) -> Box<dyn Layer<T>>;
+}
+
+impl<T: Float, L: Module<T> + Forward<T> + Send + Sync + Clone + 'static> Layer<T> for L {
     fn type_name(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
+    fn clone_box(&self) -> Box<dyn Layer<T>> {
+        Box::new(self.clone())
+    }
 }
-impl<T: Float, L: Module<T> + Forward<T> + Send + Sync> Layer<T> for L {}
 
-/// Layers one after the other; their names are their positions.
+impl<T: Float> Clone for Box<dyn Layer<T>> {
+    fn clone(&self) -> Self {
+        (**self).clone_box()
+    }
+}
+
+/// Layers in sequence: each has the output of the one before as its input. Their names are their
+/// positions.
 ///
 /// PyTorch: `torch.nn.Sequential`.
 ///
@@ -29,12 +51,13 @@ impl<T: Float, L: Module<T> + Forward<T> + Send + Sync> Layer<T> for L {}
 /// assert_eq!(net.forward(&Tensor::ones([3, 4])).shape(), [3, 2]);
 /// assert_eq!(net.named_parameters()[2].0, "2.weight");
 /// ```
+#[derive(Clone)]
 pub struct Sequential<T: Float = f32> {
     layers: Vec<Box<dyn Layer<T>>>,
 }
 
 impl Sequential {
-    /// Without layers, in `f32`. For another type: `Sequential::<f64>::default()`.
+    /// An empty sequence, in `f32`. For another type: `Sequential::<f64>::default()`.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -42,9 +65,9 @@ impl Sequential {
 }
 
 impl<T: Float> Sequential<T> {
-    /// This with another layer at the end.
+    /// Adds a layer at the end.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "it adds a layer, not a number")]
+    #[expect(clippy::should_implement_trait, reason = "not an addition")]
     pub fn add(mut self, layer: impl Layer<T> + 'static) -> Self {
         self.layers.push(Box::new(layer));
         self
@@ -63,7 +86,7 @@ impl<T: Float> Sequential<T> {
         self.layers.get(i).map(|layer| &**layer)
     }
 
-    /// The same, to be changed: put into evaluation mode alone, say.
+    /// The layer at this position, mutably: to put it alone into evaluation mode, for example.
     ///
     /// ```
     /// use adamant_nn::{BatchNorm1d, Module, Sequential};
@@ -75,12 +98,12 @@ impl<T: Float> Sequential<T> {
         self.layers.get_mut(i).map(|layer| &mut **layer)
     }
 
-    /// Puts another layer at this position, and gives the one that was there.
+    /// Puts another layer at this position, and returns the one that was there.
     ///
     /// PyTorch: `net[i] = layer`.
     ///
     /// # Panics
-    /// If there is no such position.
+    /// If there is no layer at this position.
     ///
     /// ```
     /// use adamant_nn::{Linear, Module, Relu, Sequential};
@@ -93,10 +116,10 @@ impl<T: Float> Sequential<T> {
     #[track_caller]
     pub fn replace(&mut self, i: usize, layer: impl Layer<T> + 'static) -> Box<dyn Layer<T>> {
         let len = self.len();
-        let Some(place) = self.layers.get_mut(i) else {
-            panic!("Sequential: no layer {i} among {len}")
+        let Some(found) = self.layers.get_mut(i) else {
+            panic!("Sequential: position is {i}; expected less than {len}, the number of layers")
         };
-        std::mem::replace(place, Box::new(layer))
+        std::mem::replace(found, Box::new(layer))
     }
 
     /// The number of layers.
@@ -105,7 +128,7 @@ impl<T: Float> Sequential<T> {
         self.layers.len()
     }
 
-    /// Whether there is no layer: what goes in comes out.
+    /// Whether there are no layers: the output is then the input.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
@@ -126,33 +149,30 @@ impl<T: Float> std::fmt::Debug for Sequential<T> {
 
 impl<T: Float> Forward<T> for Sequential<T> {
     /// # Panics
-    /// If a layer does; the message says which one.
+    /// If a layer panics: at the caller's line, with the layer's position and type before its
+    /// message.
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let mut x = x.clone();
         for (i, layer) in self.layers.iter().enumerate() {
             let (layer, type_name) = (&**layer, layer.type_name());
-            let before = summary::observed();
             x = with_context(
-                || layer.forward(&x),
-                || format!("Sequential: layer {i}, {}", summary::short(type_name)),
+                || observed((address(layer), type_name), || layer.forward(&x)),
+                || format!("Sequential: layer {i}, {}", short(type_name)),
             );
-            if !summary::has_reported(before, layer, type_name) {
-                x = summary::observe_as(layer, type_name, x);
-            }
         }
-        summary::observe(self, x)
+        observe(self, x)
     }
 }
 
-// By hand: a derived one would put the field's name before the positions.
+// By hand: a derived implementation would put the field's name before the positions.
 impl<T: Float> Module<T> for Sequential<T> {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         path.enter(self);
         self.layers.visit(path, visit);
     }
-    fn set_training(&mut self, training: bool) {
-        self.layers.set_training(training);
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        self.layers.visit_mut(visit);
     }
 }
 

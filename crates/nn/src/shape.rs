@@ -1,43 +1,61 @@
-//! Layers that change the shape at most, and when one shape broadcasts to another.
+//! Layers that change no element, and the broadcasting of shapes.
 
 use crate::stateless::stateless;
 
-/// Whether a tensor of shape `from` can stand for one of shape `to`.
+/// Whether a tensor of shape `from` broadcasts to shape `to`.
 pub(crate) fn broadcasts(from: &[usize], to: &[usize]) -> bool {
     let mut ends = from.iter().rev().zip(to.iter().rev());
     from.len() <= to.len() && ends.all(|(&from, &to)| from == 1 || from == to)
 }
 
-/// Dimensions `start_dim` to `end_dim` become one: `[N, C, H, W] → [N, C·H·W]` by default.
+/// Joins dimensions `start_dim` to `end_dim` into one: `[N, C, H, W] → [N, C·H·W]` by default.
 ///
 /// PyTorch: `torch.nn.Flatten(start_dim, end_dim)`.
 ///
 /// # Panics
-/// In `forward`: if there are no such dimensions.
+/// In `forward`: if the input does not have these dimensions.
 ///
 /// ```
 /// use adamant_nn::{Flatten, Forward};
 /// use adamant_tensor::Tensor;
 /// let x = Tensor::<f32>::ones([8, 2, 3, 4]);
 /// assert_eq!(Flatten::default().forward(&x).shape(), [8, 24]);
-/// assert_eq!(Flatten { start_dim: 0, end_dim: -2 }.forward(&x).shape(), [48, 4]);
+/// assert_eq!(Flatten::new().start_dim(0).end_dim(-2).forward(&x).shape(), [48, 4]);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Flatten {
-    /// 1 by default: a batch stays one.
-    pub start_dim: isize,
-    /// −1 by default.
-    pub end_dim: isize,
+    start_dim: isize,
+    end_dim: isize,
 }
 stateless!(Flatten, |layer, x| x.flatten(layer.start_dim, layer.end_dim));
 
-impl Default for Flatten {
-    fn default() -> Self {
+impl Flatten {
+    /// A layer with PyTorch's defaults.
+    #[must_use]
+    pub fn new() -> Self {
         Flatten { start_dim: 1, end_dim: -1 }
+    }
+
+    /// The first of the joined dimensions; default 1, which keeps the batch.
+    #[must_use]
+    pub fn start_dim(self, start_dim: isize) -> Self {
+        Flatten { start_dim, ..self }
+    }
+
+    /// The last of the joined dimensions; default −1.
+    #[must_use]
+    pub fn end_dim(self, end_dim: isize) -> Self {
+        Flatten { end_dim, ..self }
     }
 }
 
-/// What goes in comes out: for a place where a model may have a layer or none.
+impl Default for Flatten {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Returns its input: a placeholder for a layer.
 ///
 /// PyTorch: `torch.nn.Identity`.
 ///

@@ -1,13 +1,13 @@
-//! Layers without parameters: what their types have in common.
+//! Layers without parameters.
 
-/// Makes a type without parameters a layer of every type of numbers, by what it computes.
+/// Implements `Forward` and `Module`, for every element type, for a type without parameters.
 macro_rules! stateless {
     ($Name:ident, |$layer:pat_param, $x:ident| $value:expr) => {
         impl<T: adamant_tensor::Float> $crate::Forward<T> for $Name {
             #[track_caller]
             fn forward(&self, $x: &adamant_tensor::Tensor<T>) -> adamant_tensor::Tensor<T> {
                 let $layer = self;
-                $crate::summary::observe(self, $value)
+                $crate::observe(self, $value)
             }
         }
 
@@ -19,7 +19,7 @@ macro_rules! stateless {
             ) {
                 path.enter(self);
             }
-            fn set_training(&mut self, _training: bool) {}
+            fn visit_mut(&mut self, _visit: &mut dyn FnMut($crate::LeafMut<'_, T>)) {}
         }
     };
 }

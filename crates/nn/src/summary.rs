@@ -1,102 +1,50 @@
-//! A model as a table: its layers, what comes out of them, and their parameters.
+//! A model as a table: its layers, the shapes of their outputs, and their parameters.
 
 use crate::module::{Entered, Forward, Leaf, Module, Path};
+use crate::observe::{Call, Layer, address, calls_of, observed};
 use crate::panic_context::with_context;
-use adamant_tensor::{Float, Shape, Tensor, no_grad};
-use std::cell::RefCell;
+use adamant_tensor::{Float, Shape, Tensor};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-
-/// A call of a layer: which one, and the shape of what it gave.
-struct Call {
-    layer: (usize, &'static str),
-    shape: Shape,
-}
-
-thread_local! {
-    /// The calls so far, while a summary observes them.
-    static CALLS: RefCell<Option<Vec<Call>>> = const { RefCell::new(None) };
-}
-
-/// Whether a summary is being made: layers then behave as in evaluation.
-pub(crate) fn is_observing() -> bool {
-    CALLS.with_borrow(Option::is_some)
-}
-
-fn address<M: ?Sized>(layer: &M) -> usize {
-    (&raw const *layer).cast::<()>().addr()
-}
-
-/// Tells a summary, if one is being made, what `layer` gave. A layer's `forward` ends with
-/// it; `Sequential` does it for layers that do not.
-pub(crate) fn observe<M: ?Sized, T: Float>(layer: &M, y: Tensor<T>) -> Tensor<T> {
-    observe_as(layer, std::any::type_name::<M>(), y)
-}
-
-/// [`observe`] for a layer behind `dyn`, whose type has this name.
-pub(crate) fn observe_as<M: ?Sized, T: Float>(
-    layer: &M,
-    type_name: &'static str,
-    y: Tensor<T>,
-) -> Tensor<T> {
-    CALLS.with_borrow_mut(|calls| {
-        if let Some(calls) = calls {
-            calls.push(Call { layer: (address(layer), type_name), shape: y.shape().into() });
-        }
-    });
-    y
-}
-
-/// How many calls have been observed.
-pub(crate) fn observed() -> usize {
-    CALLS.with_borrow(|calls| calls.as_ref().map_or(0, Vec::len))
-}
-
-/// Whether the last call, if it came after the first `before`, was of this layer.
-pub(crate) fn has_reported<M: ?Sized>(before: usize, layer: &M, type_name: &str) -> bool {
-    CALLS.with_borrow(|calls| {
-        let last = calls.as_ref().and_then(|calls| calls[before..].last());
-        last.is_none_or(|call| call.layer == (address(layer), type_name)) && last.is_some()
-    })
-}
 
 /// A line of a [`Summary`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SummaryRow {
-    /// Where the layer is in the model: `body.0`; empty for the model itself.
+    /// The layer's path in the model: `body.0`; empty for the model itself.
     pub path: String,
     /// Its type: `Linear`.
     pub layer: String,
-    /// The shape of what came out of it, if it was seen.
+    /// The shape of its output, if it was reported.
     pub output: Option<Shape>,
-    /// The number of parameters that are its own, and not those of a layer within it.
+    /// The number of its own weights, without those of the layers within it.
     pub parameters: usize,
     depth: usize,
 }
 
-/// A table of a model's layers: printed by `{}`.
+/// A table of a model's layers, printed by `{}`.
 ///
 /// PyTorch: what `torchinfo.summary` returns.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// The lines, a layer before those within it.
+    /// The lines, a layer before the layers within it.
     pub rows: Vec<SummaryRow>,
-    /// The number of parameters; a shared one counts once.
+    /// The number of weights; a shared parameter counts once.
     pub parameters: usize,
     /// The number of those that require a gradient.
     pub trainable: usize,
     bytes: usize,
 }
 
-/// Runs `model` on zeros of shape `input` and gives a table of its layers.
+/// Runs `model` on zeros of shape `input` and returns a table of its layers.
 ///
-/// Nothing is recorded, and the model stays as it is: its layers behave as in evaluation.
-/// The shape of what comes out is known of a library's layer, and of any layer of a
-/// [`Sequential`](crate::Sequential); of another, `-` is printed. A model whose input is not
-/// a tensor: [`summary_of`].
+/// Nothing is recorded, and the model stays as it is: its layers behave as in evaluation. The
+/// output shapes of this library's layers and of all layers of a
+/// [`Sequential`](crate::Sequential) are known; other layers report theirs by
+/// [`observe`](crate::observe()), or `-` is printed. For a model whose input is not a tensor:
+/// [`summary_of`].
 ///
 /// # Panics
-/// If the model does with such an input: at the caller's line, with the model's message.
+/// If the model panics with such an input: at the caller's line, with the model's message.
 ///
 /// PyTorch: `torchinfo.summary(model, input_size)`.
 ///
@@ -127,19 +75,15 @@ pub fn summary<T: Float>(
     input: impl Into<Shape>,
 ) -> Summary {
     let x = Tensor::zeros(input);
-    let run = || {
-        let y = model.forward(&x);
-        if !has_reported(0, model, std::any::type_name_of_val(model)) {
-            let _ = observe(model, y);
-        }
-    };
+    let layer = (address(model), std::any::type_name_of_val(model));
+    let run = || drop(observed(layer, || model.forward(&x)));
     let context = || format!("summary: an input of shape {:?}", x.shape());
     let calls = with_context(|| calls_of(run), context);
     Summary::new(model, &calls)
 }
 
-/// A table of the layers of `model`, whose output shapes are seen while `run` uses it:
-/// for a model whose input is not a tensor, such as one of words.
+/// A table of the layers of `model`, with the output shapes reported while `run` uses it: for a
+/// model whose input is not a tensor, such as one with an embedding.
 ///
 /// ```
 /// use adamant_nn::{Forward, Linear, summary_of};
@@ -155,25 +99,10 @@ pub fn summary_of<T: Float, M: Module<T> + ?Sized>(model: &M, run: impl FnOnce(&
     Summary::new(model, &calls)
 }
 
-/// Ends the observation, after a panic too.
-struct End;
-impl Drop for End {
-    fn drop(&mut self) {
-        CALLS.set(None);
-    }
-}
-
-fn calls_of(run: impl FnOnce()) -> Vec<Call> {
-    let _end = End;
-    CALLS.set(Some(Vec::new()));
-    no_grad(run);
-    CALLS.take().unwrap_or_default()
-}
-
 impl Summary {
     fn new<T: Float>(model: &(impl Module<T> + ?Sized), calls: &[Call]) -> Summary {
-        let mut path = Path::noting();
-        let mut own: HashMap<String, usize> = HashMap::new(); // parameters by the path before the name
+        let mut path = Path::listing();
+        let mut own: HashMap<String, usize> = HashMap::new(); // by path
         let (mut seen, mut parameters, mut trainable) = (HashSet::new(), 0, 0);
         model.visit(&mut path, &mut |path, leaf| {
             if let Leaf::Parameter(parameter) = leaf
@@ -187,7 +116,7 @@ impl Summary {
         });
         let entered = path.into_entered();
         let outputs = outputs(&entered, calls);
-        // A parameter belongs to the innermost layer that was entered on the way to it.
+        // A parameter belongs to the innermost layer entered on the way to it.
         let mut counts = vec![0; entered.len()];
         for (path, n) in own {
             let around = (0..entered.len()).filter(|&i| is_within(&path, &entered[i].path));
@@ -212,32 +141,32 @@ fn is_within(path: &str, part: &str) -> bool {
         || path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The output shape of each layer, where it is certain. Layers without fields may share an
-/// address; then their calls are theirs in order, if there is one for each.
+/// The output shape of each layer, where it is certain. Layers that share an address and a type
+/// are told apart by the order of their calls, if there is one call for each.
 fn outputs(entered: &[Entered], calls: &[Call]) -> Vec<Option<Shape>> {
     let key = |layer: &Entered| (layer.address, layer.type_name);
-    let mut shapes: HashMap<(usize, &str), Vec<&Shape>> = HashMap::new();
+    let mut shapes: HashMap<Layer, Vec<&Shape>> = HashMap::new();
     for call in calls {
         shapes.entry(call.layer).or_default().push(&call.shape);
     }
-    let mut of_key: HashMap<(usize, &str), usize> = HashMap::new();
-    let mut places = Vec::new(); // how many of the same key came before
+    let mut of_key: HashMap<Layer, usize> = HashMap::new();
+    let mut ranks = Vec::new(); // the number of earlier layers with the same key
     for layer in entered {
         let count = of_key.entry(key(layer)).or_default();
-        places.push(*count);
+        ranks.push(*count);
         *count += 1;
     }
-    let output = |(layer, place): (&Entered, usize)| {
+    let output = |(layer, rank): (&Entered, usize)| {
         let shapes = shapes.get(&key(layer))?;
         let alike = shapes.windows(2).all(|pair| pair[0] == pair[1]);
         match of_key[&key(layer)] {
             1 => Some(shapes[0].clone()),
             _ if alike => Some(shapes[0].clone()),
-            n if n == shapes.len() => Some(shapes[place].clone()),
+            n if n == shapes.len() => Some(shapes[rank].clone()),
             _ => None,
         }
     };
-    entered.iter().zip(places).map(output).collect()
+    entered.iter().zip(ranks).map(output).collect()
 }
 
 /// `adamant_nn::linear::Linear<f32>` is `Linear`.
@@ -265,22 +194,22 @@ impl fmt::Display for Summary {
             0 => "-".to_string(),
             all => format!("{:.1} %", 100.0 * n as f64 / all as f64),
         };
-        let number = |n: usize| match n {
+        let count_and_share = |n: usize| match n {
             0 => ["-".to_string(), "-".to_string()],
             n => [grouped(n), share(n)],
         };
         let mut lines = vec![["layer", "output", "parameters", "share"].map(String::from)];
         for row in &self.rows {
-            // The name relative to the line above it that holds it.
-            let holder = self.rows.iter().take_while(|other| !std::ptr::eq(*other, row));
-            let holder = holder.filter(|other| other.depth + 1 == row.depth).last();
-            let name = holder.map_or(&row.path[..], |holder| {
-                row.path[holder.path.len()..].trim_start_matches('.')
+            // The path relative to that of the layer around it.
+            let before = self.rows.iter().take_while(|other| !std::ptr::eq(*other, row));
+            let outer = before.filter(|other| other.depth + 1 == row.depth).last();
+            let name = outer.map_or(&row.path[..], |outer| {
+                row.path[outer.path.len()..].trim_start_matches('.')
             });
             let colon = if name.is_empty() { "" } else { ": " };
             let layer = format!("{}{name}{colon}{}", "  ".repeat(row.depth), row.layer);
             let output = row.output.as_ref().map_or("-".to_string(), Shape::to_string);
-            let [parameters, share] = number(row.parameters);
+            let [parameters, share] = count_and_share(row.parameters);
             lines.push([layer, output, parameters, share]);
         }
         for (name, n) in [("total", self.parameters), ("trainable", self.trainable)] {
@@ -321,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_output_of_every_layer_is_seen() {
+    fn every_layers_output_is_reported() {
         let rng = &mut Generator::seed(0);
         let options = RecurrentOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
         let model = Reader {
@@ -330,7 +259,7 @@ mod tests {
             lstm: Lstm::with_options(8, 3, options, rng),
             head: Linear::new(6, 4, rng),
         };
-        let before = model.state_dict(); // with the generators of the dropouts
+        let before = model.state_dict(); // includes the generators of the dropouts
         let table = summary_of(&model, |model| {
             let x = model.words.forward(&Indices::from([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]));
             let x = model.blocks.iter().fold(x, |x, block| block.forward(&x));
@@ -347,8 +276,24 @@ mod tests {
         assert_eq!(shape("blocks.1.linear1"), [2, 5, 2048]);
         assert_eq!(shape("lstm"), [2, 5, 6]);
         assert_eq!(shape("head"), [2, 5, 4]);
-        // Only the model itself, whose `forward` is none of a library's, is not.
-        let unseen = table.rows.iter().filter(|row| row.output.is_none());
-        assert_eq!(unseen.map(|row| &row.layer[..]).collect::<Vec<_>>(), ["Reader"]);
+        // Only the model itself does not report its output.
+        let unknown = table.rows.iter().filter(|row| row.output.is_none());
+        assert_eq!(unknown.map(|row| &row.layer[..]).collect::<Vec<_>>(), ["Reader"]);
+    }
+
+    /// Two layers without fields share an address; only the order of their calls tells them apart.
+    #[test]
+    fn layers_without_fields_are_told_apart() {
+        #[derive(Clone, Module)]
+        #[module(crate = crate)]
+        struct Halve;
+        impl Forward for Halve {
+            fn forward(&self, x: &Tensor) -> Tensor {
+                x.narrow(-1, 0, x.shape()[1] / 2)
+            }
+        }
+        let net = crate::Sequential::new().add(Halve).add(crate::Relu).add(Halve);
+        let outputs = summary(&net, [2, 8]).rows.into_iter().map(|row| row.output.unwrap());
+        assert_eq!(outputs.collect::<Vec<_>>(), [[2, 2], [2, 4], [2, 4], [2, 2]].map(Shape::from));
     }
 }

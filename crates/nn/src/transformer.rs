@@ -1,12 +1,12 @@
-//! A layer of a transformer.
+//! The encoder layer of a transformer.
 
 use crate::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
 use crate::norm::{LayerNorm, LayerNormOptions};
-use crate::summary::observe;
-use crate::{Dropout, Forward, Linear, Module, check};
+use crate::observe::observe;
+use crate::{Dropout, Forward, Linear, LinearOptions, Module, check};
 use adamant_tensor::{Float, Generator, Tensor};
 
-/// What is between the two linear maps of a [`TransformerEncoderLayer`].
+/// The activation between the two linear maps of a [`TransformerEncoderLayer`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TransformerActivation {
     /// [`Tensor::relu`]
@@ -59,8 +59,8 @@ impl TransformerEncoderLayerOptions {
         TransformerEncoderLayerOptions { activation, ..self }
     }
 
-    /// Whether attention and feed-forward each begin with their norm, instead of a norm of
-    /// their sum with the input; default false.
+    /// Whether attention and feed-forward net each normalise their input, instead of the sum of
+    /// their output and input; default false.
     #[must_use]
     pub fn norm_first(self, norm_first: bool) -> Self {
         TransformerEncoderLayerOptions { norm_first, ..self }
@@ -72,7 +72,7 @@ impl TransformerEncoderLayerOptions {
         TransformerEncoderLayerOptions { bias, ..self }
     }
 
-    /// The number that both norms add to the variance; default 1e-5.
+    /// Added to the variance in both norms; default 1e-5.
     #[must_use]
     pub fn layer_norm_eps(self, layer_norm_eps: f64) -> Self {
         TransformerEncoderLayerOptions { layer_norm_eps, ..self }
@@ -85,8 +85,8 @@ impl TransformerEncoderLayerOptions {
 /// `x = norm1(x + attention(x))`, then `x = norm2(x + linear2(act(linear1(x))))`; with
 /// `norm_first`, `x = x + attention(norm1(x))`, then `x = x + linear2(act(linear1(norm2(x))))`.
 ///
-/// The batch comes first, always (PyTorch: `batch_first=True`). In masks, **true means may be
-/// looked at**, the opposite of PyTorch's layer; see [`AttentionMasks`].
+/// The batch is always the first dimension (PyTorch: `batch_first=True`). In masks, **true means:
+/// may be attended to**, the opposite of PyTorch's layer; see [`AttentionMasks`].
 ///
 /// PyTorch: `torch.nn.TransformerEncoderLayer(…, batch_first=True)`.
 ///
@@ -96,20 +96,20 @@ impl TransformerEncoderLayerOptions {
 /// let layer = TransformerEncoderLayer::new(8, 2, &mut Generator::seed(0));
 /// assert_eq!(layer.forward(&Tensor::ones([4, 5, 8])).shape(), [4, 5, 8]);
 /// ```
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 #[module(crate = crate, float = T)]
 pub struct TransformerEncoderLayer<T: Float = f32> {
-    /// Of width `E`.
+    /// The attention, of width `E`.
     pub self_attn: MultiheadAttention<T>,
-    /// `E` to the width between.
+    /// From `E` to `dim_feedforward`.
     pub linear1: Linear<T>,
-    // None with a probability of 0: the state is then PyTorch's, without generators.
+    // None if the probability is 0: the state is then PyTorch's, without generators.
     dropout: Option<Dropout>,
-    /// Back to `E`.
+    /// From `dim_feedforward` to `E`.
     pub linear2: Linear<T>,
-    /// Over `E`, for attention.
+    /// The norm of the attention, over `E`.
     pub norm1: LayerNorm<T>,
-    /// Over `E`, for the linear maps.
+    /// The norm of the feed-forward net, over `E`.
     pub norm2: LayerNorm<T>,
     dropout1: Option<Dropout>,
     dropout2: Option<Dropout>,
@@ -118,30 +118,29 @@ pub struct TransformerEncoderLayer<T: Float = f32> {
 }
 
 impl TransformerEncoderLayer {
-    /// A layer with PyTorch's defaults, in `f32`. For others:
-    /// [`with_options`](TransformerEncoderLayer::with_options).
+    /// A layer with PyTorch's defaults, in `f32`.
     ///
     /// # Panics
-    /// If `heads` does not divide `width`.
+    /// If `nhead` does not divide `d_model`, or the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
-    pub fn new(width: usize, heads: usize, rng: &mut Generator) -> Self {
+    pub fn new(d_model: usize, nhead: usize, rng: &mut Generator) -> Self {
         let options = TransformerEncoderLayerOptions::default();
-        TransformerEncoderLayer::with_options(width, heads, options, rng)
+        TransformerEncoderLayer::with_options(d_model, nhead, options, rng)
     }
 }
 
 impl<T: Float> TransformerEncoderLayer<T> {
-    /// A layer of any type.
+    /// A layer with these options, of any type.
     ///
     /// # Panics
-    /// If `heads` does not divide `width`, the dropout is not from 0 to 1, `layer_norm_eps` is
+    /// If `nhead` does not divide `d_model`, the dropout is not from 0 to 1, `layer_norm_eps` is
     /// negative or NaN, or the parameters do not fit in memory.
     #[must_use]
     #[track_caller]
     pub fn with_options(
-        width: usize,
-        heads: usize,
+        d_model: usize,
+        nhead: usize,
         options: TransformerEncoderLayerOptions,
         rng: &mut Generator,
     ) -> Self {
@@ -150,28 +149,29 @@ impl<T: Float> TransformerEncoderLayer<T> {
         check::probability("TransformerEncoderLayer", "dropout", p);
         check::eps("TransformerEncoderLayer", "layer_norm_eps", eps);
         let attention = MultiheadAttentionOptions::default().bias(bias).dropout(p);
+        let linear = LinearOptions::default().bias(bias);
         let norm = LayerNormOptions::default().eps(eps).bias(bias);
-        let self_attn = MultiheadAttention::with_options(width, heads, attention, rng);
+        let self_attn = MultiheadAttention::with_options(d_model, nhead, attention, rng);
         let dropout = |rng: &mut Generator| (p > 0.0).then(|| Dropout::new(p, rng));
         TransformerEncoderLayer {
             self_attn,
-            linear1: Linear::with_bias(width, dim_feedforward, bias, rng),
+            linear1: Linear::with_options(d_model, dim_feedforward, linear, rng),
             dropout: dropout(rng),
-            linear2: Linear::with_bias(dim_feedforward, width, bias, rng),
-            norm1: LayerNorm::with_options([width], norm),
-            norm2: LayerNorm::with_options([width], norm),
+            linear2: Linear::with_options(dim_feedforward, d_model, linear, rng),
+            norm1: LayerNorm::with_options([d_model], norm),
+            norm2: LayerNorm::with_options([d_model], norm),
             dropout1: dropout(rng),
             dropout2: dropout(rng),
             options,
         }
     }
 
-    /// The layer with masks for its attention.
+    /// The output for `x`, with masks for the attention.
     ///
     /// PyTorch: `layer(x, src_mask, src_key_padding_mask)`.
     ///
     /// # Panics
-    /// If the shapes do not fit, or the masks leave a query no key.
+    /// If the shapes do not match, or the masks leave a query no key.
     #[must_use]
     #[track_caller]
     pub fn forward_masked(&self, x: &Tensor<T>, masks: AttentionMasks<'_>) -> Tensor<T> {
@@ -210,7 +210,7 @@ fn dropped<T: Float>(dropout: Option<&Dropout>, x: Tensor<T>) -> Tensor<T> {
 }
 
 impl<T: Float> Forward<T> for TransformerEncoderLayer<T> {
-    /// Without a mask.
+    /// The output for `x`, without masks.
     ///
     /// # Panics
     /// If `x` is not `[N, L, E]` or `[L, E]`.

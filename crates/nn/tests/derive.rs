@@ -1,6 +1,6 @@
-//! A mistaken derive says what is wrong and what to do.
+//! A mistake with the derive is reported with its remedy.
 
 #[test]
-fn a_mistaken_derive_is_told_readably() {
+fn mistakes_have_readable_messages() {
     trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }

@@ -283,6 +283,12 @@ impl<T: Float> Array<T> {
         kernels::add_strided(&mut out[layout.offset..], &layout.shape, &layout.strides, x.dense());
     }
 
+    /// The elements converted to type `U`, rounded to nearest.
+    #[track_caller]
+    pub(crate) fn cast<U: Float>(&self) -> Array<U> {
+        self.map("cast", |x| U::from_f64(x.to_f64()))
+    }
+
     /// Adds an array of the same shape: in the buffer of either, if one is not shared.
     #[track_caller]
     pub(crate) fn add_assign(&mut self, mut other: Array<T>) {

@@ -1,4 +1,4 @@
-//! The losses of yes and no: one probability, or its logit, for each element.
+//! Binary cross-entropy: one probability, or its logit, for each element.
 
 use super::{Reduction, check_elements, same_shape};
 use crate::shape::broadcasts;
@@ -6,8 +6,10 @@ use adamant_tensor::{Float, Tensor};
 
 /// The mean of `−(y ln x + (1 − y) ln(1 − x))`, where `x` are probabilities.
 ///
-/// As in PyTorch, a logarithm is −100 at least: one wrong certainty does not make the loss infinite.
-/// [`bce_with_logits`] needs no such bound. PyTorch: `torch.nn.functional.binary_cross_entropy(x, y)`.
+/// As in PyTorch, logarithms are at least −100, so that a wrong prediction of 0 or 1 does not make
+/// the loss infinite. [`bce_with_logits`] needs no such bound.
+///
+/// PyTorch: `torch.nn.functional.binary_cross_entropy(x, y)`.
 ///
 /// # Panics
 /// If the shapes are not the same, or an element is not within `[0, 1]`.
@@ -24,7 +26,7 @@ pub fn bce_loss<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
     BceLoss::new().loss(x, y)
 }
 
-/// The mean of `−(y ln σ(x) + (1 − y) ln(1 − σ(x)))`, right at logits of any size.
+/// The mean of `−(y ln σ(x) + (1 − y) ln(1 − σ(x)))`, accurate for logits of any size.
 ///
 /// PyTorch: `torch.nn.functional.binary_cross_entropy_with_logits(x, y)`.
 ///
@@ -59,19 +61,19 @@ pub struct BceLoss<T: Float = f32> {
 }
 
 impl<T: Float> BceLoss<T> {
-    /// With PyTorch's defaults: no weights, and the mean.
+    /// A loss with PyTorch's defaults: no weights, and the mean.
     #[must_use]
     pub fn new() -> Self {
         BceLoss { weight: None, reduction: Reduction::Mean }
     }
 
-    /// What each loss is multiplied with, before the reduction; broadcasts.
+    /// The factor of each loss before the reduction; broadcasts; default 1.
     #[must_use]
     pub fn weight(self, weight: &Tensor<T>) -> Self {
         BceLoss { weight: Some(weight.clone()), ..self }
     }
 
-    /// What becomes of the losses of the single elements; their mean unless set.
+    /// The reduction of the elements' losses; default their mean.
     #[must_use]
     pub fn reduction(self, reduction: Reduction) -> Self {
         BceLoss { reduction, ..self }
@@ -80,7 +82,7 @@ impl<T: Float> BceLoss<T> {
     /// The loss of the probabilities `x`, where `y` is the target.
     ///
     /// # Panics
-    /// As [`bce_loss`], or if the weights do not broadcast to the shape of `x`.
+    /// Like [`bce_loss`], or if the weights do not broadcast to the shape of `x`.
     #[must_use]
     #[track_caller]
     pub fn loss(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
@@ -100,17 +102,18 @@ impl<T: Float> Default for BceLoss<T> {
 
 #[track_caller]
 fn check_probabilities<T: Float>(what: &str, x: &Tensor<T>) {
-    let are = x.ge(T::ZERO) & x.le(T::ONE); // so NaN is none
+    let are = x.ge(T::ZERO) & x.le(T::ONE); // false for NaN
     check_elements("bce_loss", what, x, &are, "0 to 1");
 }
 
-/// The loss of each element. By hand, as the slope of the bounded logarithm, 0 · ∞, is NaN.
+/// The loss of each element. A custom operation: the derivative of the bounded logarithm would be
+/// 0 · ∞, NaN.
 #[track_caller]
 fn entropy<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
     let value = {
         let (x, y) = (x.detach(), y.detach());
-        let [yes, no] = [x.log(), (-&x).log1p()].map(|log| log.clamp_min(-100.0));
-        (&y - T::ONE) * no - y * yes
+        let [log_x, log_1_x] = [x.log(), (-&x).log1p()].map(|log| log.clamp_min(-100.0));
+        (&y - T::ONE) * log_1_x - y * log_x
     };
     let (x_saved, y_saved) = (x.clone(), y.clone());
     Tensor::custom("bce_loss", &[x, y], value, move |g| {
@@ -128,9 +131,9 @@ fn entropy<T: Float>(x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
 /// ```
 /// use adamant_nn::{BceWithLogitsLoss, bce_with_logits};
 /// use adamant_tensor::Tensor;
-/// let (x, yes) = (Tensor::<f32>::from([[0.5, -1.0]]), Tensor::from([[1.0, 1.0]]));
-/// let thrice = BceWithLogitsLoss::new().pos_weight(&Tensor::from([3.0, 3.0])).loss(&x, &yes);
-/// assert!((thrice.item() - 3.0 * bce_with_logits(&x, &yes).item()).abs() < 1e-6);
+/// let (x, ones) = (Tensor::<f32>::from([[0.5, -1.0]]), Tensor::from([[1.0, 1.0]]));
+/// let thrice = BceWithLogitsLoss::new().pos_weight(&Tensor::from([3.0, 3.0])).loss(&x, &ones);
+/// assert!((thrice.item() - 3.0 * bce_with_logits(&x, &ones).item()).abs() < 1e-6);
 /// ```
 #[derive(Clone, Debug)]
 pub struct BceWithLogitsLoss<T: Float = f32> {
@@ -140,26 +143,26 @@ pub struct BceWithLogitsLoss<T: Float = f32> {
 }
 
 impl<T: Float> BceWithLogitsLoss<T> {
-    /// With PyTorch's defaults: no weights, and the mean.
+    /// A loss with PyTorch's defaults: no weights, and the mean.
     #[must_use]
     pub fn new() -> Self {
         BceWithLogitsLoss { weight: None, pos_weight: None, reduction: Reduction::Mean }
     }
 
-    /// What each loss is multiplied with, before the reduction; broadcasts.
+    /// The factor of each loss before the reduction; broadcasts; default 1.
     #[must_use]
     pub fn weight(self, weight: &Tensor<T>) -> Self {
         BceWithLogitsLoss { weight: Some(weight.clone()), ..self }
     }
 
-    /// What the loss of a yes is multiplied with; broadcasts. More than 1 finds more of them, and
-    /// is wrong more often.
+    /// The factor of the losses of positive targets; broadcasts; default 1. More than 1 raises
+    /// recall, less than 1 precision.
     #[must_use]
     pub fn pos_weight(self, pos_weight: &Tensor<T>) -> Self {
         BceWithLogitsLoss { pos_weight: Some(pos_weight.clone()), ..self }
     }
 
-    /// What becomes of the losses of the single elements; their mean unless set.
+    /// The reduction of the elements' losses; default their mean.
     #[must_use]
     pub fn reduction(self, reduction: Reduction) -> Self {
         BceWithLogitsLoss { reduction, ..self }
@@ -168,18 +171,18 @@ impl<T: Float> BceWithLogitsLoss<T> {
     /// The loss of the logits `x`, where `y` is the target.
     ///
     /// # Panics
-    /// As [`bce_with_logits`], or if weights do not broadcast to the shape of `x`.
+    /// Like [`bce_with_logits`], or if weights do not broadcast to the shape of `x`.
     #[must_use]
     #[track_caller]
     pub fn loss(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
         same_shape("bce_with_logits", x, y);
         // −ln σ(x). Above 40, ln(1 + e⁻ˣ) adds nothing to −x even in f64.
-        let mut yes = (-x).softplus(1.0, 40.0);
+        let mut positive = (-x).softplus(1.0, 40.0);
         if let Some(weight) = &self.pos_weight {
             check_broadcast("bce_with_logits", "pos_weight", weight, x);
-            yes = yes * ((weight - T::ONE) * y + T::ONE);
+            positive = positive * ((weight - T::ONE) * y + T::ONE);
         }
-        let losses = (-y + T::ONE) * x + yes;
+        let losses = (-y + T::ONE) * x + positive;
         let losses = weighted("bce_with_logits", losses, self.weight.as_ref());
         self.reduction.apply(losses)
     }
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn certainties_have_pytorchs_losses_and_slopes() {
+    fn predictions_of_0_and_1_are_as_in_pytorch() {
         let x = Tensor::<f32>::from([0.0, 1.0, 0.0]).requires_grad();
         let losses = BceLoss::new().reduction(Reduction::None);
         let losses = losses.loss(&x, &Tensor::from([1.0, 1.0, 0.0]));
@@ -235,13 +238,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "bce_loss: element 1 of the input, of shape [2], is 1.5; expected 0")]
-    fn what_is_no_probability_is_refused() {
+    fn a_value_above_1_is_refused() {
         let _ = bce_loss(&Tensor::<f32>::from([0.5, 1.5]), &Tensor::from([0.0, 1.0]));
     }
 
     #[test]
     #[should_panic(expected = "bce_loss: element 0 of the target, of shape [1], is NaN")]
-    fn nan_is_no_probability() {
+    fn nan_is_refused() {
         let _ = bce_loss(&Tensor::<f32>::from([0.5]), &Tensor::from([f32::NAN]));
     }
 

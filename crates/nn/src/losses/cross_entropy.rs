@@ -1,15 +1,15 @@
-//! The losses of classifiers: one class, or a distribution of them, for each row of numbers.
+//! The losses of classifiers: the target of each row is a class, or a distribution over classes.
 
 use super::Reduction;
 use adamant_tensor::{Float, Indices, Tensor, cross_entropy};
 use std::borrow::Cow;
 
-/// The mean of `−x[target]`, where `x` are logarithms of probabilities: `[N, C], N → []`.
+/// The mean of `−x[target]`, where `x` are log-probabilities: `[N, C], N → []`.
 ///
 /// PyTorch: `torch.nn.functional.nll_loss(x, targets)`.
 ///
 /// # Panics
-/// If there is not one target for each row, or a target is no class.
+/// If there is not one target for each row, or a target is not less than `C`.
 ///
 /// ```
 /// use adamant_nn::nll_loss;
@@ -23,8 +23,8 @@ pub fn nll_loss<T: Float>(x: &Tensor<T>, targets: &[usize]) -> Tensor<T> {
     NllLoss::new().loss(x, targets)
 }
 
-/// The class of each row: a list (`&[2, 0]`, a `&Vec<usize>`), row-major, or
-/// [`Indices`], whose shape must be that of the rows.
+/// The class of each row: a row-major list (`&[2, 0]`, a `&Vec<usize>`), or [`Indices`] of the
+/// rows' shape.
 #[derive(Clone, Debug)]
 pub struct Classes<'t> {
     list: Cow<'t, [usize]>,
@@ -55,12 +55,12 @@ impl From<&Indices> for Classes<'_> {
     }
 }
 
-/// What the rows should be: a class each, or a distribution, a tensor of the logits' shape.
+/// The targets: a class for each row, or a tensor of probabilities of the logits' shape.
 #[derive(Clone, Debug)]
 pub enum Targets<'t, T: Float> {
-    /// The right class of each row.
+    /// The class of each row.
     Classes(Classes<'t>),
-    /// The right probability of each class in each row.
+    /// The probability of each class in each row.
     Probabilities(&'t Tensor<T>),
 }
 
@@ -76,27 +76,27 @@ impl<'t, T: Float> From<&'t Tensor<T>> for Targets<'t, T> {
     }
 }
 
-/// The options that losses of classes share.
+/// The options that the losses of classifiers share.
 macro_rules! class_options {
     ($Loss:ident $(. $inner:ident)?) => {
         impl<T: Float> $Loss<T> {
-            /// What the loss of each class is multiplied with. The mean is then a weighted one: the
-            /// sum is divided by the weights of the targets.
+            /// The weight of each class; default 1. The mean is weighted: the sum is divided by the
+            /// sum of the targets' weights.
             #[must_use]
             pub fn weight(mut self, weight: &Tensor<T>) -> Self {
                 self$(.$inner)?.weight = Some(weight.detach());
                 self
             }
 
-            /// Rows with this target have no loss, and do not count in the mean. It need not be a
-            /// class.
+            /// A target whose rows are ignored: they have a loss of 0 and do not count in the mean;
+            /// default: none. It need not be a class.
             #[must_use]
             pub fn ignore_index(mut self, ignore_index: usize) -> Self {
                 self$(.$inner)?.ignore_index = Some(ignore_index);
                 self
             }
 
-            /// What becomes of the losses of the single rows; their mean unless set.
+            /// The reduction of the rows' losses; default their mean.
             #[must_use]
             pub fn reduction(mut self, reduction: Reduction) -> Self {
                 self$(.$inner)?.reduction = reduction;
@@ -133,16 +133,16 @@ pub struct NllLoss<T: Float = f32> {
 class_options!(NllLoss);
 
 impl<T: Float> NllLoss<T> {
-    /// With PyTorch's defaults: no weights, and the mean.
+    /// A loss with PyTorch's defaults: no weights, and the mean.
     #[must_use]
     pub fn new() -> Self {
         NllLoss { weight: None, ignore_index: None, reduction: Reduction::Mean }
     }
 
-    /// The loss of the logarithms of probabilities `x`.
+    /// The loss of the log-probabilities `x`.
     ///
     /// # Panics
-    /// As [`nll_loss`], or if the shapes do not fit.
+    /// Like [`nll_loss`], or if the shapes do not match.
     #[must_use]
     #[track_caller]
     pub fn loss<'t>(&self, x: &Tensor<T>, targets: impl Into<Classes<'t>>) -> Tensor<T> {
@@ -185,7 +185,7 @@ impl<T: Float> NllLoss<T> {
         (rows, targets)
     }
 
-    /// The loss of the rows, with a part of it spread over all classes.
+    /// The loss of the rows, with `smoothing` of each target spread over all classes.
     #[track_caller]
     fn finish(
         &self,
@@ -218,8 +218,8 @@ impl<T: Float> NllLoss<T> {
     }
 }
 
-/// `−log_softmax(logits)[target]` with options: class weights, label smoothing, a target that is
-/// ignored, probabilities as targets, images of classes. Without them it is
+/// `−log_softmax(logits)[target]` with options: class weights, label smoothing, an ignored target,
+/// probabilities as targets, images of classes. With the defaults it is
 /// [`cross_entropy`](fn@cross_entropy).
 ///
 /// Logits are `[N, C]`, `[C]`, or `[N, C, d₁, …]` with targets `[N, d₁, …]`; targets that are
@@ -251,13 +251,13 @@ pub struct CrossEntropyLoss<T: Float = f32> {
 class_options!(CrossEntropyLoss.nll);
 
 impl<T: Float> CrossEntropyLoss<T> {
-    /// With PyTorch's defaults: no weights, no smoothing, and the mean.
+    /// A loss with PyTorch's defaults: no weights, no smoothing, and the mean.
     #[must_use]
     pub fn new() -> Self {
         CrossEntropyLoss { nll: NllLoss::new(), label_smoothing: 0.0 }
     }
 
-    /// The part of each target that is spread evenly over all classes; 0 unless set.
+    /// The part of each target that is spread evenly over all classes; default 0.
     ///
     /// # Panics
     /// If it is not within `[0, 1]`.
@@ -266,7 +266,7 @@ impl<T: Float> CrossEntropyLoss<T> {
     pub fn label_smoothing(self, label_smoothing: f64) -> Self {
         assert!(
             (0.0..=1.0).contains(&label_smoothing),
-            "cross_entropy: a label_smoothing of {label_smoothing}; expected 0 to 1"
+            "cross_entropy: label_smoothing is {label_smoothing}; expected 0 to 1"
         );
         CrossEntropyLoss { label_smoothing, ..self }
     }
@@ -274,8 +274,8 @@ impl<T: Float> CrossEntropyLoss<T> {
     /// The loss of the logits.
     ///
     /// # Panics
-    /// If the shapes do not fit, a target is no class, or there is a target to ignore among
-    /// probabilities.
+    /// If the shapes do not match, a target is not a class, or there is an `ignore_index` and the
+    /// targets are probabilities.
     #[must_use]
     #[track_caller]
     pub fn loss<'t>(&self, logits: &Tensor<T>, targets: impl Into<Targets<'t, T>>) -> Tensor<T> {
@@ -290,7 +290,7 @@ impl<T: Float> CrossEntropyLoss<T> {
         let (rows, targets) = self.nll.chosen("cross_entropy", logits, classes);
         let is_plain = self.nll.weight.is_none() && self.label_smoothing == 0.0;
         if is_plain && self.nll.reduction == Reduction::Mean {
-            return cross_entropy(&rows.x, &targets); // in one step
+            return cross_entropy(&rows.x, &targets); // fused
         }
         let log_p = rows.x.log_softmax(1);
         self.nll.finish("cross_entropy", &rows, &targets, &log_p, self.label_smoothing)
@@ -319,12 +319,12 @@ impl<T: Float> CrossEntropyLoss<T> {
             p = p * weight;
         }
         let losses = -(rows.x.log_softmax(1) * p).sum_dim(1, false);
-        // As in PyTorch, a mean over the rows even where classes have weights.
+        // As in PyTorch, the plain mean over the rows, also if classes have weights.
         self.nll.reduction.apply(rows.put_back(losses))
     }
 }
 
-/// The weights, if there is one for each class.
+/// The class weights, checked to be one for each class.
 #[track_caller]
 fn class_weight<'w, T: Float>(
     op: &str,
@@ -340,14 +340,14 @@ fn class_weight<'w, T: Float>(
     Some(weight)
 }
 
-/// An input as a matrix with a row for each target.
+/// An input as a matrix, with a row for each target.
 struct Rows<T: Float> {
-    /// `[rows, classes]`, without those that are ignored.
+    /// `[rows, classes]`, without the ignored rows.
     x: Tensor<T>,
     classes: usize,
-    /// Of the losses.
+    /// The shape of the losses.
     shape: Vec<usize>,
-    /// Which rows of how many are in `x`, if not all.
+    /// The rows in `x` and the number of all rows, if some are ignored.
     kept: Option<(Vec<usize>, usize)>,
 }
 
@@ -357,19 +357,23 @@ impl<T: Float> Rows<T> {
         let (classes, x, shape) = match *x.shape() {
             [classes] => (classes, x.reshape([1, classes]), Vec::new()),
             [batch, classes] => (classes, x.clone(), vec![batch]),
-            [batch, classes, ref places @ ..] => {
-                let each = places.iter().product();
+            [batch, classes, ref positions @ ..] => {
+                let each = positions.iter().product();
                 let x = x.reshape([batch, classes, each]).transpose(1, 2);
-                let shape = [batch].iter().chain(places).copied().collect();
+                let shape = [batch].iter().chain(positions).copied().collect();
                 (classes, x.reshape([batch * each, classes]), shape)
             }
             [] => panic!("{op}: an input of shape []; expected [N, C], [C] or [N, C, d1, …]"),
         };
-        assert!(classes > 0, "{op}: an input without classes: it has shape {:?}", x.shape());
+        assert!(
+            classes > 0,
+            "{op}: an input of shape {:?} has no classes; expected at least one",
+            x.shape()
+        );
         Rows { x, classes, shape, kept: None }
     }
 
-    /// A loss for each row, with zeros for those that are ignored.
+    /// The losses of all rows, with 0 for the ignored ones.
     #[track_caller]
     fn put_back(&self, losses: Tensor<T>) -> Tensor<T> {
         let all = match &self.kept {
@@ -404,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn without_options_it_is_the_plain_one_however_it_is_reduced() {
+    fn the_defaults_are_the_plain_function() {
         let x = Tensor::<f64>::from([[0.5, -1.0, 2.0], [1.0, 0.0, -3.0]]);
         let plain = cross_entropy(&x, &[2, 0]).item();
         let [mean, sum, none] = REDUCTIONS
@@ -416,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_cannot_spoil_the_rest() {
+    fn ignored_rows_do_not_spread_nan() {
         let x = Tensor::<f32>::from([[0.0, 0.0], [f32::NAN, f32::INFINITY]]).requires_grad();
         let loss = CrossEntropyLoss::new().ignore_index(9).reduction(Reduction::None);
         let losses = loss.loss(&x, &[0, 9]);
@@ -425,8 +429,8 @@ mod tests {
         assert_eq!(x.grad().unwrap().to_vec(), [-0.5, 0.5, 0.0, 0.0]);
     }
 
-    /// As F.cross_entropy of the same: NaN, with gradients of 0 where targets are ignored, and of
-    /// NaN where they have no weight.
+    /// As in PyTorch: NaN, with gradients of 0 if all targets are ignored, and of NaN if they have no
+    /// weight.
     #[test]
     fn the_mean_of_nothing_is_nan() {
         let x = || Tensor::<f32>::ones([2, 3]).requires_grad();
@@ -456,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn mistakes_are_refused() {
         let x = || Tensor::<f32>::ones([2, 3]);
         let plain = CrossEntropyLoss::new;
         type Case<'c> = (&'c dyn Fn() -> Tensor, &'c str);
@@ -480,7 +484,10 @@ mod tests {
             ),
             (&|| nll_loss(&x(), &[0]), "nll_loss: 1 targets for an input of shape [2, 3]"),
             (&|| nll_loss(&x(), &[0, 3]), "nll_loss: target 3 in row 1, but an input of shape"),
-            (&|| nll_loss(&Tensor::ones([2, 0]), &[0, 0]), "nll_loss: an input without classes"),
+            (
+                &|| nll_loss(&Tensor::ones([2, 0]), &[0, 0]),
+                "nll_loss: an input of shape [2, 0] has no",
+            ),
         ];
         for (f, expected) in cases {
             let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();

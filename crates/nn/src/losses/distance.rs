@@ -1,11 +1,11 @@
-//! Losses of vectors that should be near each other, or apart.
+//! Losses of vectors that should be close to each other, or apart.
 
 use super::{Reduction, options};
 use adamant_tensor::{Float, Tensor};
 
-/// The mean of `1 − cos(x₁, x₂)` for pairs that belong together, whose target is 1, and of
-/// `max(0, cos(x₁, x₂))` for those that do not, whose target is −1: `[N, D], [N, D], [N]`, or
-/// `[D], [D], []`. A pair with another target has a loss of 0.
+/// The mean of `1 − cos(x₁, x₂)` for similar pairs, whose target is 1, and of `max(0, cos(x₁, x₂))`
+/// for dissimilar pairs, whose target is −1: `[N, D], [N, D], [N]`, or `[D], [D], []`. The loss of a
+/// pair with another target is 0.
 ///
 /// PyTorch: `torch.nn.functional.cosine_embedding_loss(x1, x2, target)`.
 ///
@@ -41,7 +41,7 @@ options!(
     /// assert_eq!(loss.item(), 0.5);
     /// ```
     CosineEmbeddingLoss {
-        /// The cosine that pairs which do not belong together may have without a loss; 0 unless set.
+        /// The cosine up to which pairs with target −1 have no loss; default 0.
         margin: f64 = 0.0
     }
 );
@@ -50,7 +50,7 @@ impl CosineEmbeddingLoss {
     /// The loss of the pairs of `x1` and `x2`.
     ///
     /// # Panics
-    /// As [`cosine_embedding_loss`].
+    /// Like [`cosine_embedding_loss`].
     #[must_use]
     #[track_caller]
     pub fn loss<T: Float>(&self, x1: &Tensor<T>, x2: &Tensor<T>, target: &Tensor<T>) -> Tensor<T> {
@@ -62,7 +62,7 @@ impl CosineEmbeddingLoss {
         );
         let (same, different) = (target.eq(T::ONE), target.eq(-T::ONE));
         let dot = |a: &Tensor<T>, b: &Tensor<T>| (a * b).sum_dim(-1, false);
-        let square = |x| dot(x, x) + T::from_f64(1e-12); // PyTorch's, so that 0 has a direction
+        let square = |x| dot(x, x) + T::from_f64(1e-12); // PyTorch's, for vectors of zeros
         let cosine = dot(x1, x2) / (square(x1) * square(x2)).sqrt();
         let apart = (&cosine - T::from_f64(self.margin)).clamp_min(0.0);
         let losses = (-cosine + T::ONE).where_(&same, apart.where_(&different, T::ZERO));
@@ -71,7 +71,7 @@ impl CosineEmbeddingLoss {
 }
 
 /// The mean of `max(0, d(a, p) − d(a, n) + 1)`, where `d` is the Euclidean distance: an anchor `a`
-/// should be nearer to the positive `p` than to the negative `n`. All three are `[N, D]`, or `[D]`.
+/// should be closer to the positive `p` than to the negative `n`. All three are `[N, D]`, or `[D]`.
 ///
 /// PyTorch: `torch.nn.functional.triplet_margin_loss(a, p, n)`.
 ///
@@ -115,14 +115,14 @@ pub struct TripletMarginLoss {
 }
 
 impl TripletMarginLoss {
-    /// With PyTorch's defaults.
+    /// A loss with PyTorch's defaults.
     #[must_use]
     pub fn new() -> Self {
         let reduction = Reduction::Mean;
         TripletMarginLoss { margin: 1.0, p: 2.0, eps: 1e-6, swap: false, reduction }
     }
 
-    /// How much nearer the positive should be; 1 unless set.
+    /// How much closer the positive should be; default 1.
     #[must_use]
     pub fn margin(self, margin: f64) -> Self {
         TripletMarginLoss { margin, ..self }
@@ -135,8 +135,8 @@ impl TripletMarginLoss {
         TripletMarginLoss { p, ..self }
     }
 
-    /// What is added to each difference: where vectors are equal, a distance has no slope.
-    /// 10⁻⁶ unless set.
+    /// Added to each difference, since the distance of equal vectors has no derivative; default
+    /// 1e-6.
     ///
     /// # Panics
     /// If it is NaN.
@@ -147,14 +147,14 @@ impl TripletMarginLoss {
         TripletMarginLoss { eps, ..self }
     }
 
-    /// Whether the negative's distance is that to the positive, where that is less than that to the
-    /// anchor; not unless set.
+    /// Whether the distance of the negative is that to the positive, if it is closer to that than
+    /// to the anchor; default false.
     #[must_use]
     pub fn swap(self, swap: bool) -> Self {
         TripletMarginLoss { swap, ..self }
     }
 
-    /// What becomes of the losses of the single triplets; their mean unless set.
+    /// The reduction of the triplets' losses; default their mean.
     #[must_use]
     pub fn reduction(self, reduction: Reduction) -> Self {
         TripletMarginLoss { reduction, ..self }
@@ -163,7 +163,7 @@ impl TripletMarginLoss {
     /// The loss of the triplets.
     ///
     /// # Panics
-    /// As [`triplet_margin_loss`], or if the margin is 0 or less.
+    /// Like [`triplet_margin_loss`], or if the margin is 0 or less.
     #[must_use]
     #[track_caller]
     pub fn loss<T: Float>(
@@ -182,7 +182,7 @@ impl TripletMarginLoss {
         // NaN makes the loss NaN, as in PyTorch.
         assert!(
             margin > 0.0 || margin.is_nan(),
-            "triplet_margin_loss: the margin is {margin}; expected more than 0"
+            "triplet_margin_loss: margin is {margin}; expected more than 0"
         );
         let distance =
             |a: &Tensor<T>, b: &Tensor<T>| (a - b + T::from_f64(eps)).norm_dim(p, -1, false);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_without_a_sign_has_no_loss() {
+    fn other_targets_have_no_loss() {
         // F.cosine_embedding_loss(x, y, target, reduction="none")
         let x = Tensor::<f32>::from([1.0, 0.0]).broadcast_to([4, 2]).requires_grad();
         let (y, target) = (Tensor::ones([4, 2]), Tensor::from([-1.0, 0.0, f32::NAN, 2.0]));

@@ -1,15 +1,16 @@
-//! How far one distribution is from another.
+//! The Kullback–Leibler divergence.
 
 use super::{Reduction, same_shape};
 use adamant_tensor::{Float, Tensor};
 
-/// The mean of `y (ln y − x)`, where `x` are logarithms of probabilities and `y` probabilities.
+/// The mean of `y (ln y − x)`, where `x` are log-probabilities and `y` probabilities.
 ///
 /// NaN if an element of `y` is negative or NaN.
 ///
-/// As in PyTorch this is the mean over all elements, although the divergence of Kullback and Leibler
-/// is a sum over classes: for that see [`KlDivLoss::batchmean`]. PyTorch:
-/// `torch.nn.functional.kl_div(x, y)`.
+/// As in PyTorch, this is the mean over all elements, although the divergence is a sum over classes;
+/// for that see [`KlDivLoss::batchmean`].
+///
+/// PyTorch: `torch.nn.functional.kl_div(x, y)`.
 ///
 /// # Panics
 /// If the shapes are not the same.
@@ -44,19 +45,19 @@ pub struct KlDivLoss {
 }
 
 impl KlDivLoss {
-    /// With PyTorch's defaults: the targets are probabilities, and the mean over all elements.
+    /// A loss with PyTorch's defaults: targets are probabilities, and the mean over all elements.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether the targets are logarithms of probabilities; they are not unless set.
+    /// Whether the targets are log-probabilities; default false.
     #[must_use]
     pub fn log_target(self, log_target: bool) -> Self {
         KlDivLoss { log_target, ..self }
     }
 
-    /// What becomes of the losses of the single elements; their mean unless set.
+    /// The reduction of the elements' losses; default their mean.
     #[must_use]
     pub fn reduction(self, reduction: Reduction) -> Self {
         KlDivLoss { reduction, batchmean: false, ..self }
@@ -70,10 +71,10 @@ impl KlDivLoss {
         KlDivLoss { reduction: Reduction::Sum, batchmean: true, ..self }
     }
 
-    /// The loss of the logarithms of probabilities `x`, where `y` is the target.
+    /// The loss of the log-probabilities `x`, where `y` is the target.
     ///
     /// # Panics
-    /// As [`kl_div`].
+    /// Like [`kl_div`].
     #[must_use]
     #[track_caller]
     pub fn loss<T: Float>(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
@@ -81,7 +82,7 @@ impl KlDivLoss {
         let losses = if self.log_target {
             y.exp() * (y - x)
         } else {
-            // y ln y is 0 at 0, and so is what it says of its slope, which is infinite.
+            // At 0, y ln y is 0. Its derivative is infinite; as in PyTorch, 0 takes its place.
             let log = y.masked_fill(&y.eq(T::ZERO), T::ONE).log();
             y * log - y * x
         };
@@ -89,7 +90,7 @@ impl KlDivLoss {
         if !self.batchmean {
             return loss;
         }
-        // Without dimensions, PyTorch takes it for a batch of one.
+        // As in PyTorch, a scalar is a batch of one.
         let batch = x.shape().first().copied().unwrap_or(1);
         loss / T::from_f64(batch as f64)
     }
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_of_zero_has_no_nan() {
+    fn a_target_of_zero_is_not_nan() {
         let y = Tensor::<f32>::from([0.0, 1.0]).requires_grad();
         let loss = kl_div(&Tensor::from([-1.0, -2.0]), &y);
         loss.backward();
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_probability_gives_nan() {
+    fn negative_targets_yield_nan() {
         // F.kl_div(x, y, reduction="none"), and the gradients of its sum
         for odd in [-0.5, f32::NAN] {
             let x = Tensor::<f32>::from([-1.0, -2.0]).requires_grad();

@@ -1,7 +1,7 @@
-//! Losses: one number for how far from the targets a batch is.
+//! Losses: a scalar that measures the distance of a batch from its targets.
 //!
-//! The plain call is a function with PyTorch's functional name; where there are options, a struct
-//! with the name of PyTorch's module takes them:
+//! Each loss is a function, for PyTorch's defaults, and a struct with the name of PyTorch's module,
+//! which is its own options: setters have PyTorch's names and defaults.
 //!
 //! ```
 //! use adamant_nn::{MseLoss, Reduction, mse_loss};
@@ -29,17 +29,17 @@ pub use regression::{
 
 use adamant_tensor::{Float, Mask, Tensor};
 
-/// What becomes of the losses of the single elements.
+/// The reduction of the elements' losses.
 ///
 /// PyTorch: `reduction="mean"`, `"sum"` or `"none"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// Their mean: the default. A weighted one, where classes have weights. NaN if there are none.
+    /// Their mean; weighted, if classes have weights. NaN if there are no elements.
     #[default]
     Mean,
     /// Their sum.
     Sum,
-    /// They stay as they are.
+    /// None: the losses of the elements.
     None,
 }
 
@@ -54,7 +54,7 @@ impl Reduction {
     }
 }
 
-/// A loss that has no option but its reduction, or numbers besides it.
+/// A loss whose options are its reduction and floats.
 macro_rules! options {
     ($(#[$doc:meta])* $Loss:ident { $($(#[$field_doc:meta])* $field:ident: f64 = $default:expr),* }) => {
         $(#[$doc])*
@@ -65,7 +65,7 @@ macro_rules! options {
         }
 
         impl $Loss {
-            /// With PyTorch's defaults.
+            /// A loss with PyTorch's defaults.
             #[must_use]
             pub fn new() -> Self {
                 $Loss { $($field: $default,)* reduction: Reduction::Mean }
@@ -80,7 +80,7 @@ macro_rules! options {
                 }
             )*
 
-            /// What becomes of the losses of the single elements; their mean unless set.
+            /// The reduction of the elements' losses; default their mean.
             #[must_use]
             pub fn reduction(mut self, reduction: Reduction) -> Self {
                 self.reduction = reduction;
@@ -107,17 +107,17 @@ fn same_shape<T: Float>(op: &str, x: &Tensor<T>, y: &Tensor<T>) {
     );
 }
 
-/// Refuses `x`, the input or the target, if one of its elements is not as `expected`.
+/// Panics if an element of `x`, the input or the target, is not as `expected`.
 #[track_caller]
 fn check_elements<T: Float>(op: &str, what: &str, x: &Tensor<T>, are: &Mask, expected: &str) {
-    // Only where one is wrong is it looked for: that copies everything.
+    // The search copies everything, so only after a test that does not.
     if !are.all()
-        && let Some(place) = are.to_vec().iter().position(|is| !is)
+        && let Some(index) = are.to_vec().iter().position(|is| !is)
     {
         panic!(
-            "{op}: element {place} of the {what}, of shape {:?}, is {}; expected {expected}",
+            "{op}: element {index} of the {what}, of shape {:?}, is {}; expected {expected}",
             x.shape(),
-            x.to_vec()[place]
+            x.to_vec()[index]
         );
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use adamant_tensor::{Indices, cross_entropy};
 
-    /// As in PyTorch: `F.mse_loss(torch.ones(0, 3), torch.ones(0, 3))`, and the others.
+    /// PyTorch: `F.mse_loss(torch.ones(0, 3), torch.ones(0, 3))`, and so on.
     #[test]
     fn the_mean_of_an_empty_batch_is_nan() {
         let (x, cube) = (&Tensor::<f32>::ones([0, 3]), &Tensor::<f32>::ones([0, 3, 2]));
@@ -157,7 +157,7 @@ mod tests {
 mod testing {
     use adamant_tensor::{Generator, Tensor, gradcheck, gradgradcheck};
 
-    /// Checks first and second derivatives at so many random inputs of shape `[2, 3]`.
+    /// Checks first and second derivatives at random inputs of shape `[2, 3]`.
     #[track_caller]
     pub(super) fn check(inputs: usize, f: impl Fn(&[Tensor<f64>]) -> Tensor<f64>) {
         let mut rng = Generator::seed(0);

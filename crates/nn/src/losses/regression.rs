@@ -1,4 +1,4 @@
-//! The distance between numbers.
+//! The losses of regression.
 
 use super::{Reduction, options, same_shape};
 use adamant_tensor::{Float, Tensor};
@@ -84,7 +84,7 @@ impl MseLoss {
     /// The loss of `x`, where `y` is the target.
     ///
     /// # Panics
-    /// As [`mse_loss`].
+    /// Like [`mse_loss`].
     #[must_use]
     #[track_caller]
     pub fn loss<T: Float>(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
@@ -102,7 +102,7 @@ impl L1Loss {
     /// The loss of `x`, where `y` is the target.
     ///
     /// # Panics
-    /// As [`l1_loss`].
+    /// Like [`l1_loss`].
     #[must_use]
     #[track_caller]
     pub fn loss<T: Float>(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
@@ -123,7 +123,7 @@ options!(
     /// assert_eq!(SmoothL1Loss::new().beta(4.0).loss(&x, &y).item(), 0.25);
     /// ```
     SmoothL1Loss {
-        /// Where the parabola becomes a line; 1 unless set. With 0 this is [`l1_loss`].
+        /// The distance at which the parabola becomes a line; default 1. With 0 this is [`l1_loss`].
         beta: f64 = 1.0
     }
 );
@@ -132,12 +132,12 @@ impl SmoothL1Loss {
     /// The loss of `x`, where `y` is the target.
     ///
     /// # Panics
-    /// As [`smooth_l1_loss`], or if `beta` is negative.
+    /// Like [`smooth_l1_loss`], or if `beta` is negative.
     #[must_use]
     #[track_caller]
     pub fn loss<T: Float>(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
         let beta = self.beta;
-        assert!(beta >= 0.0, "smooth_l1_loss: beta is {beta}; expected 0 or more");
+        assert!(beta >= 0.0, "smooth_l1_loss: beta is {beta}; expected at least 0");
         same_shape("smooth_l1_loss", x, y);
         let losses = match beta {
             0.0 => (x - y).abs(),
@@ -159,7 +159,7 @@ options!(
     /// assert_eq!(HuberLoss::new().delta(4.0).loss(&x, &y).item(), 1.0);
     /// ```
     HuberLoss {
-        /// Where the parabola becomes a line; 1 unless set.
+        /// The distance at which the parabola becomes a line; default 1.
         delta: f64 = 1.0
     }
 );
@@ -168,7 +168,7 @@ impl HuberLoss {
     /// The loss of `x`, where `y` is the target.
     ///
     /// # Panics
-    /// As [`huber_loss`], or if `delta` is not positive.
+    /// Like [`huber_loss`], or if `delta` is not positive.
     #[must_use]
     #[track_caller]
     pub fn loss<T: Float>(&self, x: &Tensor<T>, y: &Tensor<T>) -> Tensor<T> {
@@ -179,12 +179,12 @@ impl HuberLoss {
     }
 }
 
-/// `d² / 2` where `|d| < δ`, and `δ (|d| − δ/2)` elsewhere: with `c` for `d` cut off at `±δ`, both
-/// are `c (d − c/2)`.
+/// `d² / 2` where `|d| < δ`, and `δ (|d| − δ/2)` elsewhere: both are `c (d − c/2)`, where `c` is
+/// `d` clamped to `±δ`.
 #[track_caller]
 fn huber<T: Float>(d: Tensor<T>, delta: f64) -> Tensor<T> {
-    let cut = d.clamp(-delta, delta);
-    &cut * (d - &cut * T::from_f64(0.5))
+    let clamped = d.clamp(-delta, delta);
+    &clamped * (d - &clamped * T::from_f64(0.5))
 }
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_of_nothing_is_zero() {
+    fn the_sum_of_an_empty_batch_is_zero() {
         let none = Tensor::<f32>::ones([0, 3]);
         assert_eq!(MseLoss::new().reduction(Reduction::Sum).loss(&none, &none).item(), 0.0);
     }

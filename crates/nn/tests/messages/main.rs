@@ -1,4 +1,4 @@
-//! Each mistake with a layer or a loss has a message of its own, at the line that made it.
+//! Each mistake with a layer or a loss has its own message, at the line that made it.
 
 #[path = "../../../tensor/tests/messages/mistakes.rs"]
 mod mistakes;
@@ -12,7 +12,7 @@ fn ones(shape: &[usize]) -> Tensor {
 }
 
 #[test]
-fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
+fn inputs_of_layers() {
     let rng = &mut Generator::seed(0);
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
@@ -89,7 +89,7 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     check("conv_transpose2d: no image is left of an input of shape [1, 3, 1, 1]", &|| {
         let options = Conv2dOptions::default().padding(1);
         let rng = &mut Generator::seed(0);
-        let layer = ConvTranspose2d::with_options(3, 4, 2, options, true, rng);
+        let layer = ConvTranspose2d::with_options(3, 4, 2, options, rng);
         here!(layer.forward(&ones(&[1, 3, 1, 1])));
     });
     check("conv2d: an input of shape [4, 9]; expected [N, C, H, W], or [C, H, W]", &|| {
@@ -122,24 +122,24 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
     let dropout = Dropout2d::new(0.5, rng);
     check("Dropout2d: an input of shape [4, 9]", &|| here!(dropout.forward(x)));
     check("flatten: dimension 2 of a tensor of shape [4, 9]", &|| {
-        here!(Flatten { start_dim: 2, end_dim: -1 }.forward(x));
+        here!(Flatten::new().start_dim(2).forward(x));
     });
     check("softmax: dimension 2 of a tensor of shape [4, 9]", &|| {
-        here!(Softmax { dim: 2 }.forward(x));
+        here!(Softmax::new(2).forward(x));
     });
 
-    check("Hardtanh: max_val = 1.0; expected more than min_val = 1.0", &|| {
-        here!(Hardtanh { min_val: 1.0, max_val: 1.0 }.forward(x));
+    check("Hardtanh: max_val is 1.0; expected more than min_val = 1.0", &|| {
+        here!(Hardtanh::new().min_val(1.0).forward(x));
     });
 
-    // One value is its own mean.
+    // Too few values for a variance.
     check("BatchNorm1d: an input of shape [1, 3] has 1 value for each channel", &|| {
         here!(norm1.forward(&ones(&[1, 3])));
     });
     check("BatchNorm2d: an input of shape [1, 3, 1, 1] has 1 value for each channel", &|| {
         here!(norm2.forward(&ones(&[1, 3, 1, 1])));
     });
-    check("BatchNorm1d: eps = 0.0 with the statistics of a batch", &|| {
+    check("BatchNorm1d: eps is 0.0 with the statistics of a batch", &|| {
         let norm = BatchNorm1d::with_options(3, BatchNormOptions::default().eps(0.0));
         here!(norm.forward(&ones(&[2, 3])));
     });
@@ -171,7 +171,7 @@ fn each_input_that_does_not_fit_a_layer_is_said_at_the_line_that_gives_it() {
 }
 
 #[test]
-fn each_mistake_with_attention_is_said_at_the_line_that_makes_it() {
+fn mistakes_with_attention() {
     let rng = &mut Generator::seed(0);
     let (net, encoder) =
         (MultiheadAttention::new(4, 2, rng), TransformerEncoderLayer::new(4, 2, rng));
@@ -237,7 +237,7 @@ fn each_mistake_with_attention_is_said_at_the_line_that_makes_it() {
 }
 
 #[test]
-fn each_mistake_with_a_loss_is_said_at_the_line_that_makes_it() {
+fn mistakes_with_losses() {
     let (x, y) = (&ones(&[2, 3]), &ones(&[2, 1]));
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
@@ -251,7 +251,7 @@ fn each_mistake_with_a_loss_is_said_at_the_line_that_makes_it() {
     check(&format!("bce_with_logits: {differ}"), &|| here!(bce_with_logits(x, y)));
     check(&format!("kl_div: {differ}"), &|| here!(kl_div(x, y)));
 
-    let margin = "triplet_margin_loss: the margin is 0; expected more than 0";
+    let margin = "triplet_margin_loss: margin is 0; expected more than 0";
     check(margin, &|| here!(TripletMarginLoss::new().margin(0.0).loss(x, x, x)));
     check("cross_entropy: target 3 in row 1", &|| here!(cross_entropy(x, &[0, 3])));
 
@@ -259,13 +259,13 @@ fn each_mistake_with_a_loss_is_said_at_the_line_that_makes_it() {
 }
 
 #[test]
-fn each_distribution_that_weights_cannot_start_from_is_refused_where_it_is_asked_for() {
+fn mistakes_with_initialisation() {
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
     let (nan, inf) = (f64::NAN, f64::INFINITY);
     let rng = || Generator::seed(0);
     type Init = fn([usize; 2], f64, &mut Generator) -> Tensor;
-    let at_least_0 = "expected a number of at least 0";
+    let at_least_0 = "expected at least 0";
     for std in [-1.0, nan] {
         check(&format!("normal: std is {std}; {at_least_0}"), &|| {
             here!(init::normal::<f32>([2, 2], 0.0, std, &mut rng()));
@@ -275,7 +275,7 @@ fn each_distribution_that_weights_cannot_start_from_is_refused_where_it_is_asked
         });
     }
     for gain in [-1.0, nan, inf] {
-        let expected = "expected a finite number of at least 0";
+        let expected = "expected finite and at least 0";
         check(&format!("xavier_uniform: gain is {gain}; {expected}"), &|| {
             here!(init::xavier_uniform::<f32>([2, 2], gain, &mut rng()));
         });
@@ -291,7 +291,7 @@ fn each_distribution_that_weights_cannot_start_from_is_refused_where_it_is_asked
     });
     mistakes.none_was_wrong();
 
-    // What PyTorch takes: a standard deviation that is infinite, or a slope.
+    // As in PyTorch, an infinite standard deviation or slope is allowed.
     let drawn = |init: Init, x: f64| init([2, 2], x, &mut rng()).to_vec();
     assert!(drawn(init::xavier_normal, inf).iter().all(|x| x.is_infinite()));
     assert_eq!(drawn(init::kaiming_uniform, inf), [0.0; 4]);
@@ -302,65 +302,71 @@ fn each_distribution_that_weights_cannot_start_from_is_refused_where_it_is_asked
 }
 
 #[test]
-fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
+fn options_of_layers() {
     let rng = std::cell::RefCell::new(Generator::seed(0));
     let rng = || rng.borrow_mut();
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
 
     for (p, found) in [(1.5, "1.5"), (-0.5, "-0.5"), (f64::NAN, "NaN")] {
-        let expected = format!("p = {found}; expected a number from 0 to 1");
+        let expected = format!("p is {found}; expected 0 to 1");
         check(&format!("Dropout: {expected}"), &|| here!(Dropout::new(p, &mut rng())));
         check(&format!("Dropout2d: {expected}"), &|| here!(Dropout2d::new(p, &mut rng())));
     }
     let encoder = TransformerEncoderLayerOptions::default();
-    check("TransformerEncoderLayer: dropout = 1.5; expected a number from 0 to 1", &|| {
+    check("TransformerEncoderLayer: dropout is 1.5; expected 0 to 1", &|| {
         let options = encoder.dropout(1.5);
         here!(TransformerEncoderLayer::<f32>::with_options(4, 2, options, &mut rng()));
     });
-    check("TransformerEncoderLayer: layer_norm_eps = -1.0; expected a number that is", &|| {
+    check("TransformerEncoderLayer: layer_norm_eps is -1.0; expected at least 0", &|| {
         let options = encoder.layer_norm_eps(-1.0);
         here!(TransformerEncoderLayer::<f32>::with_options(4, 2, options, &mut rng()));
     });
-    check("Bilinear: in1_features = 0; expected at least 1", &|| {
+    check("Bilinear: in1_features is 0; expected at least 1", &|| {
         here!(Bilinear::new(0, 3, 2, &mut rng()));
     });
-    check("MultiheadAttention: num_heads = 3; expected a divisor of embed_dim = 4", &|| {
+    check("MultiheadAttention: num_heads is 3; expected a divisor of embed_dim = 4", &|| {
         here!(MultiheadAttention::new(4, 3, &mut rng()));
     });
-    check("MultiheadAttention: num_heads = 3; expected a divisor of embed_dim = 4", &|| {
+    check("MultiheadAttention: num_heads is 3; expected a divisor of embed_dim = 4", &|| {
         here!(TransformerEncoderLayer::new(4, 3, &mut rng()));
     });
-    check("Lstm: hidden_size = 0; expected at least 1", &|| here!(Lstm::new(3, 0, &mut rng())));
-    check("Rnn: input_size = 0; expected at least 1", &|| here!(Rnn::new(0, 3, &mut rng())));
+    check("Lstm: hidden_size is 0; expected at least 1", &|| here!(Lstm::new(3, 0, &mut rng())));
+    check("Rnn: input_size is 0; expected at least 1", &|| here!(Rnn::new(0, 3, &mut rng())));
     let recurrent = RecurrentOptions::default();
-    check("Gru: num_layers = 0; expected at least 1", &|| {
+    check("Gru: num_layers is 0; expected at least 1", &|| {
         here!(Gru::<f32>::with_options(3, 4, recurrent.num_layers(0), &mut rng()));
     });
     for (dropout, found) in [(-1.0, "-1.0"), (f64::NAN, "NaN")] {
-        check(&format!("Rnn: dropout = {found}; expected a number from 0 to 1"), &|| {
+        check(&format!("Rnn: dropout is {found}; expected 0 to 1"), &|| {
             here!(Rnn::<f32>::with_options(3, 4, recurrent.dropout(dropout), &mut rng()));
         });
     }
-    check("Lstm: proj_size = 4; expected less than hidden_size = 4", &|| {
+    check("Lstm: proj_size is 4; expected less than hidden_size = 4", &|| {
         here!(Lstm::<f32>::with_options(3, 4, recurrent.proj_size(4), &mut rng()));
     });
-    check("Gru: proj_size = 2; expected 0: only an Lstm has a projection", &|| {
+    check("Gru: proj_size is 2; expected 0: only an Lstm has a projection", &|| {
         here!(Gru::<f32>::with_options(3, 4, recurrent.proj_size(2), &mut rng()));
     });
-    check("Rnn: proj_size = 2; expected 0: only an Lstm has a projection", &|| {
+    check("Rnn: proj_size is 2; expected 0: only an Lstm has a projection", &|| {
         here!(Rnn::<f32>::with_options(3, 4, recurrent.proj_size(2), &mut rng()));
     });
-    check("MultiheadAttention: embed_dim = 0; expected at least 1", &|| {
+    check("Lstm: nonlinearity is Relu; expected Tanh: only an Rnn has a choice", &|| {
+        let options = recurrent.nonlinearity(Nonlinearity::Relu);
+        here!(Lstm::<f32>::with_options(3, 4, options, &mut rng()));
+    });
+    check("MultiheadAttention: embed_dim is 0; expected at least 1", &|| {
         here!(MultiheadAttention::new(0, 1, &mut rng()));
     });
-    check("MultiheadAttention: dropout = 1.5; expected a number from 0 to 1", &|| {
+    check("MultiheadAttention: dropout is 1.5; expected 0 to 1", &|| {
         let options = MultiheadAttentionOptions::default().dropout(1.5);
         here!(MultiheadAttention::<f32>::with_options(4, 2, options, &mut rng()));
     });
-    check("GroupNorm: 4 channels cannot be divided into 3 groups", &|| here!(GroupNorm::new(3, 4)));
-    for (eps, found) in [(-1.0, "eps = -1.0"), (f64::NAN, "eps = NaN")] {
-        let expected = |layer| format!("{layer}: {found}; expected a number that is at least 0");
+    check("GroupNorm: num_groups is 3; expected a divisor of num_channels = 4", &|| {
+        here!(GroupNorm::new(3, 4));
+    });
+    for (eps, found) in [(-1.0, "eps is -1.0"), (f64::NAN, "eps is NaN")] {
+        let expected = |layer| format!("{layer}: {found}; expected at least 0");
         check(&expected("LayerNorm"), &|| {
             let options = LayerNormOptions::default().eps(eps);
             here!(LayerNorm::<f32>::with_options([3], options));
@@ -382,40 +388,41 @@ fn each_layer_that_cannot_be_is_refused_where_it_is_made() {
         });
     }
     for (momentum, found) in [(-0.1, "-0.1"), (1.5, "1.5"), (f64::NAN, "NaN")] {
-        check(&format!("BatchNorm2d: momentum = {found}; expected a number from 0 to 1"), &|| {
+        check(&format!("BatchNorm2d: momentum is {found}; expected 0 to 1"), &|| {
             let options = BatchNormOptions::default().momentum(Some(momentum));
             here!(BatchNorm2d::<f32>::with_options(3, options));
         });
     }
     check("Conv1d: the groups of ConvOptions", &|| {
         let options = Conv1dOptions::default().groups(2);
-        here!(Conv1d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+        here!(Conv1d::<f32>::with_options(3, 4, 3, options, &mut rng()));
     });
-    check("Conv2d: padding_same with a stride of [2, 2]", &|| {
+    check("Conv2d: padding_same with a stride of [2, 2]; expected a stride of 1", &|| {
         let options = Conv2dOptions::default().stride(2).padding_same();
-        here!(Conv2d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+        here!(Conv2d::<f32>::with_options(3, 4, 3, options, &mut rng()));
     });
-    check("Conv2d: an output_padding of [1, 1]: only a transposed", &|| {
+    check("Conv2d: an output_padding of [1, 1]; expected 0: only a transposed", &|| {
         let options = Conv2dOptions::default().stride(2).output_padding(1);
-        here!(Conv2d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+        here!(Conv2d::<f32>::with_options(3, 4, 3, options, &mut rng()));
     });
     check("ConvTranspose2d: a transposed convolution has neither", &|| {
         let options = Conv2dOptions::default().padding_same();
-        here!(ConvTranspose2d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+        here!(ConvTranspose2d::<f32>::with_options(3, 4, 3, options, &mut rng()));
     });
     check("Conv2d: the groups of ConvOptions", &|| {
         let options = Conv2dOptions::default().groups(0);
-        here!(Conv2d::<f32>::with_options(3, 4, 3, options, true, &mut rng()));
+        here!(Conv2d::<f32>::with_options(3, 4, 3, options, &mut rng()));
     });
-    check("Embedding: padding_idx = 3, but the table has 3 rows", &|| {
-        here!(Embedding::<f32>::with_padding_idx(3, 2, Some(3), &mut rng()));
+    check("Embedding: padding_idx is 3; expected less than num_embeddings = 3", &|| {
+        let options = EmbeddingOptions::default().padding_idx(3);
+        here!(Embedding::<f32>::with_options(3, 2, options, &mut rng()));
     });
 
     mistakes.none_was_wrong();
 }
 
 #[test]
-fn a_layer_that_is_too_large_is_refused_where_it_is_made_by_its_sizes() {
+fn layers_that_do_not_fit_in_memory() {
     let rng = std::cell::RefCell::new(Generator::seed(0));
     let rng = || rng.borrow_mut();
     let mut mistakes = Mistakes::default();
@@ -451,7 +458,7 @@ fn a_layer_that_is_too_large_is_refused_where_it_is_made_by_its_sizes() {
     );
     check("in_channels = 10000000000, out_channels = 10000000000, kernel = [1, 1]", &|| {
         let options = Conv2dOptions::default();
-        here!(ConvTranspose2d::<f32>::with_options(huge, huge, 1, options, true, &mut rng()));
+        here!(ConvTranspose2d::<f32>::with_options(huge, huge, 1, options, &mut rng()));
     });
     check("BatchNorm1d: num_features = 18446744073709551615", &|| here!(BatchNorm1d::new(max)));
     check("LayerNorm: normalized_shape = [18446744073709551615, 2]", &|| {
@@ -482,8 +489,20 @@ fn a_layer_that_is_too_large_is_refused_where_it_is_made_by_its_sizes() {
     mistakes.none_was_wrong();
 }
 
+/// A user's model, whose `forward` does not track its caller.
+#[derive(Clone, Module)]
+#[module(crate = ::adamant_nn)]
+struct Users(Sequential);
+
+const USERS_LINE: u32 = line!() + 3;
+impl Forward for Users {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.0.forward(x)
+    }
+}
+
 #[test]
-fn a_mistake_within_a_model_is_said_at_the_line_that_runs_it() {
+fn a_mistake_within_a_model_is_at_the_users_line() {
     let rng = &mut Generator::seed(0);
     let inner = Sequential::new().add(Relu).add(Linear::new(4, 2, rng));
     let net = Sequential::new().add(Linear::new(3, 5, rng)).add(inner);
@@ -501,6 +520,11 @@ fn a_mistake_within_a_model_is_said_at_the_line_that_runs_it() {
             here!(net.forward(&ones(&[2, 3])));
         },
     );
+    let model = Sequential::new().add(Users(net.clone()));
+    let inner = format!("Sequential: layer 0, Linear (at {}:{USERS_LINE}:", file!());
+    check(&format!("Sequential: layer 0, Users: {inner}"), &|| {
+        here!(model.forward(&ones(&[2, 4])));
+    });
     let single = Linear::new(3, 5, rng);
     check("summary: an input of shape [2, 4]: linear: the input has shape [2, 4]", &|| {
         here!(summary(&single, [2, 4]));
@@ -510,7 +534,8 @@ fn a_mistake_within_a_model_is_said_at_the_line_that_runs_it() {
 }
 
 #[test]
-fn what_is_no_message_passes_through_a_model() {
+fn a_panic_without_a_message_passes_through() {
+    #[derive(Clone)]
     struct Bomb;
     impl Forward for Bomb {
         fn forward(&self, _: &Tensor) -> Tensor {
@@ -519,16 +544,16 @@ fn what_is_no_message_passes_through_a_model() {
     }
     impl Module for Bomb {
         fn visit(&self, _: &mut Path, _: &mut dyn FnMut(&str, Leaf<'_, f32>)) {}
-        fn set_training(&mut self, _: bool) {}
+        fn visit_mut(&mut self, _: &mut dyn FnMut(LeafMut<'_, f32>)) {}
     }
     let net = Sequential::new().add(Bomb);
     let run = std::panic::AssertUnwindSafe(|| net.forward(&ones(&[1])));
     assert_eq!(std::panic::catch_unwind(run).unwrap_err().downcast_ref(), Some(&7));
 }
 
-/// PyTorch's layers take a batch of nothing too; only what needs a variance does not.
+/// As in PyTorch, all layers accept an empty batch, except those that need a variance.
 #[test]
-fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
+fn empty_batches_pass_through_layers() {
     let rng = &mut Generator::seed(0);
     let (mut norm1, mut norm2) = (BatchNorm1d::new(3), BatchNorm2d::new(3));
     norm1.eval();
@@ -568,7 +593,7 @@ fn an_empty_batch_goes_through_a_layer_that_needs_no_statistics() {
             assert!(zero, "{}: {name}", layer.type_name());
         }
     }
-    // Those whose input is not one tensor.
+    // Layers whose input is not one tensor.
     let words = Embedding::new(3, 2, rng);
     let rows = words.forward(&Indices::from_vec(vec![], [0, 5]).unwrap());
     assert_eq!(rows.shape(), [0, 5, 2]);

@@ -402,7 +402,7 @@ fn a_wrong_state_lists_all_and_changes_nothing() {
     for part in [
         "`groups`: found 2 of them, expected 1",
         "`groups.0.lr`: found -1, expected a finite number of at least 0",
-        "`groups.0.maximize`: found the text \"yes\"",
+        "`groups.0.maximize`: found the string \"yes\"",
         "exp_avg`: found f64 [3], expected f64 [2]",
         "exp_avg_sq`: found f64 [3]",
     ] {

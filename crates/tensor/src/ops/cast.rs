@@ -30,7 +30,7 @@ impl<T: Float> Tensor<T> {
             U::DTYPE,
             T::DTYPE
         );
-        self.array.map("cast", |x| U::from_f64(x.to_f64())).into()
+        self.array.cast::<U>().into()
     }
 }
 

@@ -7,8 +7,8 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Conv, Float, Windows};
 
-/// The options of a convolution over `D` dimensions of space, with PyTorch's defaults:
-/// every place, no padding, one group.
+/// The options of a convolution over `D` spatial dimensions, with PyTorch's defaults. A layer has
+/// the same options as the operation.
 ///
 /// ```
 /// use adamant_tensor::{Conv2dOptions, Tensor};
@@ -24,6 +24,7 @@ pub struct ConvOptions<const D: usize> {
     dilation: [usize; D],
     output_padding: [usize; D],
     groups: usize,
+    bias: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,25 +50,27 @@ impl<const D: usize> Default for ConvOptions<D> {
             dilation: [1; D],
             output_padding: [0; D],
             groups: 1,
+            bias: true,
         }
     }
 }
 
 impl<const D: usize> ConvOptions<D> {
-    /// From a window to the next; 1 unless set.
+    /// The step from one window to the next; default 1.
     #[must_use]
     pub fn stride(self, stride: impl Into<PerDim<D>>) -> Self {
         ConvOptions { stride: stride.into().0, ..self }
     }
 
-    /// Zeros on each side around the image; none unless set.
+    /// The number of zeros added on each side of the image; default 0.
     #[must_use]
     pub fn padding(self, padding: impl Into<PerDim<D>>) -> Self {
         ConvOptions { padding: Padding::Each(padding.into().0), ..self }
     }
 
-    /// As many zeros around the image as keep its size: `dilation · (k − 1)` for a kernel `k`,
-    /// the odd one of them at the end. Needs a stride of 1, and no transposed convolution.
+    /// Pads so that the result has the size of the image: with `dilation · (k − 1)` zeros for a
+    /// kernel of size `k`, the odd one of them at the end. Requires a stride of 1; not for a
+    /// transposed convolution.
     ///
     /// PyTorch: `padding="same"`.
     ///
@@ -82,7 +85,7 @@ impl<const D: usize> ConvOptions<D> {
         ConvOptions { padding: Padding::Same, ..self }
     }
 
-    /// What the padding is made of instead of zeros. Not of a transposed convolution.
+    /// The source of the padding; default zeros. Not for a transposed convolution.
     ///
     /// PyTorch: the `padding_mode` of `torch.nn.Conv2d`.
     #[must_use]
@@ -90,28 +93,43 @@ impl<const D: usize> ConvOptions<D> {
         ConvOptions { padding_mode: Some(mode), ..self }
     }
 
-    /// From an element of the kernel to the next; 1 unless set.
+    /// The step between neighbouring elements of the kernel; default 1.
     #[must_use]
     pub fn dilation(self, dilation: impl Into<PerDim<D>>) -> Self {
         ConvOptions { dilation: dilation.into().0, ..self }
     }
 
-    /// Of a transposed convolution: rows and columns that its result has more, at the end.
-    /// With a stride, several sizes of image become one; this says which of them to go back to.
+    /// For a transposed convolution: the number of rows and columns added at the end of the result;
+    /// default 0. A convolution with a stride maps several image sizes to one; this selects which
+    /// of them to restore.
     #[must_use]
     pub fn output_padding(self, output_padding: impl Into<PerDim<D>>) -> Self {
         ConvOptions { output_padding: output_padding.into().0, ..self }
     }
 
-    /// Into how many groups the channels are divided, in and out; each sees its own only.
+    /// The number of groups into which input and output channels are divided; the outputs of a
+    /// group depend on its inputs only; default 1.
     #[must_use]
     pub fn groups(self, groups: usize) -> Self {
         ConvOptions { groups, ..self }
     }
 
+    /// Whether a layer has a bias; default true. The operation takes its bias as an argument, and
+    /// with `bias(false)` refuses one.
+    #[must_use]
+    pub fn bias(self, bias: bool) -> Self {
+        ConvOptions { bias, ..self }
+    }
+
+    /// Whether a layer with these options has a bias.
+    #[must_use]
+    pub fn has_bias(&self) -> bool {
+        self.bias
+    }
+
     /// The shape of the weight from `inputs` to `outputs` channels, which is
-    /// `[outputs, inputs / groups, kernel…]`; `None` if the groups do not divide them. For a
-    /// transposed convolution, `inputs` and `outputs` change places.
+    /// `[outputs, inputs / groups, kernel…]`; `None` if `groups` does not divide both. For a
+    /// transposed convolution, swap `inputs` and `outputs`.
     ///
     /// ```
     /// use adamant_tensor::Conv2dOptions;
@@ -130,14 +148,15 @@ impl<const D: usize> ConvOptions<D> {
             .then(|| [outputs, inputs / self.groups].into_iter().chain(kernel.into().0).collect())
     }
 
-    /// For layers, when they are made: what is wrong with a kernel of this size, or with a transposed
-    /// convolution, whatever the image. `op` begins the message.
+    /// Checks everything that does not depend on the image, for a layer when it is made. Messages
+    /// begin with `op`.
     ///
     /// # Panics
-    /// If a stride, a dilation or a size of the kernel is 0; if there is
-    /// [`padding_same`](ConvOptions::padding_same) with another stride than 1 or where it is
-    /// transposed; if there is a padding mode where it is transposed, or an output padding where it
-    /// is not; and if an output padding is not less than the stride or the dilation.
+    /// * If a stride, a dilation or a size of the kernel is 0.
+    /// * If a plain convolution has an output padding, or
+    ///   [`padding_same`](ConvOptions::padding_same) and a stride other than 1.
+    /// * If a transposed convolution has `padding_same`, a padding mode, or an output padding that
+    ///   is less than neither the stride nor the dilation.
     #[doc(hidden)]
     #[track_caller]
     pub fn check(&self, op: &str, kernel: impl Into<PerDim<D>>, transposed: bool) {
@@ -153,26 +172,24 @@ impl<const D: usize> ConvOptions<D> {
             assert!(
                 (0..D).all(|d| extra[d] < self.stride[d].max(self.dilation[d])),
                 "{op}: an output_padding of {extra:?} with a stride of {:?} and a dilation of \
-                 {:?}: it must be less than one of them",
+                 {:?}; expected less than one of them",
                 self.stride,
                 self.dilation
             );
         } else {
             assert!(
                 self.padding != Padding::Same || self.stride == [1; D],
-                "{op}: padding_same with a stride of {:?}: only with a stride of 1 has the result \
-                 the image's size",
+                "{op}: padding_same with a stride of {:?}; expected a stride of 1",
                 self.stride
             );
             assert!(
                 extra == [0; D],
-                "{op}: an output_padding of {extra:?}: only a transposed convolution has one"
+                "{op}: an output_padding of {extra:?}; expected 0: only a transposed convolution has one"
             );
         }
     }
 
-    /// The image with what the padding mode puts around it, and the options that are left to
-    /// convolve it with.
+    /// The image padded by the padding mode, and the options for convolving the result.
     #[track_caller]
     pub(super) fn pad<T: Float>(
         self,
@@ -189,7 +206,7 @@ impl<const D: usize> ConvOptions<D> {
         (x.pad_by(op, &around, mode), ConvOptions { padding, padding_mode: None, ..self })
     }
 
-    /// How many places a kernel spans.
+    /// The size that a kernel spans with its dilation.
     fn spans(&self, weight: &Shape) -> [usize; D] {
         std::array::from_fn(|d| span(weight[2 + d], self.dilation[d]))
     }
@@ -213,7 +230,7 @@ impl<const D: usize> ConvOptions<D> {
              with groups = {} takes {takes}",
             self.groups
         );
-        check_bias(op, bias, weight, weight[0]);
+        self.check_bias(op, bias, weight, weight[0]);
         let (sides, spans) = (self.sides(weight), self.spans(weight));
         let padded = padded(op, image, sides);
         assert!(
@@ -231,8 +248,8 @@ impl<const D: usize> ConvOptions<D> {
         }
     }
 
-    /// The sizes of the convolution that is the transpose of the one asked for: `y` is its
-    /// output, and the result its input.
+    /// The sizes of the convolution whose transpose is computed: `y` is its output, and the result
+    /// its input.
     #[track_caller]
     pub(super) fn transposed_form(
         &self,
@@ -249,7 +266,7 @@ impl<const D: usize> ConvOptions<D> {
             weight[0]
         );
         let made = weight[1].saturating_mul(self.groups);
-        check_bias(op, bias, weight, made);
+        self.check_bias(op, bias, weight, made);
         let Padding::Each(padding) = self.padding else { unreachable!("it was checked") };
         let extra = self.output_padding;
         let result: [Option<usize>; D] = std::array::from_fn(|d| {
@@ -275,7 +292,8 @@ impl<const D: usize> ConvOptions<D> {
         }
     }
 
-    /// What must be right of either: gives images, channels and an image's size.
+    /// Checks the shapes for both kinds of convolution. Returns the number of images, the channels
+    /// and the size of an image.
     #[track_caller]
     fn check_shapes(
         &self,
@@ -306,6 +324,17 @@ impl<const D: usize> ConvOptions<D> {
         (images, x[channel], std::array::from_fn(|d| x[channel + 1 + d]))
     }
 
+    #[track_caller]
+    fn check_bias(&self, op: &str, bias: Option<&Shape>, weight: &Shape, channels: usize) {
+        let Some(bias) = bias else { return };
+        assert!(
+            **bias == [channels],
+            "{op}: a bias of shape {bias} with a weight of shape {weight}; expected [{channels}], \
+             an element for each output channel"
+        );
+        assert!(self.bias, "{op}: a bias of shape {bias} with bias(false); expected none");
+    }
+
     fn sizes(
         &self,
         images: usize,
@@ -332,21 +361,10 @@ impl<const D: usize> ConvOptions<D> {
     }
 }
 
-/// The shape of `x` with other channels and images of another size.
+/// The shape of `x` with these channels and this image size.
 fn result_shape<const D: usize>(x: &Shape, channels: usize, image: [usize; D]) -> Shape {
     let images = &x[..x.len() - D - 1];
     images.iter().copied().chain([channels]).chain(image).collect()
-}
-
-#[track_caller]
-fn check_bias(op: &str, bias: Option<&Shape>, weight: &Shape, channels: usize) {
-    if let Some(bias) = bias {
-        assert!(
-            **bias == [channels],
-            "{op}: a bias of shape {bias} with a weight of shape {weight}; expected [{channels}], \
-             an element for each output channel"
-        );
-    }
 }
 
 #[cfg(test)]
@@ -364,12 +382,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn mistakes_are_refused() {
         type Op = fn(&[usize], &[usize], Option<usize>, Conv2dOptions);
         type Case<'c> = (Op, &'c [usize], &'c [usize], Option<usize>, Conv2dOptions, &'c str);
         let plain = Conv2dOptions::default();
         let (x, w) = (&[2, 4, 5, 6][..], &[6, 4, 3, 3][..]);
-        let cases: [Case<'_>; 21] = [
+        let cases: [Case<'_>; 22] = [
             (
                 conv,
                 &[4, 5],
@@ -425,6 +443,14 @@ mod tests {
                 conv,
                 x,
                 w,
+                Some(6),
+                plain.bias(false),
+                "conv2d: a bias of shape [6] with bias(false); expected none",
+            ),
+            (
+                conv,
+                x,
+                w,
                 None,
                 plain.dilation(3).padding([0, 1]),
                 "spans [7, 7] with its dilation, more than the images of shape [2, 4, 5, 6], which are [5, 8]",
@@ -443,7 +469,7 @@ mod tests {
                 w,
                 None,
                 plain.output_padding(1),
-                "conv2d: an output_padding of [1, 1]: only a transposed",
+                "conv2d: an output_padding of [1, 1]; expected 0: only a transposed",
             ),
             (
                 conv,
@@ -451,7 +477,7 @@ mod tests {
                 w,
                 None,
                 plain.padding_same().stride([1, 2]),
-                "conv2d: padding_same with a stride of [1, 2]: only",
+                "conv2d: padding_same with a stride of [1, 2]; expected",
             ),
             (
                 conv,
@@ -527,7 +553,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "conv1d: an input of shape [2]; expected [N, C, L], or [C, L]")]
-    fn a_line_is_no_image() {
+    fn conv1d_of_a_vector_is_refused() {
         let _ = Tensor::<f32>::ones([2]).conv1d(
             &Tensor::ones([1, 1, 1]),
             None,

@@ -154,7 +154,7 @@ pub trait Algorithm<T: Float>: Hyperparameters {
     /// before the first step. The default is a [new](ParameterState::new) state then, and the
     /// present one later on.
     ///
-    /// This is the context to allocate.
+    /// All allocation belongs here.
     fn prepare(
         &self,
         _step: u64,

@@ -342,7 +342,7 @@ pub(crate) fn check_chosen(
     check.result
 }
 
-/// Copies every array that someone else sees too: its elements can be changed in context then.
+/// Copies every shared array, so that its elements can be changed in place.
 pub(crate) fn unshare(visit: impl FnOnce(&mut Fields<'_>)) {
     struct Unshare;
     impl Visitor for Unshare {

@@ -23,7 +23,7 @@ pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
     ///
     /// PyTorch: `optimizer.step()`.
     ///
-    /// Values are changed in context. A thread that reads one meanwhile waits for the end of the
+    /// Values are changed in place. A thread that reads one meanwhile waits for the end of the
     /// step; tensors taken from a parameter before keep their elements.
     ///
     /// # Panics

@@ -1,11 +1,10 @@
 //! The affine map of a layer: a product and a bias in one pass.
 
+use super::product::record_biased_product;
 use crate::array::Array;
-use crate::node::{Context, record_many};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, gemm};
-use smallvec::smallvec;
 
 impl<T: Float> Tensor<T> {
     /// `x Wᵀ + b`: `[…, K], [N, K], [N] → […, N]`, or `[…, K], [K], [] → […]`.
@@ -58,6 +57,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
+/// `[M, K], [N, K], [N] → [M, N]`
 #[track_caller]
 fn matrix_linear<T: Float>(
     x: &Tensor<T>,
@@ -81,23 +81,18 @@ fn matrix_linear<T: Float>(
         };
         gemm(x.array.matrix(), transposed.matrix(), beta, out);
     });
-    let for_x = x.wants_grad().then(|| weight.clone());
-    let for_weight = weight.wants_grad().then(|| x.clone());
-    let gradient_x = move |ctx: &Context<'_, T>| {
-        for_x.as_ref().filter(|_| ctx.needs(0)).map(|weight| ctx.grad().matmul(weight))
-    };
-    let gradient_weight = move |ctx: &Context<'_, T>| {
-        for_weight.as_ref().filter(|_| ctx.needs(1)).map(|x| ctx.grad().transpose(0, 1).matmul(x))
-    };
-    match bias {
-        None => record_many("linear", &[x, weight], value, move |ctx| {
-            smallvec![gradient_x(ctx), gradient_weight(ctx)]
-        }),
-        Some(bias) => record_many("linear", &[x, weight, bias], value, move |ctx| {
-            let gradient_bias = ctx.needs(2).then(|| ctx.grad().sum_dim(0, false));
-            smallvec![gradient_x(ctx), gradient_weight(ctx), gradient_bias]
-        }),
-    }
+    record_biased_product(
+        "linear",
+        [x, weight],
+        bias,
+        value,
+        // [M, N] × [N, K] → [M, K]
+        |g, weight| g.matmul(weight),
+        // [N, M] × [M, K] → [N, K]
+        |g, x| g.transpose(0, 1).matmul(x),
+        // [M, N] → [N]
+        |g| g.sum_dim(0, false),
+    )
 }
 
 #[cfg(test)]

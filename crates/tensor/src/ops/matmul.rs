@@ -1,8 +1,8 @@
 //! Matrix products.
 
+use super::product::record_product;
 use super::round::flat;
 use crate::array::Array;
-use crate::node::record;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, gemm, gemm_batch, gemm_sum};
@@ -187,19 +187,15 @@ fn product<T: Float>(op: &str, a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     let value = Array::build(op, [a.shape()[0], b.shape()[1]].into(), |out| {
         gemm(a.array.matrix(), b.array.matrix(), T::ZERO, out);
     });
-    let for_a = a.wants_grad().then(|| b.clone());
-    let for_b = b.wants_grad().then(|| a.clone());
-    record("matmul", [a, b], value, move |ctx| {
-        let (for_a, for_b) = (for_a.as_ref(), for_b.as_ref());
-        [
-            for_a
-                .filter(|_| ctx.needs(0))
-                .map(|b| product("matmul", ctx.grad(), &b.transpose(0, 1))),
-            for_b
-                .filter(|_| ctx.needs(1))
-                .map(|a| product("matmul", &a.transpose(0, 1), ctx.grad())),
-        ]
-    })
+    record_product(
+        "matmul",
+        [a, b],
+        value,
+        // [M, N] × [N, K] → [M, K]
+        |g, b| product("matmul", g, &b.transpose(0, 1)),
+        // [K, M] × [M, N] → [K, N]
+        |g, a| product("matmul", &a.transpose(0, 1), g),
+    )
 }
 
 /// `[…, M, K] × […, K, N]`, the leading dimensions broadcast: `[…, M, N]`, or `[M, N]`, summed
@@ -222,22 +218,20 @@ fn products<T: Float>(op: &str, a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Te
             gemm_sum(x.view(), y.view(), &batch, [m, k, n], out);
         }),
     };
-    let for_a = a.wants_grad().then(|| b.clone());
-    let for_b = b.wants_grad().then(|| a.clone());
-    // What met the whole batch gets the sum over it.
-    let shared = [sa.len() == 2, sb.len() == 2];
-    record("matmul", [a, b], value, move |ctx| {
-        let g = ctx.grad();
-        let back = |i: usize, x: &Tensor<T>, y: &Tensor<T>| {
-            ctx.broadcast_back(i, || {
-                if shared[i] { products("matmul", x, y, Batch::Summed) } else { x.matmul(y) }
-            })
-        };
-        [
-            for_a.as_ref().and_then(|b| back(0, g, &b.transpose(-2, -1))),
-            for_b.as_ref().and_then(|a| back(1, &a.transpose(-2, -1), g)),
-        ]
-    })
+    // The gradient of a single matrix is the sum over the batch.
+    let back = |x: &Tensor<T>, y: &Tensor<T>, single| {
+        if single { products("matmul", x, y, Batch::Summed) } else { x.matmul(y) }
+    };
+    let [single_a, single_b] = [sa.len() == 2, sb.len() == 2];
+    record_product(
+        "matmul",
+        [a, b],
+        value,
+        // […, M, N] × […, N, K] → […, M, K]
+        move |g, b| back(g, &b.transpose(-2, -1), single_a),
+        // […, K, M] × […, M, N] → […, K, N]
+        move |g, a| back(&a.transpose(-2, -1), g, single_b),
+    )
 }
 
 /// What becomes of the leading dimensions.

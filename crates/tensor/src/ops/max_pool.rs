@@ -33,7 +33,7 @@ impl Default for MaxPool2dOptions {
 }
 
 impl MaxPool2dOptions {
-    /// From a window to the next; the kernel's size unless set.
+    /// The step from one window to the next; default: the size of the kernel.
     #[must_use]
     pub fn stride(self, stride: impl Into<PerDim<2>>) -> Self {
         MaxPool2dOptions { stride: Some(stride.into().0), ..self }

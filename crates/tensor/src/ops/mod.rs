@@ -51,6 +51,7 @@ pub(crate) mod pad_mode;
 mod permute;
 mod piecewise;
 mod powers;
+mod product;
 mod reduction;
 mod relu;
 mod reshape;

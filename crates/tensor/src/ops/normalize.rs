@@ -11,7 +11,7 @@
 
 use crate::array::Array;
 use crate::node::{Context, Gradients, record_many};
-use crate::ops::normalize_loops::{Form, Group, forward, in_loops};
+use crate::ops::normalize_loops::{Group, NormLayout, forward, in_loops};
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
@@ -45,20 +45,20 @@ impl<T: Float> Tensor<T> {
         eps: f64,
     ) -> (Tensor<T>, Tensor<T>, Tensor<T>) {
         assert!(eps > 0.0, "batch_norm: eps is {eps:?}; expected more than 0");
-        let form = Form::channels("batch_norm", &self.array, [weight, bias], eps);
+        let layout = NormLayout::channels("batch_norm", &self.array, [weight, bias], eps);
         assert!(
-            form.count() != 1,
+            layout.count() != 1,
             "batch_norm: an input of shape {} has 1 value for each channel; expected more in \
              training: a single value has no variance",
             self.array.shape()
         );
-        let stats = form.stats(&self.array);
+        let stats = layout.stats(&self.array);
         let column = |f: fn(&(f64, f64)) -> f64| {
             let values: Vec<T> = stats.iter().map(|s| T::from_f64(f(s))).collect();
             Tensor::from(Array::copied("batch_norm", [values.len()].into(), &values))
         };
         let (mean, var) = (column(|s| s.0), column(|s| s.1));
-        (normalize(self, weight, bias, form, &stats), mean, var)
+        (normalize(self, weight, bias, layout, &stats), mean, var)
     }
 
     /// As [`batch_norm`](Tensor::batch_norm), with means and variances that are given: `[C]`
@@ -86,13 +86,13 @@ impl<T: Float> Tensor<T> {
         eps: f64,
     ) -> Tensor<T> {
         assert!(eps >= 0.0, "batch_norm: eps is {eps:?}; expected 0 or more");
-        let mut form = Form::channels("batch_norm", &self.array, [weight, bias], eps);
-        let fixed = Form::channels("batch_norm", &self.array, [Some(mean), Some(var)], eps);
-        form.fixed = true;
+        let mut layout = NormLayout::channels("batch_norm", &self.array, [weight, bias], eps);
+        let fixed = NormLayout::channels("batch_norm", &self.array, [Some(mean), Some(var)], eps);
+        layout.fixed = true;
         let (mean, var) = (mean.to_vec(), var.to_vec());
         let stats: Vec<_> = mean.iter().zip(&var).map(|(m, v)| (m.to_f64(), v.to_f64())).collect();
         debug_assert_eq!(stats.len(), fixed.c);
-        normalize(self, weight, bias, form, &stats)
+        normalize(self, weight, bias, layout, &stats)
     }
 
     /// `(x − mean) / √(var + eps) · weight + bias` over `groups` groups of channels of each
@@ -119,22 +119,22 @@ impl<T: Float> Tensor<T> {
         bias: Option<&Tensor<T>>,
         eps: f64,
     ) -> Tensor<T> {
-        let mut form = Form::channels("group_norm", &self.array, [weight, bias], eps);
+        let mut layout = NormLayout::channels("group_norm", &self.array, [weight, bias], eps);
         let shape = self.array.shape();
         assert!(
-            groups > 0 && form.c.is_multiple_of(groups),
+            groups > 0 && layout.c.is_multiple_of(groups),
             "group_norm: the {} channels of an input of shape {shape} cannot be divided into \
              {groups} groups",
-            form.c
+            layout.c
         );
-        (form.groups, form.across) = (groups, false);
+        (layout.groups, layout.across) = (groups, false);
         assert!(
-            form.n * form.count() != 1,
+            layout.n * layout.count() != 1,
             "group_norm: an input of shape {shape} is one sample with 1 value for each of \
              {groups} groups; expected at least 2: one value is its own mean"
         );
-        let stats = form.stats(&self.array);
-        normalize(self, weight, bias, form, &stats)
+        let stats = layout.stats(&self.array);
+        normalize(self, weight, bias, layout, &stats)
     }
 
     /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions, which are
@@ -160,9 +160,10 @@ impl<T: Float> Tensor<T> {
         bias: Option<&Tensor<T>>,
         eps: f64,
     ) -> Tensor<T> {
-        let form = Form::trailing("layer_norm", &self.array, shape, [weight, bias], true, eps);
-        let stats = form.stats(&self.array);
-        normalize(self, weight, bias, form, &stats)
+        let layout =
+            NormLayout::trailing("layer_norm", &self.array, shape, [weight, bias], true, eps);
+        let stats = layout.stats(&self.array);
+        normalize(self, weight, bias, layout, &stats)
     }
 
     /// `x / √(mean(x²) + eps) · weight` over the last dimensions, which are `shape`, that of
@@ -183,9 +184,10 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn rms_norm(&self, shape: &[usize], weight: Option<&Tensor<T>>, eps: f64) -> Tensor<T> {
-        let form = Form::trailing("rms_norm", &self.array, shape, [weight, None], false, eps);
-        let stats = form.stats(&self.array);
-        normalize(self, weight, None, form, &stats)
+        let layout =
+            NormLayout::trailing("rms_norm", &self.array, shape, [weight, None], false, eps);
+        let stats = layout.stats(&self.array);
+        normalize(self, weight, None, layout, &stats)
     }
 }
 
@@ -194,22 +196,28 @@ fn normalize<T: Float>(
     x: &Tensor<T>,
     weight: Option<&Tensor<T>>,
     bias: Option<&Tensor<T>>,
-    form: Form,
+    layout: NormLayout,
     stats: &[(f64, f64)],
 ) -> Tensor<T> {
-    let scale = |var: f64| T::from_f64(1.0 / (var + form.eps).sqrt());
+    let scale = |var: f64| T::from_f64(1.0 / (var + layout.eps).sqrt());
     let group = |&(mean, var): &(f64, f64)| Group { mean: T::from_f64(mean), scale: scale(var) };
     let groups: Vec<Group<T>> = stats.iter().map(group).collect();
-    let value = forward(&x.array.contiguous(form.op), weight, bias, form, &groups);
+    let value = forward(&x.array.contiguous(layout.op), weight, bias, layout, &groups);
     let (saved, saved_weight) = (x.clone(), weight.cloned());
     let (has_weight, has_bias) = (weight.is_some(), bias.is_some());
     let shapes = [weight, bias].map(|other| other.map(|other| other.array.shape().clone()));
     let inputs: Vec<&Tensor<T>> = [Some(x), weight, bias].into_iter().flatten().collect();
-    record_many(form.op, &inputs, value, move |ctx| {
+    record_many(layout.op, &inputs, value, move |ctx| {
         let [dx, dw, db] = if crate::is_grad_enabled() {
-            in_operations(ctx, &saved, saved_weight.as_ref(), form, &groups)
+            in_operations(ctx, &saved, saved_weight.as_ref(), layout, &groups)
         } else {
-            in_loops(ctx, &saved.array.contiguous(form.op), saved_weight.as_ref(), form, &groups)
+            in_loops(
+                ctx,
+                &saved.array.contiguous(layout.op),
+                saved_weight.as_ref(),
+                layout,
+                &groups,
+            )
         };
         let mut gradients = Gradients::new();
         gradients.push(Some(dx));
@@ -231,36 +239,36 @@ fn in_operations<T: Float>(
     ctx: &Context<'_, T>,
     x: &Tensor<T>,
     weight: Option<&Tensor<T>>,
-    form: Form,
+    layout: NormLayout,
     groups: &[Group<T>],
 ) -> [Tensor<T>; 3] {
-    let Form { n, c, s, .. } = form;
-    let view = [n, form.groups, c / form.groups.max(1), s];
-    let dims: &[usize] = if form.across { &[0, 2, 3] } else { &[2, 3] };
+    let NormLayout { n, c, s, .. } = layout;
+    let view = [n, layout.groups, c / layout.groups.max(1), s];
+    let dims: &[usize] = if layout.across { &[0, 2, 3] } else { &[2, 3] };
     let (x4, g) = (x.reshape(view), ctx.grad().reshape(view));
     let mean = |x: &Tensor<T>| x.mean_dim(dims, true);
     let constant = |f: fn(&Group<T>) -> T| {
         let values: Vec<T> = groups.iter().map(f).collect();
-        let shape = [if form.across { 1 } else { n }, form.groups, 1, 1];
-        Tensor::from(Array::copied(form.op, shape.into(), &values))
+        let shape = [if layout.across { 1 } else { n }, layout.groups, 1, 1];
+        Tensor::from(Array::copied(layout.op, shape.into(), &values))
     };
-    let centered = match (form.fixed, form.center) {
+    let centered = match (layout.fixed, layout.center) {
         (true, _) => &x4 - constant(|group| group.mean),
         (_, true) => &x4 - mean(&x4),
         _ => x4,
     };
-    let scale = match form.fixed {
+    let scale = match layout.fixed {
         true => constant(|group| group.scale),
-        false => (mean(&centered.square()) + T::from_f64(form.eps)).rsqrt(),
+        false => (mean(&centered.square()) + T::from_f64(layout.eps)).rsqrt(),
     };
     let normal = &centered * &scale;
     let weighted = match weight {
-        Some(weight) => &g * weight.reshape([1, form.groups, c / form.groups.max(1), 1]),
+        Some(weight) => &g * weight.reshape([1, layout.groups, c / layout.groups.max(1), 1]),
         None => g.clone(),
     };
     let mut inner = weighted.clone();
-    if !form.fixed {
-        if form.center {
+    if !layout.fixed {
+        if layout.center {
             inner = inner - mean(&weighted);
         }
         inner = inner - &normal * mean(&(&weighted * &normal));

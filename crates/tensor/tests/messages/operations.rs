@@ -244,7 +244,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check("einsum: \"i\" names 1 dimensions of operand 0, which has shape [2, 3]", &|| {
         here!(Tensor::einsum("i", &[&x]));
     });
-    check("einsum: 'i' of \"ii\" comes twice in operand 0, which has shape [2, 3]", &|| {
+    check("einsum: 'i' of \"ii\" appears twice in operand 0, which has shape [2, 3]", &|| {
         here!(Tensor::einsum("ii", &[&x]));
     });
     check("einsum: 'k' of the result of \"ij->k\" must be a letter of an operand", &|| {

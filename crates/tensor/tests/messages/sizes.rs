@@ -178,31 +178,19 @@ fn an_empty_tensor_of_any_length_is_sorted() {
 
 #[test]
 fn out_of_memory_says_the_shape_and_the_bytes() {
+    let many = &Tensor::<f32>::ones([1]).broadcast_to([MANY]);
     let mut mistakes = Mistakes::default();
-    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
-    let many = Tensor::<f32>::ones([1]).broadcast_to([MANY]);
-    check(
-        &format!("exp: out of memory: a tensor of shape [{MANY}] takes {} bytes", 4 * MANY),
-        &|| here!(many.exp()),
-    );
-    check(&format!("gt: out of memory: a tensor of shape [{MANY}] takes {MANY} bytes"), &|| {
-        here!(many.gt(0.0))
-    });
-    check(
-        &format!("cat: out of memory: a tensor of shape [{}] takes {} bytes", 2 * MANY, 8 * MANY),
-        &|| here!(Tensor::cat(&[&many, &many], 0)),
-    );
-    check(
-        &format!(
-            "eye: out of memory: a tensor of shape [268435456, 268435456] takes {} bytes",
-            4 * MANY
-        ),
-        &|| here!(Tensor::<f32>::eye(1 << 28)),
-    );
-    check(
-        &format!("flip: out of memory: a tensor of shape [{MANY}] takes {} bytes", 8 * MANY),
-        &|| here!(many.flip(0)),
-    );
+    let mut check = |op: &str, shape: &[usize], bytes: usize, mistake: &dyn Fn()| {
+        let shape = format!("a tensor of shape {shape:?} takes {bytes} bytes");
+        mistakes.check(&format!("{op}: out of memory: {shape}"), mistake);
+    };
+
+    check("exp", &[MANY], 4 * MANY, &|| here!(many.exp()));
+    check("gt", &[MANY], MANY, &|| here!(many.gt(0.0)));
+    check("flip", &[MANY], 8 * MANY, &|| here!(many.flip(0)));
+    check("cat", &[2 * MANY], 8 * MANY, &|| here!(Tensor::cat(&[many, many], 0)));
+    check("eye", &[1 << 28, 1 << 28], 4 * MANY, &|| here!(Tensor::<f32>::eye(1 << 28)));
+
     mistakes.none_was_wrong();
 }
 

@@ -1,4 +1,4 @@
-//! The affine map of a layer: a product and a bias in one pass.
+//! The affine map of a linear layer: product and bias in one pass.
 
 use super::product::record_biased_product;
 use crate::array::Array;
@@ -34,9 +34,9 @@ impl<T: Float> Tensor<T> {
              dimensions must be equal"
         );
         let (lead, inner) = (&sx[..sx.len() - 1], sx[sx.len() - 1]);
-        let outputs = &sw[..sw.len() - 1]; // [N], or [] of a vector
+        let outputs = &sw[..sw.len() - 1]; // [N], or [] for a vector
         let width = outputs.iter().product();
-        let mut spread = None; // the bias, for each row of the weight
+        let mut spread = None; // the bias with an element for each row of the weight
         if let Some(bias) = bias {
             let sb = bias.array.shape();
             assert!(
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_of_weights_gives_one_output_without_a_dimension() {
+    fn a_weight_vector_drops_the_output_dimension() {
         for x in [&[2, 3][..], &[3], &[2, 2, 3], &[0, 3]] {
             check_op(|i| i[0].linear(&i[1], Some(&i[2])), &[x, &[3], &[]], -2.0..2.0);
             check_op(|i| i[0].linear(&i[1], None), &[x, &[3]], -2.0..2.0);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "linear: the bias has shape [1], the weight [3]")]
-    fn a_vector_of_weights_has_a_scalar_bias() {
+    fn a_weight_vector_needs_a_scalar_bias() {
         let _ = Tensor::<f32>::ones([3]).linear(&Tensor::ones([3]), Some(&Tensor::ones([1])));
     }
 

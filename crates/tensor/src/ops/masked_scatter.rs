@@ -5,12 +5,12 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// This tensor with the elements where the mask is true replaced by those of `source`, one
-    /// after the other in row-major order; tensor and mask broadcast, and `source` may have more
-    /// elements than are needed.
+    /// This tensor with the elements where the mask is true replaced by those of `source`, in
+    /// sequence, in row-major order. Tensor and mask broadcast; `source` may have more elements
+    /// than needed.
     ///
-    /// Gradients: `g` where the mask is false, 0 elsewhere; and for `source`
-    /// [`masked_select`](Tensor::masked_select) of `g`, with 0 for elements that were not needed.
+    /// Gradients: `g` where the mask is false, 0 elsewhere; for `source`,
+    /// [`masked_select`](Tensor::masked_select) of `g`, and 0 for unused elements.
     ///
     /// PyTorch: `x.masked_scatter(mask, source)`.
     ///

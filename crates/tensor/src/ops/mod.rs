@@ -1,7 +1,7 @@
-//! The operations: one file each, or one for a tight family.
+//! The operations: one file each, or one for a close family.
 //!
-//! To add one: a file here with its documentation, shape check, forward,
-//! backward and tests, and a line below.
+//! To add one: a file here with its documentation, shape check, forward, backward and tests, and a
+//! line below. See `docs/adding-an-op.md`.
 
 mod abs;
 mod adaptive;

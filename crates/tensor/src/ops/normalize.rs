@@ -1,13 +1,14 @@
-//! Normalisations: each group of elements gets mean 0 and variance 1, then each channel a
-//! scale and a shift of its own.
+//! Normalisations: each group of elements is brought to mean 0 and variance 1, then each channel is
+//! scaled and shifted.
 //!
-//! The input is seen as `[n, c, s]`: samples, channels, and positions. A group is a channel
-//! of all samples (batch), or some channels of one sample (group; layer, with one group, no
-//! positions, and every element a channel). The means are saved, not the normalised input.
+//! The input is viewed as `[n, c, s]`: samples, channels, positions. In `batch_norm` a group is one
+//! channel of all samples; in `group_norm` it is some channels of one sample; in `layer_norm` each
+//! element is a channel, and a sample is one group. The statistics are saved, not the normalised
+//! input.
 //!
-//! The same made of tensor operations takes, on two cores, 4 times as long forward and 13 times
-//! backward for `layer_norm` of `[64, 128, 256]`, and 4 and 20 times for `batch_norm` of
-//! `[64, 32, 26, 26]`.
+//! Composed of tensor operations, the same takes 4 times as long forward and 13 times backward on
+//! two cores for `layer_norm` of `[64, 128, 256]`, and 4 and 20 times for `batch_norm` of `[64, 32,
+//! 26, 26]`.
 
 use crate::array::Array;
 use crate::node::{Context, Gradients, record_many};
@@ -16,19 +17,19 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// `(x − mean) / √(var + eps) · weight + bias` for each channel over the batch:
-    /// `[N, C, …] → [N, C, …]`, with weight and bias `[C]`. Gives the means and the
-    /// (uncorrected) variances `[C]` too, untracked.
+    /// `(x − mean) / √(var + eps) · weight + bias` for each channel over the batch: `[N, C, …] →
+    /// [N, C, …]`, with weight and bias `[C]`. Also returns the means and the (uncorrected)
+    /// variances, `[C]` each, untracked.
     ///
     /// Gradient: `(ĝ − mean(ĝ) − x̂ mean(ĝ x̂)) / √(var + eps)` where `ĝ = g · weight` and `x̂`
     /// is the normalised input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True,
     /// eps=eps)`.
     ///
-    /// An empty batch gives an empty result, and statistics of NaN.
+    /// For an empty batch the result is empty, and the statistics are NaN.
     ///
     /// # Panics
-    /// If there is no dimension of channels, weight or bias does not have an element for each,
-    /// each channel has a single value (which is its own mean), or `eps` is not positive.
+    /// If there is no channel dimension, weight or bias does not have an element for each channel,
+    /// a channel has a single element (which is its own mean), or `eps` is not positive.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -61,14 +62,14 @@ impl<T: Float> Tensor<T> {
         (normalize(self, weight, bias, layout, &stats), mean, var)
     }
 
-    /// As [`batch_norm`](Tensor::batch_norm), with means and variances that are given: `[C]`
-    /// each, and constants for gradients.
+    /// [`batch_norm`](Tensor::batch_norm) with given means and variances, `[C]` each, which get no
+    /// gradient.
     ///
     /// PyTorch: `F.batch_norm(x, mean, var, weight, bias, eps=eps)`.
     ///
     /// # Panics
-    /// If there is no dimension of channels, one of the others does not have an element for
-    /// each, or `eps` is negative or NaN.
+    /// If there is no channel dimension, an argument does not have an element for each channel, or
+    /// `eps` is negative or NaN.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -95,15 +96,15 @@ impl<T: Float> Tensor<T> {
         normalize(self, weight, bias, layout, &stats)
     }
 
-    /// `(x − mean) / √(var + eps) · weight + bias` over `groups` groups of channels of each
+    /// `(x − mean) / √(var + eps) · weight + bias` over each of `groups` groups of channels of each
     /// sample: `[N, C, …] → [N, C, …]`, with weight and bias `[C]`.
     ///
-    /// Gradient: as of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.group_norm`.
+    /// Gradient: that of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.group_norm`.
     ///
     /// # Panics
     /// If the channels cannot be divided into the groups, weight or bias does not have an element
-    /// for each channel, `eps` is NaN, or the only sample has one value for each group. (With more
-    /// samples, PyTorch takes groups of one value, and so does this: each becomes its bias.)
+    /// for each channel, `eps` is NaN, or a single sample has one element for each group. (With
+    /// more samples, groups of one element are accepted, as in PyTorch; the result is the bias.)
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -137,14 +138,14 @@ impl<T: Float> Tensor<T> {
         normalize(self, weight, bias, layout, &stats)
     }
 
-    /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions, which are
-    /// `shape`, that of weight and bias.
+    /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions, whose sizes are
+    /// `shape`, which is also the shape of weight and bias.
     ///
-    /// Gradient: as of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.layer_norm`.
+    /// Gradient: that of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.layer_norm`.
     ///
     /// # Panics
-    /// If the last dimensions, or those of weight or bias, are not `shape`, it is empty, or `eps`
-    /// is NaN.
+    /// If the last dimensions, weight or bias do not have this shape, `shape` is empty, or `eps` is
+    /// NaN.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -166,14 +167,14 @@ impl<T: Float> Tensor<T> {
         normalize(self, weight, bias, layout, &stats)
     }
 
-    /// `x / √(mean(x²) + eps) · weight` over the last dimensions, which are `shape`, that of
-    /// the weight.
+    /// `x / √(mean(x²) + eps) · weight` over the last dimensions, whose sizes are `shape`, which is
+    /// also the shape of the weight.
     ///
     /// Gradient: `(ĝ − x̂ mean(ĝ x̂)) / √(mean(x²) + eps)` where `ĝ = g · weight`. PyTorch:
     /// `F.rms_norm`.
     ///
     /// # Panics
-    /// If the last dimensions, or those of the weight, are not `shape`, it is empty, or `eps` is
+    /// If the last dimensions or the weight do not have this shape, `shape` is empty, or `eps` is
     /// NaN.
     ///
     /// ```
@@ -223,7 +224,7 @@ fn normalize<T: Float>(
         gradients.push(Some(dx));
         let others = [(has_weight, dw, &shapes[0]), (has_bias, db, &shapes[1])];
         for (_, gradient, shape) in others.into_iter().filter(|other| other.0) {
-            let shape = shape.as_ref().expect("it is there");
+            let shape = shape.as_ref().expect("present, as its gradient is");
             gradients.push(ctx.needs(gradients.len()).then(|| gradient.reshape(shape)));
         }
         if !ctx.needs(0) {
@@ -233,7 +234,7 @@ fn normalize<T: Float>(
     })
 }
 
-/// The same gradients, to be differentiated again.
+/// The same gradients in tensor operations, which can be differentiated again.
 #[track_caller]
 fn in_operations<T: Float>(
     ctx: &Context<'_, T>,
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_one_value_become_the_bias_and_give_no_gradient() {
+    fn groups_of_one_element_become_the_bias() {
         let (w, b) = (Tensor::from([2.0f32, 3.0, 4.0]), Tensor::from([0.5f32, -1.0, 0.0]));
         for shape in [&[2, 3][..], &[2, 3, 1, 1]] {
             let x = Tensor::from([7.0f32, -1.0, 3.0, 0.0, 5.0, 2.0]).reshape(shape).requires_grad();
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_division_by_zero_gives_nan() {
+    fn a_division_by_zero_is_nan() {
         // F.layer_norm(torch.tensor([[1., 3.], [5., 5.]]), (2,), eps=0.0)
         let y = Tensor::from([[1.0f32, 3.0], [5.0, 5.0]]).layer_norm(&[2], None, None, 0.0);
         assert!(y.to_vec()[..2] == [-1.0, 1.0] && y.to_vec()[2..].iter().all(|y| y.is_nan()));
@@ -357,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_is_an_eps() {
+    fn eps_may_be_any_number() {
         // F.layer_norm(x, (2,), eps=eps), F.rms_norm(x, (2,), eps=eps)
         let x = Tensor::from([[1.0f32, 3.0]]);
         assert_eq!(x.layer_norm(&[2], None, None, f64::INFINITY).to_vec(), [0.0; 2]);
@@ -384,7 +385,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "an input of shape [1, 3] has 1 value for each channel")]
-    fn one_value_for_a_channel_is_refused() {
+    fn one_element_per_channel_is_refused() {
         let _ = Tensor::<f32>::ones([1, 3]).batch_norm(None, None, 1e-5);
     }
 

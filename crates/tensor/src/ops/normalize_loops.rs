@@ -1,7 +1,7 @@
-//! The loops of normalisations, over lines of neighbours in memory.
+//! The loops of normalisations, over lines of adjacent elements.
 //!
-//! Along a line the channel stays and so the group does, or the channel changes with each element
-//! and the group with it or not. What a loop does is written once for the three of them.
+//! There are three kinds of line: channel and group are constant, both change with each element, or
+//! only the channel does. Each loop is written once for all three.
 
 use crate::array::{Array, with_room};
 use crate::node::Context;
@@ -9,7 +9,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, by_segment, column_sums, drain, moments, weighted_sums};
 
-/// How an input is divided.
+/// How an input is divided into samples, channels and groups.
 #[derive(Clone, Copy)]
 pub(super) struct NormLayout {
     pub(super) op: &'static str,
@@ -19,9 +19,9 @@ pub(super) struct NormLayout {
     pub(super) c: usize,
     /// Positions.
     pub(super) s: usize,
-    /// Of the channels of a sample.
+    /// The number of groups of channels.
     pub(super) groups: usize,
-    /// Whether a group goes on through all samples; then it has one channel.
+    /// Whether a group extends over all samples; it then has one channel.
     pub(super) across: bool,
     /// Whether the mean is subtracted.
     pub(super) center: bool,
@@ -83,7 +83,7 @@ impl NormLayout {
         NormLayout { op, n, c, s: 1, groups: 1, across: false, center, fixed: false, eps }
     }
 
-    /// How many values a group has.
+    /// The number of elements in a group.
     pub(super) fn count(&self) -> usize {
         if self.across { self.n * self.s } else { self.c / self.groups * self.s }
     }
@@ -102,8 +102,8 @@ impl NormLayout {
         stats
     }
 
-    /// How many neighbours are a line: the positions of a channel; without these, the channels
-    /// of a sample, or of a group of them.
+    /// The length of a line: the positions of a channel, or without positions the channels of a
+    /// sample or of a group.
     fn line(&self) -> usize {
         match (self.s > 1, self.across) {
             (true, _) => self.s,
@@ -123,7 +123,7 @@ impl NormLayout {
     }
 }
 
-/// Calls a loop over a line, which goes on by `C` channels and `G` groups with each element.
+/// Calls a loop over a line, in which each element advances by `C` channels and `G` groups.
 macro_rules! along {
     ($layout:expr, $f:ident($($argument:expr),*)) => {
         match ($layout.s > 1, $layout.across) {
@@ -134,14 +134,14 @@ macro_rules! along {
     };
 }
 
-/// What a group is shifted and scaled by.
+/// The shift and scale of a group.
 #[derive(Clone, Copy)]
 pub(super) struct Group<T> {
     pub(super) mean: T,
     pub(super) scale: T,
 }
 
-/// The elements, or as many of a constant.
+/// The elements, or `len` times a constant.
 fn or_full<T: Float>(x: Option<&Tensor<T>>, len: usize, value: T) -> Vec<T> {
     x.map_or_else(|| vec![value; len], Tensor::to_vec)
 }
@@ -164,7 +164,7 @@ pub(super) fn forward<T: Float>(
     })
 }
 
-/// As many elements as a line of `len` goes through.
+/// The number of channels or groups that a line of `len` elements spans, advancing by `step`.
 const fn passed(step: usize, len: usize) -> usize {
     step * (len - 1) + 1
 }
@@ -208,14 +208,15 @@ pub(super) fn in_loops<T: Float>(
         Tensor::from(Array::copied(layout.op, [layout.c].into(), &values))
     };
     if layout.fixed {
-        // The input plays no part, not even if it is NaN.
+        // The input has no influence, not even if it is NaN.
         let still: Vec<Group<T>> =
             groups.iter().map(|group| Group { mean: T::ZERO, ..*group }).collect();
         let dx = forward(&g, weight, None, layout, &still);
         return [dx.into(), column(dw), column(db)];
     }
-    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope). What is
-    // subtracted is not scaled before: 1/√eps would enlarge the rounding of what cancels.
+    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope). The
+    // subtraction comes before the scaling: 1/√eps would magnify the rounding errors of terms that
+    // cancel.
     let count = layout.count() as f64;
     let slopes: Vec<[T; 2]> = groups
         .iter()
@@ -262,7 +263,7 @@ struct Sums {
     of_groups: Vec<[f64; 2]>,
 }
 
-/// Where a line is of one channel: sums along lines.
+/// For lines of one channel: sums along lines.
 fn sums_of_lines<T: Float>(
     x: &[T],
     g: &[T],
@@ -290,8 +291,7 @@ fn sums_of_lines<T: Float>(
     Sums { db, dw, of_groups }
 }
 
-/// Where a line goes through channels: sums over the samples, and for groups of channels sums
-/// along lines too.
+/// For lines across channels: sums over the samples, and for groups of channels also along lines.
 fn sums_of_columns<T: Float>(
     x: &[T],
     g: &[T],

@@ -223,7 +223,7 @@ impl Resolved {
                          {shape}; expected the same sizes",
                         mask.array.shape()
                     );
-                    Indices::from(mask.places(op)).array
+                    Indices::from(mask.positions(op)).array
                 }
             };
             let both = index.shape().broadcast_with(op, found.shape());

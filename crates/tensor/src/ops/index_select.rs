@@ -137,8 +137,8 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn masked_select(&self, mask: &Mask) -> Tensor<T> {
         let shape = self.array.shape().broadcast_with("masked_select", mask.array.shape());
-        let places = mask.broadcast_to(&shape).places("masked_select");
-        self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &places)
+        let positions = mask.broadcast_to(&shape).positions("masked_select");
+        self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &positions)
     }
 }
 

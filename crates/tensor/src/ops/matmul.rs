@@ -12,7 +12,7 @@ impl<T: Float> Tensor<T> {
     /// broadcast. A vector counts as a row on the left and as a column on the right; that dimension
     /// is dropped from the result.
     ///
-    /// Transposed and sliced operands are read where they lie.
+    /// Transposed and sliced operands are read in place, without a copy.
     ///
     /// Gradients: `g bᵀ` and `aᵀ g`. PyTorch: `a.matmul(b)`, `a @ b`.
     ///

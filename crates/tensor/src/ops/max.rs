@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_elements_share_or_the_first_takes_the_gradient() {
+    fn ties_share_the_gradient_or_the_first_gets_it() {
         let leaf = || Tensor::from_vec(vec![2.0f32, 1.0, 2.0], [3]).unwrap().requires_grad();
         let x = leaf();
         x.max().backward();

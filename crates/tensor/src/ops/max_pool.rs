@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_maximum_or_the_last_nan_gets_the_gradient() {
+    fn the_first_tie_or_last_nan_gets_the_gradient() {
         let grad = |values: [f32; 4]| {
             let x = Tensor::from_vec(values.to_vec(), [1, 2, 2]).unwrap().requires_grad();
             x.max_pool2d(2, options()).sum().backward();

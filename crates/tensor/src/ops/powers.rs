@@ -56,7 +56,7 @@ impl<T: Float> Tensor<T> {
         self.powf(f64::from(e))
     }
 
-    /// Each element to the power of the other operand's; the operands broadcast.
+    /// Each element to the power of the corresponding element of `e`; the operands broadcast.
     ///
     /// Gradients: `g e xᵉ⁻¹`, 0 where `e = 0`; `g xᵉ ln x`, 0 where `x = 0` and `e ≥ 0`.
     ///

@@ -229,8 +229,8 @@ fn count_up<T: Float>(out: &mut [T], f: impl Fn(f64) -> T) {
 }
 
 impl Indices {
-    /// For each index a row of `classes` elements: 1 at the index, 0 elsewhere. `[…] → […,
-    /// classes]`.
+    /// For each index a row of `classes` elements: 1 at the index, 0 elsewhere.
+    /// `[…] → […, classes]`.
     ///
     /// PyTorch: `torch.nn.functional.one_hot(x, classes).to(dtype)`.
     ///
@@ -245,9 +245,9 @@ impl Indices {
     #[must_use]
     #[track_caller]
     pub fn one_hot<T: Float>(&self, classes: usize) -> Tensor<T> {
-        if let Some((place, index)) = self.find_outside("one_hot", classes) {
+        if let Some((position, index)) = self.find_outside("one_hot", classes) {
             panic!(
-                "one_hot: index {index} (number {place} of indices of shape {}); expected an \
+                "one_hot: index {index} (number {position} of indices of shape {}); expected an \
                  index below {classes}, the number of classes",
                 self.array.shape()
             );
@@ -284,9 +284,9 @@ mod tests {
     fn eye_has_a_diagonal_in_every_shape() {
         for (rows, columns) in [(0, 0), (0, 3), (3, 0), (1, 1), (2, 5), (5, 2), (4, 4)] {
             let x = Tensor::<f64>::eye_rectangular(rows, columns);
-            let places = (0..rows).flat_map(|i| (0..columns).map(move |j| i == j));
+            let positions = (0..rows).flat_map(|i| (0..columns).map(move |j| i == j));
             assert_eq!(x.shape(), [rows, columns]);
-            assert_eq!(x.to_vec(), places.map(|on| f64::from(u8::from(on))).collect::<Vec<_>>());
+            assert_eq!(x.to_vec(), positions.map(|on| f64::from(u8::from(on))).collect::<Vec<_>>());
         }
         assert_eq!(Tensor::<f32>::eye(3).sum().item(), 3.0);
     }

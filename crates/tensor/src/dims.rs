@@ -90,9 +90,9 @@ impl Dims for RangeFull {
 #[track_caller]
 pub(crate) fn check_dim(op: &str, dim: impl Dim, shape: &Shape) -> usize {
     let (dim, dims) = (dim.signed(), shape.len());
-    let place = if dim < 0 { dim + dims as isize } else { dim };
-    match usize::try_from(place) {
-        Ok(place) if place < dims => place,
+    let index = if dim < 0 { dim + dims as isize } else { dim };
+    match usize::try_from(index) {
+        Ok(index) if index < dims => index,
         _ => panic!(
             "{op}: dimension {dim} of a tensor of shape {shape}, which has {}",
             match dims {

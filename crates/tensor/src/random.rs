@@ -82,11 +82,11 @@ impl<T: Float> Tensor<T> {
     pub fn bernoulli(&self, rng: &mut Generator) -> Tensor<T> {
         let (shape, p) = (self.array.shape(), self.array.contiguous("bernoulli"));
         let is_probability = |p: T| (T::ZERO..=T::ONE).contains(&p); // so NaN is not one
-        if let Some(place) = p.dense().iter().position(|&p| !is_probability(p)) {
+        if let Some(position) = p.dense().iter().position(|&p| !is_probability(p)) {
             panic!(
-                "bernoulli: element {place} of a tensor of shape {shape} is {}; expected \
+                "bernoulli: element {position} of a tensor of shape {shape} is {}; expected \
                  probabilities, from 0 to 1",
-                p.dense()[place]
+                p.dense()[position]
             );
         }
         let value = Array::build("bernoulli", shape.clone(), |out| {

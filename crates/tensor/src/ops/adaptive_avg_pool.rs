@@ -8,8 +8,8 @@ use crate::tensor::Tensor;
 use adamant_kernels::{self as kernels, Float};
 
 impl<T: Float> Tensor<T> {
-    /// The mean of each of `output` windows that cover a line as evenly as possible: `[N, C, L] →
-    /// [N, C, oL]`, or `[C, L] → [C, oL]`. `[None]` keeps the length.
+    /// The mean of each of `output` windows that cover a line as evenly as possible:
+    /// `[N, C, L] → [N, C, oL]`, or `[C, L] → [C, oL]`. `[None]` keeps the length.
     ///
     /// The windows and the gradient are those of
     /// [`adaptive_avg_pool2d`](Tensor::adaptive_avg_pool2d). PyTorch:
@@ -30,9 +30,9 @@ impl<T: Float> Tensor<T> {
         means(op, self, AdaptiveWindows::new(op, self.array.shape(), output.into()))
     }
 
-    /// The mean of each of `output` windows that cover an image as evenly as possible: `[N, C, H,
-    /// W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`. `None` keeps a size: `[None, Some(7)]`
-    /// leaves the rows as they are.
+    /// The mean of each of `output` windows that cover an image as evenly as possible:
+    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`. `None` keeps a size:
+    /// `[None, Some(7)]` leaves the rows as they are.
     ///
     /// Along the rows, window `i` goes from `⌊i H / oH⌋` to `⌈(i + 1) H / oH⌉`; where `oH` does not
     /// divide `H`, neighbours share a row. Gradient: `g` divided by the size of its window, at each

@@ -54,8 +54,8 @@ impl<T: Float> Tensor<T> {
     }
 
     /// The largest element of each of `output` windows that cover an image as evenly as possible:
-    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`. `None` keeps a size: `[None,
-    /// Some(7)]` leaves the rows as they are.
+    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`. `None` keeps a size:
+    /// `[None, Some(7)]` leaves the rows as they are.
     ///
     /// The windows are those of [`adaptive_avg_pool2d`](Tensor::adaptive_avg_pool2d). NaN counts as
     /// the largest value. Gradient: `g` at the position of the largest element: the first of equal

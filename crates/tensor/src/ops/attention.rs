@@ -189,14 +189,15 @@ impl<T: Float> AttentionCall<T> {
         let mask = self.mask.as_ref().map(|mask| mask.array.broadcast_to(&shape));
         let bias = self.bias.as_ref().map(|bias| bias.broadcast_to(&shape));
         let (mask, bias) = (mask.as_ref().map(Array::view), bias.as_ref().map(Array::view));
-        let Some((mut place, query)) = first_blind_query(&batch, [l, s], self.causal, mask, bias)
+        let Some((mut position, query)) =
+            first_blind_query(&batch, [l, s], self.causal, mask, bias)
         else {
             return;
         };
         let mut at = vec![query];
         for &size in batch.iter().rev() {
-            at.insert(0, place % size);
-            place /= size;
+            at.insert(0, position % size);
+            position /= size;
         }
         panic!(
             "{NAME}: query {at:?} of the scores, which are {shape}, may look at no key: the mask \

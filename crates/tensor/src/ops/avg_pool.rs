@@ -165,19 +165,19 @@ mod tests {
         let (stride, padding) = (options.stride.unwrap_or(*kernel), options.padding);
         let mut means = Vec::new();
         for (oy, ox) in (0..output[0]).flat_map(|y| (0..output[1]).map(move |x| (y, x))) {
-            let (mut sum, mut inside, mut places) = (0.0, 0, 0);
+            let (mut sum, mut inside, mut positions) = (0.0, 0, 0);
             for (ky, kx) in (0..kernel[0]).flat_map(|y| (0..kernel[1]).map(move |x| (y, x))) {
                 let (y, x_) = (oy * stride[0] + ky, ox * stride[1] + kx); // in the padded image
                 if y < image[0] + 2 * padding[0] && x_ < image[1] + 2 * padding[1] {
-                    places += 1;
+                    positions += 1;
                 }
-                let place = y.checked_sub(padding[0]).zip(x_.checked_sub(padding[1]));
-                if let Some((y, x_)) = place.filter(|&(y, x)| y < image[0] && x < image[1]) {
+                let position = y.checked_sub(padding[0]).zip(x_.checked_sub(padding[1]));
+                if let Some((y, x_)) = position.filter(|&(y, x)| y < image[0] && x < image[1]) {
                     inside += 1;
                     sum += x[y * image[1] + x_];
                 }
             }
-            let count = if options.count_include_pad { places } else { inside };
+            let count = if options.count_include_pad { positions } else { inside };
             means.push(sum / options.divisor_override.unwrap_or(count) as f64);
         }
         means

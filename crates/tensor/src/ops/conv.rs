@@ -2,8 +2,8 @@
 //!
 //! `Σ g · conv(x, w)` is linear in each of `x`, `w` and `g`. So there are three maps, each from two
 //! of the operands to the factor of the third: the convolution `(x, w) → y`, its adjoint in the
-//! input `(g, w) → x`, which is the transposed convolution, and its adjoint in the weight `(x, g) →
-//! w`. The gradients of each are the other two.
+//! input `(g, w) → x`, which is the transposed convolution, and its adjoint in the weight
+//! `(x, g) → w`. The gradients of each are the other two.
 
 use super::product::{record_biased_product, record_product};
 use crate::array::Array;
@@ -13,8 +13,8 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Conv, Float, conv, conv_input, conv_weight};
 
 impl<T: Float> Tensor<T> {
-    /// The convolution of lines: `[N, C, L], [O, C / groups, k], [O] → [N, O, oL]`, or `[C, L] →
-    /// [O, oL]`. [`conv2d`](Tensor::conv2d) in one dimension.
+    /// The convolution of lines: `[N, C, L], [O, C / groups, k], [O] → [N, O, oL]`, or
+    /// `[C, L] → [O, oL]`. [`conv2d`](Tensor::conv2d) in one dimension.
     ///
     /// PyTorch: `torch.nn.functional.conv1d`.
     ///
@@ -45,8 +45,8 @@ impl<T: Float> Tensor<T> {
     /// summed over `c`, `k` and `l`, where `x` outside the image is 0, or as the padding mode says:
     /// `[N, C, H, W], [O, C / groups, kH, kW], [O] → [N, O, oH, oW]`, or `[C, H, W] → [O, oH, oW]`
     /// for one image. With groups, the channels are divided, and an output channel depends only on
-    /// the input channels of its group. `oH = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ +
-    /// 1`.
+    /// the input channels of its group.
+    /// `oH = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ + 1`.
     ///
     /// Gradients: for `x` the transposed convolution of `g`; for `w` the sum of `g · x` over `n`,
     /// `i` and `j`; for `b` the sum of `g`. PyTorch: `torch.nn.functional.conv2d`.
@@ -103,9 +103,9 @@ impl<T: Float> Tensor<T> {
 
     /// The transposed convolution of images: the map from `g` to the gradient of `x` in
     /// [`conv2d`](Tensor::conv2d) with the same weight and options. Each element of the input is
-    /// spread over the window of the result from which a convolution would compute it: `[N, C, H,
-    /// W], [C, O / groups, kH, kW], [O] → [N, O, oH, oW]`, or `[C, H, W] → [O, oH, oW]` for one
-    /// image. `oH = (H − 1)·stride − 2·padding + dilation·(kH − 1) + output_padding + 1`.
+    /// spread over the window of the result from which a convolution would compute it:
+    /// `[N, C, H, W], [C, O / groups, kH, kW], [O] → [N, O, oH, oW]`, or `[C, H, W] → [O, oH, oW]`
+    /// for one image. `oH = (H − 1)·stride − 2·padding + dilation·(kH − 1) + output_padding + 1`.
     ///
     /// Gradients: for `x` the convolution of `g`; for `w` that of the convolution from `g` to `x`;
     /// for `b` the sum of `g`. PyTorch: `torch.nn.functional.conv_transpose2d`.
@@ -201,7 +201,9 @@ impl ConvGeometry {
             [x, weight],
             bias,
             value,
+            // (g, w) → x
             move |g, weight| for_x.input("conv_input", g, weight, None),
+            // (x, g) → w
             move |g, x| for_weight.weight(x, g),
             channel_sums(self.y_sizes()),
         )
@@ -225,7 +227,9 @@ impl ConvGeometry {
             [y, weight],
             bias,
             value,
+            // (g, w) → y
             move |g, weight| for_y.output("conv", g, weight, None),
+            // (g, y) → w
             move |g, y| for_weight.weight(g, y),
             channel_sums(self.x_sizes()),
         )
@@ -242,7 +246,9 @@ impl ConvGeometry {
             "conv_weight",
             [x, y],
             value,
+            // (y, g) → x
             move |g, y| for_x.input("conv_input", y, g, None),
+            // (x, g) → y
             move |g, x| for_y.output("conv", x, g, None),
         )
     }
@@ -303,9 +309,9 @@ mod tests {
                     + 1
             };
             let look = |d: usize, i: usize, k: usize, image: usize| {
-                let place =
+                let position =
                     (i * self.stride[d] + k * self.dilation[d]).checked_sub(self.padding[d]);
-                place.filter(|&place| place < image)
+                position.filter(|&position| position < image)
             };
             let mut y = Vec::new();
             for (n, o) in (0..n).flat_map(|n| (0..o).map(move |oo| (n, oo))) {
@@ -468,8 +474,8 @@ mod tests {
             let grads = grad(&(&out * &out).sum(), &[&x, &weight, &bias], options);
             assert_eq!((grads[0].shape(), grads[1].shape()), (x.shape(), weight.shape()));
             assert!(grads[0].to_vec().iter().chain(&grads[1].to_vec()).all(|&g| g == 0.0));
-            let places = (y[0] * y[2] * y[3]) as f64;
-            assert_eq!(grads[2].to_vec(), (&bias * (2.0 * places)).to_vec());
+            let positions = (y[0] * y[2] * y[3]) as f64;
+            assert_eq!(grads[2].to_vec(), (&bias * (2.0 * positions)).to_vec());
         }
     }
 }

@@ -210,10 +210,10 @@ impl<T: Float> Term<T> {
     /// The tensor with its dimensions in the order of these letters.
     #[track_caller]
     fn in_order(self, letters: &[char]) -> Tensor<T> {
-        let place = |letter: &char| {
+        let position = |letter: &char| {
             self.letters.iter().position(|l| l == letter).expect("the term has these letters")
         };
-        let order: Vec<usize> = letters.iter().map(place).collect();
+        let order: Vec<usize> = letters.iter().map(position).collect();
         if order.is_sorted() { self.tensor } else { self.tensor.permute(&order[..]) }
     }
 
@@ -233,8 +233,8 @@ impl<T: Float> Term<T> {
             both.iter().partition(|&&letter| later(letter));
 
         let size = |term: &Term<T>, letters: &[char]| -> Vec<usize> {
-            let place = |letter: &char| term.letters.iter().position(|l| l == letter);
-            letters.iter().filter_map(place).map(|d| term.tensor.shape()[d]).collect()
+            let position = |letter: &char| term.letters.iter().position(|l| l == letter);
+            letters.iter().filter_map(position).map(|d| term.tensor.shape()[d]).collect()
         };
         let (batch_sizes, row_sizes) = (size(&left, &batch), size(&left, &rows));
         let (summed_sizes, col_sizes) = (size(&left, &summed), size(&right, &cols));

@@ -40,14 +40,14 @@ impl<T: Float> Tensor<T> {
             return self.narrow(dim, 0, 0).reshape(index.array.shape());
         }
         check_index("gather", shape, dim, index);
-        let places = index.array.contiguous("gather");
+        let indices = index.array.contiguous("gather");
         let view = self.array.view();
         let step = view.strides[dim];
         let mut strides: SmallVec<[usize; 4]> = view.strides.into();
         strides[dim] = 0;
         let lookup =
-            Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
-        let value = Array::build("gather", places.shape().clone(), |out| {
+            Lookup { shape: indices.shape(), strides: &strides, step, index: indices.dense() };
+        let value = Array::build("gather", indices.shape().clone(), |out| {
             kernels::gather(out, view.data, lookup);
         });
         let (shape, index) = (shape.clone(), index.clone());
@@ -129,11 +129,11 @@ fn scatter<T: Float>(
     index: &Indices,
     source: &Array<T>,
 ) -> Array<T> {
-    let (places, source) = (index.array.contiguous(op), source.contiguous(op));
+    let (indices, source) = (index.array.contiguous(op), source.contiguous(op));
     let mut strides = kernels::contiguous_strides(out.shape());
     let step = strides[dim];
     strides[dim] = 0;
-    let lookup = Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
+    let lookup = Lookup { shape: indices.shape(), strides: &strides, step, index: indices.dense() };
     kernels::scatter_add(out.unshared(op), source.dense(), lookup);
     out
 }
@@ -159,15 +159,15 @@ fn check_index(op: &str, shape: &Shape, dim: usize, index: &Indices) {
         "{op}: indices of shape {found} along dimension {dim} of a tensor of shape {shape}; \
          expected the same number of dimensions, and at most its sizes in the others"
     );
-    check_places(op, shape, dim, index);
+    check_bounds(op, shape, dim, index);
 }
 
 /// Panics unless all indices are below the size of dimension `dim` of a tensor of `shape`.
 #[track_caller]
-pub(super) fn check_places(op: &str, shape: &Shape, dim: usize, index: &Indices) {
-    if let Some((place, found)) = index.find_outside(op, shape[dim]) {
+pub(super) fn check_bounds(op: &str, shape: &Shape, dim: usize, index: &Indices) {
+    if let Some((position, found)) = index.find_outside(op, shape[dim]) {
         panic!(
-            "{op}: index {found} (number {place} of the indices) of dimension {dim} of a tensor \
+            "{op}: index {found} (number {position} of the indices) of dimension {dim} of a tensor \
              of shape {shape}, which has {}",
             shape[dim]
         );

@@ -3,7 +3,7 @@
 //! The indexed dimensions are merged into one, and the indices are combined into positions along
 //! it. The rest is [`index_select`](Tensor::index_select) and its inverses.
 
-use super::gather::check_places;
+use super::gather::check_bounds;
 use super::operand::Operand;
 use crate::array::Array;
 use crate::indices::Indices;
@@ -128,8 +128,8 @@ impl<T: Float> Tensor<T> {
     /// Gradients: `g`, with 0 at the indices; for `values`, `g` at the indices, with 0 for a value
     /// that a later one replaced.
     ///
-    /// PyTorch: `x.index_put((i, j), values)`, where the winner is undefined; in place, `x[i, j] =
-    /// values`.
+    /// PyTorch: `x.index_put((i, j), values)`, where the winner is undefined; in place,
+    /// `x[i, j] = values`.
     ///
     /// # Panics
     /// As for [`index`](Tensor::index), or if the values do not broadcast.
@@ -213,7 +213,7 @@ impl Resolved {
                 }
                 Item::Signed(list) => from_end(op, shape, dims.start, list),
                 Item::Indices(indices) => {
-                    check_places(op, shape, dims.start, indices);
+                    check_bounds(op, shape, dims.start, indices);
                     indices.array.clone()
                 }
                 Item::Mask(mask) => {
@@ -304,18 +304,19 @@ impl Item<'_> {
 #[track_caller]
 fn from_end(op: &str, shape: &Shape, dim: usize, list: &[isize]) -> Array<usize> {
     let size = shape[dim];
-    let mut places = Vec::with_capacity(list.len());
+    let mut positions = Vec::with_capacity(list.len());
     for (i, &index) in list.iter().enumerate() {
-        let place = if index < 0 { size.checked_add_signed(index) } else { Some(index as usize) };
-        match place.filter(|&place| place < size) {
-            Some(place) => places.push(place),
+        let position =
+            if index < 0 { size.checked_add_signed(index) } else { Some(index as usize) };
+        match position.filter(|&position| position < size) {
+            Some(position) => positions.push(position),
             None => panic!(
                 "{op}: index {index} (number {i} of the indices) of dimension {dim} of a tensor of \
                  shape {shape}, which has {size}"
             ),
         }
     }
-    Indices::from(places).array
+    Indices::from(positions).array
 }
 
 #[cfg(test)]

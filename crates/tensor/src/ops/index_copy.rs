@@ -1,6 +1,6 @@
 //! Slices of a dimension replaced at given indices.
 
-use super::gather::check_places;
+use super::gather::check_bounds;
 use super::index_select::around;
 use crate::array::{Array, with_room};
 use crate::dims::{Dim, check_dim};
@@ -39,7 +39,7 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape();
         let dim = check_dim("index_copy", dim, shape);
         let index = Indices::from(index);
-        check_places("index_copy", shape, dim, &index);
+        check_bounds("index_copy", shape, dim, &index);
         let (found, expected) = (source.array.shape().clone(), shape.with(dim, index.numel()));
         assert!(
             found == expected,

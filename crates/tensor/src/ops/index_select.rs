@@ -1,6 +1,6 @@
 //! Rows by index: index_select, embedding and masked_select, and their adjoint, index_add.
 
-use super::gather::check_places;
+use super::gather::check_bounds;
 use crate::array::Array;
 use crate::dims::{Dim, check_dim};
 use crate::indices::Indices;
@@ -36,7 +36,7 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape().clone();
         let dim = check_dim("index_select", dim, &shape);
         let index = Indices::from(index);
-        check_places("index_select", &shape, dim, &index);
+        check_bounds("index_select", &shape, dim, &index);
         let x = self.array.contiguous("index_select");
         let value = Array::build("index_select", shape.with(dim, index.numel()), |out| {
             take_rows(out, x.dense(), around(&shape, dim), index.array.dense());
@@ -76,7 +76,7 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape().clone();
         let dim = check_dim("index_add", dim, &shape);
         let index = Indices::from(index);
-        check_places("index_add", &shape, dim, &index);
+        check_bounds("index_add", &shape, dim, &index);
         let (found, expected) = (source.array.shape(), shape.with(dim, index.numel()));
         assert!(
             *found == expected,
@@ -114,7 +114,7 @@ impl<T: Float> Tensor<T> {
             shape.len() == 2,
             "embedding: a table of shape {shape}; expected [entries, features]"
         );
-        check_places("embedding", shape, 0, index);
+        check_bounds("embedding", shape, 0, index);
         let rows = self.index_select(0, index.array.contiguous("embedding").dense());
         let result: Shape = index.shape().iter().copied().chain([shape[1]]).collect();
         rows.reshape(result)

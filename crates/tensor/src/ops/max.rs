@@ -93,14 +93,14 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 3.0, 3.0], [2, 2]).unwrap();
-    /// let (values, places) = x.max_dim(1, false);
-    /// assert_eq!((values.to_vec(), places.to_vec()), (vec![4.0, 3.0], vec![1, 0]));
+    /// let (values, indices) = x.max_dim(1, false);
+    /// assert_eq!((values.to_vec(), indices.to_vec()), (vec![4.0, 3.0], vec![1, 0]));
     /// ```
     #[track_caller]
     pub fn max_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, place) = vector.max_dim(0, true);
-            return (value.reshape([]), place.reshape([]));
+            let (value, index) = vector.max_dim(0, true);
+            return (value.reshape([]), index.reshape([]));
         }
         let dim = check_dim("max_dim", dim, self.array.shape());
         self.chosen(dim, keepdim, self.arg_best("max_dim", dim, |x, best| x > best))
@@ -122,23 +122,23 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn min_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, place) = vector.min_dim(0, true);
-            return (value.reshape([]), place.reshape([]));
+            let (value, index) = vector.min_dim(0, true);
+            return (value.reshape([]), index.reshape([]));
         }
         let dim = check_dim("min_dim", dim, self.array.shape());
         self.chosen(dim, keepdim, self.arg_best("min_dim", dim, |x, best| x < best))
     }
 
     #[track_caller]
-    fn chosen(&self, dim: usize, keepdim: bool, places: Vec<usize>) -> (Tensor<T>, Indices) {
+    fn chosen(&self, dim: usize, keepdim: bool, indices: Vec<usize>) -> (Tensor<T>, Indices) {
         let shape = self.array.shape();
-        let places = Indices::from(places).reshape(shape.with(dim, 1));
-        let values = self.gather(dim, &places);
+        let indices = Indices::from(indices).reshape(shape.with(dim, 1));
+        let values = self.gather(dim, &indices);
         if keepdim {
-            return (values, places);
+            return (values, indices);
         }
         let result = shape.without(dim);
-        (values.reshape(&result), places.reshape(&result))
+        (values.reshape(&result), indices.reshape(&result))
     }
 }
 

@@ -59,10 +59,10 @@ impl MaxPool2dOptions {
 }
 
 impl<T: Float> Tensor<T> {
-    /// The largest element of each window of size `kernel`, image by image: `[N, C, H, W] → [N, C,
-    /// oH, oW]`, or `[C, H, W] → [C, oH, oW]`. `oH = ⌊(H + 2·padding − dilation·(kH − 1) − 1) /
-    /// stride⌋ + 1`; `ceil_mode` rounds it up, but drops a last window that would begin outside the
-    /// image.
+    /// The largest element of each window of size `kernel`, image by image:
+    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`.
+    /// `oH = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ + 1`; `ceil_mode` rounds it up, but
+    /// drops a last window that would begin outside the image.
     ///
     /// NaN counts as the largest value. Gradient: `g` at the position of the largest element: the
     /// first of equal ones, the last of several NaNs, as in PyTorch. PyTorch:
@@ -175,21 +175,22 @@ mod tests {
         output: &[usize],
     ) -> Vec<usize> {
         let stride = options.stride.unwrap_or(kernel);
-        let places = |d: usize, o: usize| {
+        let positions = |d: usize, o: usize| {
             (0..kernel[d])
                 .filter_map(move |k| {
                     (o * stride[d] + k * options.dilation[d]).checked_sub(options.padding[d])
                 })
-                .filter(move |&place| place < image[d])
+                .filter(move |&position| position < image[d])
         };
         let mut at = Vec::new();
         for (oy, ox) in (0..output[0]).flat_map(|y| (0..output[1]).map(move |x| (y, x))) {
-            let seen: Vec<usize> = places(0, oy)
-                .flat_map(|row| places(1, ox).map(move |col| row * image[1] + col))
+            let seen: Vec<usize> = positions(0, oy)
+                .flat_map(|row| positions(1, ox).map(move |col| row * image[1] + col))
                 .collect();
-            let last_nan = seen.iter().rev().find(|&&place| x[place].is_nan());
-            let largest = seen.iter().map(|&place| x[place]).fold(f32::NEG_INFINITY, f32::max);
-            let first = seen.iter().find(|&&place| x[place] == largest);
+            let last_nan = seen.iter().rev().find(|&&position| x[position].is_nan());
+            let largest =
+                seen.iter().map(|&position| x[position]).fold(f32::NEG_INFINITY, f32::max);
+            let first = seen.iter().find(|&&position| x[position] == largest);
             at.push(*last_nan.or(first).expect("a window sees something"));
         }
         at

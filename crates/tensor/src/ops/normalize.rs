@@ -7,8 +7,8 @@
 //! input.
 //!
 //! Composed of tensor operations, the same takes 4 times as long forward and 13 times backward on
-//! two cores for `layer_norm` of `[64, 128, 256]`, and 4 and 20 times for `batch_norm` of `[64, 32,
-//! 26, 26]`.
+//! two cores for `layer_norm` of `[64, 128, 256]`, and 4 and 20 times for `batch_norm` of
+//! `[64, 32, 26, 26]`.
 
 use crate::array::Array;
 use crate::node::{Context, Gradients, record_many};
@@ -17,13 +17,12 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// `(x − mean) / √(var + eps) · weight + bias` for each channel over the batch: `[N, C, …] →
-    /// [N, C, …]`, with weight and bias `[C]`. Also returns the means and the (uncorrected)
-    /// variances, `[C]` each, untracked.
+    /// `(x − mean) / √(var + eps) · weight + bias` for each channel over the batch:
+    /// `[N, C, …] → [N, C, …]`, with weight and bias `[C]`. Also returns the means and the
+    /// (uncorrected) variances, `[C]` each, untracked.
     ///
-    /// Gradient: `(ĝ − mean(ĝ) − x̂ mean(ĝ x̂)) / √(var + eps)` where `ĝ = g · weight` and `x̂`
-    /// is the normalised input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True,
-    /// eps=eps)`.
+    /// Gradient: `(ĝ − mean(ĝ) − x̂ mean(ĝ x̂)) / √(var + eps)` where `ĝ = g · weight` and `x̂` is
+    /// the normalised input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True, eps=eps)`.
     ///
     /// For an empty batch the result is empty, and the statistics are NaN.
     ///

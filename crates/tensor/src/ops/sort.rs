@@ -20,14 +20,14 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![2.0f32, 3.0, 1.0], [3]).unwrap();
-    /// let (sorted, places) = x.sort(0, false);
-    /// assert_eq!((sorted.to_vec(), places.to_vec()), (vec![1.0, 2.0, 3.0], vec![2, 0, 1]));
+    /// let (sorted, indices) = x.sort(0, false);
+    /// assert_eq!((sorted.to_vec(), indices.to_vec()), (vec![1.0, 2.0, 3.0], vec![2, 0, 1]));
     /// ```
     #[track_caller]
     pub fn sort(&self, dim: impl Dim, descending: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, place) = vector.sort(0, descending);
-            return (value.reshape([]), place.reshape([]));
+            let (value, index) = vector.sort(0, descending);
+            return (value.reshape([]), index.reshape([]));
         }
         let dim = check_dim("sort", dim, self.array.shape());
         self.in_order("sort", dim, self.shape()[dim], descending)
@@ -46,15 +46,15 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![2.0f32, 3.0, 1.0], [3]).unwrap();
-    /// let (best, places) = x.topk(2, 0, true);
-    /// assert_eq!((best.to_vec(), places.to_vec()), (vec![3.0, 2.0], vec![1, 0]));
+    /// let (best, indices) = x.topk(2, 0, true);
+    /// assert_eq!((best.to_vec(), indices.to_vec()), (vec![3.0, 2.0], vec![1, 0]));
     /// ```
     #[track_caller]
     pub fn topk(&self, k: usize, dim: impl Dim, largest: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
             // As in PyTorch, a scalar keeps its element even for k = 0.
-            let (value, place) = vector.topk(k.max(1), 0, largest);
-            return (value.reshape([]), place.reshape([]));
+            let (value, index) = vector.topk(k.max(1), 0, largest);
+            return (value.reshape([]), index.reshape([]));
         }
         let shape = self.array.shape();
         let dim = check_dim("topk", dim, shape);
@@ -75,7 +75,7 @@ impl<T: Float> Tensor<T> {
         let mut sizes = rows.shape().clone();
         sizes = sizes.with(shape.len() - 1, k);
         let mut order = with_room(op, if rows.numel() == 0 { 0 } else { size });
-        let places = Array::build(op, sizes, |out| {
+        let indices = Array::build(op, sizes, |out| {
             if k == 0 {
                 return;
             }
@@ -96,8 +96,8 @@ impl<T: Float> Tensor<T> {
         // Moves the last dimension back to `dim`.
         let mut back: Vec<usize> = (0..shape.len() - 1).collect();
         back.insert(dim, shape.len() - 1);
-        let places = Indices { array: places.permute(&back).contiguous(op) };
-        (self.gather(dim, &places), places)
+        let indices = Indices { array: indices.permute(&back).contiguous(op) };
+        (self.gather(dim, &indices), indices)
     }
 }
 
@@ -134,9 +134,9 @@ mod tests {
     #[test]
     fn other_dimensions_are_kept() {
         let x = Tensor::from_vec(vec![3.0f32, 1.0, 2.0, 0.0, 1.0, 9.0], [3, 2]).unwrap();
-        let (sorted, places) = x.sort(0, false);
+        let (sorted, indices) = x.sort(0, false);
         assert_eq!(sorted.to_vec(), [1.0, 0.0, 2.0, 1.0, 3.0, 9.0]);
-        assert_eq!(places.to_vec(), [2, 1, 1, 0, 0, 2]);
+        assert_eq!(indices.to_vec(), [2, 1, 1, 0, 0, 2]);
         assert_eq!(x.topk(0, 0, true).0.shape(), [0, 2]);
         // torch.tensor(3.).topk(0)
         assert_eq!(Tensor::scalar(3.0f32).topk(0, 0, true).0.item(), 3.0);

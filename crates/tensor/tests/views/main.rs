@@ -150,11 +150,11 @@ proptest! {
             _ => named.iter().map(signed).collect(),
         };
         let without = |keepdim: bool, list: &[usize]| -> Vec<usize> {
-            let place = |(dim, &size): (usize, &usize)| match named.contains(&dim) {
+            let kept = |(dim, &size): (usize, &usize)| match named.contains(&dim) {
                 true => keepdim.then_some(1),
                 false => Some(size),
             };
-            list.iter().enumerate().filter_map(place).collect()
+            list.iter().enumerate().filter_map(kept).collect()
         };
         let reduced = without(false, &shape);
         let mut sums = vec![0.0; numel(&reduced)];

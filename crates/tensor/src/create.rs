@@ -1,4 +1,4 @@
-//! Tensors from nothing: filled with one number, counted up, or written by the caller.
+//! Creating tensors: filled with a constant, counted up, or written by the caller.
 
 use crate::array::Array;
 use crate::indices::Indices;
@@ -7,13 +7,13 @@ use crate::tensor::{ShapeError, Tensor};
 use adamant_kernels::{Float, simd};
 
 impl<T: Float> Tensor<T> {
-    /// A tensor of these numbers, row-major.
+    /// A tensor of these elements, in row-major order.
     ///
-    /// For numbers written out in the program there is [`Tensor::from`].
-    /// PyTorch: `torch.tensor(values).reshape(shape)`.
+    /// For literals in a program there is [`Tensor::from`]. PyTorch:
+    /// `torch.tensor(values).reshape(shape)`.
     ///
     /// # Errors
-    /// If the shape has another number of elements.
+    /// If the number of elements is not that of the shape.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -27,7 +27,7 @@ impl<T: Float> Tensor<T> {
         Ok(Array::copied("from_vec", shape, &values).into())
     }
 
-    /// A tensor of shape `[]`: one number.
+    /// A tensor of shape `[]`: a single element.
     ///
     /// PyTorch: `torch.tensor(value)`.
     #[must_use]
@@ -35,7 +35,7 @@ impl<T: Float> Tensor<T> {
         Tensor::full([], value)
     }
 
-    /// All elements `value`.
+    /// A tensor filled with `value`.
     ///
     /// PyTorch: `torch.full(shape, value)`.
     #[must_use]
@@ -44,7 +44,7 @@ impl<T: Float> Tensor<T> {
         Array::filled("full", shape.into(), value).into()
     }
 
-    /// All elements 0.
+    /// A tensor filled with 0.
     ///
     /// PyTorch: `torch.zeros(shape)`.
     #[must_use]
@@ -53,7 +53,7 @@ impl<T: Float> Tensor<T> {
         Array::filled("zeros", shape.into(), T::ZERO).into()
     }
 
-    /// All elements 1.
+    /// A tensor filled with 1.
     ///
     /// PyTorch: `torch.ones(shape)`.
     #[must_use]
@@ -62,9 +62,8 @@ impl<T: Float> Tensor<T> {
         Array::filled("ones", shape.into(), T::ONE).into()
     }
 
-    /// A tensor whose elements `fill` writes, row-major: how data sets make
-    /// batches without a copy. The slice holds arbitrary numbers before, and
-    /// `fill` must write each of them.
+    /// A tensor whose elements `fill` writes in row-major order, for example a batch of samples,
+    /// without a copy. The slice holds arbitrary values before, and `fill` must write each of them.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -106,13 +105,14 @@ impl<T: Float> Tensor<T> {
         eye("eye_rectangular", rows, columns)
     }
 
-    /// `start + i step` for i = 0, 1, … as long as that is before `end`: ⌈(end − start) / step⌉
-    /// numbers, computed in `f64` and rounded once.
+    /// The values `start + i step` before `end`, for i = 0, 1, …: ⌈(end − start) / step⌉ elements,
+    /// computed in `f64` and rounded once.
     ///
     /// PyTorch: `torch.arange(start, end, step)`.
     ///
     /// # Panics
-    /// If `step` is 0 or leads away from `end`, or the numbers are too many or not finite.
+    /// If `step` is 0 or leads away from `end`, an argument is not finite, or there are too many
+    /// elements.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -141,15 +141,15 @@ impl<T: Float> Tensor<T> {
         value.into()
     }
 
-    /// `steps` numbers from `start` to `end`, both of them included, with equal distances.
+    /// `steps` equally spaced values from `start` to `end`, both included.
     ///
-    /// The upper half is counted down from `end`, so that it is met exactly. Where `end − start`
-    /// overflows `T`, the numbers are infinite and NaN, as PyTorch's are.
+    /// The upper half is counted down from `end`, which is therefore exact. Where `end − start`
+    /// overflows `T`, the values are infinite and NaN, as in PyTorch.
     ///
     /// PyTorch: `torch.linspace(start, end, steps)`.
     ///
     /// # Panics
-    /// If `start` or `end` is finite, but not in `T`.
+    /// If `start` or `end` is finite, but not when rounded to `T`.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -180,7 +180,7 @@ impl<T: Float> Tensor<T> {
         value.into()
     }
 
-    /// All elements 0, in the shape of this tensor.
+    /// A tensor of this shape, filled with 0.
     ///
     /// PyTorch: `torch.zeros_like(x)`.
     #[must_use]
@@ -189,7 +189,7 @@ impl<T: Float> Tensor<T> {
         Array::filled("zeros_like", self.array.shape().clone(), T::ZERO).into()
     }
 
-    /// All elements 1, in the shape of this tensor.
+    /// A tensor of this shape, filled with 1.
     ///
     /// PyTorch: `torch.ones_like(x)`.
     #[must_use]
@@ -198,7 +198,7 @@ impl<T: Float> Tensor<T> {
         Array::filled("ones_like", self.array.shape().clone(), T::ONE).into()
     }
 
-    /// All elements `value`, in the shape of this tensor.
+    /// A tensor of this shape, filled with `value`.
     ///
     /// PyTorch: `torch.full_like(x, value)`.
     #[must_use]
@@ -219,15 +219,15 @@ fn eye<T: Float>(op: &str, rows: usize, columns: usize) -> Tensor<T> {
     value.into()
 }
 
-/// Writes `f` of each place.
+/// Writes `f(i)` at each index `i`.
 #[track_caller]
 fn count_up<T: Float>(out: &mut [T], f: impl Fn(f64) -> T) {
     simd!(|| out.iter_mut().enumerate().for_each(|(i, out)| *out = f(i as f64)));
 }
 
 impl Indices {
-    /// For each index a row of `classes` numbers: 1 at the index, 0 elsewhere. Shape
-    /// `[..]` gives `[.., classes]`.
+    /// For each index a row of `classes` elements: 1 at the index, 0 elsewhere.
+    /// `[…] → […, classes]`.
     ///
     /// PyTorch: `torch.nn.functional.one_hot(x, classes).to(dtype)`.
     ///
@@ -242,9 +242,9 @@ impl Indices {
     #[must_use]
     #[track_caller]
     pub fn one_hot<T: Float>(&self, classes: usize) -> Tensor<T> {
-        if let Some((place, index)) = self.find_outside("one_hot", classes) {
+        if let Some((position, index)) = self.find_outside("one_hot", classes) {
             panic!(
-                "one_hot: index {index} (number {place} of indices of shape {}); expected an \
+                "one_hot: index {index} (number {position} of indices of shape {}); expected an \
                  index below {classes}, the number of classes",
                 self.array.shape()
             );
@@ -266,13 +266,13 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "out of memory: a tensor of shape [1099511627776, 64] takes")]
-    fn a_tensor_larger_than_memory_is_refused_by_its_shape() {
+    #[should_panic(expected = "zeros: out of memory: a tensor of shape [1099511627776, 64] takes")]
+    fn a_tensor_larger_than_memory_is_refused() {
         let _ = Tensor::<f32>::zeros([1 << 40, 64]);
     }
 
     #[test]
-    fn a_wrong_length_says_what_would_fit() {
+    fn a_wrong_length_reports_both_sizes() {
         let error = Tensor::from_vec(vec![1.0f32; 5], [2, 3]).unwrap_err();
         assert_eq!(error.to_string(), "a tensor of shape [2, 3] has 6 elements, but 5 were given");
     }
@@ -281,9 +281,9 @@ mod tests {
     fn eye_has_a_diagonal_in_every_shape() {
         for (rows, columns) in [(0, 0), (0, 3), (3, 0), (1, 1), (2, 5), (5, 2), (4, 4)] {
             let x = Tensor::<f64>::eye_rectangular(rows, columns);
-            let places = (0..rows).flat_map(|i| (0..columns).map(move |j| i == j));
+            let positions = (0..rows).flat_map(|i| (0..columns).map(move |j| i == j));
             assert_eq!(x.shape(), [rows, columns]);
-            assert_eq!(x.to_vec(), places.map(|on| f64::from(u8::from(on))).collect::<Vec<_>>());
+            assert_eq!(x.to_vec(), positions.map(|on| f64::from(u8::from(on))).collect::<Vec<_>>());
         }
         assert_eq!(Tensor::<f32>::eye(3).sum().item(), 3.0);
     }
@@ -295,14 +295,15 @@ mod tests {
         assert_eq!(arange(1.0, 2.6, 0.5), [1.0, 1.5, 2.0, 2.5]);
         assert_eq!(arange(2.0, -1.0, -2.0), [2.0, 0.0]);
         assert_eq!(arange(3.0, 3.0, -1.0), []);
-        // From the start each time: the errors of the steps do not add up. PyTorch gives this.
+        // Each value is computed from the start, so errors of the steps do not accumulate. These
+        // are PyTorch's values.
         let tenths = Tensor::<f32>::arange(0.0, 1.0, 0.1).to_vec();
         assert_eq!(tenths, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
         assert_eq!(Tensor::<f32>::arange(0.0, 1e5, 1.0).to_vec()[99_999], 99_999.0);
     }
 
     #[test]
-    fn arange_refuses_what_has_no_end() {
+    fn an_endless_arange_is_refused() {
         let inf = f64::INFINITY;
         for (range, message) in [
             ([0.0, 5.0, 0.0], "from 0 to 5 in steps of 0: expected a step that is not 0"),
@@ -320,7 +321,7 @@ mod tests {
         }
     }
 
-    // torch.linspace(-1.7, 0.9, 9).view(torch.int32), and the same of doubles
+    // torch.linspace(-1.7, 0.9, 9).view(torch.int32), and the same for doubles
     const LINSPACE_F32: [i32; 9] = [
         -1076258406,
         -1078984704,
@@ -345,7 +346,7 @@ mod tests {
     ];
 
     #[test]
-    fn linspace_has_pytorchs_bits() {
+    fn linspace_matches_pytorch_to_the_bit() {
         let bits = |x: &f32| x.to_bits().cast_signed();
         let x = Tensor::<f32>::linspace(-1.7, 0.9, 9).to_vec();
         assert_eq!(x.iter().map(bits).collect::<Vec<_>>(), LINSPACE_F32);
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn linspace_over_more_than_the_type_holds_is_pytorchs() {
+    fn an_overflowing_linspace_follows_pytorch() {
         // torch.linspace(-3e38, 3e38, 5) is [nan, inf, -inf, -inf, nan]: the step is infinite.
         let (nan, inf) = (f32::NAN, f32::INFINITY);
         for (ends, steps, expected) in [
@@ -377,12 +378,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "linspace: end is 1000000000000000000000")]
-    fn linspace_to_what_the_type_does_not_hold_is_refused() {
+    fn linspace_bounds_must_fit_the_type() {
         let _ = Tensor::<f32>::linspace(0.0, 1e39, 5);
     }
 
     #[test]
-    fn linspace_ends_where_it_should() {
+    fn linspace_is_increasing_and_ends_exactly() {
         for steps in [2, 3, 7, 1000] {
             let x = Tensor::<f32>::linspace(0.1, 0.7, steps).to_vec();
             assert_eq!((x.len(), x[0], x[steps - 1]), (steps, 0.1, 0.7));
@@ -404,12 +405,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "one_hot: index 3 (number 1 of indices of shape [2]); \
                                expected an index below 3")]
-    fn a_class_too_many_is_refused() {
+    fn an_index_past_the_classes_is_refused() {
         let _ = Indices::from([0, 3]).one_hot::<f32>(3);
     }
 
     #[test]
-    fn likeness_is_of_shape() {
+    fn like_constructors_keep_only_the_shape() {
         let x = Tensor::<f32>::ones([2, 3]).t();
         assert_eq!(x.zeros_like().shape(), [3, 2]);
         assert_eq!(x.ones_like().to_vec(), [1.0; 6]);

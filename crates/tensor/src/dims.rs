@@ -1,4 +1,4 @@
-//! How dimensions are named: counted from the front, or with a minus from the back.
+//! Naming dimensions: counted from the front, or negative from the back.
 
 use crate::shape::Shape;
 use smallvec::SmallVec;
@@ -19,14 +19,14 @@ mod sealed {
 /// assert_eq!(x.sum_dim(-1, false).to_vec(), x.sum_dim(1, false).to_vec());
 /// ```
 pub trait Dim: sealed::Sealed + Copy {
-    /// The number, negative if it counts from the back.
+    /// The index, negative if it counts from the back.
     #[doc(hidden)]
     fn signed(self) -> isize;
 }
 
 impl Dim for usize {
     fn signed(self) -> isize {
-        isize::try_from(self).unwrap_or(isize::MAX) // no shape has as many dimensions
+        isize::try_from(self).unwrap_or(isize::MAX) // no shape has that many dimensions
     }
 }
 
@@ -51,7 +51,7 @@ impl Dim for i32 {
 /// assert_eq!(x.sum_dim(.., true).shape(), [1, 1, 1]);
 /// ```
 pub trait Dims {
-    /// The numbers as they were written, for a shape of `dims` dimensions.
+    /// The indices as written, for a shape of `dims` dimensions.
     #[doc(hidden)]
     fn signed(&self, dims: usize) -> SmallVec<[isize; 4]>;
 }
@@ -86,13 +86,13 @@ impl Dims for RangeFull {
     }
 }
 
-/// The number of dimension `dim` of `shape`; panics if there is none.
+/// The index of dimension `dim` of `shape`; panics if there is no such dimension.
 #[track_caller]
 pub(crate) fn check_dim(op: &str, dim: impl Dim, shape: &Shape) -> usize {
     let (dim, dims) = (dim.signed(), shape.len());
-    let place = if dim < 0 { dim + dims as isize } else { dim };
-    match usize::try_from(place) {
-        Ok(place) if place < dims => place,
+    let index = if dim < 0 { dim + dims as isize } else { dim };
+    match usize::try_from(index) {
+        Ok(index) if index < dims => index,
         _ => panic!(
             "{op}: dimension {dim} of a tensor of shape {shape}, which has {}",
             match dims {
@@ -104,8 +104,8 @@ pub(crate) fn check_dim(op: &str, dim: impl Dim, shape: &Shape) -> usize {
     }
 }
 
-/// The numbers of dimensions `dims` of `shape`, ascending; panics if one is not
-/// there or named twice. As in PyTorch, a scalar has none, but accepts dimension 0 or −1.
+/// The indices of dimensions `dims` of `shape`, ascending; panics if one does not exist or is named
+/// twice. As in PyTorch, a scalar has no dimensions, but accepts 0 or −1.
 #[track_caller]
 pub(crate) fn check_dims(op: &str, dims: impl Dims, shape: &Shape) -> SmallVec<[usize; 4]> {
     let named = dims.signed(shape.len());

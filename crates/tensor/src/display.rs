@@ -1,8 +1,7 @@
 //! Tensors as text, laid out as PyTorch's `print` does.
 //!
-//! `Debug` is the same, so that a failed assertion can be read. What differs from
-//! PyTorch are names: `dtype=f64`, `dtype=usize`, `grad_fn=<mul>`; and a tensor that
-//! is not shown whole says its size.
+//! `Debug` prints the same, so that failed assertions are readable. Names differ from PyTorch:
+//! `dtype=f64`, `dtype=usize`, `grad_fn=<mul>`; and a summarised tensor prints its size.
 
 use crate::array::Array;
 use crate::indices::Indices;
@@ -12,16 +11,16 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Element, Float};
 use std::fmt;
 
-/// Larger tensors are summarised: of each dimension the first and last few.
+/// Tensors with more elements are summarised: only both ends of each dimension are shown.
 const THRESHOLD: usize = 1000;
-/// How many of a summarised dimension are shown at either end.
+/// The number of entries shown at either end of a summarised dimension.
 const EDGE: usize = 3;
 const LINE_WIDTH: usize = 80;
 const PREFIX: &str = "tensor(";
 
-/// As PyTorch prints it: aligned, and summarised past 1,000 elements.
+/// Printed as by PyTorch: aligned, and summarised beyond 1,000 elements.
 ///
-/// `{:.2}` sets the number of decimals, which is 4 otherwise.
+/// `{:.2}` sets the number of decimals; default 4.
 ///
 /// ```
 /// use adamant_tensor::Tensor;
@@ -46,7 +45,7 @@ impl<T: Float> fmt::Display for Tensor<T> {
     }
 }
 
-/// As PyTorch prints it: aligned, and summarised past 1,000 elements.
+/// Printed as by PyTorch: aligned, and summarised beyond 1,000 elements.
 ///
 /// ```
 /// use adamant_tensor::Indices;
@@ -55,13 +54,13 @@ impl<T: Float> fmt::Display for Tensor<T> {
 impl fmt::Display for Indices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cells = shown(&self.array).iter().map(usize::to_string).collect();
-        // No element says that this is no tensor of floats.
+        // Without elements, only the dtype shows that this is not a tensor of floats.
         let dtype = (self.numel() == 0).then_some("usize");
         f.write_str(&text(self.shape(), Cells::aligned(cells), dtype, None))
     }
 }
 
-/// As PyTorch prints it: aligned, and summarised past 1,000 elements.
+/// Printed as by PyTorch: aligned, and summarised beyond 1,000 elements.
 ///
 /// ```
 /// use adamant_tensor::Mask;
@@ -76,47 +75,47 @@ impl fmt::Display for Mask {
     }
 }
 
-/// As `Display`.
+/// The same as `Display`.
 impl<T: Float> fmt::Debug for Tensor<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// As `Display`.
+/// The same as `Display`.
 impl fmt::Debug for Indices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// As `Display`.
+/// The same as `Display`.
 impl fmt::Debug for Mask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// How all numbers of a tensor are written.
+/// The format of all elements of a tensor.
 struct Style {
     decimals: usize,
-    /// Whether all are whole: `1.`
+    /// Whether all are integers: `1.`
     whole: bool,
-    /// Whether they are too far apart, too large or too small for digits alone: `1.0000e-05`
+    /// Whether their magnitudes need an exponent: `1.0000e-05`
     scientific: bool,
     width: usize,
 }
 
 impl Style {
     fn of(shown: &[f64], decimals: usize) -> Self {
-        // What is 0 or not finite is written somehow in every style, and counts for none.
-        let telling = || shown.iter().copied().filter(|&x| x.is_finite() && x != 0.0);
-        let largest = telling().fold(0.0, |largest: f64, x| largest.max(x.abs()));
-        let smallest = telling().fold(f64::INFINITY, |smallest, x| smallest.min(x.abs()));
+        // Zeros and non-finite elements do not influence the style.
+        let significant = || shown.iter().copied().filter(|&x| x.is_finite() && x != 0.0);
+        let largest = significant().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let smallest = significant().fold(f64::INFINITY, |smallest, x| smallest.min(x.abs()));
         let scientific = largest / smallest > 1e3 || largest > 1e8 || smallest < 1e-4;
-        let whole = telling().all(|x| x.fract() == 0.0);
+        let whole = significant().all(|x| x.fract() == 0.0);
         let style = Style { decimals, whole, scientific, width: 1 };
-        let width = telling().map(|x| style.cell(x).len()).max().unwrap_or(1);
+        let width = significant().map(|x| style.cell(x).len()).max().unwrap_or(1);
         Style { width, ..style }
     }
 
@@ -127,7 +126,7 @@ impl Style {
         } else if x.is_infinite() {
             x.to_string()
         } else if scientific {
-            // Rust writes 1e-5 where others write 1e-05.
+            // Rust writes 1e-5, PyTorch 1e-05.
             let text = format!("{x:.decimals$e}");
             let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
             let (sign, exponent) = match exponent.strip_prefix('-') {
@@ -144,15 +143,15 @@ impl Style {
     }
 }
 
-/// What stands between the brackets.
+/// The elements as text.
 struct Cells {
     texts: std::vec::IntoIter<String>,
-    /// That of the cells, but for an infinity among short numbers: it is wider.
+    /// The width of the cells; only an infinity among short elements is wider.
     width: usize,
 }
 
 impl Cells {
-    /// These texts, all as wide as the widest.
+    /// These texts, padded to the widest.
     fn aligned(texts: Vec<String>) -> Self {
         let width = texts.iter().map(String::len).max().unwrap_or(0);
         let texts: Vec<String> = texts.into_iter().map(|text| format!("{text:>width$}")).collect();
@@ -164,12 +163,12 @@ fn is_summarised(shape: &[usize]) -> bool {
     shape.iter().product::<usize>() > THRESHOLD
 }
 
-/// How many of `size` are shown before a gap, if there is one.
+/// The number of entries out of `size` that are shown before the gap, if there is one.
 fn gap(size: usize, summarised: bool) -> Option<usize> {
     (summarised && size > 2 * EDGE).then_some(EDGE)
 }
 
-/// The elements that are shown, row-major.
+/// The elements that are shown, in row-major order.
 fn shown<E: Element>(x: &Array<E>) -> Vec<E> {
     fn push<E: Element>(x: &Array<E>, summarised: bool, out: &mut Vec<E>) {
         let Some(&size) = x.shape().first() else { return out.push(x.view().data[0]) };
@@ -185,7 +184,7 @@ fn shown<E: Element>(x: &Array<E>) -> Vec<E> {
     out
 }
 
-/// The whole text: brackets around the cells, and behind these what cannot be seen from them.
+/// The whole text: the cells in brackets, followed by what they do not show.
 fn text(shape: &[usize], mut cells: Cells, dtype: Option<&str>, origin: Option<String>) -> String {
     let mut text = PREFIX.to_string();
     let (empty, summarised) = (shape.contains(&0), is_summarised(shape));
@@ -199,7 +198,7 @@ fn text(shape: &[usize], mut cells: Cells, dtype: Option<&str>, origin: Option<S
         format!("size=({}{})", sizes.join(", "), if shape.len() == 1 { "," } else { "" })
     });
     let dtype = dtype.map(|dtype| format!("dtype={dtype}"));
-    // PyTorch counts two characters that are not there.
+    // PyTorch counts two characters more than there are.
     let mut line = text.len() - text.rfind('\n').map_or(0, |end| end + 1) + 2;
     for suffix in [size, dtype, origin].into_iter().flatten() {
         if line + suffix.len() + 2 > LINE_WIDTH {
@@ -213,10 +212,10 @@ fn text(shape: &[usize], mut cells: Cells, dtype: Option<&str>, origin: Option<S
     text + ")"
 }
 
-/// The cells that `shape` shows, in brackets of which the first is at column `indent`.
+/// The cells of `shape` in nested brackets, the first of which is at column `indent`.
 fn brackets(shape: &[usize], indent: usize, summarised: bool, cells: &mut Cells) -> String {
     let Some((&size, inner)) = shape.split_first() else {
-        return cells.texts.next().expect("a cell for each place");
+        return cells.texts.next().expect("a cell for each element");
     };
     let gap = gap(size, summarised);
     let count = gap.map_or(size, |edge| 2 * edge);

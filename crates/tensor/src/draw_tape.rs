@@ -1,16 +1,15 @@
-//! What is drawn from generators, to be drawn again.
+//! Recording random draws, to repeat them.
 //!
-//! A [checkpointed](crate::checkpoint()) segment runs twice and must see the same random
-//! numbers, while the generators that it draws from go on as if it had run once. So the
-//! first run notes, on a tape, the state that each draw starts from. The second run
-//! draws from copies of these states, in the same order, and touches no
-//! generator: it need not even know which of them it was.
+//! A [checkpointed](crate::checkpoint()) segment runs twice and must see the same random numbers,
+//! while the generators that it draws from advance as if it had run once. So the first run records
+//! on a tape the state before each draw. The second run draws from copies of these states, in the
+//! same order, and touches no generator: it need not know which generator each draw came from.
 
 use rand_chacha::ChaCha8Rng;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-/// Draws in their order: a state to start from, and how many draws in a row came from it.
+/// Draws in order, in runs: the state before the first draw of a run, and the number of draws.
 #[derive(Default)]
 pub(crate) struct DrawTape {
     runs: Vec<Run>,
@@ -18,25 +17,25 @@ pub(crate) struct DrawTape {
 
 struct Run {
     start: ChaCha8Rng,
-    /// The state after the last of the draws.
+    /// The state after the last draw.
     end: ChaCha8Rng,
     draws: usize,
 }
 
-/// What segments of the tape that this thread is within do with a draw.
+/// A segment that this thread is in, and what it does with draws.
 enum Segment {
-    Noted(DrawTape),
+    Recorded(DrawTape),
     Repeated { tape: Arc<DrawTape>, run: usize, rng: Option<Box<ChaCha8Rng>>, done: usize },
 }
 
 thread_local! {
-    /// From the outermost to the innermost.
+    /// The outermost segment first.
     static SEGMENTS: RefCell<Vec<Segment>> = const { RefCell::new(Vec::new()) };
-    /// Their number: what an ordinary draw looks at.
+    /// The number of segments: all that a draw outside of segments reads.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Takes the innermost segment away again, on a panic too.
+/// Leaves the innermost segment when dropped, also on a panic.
 struct Entered;
 
 impl Entered {
@@ -54,26 +53,26 @@ impl Drop for Entered {
     }
 }
 
-/// Runs `f` and notes what is drawn in it on this thread.
+/// Runs `f` and records its draws on this thread.
 pub(crate) fn note<R>(f: impl FnOnce() -> R) -> (R, DrawTape) {
-    let entered = Entered::enter(Segment::Noted(DrawTape::default()));
+    let entered = Entered::enter(Segment::Recorded(DrawTape::default()));
     let result = f();
     let tape = SEGMENTS.with_borrow_mut(|segments| match segments.last_mut() {
-        Some(Segment::Noted(tape)) => std::mem::take(tape),
-        _ => unreachable!("segments end in the reverse order of their beginning"),
+        Some(Segment::Recorded(tape)) => std::mem::take(tape),
+        _ => unreachable!("segments end in the reverse order of their start"),
     });
     drop(entered);
     (result, tape)
 }
 
-/// Runs `f`, whose draws on this thread are those of the tape.
+/// Runs `f` with the draws of the tape for its draws on this thread.
 pub(crate) fn repeat<R>(tape: &Arc<DrawTape>, f: impl FnOnce() -> R) -> R {
     let tape = tape.clone();
     let _entered = Entered::enter(Segment::Repeated { tape, run: 0, rng: None, done: 0 });
     f()
 }
 
-/// All drawing from a generator goes through here. `f` makes one draw, and no other within it.
+/// Every draw from a generator goes through here. `f` makes one draw, without another draw inside.
 #[inline]
 pub(crate) fn draw<R>(rng: &mut ChaCha8Rng, f: impl FnOnce(&mut ChaCha8Rng) -> R) -> R {
     if DEPTH.get() == 0 { f(rng) } else { draw_in_segment(rng, f) }
@@ -82,14 +81,14 @@ pub(crate) fn draw<R>(rng: &mut ChaCha8Rng, f: impl FnOnce(&mut ChaCha8Rng) -> R
 #[cold]
 fn draw_in_segment<R>(rng: &mut ChaCha8Rng, f: impl FnOnce(&mut ChaCha8Rng) -> R) -> R {
     SEGMENTS.with_borrow_mut(|segments| {
-        // The innermost repetition gives the numbers; what runs within it notes them.
+        // The innermost repetition supplies the numbers; recordings within it record them.
         let repeated = segments.iter().rposition(|s| matches!(s, Segment::Repeated { .. }));
         let (outside, inside) = segments.split_at_mut(repeated.map_or(0, |at| at + 1));
         let rng = outside.last_mut().map_or(rng, Segment::next);
         let start = rng.clone();
         let result = f(rng);
         for segment in inside {
-            if let Segment::Noted(tape) = segment {
+            if let Segment::Recorded(tape) = segment {
                 tape.push(&start, rng);
             }
         }
@@ -110,22 +109,22 @@ impl DrawTape {
 }
 
 impl Segment {
-    /// Of a repetition: what the next draw starts from.
+    /// For a repetition: the state before the next draw.
     fn next(&mut self) -> &mut ChaCha8Rng {
         let Segment::Repeated { tape, run, rng, done } = self else {
-            unreachable!("only repetitions are asked")
+            unreachable!("called for repetitions only")
         };
         if rng.is_some() && *done == tape.runs[*run].draws {
             (*run, *rng, *done) = (*run + 1, None, 0);
         }
-        let Some(noted) = tape.runs.get(*run) else {
+        let Some(recorded) = tape.runs.get(*run) else {
             panic!(
                 "checkpoint: the segment draws more random numbers in backward than it did in \
                  forward; it must do the same both times"
             )
         };
         *done += 1;
-        rng.get_or_insert_with(|| Box::new(noted.start.clone()))
+        rng.get_or_insert_with(|| Box::new(recorded.start.clone()))
     }
 }
 
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_draws_the_same_and_leaves_generators_alone() {
+    fn a_repetition_leaves_generators_alone() {
         let (mut a, mut b) = (Generator::seed(1), Generator::seed(2));
         let (first, tape) = note(|| draws(&mut a, &mut b));
         let tape = Arc::new(tape);
@@ -181,7 +180,7 @@ mod tests {
         for tape in [inner, inner_again] {
             assert_eq!(repeat(&tape, || rng.next_u64()), first[1]);
         }
-        // A repetition within a repetition goes before it and does not move it.
+        // An inner repetition takes precedence and does not advance the outer one.
         let within = repeat(&outer, || {
             let other = repeat(&outer, || [rng.next_u64(), rng.next_u64()]);
             (other, rng.next_u64())

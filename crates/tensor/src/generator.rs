@@ -10,8 +10,8 @@ use rand_distr::StandardNormal;
 
 /// A source of random numbers: ChaCha with 8 rounds.
 ///
-/// The same seed gives the same numbers on every machine. There is no global
-/// generator: what is random takes one as an argument.
+/// The same seed yields the same numbers on every machine. There is no global generator: every
+/// random function takes one as an argument.
 ///
 /// PyTorch: `torch.Generator().manual_seed(seed)` (with other numbers).
 ///
@@ -23,16 +23,16 @@ use rand_distr::StandardNormal;
 #[derive(Clone, Debug)]
 pub struct Generator(ChaCha8Rng);
 
-// What draws goes through `draw`, which a checkpointed segment relies on.
+// All draws go through `draw`, which checkpointed segments rely on.
 impl Generator {
-    /// A generator that starts from `seed`.
+    /// A generator seeded with `seed`.
     #[must_use]
     pub fn seed(seed: u64) -> Self {
         Generator(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// A new generator, seeded from this one: its numbers do not depend on how
-    /// many this one gives out later.
+    /// A new generator, seeded from this one: its numbers do not depend on later draws from this
+    /// one.
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Generator::seed(self.next_u64())
@@ -53,22 +53,23 @@ impl Generator {
         draw(&mut self.0, |rng| rng.sample(StandardNormal))
     }
 
-    /// A whole number drawn uniformly from `0 .. n`.
+    /// An integer drawn uniformly from `0 .. n`.
     ///
     /// # Panics
     /// If `n` is 0.
     #[track_caller]
     pub fn below(&mut self, n: usize) -> usize {
-        assert!(n > 0, "below: there is no number below 0");
+        assert!(n > 0, "below: n is 0; expected at least 1");
         draw(&mut self.0, |rng| rng.random_range(0..n))
     }
 
-    /// Puts the items in a random order, all orders being equally likely.
+    /// Shuffles the items, all orders being equally likely.
     pub fn shuffle<V>(&mut self, items: &mut [V]) {
         draw(&mut self.0, |rng| items.shuffle(rng));
     }
 
-    /// Fills `out` with `keep` with probability `1 − p`, and 0 otherwise: the mask of dropout.
+    /// Sets each element to `keep` with probability `1 − p`, and to 0 otherwise: the mask of a
+    /// dropout.
     ///
     /// # Panics
     /// If `p` is not within `[0, 1]`.
@@ -91,11 +92,11 @@ fn fill_mask<T: Float>(rng: &mut ChaCha8Rng, out: &mut [T], p: f64, keep: T) {
     }
 }
 
-/// The mask of a dropout that is not held: any row of it can be made again, in any order and
-/// on any thread.
+/// The mask of a dropout, which is not stored: any row can be regenerated, in any order and on any
+/// thread.
 #[derive(Clone, Debug)]
 pub(crate) struct MaskRows<T> {
-    /// At its beginning; each row is a stream of its own.
+    /// The generator at its start; each row is a stream of its own.
     rng: ChaCha8Rng,
     p: f64,
     keep: T,
@@ -124,7 +125,7 @@ impl Stateful for Generator {
         let mut state = StateDict::new();
         state.insert("algorithm", ALGORITHM);
         state.insert("seed", seed);
-        // The upper bits of the position are reached after 2⁶⁴ words: never.
+        // The upper bits of the position would be reached after 2⁶⁴ words: never.
         state.insert("position", self.0.get_word_pos() as u64 as i64);
         state
     }
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_continues_where_it_was() {
+    fn a_loaded_state_continues_the_sequence() {
         let mut rng = Generator::seed(1);
         let _ = [rng.normal(), rng.uniform(), rng.normal()];
         let state = rng.state_dict();
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_state_is_refused_whole() {
+    fn a_foreign_state_changes_nothing() {
         let mut rng = Generator::seed(1);
         let mut state = rng.state_dict();
         state.insert("algorithm", "mt19937");

@@ -1,4 +1,4 @@
-//! Whole numbers with a shape: places along a dimension.
+//! Arrays of indices along a dimension.
 
 use crate::array::Array;
 use crate::shape::Shape;
@@ -7,8 +7,9 @@ use crate::tensor::ShapeError;
 /// An n-dimensional array of indices.
 ///
 /// [`Tensor::sort`](crate::Tensor::sort), [`Tensor::topk`](crate::Tensor::topk) and
-/// [`Tensor::max_dim`](crate::Tensor::max_dim) give one; [`Tensor::gather`](crate::Tensor::gather)
-/// and [`Tensor::embedding`](crate::Tensor::embedding) take one.
+/// [`Tensor::max_dim`](crate::Tensor::max_dim) return one;
+/// [`Tensor::gather`](crate::Tensor::gather) and [`Tensor::embedding`](crate::Tensor::embedding)
+/// take one.
 ///
 /// PyTorch: a tensor of dtype `torch.int64`.
 ///
@@ -23,10 +24,10 @@ pub struct Indices {
 }
 
 impl Indices {
-    /// These indices, row-major.
+    /// An array of these indices, in row-major order.
     ///
     /// # Errors
-    /// If the shape has another number of elements.
+    /// If the number of elements is not that of the shape.
     #[track_caller]
     pub fn from_vec(values: Vec<usize>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
@@ -55,7 +56,7 @@ impl Indices {
     /// The same indices in row-major order under another shape.
     ///
     /// # Panics
-    /// If the shape has another number of elements.
+    /// If the number of elements is not that of the shape.
     #[must_use]
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Indices {
@@ -66,7 +67,7 @@ impl Indices {
         }
     }
 
-    /// The first index that is not below `size`, and its place.
+    /// The first index that is not below `size`, and its position.
     #[track_caller]
     pub(crate) fn find_outside(&self, op: &str, size: usize) -> Option<(usize, usize)> {
         let indices = self.array.contiguous(op);

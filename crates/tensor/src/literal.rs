@@ -1,6 +1,6 @@
-//! Numbers written out in a program: `Tensor::from([[1.0, 2.0], [3.0, 4.0]])`.
+//! Tensors from literals: `Tensor::from([[1.0, 2.0], [3.0, 4.0]])`.
 //!
-//! Nested arrays are rectangular by their type, so nothing can fail here.
+//! Nested arrays are rectangular by their type, so these conversions cannot fail.
 
 use crate::array::Array;
 use crate::indices::Indices;
@@ -34,11 +34,11 @@ impl Mask {
     }
 }
 
-/// For each `[sizes] type, flattening` of the numbers and arrays of them: a tensor of that
-/// shape. `E` is the element of the tensor type `X`, with `T: Float` where it says so.
+/// Conversions into `X` from a single element `E`, nested arrays, slices and vectors. For a nested
+/// array, the list of sizes is followed by the calls that flatten it.
 macro_rules! from_literals {
     ($X:ty, $E:ty $(, $T:ident: $Float:ident)?) => {
-        /// Of shape `[]`.
+        /// A scalar, of shape `[]`.
         impl$(<$T: $Float>)? From<$E> for $X {
             #[track_caller]
             fn from(value: $E) -> Self {
@@ -54,7 +54,7 @@ macro_rules! from_literals {
             as_flattened as_flattened as_flattened $(, $T: $Float)?
         );
 
-        /// Of one dimension.
+        /// One dimension.
         impl$(<$T: $Float>)? From<&[$E]> for $X {
             #[track_caller]
             fn from(values: &[$E]) -> Self {
@@ -62,7 +62,7 @@ macro_rules! from_literals {
             }
         }
 
-        /// Of one dimension.
+        /// One dimension.
         impl$(<$T: $Float>)? From<Vec<$E>> for $X {
             #[track_caller]
             fn from(values: Vec<$E>) -> Self {
@@ -71,7 +71,7 @@ macro_rules! from_literals {
         }
     };
     ($X:ty, $Nested:ty, [$($N:ident),*], $($flatten:ident)* $(, $T:ident: $Float:ident)?) => {
-        /// Numbers as they are written: a dimension for each level of brackets.
+        /// One dimension for each level of brackets.
         impl<$($T: $Float,)? $(const $N: usize),*> From<$Nested> for $X {
             #[track_caller]
             fn from(values: $Nested) -> Self {
@@ -85,7 +85,7 @@ from_literals!(Tensor<T>, T, T: Float);
 from_literals!(Indices, usize);
 from_literals!(Mask, bool);
 
-/// Of one dimension. PyTorch: `torch.arange(start, end)`.
+/// The indices of a range, in one dimension. PyTorch: `torch.arange(start, end)`.
 impl From<Range<usize>> for Indices {
     #[track_caller]
     fn from(range: Range<usize>) -> Self {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn indices_and_masks_are_written_alike() {
+    fn indices_and_masks_have_literals() {
         let i = Indices::from([[0, 1], [2, 0]]);
         assert_eq!((i.shape(), i.to_vec()), (&[2, 2][..], vec![0, 1, 2, 0]));
         assert_eq!(Indices::from(3).shape(), [0usize; 0]);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_may_be_generic_over_the_numbers() {
+    fn literals_work_in_generic_functions() {
         fn unit<T: Float>() -> Tensor<T> {
             Tensor::from([[T::ONE, T::ZERO], [T::ZERO, T::ONE]])
         }

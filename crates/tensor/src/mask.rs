@@ -1,4 +1,4 @@
-//! Truth values with a shape: what comparisons give.
+//! Arrays of booleans: the results of comparisons.
 
 use crate::array::{Array, with_room};
 use crate::dims::{Dims, check_dims};
@@ -8,11 +8,10 @@ use crate::tensor::{ShapeError, Tensor};
 use adamant_kernels::{Element, Float, reduce_rows};
 use std::ops::{BitAnd, BitOr, BitXor, Not};
 
-/// An n-dimensional array of truth values, a byte each.
+/// An n-dimensional array of booleans, a byte each.
 ///
-/// Comparisons give one; [`Tensor::where_`], [`Tensor::masked_fill`] and
-/// [`Tensor::masked_select`] take one. `&`, `|`, `^` and `!` combine them, with
-/// broadcasting.
+/// Comparisons return one; [`Tensor::where_`], [`Tensor::masked_fill`] and
+/// [`Tensor::masked_select`] take one. `&`, `|`, `^` and `!` combine them, with broadcasting.
 ///
 /// PyTorch: a tensor of dtype `torch.bool`.
 ///
@@ -29,12 +28,12 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// A mask of these values, row-major.
+    /// A mask of these values, in row-major order.
     ///
     /// PyTorch: `torch.tensor(values).reshape(shape)`.
     ///
     /// # Errors
-    /// If the shape has another number of elements.
+    /// If the number of elements is not that of the shape.
     #[track_caller]
     pub fn from_vec(values: Vec<bool>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
@@ -61,7 +60,7 @@ impl Mask {
         self.array.to_vec().into_iter().map(|value| value != 0).collect()
     }
 
-    /// How many are true.
+    /// The number of true elements.
     ///
     /// PyTorch: `mask.count_nonzero()`.
     #[must_use]
@@ -70,7 +69,7 @@ impl Mask {
         count(self.array.contiguous("count").dense())
     }
 
-    /// Whether one is true; not of an empty mask.
+    /// Whether any element is true; false for an empty mask.
     ///
     /// PyTorch: `mask.any()`.
     #[must_use]
@@ -79,7 +78,7 @@ impl Mask {
         self.array.contiguous("any").dense().contains(&1)
     }
 
-    /// Whether all are true; so of an empty mask.
+    /// Whether all elements are true; true for an empty mask.
     ///
     /// PyTorch: `mask.all()`.
     #[must_use]
@@ -88,7 +87,7 @@ impl Mask {
         !self.array.contiguous("all").dense().contains(&0)
     }
 
-    /// How many are true over dimensions `dims`, which disappear; no dimensions mean all.
+    /// The number of true elements over dimensions `dims`, which disappear; no dimensions mean all.
     ///
     /// PyTorch: `mask.count_nonzero(dims)`.
     ///
@@ -106,8 +105,8 @@ impl Mask {
         self.count_over("count_dim", dims)
     }
 
-    /// Whether one is true along dimensions `dims`, which disappear, or stay with
-    /// size 1 if `keepdim`.
+    /// Whether any element is true along dimensions `dims`, which disappear, or stay with size 1 if
+    /// `keepdim`.
     ///
     /// PyTorch: `mask.any(dims, keepdim)`.
     ///
@@ -119,8 +118,8 @@ impl Mask {
         self.any_over("any_dim", dims, keepdim)
     }
 
-    /// Whether all are true along dimensions `dims`, which disappear, or stay with
-    /// size 1 if `keepdim`.
+    /// Whether all elements are true along dimensions `dims`, which disappear, or stay with size 1
+    /// if `keepdim`.
     ///
     /// PyTorch: `mask.all(dims, keepdim)`.
     ///
@@ -154,7 +153,7 @@ impl Mask {
         Indices { array: self.reduce(op, &dims, false, count) }
     }
 
-    /// `f` of the elements along dimensions `dims`, which it is given as a row.
+    /// `f` of the elements along dimensions `dims`, as a row.
     #[track_caller]
     fn reduce<E: Element>(
         &self,
@@ -172,7 +171,7 @@ impl Mask {
     /// The same values in row-major order under another shape.
     ///
     /// # Panics
-    /// If the shape has another number of elements.
+    /// If the number of elements is not that of the shape.
     #[must_use]
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Mask {
@@ -183,11 +182,10 @@ impl Mask {
         }
     }
 
-    /// The view of this shape in which dimensions of size 1, and missing leading
-    /// ones, repeat.
+    /// The view of shape `shape`, in which dimensions of size 1 and missing leading ones repeat.
     ///
     /// # Panics
-    /// If the shape does not broadcast to that one.
+    /// If this shape does not broadcast to `shape`.
     #[must_use]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Mask {
@@ -205,14 +203,14 @@ impl Mask {
         self.array.map("to_tensor", |value| if value == 0 { T::ZERO } else { T::ONE }).into()
     }
 
-    /// The places, in row-major order, where the mask is true.
+    /// The row-major positions where the mask is true.
     #[track_caller]
-    pub(crate) fn places(&self, op: &str) -> Vec<usize> {
+    pub(crate) fn positions(&self, op: &str) -> Vec<usize> {
         let values = self.array.contiguous(op);
-        let mut places = with_room(op, count(values.dense()));
-        let place = |(i, &value): (usize, &u8)| (value != 0).then_some(i);
-        places.extend(values.dense().iter().enumerate().filter_map(place));
-        places
+        let mut positions = with_room(op, count(values.dense()));
+        let position = |(i, &value): (usize, &u8)| (value != 0).then_some(i);
+        positions.extend(values.dense().iter().enumerate().filter_map(position));
+        positions
     }
 
     #[track_caller]
@@ -222,7 +220,7 @@ impl Mask {
     }
 }
 
-/// How many of these are 1.
+/// The number of values that are 1.
 fn count(values: &[u8]) -> usize {
     values.iter().map(|&value| usize::from(value)).sum()
 }

@@ -1,4 +1,4 @@
-//! Tensors and indices at random. What is random takes the generator as an argument.
+//! Random tensors and indices. Every function takes the generator as an argument.
 
 use crate::array::Array;
 use crate::generator::Generator;
@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// Numbers drawn uniformly from `[0, 1)`: multiples of 2⁻²⁴ for `f32`, of 2⁻⁵³ for `f64`.
+    /// Elements drawn uniformly from `[0, 1)`: multiples of 2⁻²⁴ for `f32`, of 2⁻⁵³ for `f64`.
     ///
     /// PyTorch: `torch.rand(shape, generator=rng)`.
     ///
@@ -24,7 +24,7 @@ impl<T: Float> Tensor<T> {
         standard_uniform("rand", shape.into(), rng)
     }
 
-    /// Numbers drawn from the normal distribution with mean 0 and variance 1.
+    /// Elements drawn from the normal distribution with mean 0 and variance 1.
     ///
     /// PyTorch: `torch.randn(shape, generator=rng)`.
     ///
@@ -39,12 +39,12 @@ impl<T: Float> Tensor<T> {
         standard_normal("randn", shape.into(), rng)
     }
 
-    /// Numbers drawn uniformly from `[low, high)`; rounding may give `high`.
+    /// Elements drawn uniformly from `[low, high)`; rounding may yield `high`.
     ///
     /// PyTorch: `torch.empty(shape).uniform_(low, high, generator=rng)`.
     ///
     /// # Panics
-    /// If `low` is above `high`, or one of them or their distance is NaN or not finite in `T`.
+    /// If `low` is above `high`, or one of them or their difference is not finite in `T`.
     ///
     /// ```
     /// use adamant_tensor::{Generator, Tensor};
@@ -65,12 +65,12 @@ impl<T: Float> Tensor<T> {
         Array::build("uniform", shape.into(), |out| out.fill_with(&mut draw)).into()
     }
 
-    /// For each element p of this tensor: 1 with probability p, otherwise 0.
+    /// For each element `p` of this tensor: 1 with probability `p`, otherwise 0.
     ///
     /// Gradient: 0. PyTorch: `torch.bernoulli(x, generator=rng)`.
     ///
     /// # Panics
-    /// If an element is not a probability, from 0 to 1.
+    /// If an element is not a probability from 0 to 1.
     ///
     /// ```
     /// use adamant_tensor::{Generator, Tensor};
@@ -81,24 +81,24 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn bernoulli(&self, rng: &mut Generator) -> Tensor<T> {
         let (shape, p) = (self.array.shape(), self.array.contiguous("bernoulli"));
-        let is_probability = |p: T| (T::ZERO..=T::ONE).contains(&p); // so NaN is none
-        if let Some(place) = p.dense().iter().position(|&p| !is_probability(p)) {
+        let is_probability = |p: T| (T::ZERO..=T::ONE).contains(&p); // so NaN is not one
+        if let Some(position) = p.dense().iter().position(|&p| !is_probability(p)) {
             panic!(
-                "bernoulli: element {place} of a tensor of shape {shape} is {}; expected \
+                "bernoulli: element {position} of a tensor of shape {shape} is {}; expected \
                  probabilities, from 0 to 1",
-                p.dense()[place]
+                p.dense()[position]
             );
         }
         let value = Array::build("bernoulli", shape.clone(), |out| {
             for (out, &p) in out.iter_mut().zip(p.dense()) {
-                // A draw is below 1 and not below 0: both certain outcomes are certain.
+                // Draws are in [0, 1), so the outcomes for p = 0 and p = 1 are certain.
                 *out = if rng.uniform() < p.to_f64() { T::ONE } else { T::ZERO };
             }
         });
         record("bernoulli", [self], value, |ctx| [Some(ctx.grad().zeros_like())])
     }
 
-    /// [`rand`](Tensor::rand) in the shape of this tensor.
+    /// [`rand`](Tensor::rand) with the shape of this tensor.
     ///
     /// PyTorch: `torch.rand_like(x)`.
     #[must_use]
@@ -107,7 +107,7 @@ impl<T: Float> Tensor<T> {
         standard_uniform("rand_like", self.array.shape().clone(), rng)
     }
 
-    /// [`randn`](Tensor::randn) in the shape of this tensor.
+    /// [`randn`](Tensor::randn) with the shape of this tensor.
     ///
     /// PyTorch: `torch.randn_like(x)`.
     #[must_use]
@@ -127,15 +127,14 @@ fn standard_normal<T: Float>(op: &str, shape: Shape, rng: &mut Generator) -> Ten
     Array::build(op, shape, |out| out.fill_with(|| T::from_f64(rng.normal()))).into()
 }
 
-/// A draw from `[0, 1)` with as many bits as `T` holds of a number below 1: it is
-/// not rounded, so it is never 1.
+/// A draw from `[0, 1)` with the precision of `T`: it is not rounded, so it is never 1.
 fn unit<T: Float>(rng: &mut Generator) -> T {
     let bits = if size_of::<T>() == size_of::<f32>() { 24 } else { 53 };
     T::from_f64((rng.next_u64() >> (64 - bits)) as f64 * 0.5f64.powi(bits))
 }
 
 impl Indices {
-    /// Whole numbers drawn uniformly from `low .. high`.
+    /// Integers drawn uniformly from `low .. high`.
     ///
     /// PyTorch: `torch.randint(low, high, shape, generator=rng)`.
     ///
@@ -155,12 +154,12 @@ impl Indices {
         shape: impl Into<Shape>,
         rng: &mut Generator,
     ) -> Indices {
-        assert!(low < high, "randint: there is no number from {low} on and below {high}");
+        assert!(low < high, "randint: low is {low} and high is {high}; expected low below high");
         let draw = || low + rng.below(high - low);
         Indices { array: Array::build("randint", shape.into(), |out| out.fill_with(draw)) }
     }
 
-    /// The numbers `0 .. n` in a random order, all orders being equally likely.
+    /// A random permutation of `0 .. n`, all permutations being equally likely.
     ///
     /// PyTorch: `torch.randperm(n, generator=rng)`.
     ///
@@ -196,7 +195,7 @@ mod tests {
         assert!(x.iter().all(|x| (0.0..1.0).contains(x) && (x * 24f32.exp2()).fract() == 0.0));
         assert!((mean(x.iter().map(|&x| f64::from(x))) - 0.5).abs() < 5e-3);
         let exact = Tensor::<f64>::rand([100_000], &mut Generator::seed(1)).to_vec();
-        // Rounding these to f32 would give 1 now and then; cutting them off does not.
+        // Rounding these to f32 would sometimes yield 1; truncating does not.
         let cut = |x: f64| (x * 24f64.exp2()).floor() * (-24f64).exp2();
         assert!(x.iter().zip(exact).all(|(&x, exact)| f64::from(x) == cut(exact)));
     }
@@ -218,18 +217,18 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "bernoulli: element 2 of a tensor of shape [3] is 1.5; expected")]
-    fn what_is_no_probability_is_refused() {
+    fn a_value_outside_0_to_1_is_refused() {
         let _ = Tensor::<f32>::from([0.0, 1.0, 1.5]).bernoulli(&mut Generator::seed(0));
     }
 
     #[test]
     #[should_panic(expected = "bernoulli: element 0 of a tensor of shape [] is NaN; expected")]
-    fn nan_is_no_probability() {
+    fn nan_is_not_a_probability() {
         let _ = Tensor::<f32>::from(f32::NAN).bernoulli(&mut Generator::seed(0));
     }
 
     #[test]
-    fn a_uniform_range_is_checked_as_pytorch_checks_it() {
+    fn uniform_checks_its_range_as_pytorch_does() {
         let (nan, inf) = (f64::NAN, f64::INFINITY);
         let f32s = |(low, high): (f64, f64)| Tensor::<f32>::uniform([3], low, high, &mut seed(0));
         let f64s = |(low, high): (f64, f64)| Tensor::<f64>::uniform([3], low, high, &mut seed(0));
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn randint_has_each_number_as_often() {
+    fn randint_is_uniform() {
         let drawn = Indices::randint(2, 5, [30_000], &mut Generator::seed(3)).to_vec();
         for number in 2..5 {
             let count = drawn.iter().filter(|&&i| i == number).count();
@@ -259,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "randint: there is no number from 3 on and below 3")]
+    #[should_panic(expected = "randint: low is 3 and high is 3; expected low below high")]
     fn an_empty_range_is_refused() {
         let _ = Indices::randint(3, 3, [2], &mut Generator::seed(0));
     }
 
     #[test]
-    fn randperm_puts_each_number_anywhere() {
+    fn randperm_is_uniform() {
         let rng = &mut Generator::seed(4);
         assert_eq!(Indices::randperm(0, rng).shape(), [0]);
         let mut sums = [0; 4];
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn likeness_is_of_shape() {
+    fn like_constructors_keep_the_shape() {
         let rng = &mut Generator::seed(5);
         let x = Tensor::<f64>::zeros([2, 3]);
         assert_eq!((x.rand_like(rng).shape(), x.randn_like(rng).shape()), (x.shape(), x.shape()));

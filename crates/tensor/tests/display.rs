@@ -1,6 +1,6 @@
-//! Tensors as text: what PyTorch prints, character by character.
+//! Tensors as text: the same as PyTorch prints, character by character.
 //!
-//! `tests/fixtures/display.py` makes the fixture, and says which names differ.
+//! `tests/fixtures/display.py` generates the fixture, and lists the names that differ.
 
 use adamant_tensor::{Float, Indices, Mask, Tensor};
 
@@ -8,7 +8,7 @@ const FIXTURE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/display.txt"));
 
 #[test]
-fn text_is_pytorchs() {
+fn text_matches_pytorch() {
     let cases: Vec<&str> = FIXTURE.split("\n# ").skip(1).collect();
     assert!(cases.len() > 100);
     for case in cases {
@@ -56,7 +56,7 @@ fn float_text<T: Float>(values: &[f64], shape: &[usize], decimals: usize, origin
 }
 
 #[test]
-fn a_view_shows_what_it_sees() {
+fn a_view_prints_its_elements() {
     let x = Tensor::<f32>::arange(0.0, 12.0, 1.0).reshape([3, 4]).t().slice(0, 1.., 2);
     assert_eq!(x.to_string(), "tensor([[ 1.,  5.,  9.],\n        [ 3.,  7., 11.]])");
     let wide = Tensor::<f32>::ones([1]).broadcast_to([1 << 40]);
@@ -72,7 +72,7 @@ fn debug_is_the_same() {
 }
 
 #[test]
-fn any_number_of_dimensions_can_be_shown() {
+fn any_number_of_dimensions_prints() {
     let text = Tensor::<f32>::ones(vec![1; 100]).to_string();
     assert_eq!(text, format!("tensor({}1.{})", "[".repeat(100), "]".repeat(100)));
 }

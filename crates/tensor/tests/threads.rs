@@ -1,9 +1,9 @@
 //! Many threads on shared parameters: no gradient is lost, and there is no deadlock.
 //!
-//! Why there cannot be one: a lock of the tape is held to move a value in or out, or for a loop
-//! over elements, and never while another lock of the tape is taken or a user's function runs
-//! (but for `change_grad`). The tests drive all of it at once; gradients are small integers, so
-//! that sums are exact in any order.
+//! There cannot be a deadlock, because a lock of the tape is held only to move a value in or out or
+//! for a loop over elements, and never while another lock of the tape is taken or a user's function
+//! runs (except by `change_grad`). The tests exercise everything at once; gradients are small
+//! integers, so sums are exact in any order.
 
 use adamant_tensor::{GradOptions, Parameter, Tensor, checkpoint, enable_grad, grad, no_grad};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const ROUNDS: usize = 120;
 /// Enough elements for a kernel to go parallel.
 const LARGE: usize = (1 << 15) + 1;
 
-/// Fails, rather than hangs, if `test` does.
+/// Fails instead of hanging if `test` hangs.
 fn watched(test: impl FnOnce() + Send + 'static) {
     let (done, ended) = channel();
     let worker = thread::spawn(move || {
@@ -33,15 +33,15 @@ fn watched(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared {
-    /// Only added to: their totals are known.
+    /// Gradients that are only added to: their totals are known.
     small: Parameter,
     large: Parameter,
     leaf: Tensor,
-    /// Whose gradient is set back again and again.
+    /// Its gradient is reset repeatedly.
     zeroed: Parameter,
-    /// Whose value changes.
+    /// Its value changes.
     moving: Parameter,
     hooked: AtomicUsize,
 }
@@ -66,29 +66,29 @@ impl Shared {
 
     /// One round of everything. Adds 7 to each element of the gradients that are only added to.
     fn round(&self, round: usize) {
-        // Forward and backward through small and large at once: 1 and 1 and 1.
+        // Forward and backward through all three at once: adds 1 to each.
         let y = self.small.tensor().sum() + (self.large.tensor() + &self.leaf).sum();
         y.backward();
 
-        // A graph that goes through the operations twice: 2 and 2 and 2.
+        // Two passes over one graph: adds 2 to each.
         let y = (self.large.tensor() * &self.leaf).sum() + self.small.tensor().sum() * 1.0;
         y.backward_retain_graph();
         y.backward();
 
-        // Gradients as values change no one's.
+        // Gradients that are returned as values change no `.grad`.
         let large = self.large.tensor();
         let y = (&large * &large).sum();
         let first = grad(&y, &[&large], GradOptions::default().create_graph(true));
         let second = grad(&first[0].sum(), &[&large], GradOptions::default());
         assert_eq!(second[0].to_vec(), vec![2.0; LARGE]);
 
-        // Segments, computed again in backward: 4 and 4 and 4.
+        // Checkpointed segments, recomputed in backward: adds 4 to each.
         let (small, large, leaf) = (self.small.clone(), self.large.clone(), self.leaf.clone());
         let y =
             checkpoint(move || (large.tensor() * &leaf).sum() * 4.0 + small.tensor().sum() * 4.0);
         y.backward();
 
-        // Values and gradients that are replaced meanwhile.
+        // Values and gradients that other threads replace meanwhile.
         let value = self.moving.tensor();
         assert!(value.to_vec().iter().all(|x| *x == value.to_vec()[0]), "half of an update");
         self.moving.set_value(&Tensor::full([4], round as f32));
@@ -103,7 +103,7 @@ impl Shared {
         }
         assert!(no_grad(|| self.zeroed.tensor() * 2.0).to_vec().iter().all(|x| *x == 2.0));
 
-        // A graph of this thread's own, updated in place.
+        // This thread's own graph, updated in place.
         let own = Parameter::new(Tensor::<f32>::ones([LARGE]));
         (own.tensor() * 3.0).sum().backward();
         let step = own.grad().unwrap().to_vec();
@@ -134,7 +134,7 @@ fn plain_threads_lose_nothing() {
 }
 
 #[test]
-fn tasks_of_the_pool_that_the_kernels_use_lose_nothing() {
+fn pool_tasks_lose_nothing() {
     watched(|| {
         let shared = Shared::new();
         rayon::scope(|scope| {
@@ -152,11 +152,11 @@ fn tasks_of_the_pool_that_the_kernels_use_lose_nothing() {
     });
 }
 
-/// While a backward function waits for the pool, its thread may take up any other task: one
-/// that goes through the same parameters, in the middle of the pass that waits. (Recording is off
-/// in a backward function, and in what is taken up there: such tasks turn it on.)
+/// While a backward function waits for the pool, its thread may run any other task, including one
+/// that uses the same parameters, in the middle of the waiting pass. (Recording is off in a
+/// backward function and in tasks that run there, so these tasks turn it on.)
 #[test]
-fn a_backward_that_waits_for_the_pool_may_meet_itself() {
+fn a_waiting_backward_may_reenter() {
     fn waiting(shared: &Arc<Shared>, depth: usize) {
         let x = shared.small.tensor();
         let inner = shared.clone();
@@ -190,7 +190,7 @@ fn a_backward_that_waits_for_the_pool_may_meet_itself() {
 }
 
 #[test]
-fn one_graph_is_gone_through_by_many_threads() {
+fn many_threads_run_backward_on_one_graph() {
     watched(|| {
         let x = Tensor::<f64>::ones([LARGE]).requires_grad();
         let y = (&x * &x).sum(); // retained: each thread replays the same nodes

@@ -20,7 +20,7 @@ impl<T: Float> Tensor<T> {
         record_pieces("abs", self, self.array.map("abs", T::abs), side, toward)
     }
 
-    /// 1 where `x > 0`, −1 where `x < 0`, 0 elsewhere, for NaN too.
+    /// 1 where `x > 0`, −1 where `x < 0`, and 0 elsewhere, including at NaN.
     ///
     /// Gradient: 0. PyTorch: `x.sign()`.
     ///
@@ -46,7 +46,7 @@ pub(super) fn side<T: Float>(x: T) -> u8 {
     }
 }
 
-/// `g` times the sign of what lies on this side.
+/// `g` times the sign of the elements on this side.
 pub(super) fn toward<T: Float>(g: T, side: u8) -> T {
     let sign = match side {
         1 => T::ONE,

@@ -1,6 +1,6 @@
 //! The mean of each of a given number of windows.
 
-use super::adaptive::Form;
+use super::adaptive::AdaptiveWindows;
 use super::windows::AdaptiveSize;
 use crate::array::Array;
 use crate::node::record;
@@ -8,14 +8,15 @@ use crate::tensor::Tensor;
 use adamant_kernels::{self as kernels, Float};
 
 impl<T: Float> Tensor<T> {
-    /// The mean of each of `output` windows that cover a line as evenly as they can:
+    /// The mean of each of `output` windows that cover a line as evenly as possible:
     /// `[N, C, L] → [N, C, oL]`, or `[C, L] → [C, oL]`. `[None]` keeps the length.
     ///
-    /// Windows and gradient: those of [`adaptive_avg_pool2d`](Tensor::adaptive_avg_pool2d).
-    /// PyTorch: `torch.nn.functional.adaptive_avg_pool1d`, which does not take `None`.
+    /// The windows and the gradient are those of
+    /// [`adaptive_avg_pool2d`](Tensor::adaptive_avg_pool2d). PyTorch:
+    /// `torch.nn.functional.adaptive_avg_pool1d`, which does not take `None`.
     ///
     /// # Panics
-    /// If this is no line or batch of lines, or their length or `output` is 0.
+    /// If this is not a line or a batch of lines, or the length or `output` is 0.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -26,10 +27,10 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn adaptive_avg_pool1d(&self, output: impl Into<AdaptiveSize<1>>) -> Tensor<T> {
         let op = "adaptive_avg_pool1d";
-        means(op, self, Form::new(op, self.array.shape(), output.into()))
+        means(op, self, AdaptiveWindows::new(op, self.array.shape(), output.into()))
     }
 
-    /// The mean of each of `output` windows that cover an image as evenly as they can:
+    /// The mean of each of `output` windows that cover an image as evenly as possible:
     /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`. `None` keeps a size:
     /// `[None, Some(7)]` leaves the rows as they are.
     ///
@@ -40,7 +41,7 @@ impl<T: Float> Tensor<T> {
     /// PyTorch: `torch.nn.functional.adaptive_avg_pool2d`.
     ///
     /// # Panics
-    /// If this is no image or batch of images, or a size of the images or of `output` is 0.
+    /// If this is not an image or a batch of images, or a size of the images or of `output` is 0.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -52,29 +53,29 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn adaptive_avg_pool2d(&self, output: impl Into<AdaptiveSize<2>>) -> Tensor<T> {
         let op = "adaptive_avg_pool2d";
-        means(op, self, Form::new(op, self.array.shape(), output.into()))
+        means(op, self, AdaptiveWindows::new(op, self.array.shape(), output.into()))
     }
 }
 
-/// The map from images to means, which is linear.
+/// The linear map from images to means.
 #[track_caller]
-fn means<T: Float>(op: &'static str, x: &Tensor<T>, form: Form) -> Tensor<T> {
+fn means<T: Float>(op: &'static str, x: &Tensor<T>, windows: AdaptiveWindows) -> Tensor<T> {
     let values = x.array.contiguous(op);
-    let value = Array::build(op, form.y.clone(), |y| {
-        kernels::adaptive_avg_pool(y, values.dense(), form.image, form.windows);
+    let value = Array::build(op, windows.y.clone(), |y| {
+        kernels::adaptive_avg_pool(y, values.dense(), windows.image, windows.output);
     });
-    record(op, [x], value, move |ctx| [Some(shares(op, ctx.grad(), form.clone()))])
+    record(op, [x], value, move |ctx| [Some(shares(op, ctx.grad(), windows.clone()))])
 }
 
 /// Its adjoint.
 #[track_caller]
-fn shares<T: Float>(op: &'static str, g: &Tensor<T>, form: Form) -> Tensor<T> {
+fn shares<T: Float>(op: &'static str, g: &Tensor<T>, windows: AdaptiveWindows) -> Tensor<T> {
     let values = g.array.contiguous(op);
-    let value = Array::build(op, form.x.clone(), |x| {
-        kernels::adaptive_avg_pool_input(x, values.dense(), form.image, form.windows);
+    let value = Array::build(op, windows.x.clone(), |x| {
+        kernels::adaptive_avg_pool_input(x, values.dense(), windows.image, windows.output);
     });
     let backward = "adaptive_avg_pool_backward";
-    record(backward, [g], value, move |ctx| [Some(means(op, ctx.grad(), form.clone()))])
+    record(backward, [g], value, move |ctx| [Some(means(op, ctx.grad(), windows.clone()))])
 }
 
 #[cfg(test)]
@@ -83,7 +84,7 @@ mod tests {
     use crate::{AvgPool2dOptions, Tensor};
 
     #[test]
-    fn windows_that_divide_the_image_are_those_of_avg_pool() {
+    fn even_windows_match_avg_pool() {
         let x = Tensor::from_vec((0..48).map(f64::from).collect(), [2, 1, 4, 6]).unwrap();
         let expected = x.avg_pool2d([2, 3], AvgPool2dOptions::default());
         let y = x.adaptive_avg_pool2d(2);

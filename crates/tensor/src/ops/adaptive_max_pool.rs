@@ -1,6 +1,6 @@
 //! The largest element of each of a given number of windows.
 
-use super::adaptive::Form;
+use super::adaptive::AdaptiveWindows;
 use super::max_pool::picked;
 use super::windows::AdaptiveSize;
 use crate::array::Array;
@@ -9,14 +9,15 @@ use crate::tensor::Tensor;
 use adamant_kernels::{self as kernels, Float};
 
 impl<T: Float> Tensor<T> {
-    /// The largest element of each of `output` windows that cover a line as evenly as they can:
+    /// The largest element of each of `output` windows that cover a line as evenly as possible:
     /// `[N, C, L] → [N, C, oL]`, or `[C, L] → [C, oL]`. `[None]` keeps the length.
     ///
-    /// Windows and gradient: those of [`adaptive_max_pool2d`](Tensor::adaptive_max_pool2d).
-    /// PyTorch: `torch.nn.functional.adaptive_max_pool1d`, which does not take `None`.
+    /// The windows and the gradient are those of
+    /// [`adaptive_max_pool2d`](Tensor::adaptive_max_pool2d). PyTorch:
+    /// `torch.nn.functional.adaptive_max_pool1d`, which does not take `None`.
     ///
     /// # Panics
-    /// If this is no line or batch of lines, or their length or `output` is 0.
+    /// If this is not a line or a batch of lines, or the length or `output` is 0.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -49,21 +50,21 @@ impl<T: Float> Tensor<T> {
         output: impl Into<AdaptiveSize<1>>,
     ) -> (Tensor<T>, Indices) {
         let op = "adaptive_max_pool1d";
-        largest(op, self, &Form::new(op, self.array.shape(), output.into()))
+        largest(op, self, &AdaptiveWindows::new(op, self.array.shape(), output.into()))
     }
 
-    /// The largest element of each of `output` windows that cover an image as evenly as they can:
+    /// The largest element of each of `output` windows that cover an image as evenly as possible:
     /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`. `None` keeps a size:
     /// `[None, Some(7)]` leaves the rows as they are.
     ///
-    /// The windows are those of [`adaptive_avg_pool2d`](Tensor::adaptive_avg_pool2d). NaN is larger
-    /// than anything. Gradient: `g` at the position of the largest element, which is the first of
-    /// equals (of NaNs the last, as in PyTorch).
+    /// The windows are those of [`adaptive_avg_pool2d`](Tensor::adaptive_avg_pool2d). NaN counts as
+    /// the largest value. Gradient: `g` at the position of the largest element: the first of equal
+    /// ones, the last of several NaNs, as in PyTorch.
     ///
     /// PyTorch: `torch.nn.functional.adaptive_max_pool2d`.
     ///
     /// # Panics
-    /// If this is no image or batch of images, or a size of the images or of `output` is 0.
+    /// If this is not an image or a batch of images, or a size of the images or of `output` is 0.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -97,17 +98,21 @@ impl<T: Float> Tensor<T> {
         output: impl Into<AdaptiveSize<2>>,
     ) -> (Tensor<T>, Indices) {
         let op = "adaptive_max_pool2d";
-        largest(op, self, &Form::new(op, self.array.shape(), output.into()))
+        largest(op, self, &AdaptiveWindows::new(op, self.array.shape(), output.into()))
     }
 }
 
 #[track_caller]
-fn largest<T: Float>(op: &'static str, x: &Tensor<T>, form: &Form) -> (Tensor<T>, Indices) {
+fn largest<T: Float>(
+    op: &'static str,
+    x: &Tensor<T>,
+    windows: &AdaptiveWindows,
+) -> (Tensor<T>, Indices) {
     let values = x.array.contiguous(op);
-    let at = Array::build(op, form.y.clone(), |at| {
-        kernels::adaptive_max_pool(at, values.dense(), form.image, form.windows);
+    let at = Array::build(op, windows.y.clone(), |at| {
+        kernels::adaptive_max_pool(at, values.dense(), windows.image, windows.output);
     });
-    let [rows, cols] = form.image;
+    let [rows, cols] = windows.image;
     (picked(op, x, &at, rows * cols), Indices { array: at })
 }
 
@@ -117,7 +122,7 @@ mod tests {
     use crate::{MaxPool2dOptions, Tensor};
 
     #[test]
-    fn windows_that_divide_the_image_are_those_of_max_pool() {
+    fn even_windows_match_max_pool() {
         let values = (0..48).map(|i| f64::from(i * 37 % 23)).collect();
         let x = Tensor::from_vec(values, [2, 1, 4, 6]).unwrap();
         let options = MaxPool2dOptions::default();
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn gradients() {
         let distinct = |x: &Tensor<f64>| {
-            // So far apart that no step of a difference changes which is the largest.
+            // Far enough apart that no finite-difference step changes which is the largest.
             let order: Vec<f64> = (0..x.numel()).map(|i| ((i * 37) % 101) as f64).collect();
             x + Tensor::from_vec(order, x.shape()).unwrap()
         };
@@ -163,7 +168,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "adaptive_max_pool1d: a size of the result of [0]: it must be")]
-    fn no_windows_are_refused() {
+    fn zero_windows_are_refused() {
         let _ = Tensor::<f32>::ones([2, 4]).adaptive_max_pool1d(0);
     }
 }

@@ -1,8 +1,8 @@
 //! `a + b`, `a − b`, `−a`, with tensors and scalars.
 //!
-//! Gradients: `∂(a + b) = g, g`; `∂(a − b) = g, −g`; each summed over the
-//! dimensions along which its operand was broadcast. Nothing is saved but shapes.
-//! PyTorch: `torch.add`, `torch.sub`, `torch.neg`.
+//! Gradients: `∂(a + b) = g, g`; `∂(a − b) = g, −g`; each summed over the dimensions along which
+//! its operand was broadcast. Only shapes are saved. PyTorch: `torch.add`, `torch.sub`,
+//! `torch.neg`.
 
 use crate::node::record;
 use crate::tensor::Tensor;

@@ -1,4 +1,4 @@
-//! The place of the largest and of the smallest.
+//! The index of the largest and of the smallest element.
 
 use crate::array::with_room;
 use crate::dims::{Dim, check_dim};
@@ -6,11 +6,11 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Float, arg_best, reduce_rows};
 
 impl<T: Float> Tensor<T> {
-    /// The index of the largest element along dimension `dim`, in row-major
-    /// order of the others; the first of equals, the first NaN if there is one.
+    /// The index of the largest element along dimension `dim`, in row-major order of the other
+    /// dimensions: the first of equal ones, or the first NaN if there is one.
     ///
-    /// PyTorch: `x.argmax(dim)`. Of all elements: `x.flatten(0, -1).argmax(0)`. As a tensor of
-    /// indices, with or without the dimension: the second of [`max_dim`](Tensor::max_dim).
+    /// PyTorch: `x.argmax(dim)`. Over all elements: `x.flatten(0, -1).argmax(0)`.
+    /// [`max_dim`](Tensor::max_dim) returns the indices as [`Indices`](crate::Indices).
     ///
     /// # Panics
     /// If there is no such dimension, or it is empty.
@@ -30,11 +30,11 @@ impl<T: Float> Tensor<T> {
         self.arg_best("argmax", dim, |x, best| x > best)
     }
 
-    /// The index of the smallest element along dimension `dim`, in row-major
-    /// order of the others; the first of equals, the first NaN if there is one.
+    /// The index of the smallest element along dimension `dim`, in row-major order of the other
+    /// dimensions: the first of equal ones, or the first NaN if there is one.
     ///
-    /// PyTorch: `x.argmin(dim)`. Of all elements: `x.flatten(0, -1).argmin(0)`. As a tensor of
-    /// indices, with or without the dimension: the second of [`min_dim`](Tensor::min_dim).
+    /// PyTorch: `x.argmin(dim)`. Over all elements: `x.flatten(0, -1).argmin(0)`.
+    /// [`min_dim`](Tensor::min_dim) returns the indices as [`Indices`](crate::Indices).
     ///
     /// # Panics
     /// If there is no such dimension, or it is empty.
@@ -77,7 +77,7 @@ mod tests {
     use crate::Tensor;
 
     #[test]
-    fn the_other_dimensions_keep_their_order() {
+    fn other_dimensions_keep_their_order() {
         let x =
             Tensor::from_vec((0..24).map(|i| ((i * 7) % 24) as f32).collect(), [2, 3, 4]).unwrap();
         let values = x.to_vec();

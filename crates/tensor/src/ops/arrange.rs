@@ -1,4 +1,4 @@
-//! The same elements, turned, moved, repeated or surrounded.
+//! Flipping, rolling, repeating, padding, and the triangles of matrices.
 
 use crate::array::{Array, with_room};
 use crate::dims::{Dim, Dims, check_dim, check_dims};
@@ -7,7 +7,7 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The elements in the opposite order along dimensions `dims`.
+    /// The elements in reverse order along dimensions `dims`.
     ///
     /// PyTorch: `x.flip(dims)`.
     ///
@@ -31,8 +31,8 @@ impl<T: Float> Tensor<T> {
         turned
     }
 
-    /// The elements moved by `shift` places along dimension `dim`; those that leave
-    /// at one end come in at the other.
+    /// The elements shifted by `shift` positions along dimension `dim`; those shifted past one end
+    /// reappear at the other.
     ///
     /// PyTorch: `x.roll(shift, dim)`.
     ///
@@ -58,13 +58,13 @@ impl<T: Float> Tensor<T> {
         Tensor::cat(&[&tail, &head], dim)
     }
 
-    /// The tensor, repeated `times[d]` times along dimension `d` of the result;
-    /// `times` may name more dimensions than there are, in front.
+    /// The tensor repeated `times[d]` times along dimension `d` of the result. A `times` that is
+    /// longer than the shape adds leading dimensions.
     ///
     /// PyTorch: `x.repeat(times)`.
     ///
     /// # Panics
-    /// If `times` names fewer dimensions than there are.
+    /// If `times` is shorter than the shape.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -92,13 +92,13 @@ impl<T: Float> Tensor<T> {
         self.reshape(apart).broadcast_to(spread).reshape(result)
     }
 
-    /// The tensor with `(before, after)` more elements of this value around it, given
-    /// for the last dimension first, as PyTorch's; negative numbers take elements away.
+    /// The tensor padded with `value`: `(before, after)` elements for each dimension, the last
+    /// dimension first, as in PyTorch. A negative count removes elements.
     ///
     /// PyTorch: `torch.nn.functional.pad(x, (before, after, …), value=value)`.
     ///
     /// # Panics
-    /// If there are more pairs than dimensions, or more is taken away than there is.
+    /// If there are more pairs than dimensions, or more elements are removed than there are.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -132,7 +132,7 @@ impl<T: Float> Tensor<T> {
             }
             if before > 0 || after > 0 {
                 let size = |n: isize| padded.array.shape().with(dim, n.max(0).unsigned_abs());
-                // Not made in the closure, which would hide the caller.
+                // Not in the closure, which would hide the caller.
                 let head = Tensor::from(Array::filled("pad", size(before), value));
                 let tail = Tensor::from(Array::filled("pad", size(after), value));
                 padded = Tensor::cat(&[&head, &padded, &tail], dim);
@@ -141,8 +141,8 @@ impl<T: Float> Tensor<T> {
         padded
     }
 
-    /// The elements of matrices on and below a diagonal, 0 above: the main one for
-    /// `diagonal` 0, one above it for each 1 more.
+    /// The lower triangle of each matrix: its elements on and below a diagonal, 0 above it.
+    /// Diagonal 0 is the main one, positive ones lie above it, negative ones below.
     ///
     /// PyTorch: `x.tril(diagonal)`.
     ///
@@ -163,8 +163,8 @@ impl<T: Float> Tensor<T> {
         )
     }
 
-    /// The elements of matrices on and above a diagonal, 0 below: the main one for
-    /// `diagonal` 0, one above it for each 1 more.
+    /// The upper triangle of each matrix: its elements on and above a diagonal, 0 below it.
+    /// Diagonal 0 is the main one, positive ones lie above it, negative ones below.
     ///
     /// PyTorch: `x.triu(diagonal)`.
     ///
@@ -185,7 +185,7 @@ impl<T: Float> Tensor<T> {
         )
     }
 
-    /// Where `f(row, column)` holds in the last two dimensions.
+    /// A mask over the last two dimensions, true where `f(row, column)` is.
     #[track_caller]
     fn beyond(&self, op: &str, f: impl Fn(isize, isize) -> bool) -> Mask {
         let shape = self.array.shape();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_meet() {
+    fn roll_wraps_around() {
         let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap();
         assert_eq!(x.roll(-7, 0).to_vec(), [2.0, 3.0, 1.0]);
         assert_eq!(x.repeat(&[0]).shape(), [0]);

@@ -1,7 +1,7 @@
 //! Scaled dot-product attention.
 //!
-//! One operation, which never holds all scores: forward keeps two numbers of each row
-//! of them, backward computes them again a block of queries at a time.
+//! One operation that never holds all scores: forward keeps two values for each row of them, and
+//! backward recomputes them, a block of queries at a time.
 
 use crate::array::{Array, with_room};
 use crate::attention_options::AttentionOptions;
@@ -18,18 +18,18 @@ use smallvec::SmallVec;
 
 const NAME: &str = "scaled_dot_product_attention";
 
-/// `softmax(scale · q kᵀ + bias) v`: each query's mean of the values, weighted by how its
-/// key fits: `[…, L, E], […, S, E], […, S, Ev] → […, L, Ev]`, where the leading dimensions
-/// broadcast.
+/// `softmax(scale · q kᵀ + bias) v`: for each query a mean of the values, weighted by how well
+/// their keys match it: `[…, L, E], […, S, E], […, S, Ev] → […, L, Ev]`, where the leading
+/// dimensions broadcast.
 ///
-/// The scores `[…, L, S]` are never all held, neither here nor for the gradients (but for
-/// those of a bias, and where gradients are to be differentiated again): also the mask of a
-/// dropout is made again where it is needed.
+/// The scores `[…, L, S]` are never all in memory, not even for the gradients (except for the
+/// gradient of a bias, and for gradients that are to be differentiated again). The mask of a
+/// dropout is regenerated where it is needed.
 ///
 /// PyTorch: `torch.nn.functional.scaled_dot_product_attention`.
 ///
 /// # Panics
-/// If the shapes do not fit, or a query may look at no key: its mean would be of nothing.
+/// If the shapes do not fit, or a query may look at no key, so that its mean would have no terms.
 ///
 /// ```
 /// use adamant_tensor::{AttentionOptions, Tensor, scaled_dot_product_attention};
@@ -48,26 +48,26 @@ pub fn scaled_dot_product_attention<T: Float>(
     v: &Tensor<T>,
     options: AttentionOptions<'_, T>,
 ) -> Tensor<T> {
-    let mut form = Form::new(q, k, v, &options);
-    form.check_rows();
-    form.dropout = options.dropout.map(draw);
-    let (value, stats) = form.value([q, k, v]);
+    let mut call = AttentionCall::new(q, k, v, &options);
+    call.check_rows();
+    call.dropout = options.dropout.map(draw);
+    let (value, stats) = call.value([q, k, v]);
     let inputs: SmallVec<[&Tensor<T>; 4]> = [q, k, v].into_iter().chain(options.bias).collect();
     let (q, k, v, bias) = (q.clone(), k.clone(), v.clone(), options.bias.cloned());
     let out = value.clone();
     record_many(NAME, &inputs, value, move |ctx| {
         if crate::is_grad_enabled() {
-            form.backward_in_operations(ctx, [&q, &k, &v], bias.as_ref())
+            call.backward_in_operations(ctx, [&q, &k, &v], bias.as_ref())
         } else {
-            form.backward(ctx, [&q, &k, &v], &out, &stats)
+            call.backward(ctx, [&q, &k, &v], &out, &stats)
         }
     })
 }
 
-/// [`scaled_dot_product_attention`], and the weights of its means, `[…, L, S]`, as they are after
-/// a dropout: `[…, L, E], […, S, E], […, S, Ev] → […, L, Ev], […, L, S]`.
+/// [`scaled_dot_product_attention`], and the weights of its means, `[…, L, S]`, after the dropout:
+/// `[…, L, E], […, S, E], […, S, Ev] → […, L, Ev], […, L, S]`.
 ///
-/// All weights are held, and for gradients the scores before them too: to look at the weights, not
+/// All weights are in memory, and for gradients the scores too: this is for inspecting weights, not
 /// for long sequences.
 ///
 /// PyTorch: what `torch.nn.MultiheadAttention` computes with `need_weights=True`.
@@ -90,12 +90,12 @@ pub fn scaled_dot_product_attention_with_weights<T: Float>(
     v: &Tensor<T>,
     options: AttentionOptions<'_, T>,
 ) -> (Tensor<T>, Tensor<T>) {
-    let mut form = Form::new(q, k, v, &options);
-    form.check_rows();
-    form.dropout = options.dropout.map(draw);
-    let [l, s, ..] = form.sizes;
-    let weights = form.dropped(&form.weights(q, k, options.bias));
-    let weights = weights.broadcast_to(of(&form.batch, [l, s]));
+    let mut call = AttentionCall::new(q, k, v, &options);
+    call.check_rows();
+    call.dropout = options.dropout.map(draw);
+    let [l, s, ..] = call.sizes;
+    let weights = call.dropped(&call.weights(q, k, options.bias));
+    let weights = weights.broadcast_to(of(&call.batch, [l, s]));
     (weights.matmul(v), weights)
 }
 
@@ -105,8 +105,8 @@ fn draw<T: Float>((p, rng): (f64, &mut Generator)) -> MaskRows<T> {
     MaskRows::draw(rng, p, T::from_f64(keep))
 }
 
-/// The sizes of an attention and what its scores are changed by.
-struct Form<T: Float> {
+/// The sizes of one call, and what changes its scores.
+struct AttentionCall<T: Float> {
     batch: Shape,
     /// L, S, E, Ev
     sizes: [usize; 4],
@@ -117,7 +117,7 @@ struct Form<T: Float> {
     dropout: Option<MaskRows<T>>,
 }
 
-impl<T: Float> Form<T> {
+impl<T: Float> AttentionCall<T> {
     #[track_caller]
     fn new(q: &Tensor<T>, k: &Tensor<T>, v: &Tensor<T>, options: &AttentionOptions<'_, T>) -> Self {
         let (sq, sk, sv) = (q.array.shape(), k.array.shape(), v.array.shape());
@@ -159,7 +159,7 @@ impl<T: Float> Form<T> {
                 );
             }
         }
-        Form {
+        AttentionCall {
             batch,
             sizes: [l, s, e, ev],
             scale: options.scale.unwrap_or(1.0 / (e as f64).sqrt()),
@@ -170,14 +170,14 @@ impl<T: Float> Form<T> {
         }
     }
 
-    /// Panics if a query may look at nothing.
+    /// Panics if a query may look at no key.
     #[track_caller]
     fn check_rows(&self) {
         let [l, s, ..] = self.sizes;
         if self.mask.is_none() && self.bias.is_none() && s > 0 {
             return; // each query sees at least the first key
         }
-        // Leading dimensions that neither has need not be gone through.
+        // Only the leading dimensions that mask or bias have are searched.
         let shapes = [
             self.mask.as_ref().map(|mask| mask.array.shape()),
             self.bias.as_ref().map(|bias| bias.shape()),
@@ -189,14 +189,15 @@ impl<T: Float> Form<T> {
         let mask = self.mask.as_ref().map(|mask| mask.array.broadcast_to(&shape));
         let bias = self.bias.as_ref().map(|bias| bias.broadcast_to(&shape));
         let (mask, bias) = (mask.as_ref().map(Array::view), bias.as_ref().map(Array::view));
-        let Some((mut place, query)) = first_blind_query(&batch, [l, s], self.causal, mask, bias)
+        let Some((mut position, query)) =
+            first_blind_query(&batch, [l, s], self.causal, mask, bias)
         else {
             return;
         };
         let mut at = vec![query];
         for &size in batch.iter().rev() {
-            at.insert(0, place % size);
-            place /= size;
+            at.insert(0, position % size);
+            position /= size;
         }
         panic!(
             "{NAME}: query {at:?} of the scores, which are {shape}, may look at no key: the mask \
@@ -204,7 +205,7 @@ impl<T: Float> Form<T> {
         );
     }
 
-    /// Calls `f` with what the kernels take.
+    /// Calls `f` with the arguments of the kernels.
     fn with<R>(&self, inputs: [&Tensor<T>; 3], f: impl FnOnce(&Attention<'_, T>) -> R) -> R {
         let [l, s, e, ev] = self.sizes;
         let seen = |x: &Tensor<T>, size| x.array.broadcast_to(&of(&self.batch, size));
@@ -232,7 +233,7 @@ impl<T: Float> Form<T> {
         let mut stats = with_room(NAME, rows);
         stats.resize(rows, [T::ZERO; 2]);
         let value = Array::build(NAME, of(&self.batch, [l, ev]), |out| {
-            self.with(inputs, |form| kernels::attention(out, &mut stats, form));
+            self.with(inputs, |attention| kernels::attention(out, &mut stats, attention));
         });
         (value, stats)
     }
@@ -259,14 +260,15 @@ impl<T: Float> Form<T> {
             v: v.unshared(NAME),
             bias: bias.unshared(NAME),
         };
-        self.with(inputs, |form| {
-            kernels::attention_backward(gradients, g.dense(), out.dense(), stats, form);
+        self.with(inputs, |attention| {
+            kernels::attention_backward(gradients, g.dense(), out.dense(), stats, attention);
         });
         let all = [q, k, v, bias].into_iter().take(ctx.parents.len());
         all.enumerate().map(|(i, x)| ctx.broadcast_back(i, || x.into())).collect()
     }
 
-    /// [`backward`](Form::backward) in tensor operations, to be differentiated again.
+    /// [`backward`](AttentionCall::backward) in tensor operations, which can be differentiated
+    /// again.
     fn backward_in_operations(
         &self,
         ctx: &Context<'_, T>,
@@ -288,7 +290,7 @@ impl<T: Float> Form<T> {
         gradients
     }
 
-    /// These `[…, L, S]` after dropout.
+    /// The weights `x`, `[…, L, S]`, after dropout.
     #[track_caller]
     fn dropped(&self, x: &Tensor<T>) -> Tensor<T> {
         let (Some(dropout), [l, s, ..]) = (&self.dropout, self.sizes) else {
@@ -301,7 +303,7 @@ impl<T: Float> Form<T> {
         x * Tensor::from(factors)
     }
 
-    /// The weights of the mean, all of them: `softmax(scale · q kᵀ + bias)`.
+    /// All weights of the means: `softmax(scale · q kᵀ + bias)`.
     #[track_caller]
     fn weights(&self, q: &Tensor<T>, k: &Tensor<T>, bias: Option<&Tensor<T>>) -> Tensor<T> {
         let [l, s, ..] = self.sizes;
@@ -362,7 +364,7 @@ mod tests {
         let with_bias = |x: &[Tensor<f64>]| {
             attend(x, AttentionOptions::default().mask(&mask).bias(&x[3]).scale(0.7))
         };
-        // Each time the same weights are dropped.
+        // The same weights are dropped each time.
         let with_dropout = |x: &[Tensor<f64>]| {
             let rng = &mut Generator::seed(3);
             attend(x, AttentionOptions::default().bias(&x[3]).dropout(0.4, rng))
@@ -374,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_give_what_the_plain_formula_gives() {
+    fn blocks_match_the_plain_formula() {
         let mut rng = Generator::seed(0);
         let mut draw = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
         for (l, s) in [(150, 150), (130, 40), (65, 200)] {
@@ -385,10 +387,10 @@ mod tests {
             for (causal, p) in [(false, 0.0), (true, 0.0), (false, 0.3), (true, 0.3)] {
                 let rng = &mut Generator::seed(1);
                 let options = || AttentionOptions::default().mask(&seen).bias(&bias).causal(causal);
-                let mut form = Form::new(&q, &k, &v, &options());
-                form.dropout = Some(MaskRows::draw(&mut rng.clone(), p, 1.0 / (1.0 - p)));
+                let mut call = AttentionCall::new(&q, &k, &v, &options());
+                call.dropout = Some(MaskRows::draw(&mut rng.clone(), p, 1.0 / (1.0 - p)));
                 let y = scaled_dot_product_attention(&q, &k, &v, options().dropout(p, rng));
-                let z = form.dropped(&form.weights(&q, &k, Some(&bias))).matmul(&v);
+                let z = call.dropped(&call.weights(&q, &k, Some(&bias))).matmul(&v);
                 let inputs = [&q, &k, &v, &bias];
                 let gradients = |y: &Tensor<f64>| {
                     grad(&(y * g.detach()).sum(), &inputs, GradOptions::default())
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_those_of_the_fused_operation() {
+    fn weights_match_the_fused_operation() {
         let mut rng = Generator::seed(0);
         let mut draw = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
         let (q, k, v) = (draw(&[2, 1, 3, 4]), draw(&[2, 5, 4]), draw(&[3, 1, 1, 5, 2]));
@@ -465,7 +467,7 @@ mod tests {
         expected = "query [1, 0, 2] of the scores, which are [2, 1, 3, 2], may look at \
                                no key"
     )]
-    fn a_query_that_sees_nothing_is_refused() {
+    fn a_query_without_keys_is_refused() {
         let x = Tensor::<f32>::ones([2, 4, 3, 2]);
         let y = Tensor::<f32>::ones([2, 4, 2, 2]);
         let mask = mask(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [2, 1, 3, 2]);
@@ -474,7 +476,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "may look at no key")]
-    fn a_mask_and_causality_together_can_leave_nothing() {
+    fn mask_and_causality_may_leave_no_key() {
         let x = Tensor::<f32>::ones([2, 2]);
         let mask = mask(&[0, 1], [2]);
         let options = AttentionOptions::default().mask(&mask).causal(true);
@@ -483,7 +485,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "may look at no key")]
-    fn a_bias_of_minus_infinity_everywhere_is_refused() {
+    fn a_bias_that_hides_all_keys_is_refused() {
         let x = Tensor::<f32>::ones([2, 2]);
         let bias = Tensor::full([2, 2], f32::NEG_INFINITY);
         let _ = scaled_dot_product_attention(&x, &x, &x, AttentionOptions::default().bias(&bias));

@@ -8,8 +8,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{self as kernels, AvgPool, Divisor, Float};
 
-/// The options of [`Tensor::avg_pool2d`], with PyTorch's defaults: windows side by side,
-/// without padding, which would count.
+/// The options of [`Tensor::avg_pool2d`], with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_tensor::{AvgPool2dOptions, Tensor};
@@ -41,32 +40,32 @@ impl Default for AvgPool2dOptions {
 }
 
 impl AvgPool2dOptions {
-    /// From a window to the next; the kernel's size unless set.
+    /// The step from one window to the next; default: the size of the kernel.
     #[must_use]
     pub fn stride(self, stride: impl Into<PerDim<2>>) -> Self {
         AvgPool2dOptions { stride: Some(stride.into().0), ..self }
     }
 
-    /// Zeros on each side around the image; at most half of the kernel.
+    /// The number of zeros on each side of the image, at most half of the kernel; default 0.
     #[must_use]
     pub fn padding(self, padding: impl Into<PerDim<2>>) -> Self {
         AvgPool2dOptions { padding: padding.into().0, ..self }
     }
 
-    /// Whether windows that begin in the image may reach past its end and padding. What is
-    /// there never counts.
+    /// Whether windows that begin in the image may reach past its padding, where nothing counts;
+    /// default false.
     #[must_use]
     pub fn ceil_mode(self, ceil_mode: bool) -> Self {
         AvgPool2dOptions { ceil_mode, ..self }
     }
 
-    /// Whether the zeros of the padding count in a mean; they do unless set.
+    /// Whether the zeros of the padding count in a mean; default true.
     #[must_use]
     pub fn count_include_pad(self, count_include_pad: bool) -> Self {
         AvgPool2dOptions { count_include_pad, ..self }
     }
 
-    /// What every sum is divided by, instead of the number of places.
+    /// The divisor of each sum; default: the number of positions in its window.
     #[must_use]
     pub fn divisor_override(self, divisor: i64) -> Self {
         AvgPool2dOptions { divisor_override: Some(divisor), ..self }
@@ -74,18 +73,17 @@ impl AvgPool2dOptions {
 }
 
 impl<T: Float> Tensor<T> {
-    /// The mean of each window of `kernel` places, image by image:
-    /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`.
-    /// `oH = ⌊(H + 2·padding − kH) / stride⌋ + 1`; in `ceil_mode` it is rounded up, less a last
-    /// window that would begin outside of the image.
+    /// The mean of each window of size `kernel`, image by image: `[N, C, H, W] → [N, C, oH, oW]`,
+    /// or `[C, H, W] → [C, oH, oW]`. `oH = ⌊(H + 2·padding − kH) / stride⌋ + 1`; `ceil_mode` rounds
+    /// it up, but drops a last window that would begin outside the image.
     ///
-    /// Gradient: `g` over the number that was divided by, at every place that a window saw.
-    /// PyTorch: `torch.nn.functional.avg_pool2d`.
+    /// Gradient: `g` over the divisor, at each element of the window. PyTorch:
+    /// `torch.nn.functional.avg_pool2d`.
     ///
     /// # Panics
-    /// If this is no image or batch of images, these with their padding are smaller than the
-    /// kernel, the padding is larger than half of the kernel, or a kernel, stride or
-    /// `divisor_override` is 0.
+    /// If this is not an image or a batch of images, the padded image is smaller than the kernel,
+    /// the padding is larger than half of the kernel, or a kernel, stride or `divisor_override` is
+    /// 0.
     ///
     /// ```
     /// use adamant_tensor::{AvgPool2dOptions, Tensor};
@@ -109,7 +107,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// The map from images to means, which is linear.
+/// The linear map from images to means.
 #[track_caller]
 fn means<T: Float>(op: &'static str, x: &Tensor<T>, sizes: AvgPool) -> Tensor<T> {
     let values = x.array.contiguous(op);
@@ -162,31 +160,31 @@ mod tests {
         ]
     }
 
-    /// The mean by its definition, of one image.
+    /// The mean by its definition, for one image.
     fn reference(x: &[f64], (image, kernel, options, output): &Case) -> Vec<f64> {
         let (stride, padding) = (options.stride.unwrap_or(*kernel), options.padding);
         let mut means = Vec::new();
         for (oy, ox) in (0..output[0]).flat_map(|y| (0..output[1]).map(move |x| (y, x))) {
-            let (mut sum, mut inside, mut places) = (0.0, 0, 0);
+            let (mut sum, mut inside, mut positions) = (0.0, 0, 0);
             for (ky, kx) in (0..kernel[0]).flat_map(|y| (0..kernel[1]).map(move |x| (y, x))) {
                 let (y, x_) = (oy * stride[0] + ky, ox * stride[1] + kx); // in the padded image
                 if y < image[0] + 2 * padding[0] && x_ < image[1] + 2 * padding[1] {
-                    places += 1;
+                    positions += 1;
                 }
-                let place = y.checked_sub(padding[0]).zip(x_.checked_sub(padding[1]));
-                if let Some((y, x_)) = place.filter(|&(y, x)| y < image[0] && x < image[1]) {
+                let position = y.checked_sub(padding[0]).zip(x_.checked_sub(padding[1]));
+                if let Some((y, x_)) = position.filter(|&(y, x)| y < image[0] && x < image[1]) {
                     inside += 1;
                     sum += x[y * image[1] + x_];
                 }
             }
-            let count = if options.count_include_pad { places } else { inside };
+            let count = if options.count_include_pad { positions } else { inside };
             means.push(sum / options.divisor_override.unwrap_or(count) as f64);
         }
         means
     }
 
     #[test]
-    fn values_are_those_of_the_formula() {
+    fn values_match_the_formula() {
         for case in odd_cases() {
             let (image, kernel, options, output) = case;
             let len = image[0] * image[1];

@@ -11,7 +11,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A bound of [`clamp`](Tensor::clamp): a number, or a tensor of bounds.
+/// A bound of [`clamp`](Tensor::clamp): a scalar, or a tensor of bounds.
 ///
 /// As in PyTorch, the two differ in the gradient where an element equals its bound.
 ///
@@ -79,16 +79,17 @@ impl<T: Float> Bound<T> for &Tensor<T> {
 
 impl<T: Float> Tensor<T> {
     /// `min(max(x, min), max)`, element by element; NaN if the element or a bound is. The bounds
-    /// are two numbers, or two tensors that broadcast with this one. Where `min > max` the result
+    /// are two scalars, or two tensors that broadcast with this one. Where `min > max` the result
     /// is `max`.
     ///
-    /// Gradient for numbers: `g` where `min < x < max`, and 0 elsewhere, at the bounds too.
+    /// Gradient for scalar bounds: `g` where `min < x < max`, and 0 elsewhere, including at the
+    /// bounds.
     ///
-    /// Gradients for tensors: `g` to the element within its bounds, or to the bound that replaced
-    /// it; half to each of an element and the bound it equals, but all to an element that equals
-    /// both. A NaN is neither above nor below a bound, so as an element it has `g`.
+    /// Gradients for tensors: `g` goes to an element within its bounds, or else to the bound that
+    /// replaced it. An element and a bound that it equals get half each; an element that equals
+    /// both bounds gets all. A NaN is neither above nor below a bound, so a NaN element gets `g`.
     ///
-    /// PyTorch: `x.clamp(min, max)`. For one bound alone: [`clamp_min`](Tensor::clamp_min),
+    /// PyTorch: `x.clamp(min, max)`. For a single bound: [`clamp_min`](Tensor::clamp_min),
     /// [`clamp_max`](Tensor::clamp_max).
     ///
     /// # Panics
@@ -108,10 +109,10 @@ impl<T: Float> Tensor<T> {
     }
 
     /// `max(x, min)`, element by element; NaN if the element or the bound is. The bound is a
-    /// number, or a tensor that broadcasts with this one.
+    /// scalar, or a tensor that broadcasts with this one.
     ///
-    /// Gradient for a number: `g` where `x > min`, and 0 elsewhere. For a tensor it is that of
-    /// [`maximum`](Tensor::maximum): half of `g` to each of equals.
+    /// Gradient for a scalar: `g` where `x > min`, and 0 elsewhere. For a tensor, it is that of
+    /// [`maximum`](Tensor::maximum): equal elements get half of `g` each.
     ///
     /// PyTorch: `x.clamp_min(min)`, `x.clamp(min=min)`.
     ///
@@ -130,10 +131,10 @@ impl<T: Float> Tensor<T> {
     }
 
     /// `min(x, max)`, element by element; NaN if the element or the bound is. The bound is a
-    /// number, or a tensor that broadcasts with this one.
+    /// scalar, or a tensor that broadcasts with this one.
     ///
-    /// Gradient for a number: `g` where `x < max`, and 0 elsewhere. For a tensor it is that of
-    /// [`minimum`](Tensor::minimum): half of `g` to each of equals.
+    /// Gradient for a scalar: `g` where `x < max`, and 0 elsewhere. For a tensor, it is that of
+    /// [`minimum`](Tensor::minimum): equal elements get half of `g` each.
     ///
     /// PyTorch: `x.clamp_max(max)`, `x.clamp(max=max)`.
     ///
@@ -151,13 +152,11 @@ impl<T: Float> Tensor<T> {
         max.clamp_max(self)
     }
 
-    /// `min(max(x, min), max)`, as [`clamp`](Tensor::clamp): the name of the
-    /// activation.
+    /// `min(max(x, min), max)`: [`clamp`](Tensor::clamp) under its name as an activation.
     ///
-    /// Gradient: `g` where `min < x < max`, and 0 elsewhere, at the bounds too.
+    /// Gradient: `g` where `min < x < max`, and 0 elsewhere, including at the bounds.
     ///
-    /// PyTorch: `torch.nn.functional.hardtanh(x, min, max)`, where the bounds are −1
-    /// and 1 unless given.
+    /// PyTorch: `torch.nn.functional.hardtanh(x, min, max)`, where the bounds default to −1 and 1.
     ///
     /// # Panics
     /// If `min > max`.
@@ -175,7 +174,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// The gradient where a piece is 1.
+/// The gradient, where the piece is 1.
 fn pass<T: Float>(g: T, inside: u8) -> T {
     if inside == 1 { g } else { T::ZERO }
 }
@@ -197,7 +196,7 @@ fn bounded<T: Float>(op: &'static str, x: &Tensor<T>, min: f64, max: f64) -> Ten
     record_pieces(op, x, value, move |x| u8::from(x > min && x < max), pass)
 }
 
-/// How two numbers compare, in two bits.
+/// How two values compare, in two bits.
 fn compare<T: Float>(a: T, b: T) -> u8 {
     match a.partial_cmp(&b) {
         Some(Ordering::Less) => LESS,
@@ -212,8 +211,8 @@ const EQUAL: u8 = 1;
 const GREATER: u8 = 2;
 const UNORDERED: u8 = 3;
 
-/// Who has the gradient: one alone, `OR` half of it each, or `AND` all of it each, as an element of
-/// NaN and `max` below `min`.
+/// Which inputs get the gradient: a single one all of it; with `OR` each half of it; with `AND`
+/// each all of it, as for a NaN element with `max` below `min`.
 const ELEMENT: u8 = 0;
 const MIN: u8 = 1;
 const MAX: u8 = 2;
@@ -222,7 +221,8 @@ const ELEMENT_OR_MAX: u8 = 4;
 const ELEMENT_AND_MAX: u8 = 5;
 const NONE: u8 = 6;
 
-/// PyTorch's choice, from how the element compares with `min` and `max`, and these with each other.
+/// PyTorch's choice, given how the element compares with `min` and `max`, and these with each
+/// other.
 fn receiver(element_min: u8, element_max: u8, min_max: u8) -> u8 {
     match (min_max, element_min, element_max) {
         (GREATER, UNORDERED, _) => ELEMENT_AND_MAX,
@@ -258,7 +258,8 @@ fn bounded_by_tensors<T: Float>(x: &Tensor<T>, min: &Tensor<T>, max: &Tensor<T>)
     };
     record("clamp", [x, min, max], value, move |ctx| {
         let Some(receivers) = &receivers else { return [None, None, None] };
-        // The pieces in which an input has all of the gradient, and half of it.
+        // `all` are the pieces in which an input gets all of the gradient, `half` those in which it
+        // gets half.
         let part = |all: [u8; 2], half: [u8; 2]| {
             let share = move |g: T, piece: u8| {
                 if all.contains(&piece) {
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_shares_with_the_bound_it_equals() {
+    fn an_element_shares_with_an_equal_bound() {
         let leaf = |values: [f32; 4]| Tensor::from(values).requires_grad();
         let x = leaf([1.0, 2.0, 1.0, f32::NAN]);
         let (min, max) = (leaf([1.0, 0.0, 1.0, 1.0]), leaf([3.0, 2.0, 1.0, 0.0]));
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn infinite_numbers_are_bounds() {
+    fn bounds_may_be_infinite() {
         let x = Tensor::from([f32::INFINITY, 1.0]).requires_grad();
         x.clamp(0.0, f64::INFINITY).sum().backward();
         assert_eq!(x.grad().unwrap().to_vec(), [0.0, 1.0]);

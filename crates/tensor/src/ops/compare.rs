@@ -1,7 +1,7 @@
-//! Comparisons: truth values, without a gradient.
+//! Comparisons: masks, without a gradient.
 //!
-//! Each takes a tensor or a number, with broadcasting. As everywhere, NaN is
-//! neither equal to, nor less or greater than anything.
+//! The other operand is a tensor, which broadcasts, or a scalar. NaN is neither equal to, nor less
+//! or greater than anything.
 
 use super::operand::Operand;
 use crate::mask::Mask;
@@ -75,7 +75,7 @@ impl<T: Float> Tensor<T> {
         self.compare("ge", other, |x, y| x >= y)
     }
 
-    /// Where the elements are not a number. PyTorch: `x.isnan()`.
+    /// Where the elements are NaN. PyTorch: `x.isnan()`.
     ///
     /// ```
     /// use adamant_tensor::Tensor;

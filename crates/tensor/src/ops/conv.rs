@@ -1,13 +1,12 @@
 //! Convolutions.
 //!
-//! `Σ g · conv(x, w)` is linear in each of `x`, `w` and `g`. So there are three
-//! maps, each from two of the operands to what the third is multiplied with: the
-//! convolution `(x, w) → y`, its adjoint in the input `(g, w) → x`, which is the
-//! transposed convolution, and its adjoint in the weight `(x, g) → w`. The
-//! gradients of each are the other two.
+//! `Σ g · conv(x, w)` is linear in each of `x`, `w` and `g`. So there are three maps, each from two
+//! of the operands to the factor of the third: the convolution `(x, w) → y`, its adjoint in the
+//! input `(g, w) → x`, which is the transposed convolution, and its adjoint in the weight
+//! `(x, g) → w`. The gradients of each are the other two.
 
+use super::product::{record_biased_product, record_product};
 use crate::array::Array;
-use crate::node::{Context, record};
 use crate::ops::conv_options::{Conv1dOptions, Conv2dOptions, ConvOptions};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -15,7 +14,7 @@ use adamant_kernels::{Conv, Float, conv, conv_input, conv_weight};
 
 impl<T: Float> Tensor<T> {
     /// The convolution of lines: `[N, C, L], [O, C / groups, k], [O] → [N, O, oL]`, or
-    /// `[C, L] → [O, oL]`. As [`conv2d`](Tensor::conv2d) in one dimension.
+    /// `[C, L] → [O, oL]`. [`conv2d`](Tensor::conv2d) in one dimension.
     ///
     /// PyTorch: `torch.nn.functional.conv1d`.
     ///
@@ -39,17 +38,18 @@ impl<T: Float> Tensor<T> {
         convolution("conv1d", self, weight, bias, options)
     }
 
-    /// The convolution of images (which mirrors nothing: a cross-correlation):
+    /// The convolution of images (without mirroring the kernel: a cross-correlation):
     ///
     /// `y[n, o, i, j] = b[o] + Σ w[o, c, k, l] · x[n, c, i·stride + k·dilation − padding, …]`
     ///
-    /// over `c`, `k` and `l`, where `x` is 0 outside (or what the padding mode says): `[N, C, H, W], [O, C / groups, kH, kW],
-    /// [O] → [N, O, oH, oW]`, or `[C, H, W] → [O, oH, oW]` for one image. With groups, the
-    /// channels are divided, and each output channel sees those of its group.
+    /// summed over `c`, `k` and `l`, where `x` outside the image is 0, or as the padding mode says:
+    /// `[N, C, H, W], [O, C / groups, kH, kW], [O] → [N, O, oH, oW]`, or `[C, H, W] → [O, oH, oW]`
+    /// for one image. With groups, the channels are divided, and an output channel depends only on
+    /// the input channels of its group.
     /// `oH = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ + 1`.
     ///
-    /// Gradients: the transposed convolution of `g`, for `x`; the same sum over `n`, `i` and
-    /// `j`, with `g` for `w`, for `w`; `Σ g` for `b`. PyTorch: `torch.nn.functional.conv2d`.
+    /// Gradients: for `x` the transposed convolution of `g`; for `w` the sum of `g · x` over `n`,
+    /// `i` and `j`; for `b` the sum of `g`. PyTorch: `torch.nn.functional.conv2d`.
     ///
     /// # Panics
     /// If the shapes do not fit each other and the groups, the kernel is larger than an image
@@ -75,8 +75,8 @@ impl<T: Float> Tensor<T> {
         convolution("conv2d", self, weight, bias, options)
     }
 
-    /// The transposed convolution of lines: `[N, C, L], [C, O / groups, k], [O] → [N, O, oL]`,
-    /// or `[C, L] → [O, oL]`. As [`conv_transpose2d`](Tensor::conv_transpose2d) in one dimension.
+    /// The transposed convolution of lines: `[N, C, L], [C, O / groups, k], [O] → [N, O, oL]`, or
+    /// `[C, L] → [O, oL]`. [`conv_transpose2d`](Tensor::conv_transpose2d) in one dimension.
     ///
     /// PyTorch: `torch.nn.functional.conv_transpose1d`.
     ///
@@ -101,15 +101,14 @@ impl<T: Float> Tensor<T> {
         transposed_convolution("conv_transpose1d", self, weight, bias, options)
     }
 
-    /// The transposed convolution of images: what [`conv2d`](Tensor::conv2d) with the same
-    /// weight and options does to gradients. Each element of the input is spread over the
-    /// window of the result that a convolution would make it from:
-    /// `[N, C, H, W], [C, O / groups, kH, kW], [O] → [N, O, oH, oW]`, or
-    /// `[C, H, W] → [O, oH, oW]` for one image.
-    /// `oH = (H − 1)·stride − 2·padding + dilation·(kH − 1) + output_padding + 1`.
+    /// The transposed convolution of images: the map from `g` to the gradient of `x` in
+    /// [`conv2d`](Tensor::conv2d) with the same weight and options. Each element of the input is
+    /// spread over the window of the result from which a convolution would compute it:
+    /// `[N, C, H, W], [C, O / groups, kH, kW], [O] → [N, O, oH, oW]`, or `[C, H, W] → [O, oH, oW]`
+    /// for one image. `oH = (H − 1)·stride − 2·padding + dilation·(kH − 1) + output_padding + 1`.
     ///
-    /// Gradients: the convolution of `g`, for `x`; that of a convolution of `g` that gives `x`,
-    /// for `w`; `Σ g` for `b`. PyTorch: `torch.nn.functional.conv_transpose2d`.
+    /// Gradients: for `x` the convolution of `g`; for `w` that of the convolution from `g` to `x`;
+    /// for `b` the sum of `g`. PyTorch: `torch.nn.functional.conv_transpose2d`.
     ///
     /// # Panics
     /// If the shapes do not fit each other and the groups, the padding is larger than the
@@ -145,7 +144,7 @@ fn convolution<T: Float, const D: usize>(
 ) -> Tensor<T> {
     let (bias_shape, weight_shape) = (bias.map(|bias| bias.array.shape()), weight.array.shape());
     let (x, options) = options.pad(op, x, weight_shape);
-    options.form(op, x.array.shape(), weight_shape, bias_shape).output(op, &x, weight, bias)
+    options.geometry(op, x.array.shape(), weight_shape, bias_shape).output(op, &x, weight, bias)
 }
 
 #[track_caller]
@@ -157,27 +156,28 @@ fn transposed_convolution<T: Float, const D: usize>(
     options: ConvOptions<D>,
 ) -> Tensor<T> {
     let bias_shape = bias.map(|bias| bias.array.shape());
-    let form = options.transposed_form(op, y.array.shape(), weight.array.shape(), bias_shape);
-    form.input(op, y, weight, bias)
+    let geometry =
+        options.transposed_geometry(op, y.array.shape(), weight.array.shape(), bias_shape);
+    geometry.input(op, y, weight, bias)
 }
 
-/// The form `Σ y · conv(x, w)`: its sizes, and the shapes of the three.
+/// The sizes of a convolution, and the shapes of `x`, `w` and `y = conv(x, w)`.
 #[derive(Clone)]
-pub(super) struct Form {
+pub(super) struct ConvGeometry {
     pub(super) conv: Conv,
     pub(super) x: Shape,
     pub(super) weight: Shape,
     pub(super) y: Shape,
 }
 
-impl Form {
-    /// `[images, channels, places]` of `x`.
+impl ConvGeometry {
+    /// `[images, channels, positions]` of `x`.
     fn x_sizes(&self) -> [usize; 3] {
         let Conv { images, groups, in_channels, windows, .. } = self.conv;
         [images, groups * in_channels, windows.input_len()]
     }
 
-    /// `[images, channels, places]` of `y`.
+    /// `[images, channels, positions]` of `y`.
     fn y_sizes(&self) -> [usize; 3] {
         let Conv { images, groups, out_channels, windows, .. } = self.conv;
         [images, groups * out_channels, windows.output_len()]
@@ -195,16 +195,18 @@ impl Form {
         let value = computed(op, &self.y, [x, weight], bias, |y, [x, weight], bias| {
             conv(y, x, weight, bias, &self.conv);
         });
-        let (for_x, for_weight) = saved(x, weight);
-        let form = self.clone();
-        record_biased(op, [x, weight], bias, value, self.y_sizes(), move |ctx| {
-            let (g, for_x) = (ctx.grad(), for_x.as_ref().filter(|_| ctx.needs(0)));
-            let for_weight = for_weight.as_ref().filter(|_| ctx.needs(1));
-            [
-                for_x.map(|weight| form.input("conv_input", g, weight, None)),
-                for_weight.map(|x| form.weight(x, g)),
-            ]
-        })
+        let [for_x, for_weight] = [self.clone(), self.clone()];
+        record_biased_product(
+            op,
+            [x, weight],
+            bias,
+            value,
+            // (g, w) → x
+            move |g, weight| for_x.input("conv_input", g, weight, None),
+            // (x, g) → w
+            move |g, x| for_weight.weight(x, g),
+            channel_sums(self.y_sizes()),
+        )
     }
 
     /// `(y, w) → x`
@@ -219,16 +221,18 @@ impl Form {
         let value = computed(op, &self.x, [y, weight], bias, |x, [y, weight], bias| {
             conv_input(x, y, weight, bias, &self.conv);
         });
-        let (for_y, for_weight) = saved(y, weight);
-        let form = self.clone();
-        record_biased(op, [y, weight], bias, value, self.x_sizes(), move |ctx| {
-            let (g, for_y) = (ctx.grad(), for_y.as_ref().filter(|_| ctx.needs(0)));
-            let for_weight = for_weight.as_ref().filter(|_| ctx.needs(1));
-            [
-                for_y.map(|weight| form.output("conv", g, weight, None)),
-                for_weight.map(|y| form.weight(g, y)),
-            ]
-        })
+        let [for_y, for_weight] = [self.clone(), self.clone()];
+        record_biased_product(
+            op,
+            [y, weight],
+            bias,
+            value,
+            // (g, w) → y
+            move |g, weight| for_y.output("conv", g, weight, None),
+            // (g, y) → w
+            move |g, y| for_weight.weight(g, y),
+            channel_sums(self.x_sizes()),
+        )
     }
 
     /// `(x, y) → w`
@@ -237,25 +241,20 @@ impl Form {
         let value = computed("conv_weight", &self.weight, [x, y], None, |weight, [x, y], _| {
             conv_weight(weight, x, y, &self.conv);
         });
-        let (for_x, for_y) = saved(x, y);
-        let form = self.clone();
-        record("conv_weight", [x, y], value, move |ctx| {
-            let (g, for_x) = (ctx.grad(), for_x.as_ref().filter(|_| ctx.needs(0)));
-            let for_y = for_y.as_ref().filter(|_| ctx.needs(1));
-            [
-                for_x.map(|y| form.input("conv_input", y, g, None)),
-                for_y.map(|x| form.output("conv", x, g, None)),
-            ]
-        })
+        let [for_x, for_y] = [self.clone(), self.clone()];
+        record_product(
+            "conv_weight",
+            [x, y],
+            value,
+            // (y, g) → x
+            move |g, y| for_x.input("conv_input", y, g, None),
+            // (x, g) → y
+            move |g, x| for_y.output("conv", x, g, None),
+        )
     }
 }
 
-/// What the gradients of a product's factors need: each the other factor.
-fn saved<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> (Option<Tensor<T>>, Option<Tensor<T>>) {
-    (a.wants_grad().then(|| b.clone()), b.wants_grad().then(|| a.clone()))
-}
-
-/// What `kernel` writes, given the elements of its operands.
+/// The array that `kernel` writes, given the elements of its operands.
 #[track_caller]
 fn computed<T: Float>(
     op: &str,
@@ -276,23 +275,9 @@ fn computed<T: Float>(
     })
 }
 
-/// [`record`] for two inputs and perhaps a bias, which was added to each channel of the value,
-/// of `[images, channels, places]`.
-#[track_caller]
-fn record_biased<T: Float>(
-    op: &'static str,
-    inputs: [&Tensor<T>; 2],
-    bias: Option<&Tensor<T>>,
-    value: Array<T>,
-    sizes: [usize; 3],
-    backward: impl Fn(&Context<'_, T>) -> [Option<Tensor<T>>; 2] + Send + Sync + 'static,
-) -> Tensor<T> {
-    let Some(bias) = bias else { return record(op, inputs, value, backward) };
-    record(op, [inputs[0], inputs[1], bias], value, move |ctx| {
-        let sums = || ctx.grad().reshape(sizes).sum_dim(2, false).sum_dim(0, false);
-        let [a, b] = backward(ctx);
-        [a, b, ctx.needs(2).then(sums)]
-    })
+/// The gradient of a bias: the sums over images and positions of `[images, channels, positions]`.
+fn channel_sums<T: Float>(sizes: [usize; 3]) -> impl Fn(&Tensor<T>) -> Tensor<T> {
+    move |g| g.reshape(sizes).sum_dim(2, false).sum_dim(0, false)
 }
 
 #[cfg(test)]
@@ -324,9 +309,9 @@ mod tests {
                     + 1
             };
             let look = |d: usize, i: usize, k: usize, image: usize| {
-                let place =
+                let position =
                     (i * self.stride[d] + k * self.dilation[d]).checked_sub(self.padding[d]);
-                place.filter(|&place| place < image)
+                position.filter(|&position| position < image)
             };
             let mut y = Vec::new();
             for (n, o) in (0..n).flat_map(|n| (0..o).map(move |oo| (n, oo))) {
@@ -366,7 +351,7 @@ mod tests {
             case([1, 2, 5, 4], [1, 2, 2, 3], [3, 1], [2, 0], [1, 1], 1),
             case([1, 1, 5, 6], [2, 1, 2, 3], [1, 1], [1, 2], [2, 3], 1),
             case([2, 4, 3, 3], [6, 2, 2, 2], [1, 1], [0, 0], [1, 1], 2),
-            case([2, 3, 4, 5], [3, 1, 3, 3], [1, 2], [1, 1], [1, 1], 3), // one channel a group
+            case([2, 3, 4, 5], [3, 1, 3, 3], [1, 2], [1, 1], [1, 1], 3), // one channel per group
             case([2, 3, 2, 3], [4, 3, 1, 1], [1, 1], [0, 0], [1, 1], 1), // a plain product
             case([2, 3, 3, 2], [2, 3, 1, 1], [2, 2], [0, 0], [1, 1], 1),
             case([1, 1, 1, 2], [1, 1, 2, 2], [1, 1], [3, 1], [1, 1], 1), // windows see nothing
@@ -375,18 +360,18 @@ mod tests {
         ]
     }
 
-    /// Small whole numbers, of which all sums are exact.
-    fn whole(shape: &[usize], seed: usize) -> Tensor<f64> {
+    /// Small integers, whose sums are all exact.
+    fn integers(shape: &[usize], seed: usize) -> Tensor<f64> {
         let numel = shape.iter().product();
         let values = (0..numel).map(|i: usize| ((i * 7 + seed * 5) % 13) as f64 - 6.0).collect();
         Tensor::from_vec(values, shape).unwrap()
     }
 
     #[test]
-    fn values_are_those_of_the_formula() {
+    fn values_match_the_formula() {
         for case in odd_cases() {
-            let (x, weight) = (whole(&case.x, 1), whole(&case.weight, 2));
-            let bias = whole(&case.weight[..1], 3);
+            let (x, weight) = (integers(&case.x, 1), integers(&case.weight, 2));
+            let bias = integers(&case.weight[..1], 3);
             let y = x.conv2d(&weight, Some(&bias), case.options());
             assert_eq!(y.to_vec(), case.reference(&x, &weight, &bias));
             let first = x.select(0, 0).conv2d(&weight, Some(&bias), case.options());
@@ -396,17 +381,17 @@ mod tests {
     }
 
     #[test]
-    fn a_transposed_convolution_is_the_gradient_of_a_convolution() {
+    fn the_transpose_is_the_gradient() {
         for case in odd_cases() {
-            let (x, weight) = (whole(&case.x, 1).requires_grad(), whole(&case.weight, 2));
+            let (x, weight) = (integers(&case.x, 1).requires_grad(), integers(&case.weight, 2));
             let y = x.conv2d(&weight, None, case.options());
-            let g = whole(y.shape(), 3);
+            let g = integers(y.shape(), 3);
             y.backward_with(&g);
-            // The rows and columns that no window reached.
+            // Rows and columns that no window reached.
             let reached = g.conv_transpose2d(&weight, None, case.options());
             let left = [2, 3].map(|d| case.x[d] - reached.shape()[d]);
             let options = case.options().output_padding(left);
-            let bias = whole(&[case.x[1]], 4);
+            let bias = integers(&[case.x[1]], 4);
             let spread = g.conv_transpose2d(&weight, None, options);
             assert_eq!(spread.to_vec(), x.grad().unwrap().to_vec());
             let biased = g.conv_transpose2d(&weight, Some(&bias), options);
@@ -440,9 +425,9 @@ mod tests {
     }
 
     #[test]
-    fn one_tap_may_leave_places_at_the_end() {
+    fn one_tap_may_leave_gaps_at_the_end() {
         let options = Conv2dOptions::default().dilation(2).output_padding([0, 1]);
-        let (x, weight) = (whole(&[1, 2, 2], 1), Tensor::ones([1, 1, 1, 1]));
+        let (x, weight) = (integers(&[1, 2, 2], 1), Tensor::ones([1, 1, 1, 1]));
         let y = x.conv_transpose2d(&weight, Some(&Tensor::full([1], 0.5)), options);
         let x = x.to_vec();
         assert_eq!(y.to_vec(), [x[0] + 0.5, x[1] + 0.5, 0.5, x[2] + 0.5, x[3] + 0.5, 0.5]);
@@ -455,12 +440,13 @@ mod tests {
         let line = Conv1dOptions::default().stride(2).padding(1).dilation(2).groups(2);
         let image = Conv2dOptions::default().stride([1, 2]).padding([0, 1]).dilation([1, 2]);
         let image = image.groups(2);
-        let (x, weight, bias) = (whole(&[2, 4, 9], 1), whole(&[6, 2, 3], 2), whole(&[6], 3));
+        let (x, weight, bias) =
+            (integers(&[2, 4, 9], 1), integers(&[6, 2, 3], 2), integers(&[6], 3));
         let (x2, weight2) = (x.reshape([2, 4, 1, 9]), weight.reshape([6, 2, 1, 3]));
         let y = x.conv1d(&weight, Some(&bias), line);
         assert_eq!(y.shape(), [2, 6, 4]);
         assert_eq!(y.to_vec(), x2.conv2d(&weight2, Some(&bias), image).to_vec());
-        let (x, bias) = (y, whole(&[4], 3));
+        let (x, bias) = (y, integers(&[4], 3));
         let x2 = x.reshape([2, 6, 1, 4]);
         let y = x.conv_transpose1d(&weight, Some(&bias), line);
         assert_eq!(y.shape(), [2, 4, 9]);
@@ -473,22 +459,23 @@ mod tests {
     }
 
     #[test]
-    fn empty_operands_give_empty_results_and_zero_gradients() {
+    fn empty_operands_have_zero_gradients() {
         for (x, weight, y) in [
             ([0, 2, 4, 4], [3, 2, 3, 3], [0, 3, 2, 2]),
             ([2, 0, 4, 4], [3, 0, 3, 3], [2, 3, 2, 2]),
             ([2, 2, 4, 4], [0, 2, 3, 3], [2, 0, 2, 2]),
         ] {
-            let (x, weight) = (whole(&x, 1).requires_grad(), whole(&weight, 2).requires_grad());
-            let bias = whole(&weight.shape()[..1], 3).requires_grad();
+            let (x, weight) =
+                (integers(&x, 1).requires_grad(), integers(&weight, 2).requires_grad());
+            let bias = integers(&weight.shape()[..1], 3).requires_grad();
             let out = x.conv2d(&weight, Some(&bias), Conv2dOptions::default());
             assert_eq!(out.shape(), y);
             let options = GradOptions::default().create_graph(true);
             let grads = grad(&(&out * &out).sum(), &[&x, &weight, &bias], options);
             assert_eq!((grads[0].shape(), grads[1].shape()), (x.shape(), weight.shape()));
             assert!(grads[0].to_vec().iter().chain(&grads[1].to_vec()).all(|&g| g == 0.0));
-            let places = (y[0] * y[2] * y[3]) as f64;
-            assert_eq!(grads[2].to_vec(), (&bias * (2.0 * places)).to_vec());
+            let positions = (y[0] * y[2] * y[3]) as f64;
+            assert_eq!(grads[2].to_vec(), (&bias * (2.0 * positions)).to_vec());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a kernel moves over an image, and which shapes fit together.
 
-use super::conv::Form;
+use super::conv::ConvGeometry;
 use super::pad_mode::PadMode;
 use super::windows::{PerDim, padded, refuse_zero, rows_and_columns, span};
 use crate::shape::Shape;
@@ -221,7 +221,13 @@ impl<const D: usize> ConvOptions<D> {
 
     /// The sizes of a convolution of `x` with `weight`.
     #[track_caller]
-    pub(super) fn form(&self, op: &str, x: &Shape, weight: &Shape, bias: Option<&Shape>) -> Form {
+    pub(super) fn geometry(
+        &self,
+        op: &str,
+        x: &Shape,
+        weight: &Shape,
+        bias: Option<&Shape>,
+    ) -> ConvGeometry {
         let (images, channels, image) = self.check_shapes(op, x, weight, false);
         let takes = weight[1].saturating_mul(self.groups);
         assert!(
@@ -240,7 +246,7 @@ impl<const D: usize> ConvOptions<D> {
         );
         let output = std::array::from_fn(|d| (padded[d] - spans[d]) / self.stride[d] + 1);
         let y = result_shape(x, weight[0], output).checked(op);
-        Form {
+        ConvGeometry {
             conv: self.sizes(images, weight, image, output, sides.map(|[before, _]| before)),
             x: x.clone(),
             weight: weight.clone(),
@@ -251,13 +257,13 @@ impl<const D: usize> ConvOptions<D> {
     /// The sizes of the convolution whose transpose is computed: `y` is its output, and the result
     /// its input.
     #[track_caller]
-    pub(super) fn transposed_form(
+    pub(super) fn transposed_geometry(
         &self,
         op: &str,
         y: &Shape,
         weight: &Shape,
         bias: Option<&Shape>,
-    ) -> Form {
+    ) -> ConvGeometry {
         let (images, channels, image) = self.check_shapes(op, y, weight, true);
         assert!(
             channels == weight[0],
@@ -284,7 +290,7 @@ impl<const D: usize> ConvOptions<D> {
         );
         let result = result.map(Option::unwrap_or_default);
         let x = result_shape(y, made, result).checked(op);
-        Form {
+        ConvGeometry {
             conv: self.sizes(images, weight, result, image, padding),
             x,
             weight: weight.clone(),

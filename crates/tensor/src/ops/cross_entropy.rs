@@ -7,14 +7,14 @@ use adamant_kernels::{Float, nll_rows, nll_rows_backward, sum};
 
 /// The mean over the batch of `−log_softmax(logits)[target]`: `[N, C], N → []`.
 ///
-/// Softmax, logarithm and choice are one step, right at logits of any finite
-/// size; NaN of an empty batch. Gradient: `g (softmax(logits) − onehot(targets)) / N`.
+/// Softmax, logarithm and selection are one step, exact for finite logits of any size. The loss of
+/// an empty batch is NaN. Gradient: `g (softmax(logits) − onehot(targets)) / N`.
 ///
 /// PyTorch: `torch.nn.functional.cross_entropy(logits, targets)`.
 ///
 /// # Panics
-/// If `logits` is not a matrix, if there is not one target for each row, or if a target is
-/// no class.
+/// If `logits` is not a matrix, if there is not one target for each row, or if a target is not a
+/// class.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, cross_entropy};
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "target 3 in row 1, but logits of shape [2, 3] have 3 classes")]
-    fn a_target_that_is_no_class_is_refused() {
+    fn a_target_outside_the_classes_is_refused() {
         let _ = cross_entropy(&Tensor::<f32>::ones([2, 3]), &[0, 3]);
     }
 }

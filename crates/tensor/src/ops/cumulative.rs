@@ -32,7 +32,7 @@ impl<T: Float> Tensor<T> {
 
     /// The running products `out[i] = x[0] · … · x[i]` along dimension `dim`.
     ///
-    /// Gradient: `Σ_{i ≥ k} gᵢ ∂yᵢ/∂xₖ`, right where elements are 0 too.
+    /// Gradient: `Σ_{i ≥ k} gᵢ ∂yᵢ/∂xₖ`, correct for elements of 0 too.
     ///
     /// PyTorch: `x.cumprod(dim)`.
     ///
@@ -67,7 +67,7 @@ impl<T: Float> Tensor<T> {
 
     /// The product of all elements, of shape `[]`; 1 for an empty tensor.
     ///
-    /// Gradient: `g` times the product of the others. PyTorch: `x.prod()`.
+    /// Gradient: `g` times the product of the other elements. PyTorch: `x.prod()`.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -83,7 +83,7 @@ impl<T: Float> Tensor<T> {
     /// The products over dimension `dim`, which disappears, or stays with size 1 if
     /// `keepdim`.
     ///
-    /// Gradient: `g` times the product of the others. PyTorch: `x.prod(dim, keepdim)`.
+    /// Gradient: `g` times the product of the other elements. PyTorch: `x.prod(dim, keepdim)`.
     ///
     /// # Panics
     /// If there is no such dimension.
@@ -104,7 +104,7 @@ impl<T: Float> Tensor<T> {
         record("prod_dim", [self], value, move |ctx| {
             let g = over.spread(ctx.grad());
             let gradient = match over.dims.first() {
-                None => g, // of a scalar, which is its own product
+                None => g, // a scalar is its own product
                 Some(&dim) if has_zero(ctx.op(), &x.array) => {
                     let after = products_before(&x.flip(dim), dim).flip(dim);
                     g * (products_before(&x, dim) * after)
@@ -129,7 +129,8 @@ fn scanned<T: Float>(
     Array::build(op, x.shape().clone(), |out| scan(out, x.dense(), split, reverse, init, f))
 }
 
-/// The running sums along `dim`, from the end if `reverse`: each is the other's gradient.
+/// The running sums along `dim`, from the end if `reverse`. Either direction is the other's
+/// gradient.
 #[track_caller]
 fn running_sum<T: Float>(x: &Tensor<T>, dim: usize, reverse: bool) -> Tensor<T> {
     let value = scanned("cumsum", &x.array, dim, reverse, 0.0, |a, b| a + b);
@@ -150,8 +151,8 @@ fn products_before<T: Float>(x: &Tensor<T>, dim: usize) -> Tensor<T> {
     Tensor::cat(&[&first, &rest], dim)
 }
 
-/// `s[i] = g[i] + x[i + 1] s[i + 1]`: what the gradients of later products bring
-/// back to element `i`, without a division.
+/// `s[i] = g[i] + x[i + 1] s[i + 1]`: the gradients of later products with respect to element `i`,
+/// without a division.
 #[track_caller]
 fn carried_back<T: Float>(g: &Tensor<T>, x: &Tensor<T>, dim: usize) -> Tensor<T> {
     let mut sums: Vec<Tensor<T>> = Vec::new();

@@ -1,23 +1,22 @@
-//! Users' own operations.
+//! User-defined operations.
 
 use crate::node::record_many;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// An operation of the user's: `value` computed from `inputs` by any means,
-    /// and a function from the gradient of `value` to those of the inputs.
+    /// A user-defined operation: `value`, computed from `inputs` by any means, and a function from
+    /// the gradient of `value` to those of the inputs.
     ///
-    /// `backward` gives one entry for each input, `None` for one that gets no
-    /// gradient. Written in tensor operations it can be differentiated in its
-    /// turn; the tensors that it captures are what the operation saves. Check
-    /// it with [`gradcheck`](crate::gradcheck).
+    /// `backward` returns one entry for each input, `None` for an input without a gradient. Written
+    /// in tensor operations, it can itself be differentiated. The tensors that it captures are
+    /// saved by the operation. Check it with [`gradcheck`](crate::gradcheck).
     ///
     /// PyTorch: `torch.autograd.Function`.
     ///
     /// # Panics
-    /// In a backward pass: if `backward` gives another number of gradients, or
-    /// one of another shape than its input.
+    /// In a backward pass, if `backward` returns the wrong number of gradients, or a gradient whose
+    /// shape differs from its input's.
     ///
     /// ```
     /// use adamant_tensor::Tensor;

@@ -1,4 +1,4 @@
-//! Quotients rounded to whole numbers. Both are flat: their gradients are 0.
+//! Quotients rounded to integers, whose gradients are 0.
 
 use super::operand::Operand;
 use crate::node::record;
@@ -23,11 +23,10 @@ impl<T: Float> Tensor<T> {
         flat("div_trunc", self, &other.operand(), |x, y| (x / y).trunc())
     }
 
-    /// The largest whole number that is not above `x / y`, element by element; the operands
-    /// broadcast.
+    /// The largest integer not above `x / y`, element by element; the operands broadcast.
     ///
-    /// It is computed from the exact remainder, as in PyTorch and Python, so a quotient that
-    /// rounds up to a whole number does not become that number: `1 / 0.1` is 10, and its floor 9.
+    /// It is computed from the exact remainder, as in PyTorch and Python, so a quotient that rounds
+    /// up to an integer does not become that integer: `1 / 0.1` is 10, and its floor 9.
     ///
     /// Gradients: 0. PyTorch: `x.div(y, rounding_mode='floor')`, `x.floor_divide(y)`, `x // y`.
     ///
@@ -59,7 +58,7 @@ fn div_floor<T: Float>(x: T, y: T) -> T {
     if whole == T::ZERO {
         return T::ZERO.copysign(quotient);
     }
-    // Whole but for the rounding of the difference and of the division.
+    // An integer but for the rounding of the difference and of the division.
     let floor = whole.floor();
     if whole - floor > T::from_f64(0.5) { floor + T::ONE } else { floor }
 }

@@ -5,20 +5,20 @@ use adamant_kernels::Float;
 use std::collections::BTreeMap;
 
 impl<T: Float> Tensor<T> {
-    /// The sum of products that an equation names: a letter for each dimension of
-    /// each operand; letters that the result does not have are summed over.
+    /// The sum of products described by an equation, which has a letter for each dimension of each
+    /// operand. Letters that the result does not have are summed over.
     ///
-    /// Without `->` the result has the letters that come once, in alphabetical
-    /// order, after the ellipsis. A letter twice in one operand takes the diagonal.
-    /// `...` stands for any number of dimensions, matched from the last. A dimension of size 1
-    /// repeats where another operand's is larger. Spaces are ignored.
+    /// Without `->` the result has the letters that appear once, in alphabetical order, after the
+    /// ellipsis. A letter that appears twice in one operand takes the diagonal. `...` stands for
+    /// any number of dimensions, matched from the last. A dimension of size 1 broadcasts against a
+    /// larger one of another operand. Spaces are ignored.
     ///
-    /// Operands are joined from left to right, each pair by one product of batches
-    /// of matrices. PyTorch: `torch.einsum(equation, operands)`.
+    /// Operands are combined from left to right, each pair by one batched matrix product. PyTorch:
+    /// `torch.einsum(equation, operands)`.
     ///
     /// # Panics
-    /// If the equation cannot be read, or does not fit the operands, or an ellipsis stands for
-    /// more than nine dimensions.
+    /// If the equation cannot be parsed, does not fit the operands, or has an ellipsis for more
+    /// than nine dimensions.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -47,7 +47,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// An equation as read, with the operands at hand.
+/// A parsed equation, checked against the operands.
 struct Equation {
     /// The letters of each operand. The dimensions of the ellipsis are letters too: `'1'`
     /// and up, the last of which is the last dimension.
@@ -80,7 +80,7 @@ impl Equation {
             operands.len()
         );
 
-        // How many dimensions the ellipsis stands for in each operand.
+        // The number of dimensions that the ellipsis stands for in each operand.
         let mut hidden = Vec::new();
         for (i, (term, operand)) in inputs.iter().zip(operands).enumerate() {
             let shape = operand.array.shape();
@@ -88,7 +88,7 @@ impl Equation {
             let ellipses = term.chars().count() - named;
             assert!(
                 ellipses <= 1,
-                "einsum: '...' comes {ellipses} times in a term of \"{equation}\""
+                "einsum: '...' appears {ellipses} times in a term of \"{equation}\""
             );
             assert!(
                 named == shape.len() || (ellipses == 1 && named < shape.len()),
@@ -113,7 +113,7 @@ impl Equation {
                 let twice = letters[..d].iter().position(|&l| l == letter);
                 assert!(
                     twice.is_none_or(|before| shape[before] == size),
-                    "einsum: '{letter}' of \"{equation}\" comes twice in operand {i}, which has \
+                    "einsum: '{letter}' of \"{equation}\" appears twice in operand {i}, which has \
                      shape {shape}; expected equal sizes"
                 );
                 let known = sizes.entry(letter).or_insert(size);
@@ -141,7 +141,7 @@ impl Equation {
                 let ellipses = output.matches(ELLIPSIS).count();
                 assert!(
                     ellipses <= 1,
-                    "einsum: '...' comes {ellipses} times in a term of \"{equation}\""
+                    "einsum: '...' appears {ellipses} times in a term of \"{equation}\""
                 );
                 let letters = unfold(output, most);
                 for (i, letter) in letters.iter().enumerate() {
@@ -165,7 +165,7 @@ struct Term<T: Float> {
 }
 
 impl<T: Float> Term<T> {
-    /// With each letter once.
+    /// The diagonals for letters that appear twice, so that each letter appears once.
     #[track_caller]
     fn diagonal(mut self) -> Self {
         let twice = |letters: &[char]| {
@@ -181,7 +181,7 @@ impl<T: Float> Term<T> {
         self
     }
 
-    /// Without dimensions of size 1 that another operand has larger: they would repeat.
+    /// Drops dimensions of size 1 that are larger in another operand, where they would broadcast.
     #[track_caller]
     fn narrowed(mut self, sizes: &BTreeMap<char, usize>) -> Self {
         for d in (0..self.letters.len()).rev() {
@@ -193,7 +193,7 @@ impl<T: Float> Term<T> {
         self
     }
 
-    /// Summed over the letters that are not wanted.
+    /// Summed over the letters that are not kept.
     #[track_caller]
     fn keep(self, wanted: impl Fn(char) -> bool) -> Self {
         let (kept, summed): (Vec<usize>, Vec<usize>) =
@@ -210,10 +210,10 @@ impl<T: Float> Term<T> {
     /// The tensor with its dimensions in the order of these letters.
     #[track_caller]
     fn in_order(self, letters: &[char]) -> Tensor<T> {
-        let place = |letter: &char| {
+        let position = |letter: &char| {
             self.letters.iter().position(|l| l == letter).expect("the term has these letters")
         };
-        let order: Vec<usize> = letters.iter().map(place).collect();
+        let order: Vec<usize> = letters.iter().map(position).collect();
         if order.is_sorted() { self.tensor } else { self.tensor.permute(&order[..]) }
     }
 
@@ -222,7 +222,7 @@ impl<T: Float> Term<T> {
     fn join(self, other: Term<T>, later: impl Fn(char) -> bool) -> Self {
         let a = self.letters.clone();
         let b = other.letters.clone();
-        // What only one of them has and no one needs is summed at once.
+        // A letter that only one of them has and that is not needed later is summed first.
         let left = self.keep(|letter| later(letter) || b.contains(&letter));
         let right = other.keep(|letter| later(letter) || a.contains(&letter));
         let (both, rows): (Vec<char>, Vec<char>) =
@@ -233,8 +233,8 @@ impl<T: Float> Term<T> {
             both.iter().partition(|&&letter| later(letter));
 
         let size = |term: &Term<T>, letters: &[char]| -> Vec<usize> {
-            let place = |letter: &char| term.letters.iter().position(|l| l == letter);
-            letters.iter().filter_map(place).map(|d| term.tensor.shape()[d]).collect()
+            let position = |letter: &char| term.letters.iter().position(|l| l == letter);
+            letters.iter().filter_map(position).map(|d| term.tensor.shape()[d]).collect()
         };
         let (batch_sizes, row_sizes) = (size(&left, &batch), size(&left, &rows));
         let (summed_sizes, col_sizes) = (size(&left, &summed), size(&right, &cols));
@@ -243,7 +243,7 @@ impl<T: Float> Term<T> {
             [&batch_sizes, &row_sizes, &summed_sizes, &col_sizes].map(|sizes| count(sizes));
         let left = left.in_order(&[&batch[..], &rows, &summed].concat()).reshape([n, m, k]);
         let right = right.in_order(&[&batch[..], &summed, &cols].concat()).reshape([n, k, p]);
-        // Where there is nothing to sum, or one number to get, a product of matrices is a detour.
+        // Without a sum, or for a single element, a matrix product is a detour.
         let product = if k == 1 {
             left * right
         } else if m == 1 && p == 1 {
@@ -267,7 +267,7 @@ mod tests {
         Tensor::from_vec(values, shape).unwrap()
     }
 
-    /// The definition: a loop over all values of all letters.
+    /// The definition: a loop over all index values of all letters.
     fn slow(equation: &str, operands: &[&Tensor<f64>]) -> Vec<f64> {
         let Equation { inputs, output, sizes } = Equation::parse(equation, operands);
         let mut letters: Vec<char> = output.clone();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn equations_agree_with_their_definition() {
+    fn equations_match_their_definition() {
         for (equation, shapes) in [
             ("ij,jk->ik", &[&[2, 3][..], &[3, 4]][..]),
             ("ij,jk", &[&[2, 3], &[3, 4]]),
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "einsum: '...' comes 2 times in a term of \"...i...\"")]
+    #[should_panic(expected = "einsum: '...' appears 2 times in a term of \"...i...\"")]
     fn two_ellipses_are_refused() {
         let _ = Tensor::<f32>::einsum("...i...", &[&Tensor::ones([3])]);
     }
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     #[should_panic(
-        expected = "einsum: 'i' of \"ii->i\" comes twice in operand 0, which has shape \
+        expected = "einsum: 'i' of \"ii->i\" appears twice in operand 0, which has shape \
                                [1, 3]; expected equal sizes"
     )]
     fn a_diagonal_does_not_broadcast() {

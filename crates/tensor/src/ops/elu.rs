@@ -9,7 +9,7 @@ impl<T: Float> Tensor<T> {
     ///
     /// Gradient: `g` where `x > 0`, and `g α eˣ` elsewhere.
     ///
-    /// PyTorch: `torch.nn.functional.elu(x, alpha)`, where `α` is 1 unless given.
+    /// PyTorch: `torch.nn.functional.elu(x, alpha)`, where `α` defaults to 1.
     ///
     /// ```
     /// use adamant_tensor::Tensor;

@@ -1,4 +1,4 @@
-//! The larger and the smaller of two.
+//! The elementwise maximum and minimum of two tensors.
 
 use super::operand::Operand;
 use super::piecewise::piecewise;
@@ -7,9 +7,9 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The larger of each pair, NaN if one is; the operands broadcast.
+    /// The larger of each pair, NaN if either is NaN; the operands broadcast.
     ///
-    /// Gradient: `g` to the larger, half to each of equals.
+    /// Gradient: `g` to the larger; equal elements get half each.
     ///
     /// PyTorch: `torch.maximum(x, y)`.
     ///
@@ -27,9 +27,9 @@ impl<T: Float> Tensor<T> {
         extremum("maximum", self, &other.operand(), |x, y| x > y)
     }
 
-    /// The smaller of each pair, NaN if one is; the operands broadcast.
+    /// The smaller of each pair, NaN if either is NaN; the operands broadcast.
     ///
-    /// Gradient: `g` to the smaller, half to each of equals.
+    /// Gradient: `g` to the smaller; equal elements get half each.
     ///
     /// PyTorch: `torch.minimum(x, y)`.
     ///
@@ -51,7 +51,7 @@ impl<T: Float> Tensor<T> {
 const FIRST: u8 = 0;
 const SECOND: u8 = 1;
 const EQUALS: u8 = 2;
-/// One is NaN, and has lost to nothing: both get all of the gradient.
+/// One is NaN: neither has lost, and both get all of the gradient.
 const NAN: u8 = 3;
 
 #[track_caller]
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn gradients() {
         for shapes in [[&[2, 3][..], &[2, 3]], [&[2, 3], &[3]], [&[], &[2, 1]], [&[0, 3], &[1]]] {
-            // Not of the same numbers, where there is a kink.
+            // Not the same values, where there is a kink.
             check_op(|x| x[0].maximum(&(&x[1] + 0.3)) * &x[0], &shapes, -2.0..2.0);
             check_op(|x| x[0].minimum(&(&x[1] + 0.3)) * &x[0], &shapes, -2.0..2.0);
         }

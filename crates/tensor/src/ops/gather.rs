@@ -1,4 +1,4 @@
-//! Elements by index along a dimension, and the sum that undoes it.
+//! Elements by index along a dimension, and the adjoint: adding at indices.
 
 use crate::array::Array;
 use crate::dims::{Dim, check_dim};
@@ -10,12 +10,11 @@ use adamant_kernels::{self as kernels, Float, Lookup};
 use smallvec::SmallVec;
 
 impl<T: Float> Tensor<T> {
-    /// `out[.., i, ..] = x[.., index[.., i, ..], ..]` along dimension `dim`; the
-    /// result has the shape of `index`, which in the other dimensions is at most
-    /// as large as this tensor. A scalar counts as a vector of one element, and no
-    /// indices at all may have any shape.
+    /// `out[.., i, ..] = x[.., index[.., i, ..], ..]` along dimension `dim`; the result has the
+    /// shape of `index`, whose other dimensions are at most as large as this tensor's. A scalar
+    /// counts as a vector of one element, and an empty `index` may have any shape.
     ///
-    /// Gradient: `g`, added up where it came from. PyTorch: `x.gather(dim, index)`.
+    /// Gradient: `g`, summed at the indices. PyTorch: `x.gather(dim, index)`.
     ///
     /// # Panics
     /// If there is no such dimension, the shapes do not fit, or an index is too large.
@@ -41,14 +40,14 @@ impl<T: Float> Tensor<T> {
             return self.narrow(dim, 0, 0).reshape(index.array.shape());
         }
         check_index("gather", shape, dim, index);
-        let places = index.array.contiguous("gather");
+        let indices = index.array.contiguous("gather");
         let view = self.array.view();
         let step = view.strides[dim];
         let mut strides: SmallVec<[usize; 4]> = view.strides.into();
         strides[dim] = 0;
         let lookup =
-            Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
-        let value = Array::build("gather", places.shape().clone(), |out| {
+            Lookup { shape: indices.shape(), strides: &strides, step, index: indices.dense() };
+        let value = Array::build("gather", indices.shape().clone(), |out| {
             kernels::gather(out, view.data, lookup);
         });
         let (shape, index) = (shape.clone(), index.clone());
@@ -57,18 +56,18 @@ impl<T: Float> Tensor<T> {
         })
     }
 
-    /// This tensor with `out[.., index[.., i, ..], ..] += source[.., i, ..]` along
-    /// dimension `dim`; an index may come more than once. A scalar counts as a vector
-    /// of one element, and no indices at all may have any shape.
+    /// This tensor with `out[.., index[.., i, ..], ..] += source[.., i, ..]` along dimension `dim`;
+    /// indices may repeat. A scalar counts as a vector of one element, and an empty `index` may
+    /// have any shape.
     ///
-    /// Gradients: `g`, and `g` gathered at the indices for `source`, 0 where it is larger
+    /// Gradients: `g`; for `source` `g` gathered at the indices, and 0 where `source` is larger
     /// than `index` (PyTorch has no gradient there).
     ///
     /// PyTorch: `x.scatter_add(dim, index, source)`.
     ///
     /// # Panics
-    /// If there is no such dimension, `index` has more elements than `source`, or in another
-    /// dimension than this tensor, or an index is too large.
+    /// If there is no such dimension, `index` is larger than `source` in any dimension or than this
+    /// tensor in another one, or an index is too large.
     ///
     /// ```
     /// use adamant_tensor::{Indices, Tensor};
@@ -121,7 +120,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// `out` with `source` added at the indices; in place if no one else sees it.
+/// `out` with `source` added at the indices; in place if nothing else shares it.
 #[track_caller]
 fn scatter<T: Float>(
     op: &str,
@@ -130,11 +129,11 @@ fn scatter<T: Float>(
     index: &Indices,
     source: &Array<T>,
 ) -> Array<T> {
-    let (places, source) = (index.array.contiguous(op), source.contiguous(op));
+    let (indices, source) = (index.array.contiguous(op), source.contiguous(op));
     let mut strides = kernels::contiguous_strides(out.shape());
     let step = strides[dim];
     strides[dim] = 0;
-    let lookup = Lookup { shape: places.shape(), strides: &strides, step, index: places.dense() };
+    let lookup = Lookup { shape: indices.shape(), strides: &strides, step, index: indices.dense() };
     kernels::scatter_add(out.unshared(op), source.dense(), lookup);
     out
 }
@@ -158,17 +157,17 @@ fn check_index(op: &str, shape: &Shape, dim: usize, index: &Indices) {
     assert!(
         fits,
         "{op}: indices of shape {found} along dimension {dim} of a tensor of shape {shape}; \
-         expected as many dimensions, and in the others at most its sizes"
+         expected the same number of dimensions, and at most its sizes in the others"
     );
-    check_places(op, shape, dim, index);
+    check_bounds(op, shape, dim, index);
 }
 
 /// Panics unless all indices are below the size of dimension `dim` of a tensor of `shape`.
 #[track_caller]
-pub(super) fn check_places(op: &str, shape: &Shape, dim: usize, index: &Indices) {
-    if let Some((place, found)) = index.find_outside(op, shape[dim]) {
+pub(super) fn check_bounds(op: &str, shape: &Shape, dim: usize, index: &Indices) {
+    if let Some((position, found)) = index.find_outside(op, shape[dim]) {
         panic!(
-            "{op}: index {found} (number {place} of the indices) of dimension {dim} of a tensor \
+            "{op}: index {found} (number {position} of the indices) of dimension {dim} of a tensor \
              of shape {shape}, which has {}",
             shape[dim]
         );
@@ -199,7 +198,7 @@ mod tests {
     fn a_scalar_is_a_vector_of_one_element() {
         let (scalar, vector) = (Tensor::scalar(3.0f64), Tensor::from([1.0f64, 2.0]));
         let one = |shape: &[usize]| indices(&[0], shape);
-        // torch.tensor(3.).gather(0, torch.tensor([0, 0])) and of torch.tensor([0])
+        // torch.tensor(3.).gather(0, torch.tensor([0, 0])), and with torch.tensor([0])
         let twice = scalar.gather(-1, &indices(&[0, 0], &[2]));
         assert_eq!((twice.shape(), twice.to_vec()), (&[2][..], vec![3.0; 2]));
         assert_eq!(scalar.gather(0, &one(&[1])).shape(), [1]);
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn no_indices_have_any_shape() {
+    fn an_empty_index_may_have_any_shape() {
         // torch.ones(2, 3).gather(0, i) and scatter_add(0, i, s) for i and s of these shapes
         for shape in [&[0][..], &[0, 9], &[9, 0], &[0, 0, 0]] {
             let none = indices(&[], shape);
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_source_has_beyond_the_indices_is_left_out() {
+    fn elements_beyond_the_indices_are_ignored() {
         check_op(
             |x| x[0].scatter_add(0, &indices(&[1, 0], &[1, 2]), &x[1]).powf(2.0),
             &[&[3, 2], &[2, 3]],
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "expected as many dimensions")]
+    #[should_panic(expected = "expected the same number of dimensions")]
     fn indices_of_another_rank_are_refused() {
         let _ = Tensor::<f32>::ones([3, 2]).gather(0, &Indices::from(vec![0]));
     }

@@ -1,4 +1,4 @@
-//! The Gaussian error linear unit, exact and by tanh, and the error function.
+//! The Gaussian error linear unit, exact and approximated by tanh, and the error function.
 
 use crate::node::record;
 use crate::tensor::Tensor;

@@ -1,9 +1,9 @@
 //! Elements by several indices and masks: PyTorch's `x[rows, columns]` and `x[mask]`.
 //!
-//! The indexed dimensions are brought together and seen as one, and the indices are combined to
-//! positions along it: what remains is [`index_select`](Tensor::index_select) and its inverses.
+//! The indexed dimensions are merged into one, and the indices are combined into positions along
+//! it. The rest is [`index_select`](Tensor::index_select) and its inverses.
 
-use super::gather::check_places;
+use super::gather::check_bounds;
 use super::operand::Operand;
 use crate::array::Array;
 use crate::indices::Indices;
@@ -18,15 +18,15 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What stands between the brackets of PyTorch's `x[…]`, one item or a tuple of them:
+/// The contents of the brackets in PyTorch's `x[…]`, one item or a tuple of them:
 ///
 /// * `&Indices`: indices of one dimension;
-/// * `[0, -1]` or `&[isize]`: the same in one dimension, where a negative index counts from the
-///   end;
-/// * `&Mask`: the elements of as many dimensions as the mask has, where it is true;
-/// * `..`: one whole dimension, as PyTorch's `:`.
+/// * `[0, -1]` or `&[isize]`: a list of indices of one dimension, where a negative index counts
+///   from the end;
+/// * `&Mask`: for as many dimensions as the mask has, the elements where it is true;
+/// * `..`: one whole dimension, PyTorch's `:`.
 ///
-/// Dimensions that are not named are whole.
+/// Trailing dimensions without an item are whole.
 ///
 /// ```
 /// use adamant_tensor::{Indices, Tensor};
@@ -42,7 +42,7 @@ pub trait Indexing: sealed::Sealed {
     fn items(&self) -> SmallVec<[Item<'_>; 4]>;
 }
 
-/// One of the things between the brackets.
+/// One item between the brackets.
 #[derive(Clone, Copy)]
 pub enum Item<'a> {
     All,
@@ -51,7 +51,7 @@ pub enum Item<'a> {
     Mask(&'a Mask),
 }
 
-/// A type that stands for one item.
+/// Implements `Indexing` for a type that is one item.
 macro_rules! one {
     ($X:ty $(, $N:ident)?, |$x:ident| $item:expr) => {
         impl$(<const $N: usize>)? sealed::Sealed for $X {}
@@ -93,17 +93,17 @@ impl<T: Float> Tensor<T> {
     /// The elements at these indices: `out[p, ..] = x[i[p], j[p], ..]` for indices `i`, `j`, …,
     /// which broadcast to one shape.
     ///
-    /// That shape takes the place of the indexed dimensions, or comes first if a whole dimension
-    /// lies between them, as in PyTorch. A mask of `k` dimensions stands for `k` dimensions and
-    /// selects its true elements in row-major order; one of none is a new dimension of size 1 or 0.
+    /// That shape replaces the indexed dimensions, or comes first if a whole dimension lies between
+    /// them, as in PyTorch. A mask of `k` dimensions stands for `k` dimensions and selects its true
+    /// elements in row-major order; a mask without dimensions inserts a dimension of size 1 or 0.
     ///
-    /// Gradient: `g`, added up where it came from.
+    /// Gradient: `g`, summed at the indices.
     ///
     /// PyTorch: `x[i, j]`, `x[:, i]`, `x[mask]`.
     ///
     /// # Panics
-    /// If there are fewer dimensions, an index is outside of its dimension, a mask has other sizes
-    /// than the dimensions it stands for, or the indices do not broadcast.
+    /// If there are too many items, an index is out of range, the sizes of a mask differ from those
+    /// of its dimensions, or the indices do not broadcast.
     ///
     /// ```
     /// use adamant_tensor::{Indices, Tensor};
@@ -122,17 +122,17 @@ impl<T: Float> Tensor<T> {
     }
 
     /// This tensor with the elements at these [indices](Tensor::index) replaced by `values`, which
-    /// broadcast to the shape of `x.index(indexing)`. Of elements that are named more than once the
-    /// last one wins, in row-major order of the indices.
+    /// broadcast to the shape of `x.index(indexing)`. Where an element is indexed more than once,
+    /// the last value wins, in row-major order of the indices.
     ///
-    /// Gradients: `g`, with 0 at the indices; and for `values` `g` at the indices, with 0 for a
-    /// value that a later one replaced.
+    /// Gradients: `g`, with 0 at the indices; for `values`, `g` at the indices, with 0 for a value
+    /// that a later one replaced.
     ///
-    /// PyTorch: `x.index_put((i, j), values)`, where the winner is not defined; in place, `x[i, j] =
-    /// values`.
+    /// PyTorch: `x.index_put((i, j), values)`, where the winner is undefined; in place,
+    /// `x[i, j] = values`.
     ///
     /// # Panics
-    /// As [`index`](Tensor::index), and if the values do not broadcast.
+    /// As for [`index`](Tensor::index), or if the values do not broadcast.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -149,16 +149,16 @@ impl<T: Float> Tensor<T> {
         at.apart(&at.merged(self).index_copy(1, at.index.dense(), &values))
     }
 
-    /// This tensor with `values` added to the elements at these [indices](Tensor::index); the values
-    /// broadcast to the shape of `x.index(indexing)`. An element may be named more than once: it is
-    /// added to in row-major order of the indices, whatever the number of threads.
+    /// This tensor with `values` added to the elements at these [indices](Tensor::index); the
+    /// values broadcast to the shape of `x.index(indexing)`. An element may be indexed more than
+    /// once; values are added in row-major order of the indices, whatever the number of threads.
     ///
     /// Gradients: `g`, and `g` at the indices for `values`.
     ///
     /// PyTorch: `x.index_put((i, j), values, accumulate=True)`.
     ///
     /// # Panics
-    /// As [`index`](Tensor::index), and if the values do not broadcast.
+    /// As for [`index`](Tensor::index), or if the values do not broadcast.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -178,23 +178,23 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// An indexing of a tensor of some shape.
+/// An indexing, resolved for the shape of a tensor.
 struct Resolved {
     op: &'static str,
-    /// Of the tensor with the indexed dimensions together: dimension `d` was `order[d]`.
+    /// The shape with the indexed dimensions side by side: dimension `d` was `order[d]`.
     shape: Shape,
     order: SmallVec<[usize; 4]>,
-    /// How many dimensions come before those that are indexed, and how many are indexed.
+    /// The number of dimensions before the indexed ones, and of the indexed ones.
     before: usize,
     indexed: usize,
-    /// Positions along the indexed dimensions, seen as one.
+    /// Positions along the indexed dimensions, merged into one.
     index: Array<usize>,
 }
 
 impl Resolved {
     #[track_caller]
     fn new(op: &'static str, shape: &Shape, items: &[Item<'_>]) -> Resolved {
-        let mut next = 0; // dimensions from here on are not taken
+        let mut next = 0; // the first dimension without an item
         let mut kept: SmallVec<[usize; 4]> = SmallVec::new();
         let mut indexed: SmallVec<[usize; 4]> = SmallVec::new();
         let mut index = Array::filled(op, [].into(), 0);
@@ -213,7 +213,7 @@ impl Resolved {
                 }
                 Item::Signed(list) => from_end(op, shape, dims.start, list),
                 Item::Indices(indices) => {
-                    check_places(op, shape, dims.start, indices);
+                    check_bounds(op, shape, dims.start, indices);
                     indices.array.clone()
                 }
                 Item::Mask(mask) => {
@@ -223,7 +223,7 @@ impl Resolved {
                          {shape}; expected the same sizes",
                         mask.array.shape()
                     );
-                    Indices::from(mask.places(op)).array
+                    Indices::from(mask.positions(op)).array
                 }
             };
             let both = index.shape().broadcast_with(op, found.shape());
@@ -234,7 +234,7 @@ impl Resolved {
         let whole = |item: &&Item<'_>| matches!(item, Item::All);
         let before = items.iter().take_while(whole).count();
         let after = items.iter().rev().take_while(whole).count();
-        // Whole dimensions between indices: then those of the indices come first.
+        // With a whole dimension between indices, the dimensions of the indices come first.
         let before = if kept.len() > before + after { 0 } else { before };
         kept.extend(next..shape.len());
         let order: SmallVec<[usize; 4]> =
@@ -251,20 +251,20 @@ impl Resolved {
         [before, indexed, after]
     }
 
-    /// The shape of what is selected.
+    /// The shape of the selection.
     fn result(&self) -> Shape {
         let [before, _, after] = self.split();
         [before, self.index.shape(), after].into_iter().flatten().copied().collect()
     }
 
-    /// `x` with three dimensions, of which the middle one is indexed.
+    /// `x` with three dimensions, the middle one being the indexed one.
     #[track_caller]
     fn merged<T: Float>(&self, x: &Tensor<T>) -> Tensor<T> {
         let sizes = self.split().map(|sizes| sizes.iter().product::<usize>());
         if self.in_order() { x.reshape(sizes) } else { x.permute(&self.order[..]).reshape(sizes) }
     }
 
-    /// What undoes [`merged`](Resolved::merged).
+    /// The inverse of [`merged`](Resolved::merged).
     #[track_caller]
     fn apart<T: Float>(&self, merged: &Tensor<T>) -> Tensor<T> {
         let x = merged.reshape(&self.shape);
@@ -280,7 +280,7 @@ impl Resolved {
         self.order.is_sorted()
     }
 
-    /// Values for what is selected, as a source for the merged tensor.
+    /// Values for the selection, as a source for the merged tensor.
     #[track_caller]
     fn aligned<T: Float>(&self, values: &Tensor<T>) -> Tensor<T> {
         let result = self.result();
@@ -291,7 +291,7 @@ impl Resolved {
 }
 
 impl Item<'_> {
-    /// How many dimensions this stands for.
+    /// The number of dimensions that the item covers.
     fn dims(&self) -> usize {
         match self {
             Item::Mask(mask) => mask.shape().len(),
@@ -300,22 +300,23 @@ impl Item<'_> {
     }
 }
 
-/// Indices of dimension `dim`, of which the negative ones count from its end.
+/// The indices of dimension `dim`; negative ones count from its end.
 #[track_caller]
 fn from_end(op: &str, shape: &Shape, dim: usize, list: &[isize]) -> Array<usize> {
     let size = shape[dim];
-    let mut places = Vec::with_capacity(list.len());
+    let mut positions = Vec::with_capacity(list.len());
     for (i, &index) in list.iter().enumerate() {
-        let place = if index < 0 { size.checked_add_signed(index) } else { Some(index as usize) };
-        match place.filter(|&place| place < size) {
-            Some(place) => places.push(place),
+        let position =
+            if index < 0 { size.checked_add_signed(index) } else { Some(index as usize) };
+        match position.filter(|&position| position < size) {
+            Some(position) => positions.push(position),
             None => panic!(
                 "{op}: index {index} (number {i} of the indices) of dimension {dim} of a tensor of \
                  shape {shape}, which has {size}"
             ),
         }
     }
-    Indices::from(places).array
+    Indices::from(positions).array
 }
 
 #[cfg(test)]
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn dimensions_of_indices_stand_where_pytorch_has_them() {
+    fn indexed_dimensions_go_where_pytorch_puts_them() {
         let x = counted(&[2, 3, 4, 5]);
         let pairs = Indices::from([[0, 1]]);
         assert_eq!(x.index((.., &pairs, [0, 1])).shape(), [2, 1, 2, 5]);
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_stands_for_its_dimensions() {
+    fn a_mask_covers_its_dimensions() {
         let x = counted(&[2, 3]);
         let mask = Mask::from([[true, false, false], [false, true, true]]);
         assert_eq!(x.index(&mask).to_vec(), [0.0, 4.0, 5.0]);
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_may_be_selected() {
+    fn a_selection_may_be_empty() {
         let none = Indices::from(0..0);
         assert_eq!(counted(&[2, 3]).index((&none, [1])).shape(), [0]);
         assert_eq!(counted(&[0, 3]).index((.., [1, 1])).shape(), [0, 2]);

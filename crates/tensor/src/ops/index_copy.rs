@@ -1,6 +1,6 @@
-//! Parts of a dimension replaced at given indices.
+//! Slices of a dimension replaced at given indices.
 
-use super::gather::check_places;
+use super::gather::check_bounds;
 use super::index_select::around;
 use crate::array::{Array, with_room};
 use crate::dims::{Dim, check_dim};
@@ -12,14 +12,14 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Float, put_rows};
 
 impl<T: Float> Tensor<T> {
-    /// This tensor with the parts at these indices of dimension `dim` replaced by those of
-    /// `source`. Of equal indices the last one wins.
+    /// This tensor with the slices at these indices of dimension `dim` replaced by those of
+    /// `source`. Where an index repeats, the last one wins.
     ///
-    /// Gradients: `g`, with 0 at the indices; and for `source` `g` selected at the indices, with 0
-    /// for a part that a later one replaced.
+    /// Gradients: `g`, with 0 at the indices; for `source`, `g` selected at the indices, with 0 for
+    /// a slice that a later one replaced.
     ///
-    /// PyTorch: `x.index_copy(dim, index, source)`, where the winner among equal indices is not
-    /// defined.
+    /// PyTorch: `x.index_copy(dim, index, source)`, where the winner among equal indices is
+    /// undefined.
     ///
     /// # Panics
     /// If there is no such dimension, the shapes do not fit, or an index is too large.
@@ -39,7 +39,7 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape();
         let dim = check_dim("index_copy", dim, shape);
         let index = Indices::from(index);
-        check_places("index_copy", shape, dim, &index);
+        check_bounds("index_copy", shape, dim, &index);
         let (found, expected) = (source.array.shape().clone(), shape.with(dim, index.numel()));
         assert!(
             found == expected,
@@ -65,7 +65,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// `out` with the parts of `source` written at the indices; in place if no one else sees it.
+/// `out` with the slices of `source` written at the indices; in place if nothing else shares it.
 #[track_caller]
 fn copy_at<T: Float>(
     op: &str,
@@ -79,8 +79,8 @@ fn copy_at<T: Float>(
     out
 }
 
-/// Which indices of dimension `dim` come again later, as a mask that broadcasts to the selected
-/// parts; `None` if none does.
+/// A mask of the indices of dimension `dim` that appear again later, which broadcasts to the
+/// selected slices; `None` if no index repeats.
 #[track_caller]
 fn replaced(index: &[usize], shape: &[usize], dim: usize) -> Option<Mask> {
     let mut last = with_room("index_copy", shape[dim]);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_equal_indices_wins_and_takes_the_gradient() {
+    fn the_last_equal_index_wins_and_gets_the_gradient() {
         let source = Tensor::from([1.0f32, 2.0, 3.0]).requires_grad();
         let copied = Tensor::zeros([2]).index_copy(0, &[1, 0, 1], &source);
         assert_eq!(copied.to_vec(), [2.0, 3.0]);
@@ -122,7 +122,7 @@ mod tests {
         expected = "index_copy: a source of shape [2] for 1 indices of dimension 0 of a \
                                tensor of shape [3]; expected [1]"
     )]
-    fn a_source_of_another_shape_is_rejected() {
+    fn a_source_of_another_shape_is_refused() {
         let _ = Tensor::<f32>::ones([3]).index_copy(0, &[0], &Tensor::ones([2]));
     }
 }

@@ -1,7 +1,6 @@
-//! Rows by index: index_select, embedding and masked_select, and the sum that
-//! undoes them.
+//! Rows by index: index_select, embedding and masked_select, and their adjoint, index_add.
 
-use super::gather::check_places;
+use super::gather::check_bounds;
 use crate::array::Array;
 use crate::dims::{Dim, check_dim};
 use crate::indices::Indices;
@@ -12,9 +11,9 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Float, add_rows, take_rows};
 
 impl<T: Float> Tensor<T> {
-    /// The parts at these indices of dimension `dim`, in their order.
+    /// The slices at these indices of dimension `dim`, in the order of the indices.
     ///
-    /// Gradient: `g`, added up where it came from.
+    /// Gradient: `g`, summed at the indices.
     ///
     /// PyTorch: `x.index_select(dim, index)`.
     ///
@@ -37,7 +36,7 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape().clone();
         let dim = check_dim("index_select", dim, &shape);
         let index = Indices::from(index);
-        check_places("index_select", &shape, dim, &index);
+        check_bounds("index_select", &shape, dim, &index);
         let x = self.array.contiguous("index_select");
         let value = Array::build("index_select", shape.with(dim, index.numel()), |out| {
             take_rows(out, x.dense(), around(&shape, dim), index.array.dense());
@@ -47,10 +46,10 @@ impl<T: Float> Tensor<T> {
         })
     }
 
-    /// This tensor with `source` added to the parts at these indices of dimension
-    /// `dim`; an index may come more than once.
+    /// This tensor with `source` added to the slices at these indices of dimension `dim`; indices
+    /// may repeat.
     ///
-    /// Gradients: `g`, and `g` selected at the indices for `source`.
+    /// Gradients: `g`; for `source`, `g` selected at the indices.
     ///
     /// PyTorch: `x.index_add(dim, index, source)`.
     ///
@@ -77,7 +76,7 @@ impl<T: Float> Tensor<T> {
         let shape = self.array.shape().clone();
         let dim = check_dim("index_add", dim, &shape);
         let index = Indices::from(index);
-        check_places("index_add", &shape, dim, &index);
+        check_bounds("index_add", &shape, dim, &index);
         let (found, expected) = (source.array.shape(), shape.with(dim, index.numel()));
         assert!(
             *found == expected,
@@ -94,13 +93,12 @@ impl<T: Float> Tensor<T> {
         })
     }
 
-    /// The rows of this table at these indices: `[V, D]` and indices of shape
-    /// `[…]` give `[…, D]`.
+    /// The rows of this table at these indices: `[V, D]` with indices of shape `[…]` → `[…, D]`.
     ///
     /// PyTorch: `torch.nn.functional.embedding(index, table)`.
     ///
     /// # Panics
-    /// If this is no matrix, or an index is too large.
+    /// If this is not a matrix, or an index is too large.
     ///
     /// ```
     /// use adamant_tensor::{Indices, Tensor};
@@ -116,7 +114,7 @@ impl<T: Float> Tensor<T> {
             shape.len() == 2,
             "embedding: a table of shape {shape}; expected [entries, features]"
         );
-        check_places("embedding", shape, 0, index);
+        check_bounds("embedding", shape, 0, index);
         let rows = self.index_select(0, index.array.contiguous("embedding").dense());
         let result: Shape = index.shape().iter().copied().chain([shape[1]]).collect();
         rows.reshape(result)
@@ -125,7 +123,7 @@ impl<T: Float> Tensor<T> {
     /// The elements where the mask is true, in row-major order, in one dimension;
     /// tensor and mask broadcast.
     ///
-    /// Gradient: `g` where it came from, 0 elsewhere. PyTorch: `x.masked_select(mask)`.
+    /// Gradient: `g` where the mask is true, 0 elsewhere. PyTorch: `x.masked_select(mask)`.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -139,12 +137,12 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn masked_select(&self, mask: &Mask) -> Tensor<T> {
         let shape = self.array.shape().broadcast_with("masked_select", mask.array.shape());
-        let places = mask.broadcast_to(&shape).places("masked_select");
-        self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &places)
+        let positions = mask.broadcast_to(&shape).positions("masked_select");
+        self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &positions)
     }
 }
 
-/// `out` with the parts of `source` added at the indices; in place if no one else sees it.
+/// `out` with the slices of `source` added at the indices; in place if nothing else shares it.
 #[track_caller]
 fn add_at<T: Float>(
     op: &str,
@@ -158,7 +156,7 @@ fn add_at<T: Float>(
     out
 }
 
-/// Zeros of `shape` with the parts of `g` added at the indices: the gradient of
+/// Zeros of `shape` with the slices of `g` added at the indices: the gradient of
 /// [`Tensor::index_select`].
 #[track_caller]
 fn added<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices) -> Tensor<T> {
@@ -207,7 +205,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "index_add: a source of shape [1] for 1 indices of a scalar")]
-    fn a_scalar_takes_a_scalar() {
+    fn a_scalar_needs_a_scalar_source() {
         let _ = Tensor::scalar(3.0f32).index_add(0, &[0], &Tensor::ones([1]));
     }
 

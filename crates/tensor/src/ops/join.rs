@@ -1,4 +1,4 @@
-//! Several tensors as one.
+//! Concatenating and stacking tensors.
 
 use super::index_select::around;
 use crate::array::Array;
@@ -9,14 +9,13 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The tensors one after the other along dimension `dim`. Tensors of shape `[0]` are
-    /// left out, whatever the shape of the others.
+    /// The tensors concatenated along dimension `dim`. Tensors of shape `[0]` are skipped, whatever
+    /// the shape of the others.
     ///
-    /// Gradient: each its part of `g`. PyTorch: `torch.cat(tensors, dim)`.
+    /// Gradient: for each tensor its part of `g`. PyTorch: `torch.cat(tensors, dim)`.
     ///
     /// # Panics
-    /// If there are none, there is no such dimension, or the tensors differ in
-    /// another one.
+    /// If there are no tensors, there is no such dimension, or other sizes differ.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -30,7 +29,7 @@ impl<T: Float> Tensor<T> {
         let left_out = |tensor: &Tensor<T>| tensor.shape() == [0];
         let (shape, dim) = match tensors.iter().find(|tensor| !left_out(tensor)) {
             Some(first) => (first.array.shape(), check_dim("cat", dim, first.array.shape())),
-            None => (tensors[0].array.shape(), 0), // as in PyTorch, whatever dimension is named
+            None => (tensors[0].array.shape(), 0), // as in PyTorch, whatever `dim` is
         };
         for (i, tensor) in tensors.iter().enumerate() {
             let found = tensor.array.shape();
@@ -47,7 +46,7 @@ impl<T: Float> Tensor<T> {
         let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let shape = shape.with(dim, size).checked("cat");
         let [outer, size, inner] = around(&shape, dim);
-        // Written after it is made: a closure would hide the caller of `contiguous`.
+        // Not written in the closure, which would hide the caller of `contiguous`.
         let mut value = Array::build("cat", shape, |_| {});
         let out = value.unshared("cat");
         let mut start = 0;
@@ -73,12 +72,12 @@ impl<T: Float> Tensor<T> {
         })
     }
 
-    /// The tensors, which have one shape, as parts of a new dimension `dim`.
+    /// The tensors, which have equal shapes, stacked along a new dimension `dim`.
     ///
     /// PyTorch: `torch.stack(tensors, dim)`.
     ///
     /// # Panics
-    /// If there are none, there is no such dimension, or the shapes differ.
+    /// If there are no tensors, there is no such dimension, or the shapes differ.
     ///
     /// ```
     /// use adamant_tensor::Tensor;

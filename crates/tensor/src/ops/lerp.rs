@@ -1,4 +1,4 @@
-//! Between two tensors.
+//! Linear interpolation.
 
 use super::add::scalar_sub;
 use super::operand::Operand;
@@ -7,8 +7,8 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// `x + w (end − x)`, element by element: from this at `w = 0` to `end` at
-    /// `w = 1`, exact at both. The operands broadcast.
+    /// `x + w (end − x)`, element by element: `x` at `w = 0` and `end` at `w = 1`, both exactly.
+    /// The operands broadcast.
     ///
     /// Gradients: `g (1 − w)`, `g w`, and `g (end − x)` for `w`.
     ///
@@ -27,7 +27,7 @@ impl<T: Float> Tensor<T> {
     pub fn lerp(&self, end: &Tensor<T>, weight: impl Operand<T>) -> Tensor<T> {
         let weight = weight.operand();
         let shape = self.broadcast_with("lerp", end).broadcast_with("lerp", weight.array.shape());
-        // As PyTorch: from whichever end is nearer.
+        // As in PyTorch, computed from the nearer end.
         let half = T::from_f64(0.5);
         let rise = end.array.zip("lerp", &self.array, shape.clone(), |end, x| end - x);
         let from_start = rise.zip("lerp", &weight.array, shape.clone(), |rise, w| rise * w);

@@ -1,11 +1,10 @@
-//! The affine map of a layer: a product and a bias in one pass.
+//! The affine map of a linear layer: product and bias in one pass.
 
+use super::product::record_biased_product;
 use crate::array::Array;
-use crate::node::{Context, record_many};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, gemm};
-use smallvec::smallvec;
 
 impl<T: Float> Tensor<T> {
     /// `x Wᵀ + b`: `[…, K], [N, K], [N] → […, N]`, or `[…, K], [K], [] → […]`.
@@ -35,9 +34,9 @@ impl<T: Float> Tensor<T> {
              dimensions must be equal"
         );
         let (lead, inner) = (&sx[..sx.len() - 1], sx[sx.len() - 1]);
-        let outputs = &sw[..sw.len() - 1]; // [N], or [] of a vector
+        let outputs = &sw[..sw.len() - 1]; // [N], or [] for a vector
         let width = outputs.iter().product();
-        let mut spread = None; // the bias, for each row of the weight
+        let mut spread = None; // the bias with an element for each row of the weight
         if let Some(bias) = bias {
             let sb = bias.array.shape();
             assert!(
@@ -58,6 +57,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
+/// `[M, K], [N, K], [N] → [M, N]`
 #[track_caller]
 fn matrix_linear<T: Float>(
     x: &Tensor<T>,
@@ -81,23 +81,18 @@ fn matrix_linear<T: Float>(
         };
         gemm(x.array.matrix(), transposed.matrix(), beta, out);
     });
-    let for_x = x.wants_grad().then(|| weight.clone());
-    let for_weight = weight.wants_grad().then(|| x.clone());
-    let gradient_x = move |ctx: &Context<'_, T>| {
-        for_x.as_ref().filter(|_| ctx.needs(0)).map(|weight| ctx.grad().matmul(weight))
-    };
-    let gradient_weight = move |ctx: &Context<'_, T>| {
-        for_weight.as_ref().filter(|_| ctx.needs(1)).map(|x| ctx.grad().transpose(0, 1).matmul(x))
-    };
-    match bias {
-        None => record_many("linear", &[x, weight], value, move |ctx| {
-            smallvec![gradient_x(ctx), gradient_weight(ctx)]
-        }),
-        Some(bias) => record_many("linear", &[x, weight, bias], value, move |ctx| {
-            let gradient_bias = ctx.needs(2).then(|| ctx.grad().sum_dim(0, false));
-            smallvec![gradient_x(ctx), gradient_weight(ctx), gradient_bias]
-        }),
-    }
+    record_biased_product(
+        "linear",
+        [x, weight],
+        bias,
+        value,
+        // [M, N] × [N, K] → [M, K]
+        |g, weight| g.matmul(weight),
+        // [N, M] × [M, K] → [N, K]
+        |g, x| g.transpose(0, 1).matmul(x),
+        // [M, N] → [N]
+        |g| g.sum_dim(0, false),
+    )
 }
 
 #[cfg(test)]
@@ -114,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_of_weights_gives_one_output_without_a_dimension() {
+    fn a_weight_vector_drops_the_output_dimension() {
         for x in [&[2, 3][..], &[3], &[2, 2, 3], &[0, 3]] {
             check_op(|i| i[0].linear(&i[1], Some(&i[2])), &[x, &[3], &[]], -2.0..2.0);
             check_op(|i| i[0].linear(&i[1], None), &[x, &[3]], -2.0..2.0);
@@ -136,7 +131,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "linear: the bias has shape [1], the weight [3]")]
-    fn a_vector_of_weights_has_a_scalar_bias() {
+    fn a_weight_vector_needs_a_scalar_bias() {
         let _ = Tensor::<f32>::ones([3]).linear(&Tensor::ones([3]), Some(&Tensor::ones([1])));
     }
 

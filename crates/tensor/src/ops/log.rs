@@ -5,7 +5,7 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The natural logarithm, element by element; NaN for a negative number.
+    /// The natural logarithm, element by element; NaN for a negative element.
     ///
     /// Gradient: `g / x`. PyTorch: `x.log()`.
     ///

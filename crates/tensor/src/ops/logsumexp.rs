@@ -7,8 +7,8 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Float, logsumexp_row};
 
 impl<T: Float> Tensor<T> {
-    /// `ln Σ eˣ` over dimensions `dims`, without overflow; they disappear, or stay
-    /// with size 1 if `keepdim`. −∞ of nothing.
+    /// `ln Σ eˣ` over dimensions `dims`, without overflow; they disappear, or stay with size 1 if
+    /// `keepdim`. Over no elements it is −∞.
     ///
     /// Gradient: `g e^{x − y}`. PyTorch: `x.logsumexp(dims, keepdim)`.
     ///

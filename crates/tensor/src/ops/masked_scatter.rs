@@ -5,12 +5,12 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// This tensor with the elements where the mask is true replaced by those of `source`, one
-    /// after the other in row-major order; tensor and mask broadcast, and `source` may have more
-    /// elements than are needed.
+    /// This tensor with the elements where the mask is true replaced by those of `source`, in
+    /// sequence, in row-major order. Tensor and mask broadcast; `source` may have more elements
+    /// than needed.
     ///
-    /// Gradients: `g` where the mask is false, 0 elsewhere; and for `source`
-    /// [`masked_select`](Tensor::masked_select) of `g`, with 0 for elements that were not needed.
+    /// Gradients: `g` where the mask is false, 0 elsewhere; for `source`,
+    /// [`masked_select`](Tensor::masked_select) of `g`, and 0 for unused elements.
     ///
     /// PyTorch: `x.masked_scatter(mask, source)`.
     ///
@@ -27,17 +27,17 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn masked_scatter(&self, mask: &Mask, source: &Tensor<T>) -> Tensor<T> {
         let shape = self.array.shape().broadcast_with("masked_scatter", mask.array.shape());
-        let places = mask.broadcast_to(&shape).places("masked_scatter");
+        let positions = mask.broadcast_to(&shape).positions("masked_scatter");
         assert!(
-            places.len() <= source.numel(),
+            positions.len() <= source.numel(),
             "masked_scatter: a source of shape {} for {} true elements of the mask; expected at \
              least as many elements",
             source.array.shape(),
-            places.len()
+            positions.len()
         );
-        let source = source.reshape([source.numel()]).narrow(0, 0, places.len());
+        let source = source.reshape([source.numel()]).narrow(0, 0, positions.len());
         let flat = self.broadcast_to(&shape).reshape([shape.numel()]);
-        flat.index_copy(0, &places, &source).reshape(shape)
+        flat.index_copy(0, &positions, &source).reshape(shape)
     }
 }
 

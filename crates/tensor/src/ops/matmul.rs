@@ -1,18 +1,18 @@
 //! Matrix products.
 
+use super::product::record_product;
 use super::round::flat;
 use crate::array::Array;
-use crate::node::record;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, gemm, gemm_batch, gemm_sum};
 
 impl<T: Float> Tensor<T> {
-    /// The product of matrices: `[…, M, K] × […, K, N] → […, M, N]`, where the
-    /// leading dimensions broadcast. A vector counts as a row on the left and as a
-    /// column on the right, and that dimension disappears from the result.
+    /// The product of matrices: `[…, M, K] × […, K, N] → […, M, N]`, where the leading dimensions
+    /// broadcast. A vector counts as a row on the left and as a column on the right; that dimension
+    /// is dropped from the result.
     ///
-    /// Transposed and sliced operands are read where they lie.
+    /// Transposed and sliced operands are read in place, without a copy.
     ///
     /// Gradients: `g bᵀ` and `aᵀ g`. PyTorch: `a.matmul(b)`, `a @ b`.
     ///
@@ -37,9 +37,9 @@ impl<T: Float> Tensor<T> {
             (1, dims) => self.unsqueeze(0).matmul(other).squeeze(dims - 2),
             (dims, 1) => self.matmul(&other.unsqueeze(1)).squeeze(dims - 1),
             (2, 2) => product("matmul", self, other),
-            // All rows of the left operand meet the same matrix: one product, where they can
-            // be seen as one matrix, or where the matrices are so low that to copy them is
-            // quicker than a product for each.
+            // One matrix multiplies all rows of the left operand: a single product if the rows can
+            // be viewed as one matrix, or if the matrices are so low that copying them is faster
+            // than a product for each.
             (dims, 2) if sa[dims - 2] < LOW || self.array.views_as(&[rows(sa), sa[dims - 1]]) => {
                 let result: Shape = sa[..dims - 1].iter().copied().chain([sb[1]]).collect();
                 product("matmul", &self.reshape([rows(sa), sa[dims - 1]]), other).reshape(result)
@@ -53,7 +53,7 @@ impl<T: Float> Tensor<T> {
     /// PyTorch: `a.bmm(b)`.
     ///
     /// # Panics
-    /// If the operands have not three dimensions, or do not fit.
+    /// If the operands do not have three dimensions, or do not fit.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -120,11 +120,11 @@ impl<T: Float> Tensor<T> {
 
     /// `β x + α A B`: `[M, N]` (or what broadcasts to it), `[M, K] × [K, N] → [M, N]`.
     ///
-    /// PyTorch: `x.addmm(a, b, beta=β, alpha=α)`, where both are 1 unless given. As
-    /// there, an operand whose factor is 0 is not looked at.
+    /// PyTorch: `x.addmm(a, b, beta=β, alpha=α)`, where both default to 1. As there, an operand
+    /// whose factor is 0 is ignored, even if it is NaN.
     ///
     /// # Panics
-    /// If `a` or `b` is no matrix, or they do not fit.
+    /// If `a` or `b` is not a matrix, or the shapes do not fit.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -141,13 +141,13 @@ impl<T: Float> Tensor<T> {
         );
         check("addmm", sa, sb);
         sx.check_broadcast_to("addmm", &[sa[0], sb[1]].into());
-        // A factor of 0 leaves its operand out, whatever it holds; its gradient is 0.
+        // A factor of 0 drops its operand, whatever its elements are; its gradient is 0.
         let product = product("addmm", a, b);
         scaled(&product, alpha) + scaled(self, beta)
     }
 }
 
-/// `x · by`, and 0 if `by` is, of NaN too.
+/// `x · by`; if `by` is 0 then 0, even for NaN.
 #[track_caller]
 fn scaled<T: Float>(x: &Tensor<T>, by: T) -> Tensor<T> {
     if by == T::ZERO {
@@ -176,7 +176,7 @@ fn check(op: &str, sa: &Shape, sb: &Shape) {
 /// A product of fewer rows spends much of its time packing the right operand.
 const LOW: usize = 64;
 
-/// Of all matrices of a batch together.
+/// The number of rows of all matrices of a batch.
 fn rows(shape: &Shape) -> usize {
     shape[..shape.len() - 1].iter().product()
 }
@@ -187,22 +187,18 @@ fn product<T: Float>(op: &str, a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     let value = Array::build(op, [a.shape()[0], b.shape()[1]].into(), |out| {
         gemm(a.array.matrix(), b.array.matrix(), T::ZERO, out);
     });
-    let for_a = a.wants_grad().then(|| b.clone());
-    let for_b = b.wants_grad().then(|| a.clone());
-    record("matmul", [a, b], value, move |ctx| {
-        let (for_a, for_b) = (for_a.as_ref(), for_b.as_ref());
-        [
-            for_a
-                .filter(|_| ctx.needs(0))
-                .map(|b| product("matmul", ctx.grad(), &b.transpose(0, 1))),
-            for_b
-                .filter(|_| ctx.needs(1))
-                .map(|a| product("matmul", &a.transpose(0, 1), ctx.grad())),
-        ]
-    })
+    record_product(
+        "matmul",
+        [a, b],
+        value,
+        // [M, N] × [N, K] → [M, K]
+        |g, b| product("matmul", g, &b.transpose(0, 1)),
+        // [K, M] × [M, N] → [K, N]
+        |g, a| product("matmul", &a.transpose(0, 1), g),
+    )
 }
 
-/// `[…, M, K] × […, K, N]`, the leading dimensions broadcast: `[…, M, N]`, or `[M, N]`, summed
+/// `[…, M, K] × […, K, N]`, where the leading dimensions broadcast: `[…, M, N]`, or `[M, N]` summed
 /// over them.
 #[track_caller]
 fn products<T: Float>(op: &str, a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Tensor<T> {
@@ -222,25 +218,23 @@ fn products<T: Float>(op: &str, a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Te
             gemm_sum(x.view(), y.view(), &batch, [m, k, n], out);
         }),
     };
-    let for_a = a.wants_grad().then(|| b.clone());
-    let for_b = b.wants_grad().then(|| a.clone());
-    // What met the whole batch gets the sum over it.
-    let shared = [sa.len() == 2, sb.len() == 2];
-    record("matmul", [a, b], value, move |ctx| {
-        let g = ctx.grad();
-        let back = |i: usize, x: &Tensor<T>, y: &Tensor<T>| {
-            ctx.broadcast_back(i, || {
-                if shared[i] { products("matmul", x, y, Batch::Summed) } else { x.matmul(y) }
-            })
-        };
-        [
-            for_a.as_ref().and_then(|b| back(0, g, &b.transpose(-2, -1))),
-            for_b.as_ref().and_then(|a| back(1, &a.transpose(-2, -1), g)),
-        ]
-    })
+    // The gradient of a single matrix is the sum over the batch.
+    let back = |x: &Tensor<T>, y: &Tensor<T>, single| {
+        if single { products("matmul", x, y, Batch::Summed) } else { x.matmul(y) }
+    };
+    let [single_a, single_b] = [sa.len() == 2, sb.len() == 2];
+    record_product(
+        "matmul",
+        [a, b],
+        value,
+        // […, M, N] × […, N, K] → […, M, K]
+        move |g, b| back(g, &b.transpose(-2, -1), single_a),
+        // […, K, M] × […, M, N] → […, K, N]
+        move |g, a| back(&a.transpose(-2, -1), g, single_b),
+    )
 }
 
-/// What becomes of the leading dimensions.
+/// What happens to the leading dimensions.
 #[derive(Clone, Copy)]
 enum Batch {
     Kept,
@@ -270,7 +264,7 @@ mod tests {
         ] {
             check_op(|x| x[0].matmul(&x[1]), &shapes, -2.0..2.0);
         }
-        // Read where they lie, and their sum: high matrices, transposed.
+        // High matrices, transposed, which are read in place, and the sum over them.
         check_op(|x| x[0].transpose(1, 2).matmul(&x[1]), &[&[2, 2, 64], &[2, 1]], -2.0..2.0);
         check_op(|x| x[0].matmul(&x[0]), &[&[3, 3]], -2.0..2.0);
         check_op(|x| x[0].bmm(&x[1]), &[&[2, 2, 3], &[2, 3, 2]], -2.0..2.0);
@@ -282,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_factor_of_zero_leaves_its_operand_out() {
+    fn a_factor_of_zero_drops_its_operand() {
         let nan = Tensor::<f64>::full([2, 2], f64::NAN).requires_grad();
         let one = Tensor::<f64>::ones([2, 2]);
         let y = nan.addmm(&one, &one, 0.0, 1.0);
@@ -293,11 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn batches_agree_with_single_products() {
+    fn batches_match_single_products() {
         let a =
             Tensor::from_vec((0..2 * 3 * 4 * 5).map(f64::from).collect(), [2, 3, 4, 5]).unwrap();
         let b = Tensor::from_vec((0..3 * 6 * 5).map(f64::from).collect(), [3, 6, 5]).unwrap();
-        let b = b.transpose(-1, -2); // read where it lies
+        let b = b.transpose(-1, -2); // read in place
         let all = a.matmul(&b);
         for i in 0..2 {
             for j in 0..3 {

@@ -1,4 +1,4 @@
-//! The largest and the smallest: of all elements, or along dimensions.
+//! The largest and the smallest elements: of all, or along dimensions.
 
 use super::reduction::Reduction;
 use crate::dims::{Dim, Dims, check_dim};
@@ -10,7 +10,7 @@ use adamant_kernels::{Float, arg_best};
 impl<T: Float> Tensor<T> {
     /// The largest element, of shape `[]`; NaN if there is one.
     ///
-    /// Gradient: `g`, shared evenly among equals. PyTorch: `x.max()`.
+    /// Gradient: `g`, shared evenly among equal elements. PyTorch: `x.max()`.
     ///
     /// # Panics
     /// If the tensor is empty.
@@ -28,7 +28,7 @@ impl<T: Float> Tensor<T> {
 
     /// The smallest element, of shape `[]`; NaN if there is one.
     ///
-    /// Gradient: `g`, shared evenly among equals. PyTorch: `x.min()`.
+    /// Gradient: `g`, shared evenly among equal elements. PyTorch: `x.min()`.
     ///
     /// # Panics
     /// If the tensor is empty.
@@ -47,7 +47,7 @@ impl<T: Float> Tensor<T> {
     /// The largest elements over dimensions `dims`, which disappear, or stay with
     /// size 1 if `keepdim`; NaN if there is one.
     ///
-    /// Gradient: `g`, shared evenly among equals. PyTorch: `x.amax(dims, keepdim)`.
+    /// Gradient: `g`, shared evenly among equal elements. PyTorch: `x.amax(dims, keepdim)`.
     ///
     /// # Panics
     /// If there are no such dimensions, or they are empty.
@@ -66,7 +66,7 @@ impl<T: Float> Tensor<T> {
     /// The smallest elements over dimensions `dims`, which disappear, or stay with
     /// size 1 if `keepdim`; NaN if there is one.
     ///
-    /// Gradient: `g`, shared evenly among equals. PyTorch: `x.amin(dims, keepdim)`.
+    /// Gradient: `g`, shared evenly among equal elements. PyTorch: `x.amin(dims, keepdim)`.
     ///
     /// # Panics
     /// If there are no such dimensions, or they are empty.
@@ -82,11 +82,10 @@ impl<T: Float> Tensor<T> {
         best("amin", self, dims, keepdim, false, |x, best| x < best)
     }
 
-    /// The largest elements along dimension `dim` and their places: of equals the
-    /// first, the first NaN if there is one. The dimension disappears, or stays
-    /// with size 1 if `keepdim`.
+    /// The largest elements along dimension `dim` and their indices: the first of equal ones, or
+    /// the first NaN if there is one. The dimension disappears, or stays with size 1 if `keepdim`.
     ///
-    /// Gradient: `g` to that place. PyTorch: `x.max(dim, keepdim)`.
+    /// Gradient: `g` at that index. PyTorch: `x.max(dim, keepdim)`.
     ///
     /// # Panics
     /// If there is no such dimension, or it is empty.
@@ -94,24 +93,23 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 3.0, 3.0], [2, 2]).unwrap();
-    /// let (values, places) = x.max_dim(1, false);
-    /// assert_eq!((values.to_vec(), places.to_vec()), (vec![4.0, 3.0], vec![1, 0]));
+    /// let (values, indices) = x.max_dim(1, false);
+    /// assert_eq!((values.to_vec(), indices.to_vec()), (vec![4.0, 3.0], vec![1, 0]));
     /// ```
     #[track_caller]
     pub fn max_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, place) = vector.max_dim(0, true);
-            return (value.reshape([]), place.reshape([]));
+            let (value, index) = vector.max_dim(0, true);
+            return (value.reshape([]), index.reshape([]));
         }
         let dim = check_dim("max_dim", dim, self.array.shape());
         self.chosen(dim, keepdim, self.arg_best("max_dim", dim, |x, best| x > best))
     }
 
-    /// The smallest elements along dimension `dim` and their places: of equals the
-    /// first, the first NaN if there is one. The dimension disappears, or stays
-    /// with size 1 if `keepdim`.
+    /// The smallest elements along dimension `dim` and their indices: the first of equal ones, or
+    /// the first NaN if there is one. The dimension disappears, or stays with size 1 if `keepdim`.
     ///
-    /// Gradient: `g` to that place. PyTorch: `x.min(dim, keepdim)`.
+    /// Gradient: `g` at that index. PyTorch: `x.min(dim, keepdim)`.
     ///
     /// # Panics
     /// If there is no such dimension, or it is empty.
@@ -124,28 +122,28 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn min_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, place) = vector.min_dim(0, true);
-            return (value.reshape([]), place.reshape([]));
+            let (value, index) = vector.min_dim(0, true);
+            return (value.reshape([]), index.reshape([]));
         }
         let dim = check_dim("min_dim", dim, self.array.shape());
         self.chosen(dim, keepdim, self.arg_best("min_dim", dim, |x, best| x < best))
     }
 
     #[track_caller]
-    fn chosen(&self, dim: usize, keepdim: bool, places: Vec<usize>) -> (Tensor<T>, Indices) {
+    fn chosen(&self, dim: usize, keepdim: bool, indices: Vec<usize>) -> (Tensor<T>, Indices) {
         let shape = self.array.shape();
-        let places = Indices::from(places).reshape(shape.with(dim, 1));
-        let values = self.gather(dim, &places);
+        let indices = Indices::from(indices).reshape(shape.with(dim, 1));
+        let values = self.gather(dim, &indices);
         if keepdim {
-            return (values, places);
+            return (values, indices);
         }
         let result = shape.without(dim);
-        (values.reshape(&result), places.reshape(&result))
+        (values.reshape(&result), indices.reshape(&result))
     }
 }
 
-/// Where NaN is the result, its gradient goes to the NaNs, or else is NaN everywhere:
-/// PyTorch has the first in `max()` and the second in `amax()`.
+/// Where the result is NaN, its gradient goes to the NaNs if `nan_is_chosen`, as for PyTorch's
+/// `max()`, and is NaN everywhere otherwise, as for `amax()`.
 #[track_caller]
 pub(super) fn best<T: Float>(
     op: &'static str,
@@ -178,7 +176,7 @@ mod tests {
 
     #[test]
     fn gradients() {
-        // Equal elements, which broadcasting makes, are a kink: make them differ.
+        // Broadcasting makes equal elements, where there is a kink: make them differ.
         let spaced = |x: &Tensor<f64>| {
             let n = x.numel();
             x + Tensor::from_vec((0..n).map(|i| ((i * 5) % 7) as f64).collect(), x.shape()).unwrap()
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_share_the_gradient_or_the_first_takes_it() {
+    fn ties_share_the_gradient_or_the_first_gets_it() {
         let leaf = || Tensor::from_vec(vec![2.0f32, 1.0, 2.0], [3]).unwrap().requires_grad();
         let x = leaf();
         x.max().backward();
@@ -203,7 +201,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "amax: a tensor of shape [2, 0] has nothing to choose from")]
-    fn nothing_has_no_largest() {
+    fn an_empty_dimension_has_no_maximum() {
         let _ = Tensor::<f32>::ones([2, 0]).amax(1, false);
     }
 }

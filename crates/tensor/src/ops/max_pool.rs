@@ -8,8 +8,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, max_pool, pick, place};
 
-/// The options of [`Tensor::max_pool2d`], with PyTorch's defaults: windows side by side,
-/// without padding.
+/// The options of [`Tensor::max_pool2d`], with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_tensor::{MaxPool2dOptions, Tensor};
@@ -33,25 +32,26 @@ impl Default for MaxPool2dOptions {
 }
 
 impl MaxPool2dOptions {
-    /// From a window to the next; the kernel's size unless set.
+    /// The step from one window to the next; default: the size of the kernel.
     #[must_use]
     pub fn stride(self, stride: impl Into<PerDim<2>>) -> Self {
         MaxPool2dOptions { stride: Some(stride.into().0), ..self }
     }
 
-    /// Places on each side around the image, where nothing is; at most half of the kernel.
+    /// The padding on each side of the image, at most half of the kernel, which is never the
+    /// largest; default 0.
     #[must_use]
     pub fn padding(self, padding: impl Into<PerDim<2>>) -> Self {
         MaxPool2dOptions { padding: padding.into().0, ..self }
     }
 
-    /// From a place that a window sees to the next; 1 unless set.
+    /// The step from one position in a window to the next; default 1.
     #[must_use]
     pub fn dilation(self, dilation: impl Into<PerDim<2>>) -> Self {
         MaxPool2dOptions { dilation: dilation.into().0, ..self }
     }
 
-    /// Whether windows that begin in the image may reach past its end.
+    /// Whether windows that begin in the image may reach past its end; default false.
     #[must_use]
     pub fn ceil_mode(self, ceil_mode: bool) -> Self {
         MaxPool2dOptions { ceil_mode, ..self }
@@ -59,18 +59,19 @@ impl MaxPool2dOptions {
 }
 
 impl<T: Float> Tensor<T> {
-    /// The largest element of each window of `kernel` places, image by image:
+    /// The largest element of each window of size `kernel`, image by image:
     /// `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] → [C, oH, oW]`.
-    /// `oH = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ + 1`; in `ceil_mode` it is
-    /// rounded up, less a last window that would begin outside of the image.
+    /// `oH = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ + 1`; `ceil_mode` rounds it up, but
+    /// drops a last window that would begin outside the image.
     ///
-    /// NaN is larger than anything. Gradient: `g` at the place of the largest, which is the
-    /// first of equals (of NaNs the last, as in PyTorch). PyTorch: `torch.nn.functional.max_pool2d`.
+    /// NaN counts as the largest value. Gradient: `g` at the position of the largest element: the
+    /// first of equal ones, the last of several NaNs, as in PyTorch. PyTorch:
+    /// `torch.nn.functional.max_pool2d`.
     ///
     /// # Panics
-    /// If this is no image or batch of images, these with their padding are smaller than the
-    /// kernel, the padding is larger than half of the kernel, a window sees nothing, or a
-    /// kernel, stride or dilation is 0.
+    /// If this is not an image or a batch of images, the padded image is smaller than the kernel,
+    /// the padding is larger than half of the kernel, a window contains no element, or a kernel,
+    /// stride or dilation is 0.
     ///
     /// ```
     /// use adamant_tensor::{MaxPool2dOptions, Tensor};
@@ -83,7 +84,7 @@ impl<T: Float> Tensor<T> {
         self.max_pool2d_with_indices(kernel, options).0
     }
 
-    /// [`max_pool2d`](Tensor::max_pool2d), and the place of each largest element in its image:
+    /// [`max_pool2d`](Tensor::max_pool2d), and the position of each largest element in its image:
     /// row · W + column.
     ///
     /// PyTorch: `torch.nn.functional.max_pool2d(x, kernel, return_indices=True)`.
@@ -116,7 +117,7 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// The sizes before an image's, and those of an image.
+/// The leading sizes, and the sizes of an image.
 #[track_caller]
 pub(super) fn images<'s, const D: usize>(op: &str, shape: &'s Shape) -> (&'s [usize], [usize; D]) {
     if let Some((images, image)) = shape.split_last_chunk::<D>()
@@ -165,7 +166,7 @@ mod tests {
         MaxPool2dOptions::default()
     }
 
-    /// The place of the largest by the formula, of one image.
+    /// The position of the largest element by the formula, for one image.
     fn reference(
         x: &[f32],
         image: [usize; 2],
@@ -174,28 +175,29 @@ mod tests {
         output: &[usize],
     ) -> Vec<usize> {
         let stride = options.stride.unwrap_or(kernel);
-        let places = |d: usize, o: usize| {
+        let positions = |d: usize, o: usize| {
             (0..kernel[d])
                 .filter_map(move |k| {
                     (o * stride[d] + k * options.dilation[d]).checked_sub(options.padding[d])
                 })
-                .filter(move |&place| place < image[d])
+                .filter(move |&position| position < image[d])
         };
         let mut at = Vec::new();
         for (oy, ox) in (0..output[0]).flat_map(|y| (0..output[1]).map(move |x| (y, x))) {
-            let seen: Vec<usize> = places(0, oy)
-                .flat_map(|row| places(1, ox).map(move |col| row * image[1] + col))
+            let seen: Vec<usize> = positions(0, oy)
+                .flat_map(|row| positions(1, ox).map(move |col| row * image[1] + col))
                 .collect();
-            let last_nan = seen.iter().rev().find(|&&place| x[place].is_nan());
-            let largest = seen.iter().map(|&place| x[place]).fold(f32::NEG_INFINITY, f32::max);
-            let first = seen.iter().find(|&&place| x[place] == largest);
+            let last_nan = seen.iter().rev().find(|&&position| x[position].is_nan());
+            let largest =
+                seen.iter().map(|&position| x[position]).fold(f32::NEG_INFINITY, f32::max);
+            let first = seen.iter().find(|&&position| x[position] == largest);
             at.push(*last_nan.or(first).expect("a window sees something"));
         }
         at
     }
 
     #[test]
-    fn values_and_places_are_those_of_the_formula() {
+    fn values_and_positions_match_the_formula() {
         let mut rng = Generator::seed(0);
         for (image, kernel, options, output) in [
             ([4, 6], [2, 2], options(), [2, 3]),
@@ -210,7 +212,7 @@ mod tests {
             ([3, 200], [3, 5], options().stride(1), [1, 196]),
         ] {
             let (planes, len) = (2 * 3, image[0] * image[1]);
-            // Few values: ties, infinities and NaNs in many windows.
+            // Few distinct values: ties, infinities and NaNs in many windows.
             let kinds =
                 [f32::NAN, f32::NEG_INFINITY, f32::NEG_INFINITY, f32::INFINITY, 1.0, 1.0, 2.0];
             for kinds in [&kinds[..], &kinds[1..3], &kinds[1..], &kinds[4..]] {
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn gradients() {
         let distinct = |x: &Tensor<f64>| {
-            // Far enough apart that no step of a difference changes which is the largest.
+            // Far enough apart that no finite-difference step changes which is the largest.
             let order: Vec<f64> = (0..x.numel()).map(|i| ((i * 37) % 101) as f64).collect();
             x + Tensor::from_vec(order, x.shape()).unwrap()
         };
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_goes_to_the_first_of_equals_and_the_last_nan() {
+    fn the_first_tie_or_last_nan_gets_the_gradient() {
         let grad = |values: [f32; 4]| {
             let x = Tensor::from_vec(values.to_vec(), [1, 2, 2]).unwrap().requires_grad();
             x.max_pool2d(2, options()).sum().backward();
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn windows_that_do_not_fit_are_refused() {
         type Case<'a> = (&'a [usize], [usize; 2], MaxPool2dOptions, &'a str);
         let cases: [Case<'_>; 8] = [
             (

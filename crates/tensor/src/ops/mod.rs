@@ -1,7 +1,7 @@
-//! The operations: one file each, or one for a tight family.
+//! The operations: one file each, or one for a close family.
 //!
-//! To add one: a file here with its documentation, shape check, forward,
-//! backward and tests, and a line below.
+//! To add one: a file here with its documentation, shape check, forward, backward and tests, and a
+//! line below. See `docs/adding-an-op.md`.
 
 mod abs;
 mod adaptive;
@@ -54,6 +54,7 @@ pub(crate) mod pad_mode;
 mod permute;
 mod piecewise;
 mod powers;
+mod product;
 mod reduction;
 mod relu;
 mod reshape;

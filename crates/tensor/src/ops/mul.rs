@@ -4,6 +4,7 @@
 //! operand was broadcast. An operand is saved only if the other is tracked.
 //! PyTorch: `torch.mul`.
 
+use super::product::record_product;
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
@@ -11,14 +12,7 @@ use adamant_kernels::Float;
 #[track_caller]
 pub(super) fn mul<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     let value = a.array.zip("mul", &b.array, a.broadcast_with("mul", b), |a, b| a * b);
-    let for_a = a.wants_grad().then(|| b.clone());
-    let for_b = b.wants_grad().then(|| a.clone());
-    record("mul", [a, b], value, move |ctx| {
-        [
-            for_a.as_ref().and_then(|b| ctx.broadcast_back(0, || mul(ctx.grad(), b))),
-            for_b.as_ref().and_then(|a| ctx.broadcast_back(1, || mul(ctx.grad(), a))),
-        ]
-    })
+    record_product("mul", [a, b], value, mul, mul)
 }
 
 #[track_caller]

@@ -1,4 +1,4 @@
-//! The length of vectors.
+//! Vector norms.
 
 use super::abs::{side, toward};
 use super::max::best;
@@ -10,11 +10,12 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The norm `(Σ |x|ᵖ)^{1/p}` of all elements, of shape `[]`; for `p` of ∞ and −∞ the
-    /// largest and the smallest `|x|`, and for 0 the number of elements that are not 0.
+    /// The norm `(Σ |x|ᵖ)^{1/p}` of all elements, of shape `[]`; for `p = ∞` and `p = −∞` the
+    /// largest and the smallest `|x|`, for `p = 0` the number of nonzero elements.
     ///
-    /// Gradient: `g sign(x) (|x| / y)^{p−1}`, 0 where `y = 0`, or, for `p < 1`, where `x = 0`;
-    /// for ±∞: `g sign(x)` shared evenly among the elements of that size; for 0: 0.
+    /// Gradient: `g sign(x) (|x| / y)^{p−1}`, 0 where `y = 0`, or, for `p < 1`, where `x = 0`; for
+    /// `p = ±∞` it is `g sign(x)`, shared evenly among the elements with that `|x|`; for `p = 0` it
+    /// is 0.
     ///
     /// PyTorch: `x.norm(p)`.
     ///
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_norm_of_nothing_follows_pytorch() {
+    fn an_empty_norm_follows_pytorch() {
         // torch.zeros(2, 0).norm(p, 1); torch.zeros(0, 2).norm(-1, 1)
         for p in [0.0, 0.5, 1.0, 2.0, 3.0] {
             assert_eq!(Tensor::<f32>::zeros([2, 0]).norm_dim(p, 1, false).to_vec(), [0.0; 2]);

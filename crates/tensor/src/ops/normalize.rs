@@ -1,34 +1,34 @@
-//! Normalisations: each group of elements gets mean 0 and variance 1, then each channel a
-//! scale and a shift of its own.
+//! Normalisations: each group of elements is brought to mean 0 and variance 1, then each channel is
+//! scaled and shifted.
 //!
-//! The input is seen as `[n, c, s]`: samples, channels, and positions. A group is a channel
-//! of all samples (batch), or some channels of one sample (group; layer, with one group, no
-//! positions, and every element a channel). The means are saved, not the normalised input.
+//! The input is viewed as `[n, c, s]`: samples, channels, positions. In `batch_norm` a group is one
+//! channel of all samples; in `group_norm` it is some channels of one sample; in `layer_norm` each
+//! element is a channel, and a sample is one group. The statistics are saved, not the normalised
+//! input.
 //!
-//! The same made of tensor operations takes, on two cores, 4 times as long forward and 13 times
-//! backward for `layer_norm` of `[64, 128, 256]`, and 4 and 20 times for `batch_norm` of
+//! Composed of tensor operations, the same takes 4 times as long forward and 13 times backward on
+//! two cores for `layer_norm` of `[64, 128, 256]`, and 4 and 20 times for `batch_norm` of
 //! `[64, 32, 26, 26]`.
 
 use crate::array::Array;
 use crate::node::{Context, Gradients, record_many};
-use crate::ops::normalize_loops::{Form, Group, forward, in_loops};
+use crate::ops::normalize_loops::{Group, NormLayout, forward, in_loops};
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
     /// `(x − mean) / √(var + eps) · weight + bias` for each channel over the batch:
-    /// `[N, C, …] → [N, C, …]`, with weight and bias `[C]`. Gives the means and the
-    /// (uncorrected) variances `[C]` too, untracked.
+    /// `[N, C, …] → [N, C, …]`, with weight and bias `[C]`. Also returns the means and the
+    /// (uncorrected) variances, `[C]` each, untracked.
     ///
-    /// Gradient: `(ĝ − mean(ĝ) − x̂ mean(ĝ x̂)) / √(var + eps)` where `ĝ = g · weight` and `x̂`
-    /// is the normalised input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True,
-    /// eps=eps)`.
+    /// Gradient: `(ĝ − mean(ĝ) − x̂ mean(ĝ x̂)) / √(var + eps)` where `ĝ = g · weight` and `x̂` is
+    /// the normalised input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True, eps=eps)`.
     ///
-    /// An empty batch gives an empty result, and statistics of NaN.
+    /// For an empty batch the result is empty, and the statistics are NaN.
     ///
     /// # Panics
-    /// If there is no dimension of channels, weight or bias does not have an element for each,
-    /// each channel has a single value (which is its own mean), or `eps` is not positive.
+    /// If there is no channel dimension, weight or bias does not have an element for each channel,
+    /// a channel has a single element (which is its own mean), or `eps` is not positive.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -45,30 +45,30 @@ impl<T: Float> Tensor<T> {
         eps: f64,
     ) -> (Tensor<T>, Tensor<T>, Tensor<T>) {
         assert!(eps > 0.0, "batch_norm: eps is {eps:?}; expected more than 0");
-        let form = Form::channels("batch_norm", &self.array, [weight, bias], eps);
+        let layout = NormLayout::channels("batch_norm", &self.array, [weight, bias], eps);
         assert!(
-            form.count() != 1,
+            layout.count() != 1,
             "batch_norm: an input of shape {} has 1 value for each channel; expected more in \
              training: a single value has no variance",
             self.array.shape()
         );
-        let stats = form.stats(&self.array);
+        let stats = layout.stats(&self.array);
         let column = |f: fn(&(f64, f64)) -> f64| {
             let values: Vec<T> = stats.iter().map(|s| T::from_f64(f(s))).collect();
             Tensor::from(Array::copied("batch_norm", [values.len()].into(), &values))
         };
         let (mean, var) = (column(|s| s.0), column(|s| s.1));
-        (normalize(self, weight, bias, form, &stats), mean, var)
+        (normalize(self, weight, bias, layout, &stats), mean, var)
     }
 
-    /// As [`batch_norm`](Tensor::batch_norm), with means and variances that are given: `[C]`
-    /// each, and constants for gradients.
+    /// [`batch_norm`](Tensor::batch_norm) with given means and variances, `[C]` each, which get no
+    /// gradient.
     ///
     /// PyTorch: `F.batch_norm(x, mean, var, weight, bias, eps=eps)`.
     ///
     /// # Panics
-    /// If there is no dimension of channels, one of the others does not have an element for
-    /// each, or `eps` is negative or NaN.
+    /// If there is no channel dimension, an argument does not have an element for each channel, or
+    /// `eps` is negative or NaN.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -86,24 +86,24 @@ impl<T: Float> Tensor<T> {
         eps: f64,
     ) -> Tensor<T> {
         assert!(eps >= 0.0, "batch_norm: eps is {eps:?}; expected 0 or more");
-        let mut form = Form::channels("batch_norm", &self.array, [weight, bias], eps);
-        let fixed = Form::channels("batch_norm", &self.array, [Some(mean), Some(var)], eps);
-        form.fixed = true;
+        let mut layout = NormLayout::channels("batch_norm", &self.array, [weight, bias], eps);
+        let fixed = NormLayout::channels("batch_norm", &self.array, [Some(mean), Some(var)], eps);
+        layout.fixed = true;
         let (mean, var) = (mean.to_vec(), var.to_vec());
         let stats: Vec<_> = mean.iter().zip(&var).map(|(m, v)| (m.to_f64(), v.to_f64())).collect();
         debug_assert_eq!(stats.len(), fixed.c);
-        normalize(self, weight, bias, form, &stats)
+        normalize(self, weight, bias, layout, &stats)
     }
 
-    /// `(x − mean) / √(var + eps) · weight + bias` over `groups` groups of channels of each
+    /// `(x − mean) / √(var + eps) · weight + bias` over each of `groups` groups of channels of each
     /// sample: `[N, C, …] → [N, C, …]`, with weight and bias `[C]`.
     ///
-    /// Gradient: as of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.group_norm`.
+    /// Gradient: that of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.group_norm`.
     ///
     /// # Panics
     /// If the channels cannot be divided into the groups, weight or bias does not have an element
-    /// for each channel, `eps` is NaN, or the only sample has one value for each group. (With more
-    /// samples, PyTorch takes groups of one value, and so does this: each becomes its bias.)
+    /// for each channel, `eps` is NaN, or a single sample has one element for each group. (With
+    /// more samples, groups of one element are accepted, as in PyTorch; the result is the bias.)
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -119,32 +119,32 @@ impl<T: Float> Tensor<T> {
         bias: Option<&Tensor<T>>,
         eps: f64,
     ) -> Tensor<T> {
-        let mut form = Form::channels("group_norm", &self.array, [weight, bias], eps);
+        let mut layout = NormLayout::channels("group_norm", &self.array, [weight, bias], eps);
         let shape = self.array.shape();
         assert!(
-            groups > 0 && form.c.is_multiple_of(groups),
+            groups > 0 && layout.c.is_multiple_of(groups),
             "group_norm: the {} channels of an input of shape {shape} cannot be divided into \
              {groups} groups",
-            form.c
+            layout.c
         );
-        (form.groups, form.across) = (groups, false);
+        (layout.groups, layout.across) = (groups, false);
         assert!(
-            form.n * form.count() != 1,
+            layout.n * layout.count() != 1,
             "group_norm: an input of shape {shape} is one sample with 1 value for each of \
              {groups} groups; expected at least 2: one value is its own mean"
         );
-        let stats = form.stats(&self.array);
-        normalize(self, weight, bias, form, &stats)
+        let stats = layout.stats(&self.array);
+        normalize(self, weight, bias, layout, &stats)
     }
 
-    /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions, which are
-    /// `shape`, that of weight and bias.
+    /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions, whose sizes are
+    /// `shape`, which is also the shape of weight and bias.
     ///
-    /// Gradient: as of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.layer_norm`.
+    /// Gradient: that of [`batch_norm`](Tensor::batch_norm). PyTorch: `F.layer_norm`.
     ///
     /// # Panics
-    /// If the last dimensions, or those of weight or bias, are not `shape`, it is empty, or `eps`
-    /// is NaN.
+    /// If the last dimensions, weight or bias do not have this shape, `shape` is empty, or `eps` is
+    /// NaN.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -160,19 +160,20 @@ impl<T: Float> Tensor<T> {
         bias: Option<&Tensor<T>>,
         eps: f64,
     ) -> Tensor<T> {
-        let form = Form::trailing("layer_norm", &self.array, shape, [weight, bias], true, eps);
-        let stats = form.stats(&self.array);
-        normalize(self, weight, bias, form, &stats)
+        let layout =
+            NormLayout::trailing("layer_norm", &self.array, shape, [weight, bias], true, eps);
+        let stats = layout.stats(&self.array);
+        normalize(self, weight, bias, layout, &stats)
     }
 
-    /// `x / √(mean(x²) + eps) · weight` over the last dimensions, which are `shape`, that of
-    /// the weight.
+    /// `x / √(mean(x²) + eps) · weight` over the last dimensions, whose sizes are `shape`, which is
+    /// also the shape of the weight.
     ///
     /// Gradient: `(ĝ − x̂ mean(ĝ x̂)) / √(mean(x²) + eps)` where `ĝ = g · weight`. PyTorch:
     /// `F.rms_norm`.
     ///
     /// # Panics
-    /// If the last dimensions, or those of the weight, are not `shape`, it is empty, or `eps` is
+    /// If the last dimensions or the weight do not have this shape, `shape` is empty, or `eps` is
     /// NaN.
     ///
     /// ```
@@ -183,9 +184,10 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn rms_norm(&self, shape: &[usize], weight: Option<&Tensor<T>>, eps: f64) -> Tensor<T> {
-        let form = Form::trailing("rms_norm", &self.array, shape, [weight, None], false, eps);
-        let stats = form.stats(&self.array);
-        normalize(self, weight, None, form, &stats)
+        let layout =
+            NormLayout::trailing("rms_norm", &self.array, shape, [weight, None], false, eps);
+        let stats = layout.stats(&self.array);
+        normalize(self, weight, None, layout, &stats)
     }
 }
 
@@ -194,28 +196,34 @@ fn normalize<T: Float>(
     x: &Tensor<T>,
     weight: Option<&Tensor<T>>,
     bias: Option<&Tensor<T>>,
-    form: Form,
+    layout: NormLayout,
     stats: &[(f64, f64)],
 ) -> Tensor<T> {
-    let scale = |var: f64| T::from_f64(1.0 / (var + form.eps).sqrt());
+    let scale = |var: f64| T::from_f64(1.0 / (var + layout.eps).sqrt());
     let group = |&(mean, var): &(f64, f64)| Group { mean: T::from_f64(mean), scale: scale(var) };
     let groups: Vec<Group<T>> = stats.iter().map(group).collect();
-    let value = forward(&x.array.contiguous(form.op), weight, bias, form, &groups);
+    let value = forward(&x.array.contiguous(layout.op), weight, bias, layout, &groups);
     let (saved, saved_weight) = (x.clone(), weight.cloned());
     let (has_weight, has_bias) = (weight.is_some(), bias.is_some());
     let shapes = [weight, bias].map(|other| other.map(|other| other.array.shape().clone()));
     let inputs: Vec<&Tensor<T>> = [Some(x), weight, bias].into_iter().flatten().collect();
-    record_many(form.op, &inputs, value, move |ctx| {
+    record_many(layout.op, &inputs, value, move |ctx| {
         let [dx, dw, db] = if crate::is_grad_enabled() {
-            in_operations(ctx, &saved, saved_weight.as_ref(), form, &groups)
+            in_operations(ctx, &saved, saved_weight.as_ref(), layout, &groups)
         } else {
-            in_loops(ctx, &saved.array.contiguous(form.op), saved_weight.as_ref(), form, &groups)
+            in_loops(
+                ctx,
+                &saved.array.contiguous(layout.op),
+                saved_weight.as_ref(),
+                layout,
+                &groups,
+            )
         };
         let mut gradients = Gradients::new();
         gradients.push(Some(dx));
         let others = [(has_weight, dw, &shapes[0]), (has_bias, db, &shapes[1])];
         for (_, gradient, shape) in others.into_iter().filter(|other| other.0) {
-            let shape = shape.as_ref().expect("it is there");
+            let shape = shape.as_ref().expect("present, as its gradient is");
             gradients.push(ctx.needs(gradients.len()).then(|| gradient.reshape(shape)));
         }
         if !ctx.needs(0) {
@@ -225,42 +233,42 @@ fn normalize<T: Float>(
     })
 }
 
-/// The same gradients, to be differentiated again.
+/// The same gradients in tensor operations, which can be differentiated again.
 #[track_caller]
 fn in_operations<T: Float>(
     ctx: &Context<'_, T>,
     x: &Tensor<T>,
     weight: Option<&Tensor<T>>,
-    form: Form,
+    layout: NormLayout,
     groups: &[Group<T>],
 ) -> [Tensor<T>; 3] {
-    let Form { n, c, s, .. } = form;
-    let view = [n, form.groups, c / form.groups.max(1), s];
-    let dims: &[usize] = if form.across { &[0, 2, 3] } else { &[2, 3] };
+    let NormLayout { n, c, s, .. } = layout;
+    let view = [n, layout.groups, c / layout.groups.max(1), s];
+    let dims: &[usize] = if layout.across { &[0, 2, 3] } else { &[2, 3] };
     let (x4, g) = (x.reshape(view), ctx.grad().reshape(view));
     let mean = |x: &Tensor<T>| x.mean_dim(dims, true);
     let constant = |f: fn(&Group<T>) -> T| {
         let values: Vec<T> = groups.iter().map(f).collect();
-        let shape = [if form.across { 1 } else { n }, form.groups, 1, 1];
-        Tensor::from(Array::copied(form.op, shape.into(), &values))
+        let shape = [if layout.across { 1 } else { n }, layout.groups, 1, 1];
+        Tensor::from(Array::copied(layout.op, shape.into(), &values))
     };
-    let centered = match (form.fixed, form.center) {
+    let centered = match (layout.fixed, layout.center) {
         (true, _) => &x4 - constant(|group| group.mean),
         (_, true) => &x4 - mean(&x4),
         _ => x4,
     };
-    let scale = match form.fixed {
+    let scale = match layout.fixed {
         true => constant(|group| group.scale),
-        false => (mean(&centered.square()) + T::from_f64(form.eps)).rsqrt(),
+        false => (mean(&centered.square()) + T::from_f64(layout.eps)).rsqrt(),
     };
     let normal = &centered * &scale;
     let weighted = match weight {
-        Some(weight) => &g * weight.reshape([1, form.groups, c / form.groups.max(1), 1]),
+        Some(weight) => &g * weight.reshape([1, layout.groups, c / layout.groups.max(1), 1]),
         None => g.clone(),
     };
     let mut inner = weighted.clone();
-    if !form.fixed {
-        if form.center {
+    if !layout.fixed {
+        if layout.center {
             inner = inner - mean(&weighted);
         }
         inner = inner - &normal * mean(&(&weighted * &normal));
@@ -318,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_one_value_become_the_bias_and_give_no_gradient() {
+    fn groups_of_one_element_become_the_bias() {
         let (w, b) = (Tensor::from([2.0f32, 3.0, 4.0]), Tensor::from([0.5f32, -1.0, 0.0]));
         for shape in [&[2, 3][..], &[2, 3, 1, 1]] {
             let x = Tensor::from([7.0f32, -1.0, 3.0, 0.0, 5.0, 2.0]).reshape(shape).requires_grad();
@@ -339,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_division_by_zero_gives_nan() {
+    fn a_division_by_zero_is_nan() {
         // F.layer_norm(torch.tensor([[1., 3.], [5., 5.]]), (2,), eps=0.0)
         let y = Tensor::from([[1.0f32, 3.0], [5.0, 5.0]]).layer_norm(&[2], None, None, 0.0);
         assert!(y.to_vec()[..2] == [-1.0, 1.0] && y.to_vec()[2..].iter().all(|y| y.is_nan()));
@@ -349,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_is_an_eps() {
+    fn eps_may_be_any_number() {
         // F.layer_norm(x, (2,), eps=eps), F.rms_norm(x, (2,), eps=eps)
         let x = Tensor::from([[1.0f32, 3.0]]);
         assert_eq!(x.layer_norm(&[2], None, None, f64::INFINITY).to_vec(), [0.0; 2]);
@@ -376,7 +384,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "an input of shape [1, 3] has 1 value for each channel")]
-    fn one_value_for_a_channel_is_refused() {
+    fn one_element_per_channel_is_refused() {
         let _ = Tensor::<f32>::ones([1, 3]).batch_norm(None, None, 1e-5);
     }
 

@@ -1,7 +1,7 @@
-//! The loops of normalisations, over lines of neighbours in memory.
+//! The loops of normalisations, over lines of adjacent elements.
 //!
-//! Along a line the channel stays and so the group does, or the channel changes with each element
-//! and the group with it or not. What a loop does is written once for the three of them.
+//! There are three kinds of line: channel and group are constant, both change with each element, or
+//! only the channel does. Each loop is written once for all three.
 
 use crate::array::{Array, with_room};
 use crate::node::Context;
@@ -9,9 +9,9 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::{Float, by_segment, column_sums, drain, moments, weighted_sums};
 
-/// How an input is divided.
+/// How an input is divided into samples, channels and groups.
 #[derive(Clone, Copy)]
-pub(super) struct Form {
+pub(super) struct NormLayout {
     pub(super) op: &'static str,
     /// Samples.
     pub(super) n: usize,
@@ -19,9 +19,9 @@ pub(super) struct Form {
     pub(super) c: usize,
     /// Positions.
     pub(super) s: usize,
-    /// Of the channels of a sample.
+    /// The number of groups of channels.
     pub(super) groups: usize,
-    /// Whether a group goes on through all samples; then it has one channel.
+    /// Whether a group extends over all samples; it then has one channel.
     pub(super) across: bool,
     /// Whether the mean is subtracted.
     pub(super) center: bool,
@@ -30,14 +30,14 @@ pub(super) struct Form {
     pub(super) eps: f64,
 }
 
-impl Form {
+impl NormLayout {
     #[track_caller]
     pub(super) fn channels<T: Float>(
         op: &'static str,
         x: &Array<T>,
         others: [Option<&Tensor<T>>; 2],
         eps: f64,
-    ) -> Form {
+    ) -> NormLayout {
         let shape = x.shape();
         let &[n, c, ref positions @ ..] = &**shape else {
             panic!("{op}: an input of shape {shape}; expected [batch, channels, …]")
@@ -52,7 +52,7 @@ impl Form {
             );
         }
         let s = positions.iter().product();
-        Form { op, n, c, s, groups: c, across: true, center: true, fixed: false, eps }
+        NormLayout { op, n, c, s, groups: c, across: true, center: true, fixed: false, eps }
     }
 
     #[track_caller]
@@ -63,7 +63,7 @@ impl Form {
         others: [Option<&Tensor<T>>; 2],
         center: bool,
         eps: f64,
-    ) -> Form {
+    ) -> NormLayout {
         let (found, expected) = (x.shape(), Shape::from(shape));
         assert!(!shape.is_empty(), "{op}: the shape to normalise over is []; it needs a dimension");
         assert!(
@@ -80,10 +80,10 @@ impl Form {
         }
         let n = found[..found.len() - shape.len()].iter().product();
         let c = expected.numel();
-        Form { op, n, c, s: 1, groups: 1, across: false, center, fixed: false, eps }
+        NormLayout { op, n, c, s: 1, groups: 1, across: false, center, fixed: false, eps }
     }
 
-    /// How many values a group has.
+    /// The number of elements in a group.
     pub(super) fn count(&self) -> usize {
         if self.across { self.n * self.s } else { self.c / self.groups * self.s }
     }
@@ -102,8 +102,8 @@ impl Form {
         stats
     }
 
-    /// How many neighbours are a line: the positions of a channel; without these, the channels
-    /// of a sample, or of a group of them.
+    /// The length of a line: the positions of a channel, or without positions the channels of a
+    /// sample or of a group.
     fn line(&self) -> usize {
         match (self.s > 1, self.across) {
             (true, _) => self.s,
@@ -123,10 +123,10 @@ impl Form {
     }
 }
 
-/// Calls a loop over a line, which goes on by `C` channels and `G` groups with each element.
+/// Calls a loop over a line, in which each element advances by `C` channels and `G` groups.
 macro_rules! along {
-    ($form:expr, $f:ident($($argument:expr),*)) => {
-        match ($form.s > 1, $form.across) {
+    ($layout:expr, $f:ident($($argument:expr),*)) => {
+        match ($layout.s > 1, $layout.across) {
             (true, _) => $f::<0, 0, T>($($argument),*),
             (_, true) => $f::<1, 1, T>($($argument),*),
             _ => $f::<1, 0, T>($($argument),*),
@@ -134,14 +134,14 @@ macro_rules! along {
     };
 }
 
-/// What a group is shifted and scaled by.
+/// The shift and scale of a group.
 #[derive(Clone, Copy)]
 pub(super) struct Group<T> {
     pub(super) mean: T,
     pub(super) scale: T,
 }
 
-/// The elements, or as many of a constant.
+/// The elements, or `len` times a constant.
 fn or_full<T: Float>(x: Option<&Tensor<T>>, len: usize, value: T) -> Vec<T> {
     x.map_or_else(|| vec![value; len], Tensor::to_vec)
 }
@@ -151,20 +151,20 @@ pub(super) fn forward<T: Float>(
     x: &Array<T>,
     weight: Option<&Tensor<T>>,
     bias: Option<&Tensor<T>>,
-    form: Form,
+    layout: NormLayout,
     groups: &[Group<T>],
 ) -> Array<T> {
-    let (w, b) = (or_full(weight, form.c, T::ONE), or_full(bias, form.c, T::ZERO));
+    let (w, b) = (or_full(weight, layout.c, T::ONE), or_full(bias, layout.c, T::ZERO));
     let x_ = x.dense();
-    Array::build(form.op, x.shape().clone(), |out| {
-        by_segment(out, x_, x_, form.line(), |i, out, x, _| {
-            let (channel, group) = form.start(i);
-            along!(form, normal_line(out, x, &w[channel..], &b[channel..], &groups[group..]));
+    Array::build(layout.op, x.shape().clone(), |out| {
+        by_segment(out, x_, x_, layout.line(), |i, out, x, _| {
+            let (channel, group) = layout.start(i);
+            along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &groups[group..]));
         });
     })
 }
 
-/// As many elements as a line of `len` goes through.
+/// The number of channels or groups that a line of `len` elements spans, advancing by `step`.
 const fn passed(step: usize, len: usize) -> usize {
     step * (len - 1) + 1
 }
@@ -192,46 +192,47 @@ pub(super) fn in_loops<T: Float>(
     ctx: &Context<'_, T>,
     x: &Array<T>,
     weight: Option<&Tensor<T>>,
-    form: Form,
+    layout: NormLayout,
     groups: &[Group<T>],
 ) -> [Tensor<T>; 3] {
-    let g = ctx.grad().array.contiguous(form.op);
+    let g = ctx.grad().array.contiguous(layout.op);
     let (x_, g_) = (x.dense(), g.dense());
-    let w = or_full(weight, form.c, T::ONE);
-    let Sums { db, dw, of_groups } = match form.s {
-        0 => Sums { db: vec![0.0; form.c], dw: vec![0.0; form.c], of_groups: vec![] },
-        1 => sums_of_columns(x_, g_, &w, form, groups),
-        _ => sums_of_lines(x_, g_, &w, form, groups),
+    let w = or_full(weight, layout.c, T::ONE);
+    let Sums { db, dw, of_groups } = match layout.s {
+        0 => Sums { db: vec![0.0; layout.c], dw: vec![0.0; layout.c], of_groups: vec![] },
+        1 => sums_of_columns(x_, g_, &w, layout, groups),
+        _ => sums_of_lines(x_, g_, &w, layout, groups),
     };
     let column = |sums: Vec<f64>| {
         let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
-        Tensor::from(Array::copied(form.op, [form.c].into(), &values))
+        Tensor::from(Array::copied(layout.op, [layout.c].into(), &values))
     };
-    if form.fixed {
-        // The input plays no part, not even if it is NaN.
+    if layout.fixed {
+        // The input has no influence, not even if it is NaN.
         let still: Vec<Group<T>> =
             groups.iter().map(|group| Group { mean: T::ZERO, ..*group }).collect();
-        let dx = forward(&g, weight, None, form, &still);
+        let dx = forward(&g, weight, None, layout, &still);
         return [dx.into(), column(dw), column(db)];
     }
-    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope). What is
-    // subtracted is not scaled before: 1/√eps would enlarge the rounding of what cancels.
-    let count = form.count() as f64;
+    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope). The
+    // subtraction comes before the scaling: 1/√eps would magnify the rounding errors of terms that
+    // cancel.
+    let count = layout.count() as f64;
     let slopes: Vec<[T; 2]> = groups
         .iter()
         .zip(&of_groups)
         .map(|(group, [p, q])| {
             let scale = group.scale.to_f64();
-            let p = if form.center { *p } else { 0.0 };
+            let p = if layout.center { *p } else { 0.0 };
             let both = [p / count, scale * q / count];
             both.map(T::from_f64)
         })
         .collect();
-    let dx = Array::build(form.op, x.shape().clone(), |out| {
-        by_segment(out, x_, g_, form.line(), |i, out, x, g| {
-            let (channel, group) = form.start(i);
+    let dx = Array::build(layout.op, x.shape().clone(), |out| {
+        by_segment(out, x_, g_, layout.line(), |i, out, x, g| {
+            let (channel, group) = layout.start(i);
             let (w, groups, slopes) = (&w[channel..], &groups[group..], &slopes[group..]);
-            along!(form, gradient_line(out, x, g, w, groups, slopes));
+            along!(layout, gradient_line(out, x, g, w, groups, slopes));
         });
     });
     [dx.into(), column(dw), column(db)]
@@ -262,19 +263,25 @@ struct Sums {
     of_groups: Vec<[f64; 2]>,
 }
 
-/// Where a line is of one channel: sums along lines.
-fn sums_of_lines<T: Float>(x: &[T], g: &[T], w: &[T], form: Form, groups: &[Group<T>]) -> Sums {
-    let (s, c) = (form.s, form.c);
+/// For lines of one channel: sums along lines.
+fn sums_of_lines<T: Float>(
+    x: &[T],
+    g: &[T],
+    w: &[T],
+    layout: NormLayout,
+    groups: &[Group<T>],
+) -> Sums {
+    let (s, c) = (layout.s, layout.c);
     let (mut db, mut dw) = (vec![0.0; c], vec![0.0; c]);
     let mut of_groups = vec![[0.0; 2]; groups.len()];
     let ones = vec![T::ONE; s];
-    let mut parts = vec![[0.0; 2]; form.n * c];
+    let mut parts = vec![[0.0; 2]; layout.n * c];
     drain(parts.iter_mut().enumerate(), x.len(), |(i, part)| {
         let range = i * s..(i + 1) * s;
-        *part = weighted_sums(&x[range.clone()], &g[range], &ones, groups[form.start(i).1].mean);
+        *part = weighted_sums(&x[range.clone()], &g[range], &ones, groups[layout.start(i).1].mean);
     });
     for (i, [p, q]) in parts.into_iter().enumerate() {
-        let (channel, group) = form.start(i);
+        let (channel, group) = layout.start(i);
         let (q, w) = (q * groups[group].scale.to_f64(), w[channel].to_f64());
         db[channel] += p;
         dw[channel] += q;
@@ -284,18 +291,23 @@ fn sums_of_lines<T: Float>(x: &[T], g: &[T], w: &[T], form: Form, groups: &[Grou
     Sums { db, dw, of_groups }
 }
 
-/// Where a line goes through channels: sums over the samples, and for groups of channels sums
-/// along lines too.
-fn sums_of_columns<T: Float>(x: &[T], g: &[T], w: &[T], form: Form, groups: &[Group<T>]) -> Sums {
-    let (c, len) = (form.c, form.line());
+/// For lines across channels: sums over the samples, and for groups of channels also along lines.
+fn sums_of_columns<T: Float>(
+    x: &[T],
+    g: &[T],
+    w: &[T],
+    layout: NormLayout,
+    groups: &[Group<T>],
+) -> Sums {
+    let (c, len) = (layout.c, layout.line());
     let mut both = column_sums(x, g, c, |row, x, g, p, q| {
         for (part, (p, q)) in p.chunks_mut(len).zip(q.chunks_mut(len)).enumerate() {
-            let (channel, group) = form.start(row * (c / len) + part);
-            along!(form, add_line(p, q, &x[channel..], &g[channel..], &groups[group..]));
+            let (channel, group) = layout.start(row * (c / len) + part);
+            along!(layout, add_line(p, q, &x[channel..], &g[channel..], &groups[group..]));
         }
     });
     let (dw, db) = (both.split_off(c), both);
-    let of_groups = if form.across {
+    let of_groups = if layout.across {
         let weighted = |((db, dw), w): ((&f64, &f64), &T)| [db * w.to_f64(), dw * w.to_f64()];
         db.iter().zip(&dw).zip(w).map(weighted).collect()
     } else {
@@ -303,7 +315,7 @@ fn sums_of_columns<T: Float>(x: &[T], g: &[T], w: &[T], form: Form, groups: &[Gr
         let piece = 1.max((1 << 14) / len.max(1)); // groups in a piece of work
         drain(sums.chunks_mut(piece).enumerate(), x.len(), |(first, sums)| {
             for (i, sums) in (first * piece..).zip(sums) {
-                let (own, channel) = (i * len..(i + 1) * len, form.start(i).0);
+                let (own, channel) = (i * len..(i + 1) * len, layout.start(i).0);
                 let w = &w[channel..channel + len];
                 let [p, q] = weighted_sums(&x[own.clone()], &g[own], w, groups[i].mean);
                 *sums = [p, q * groups[i].scale.to_f64()];

@@ -1,10 +1,10 @@
-//! What may stand on the other side of an operation: a tensor or a number.
+//! The other operand of an operation: a tensor or a scalar.
 
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use std::borrow::Cow;
 
-/// A tensor, or a number that stands for a tensor of shape `[]`.
+/// A tensor, or a scalar that stands for a tensor of shape `[]`.
 ///
 /// ```
 /// use adamant_tensor::Tensor;
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 /// assert_eq!(x.maximum(&x).to_vec(), [1.0, 3.0]);
 /// ```
 pub trait Operand<T: Float> {
-    /// This as a tensor.
+    /// The operand as a tensor.
     fn operand(&self) -> Cow<'_, Tensor<T>>;
 }
 

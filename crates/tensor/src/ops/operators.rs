@@ -71,7 +71,7 @@ mod tests {
     use crate::Tensor;
 
     #[test]
-    fn scalars_stand_on_either_side() {
+    fn scalars_may_be_on_either_side() {
         let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap();
         assert_eq!((1.0 - &x).to_vec(), [0.0, -1.0]);
         assert_eq!((&x - 1.0).to_vec(), [0.0, 1.0]);

@@ -1,25 +1,25 @@
-//! Padding with what is in the tensor.
+//! Padding with the tensor's own elements.
 
 use crate::array::Array;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
-/// What is put around a tensor, other than a value of its own (for which there is
-/// [`pad`](Tensor::pad)). Of the line `a b c d`, with two more on each side:
+/// Which of its own elements a tensor is padded with. (For a constant there is
+/// [`pad`](Tensor::pad).) The examples pad `a b c d` by two on each side:
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PadMode {
     /// `c b a b c d c b`: mirrored at the outermost element, which is not repeated.
     Reflect,
-    /// `a a a b c d d d`: the outermost element again and again.
+    /// `a a a b c d d d`: the outermost element, repeated.
     Replicate,
-    /// `c d a b c d a b`: from the other end.
+    /// `c d a b c d a b`: the elements from the other end.
     Circular,
 }
 
 impl PadMode {
-    /// The most that can be put on one side of a line of `size` elements, of which `left` are
-    /// left where it is cut.
+    /// The largest padding on one side of a line of `size` elements, of which `left` remain after
+    /// cutting.
     fn most(self, size: isize, left: isize) -> isize {
         match self {
             PadMode::Reflect => (size - 1).max(0),
@@ -29,15 +29,14 @@ impl PadMode {
         }
     }
 
-    /// Where the elements from `start` to `end` of the padded line come from, counted from the
-    /// first of the `size` elements of the line, which have at most [`most`](PadMode::most) on
-    /// each side.
+    /// The source indices of the padded line from `start` to `end`, relative to the first of its
+    /// `size` elements; the padding is at most [`most`](PadMode::most) on each side.
     ///
-    /// As in PyTorch, `Reflect` and `Replicate` show elements that are cut off on the other side,
-    /// and `Circular` does not.
+    /// As in PyTorch, `Reflect` and `Replicate` may repeat elements that are cut off on the other
+    /// side; `Circular` does not.
     #[track_caller]
     fn sources(self, op: &str, size: isize, start: isize, end: isize) -> Array<usize> {
-        let (first, last) = (start.max(0), end.min(size)); // of what is left
+        let (first, last) = (start.max(0), end.min(size)); // of the remaining elements
         let source = |at: isize| match self {
             PadMode::Reflect if at < 0 => -at,
             PadMode::Reflect if at >= size => 2 * (size - 1) - at,
@@ -52,19 +51,19 @@ impl PadMode {
 }
 
 impl<T: Float> Tensor<T> {
-    /// The tensor with `(before, after)` more elements around it, which are its own, given for
-    /// the last dimension first, as in PyTorch; negative numbers take elements away. `Reflect` and
-    /// `Replicate` show elements that are taken away on the other side, `Circular` does not.
+    /// The tensor padded with its own elements: `(before, after)` elements for each dimension, the
+    /// last dimension first, as in PyTorch. A negative count removes elements; `Reflect` and
+    /// `Replicate` may repeat elements that are removed on the other side, `Circular` does not.
     ///
-    /// Gradient: `g`, added up where the elements came from.
+    /// Gradient: `g`, summed at the source elements.
     ///
-    /// PyTorch: `torch.nn.functional.pad(x, (before, after, …), mode="reflect")`, of any
-    /// number of dimensions.
+    /// PyTorch: `torch.nn.functional.pad(x, (before, after, …), mode="reflect")`, for any number of
+    /// dimensions.
     ///
     /// # Panics
-    /// If there are more pairs than dimensions, more is taken away than there is, or more is asked
-    /// for than there is: `Reflect` has one element less than the dimension, `Circular` as many as
-    /// are left, and `Replicate` any number unless the dimension is empty.
+    /// If there are more pairs than dimensions, more elements are removed than there are, or the
+    /// padding is too large: `Reflect` allows one element less than the dimension has, `Circular`
+    /// the number that remain, and `Replicate` any number unless the dimension is empty.
     ///
     /// ```
     /// use adamant_tensor::{PadMode, Tensor};
@@ -94,7 +93,7 @@ impl<T: Float> Tensor<T> {
         let mut padded = self.clone();
         for (i, &(before, after)) in around.iter().enumerate() {
             let dim = shape.len() - 1 - i;
-            let size = shape[dim] as isize; // no array has as many elements as do not fit
+            let size = shape[dim] as isize; // sizes of arrays fit an isize
             let (start, end) = (before.saturating_neg(), size.saturating_add(after));
             let left = end.min(size).saturating_sub(start.max(0));
             assert!(
@@ -106,7 +105,7 @@ impl<T: Float> Tensor<T> {
             assert!(
                 before.max(after) <= most,
                 "{op}: {before} before and {after} after dimension {dim} of a tensor of shape \
-                 {shape}; {mode:?} has at most {most} for a side"
+                 {shape}; {mode:?} allows at most {most} on each side"
             );
             if (before, after) != (0, 0) {
                 let padded_size = end.abs_diff(start);
@@ -135,7 +134,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "pad_mode: 0 before and 3 after dimension 1 of a tensor of shape \
                                [2, 3]; Reflect has at most 2 for a side")]
-    fn a_mirror_is_no_larger_than_what_it_shows() {
+    fn too_large_a_mirror_is_refused() {
         let _ = Tensor::<f32>::ones([2, 3]).pad_mode(&[(0, 3)], PadMode::Reflect);
     }
 
@@ -154,7 +153,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "pad_mode: 3 before and -2 after dimension 0 of a tensor of shape \
                                [4]; Circular has at most 2 for a side")]
-    fn a_circle_is_no_larger_than_what_is_left() {
+    fn too_large_a_circle_is_refused() {
         let _ = Tensor::<f32>::ones([4]).pad_mode(&[(3, -2)], PadMode::Circular);
     }
 
@@ -163,13 +162,13 @@ mod tests {
         expected = "pad_mode: (-3, -2) takes more from dimension 0 of a tensor of shape \
                                [4] than the 4 it has"
     )]
-    fn no_more_is_taken_than_there_is() {
+    fn removing_too_many_elements_is_refused() {
         let _ = Tensor::<f32>::ones([4]).pad_mode(&[(-3, -2)], PadMode::Reflect);
     }
 
     #[test]
-    #[should_panic(expected = "Replicate has at most 0 for a side")]
-    fn nothing_cannot_be_repeated() {
+    #[should_panic(expected = "Replicate allows at most 0 on each side")]
+    fn replicating_an_empty_dimension_is_refused() {
         let _ = Tensor::<f32>::ones([0]).pad_mode(&[(1, 0)], PadMode::Replicate);
     }
 }

@@ -1,13 +1,12 @@
-//! Functions that are linear in pieces, and their derivative.
+//! Piecewise linear functions and their derivative.
 
 use crate::array::Array;
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::{Element, Float};
 
-/// The result `value` of an operation on `x` that is linear in pieces. What is saved is the
-/// piece that each element lies in, a byte each: less than `x`, unless something else keeps that
-/// too, which an operation cannot know. The gradient is `slope(g, piece)`.
+/// [`record`] for a piecewise linear operation on `x`. It saves a byte for each element, the piece
+/// that it lies in, rather than `x`, which is larger. The gradient is `slope(g, piece)`.
 #[track_caller]
 pub(super) fn record_pieces<T: Float>(
     name: &'static str,
@@ -16,17 +15,17 @@ pub(super) fn record_pieces<T: Float>(
     piece: impl Fn(T) -> u8 + Sync,
     slope: impl Fn(T, u8) -> T + Copy + Send + Sync + 'static,
 ) -> Tensor<T> {
-    // Not by a closure, which would hide the caller.
+    // Not with `then`: a closure would hide the caller.
     let pieces = if x.wants_grad() { Some(x.array.map(name, piece)) } else { None };
     record(name, [x], value, move |ctx| {
         [pieces.as_ref().map(|pieces| piecewise(name, ctx.grad(), pieces, slope))]
     })
 }
 
-/// `slope(g, piece)`, element by element, where `slope` is linear in `g`: so it is its own
-/// derivative in `g`.
+/// `slope(g, piece)`, element by element, where `slope` is linear in `g`, and so its own
+/// derivative.
 ///
-/// It takes `g` rather than giving a factor: a factor of 0 would make NaN of an infinite `g`.
+/// It takes `g` instead of returning a factor: a factor of 0 times an infinite `g` would be NaN.
 #[track_caller]
 pub(super) fn piecewise<T: Float, P: Element>(
     name: &'static str,

@@ -11,7 +11,7 @@ impl<T: Float> Tensor<T> {
     ///
     /// Gradient: `g e xᵉ⁻¹`, and 0 for `e = 0`.
     ///
-    /// PyTorch: `x.pow(e)`; as there, the exponents ±½, ±1, ±2 and 3 are roots,
+    /// PyTorch: `x.pow(e)`; as there, the exponents ±½, ±1, ±2 and 3 are computed as roots,
     /// products and quotients.
     ///
     /// ```
@@ -34,7 +34,7 @@ impl<T: Float> Tensor<T> {
         };
         let x = self.clone();
         record("powf", [self], value, move |ctx| {
-            // Not g · 0 · x⁻¹, which is NaN at 0.
+            // Not g · 0 · x⁻¹, which would be NaN at 0.
             let gradient = if e == 0.0 {
                 Tensor::zeros(x.array.shape())
             } else {
@@ -44,7 +44,7 @@ impl<T: Float> Tensor<T> {
         })
     }
 
-    /// Each element to the whole power `e`. PyTorch: `x.pow(e)`.
+    /// Each element to the integer power `e`. PyTorch: `x.pow(e)`.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -56,7 +56,7 @@ impl<T: Float> Tensor<T> {
         self.powf(f64::from(e))
     }
 
-    /// Each element to the power of the other tensor's; the operands broadcast.
+    /// Each element to the power of the corresponding element of `e`; the operands broadcast.
     ///
     /// Gradients: `g e xᵉ⁻¹`, 0 where `e = 0`; `g xᵉ ln x`, 0 where `x = 0` and `e ≥ 0`.
     ///
@@ -105,7 +105,7 @@ impl<T: Float> Tensor<T> {
         self.powf(2.0)
     }
 
-    /// `√x`, element by element; NaN for a negative number.
+    /// `√x`, element by element; NaN for a negative element.
     ///
     /// Gradient: `g / 2√x`. PyTorch: `x.sqrt()`.
     ///
@@ -122,7 +122,7 @@ impl<T: Float> Tensor<T> {
         record("sqrt", [self], value, move |ctx| [Some(ctx.grad() / (ctx.output(&saved) * two))])
     }
 
-    /// `1 / √x`, element by element; NaN for a negative number.
+    /// `1 / √x`, element by element; NaN for a negative element.
     ///
     /// Gradient: `−½ g y³`. PyTorch: `x.rsqrt()`.
     ///
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn roots_are_pytorchs() {
+    fn roots_follow_pytorch() {
         let x = Tensor::from_vec(vec![f64::NEG_INFINITY, -0.0], [2]).unwrap();
         let root = x.powf(0.5).to_vec();
         assert!(root[0].is_nan() && root[1] == 0.0 && root[1].is_sign_negative());

@@ -1,4 +1,4 @@
-//! What operations over some of the dimensions share.
+//! What reductions over dimensions share.
 
 use crate::array::Array;
 use crate::dims::{Dims, check_dims};
@@ -7,19 +7,19 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 use smallvec::SmallVec;
 
-/// A tensor's dimensions, divided into those that are reduced and those that stay.
+/// A tensor's dimensions, divided into the reduced and the remaining ones.
 #[derive(Clone)]
 pub(super) struct Reduction {
     op: &'static str,
-    /// Of the tensor.
+    /// The shape of the tensor.
     pub(super) shape: Shape,
-    /// What is reduced, ascending.
+    /// The reduced dimensions, ascending.
     pub(super) dims: SmallVec<[usize; 4]>,
-    /// The tensor's shape with size 1 for what is reduced.
+    /// The tensor's shape with size 1 for the reduced dimensions.
     pub(super) kept: Shape,
-    /// Of the result.
+    /// The shape of the result.
     pub(super) result: Shape,
-    /// How many elements make one.
+    /// The number of elements that are reduced to one.
     pub(super) count: usize,
 }
 
@@ -43,7 +43,7 @@ impl Reduction {
         Reduction { op, shape, dims, kept, result, count }
     }
 
-    /// Panics if nothing is reduced to something: there is no largest of nothing.
+    /// Panics if an element of the result would be chosen from no elements.
     #[track_caller]
     pub(super) fn refuse_empty(&self) {
         let (op, shape) = (self.op, &self.shape);
@@ -54,7 +54,7 @@ impl Reduction {
         );
     }
 
-    /// `f` of each group of elements, which it gets as a row.
+    /// `f` of each group of reduced elements, as a row.
     #[track_caller]
     pub(super) fn rows<T: Float>(&self, x: &Array<T>, f: impl Fn(&[T]) -> T + Sync) -> Array<T> {
         let rows = x.rows(self.op, &self.dims);
@@ -80,7 +80,7 @@ impl Reduction {
         sums.reshape(self.op, self.result.clone())
     }
 
-    /// A result, repeated along the reduced dimensions: the tensor's shape again.
+    /// A result, broadcast along the reduced dimensions to the tensor's shape.
     #[track_caller]
     pub(super) fn spread<T: Float>(&self, result: &Tensor<T>) -> Tensor<T> {
         result.reshape(&self.kept).broadcast_to(&self.shape)

@@ -1,4 +1,4 @@
-//! The rectifiers: relu and leaky_relu.
+//! The rectifiers relu and leaky_relu.
 
 use super::piecewise::{piecewise, record_pieces};
 use crate::node::record;
@@ -8,7 +8,7 @@ use adamant_kernels::Float;
 impl<T: Float> Tensor<T> {
     /// `max(x, 0)`, element by element; NaN stays NaN.
     ///
-    /// Gradient: `g` where `x > 0` or NaN, and 0 elsewhere, at `x = 0` too.
+    /// Gradient: `g` where `x` is positive or NaN, and 0 elsewhere, including at 0.
     ///
     /// PyTorch: `x.relu()`.
     ///
@@ -21,9 +21,10 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn relu(&self) -> Tensor<T> {
         let value = self.array.map("relu", |x| if x <= T::ZERO { T::ZERO } else { x });
-        // Rather than pieces: what comes next, a product in most nets, saves it too.
+        // Saves the result rather than pieces: the next operation, in most networks a product,
+        // saves it too.
         let saved = value.clone();
-        // Not a product, which would make NaN of an infinite gradient.
+        // Not a product, in which an infinite gradient times 0 would be NaN.
         let pass = |g, y| if y <= T::ZERO { T::ZERO } else { g };
         record("relu", [self], value, move |ctx| {
             [Some(piecewise("relu", ctx.grad(), &saved, pass))]
@@ -32,10 +33,9 @@ impl<T: Float> Tensor<T> {
 
     /// `x` where `x > 0`, and `slope · x` elsewhere.
     ///
-    /// Gradient: `g` where `x > 0`, and `slope · g` elsewhere, at `x = 0` too.
+    /// Gradient: `g` where `x > 0`, and `slope · g` elsewhere, including at 0.
     ///
-    /// PyTorch: `torch.nn.functional.leaky_relu(x, slope)`, where the slope is 0.01
-    /// unless given.
+    /// PyTorch: `torch.nn.functional.leaky_relu(x, slope)`, where the slope defaults to 0.01.
     ///
     /// ```
     /// use adamant_tensor::Tensor;

@@ -1,11 +1,11 @@
-//! Rounding to whole numbers. All of these are flat: their gradient is 0.
+//! Rounding, whose gradient is 0.
 
 use crate::node::record;
 use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The largest whole number that is not above, element by element.
+    /// The largest integer not above `x`, element by element.
     ///
     /// Gradient: 0. PyTorch: `x.floor()`.
     ///
@@ -19,7 +19,7 @@ impl<T: Float> Tensor<T> {
         flat("floor", self, T::floor)
     }
 
-    /// The smallest whole number that is not below, element by element.
+    /// The smallest integer not below `x`, element by element.
     ///
     /// Gradient: 0. PyTorch: `x.ceil()`.
     ///
@@ -33,7 +33,7 @@ impl<T: Float> Tensor<T> {
         flat("ceil", self, T::ceil)
     }
 
-    /// The nearest whole number, the even one of two, element by element.
+    /// The nearest integer, element by element; halves round to even.
     ///
     /// Gradient: 0. PyTorch: `x.round()`.
     ///
@@ -48,11 +48,11 @@ impl<T: Float> Tensor<T> {
         flat("round", self, T::round_ties_even)
     }
 
-    /// [`round`](Tensor::round) to this many digits after the point; a negative number rounds to
-    /// multiples of 10, 100, and so on.
+    /// [`round`](Tensor::round) to `decimals` digits after the decimal point; with a negative
+    /// number, to multiples of 10, 100, and so on.
     ///
-    /// `round(x · 10ⁿ) / 10ⁿ`: the product is rounded too, so a tie in decimal digits, which is
-    /// hardly ever exact in binary, may go either way, as in PyTorch.
+    /// It is `round(x · 10ⁿ) / 10ⁿ`, where the product is rounded too. So a tie in decimal digits,
+    /// which is rarely exact in binary, may go either way, as in PyTorch.
     ///
     /// Gradient: 0. PyTorch: `x.round(decimals=n)`.
     ///

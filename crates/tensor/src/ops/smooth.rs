@@ -1,4 +1,4 @@
-//! Smooth relatives of the rectifier: silu, softplus, and softsign.
+//! The smooth activations silu, softplus, and softsign.
 
 use super::add::scalar_sub;
 use crate::node::record;
@@ -44,8 +44,7 @@ impl<T: Float> Tensor<T> {
     ///
     /// Gradient: `g σ(βx)`, and `g` above the threshold.
     ///
-    /// PyTorch: `torch.nn.functional.softplus(x, beta, threshold)`, where they are 1
-    /// and 20 unless given.
+    /// PyTorch: `torch.nn.functional.softplus(x, beta, threshold)`, where they default to 1 and 20.
     ///
     /// ```
     /// use adamant_tensor::Tensor;

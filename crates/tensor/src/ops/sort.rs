@@ -1,4 +1,4 @@
-//! Elements in order.
+//! Sorting.
 
 use crate::array::{Array, with_room};
 use crate::dims::{Dim, check_dim};
@@ -8,11 +8,11 @@ use adamant_kernels::Float;
 use std::cmp::Ordering;
 
 impl<T: Float> Tensor<T> {
-    /// The elements in order along dimension `dim`, and the places they had.
+    /// The elements sorted along dimension `dim`, and their original indices.
     ///
-    /// Equals keep their order. NaN counts as larger than all numbers.
+    /// Equal elements keep their order. NaN counts as the largest value.
     ///
-    /// Gradient: `g`, put back. PyTorch: `x.sort(dim, descending, stable=True)`.
+    /// Gradient: `g` at the original indices. PyTorch: `x.sort(dim, descending, stable=True)`.
     ///
     /// # Panics
     /// If there is no such dimension.
@@ -20,25 +20,25 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![2.0f32, 3.0, 1.0], [3]).unwrap();
-    /// let (sorted, places) = x.sort(0, false);
-    /// assert_eq!((sorted.to_vec(), places.to_vec()), (vec![1.0, 2.0, 3.0], vec![2, 0, 1]));
+    /// let (sorted, indices) = x.sort(0, false);
+    /// assert_eq!((sorted.to_vec(), indices.to_vec()), (vec![1.0, 2.0, 3.0], vec![2, 0, 1]));
     /// ```
     #[track_caller]
     pub fn sort(&self, dim: impl Dim, descending: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, place) = vector.sort(0, descending);
-            return (value.reshape([]), place.reshape([]));
+            let (value, index) = vector.sort(0, descending);
+            return (value.reshape([]), index.reshape([]));
         }
         let dim = check_dim("sort", dim, self.array.shape());
         self.in_order("sort", dim, self.shape()[dim], descending)
     }
 
-    /// The `k` largest elements along dimension `dim`, the largest first, and the
-    /// places they had; or the smallest, if not `largest`.
+    /// The `k` largest elements along dimension `dim`, the largest first, and their original
+    /// indices; with `largest = false` the smallest, the smallest first.
     ///
-    /// Of equals, the first. NaN counts as larger than all numbers.
+    /// Of equal elements the first ones are taken. NaN counts as the largest value.
     ///
-    /// Gradient: `g`, put back. PyTorch: `x.topk(k, dim, largest)`.
+    /// Gradient: `g` at the original indices. PyTorch: `x.topk(k, dim, largest)`.
     ///
     /// # Panics
     /// If there is no such dimension, or it is shorter than `k`.
@@ -46,15 +46,15 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![2.0f32, 3.0, 1.0], [3]).unwrap();
-    /// let (best, places) = x.topk(2, 0, true);
-    /// assert_eq!((best.to_vec(), places.to_vec()), (vec![3.0, 2.0], vec![1, 0]));
+    /// let (best, indices) = x.topk(2, 0, true);
+    /// assert_eq!((best.to_vec(), indices.to_vec()), (vec![3.0, 2.0], vec![1, 0]));
     /// ```
     #[track_caller]
     pub fn topk(&self, k: usize, dim: impl Dim, largest: bool) -> (Tensor<T>, Indices) {
         if let Some(vector) = self.scalar_as_vector(dim) {
             // As in PyTorch, a scalar keeps its element even for k = 0.
-            let (value, place) = vector.topk(k.max(1), 0, largest);
-            return (value.reshape([]), place.reshape([]));
+            let (value, index) = vector.topk(k.max(1), 0, largest);
+            return (value.reshape([]), index.reshape([]));
         }
         let shape = self.array.shape();
         let dim = check_dim("topk", dim, shape);
@@ -66,7 +66,7 @@ impl<T: Float> Tensor<T> {
         self.in_order("topk", dim, k, largest)
     }
 
-    /// The first `k` along `dim`, in order, and their places.
+    /// The first `k` elements along `dim` in sorted order, and their indices.
     #[track_caller]
     fn in_order(&self, op: &str, dim: usize, k: usize, descending: bool) -> (Tensor<T>, Indices) {
         let shape = self.array.shape();
@@ -75,13 +75,13 @@ impl<T: Float> Tensor<T> {
         let mut sizes = rows.shape().clone();
         sizes = sizes.with(shape.len() - 1, k);
         let mut order = with_room(op, if rows.numel() == 0 { 0 } else { size });
-        let places = Array::build(op, sizes, |out| {
+        let indices = Array::build(op, sizes, |out| {
             if k == 0 {
                 return;
             }
             for (out, row) in out.chunks_exact_mut(k).zip(rows.dense().chunks_exact(size)) {
                 let before = |&a: &usize, &b: &usize| {
-                    let order = number_order(row[a], row[b]);
+                    let order = nan_last(row[a], row[b]);
                     (if descending { order.reverse() } else { order }).then(a.cmp(&b))
                 };
                 order.clear();
@@ -93,16 +93,16 @@ impl<T: Float> Tensor<T> {
                 out.copy_from_slice(&order[..k]);
             }
         });
-        // Back from behind the other dimensions to its place.
+        // Moves the last dimension back to `dim`.
         let mut back: Vec<usize> = (0..shape.len() - 1).collect();
         back.insert(dim, shape.len() - 1);
-        let places = Indices { array: places.permute(&back).contiguous(op) };
-        (self.gather(dim, &places), places)
+        let indices = Indices { array: indices.permute(&back).contiguous(op) };
+        (self.gather(dim, &indices), indices)
     }
 }
 
-/// The order of numbers, NaN last.
-fn number_order<T: Float>(a: T, b: T) -> Ordering {
+/// The order of elements, NaN last.
+fn nan_last<T: Float>(a: T, b: T) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn gradients() {
-        // Equal elements, which broadcasting makes, are a kink: make them differ.
+        // Broadcasting makes equal elements, where there is a kink: make them differ.
         let apart = Tensor::from_vec((0..12).map(|i| f64::from(i * 5 % 12)).collect(), [2, 3, 2]);
         let apart = apart.unwrap();
         for dim in 0..3 {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_the_largest_and_equals_keep_their_order() {
+    fn nan_is_largest_and_equals_keep_their_order() {
         let x = Tensor::from_vec(vec![1.0f32, f32::NAN, 0.0, 1.0, -0.0], [5]).unwrap();
         assert_eq!(x.sort(0, false).1.to_vec(), [2, 4, 0, 3, 1]);
         assert_eq!(x.sort(0, true).1.to_vec(), [1, 0, 3, 2, 4]);
@@ -132,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn other_dimensions_stay() {
+    fn other_dimensions_are_kept() {
         let x = Tensor::from_vec(vec![3.0f32, 1.0, 2.0, 0.0, 1.0, 9.0], [3, 2]).unwrap();
-        let (sorted, places) = x.sort(0, false);
+        let (sorted, indices) = x.sort(0, false);
         assert_eq!(sorted.to_vec(), [1.0, 0.0, 2.0, 1.0, 3.0, 9.0]);
-        assert_eq!(places.to_vec(), [2, 1, 1, 0, 0, 2]);
+        assert_eq!(indices.to_vec(), [2, 1, 1, 0, 0, 2]);
         assert_eq!(x.topk(0, 0, true).0.shape(), [0, 2]);
         // torch.tensor(3.).topk(0)
         assert_eq!(Tensor::scalar(3.0f32).topk(0, 0, true).0.item(), 3.0);

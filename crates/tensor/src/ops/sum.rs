@@ -1,7 +1,7 @@
 //! Sums and means.
 //!
-//! Summed in pairs of blocks: the error grows with the logarithm of the length,
-//! and the bits do not depend on the number of threads.
+//! Blocks are summed pairwise: the error grows with the logarithm of the length, and the bits do
+//! not depend on the number of threads.
 
 use super::div::div_scalar;
 use super::reduction::Reduction;
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "sum_dim: dimensions [0, -1] of a tensor of shape []: one is named")]
-    fn the_dimension_of_a_scalar_is_named_once() {
+    fn the_dimension_of_a_scalar_is_unique() {
         let _ = Tensor::scalar(1.0f32).sum_dim([0, -1], false);
     }
 

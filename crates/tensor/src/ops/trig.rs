@@ -1,4 +1,4 @@
-//! Angles.
+//! Trigonometric functions.
 
 use super::add::neg;
 use crate::node::record;
@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// `sin x`, of radians, element by element.
+    /// `sin x`, in radians, element by element.
     ///
     /// Gradient: `g cos x`. PyTorch: `x.sin()`.
     ///
@@ -23,7 +23,7 @@ impl<T: Float> Tensor<T> {
         })
     }
 
-    /// `cos x`, of radians, element by element.
+    /// `cos x`, in radians, element by element.
     ///
     /// Gradient: `−g sin x`. PyTorch: `x.cos()`.
     ///
@@ -64,7 +64,7 @@ impl<T: Float> Tensor<T> {
         record("atan2", [self, x], value, move |ctx| {
             let (g, x) = (ctx.grad(), &x_saved);
             let square = &y * &y + x * x;
-            // At the origin, where there is no slope, PyTorch has 0.
+            // At the origin, where there is no derivative, PyTorch has 0.
             let scale = square.reciprocal().masked_fill(&square.eq(T::ZERO), T::ZERO);
             [
                 ctx.broadcast_back(0, || g * x * &scale),

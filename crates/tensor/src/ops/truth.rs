@@ -1,4 +1,4 @@
-//! Questions about elements that are not 0: how many, any, all. NaN is not 0.
+//! Counting nonzero elements, and whether any or all are nonzero. NaN is nonzero.
 
 use crate::dims::Dims;
 use crate::indices::Indices;
@@ -7,7 +7,7 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The number of elements that are not 0.
+    /// The number of nonzero elements.
     ///
     /// PyTorch: `x.count_nonzero()`.
     ///
@@ -21,8 +21,8 @@ impl<T: Float> Tensor<T> {
         self.nonzero("count_nonzero").count()
     }
 
-    /// The number of elements that are not 0 over dimensions `dims`, which disappear; no
-    /// dimensions mean all.
+    /// The number of nonzero elements over dimensions `dims`, which disappear; no dimensions mean
+    /// all.
     ///
     /// PyTorch: `x.count_nonzero(dims)`.
     ///
@@ -40,7 +40,7 @@ impl<T: Float> Tensor<T> {
         self.nonzero("count_nonzero_dim").count_over("count_nonzero_dim", dims)
     }
 
-    /// Whether an element is not 0; false for an empty tensor.
+    /// Whether any element is nonzero; false for an empty tensor.
     ///
     /// PyTorch: `x.any()`.
     ///
@@ -54,7 +54,7 @@ impl<T: Float> Tensor<T> {
         self.nonzero("any").any()
     }
 
-    /// Whether no element is 0; true for an empty tensor.
+    /// Whether all elements are nonzero; true for an empty tensor.
     ///
     /// PyTorch: `x.all()`.
     ///
@@ -68,7 +68,7 @@ impl<T: Float> Tensor<T> {
         self.nonzero("all").all()
     }
 
-    /// Whether an element is not 0 along dimensions `dims`, which disappear, or stay with size 1
+    /// Whether any element is nonzero along dimensions `dims`, which disappear, or stay with size 1
     /// if `keepdim`.
     ///
     /// PyTorch: `x.any(dims, keepdim)`.
@@ -87,8 +87,8 @@ impl<T: Float> Tensor<T> {
         self.nonzero("any_dim").any_over("any_dim", dims, keepdim)
     }
 
-    /// Whether no element is 0 along dimensions `dims`, which disappear, or stay with size 1 if
-    /// `keepdim`.
+    /// Whether all elements are nonzero along dimensions `dims`, which disappear, or stay with size
+    /// 1 if `keepdim`.
     ///
     /// PyTorch: `x.all(dims, keepdim)`.
     ///

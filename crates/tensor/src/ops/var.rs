@@ -7,13 +7,13 @@ use crate::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// `Σ (x − x̄)² / max(0, n − correction)` of all elements, of shape `[]`; the mean is
-    /// taken first. The correction may be fractional.
+    /// `Σ (x − x̄)² / max(0, n − correction)` of all elements, of shape `[]`; the mean is computed
+    /// first. The correction may be fractional.
     ///
     /// Gradient: `2 g (x − x̄) / (n − correction)`. Without degrees of freedom, `n ≤ correction`, it
     /// is `g · ∞`, or NaN for an element that equals the mean.
     ///
-    /// PyTorch: `x.var(correction=…)`, where the correction is 1 unless given.
+    /// PyTorch: `x.var(correction=…)`, where the correction defaults to 1.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -49,7 +49,7 @@ impl<T: Float> Tensor<T> {
         variance("var_dim", self, dims, correction.into(), keepdim, self.shape().is_empty())
     }
 
-    /// The root of [`var`](Tensor::var).
+    /// The standard deviation: the root of [`var`](Tensor::var).
     ///
     /// Gradient: 0 where the result is 0. PyTorch: `x.std(correction=…)`.
     ///
@@ -64,7 +64,7 @@ impl<T: Float> Tensor<T> {
         deviation("std", &variance("std", self, .., correction.into(), false, true))
     }
 
-    /// The root of [`var_dim`](Tensor::var_dim).
+    /// The standard deviation over dimensions: the root of [`var_dim`](Tensor::var_dim).
     ///
     /// PyTorch: `x.std(dims, correction=…, keepdim=…)`.
     ///
@@ -85,8 +85,8 @@ impl<T: Float> Tensor<T> {
     }
 }
 
-/// Without degrees of freedom the gradient of PyTorch's `x.var()`, which is also that of a scalar,
-/// is another than that of `x.var(dims)`: `of_all` chooses the first.
+/// Without degrees of freedom, the gradient of PyTorch's `x.var()`, which scalars use too, differs
+/// from that of `x.var(dims)`: `of_all` chooses the former.
 #[track_caller]
 fn variance<T: Float>(
     op: &'static str,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_mean_does_not_hurt() {
+    fn a_large_mean_costs_no_precision() {
         let x = Tensor::from_vec(vec![1e4f32, 1e4 + 1.0, 1e4 + 2.0], [3]).unwrap();
         assert_eq!(x.var(1).item(), 1.0);
     }

@@ -8,7 +8,8 @@ use crate::tensor::Tensor;
 use adamant_kernels::{Float, choose};
 
 impl<T: Float> Tensor<T> {
-    /// This where the mask is true, `other` elsewhere; all three broadcast.
+    /// The elements of this tensor where the mask is true, those of `other` elsewhere; all three
+    /// broadcast.
     ///
     /// Gradient: `g` where the operand was chosen, 0 elsewhere.
     ///
@@ -29,7 +30,8 @@ impl<T: Float> Tensor<T> {
         choice("where_", mask, self, &other.operand())
     }
 
-    /// `value` where the mask is true, this elsewhere; both broadcast.
+    /// `value` where the mask is true, the elements of this tensor elsewhere; tensor and mask
+    /// broadcast.
     ///
     /// Gradient: `g` where the mask is false, 0 elsewhere.
     ///
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_chosen_does_not_matter() {
+    fn unchosen_elements_do_not_matter() {
         let x = Tensor::from_vec(vec![0.0f64, 4.0], [2]).unwrap().requires_grad();
         x.sqrt().where_(&x.gt(0.0), 1.0).sum().backward();
         // √ has an infinite slope at 0: 0 · ∞ is NaN, there as in PyTorch.

@@ -1,4 +1,4 @@
-//! Each mistake with a backward pass has a message of its own, at the line that made it.
+//! Each mistake with a backward pass has its own message, at the line that made it.
 
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{GradOptions, Tensor, grad};
@@ -12,7 +12,7 @@ const SINGLE: &str = "the output has shape [2]; expected a single element";
 const ARRIVES: &str = "the gradient has shape [3]; expected the output's shape [2]";
 
 #[test]
-fn each_mistake_with_a_backward_pass_is_said_at_the_line_that_makes_it() {
+fn backward_mistakes_panic_at_the_callers_line() {
     let (x, untracked, long) = (leaf(), leaf().detach().sum(), Tensor::ones([3]));
     let plain = GradOptions::default();
     let mut mistakes = Mistakes::default();

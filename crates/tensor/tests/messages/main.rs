@@ -1,4 +1,4 @@
-//! Each mistake has a message of its own, at the line that made it.
+//! Each mistake has its own message, at the line that made it.
 
 mod backward;
 mod mistakes;

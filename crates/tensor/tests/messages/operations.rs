@@ -7,7 +7,7 @@ use adamant_tensor::{
 };
 
 #[test]
-fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
+fn operation_mistakes_panic_at_the_callers_line() {
     let x = Tensor::<f32>::ones([2, 3]);
     let (row, vector, scalar) = (Tensor::ones([2]), Tensor::ones([3]), Tensor::scalar(1.0));
     let (batch, image) = (Tensor::<f32>::ones([4, 2, 3]), Tensor::<f32>::ones([1, 2, 5, 5]));
@@ -42,7 +42,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
         here!(x.expand([REST, 2, 3]));
     });
 
-    // Dimensions that are not there.
+    // Dimensions that do not exist.
     let third =
         "dimension 2 of a tensor of shape [2, 3], which has dimensions 0 to 1 (or -2 to -1)";
     check(&format!("sum_dim: {third}"), &|| here!(x.sum_dim(2, false)));
@@ -91,7 +91,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
         here!(x.permute([0, 0]));
     });
 
-    // Places that are not there.
+    // Indices out of range.
     check("select: index 3 of dimension 1 of a tensor of shape [2, 3], which has 3", &|| {
         here!(x.select(1, 3));
     });
@@ -244,7 +244,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
     check("einsum: \"i\" names 1 dimensions of operand 0, which has shape [2, 3]", &|| {
         here!(Tensor::einsum("i", &[&x]));
     });
-    check("einsum: 'i' of \"ii\" comes twice in operand 0, which has shape [2, 3]", &|| {
+    check("einsum: 'i' of \"ii\" appears twice in operand 0, which has shape [2, 3]", &|| {
         here!(Tensor::einsum("ii", &[&x]));
     });
     check("einsum: 'k' of the result of \"ij->k\" must be a letter of an operand", &|| {
@@ -267,7 +267,7 @@ fn each_mistake_with_an_operation_is_said_at_the_line_that_makes_it() {
         here!(cross_entropy(&vector, &[0]));
     });
 
-    // Nothing where something is needed, and numbers without a meaning.
+    // Empty tensors where elements are needed, and invalid arguments.
     let empty = Tensor::<f32>::ones([2, 0]);
     check("max: a tensor of shape [2, 0] has nothing to choose from", &|| here!(empty.max()));
     check("amin: a tensor of shape [2, 0] has nothing to choose from", &|| {

@@ -1,4 +1,4 @@
-//! Sizes that no memory holds, or no number counts.
+//! Sizes that do not fit in memory, or overflow.
 
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
@@ -160,7 +160,7 @@ fn out_of_memory_names_the_operation() {
         here!(scaled_dot_product_attention(q, q, q, AttentionOptions::default()));
     });
 
-    // Made of other operations, which are named.
+    // These are composed of other operations, which are named.
     check("mul", &|| here!(half.outer(&half)));
     check("mul", &|| here!(Tensor::einsum("ai,ib->ab", &[column, row])));
     check("cat", &|| here!(Tensor::stack(&[many, many], 0)));
@@ -170,44 +170,32 @@ fn out_of_memory_names_the_operation() {
 }
 
 #[test]
-fn an_empty_tensor_of_any_length_is_sorted() {
+fn sorting_an_empty_tensor_allocates_nothing() {
     let empty = Tensor::<f32>::zeros([MANY, 0]);
     assert_eq!(empty.sort(0, false).0.shape(), [MANY, 0]);
     assert_eq!(empty.topk(MANY, 0, true).0.shape(), [MANY, 0]);
 }
 
 #[test]
-fn out_of_memory_says_the_shape_and_the_bytes() {
+fn out_of_memory_reports_shape_and_bytes() {
+    let many = &Tensor::<f32>::ones([1]).broadcast_to([MANY]);
     let mut mistakes = Mistakes::default();
-    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
-    let many = Tensor::<f32>::ones([1]).broadcast_to([MANY]);
-    check(
-        &format!("exp: out of memory: a tensor of shape [{MANY}] takes {} bytes", 4 * MANY),
-        &|| here!(many.exp()),
-    );
-    check(&format!("gt: out of memory: a tensor of shape [{MANY}] takes {MANY} bytes"), &|| {
-        here!(many.gt(0.0))
-    });
-    check(
-        &format!("cat: out of memory: a tensor of shape [{}] takes {} bytes", 2 * MANY, 8 * MANY),
-        &|| here!(Tensor::cat(&[&many, &many], 0)),
-    );
-    check(
-        &format!(
-            "eye: out of memory: a tensor of shape [268435456, 268435456] takes {} bytes",
-            4 * MANY
-        ),
-        &|| here!(Tensor::<f32>::eye(1 << 28)),
-    );
-    check(
-        &format!("flip: out of memory: a tensor of shape [{MANY}] takes {} bytes", 8 * MANY),
-        &|| here!(many.flip(0)),
-    );
+    let mut check = |op: &str, shape: &[usize], bytes: usize, mistake: &dyn Fn()| {
+        let shape = format!("a tensor of shape {shape:?} takes {bytes} bytes");
+        mistakes.check(&format!("{op}: out of memory: {shape}"), mistake);
+    };
+
+    check("exp", &[MANY], 4 * MANY, &|| here!(many.exp()));
+    check("gt", &[MANY], MANY, &|| here!(many.gt(0.0)));
+    check("flip", &[MANY], 8 * MANY, &|| here!(many.flip(0)));
+    check("cat", &[2 * MANY], 8 * MANY, &|| here!(Tensor::cat(&[many, many], 0)));
+    check("eye", &[1 << 28, 1 << 28], 4 * MANY, &|| here!(Tensor::<f32>::eye(1 << 28)));
+
     mistakes.none_was_wrong();
 }
 
 #[test]
-fn what_cannot_be_counted_is_said_at_the_line_that_asks_for_it() {
+fn sizes_that_overflow_are_refused() {
     let one = Tensor::<f32>::ones([1]);
     let long = one.broadcast_to([1 << 40]);
     let (column, row) = (&long.unsqueeze(1), &long.unsqueeze(0));
@@ -255,7 +243,7 @@ fn sizes_near_the_largest_do_not_overflow() {
     assert_eq!(x.avg_pool2d(2, AvgPool2dOptions::default().stride(MAX)).to_vec(), [1.0]);
     let ceil = MaxPool2dOptions::default().stride(MAX).dilation(MAX).ceil_mode(true);
     assert_eq!(x.max_pool2d(3, ceil).to_vec(), [1.0]);
-    // Over the padding, a kernel may be as large as one likes.
+    // Over padding, a kernel may have any size.
     let wide = MaxPool2dOptions::default().padding(1 << 39);
     assert_eq!(x.max_pool2d(1 << 40, wide).shape(), [1, 1, 1, 1]);
     let wide = AvgPool2dOptions::default().padding(1 << 39);

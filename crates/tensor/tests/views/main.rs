@@ -1,6 +1,6 @@
-//! Random views, broadcasting and sums against their definitions, spelled out.
+//! Random views, broadcasting and sums, compared with their definitions.
 //!
-//! All numbers are small and whole, so every sum is exact and results are equal, not close.
+//! All elements are small integers, so sums are exact and results are equal, not just close.
 
 mod reference;
 
@@ -9,11 +9,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use reference::{
-    chain, draws, indices, number, numel, order, scattered, shapes, small, unbroadcast,
+    chain, draws, indices, numel, order, row_major, scattered, shapes, small, unbroadcast,
 };
 use std::panic::catch_unwind;
 
-/// The same cases in every run, and nothing written to the source tree.
+/// The same cases in every run, without files in the source tree.
 fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 1000,
@@ -30,7 +30,7 @@ fn shape_pairs() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
         let changed = |change: Vec<usize>, lead: usize| -> Vec<usize> {
             let sizes = shape.iter().zip(change).map(|(&size, change)| match change {
                 0..3 => 1,
-                3 if size > 2 => 2, // which fits nothing but itself and 1
+                3 if size > 2 => 2, // which broadcasts only with itself and 1
                 _ => size,
             });
             sizes.skip(lead.saturating_sub(2)).collect()
@@ -39,7 +39,7 @@ fn shape_pairs() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
     })
 }
 
-/// The shape to which both broadcast, by definition.
+/// The shape to which both broadcast, by the definition.
 fn common(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let dims = a.len().max(b.len());
     let padded = |shape: &[usize]| [vec![1; dims - shape.len()], shape.to_vec()].concat();
@@ -47,7 +47,7 @@ fn common(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     sizes.map(|(a, b)| if a == 1 { Some(b) } else { (b == 1 || a == b).then_some(a) }).collect()
 }
 
-/// Equal as numbers, or both not a number.
+/// Whether all elements are equal, or both NaN.
 fn same(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()))
 }
@@ -56,31 +56,31 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_chain_of_views_shows_what_it_should(shape in shapes(), draws in vec(draws(), 0..8)) {
+    fn a_chain_of_views_matches_its_definition(shape in shapes(), draws in vec(draws(), 0..8)) {
         let original: Vec<f64> = (0..numel(&shape)).map(|i| i as f64).collect();
         let x = Tensor::from_vec(original.clone(), &shape[..]).unwrap();
-        for (view, x, places) in chain(&x, &draws) {
-            prop_assert_eq!(x.shape(), &places.shape[..], "{:?}", view);
-            prop_assert_eq!(x.to_vec(), places.values(&original), "{:?}", view);
+        for (view, x, elements) in chain(&x, &draws) {
+            prop_assert_eq!(x.shape(), &elements.shape[..], "{:?}", view);
+            prop_assert_eq!(x.to_vec(), elements.values(&original), "{:?}", view);
         }
     }
 
     #[test]
-    fn the_gradient_of_a_view_goes_where_it_came_from(
+    fn the_gradient_of_a_view_matches_its_definition(
         shape in shapes(),
         draws in vec(draws(), 1..8),
     ) {
         let x = Tensor::from_vec(small(numel(&shape), 1), &shape[..]).unwrap().requires_grad();
-        let Some((_, view, places)) = chain(&x, &draws).pop() else { return Ok(()) };
+        let Some((_, view, elements)) = chain(&x, &draws).pop() else { return Ok(()) };
         let w = small(view.numel(), 2);
-        (view * Tensor::from_vec(w.clone(), &places.shape[..]).unwrap()).sum().backward();
+        (view * Tensor::from_vec(w.clone(), &elements.shape[..]).unwrap()).sum().backward();
         let mut expected = vec![0.0; x.numel()];
-        places.of.iter().zip(w).for_each(|(&i, w)| expected[i] += w);
+        elements.of.iter().zip(w).for_each(|(&i, w)| expected[i] += w);
         prop_assert_eq!(x.grad().unwrap().to_vec(), expected);
     }
 
     #[test]
-    fn broadcasting_pairs_what_it_should(
+    fn broadcasting_matches_its_definition(
         (shape_a, shape_b) in shape_pairs(),
         draw_a in draws(),
         draw_b in draws(),
@@ -102,7 +102,7 @@ proptest! {
                 continue;
             };
             let value = |index: Vec<usize>| {
-                let at = |shape: &[usize]| number(shape, &unbroadcast(&index, shape));
+                let at = |shape: &[usize]| row_major(shape, &unbroadcast(&index, shape));
                 f(a_values[at(&shape_a)], b_values[at(&shape_b)])
             };
             let expected: Vec<f64> = indices(&shape).map(value).collect();
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn a_broadcast_operand_collects_its_gradients(
+    fn a_broadcast_operand_sums_its_gradients(
         (shape_a, shape_b) in shape_pairs(),
         draw_a in draws(),
         draw_b in draws(),
@@ -125,7 +125,7 @@ proptest! {
         (&a * &b * Tensor::from_vec(w.clone(), &shape[..]).unwrap()).sum().backward();
         let mut expected = vec![0.0; a.numel()];
         for (index, w) in indices(&shape).zip(w) {
-            let at = |shape: &[usize]| number(shape, &unbroadcast(&index, shape));
+            let at = |shape: &[usize]| row_major(shape, &unbroadcast(&index, shape));
             expected[at(&shape_a)] += w * b_values[at(&shape_b)];
         }
         prop_assert_eq!(a.grad().unwrap().to_vec(), expected);
@@ -146,22 +146,22 @@ proptest! {
             _ => dim as isize - shape.len() as isize,
         };
         let signed: Vec<isize> = match shape.len() {
-            0 => vec![-((ordered % 2) as isize)], // a scalar has no dimension, but may be asked
+            0 => vec![-((ordered % 2) as isize)], // a scalar has no dimensions, but accepts 0 and -1
             _ => named.iter().map(signed).collect(),
         };
         let without = |keepdim: bool, list: &[usize]| -> Vec<usize> {
-            let place = |(dim, &size): (usize, &usize)| match named.contains(&dim) {
+            let kept = |(dim, &size): (usize, &usize)| match named.contains(&dim) {
                 true => keepdim.then_some(1),
                 false => Some(size),
             };
-            list.iter().enumerate().filter_map(place).collect()
+            list.iter().enumerate().filter_map(kept).collect()
         };
         let reduced = without(false, &shape);
         let mut sums = vec![0.0; numel(&reduced)];
         for (index, value) in indices(&shape).zip(values) {
             let kept = index.iter().enumerate().filter(|(dim, _)| !named.contains(dim));
             let kept: Vec<usize> = kept.map(|(_, &i)| i).collect();
-            sums[number(&reduced, &kept)] += value;
+            sums[row_major(&reduced, &kept)] += value;
         }
         let count = named.iter().map(|&dim| shape[dim]).product::<usize>() as f64;
         let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();

@@ -1,13 +1,13 @@
-//! What views are, by definition, and how random ones are drawn.
+//! Views by their definition, and how random ones are drawn.
 
 use adamant_tensor::Tensor;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A view by definition: its shape, and for each place, row-major, the number of the
-/// original's element that it shows.
+/// A view by its definition: its shape, and for each of its elements, in row-major order, the
+/// row-major index of the original element.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Elements {
     pub(crate) shape: Vec<usize>,
     pub(crate) of: Vec<usize>,
 }
@@ -16,7 +16,7 @@ pub(crate) fn numel(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
-/// All places in a shape, row-major.
+/// All indices into a shape, in row-major order.
 pub(crate) fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     (0..numel(shape)).map(move |mut i| {
         let mut index = vec![0; shape.len()];
@@ -28,30 +28,31 @@ pub(crate) fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// The row-major number of a place.
-pub(crate) fn number(shape: &[usize], index: &[usize]) -> usize {
+/// The row-major position of an index.
+pub(crate) fn row_major(shape: &[usize], index: &[usize]) -> usize {
     assert!(index.len() == shape.len() && index.iter().zip(shape).all(|(i, size)| i < size));
-    shape.iter().zip(index).fold(0, |number, (size, i)| number * size + i)
+    shape.iter().zip(index).fold(0, |position, (size, i)| position * size + i)
 }
 
-/// The place that place `index` of a broadcast shape shows.
+/// The index into `shape` of the element at `index` of a shape it broadcasts to.
 pub(crate) fn unbroadcast(index: &[usize], shape: &[usize]) -> Vec<usize> {
     let index = &index[index.len() - shape.len()..];
     index.iter().zip(shape).map(|(&i, &size)| if size == 1 { 0 } else { i }).collect()
 }
 
-impl Places {
-    fn all(shape: &[usize]) -> Places {
-        Places { shape: shape.to_vec(), of: (0..numel(shape)).collect() }
+impl Elements {
+    fn all(shape: &[usize]) -> Elements {
+        Elements { shape: shape.to_vec(), of: (0..numel(shape)).collect() }
     }
 
-    /// The view of `shape` whose place `index` shows place `from(index)` of this.
-    fn view(&self, shape: Vec<usize>, from: impl Fn(Vec<usize>) -> Vec<usize>) -> Places {
-        let of = indices(&shape).map(|index| self.of[number(&self.shape, &from(index))]).collect();
-        Places { shape, of }
+    /// The view of `shape` whose element at `index` is the one at `from(index)` of this view.
+    fn view(&self, shape: Vec<usize>, from: impl Fn(Vec<usize>) -> Vec<usize>) -> Elements {
+        let of =
+            indices(&shape).map(|index| self.of[row_major(&self.shape, &from(index))]).collect();
+        Elements { shape, of }
     }
 
-    /// What the view shows of these.
+    /// The elements of the view, given those of the original.
     pub(crate) fn values<V: Copy>(&self, original: &[V]) -> Vec<V> {
         self.of.iter().map(|&i| original[i]).collect()
     }
@@ -70,7 +71,7 @@ pub(crate) enum View {
     Unfold { dim: usize, size: usize, step: usize },
 }
 
-/// Numbers from which the details of a view are taken.
+/// Random numbers that determine the details of a view.
 pub(crate) type Draw = [usize; 5];
 
 pub(crate) fn draws() -> impl Strategy<Value = Draw> {
@@ -83,7 +84,7 @@ pub(crate) fn shapes() -> impl Strategy<Value = Vec<usize>> {
 }
 
 impl View {
-    /// A view of a tensor of this shape; `None` if it has none of the kind.
+    /// A view of a tensor of this shape; `None` if it has no view of the drawn kind.
     fn of(shape: &[usize], [kind, a, b, c, d]: Draw) -> Option<View> {
         let dims = shape.len();
         let view = match kind % 9 {
@@ -133,8 +134,8 @@ impl View {
         }
     }
 
-    /// The definition.
-    fn places(&self, x: &Places) -> Places {
+    /// The view by its definition.
+    fn elements(&self, x: &Elements) -> Elements {
         let with = |dim: usize, size: usize| {
             let mut shape = x.shape.clone();
             shape[dim] = size;
@@ -145,7 +146,7 @@ impl View {
             index
         };
         match self.clone() {
-            View::Reshape(shape) => Places { shape, of: x.of.clone() },
+            View::Reshape(shape) => Elements { shape, of: x.of.clone() },
             View::Permute(order) => x.view(order.iter().map(|&d| x.shape[d]).collect(), |index| {
                 let mut from = index.clone();
                 order.iter().zip(index).for_each(|(&d, i)| from[d] = i);
@@ -165,11 +166,11 @@ impl View {
                 let len = (start..end.min(x.shape[dim])).step_by(step).count();
                 x.view(with(dim, len), |index| moved(dim, &|i| start + step * i, index))
             }
-            View::Select { dim, index: place } => {
+            View::Select { dim, index: at } => {
                 let mut shape = x.shape.clone();
                 shape.remove(dim);
                 x.view(shape, |mut index| {
-                    index.insert(dim, place);
+                    index.insert(dim, at);
                     index
                 })
             }
@@ -200,7 +201,7 @@ impl View {
     }
 }
 
-/// A shape of this many elements.
+/// A shape with `numel` elements.
 pub(crate) fn reshaped(numel: usize, draw: [usize; 3]) -> Vec<usize> {
     let mut shape = vec![];
     let mut rest = numel;
@@ -216,7 +217,7 @@ pub(crate) fn reshaped(numel: usize, draw: [usize; 3]) -> Vec<usize> {
     shape
 }
 
-/// One of the orders of `0 .. dims`.
+/// A permutation of `0 .. dims`.
 pub(crate) fn order(dims: usize, mut draw: usize) -> Vec<usize> {
     let mut left: Vec<usize> = (0..dims).collect();
     let mut order = vec![];
@@ -235,31 +236,31 @@ pub(crate) fn broadcast(shape: &[usize], [a, b, c]: [usize; 3]) -> Vec<usize> {
     lead.chain(repeated).collect()
 }
 
-/// A chain of views, step by step: the view, what it gives, and the same by definition.
-pub(crate) fn chain(x: &Tensor<f64>, draws: &[Draw]) -> Vec<(View, Tensor<f64>, Places)> {
+/// A chain of views, step by step: the view, its result, and its definition.
+pub(crate) fn chain(x: &Tensor<f64>, draws: &[Draw]) -> Vec<(View, Tensor<f64>, Elements)> {
     const MOST_ELEMENTS: usize = 3000;
-    let mut steps: Vec<(View, Tensor<f64>, Places)> = vec![];
-    let (mut x, mut places) = (x.clone(), Places::all(x.shape()));
+    let mut steps: Vec<(View, Tensor<f64>, Elements)> = vec![];
+    let (mut x, mut elements) = (x.clone(), Elements::all(x.shape()));
     for &draw in draws {
-        let Some(view) = View::of(&places.shape, draw) else { continue };
-        let shown = view.places(&places);
-        // What is empty stays so: most chains are kept from it.
-        let empties = shown.of.is_empty() && !places.of.is_empty() && draw[4] % 16 > 1;
+        let Some(view) = View::of(&elements.shape, draw) else { continue };
+        let shown = view.elements(&elements);
+        // Views of empty tensors are empty: most chains avoid them.
+        let empties = shown.of.is_empty() && !elements.of.is_empty() && draw[4] % 16 > 1;
         if empties || shown.of.len() > MOST_ELEMENTS || shown.shape.len() > 8 {
             continue;
         }
-        (x, places) = (view.apply(&x, draw[4] % 2 == 1), shown);
-        steps.push((view, x.clone(), places.clone()));
+        (x, elements) = (view.apply(&x, draw[4] % 2 == 1), shown);
+        steps.push((view, x.clone(), elements.clone()));
     }
     steps
 }
 
-/// The numbers −3 … 5, so that zeros and signs come up.
+/// The integers −3 … 5, so zeros and both signs occur.
 pub(crate) fn small(count: usize, from: usize) -> Vec<f64> {
     (0..count).map(|i| ((i * 7 + from) % 9) as f64 - 3.0).collect()
 }
 
-/// A tensor of this shape that is anything but contiguous, and its elements.
+/// A tensor of this shape that is not contiguous, and its elements.
 pub(crate) fn scattered(shape: &[usize], [a, b, c, d, e]: Draw) -> (Tensor<f64>, Vec<f64>) {
     let order = order(shape.len(), a);
     let mut larger = vec![0; shape.len()];
@@ -269,14 +270,14 @@ pub(crate) fn scattered(shape: &[usize], [a, b, c, d, e]: Draw) -> (Tensor<f64>,
     }
     let original = small(numel(&larger), e);
     let mut x = Tensor::from_vec(original.clone(), &larger[..]).unwrap();
-    let mut places = Places::all(&larger);
+    let mut elements = Elements::all(&larger);
     let slices = shape.iter().zip(&steps).enumerate().map(|(dim, (&size, &step))| {
         let start = d % 2;
         View::Slice { dim, start, end: start + size * step, step }
     });
     for view in [View::Permute(order)].into_iter().chain(slices) {
-        (x, places) = (view.apply(&x, false), view.places(&places));
+        (x, elements) = (view.apply(&x, false), view.elements(&elements));
     }
     assert_eq!(x.shape(), shape);
-    (x, places.values(&original))
+    (x, elements.values(&original))
 }

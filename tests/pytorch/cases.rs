@@ -69,7 +69,7 @@ impl Cases {
         let mut sum = Tensor::scalar(T::ZERO);
         for (i, y) in outputs.iter().enumerate() {
             self.check(&format!("{case}|out{i}"), y);
-            sum = sum + (y * (numbers::<T>(100 + i as u64, y.shape(), 1.0) + T::ONE)).sum();
+            sum += (y * (numbers::<T>(100 + i as u64, y.shape(), 1.0) + T::ONE)).sum();
         }
         sum.backward();
         for (i, x) in inputs.iter().enumerate() {

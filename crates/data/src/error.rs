@@ -1,7 +1,6 @@
 //! The error of samples and targets that do not match.
 
 use adamant_tensor::Shape;
-use std::fmt;
 use thiserror::Error;
 
 /// Why samples and targets do not make a data set.
@@ -28,9 +27,4 @@ pub enum DataError {
     },
 }
 
-/// The same text as `Display`: `unwrap`, and a `main` that returns an error, print `Debug`.
-impl fmt::Debug for DataError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+adamant_tensor::debug_as_display!(DataError);

@@ -127,7 +127,7 @@ impl<T: Float> Bilinear<T> {
         let (half, x1) = (half.reshape([rows, outputs, in1]), x1.reshape([rows, in1, 1]));
         let mut y = half.matmul(&x1).reshape([rows, outputs]);
         if let Some(bias) = &self.bias {
-            y = y + bias.tensor();
+            y += bias.tensor();
         }
         let shape: Vec<usize> = lead.iter().copied().chain([outputs]).collect();
         observe(self, y.reshape(shape))

@@ -1,6 +1,5 @@
 //! The errors of optimizers.
 
-use std::fmt;
 use thiserror::Error;
 
 /// Why an optimizer, a group or a limit of gradients was refused; nothing was changed.
@@ -63,9 +62,4 @@ pub enum OptimError {
     },
 }
 
-/// As `Display`: `main` and `unwrap` print this.
-impl fmt::Debug for OptimError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+adamant_tensor::debug_as_display!(OptimError);

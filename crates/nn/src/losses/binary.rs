@@ -180,7 +180,7 @@ impl<T: Float> BceWithLogitsLoss<T> {
         let mut positive = (-x).softplus(1.0, 40.0);
         if let Some(weight) = &self.pos_weight {
             check_broadcast("bce_with_logits", "pos_weight", weight, x);
-            positive = positive * ((weight - T::ONE) * y + T::ONE);
+            positive *= (weight - T::ONE) * y + T::ONE;
         }
         let losses = (-y + T::ONE) * x + positive;
         let losses = weighted("bce_with_logits", losses, self.weight.as_ref());

@@ -202,7 +202,7 @@ impl<T: Float> NllLoss<T> {
         let weight = class_weight(op, self.weight.as_ref(), rows.classes);
         if let Some(weight) = weight {
             let weights = weight.index_select(0, targets);
-            losses = losses * &weights;
+            losses *= &weights;
             total = weights.sum().item();
         }
         if smoothing > 0.0 {
@@ -316,7 +316,7 @@ impl<T: Float> CrossEntropyLoss<T> {
             p = p * T::from_f64(1.0 - self.label_smoothing) + share;
         }
         if let Some(weight) = class_weight(op, self.nll.weight.as_ref(), rows.classes) {
-            p = p * weight;
+            p *= weight;
         }
         let losses = -(rows.x.log_softmax(1) * p).sum_dim(1, false);
         // As in PyTorch, the plain mean over the rows, also if classes have weights.

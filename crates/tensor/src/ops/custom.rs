@@ -1,7 +1,7 @@
 //! User-defined operations.
 
-use crate::node::record_many;
-use crate::tensor::Tensor;
+use crate::tape::record::record_many;
+use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {

@@ -1,72 +1,14 @@
 //! The operations: one file each, or one for a close family.
 //!
-//! To add one: a file here with its documentation, shape check, forward, backward and tests, and a
-//! line below. See `docs/adding-an-op.md`.
+//! To add one: a file in one of these folders with its documentation, shape check, forward, backward
+//! and tests, and a line in the folder's `mod.rs`. See `docs/adding-an-op.md`.
 
-mod abs;
-mod adaptive;
-mod adaptive_avg_pool;
-mod adaptive_max_pool;
-mod add;
-mod argmax;
-mod arrange;
-mod assign;
-pub(crate) mod attention;
-pub(crate) mod avg_pool;
-mod broadcast;
-mod cast;
-pub(crate) mod clamp;
-mod compare;
-mod conv;
-pub(crate) mod conv_options;
-pub(crate) mod cross_entropy;
-mod cumulative;
-mod custom;
-mod div;
-mod div_rounded;
-mod einsum;
-mod element;
-mod elu;
-mod exp;
-mod extremum;
-mod gather;
-mod gelu;
+pub(crate) mod creation;
+pub(crate) mod custom;
+pub(crate) mod elementwise;
 pub(crate) mod index;
-mod index_copy;
-mod index_select;
-mod join;
-mod lerp;
-mod linear;
-mod log;
-mod logsumexp;
-mod masked_scatter;
-mod matmul;
-mod max;
-pub(crate) mod max_pool;
-mod mul;
-pub(crate) mod narrow;
-mod norm;
-mod normalize;
-mod normalize_loops;
-pub(crate) mod operand;
-mod operators;
-pub(crate) mod pad_mode;
-mod permute;
-mod piecewise;
-mod powers;
-mod product;
-mod reduction;
-mod relu;
-mod reshape;
-mod round;
-mod sigmoid;
-mod smooth;
-mod softmax;
-mod sort;
-mod sum;
-mod tanh;
-mod trig;
-mod truth;
-mod var;
-mod where_;
-pub(crate) mod windows;
+pub(crate) mod layer;
+pub(crate) mod matrix;
+pub(crate) mod product;
+pub(crate) mod reduce;
+pub(crate) mod shape;

@@ -1,8 +1,8 @@
 //! What products of every kind share: multiplication, matrix products, convolutions.
 
-use crate::array::Array;
-use crate::node::{Context, record};
-use crate::tensor::Tensor;
+use crate::arrays::array::Array;
+use crate::tape::record::{Context, record};
+use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 
 /// [`record`] for a product of `a` and `b`: a function that is linear in each of them.
@@ -11,7 +11,7 @@ use adamant_kernels::Float;
 /// factor, which is saved only if it is needed: `of_a(g, b)` and `of_b(g, a)`. A gradient is
 /// summed over the dimensions along which its factor was broadcast.
 #[track_caller]
-pub(super) fn record_product<T: Float>(
+pub(crate) fn record_product<T: Float>(
     op: &'static str,
     [a, b]: [&Tensor<T>; 2],
     value: Array<T>,
@@ -24,7 +24,7 @@ pub(super) fn record_product<T: Float>(
 /// [`record_product`] for a product to which a bias may have been added; the gradient of the
 /// bias is `of_bias(g)`.
 #[track_caller]
-pub(super) fn record_biased_product<T: Float>(
+pub(crate) fn record_biased_product<T: Float>(
     op: &'static str,
     [a, b]: [&Tensor<T>; 2],
     bias: Option<&Tensor<T>>,

@@ -1,0 +1,100 @@
+//! The smooth activations silu, softplus, and softsign.
+
+use crate::ops::elementwise::add::scalar_sub;
+use crate::tape::record::record;
+use crate::tape::tensor::Tensor;
+use adamant_kernels::Float;
+
+impl<T: Float> Tensor<T> {
+    /// `x σ(x) = x / (1 + e⁻ˣ)`, element by element.
+    ///
+    /// Gradient: `g σ(x) (1 + x (1 − σ(x)))`. PyTorch: `torch.nn.functional.silu(x)`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::scalar(0.0f32).silu().item(), 0.0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn silu(&self) -> Tensor<T> {
+        let value = self.array.map(
+            "silu",
+            #[inline(always)]
+            |x| x / (T::ONE + (-x).exp()),
+        );
+        let x = self.clone();
+        record("silu", [self], value, move |ctx| {
+            let gradient = ctx.chain(
+                &x,
+                #[inline(always)]
+                |g, x| {
+                    let s = T::ONE / (T::ONE + (-x).exp());
+                    g * s * (T::ONE + x * (T::ONE - s))
+                },
+                |g, x| {
+                    let s = x.sigmoid();
+                    g * &s * (x * scalar_sub(T::ONE, &s) + T::ONE)
+                },
+            );
+            [Some(gradient)]
+        })
+    }
+
+    /// `ln(1 + e^{βx}) / β`, element by element; `x` where `βx > threshold`.
+    ///
+    /// Gradient: `g σ(βx)`, and `g` above the threshold.
+    ///
+    /// PyTorch: `torch.nn.functional.softplus(x, beta, threshold)`, where they default to 1 and 20.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![0.0f32, 50.0], [2]).unwrap();
+    /// assert_eq!(x.softplus(1.0, 20.0).to_vec(), [2f32.ln(), 50.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn softplus(&self, beta: f64, threshold: f64) -> Tensor<T> {
+        let (beta, limit) = (T::from_f64(beta), T::from_f64(threshold));
+        let value = self.array.map("softplus", move |x| {
+            if x * beta > limit { x } else { (x * beta).exp().ln_1p() / beta }
+        });
+        let x = self.clone();
+        record("softplus", [self], value, move |ctx| {
+            let in_one_loop = move |g: T, x: T| {
+                let z = (x * beta).exp();
+                if x * beta > limit { g } else { g * z / (z + T::ONE) }
+            };
+            let gradient = ctx.chain(&x, in_one_loop, |g, x| {
+                let steep = x * beta;
+                g.where_(&steep.gt(limit), g * steep.sigmoid())
+            });
+            [Some(gradient)]
+        })
+    }
+
+    /// `x / (1 + |x|)`, element by element.
+    ///
+    /// PyTorch: `torch.nn.functional.softsign(x)`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::scalar(-1.0f32).softsign().item(), -0.5);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn softsign(&self) -> Tensor<T> {
+        self / (self.abs() + T::ONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tools::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        check_op(|x| x[0].silu(), &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].softplus(1.5, 1.0), &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].softsign(), &[&[3, 4]], -2.0..2.0);
+    }
+}

@@ -1,0 +1,128 @@
+//! Slices of a dimension replaced at given indices.
+
+use crate::arrays::array::{Array, with_room};
+use crate::arrays::dims::{Dim, check_dim};
+use crate::arrays::indices::Indices;
+use crate::arrays::mask::Mask;
+use crate::arrays::shape::Shape;
+use crate::ops::index::gather::check_bounds;
+use crate::ops::index::index_select::around;
+use crate::tape::record::record;
+use crate::tape::tensor::Tensor;
+use adamant_kernels::{Float, put_rows};
+
+impl<T: Float> Tensor<T> {
+    /// This tensor with the slices at these indices of dimension `dim` replaced by those of
+    /// `source`. Where an index repeats, the last one wins.
+    ///
+    /// Gradients: `g`, with 0 at the indices; for `source`, `g` selected at the indices, with 0 for
+    /// a slice that a later one replaced.
+    ///
+    /// PyTorch: `x.index_copy(dim, index, source)`, where the winner among equal indices is
+    /// undefined.
+    ///
+    /// # Panics
+    /// If there is no such dimension, the shapes do not fit, or an index is too large.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let source = Tensor::from([1.0f32, 2.0, 3.0]);
+    /// let copied = Tensor::zeros([3]).index_copy(0, &[2, 0, 2], &source);
+    /// assert_eq!(copied.to_vec(), [2.0, 0.0, 3.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn index_copy(&self, dim: impl Dim, index: &[usize], source: &Tensor<T>) -> Tensor<T> {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.index_copy(0, index, source).reshape([]);
+        }
+        let shape = self.array.shape();
+        let dim = check_dim("index_copy", dim, shape);
+        let index = Indices::from(index);
+        check_bounds("index_copy", shape, dim, &index);
+        let (found, expected) = (source.array.shape().clone(), shape.with(dim, index.numel()));
+        assert!(
+            found == expected,
+            "index_copy: a source of shape {found} for {} indices of dimension {dim} of a tensor \
+             of shape {shape}; expected {expected}",
+            index.numel()
+        );
+        let value = copy_at("index_copy", self.array.clone(), dim, &index, &source.array);
+        record("index_copy", [self, source], value, move |ctx| {
+            let (g, indices) = (ctx.grad(), index.array.dense());
+            let of_source = || {
+                let selected = g.index_select(dim, indices);
+                match replaced(indices, g.shape(), dim) {
+                    Some(replaced) => selected.masked_fill(&replaced, T::ZERO),
+                    None => selected,
+                }
+            };
+            [
+                ctx.needs(0).then(|| g.index_copy(dim, indices, &Tensor::zeros(&found))),
+                ctx.needs(1).then(of_source),
+            ]
+        })
+    }
+}
+
+/// `out` with the slices of `source` written at the indices; in place if nothing else shares it.
+#[track_caller]
+fn copy_at<T: Float>(
+    op: &str,
+    mut out: Array<T>,
+    dim: usize,
+    index: &Indices,
+    source: &Array<T>,
+) -> Array<T> {
+    let (split, source) = (around(out.shape(), dim), source.contiguous(op));
+    put_rows(out.unshared(op), source.dense(), split, index.array.dense());
+    out
+}
+
+/// A mask of the indices of dimension `dim` that appear again later, which broadcasts to the
+/// selected slices; `None` if no index repeats.
+#[track_caller]
+fn replaced(index: &[usize], shape: &[usize], dim: usize) -> Option<Mask> {
+    let mut last = with_room("index_copy", shape[dim]);
+    last.resize(shape[dim], 0);
+    index.iter().enumerate().for_each(|(i, &index)| last[index] = i);
+    let replaced: Vec<u8> =
+        index.iter().enumerate().map(|(i, &index)| u8::from(last[index] != i)).collect();
+    let aligned: Shape =
+        [index.len()].into_iter().chain(shape[dim + 1..].iter().map(|_| 1)).collect();
+    replaced.contains(&1).then(|| Mask { array: Array::copied("index_copy", aligned, &replaced) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        for index in [&[2, 0][..], &[1, 1], &[]] {
+            let n = index.len();
+            let copied = |x: &[Tensor<f64>]| x[0].index_copy(1, index, &x[1]).powf(2.0);
+            check_op(copied, &[&[2, 3, 2], &[2, n, 2]], -2.0..2.0);
+        }
+        check_op(|x| x[0].index_copy(0, &[0], &x[1]).powf(2.0), &[&[], &[1]], -2.0..2.0);
+    }
+
+    #[test]
+    fn the_last_equal_index_wins_and_gets_the_gradient() {
+        let source = Tensor::from([1.0f32, 2.0, 3.0]).requires_grad();
+        let copied = Tensor::zeros([2]).index_copy(0, &[1, 0, 1], &source);
+        assert_eq!(copied.to_vec(), [2.0, 3.0]);
+        copied.backward_with(&Tensor::from([5.0, 7.0]));
+        assert_eq!(source.grad().unwrap().to_vec(), [0.0, 5.0, 7.0]);
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "index_copy: a source of shape [2] for 1 indices of dimension 0 of a \
+                               tensor of shape [3]; expected [1]"
+    )]
+    fn a_source_of_another_shape_is_refused() {
+        let _ = Tensor::<f32>::ones([3]).index_copy(0, &[0], &Tensor::ones([2]));
+    }
+}

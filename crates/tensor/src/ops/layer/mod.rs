@@ -1,0 +1,13 @@
+//! The operations of convolutional, pooling and normalisation layers, and cross entropy.
+
+pub(crate) mod adaptive;
+pub(crate) mod adaptive_avg_pool;
+pub(crate) mod adaptive_max_pool;
+pub(crate) mod avg_pool;
+pub(crate) mod conv;
+pub(crate) mod conv_options;
+pub(crate) mod cross_entropy;
+pub(crate) mod max_pool;
+pub(crate) mod normalize;
+pub(crate) mod normalize_loops;
+pub(crate) mod windows;

@@ -1,0 +1,7 @@
+//! Sums of products: matrices, einsum, attention.
+
+pub(crate) mod attention;
+pub(crate) mod attention_options;
+pub(crate) mod einsum;
+pub(crate) mod linear;
+pub(crate) mod matmul;

@@ -1,0 +1,88 @@
+//! What reductions over dimensions share.
+
+use crate::arrays::array::Array;
+use crate::arrays::dims::{Dims, check_dims};
+use crate::arrays::shape::Shape;
+use crate::tape::tensor::Tensor;
+use adamant_kernels::Float;
+use smallvec::SmallVec;
+
+/// A tensor's dimensions, divided into the reduced and the remaining ones.
+#[derive(Clone)]
+pub(crate) struct Reduction {
+    op: &'static str,
+    /// The shape of the tensor.
+    pub(crate) shape: Shape,
+    /// The reduced dimensions, ascending.
+    pub(crate) dims: SmallVec<[usize; 4]>,
+    /// The tensor's shape with size 1 for the reduced dimensions.
+    pub(crate) kept: Shape,
+    /// The shape of the result.
+    pub(crate) result: Shape,
+    /// The number of elements that are reduced to one.
+    pub(crate) count: usize,
+}
+
+impl Reduction {
+    /// Panics if `x` has no such dimensions, or one is named twice.
+    #[track_caller]
+    pub(crate) fn new<T: Float>(
+        op: &'static str,
+        x: &Tensor<T>,
+        dims: impl Dims,
+        keepdim: bool,
+    ) -> Reduction {
+        let shape = x.array.shape().clone();
+        let mut dims = check_dims(op, dims, &shape);
+        if dims.is_empty() {
+            dims = (0..shape.len()).collect(); // as in PyTorch, no dimensions mean all
+        }
+        let kept = shape.reduced(&dims, true);
+        let result = if keepdim { kept.clone() } else { shape.reduced(&dims, false) };
+        let count = dims.iter().map(|&d| shape[d]).product();
+        Reduction { op, shape, dims, kept, result, count }
+    }
+
+    /// Panics if an element of the result would be chosen from no elements.
+    #[track_caller]
+    pub(crate) fn refuse_empty(&self) {
+        let (op, shape) = (self.op, &self.shape);
+        assert!(
+            self.count > 0 || self.result.contains(&0),
+            "{op}: a tensor of shape {shape} has nothing to choose from in dimensions {:?}",
+            self.dims
+        );
+    }
+
+    /// `f` of each group of reduced elements, as a row.
+    #[track_caller]
+    pub(crate) fn rows<T: Float>(&self, x: &Array<T>, f: impl Fn(&[T]) -> T + Sync) -> Array<T> {
+        let rows = x.rows(self.op, &self.dims);
+        Array::build(self.op, self.result.clone(), |out| {
+            adamant_kernels::reduce_rows(out, rows.dense(), self.count, f);
+        })
+    }
+
+    /// The sums over the reduced dimensions.
+    #[track_caller]
+    pub(crate) fn sum<T: Float>(&self, x: &Array<T>) -> Array<T> {
+        let dims = &self.dims;
+        let sums = match (dims.first(), dims.last()) {
+            (Some(&first), Some(&last)) if last - first + 1 == dims.len() => {
+                x.sum_range(self.op, first..last + 1)
+            }
+            (Some(_), _) => {
+                let kept = self.shape.len() - dims.len();
+                x.with_layout(x.layout().move_last(dims)).sum_range(self.op, kept..self.shape.len())
+            }
+            (None, _) => x.clone(),
+        };
+        sums.reshape(self.op, self.result.clone())
+    }
+
+    /// A result, broadcast along the reduced dimensions to the tensor's shape.
+    #[track_caller]
+    pub(crate) fn spread<T: Float>(&self, result: &Tensor<T>) -> Tensor<T> {
+        result.reshape(&self.kept).broadcast_to(&self.shape)
+    }
+}

@@ -1,0 +1,144 @@
+//! Sorting.
+
+use crate::arrays::array::{Array, with_room};
+use crate::arrays::dims::{Dim, check_dim};
+use crate::arrays::indices::Indices;
+use crate::tape::tensor::Tensor;
+use adamant_kernels::Float;
+use std::cmp::Ordering;
+
+impl<T: Float> Tensor<T> {
+    /// The elements sorted along dimension `dim`, and their original indices.
+    ///
+    /// Equal elements keep their order. NaN counts as the largest value.
+    ///
+    /// Gradient: `g` at the original indices. PyTorch: `x.sort(dim, descending, stable=True)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![2.0f32, 3.0, 1.0], [3]).unwrap();
+    /// let (sorted, indices) = x.sort(0, false);
+    /// assert_eq!((sorted.to_vec(), indices.to_vec()), (vec![1.0, 2.0, 3.0], vec![2, 0, 1]));
+    /// ```
+    #[track_caller]
+    pub fn sort(&self, dim: impl Dim, descending: bool) -> (Tensor<T>, Indices) {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            let (value, index) = vector.sort(0, descending);
+            return (value.reshape([]), index.reshape([]));
+        }
+        let dim = check_dim("sort", dim, self.array.shape());
+        self.in_order("sort", dim, self.shape()[dim], descending)
+    }
+
+    /// The `k` largest elements along dimension `dim`, the largest first, and their original
+    /// indices; with `largest = false` the smallest, the smallest first.
+    ///
+    /// Of equal elements the first ones are taken. NaN counts as the largest value.
+    ///
+    /// Gradient: `g` at the original indices. PyTorch: `x.topk(k, dim, largest)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or it is shorter than `k`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![2.0f32, 3.0, 1.0], [3]).unwrap();
+    /// let (best, indices) = x.topk(2, 0, true);
+    /// assert_eq!((best.to_vec(), indices.to_vec()), (vec![3.0, 2.0], vec![1, 0]));
+    /// ```
+    #[track_caller]
+    pub fn topk(&self, k: usize, dim: impl Dim, largest: bool) -> (Tensor<T>, Indices) {
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            // As in PyTorch, a scalar keeps its element even for k = 0.
+            let (value, index) = vector.topk(k.max(1), 0, largest);
+            return (value.reshape([]), index.reshape([]));
+        }
+        let shape = self.array.shape();
+        let dim = check_dim("topk", dim, shape);
+        assert!(
+            k <= shape[dim],
+            "topk: {k} elements of dimension {dim} of a tensor of shape {shape}, which has {}",
+            shape[dim]
+        );
+        self.in_order("topk", dim, k, largest)
+    }
+
+    /// The first `k` elements along `dim` in sorted order, and their indices.
+    #[track_caller]
+    fn in_order(&self, op: &str, dim: usize, k: usize, descending: bool) -> (Tensor<T>, Indices) {
+        let shape = self.array.shape();
+        let size = shape[dim];
+        let rows = self.array.rows(op, &[dim]);
+        let mut sizes = rows.shape().clone();
+        sizes = sizes.with(shape.len() - 1, k);
+        let mut order = with_room(op, if rows.numel() == 0 { 0 } else { size });
+        let indices = Array::build(op, sizes, |out| {
+            if k == 0 {
+                return;
+            }
+            for (out, row) in out.chunks_exact_mut(k).zip(rows.dense().chunks_exact(size)) {
+                let before = |&a: &usize, &b: &usize| {
+                    let order = nan_last(row[a], row[b]);
+                    (if descending { order.reverse() } else { order }).then(a.cmp(&b))
+                };
+                order.clear();
+                order.extend(0..size);
+                if k < size {
+                    order.select_nth_unstable_by(k - 1, before);
+                }
+                order[..k].sort_unstable_by(before);
+                out.copy_from_slice(&order[..k]);
+            }
+        });
+        // Moves the last dimension back to `dim`.
+        let mut back: Vec<usize> = (0..shape.len() - 1).collect();
+        back.insert(dim, shape.len() - 1);
+        let indices = Indices { array: indices.permute(&back).contiguous(op) };
+        (self.gather(dim, &indices), indices)
+    }
+}
+
+/// The order of elements, NaN last.
+fn nan_last<T: Float>(a: T, b: T) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tensor;
+    use crate::tools::gradcheck::testing::check_op;
+
+    #[test]
+    fn gradients() {
+        // Broadcasting makes equal elements, where there is a kink: make them differ.
+        let apart = Tensor::from_vec((0..12).map(|i| f64::from(i * 5 % 12)).collect(), [2, 3, 2]);
+        let apart = apart.unwrap();
+        for dim in 0..3 {
+            check_op(|x| (&x[0] + &apart).sort(dim, true).0.powf(2.0), &[&[2, 3, 2]], -0.4..0.4);
+            check_op(|x| (&x[0] + &apart).topk(2, dim, false).0, &[&[2, 3, 2]], -0.4..0.4);
+        }
+        check_op(|x| x[0].sort(0, false).0.powf(2.0), &[&[0]], -2.0..2.0);
+    }
+
+    #[test]
+    fn nan_is_largest_and_equals_keep_their_order() {
+        let x = Tensor::from_vec(vec![1.0f32, f32::NAN, 0.0, 1.0, -0.0], [5]).unwrap();
+        assert_eq!(x.sort(0, false).1.to_vec(), [2, 4, 0, 3, 1]);
+        assert_eq!(x.sort(0, true).1.to_vec(), [1, 0, 3, 2, 4]);
+        assert_eq!(x.topk(2, -1, true).1.to_vec(), [1, 0]);
+    }
+
+    #[test]
+    fn other_dimensions_are_kept() {
+        let x = Tensor::from_vec(vec![3.0f32, 1.0, 2.0, 0.0, 1.0, 9.0], [3, 2]).unwrap();
+        let (sorted, indices) = x.sort(0, false);
+        assert_eq!(sorted.to_vec(), [1.0, 0.0, 2.0, 1.0, 3.0, 9.0]);
+        assert_eq!(indices.to_vec(), [2, 1, 1, 0, 0, 2]);
+        assert_eq!(x.topk(0, 0, true).0.shape(), [0, 2]);
+        // torch.tensor(3.).topk(0)
+        assert_eq!(Tensor::scalar(3.0f32).topk(0, 0, true).0.item(), 3.0);
+    }
+}

@@ -1,0 +1,224 @@
+//! Random numbers from a named, portable algorithm whose state can be saved.
+
+use crate::state::dict::{StateDict, StateError, Stateful};
+use crate::state::draw_tape::draw;
+use adamant_kernels::{Float, WeightDropout};
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+
+/// A source of random numbers: ChaCha with 8 rounds.
+///
+/// The same seed yields the same numbers on every machine. There is no global generator: every
+/// random function takes one as an argument.
+///
+/// PyTorch: `torch.Generator().manual_seed(seed)` (with other numbers).
+///
+/// ```
+/// use adamant_tensor::Generator;
+/// let (mut a, mut b) = (Generator::seed(7), Generator::seed(7));
+/// assert_eq!(a.next_u64(), b.next_u64());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Generator(ChaCha8Rng);
+
+// All draws go through `draw`, which checkpointed segments rely on.
+impl Generator {
+    /// A generator seeded with `seed`.
+    #[must_use]
+    pub fn seed(seed: u64) -> Self {
+        Generator(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// A new generator, seeded from this one: its numbers do not depend on later draws from this
+    /// one.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Generator::seed(self.next_u64())
+    }
+
+    /// Sixty-four random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        draw(&mut self.0, |rng| rng.next_u64())
+    }
+
+    /// A number drawn uniformly from `[0, 1)`, a multiple of 2⁻⁵³.
+    pub fn uniform(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 * (-53f64).exp2()
+    }
+
+    /// A number drawn from the normal distribution with mean 0 and variance 1.
+    pub fn normal(&mut self) -> f64 {
+        draw(&mut self.0, |rng| rng.sample(StandardNormal))
+    }
+
+    /// An integer drawn uniformly from `0 .. n`.
+    ///
+    /// # Panics
+    /// If `n` is 0.
+    #[track_caller]
+    pub fn below(&mut self, n: usize) -> usize {
+        assert!(n > 0, "below: n is 0; expected at least 1");
+        draw(&mut self.0, |rng| rng.random_range(0..n))
+    }
+
+    /// Shuffles the items, all orders being equally likely.
+    pub fn shuffle<V>(&mut self, items: &mut [V]) {
+        draw(&mut self.0, |rng| items.shuffle(rng));
+    }
+
+    /// Sets each element to `keep` with probability `1 − p`, and to 0 otherwise: the mask of a
+    /// dropout.
+    ///
+    /// # Panics
+    /// If `p` is not within `[0, 1]`.
+    #[track_caller]
+    pub fn bernoulli_mask<T: Float>(&mut self, out: &mut [T], p: f64, keep: T) {
+        assert!(
+            (0.0..=1.0).contains(&p),
+            "bernoulli_mask: p is {p}; expected a probability, from 0 to 1"
+        );
+        draw(&mut self.0, |rng| fill_mask(rng, out, p, keep));
+    }
+}
+
+fn fill_mask<T: Float>(rng: &mut ChaCha8Rng, out: &mut [T], p: f64, keep: T) {
+    // One 32-bit word for each element; p is rounded to a multiple of 2⁻³².
+    let threshold = (p * 32f64.exp2()) as u64;
+    for out in out {
+        let word = u64::from(rng.next_u32());
+        *out = if word < threshold { T::ZERO } else { keep };
+    }
+}
+
+/// The mask of a dropout, which is not stored: any row can be regenerated, in any order and on any
+/// thread.
+#[derive(Clone, Debug)]
+pub(crate) struct MaskRows<T> {
+    /// The generator at its start; each row is a stream of its own.
+    rng: ChaCha8Rng,
+    p: f64,
+    keep: T,
+}
+
+impl<T: Float> MaskRows<T> {
+    /// A new mask: one draw from the generator.
+    pub(crate) fn draw(rng: &mut Generator, p: f64, keep: T) -> Self {
+        MaskRows { rng: rng.fork().0, p, keep }
+    }
+}
+
+impl<T: Float> WeightDropout<T> for MaskRows<T> {
+    fn factors(&self, row: usize, factors: &mut [T]) {
+        let mut rng = self.rng.clone();
+        rng.set_stream(row as u64);
+        fill_mask(&mut rng, factors, self.p, self.keep);
+    }
+}
+
+const ALGORITHM: &str = "chacha8";
+
+impl Stateful for Generator {
+    fn state_dict(&self) -> StateDict {
+        let seed: String = self.0.get_seed().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut state = StateDict::new();
+        state.insert("algorithm", ALGORITHM);
+        state.insert("seed", seed);
+        // The upper bits of the position would be reached after 2⁶⁴ words: never.
+        state.insert("position", self.0.get_word_pos() as u64 as i64);
+        state
+    }
+
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        read(state).map(drop)
+    }
+
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        self.0 = read(state)?;
+        Ok(())
+    }
+}
+
+fn read(state: &StateDict) -> Result<ChaCha8Rng, StateError> {
+    let mut errors = StateError::new();
+    let names = ["algorithm", "seed", "position"];
+    errors.check_names(state, names);
+    let algorithm = errors.take(state.text("algorithm")).unwrap_or(ALGORITHM);
+    if algorithm != ALGORITHM {
+        errors.push(format!("`algorithm`: found \"{algorithm}\", expected \"{ALGORITHM}\""));
+    }
+    let seed = errors.take(state.text("seed")).and_then(|text| {
+        let seed = parse_seed(text);
+        if seed.is_none() {
+            errors.push(format!("`seed`: found \"{text}\", expected 64 hexadecimal digits"));
+        }
+        seed
+    });
+    let position = errors.take(state.int("position"));
+    errors.into_result()?;
+    let (Some(seed), Some(position)) = (seed, position) else {
+        unreachable!("what is missing was an error")
+    };
+    let mut rng = ChaCha8Rng::from_seed(seed);
+    rng.set_word_pos(u128::from(position as u64));
+    Ok(rng)
+}
+
+fn parse_seed(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut seed = [0; 32];
+    if digits.len() != 2 * seed.len() {
+        return None;
+    }
+    for (byte, pair) in seed.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+    }
+    Some(seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loaded_state_continues_the_sequence() {
+        let mut rng = Generator::seed(1);
+        let _ = [rng.normal(), rng.uniform(), rng.normal()];
+        let state = rng.state_dict();
+        let expected: Vec<u64> = (0..40).map(|_| rng.next_u64()).collect();
+        let mut other = Generator::seed(2);
+        other.load_state_dict(&state).unwrap();
+        assert_eq!(expected, (0..40).map(|_| other.next_u64()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_foreign_state_changes_nothing() {
+        let mut rng = Generator::seed(1);
+        let mut state = rng.state_dict();
+        state.insert("algorithm", "mt19937");
+        state.insert("seed", "12");
+        let before = rng.state_dict();
+        let error = rng.load_state_dict(&state).unwrap_err().to_string();
+        assert!(error.contains("mt19937") && error.contains("\"12\""), "{error}");
+        assert_eq!(rng.state_dict(), before);
+    }
+
+    #[test]
+    fn draws_have_their_distribution() {
+        let mut rng = Generator::seed(3);
+        let n = 100_000;
+        let mean = |draws: &[f64]| draws.iter().sum::<f64>() / draws.len() as f64;
+        let uniform: Vec<f64> = (0..n).map(|_| rng.uniform()).collect();
+        assert!(uniform.iter().all(|u| (0.0..1.0).contains(u)));
+        assert!((mean(&uniform) - 0.5).abs() < 5e-3);
+        let normal: Vec<f64> = (0..n).map(|_| rng.normal()).collect();
+        let squares: Vec<f64> = normal.iter().map(|x| x * x).collect();
+        assert!(mean(&normal).abs() < 2e-2 && (mean(&squares) - 1.0).abs() < 2e-2);
+        let mut mask = vec![0.0f32; n];
+        rng.bernoulli_mask(&mut mask, 0.25, 2.0);
+        let kept = mask.iter().filter(|&&x| x == 2.0).count();
+        assert!((kept as f64 / n as f64 - 0.75).abs() < 1e-2);
+    }
+}

@@ -1,0 +1,57 @@
+//! The cell in which a leaf accumulates its gradient.
+
+use crate::arrays::array::Array;
+use crate::tape::node::lock;
+use adamant_kernels::Float;
+use std::sync::Mutex;
+
+/// The accumulated gradient, if any. It has the leaf's shape and a buffer of its own.
+///
+/// The lock is held while a gradient is added or changed, so no thread finds the cell empty
+/// meanwhile and no addition is lost. Adding takes no other locks than those of kernels and
+/// buffers, which are always taken last, so it cannot deadlock.
+pub(crate) struct GradCell<T: Float>(Mutex<Option<Array<T>>>);
+
+impl<T: Float> GradCell<T> {
+    pub(crate) fn empty() -> Self {
+        GradCell(Mutex::new(None))
+    }
+
+    pub(crate) fn get(&self) -> Option<Array<T>> {
+        lock(&self.0).clone()
+    }
+
+    /// Replaces the gradient.
+    pub(crate) fn set(&self, grad: Option<Array<T>>) {
+        let grad = grad.map(|grad| grad.compact("set_grad"));
+        let old = std::mem::replace(&mut *lock(&self.0), grad);
+        drop(old); // not under the lock
+    }
+
+    /// Calls `change` with the elements in row-major order, if there is a gradient.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut [T])) {
+        if let Some(grad) = &mut *lock(&self.0) {
+            change(grad.make_mut());
+        }
+    }
+
+    /// Sets the elements to zero, if there is a gradient.
+    pub(crate) fn zero(&self) {
+        if let Some(grad) = &mut *lock(&self.0) {
+            match grad.get_mut() {
+                Some(elements) => elements.fill(T::ZERO),
+                None => *grad = Array::full(grad.shape().clone(), T::ZERO),
+            }
+        }
+    }
+
+    /// Adds `grad` to the gradient.
+    pub(crate) fn accumulate(&self, grad: Array<T>) {
+        let grad = grad.compact("backward");
+        let mut cell = lock(&self.0);
+        match &mut *cell {
+            Some(sum) => sum.add_assign(grad),
+            None => *cell = Some(grad),
+        }
+    }
+}

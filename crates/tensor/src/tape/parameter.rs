@@ -1,0 +1,468 @@
+//! Parameters: the only tensors that change in place.
+//!
+//! A parameter is a cell with a value and a gradient. Its value is written in one of two ways,
+//! neither of which makes a concurrent reader fail:
+//!
+//! * [`Parameter::value_mut`], for users' code, works on a copy. Readers get the old value until
+//!   the guard publishes the new one, so they never wait, whatever that code does.
+//! * [`take_values`], for an optimizer's step, takes values out of their cells and changes them in
+//!   place. Readers wait until the value is back. This cannot deadlock: a thread that holds taken
+//!   values waits for nothing and runs only kernels, which run no tasks of the thread pool and wait
+//!   only for threads that have already begun to help.
+
+use crate::arrays::array::Array;
+use crate::arrays::shape::Shape;
+use crate::tape::grad_cell::GradCell;
+use crate::tape::mode::is_grad_enabled;
+use crate::tape::node::{Node, lock};
+use crate::tape::tensor::Tensor;
+use adamant_kernels::Float;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A weight of a model: a cell that holds a value and accumulates a gradient.
+///
+/// Clones are handles to the same cell: a model and its optimizer each hold one. A reader gets the
+/// value from before an update or from after it, never a mixture, and a tensor obtained before the
+/// update keeps its elements. So a model can serve while it is trained, but a forward pass that
+/// overlaps a step may use some parameters from before the step and others from after it.
+///
+/// PyTorch: `torch.nn.Parameter`.
+///
+/// ```
+/// use adamant_tensor::{Parameter, Tensor};
+/// let w = Parameter::new(Tensor::from_vec(vec![0.5f32; 6], [3, 2]).unwrap());
+/// (w.tensor() * 2.0).sum().backward();
+/// assert_eq!(w.grad().unwrap().to_vec(), [2.0; 6]);
+/// w.value_mut().fill(1.0);
+/// assert_eq!(w.tensor().to_vec(), [1.0; 6]);
+/// ```
+pub struct Parameter<T: Float = f32> {
+    cell: Arc<Cell<T>>,
+}
+
+struct Cell<T: Float> {
+    value: Mutex<Value<T>>,
+    /// Notified when a taken value is back.
+    returned: Condvar,
+    requires_grad: AtomicBool,
+    shape: Shape,
+    /// The node of every tracked tensor of this parameter; holds the gradient.
+    leaf: Arc<Node<T>>,
+}
+
+struct Value<T: Float> {
+    /// `None` while it is taken: see [`take_values`].
+    array: Option<Array<T>>,
+    /// Whether a [`ValueMut`] exists, which will replace the array.
+    has_guard: bool,
+    /// The number of threads that wait for the array.
+    waiting: usize,
+}
+
+impl<T: Float> Parameter<T> {
+    /// A parameter with this initial value, which requires a gradient.
+    #[must_use]
+    pub fn new(value: Tensor<T>) -> Self {
+        let shape = value.array.shape().clone();
+        Parameter {
+            cell: Arc::new(Cell {
+                leaf: Node::leaf(shape.clone()),
+                value: Mutex::new(Value { array: Some(value.array), has_guard: false, waiting: 0 }),
+                returned: Condvar::new(),
+                requires_grad: AtomicBool::new(true),
+                shape,
+            }),
+        }
+    }
+
+    /// The current value, tracked if the parameter requires a gradient and recording is on.
+    ///
+    /// Does not copy. Waits while an optimizer's step on another thread changes the value.
+    #[must_use]
+    pub fn tensor(&self) -> Tensor<T> {
+        let array = self.cell.lock().array.clone().expect("`lock` waits for the value");
+        let tracked = self.is_tracked() && is_grad_enabled();
+        Tensor { array, node: tracked.then(|| self.cell.leaf.clone()) }
+    }
+
+    /// The sizes of the dimensions.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.cell.shape
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn numel(&self) -> usize {
+        self.cell.shape.numel()
+    }
+
+    /// Whether the parameter requires a gradient: it is not frozen.
+    ///
+    /// PyTorch: `parameter.requires_grad`.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.cell.requires_grad.load(Ordering::Relaxed)
+    }
+
+    /// Freezes (`false`) or thaws (`true`) the parameter. An existing gradient is kept.
+    ///
+    /// PyTorch: `parameter.requires_grad_(on)`.
+    pub fn set_requires_grad(&self, on: bool) {
+        self.cell.requires_grad.store(on, Ordering::Relaxed);
+    }
+
+    fn grad_cell(&self) -> &GradCell<T> {
+        self.cell.leaf.grad_cell().expect("the node is a leaf")
+    }
+
+    /// The accumulated gradient; `None` if no backward pass has reached the parameter since it was
+    /// cleared.
+    ///
+    /// PyTorch: `parameter.grad`.
+    #[must_use]
+    pub fn grad(&self) -> Option<Tensor<T>> {
+        self.grad_cell().get().map(Tensor::from)
+    }
+
+    /// Replaces the gradient.
+    ///
+    /// PyTorch: `parameter.grad = grad`.
+    ///
+    /// # Panics
+    /// If its shape is not the parameter's.
+    #[track_caller]
+    pub fn set_grad(&self, grad: Option<Tensor<T>>) {
+        if let Some(grad) = &grad {
+            let (found, expected) = (grad.array.shape(), &self.cell.shape);
+            assert!(
+                found == expected,
+                "set_grad: the gradient has shape {found}; expected the parameter's shape \
+                 {expected}"
+            );
+        }
+        self.grad_cell().set(grad.map(|grad| grad.array));
+    }
+
+    /// Calls `change` with the elements of the gradient in row-major order, if there is a gradient.
+    /// They are changed in place if no tensor shares them.
+    ///
+    /// The gradient is locked during the call, so gradients from other threads are not lost: they
+    /// are added afterwards. If `change` panics, the gradient stays as `change` left it.
+    ///
+    /// # Deadlocks
+    /// If `change` accesses this parameter's gradient in any other way, or waits for a thread that
+    /// does.
+    pub fn change_grad(&self, change: impl FnOnce(&mut [T])) {
+        self.grad_cell().change(change);
+    }
+
+    /// Sets the gradient to `None`.
+    pub fn zero_grad(&self) {
+        self.grad_cell().set(None);
+    }
+
+    /// Sets the elements of the gradient to zero; `None` stays `None`.
+    pub fn zero_grad_in_place(&self) {
+        self.grad_cell().zero();
+    }
+
+    /// Replaces the value.
+    ///
+    /// # Panics
+    /// If its shape is not the parameter's, or a [`ValueMut`] of this parameter exists.
+    #[track_caller]
+    pub fn set_value(&self, value: &Tensor<T>) {
+        let (found, expected) = (value.array.shape(), &self.cell.shape);
+        assert!(
+            found == expected,
+            "set_value: the value has shape {found}; expected the parameter's shape {expected}"
+        );
+        let mut cell = self.cell.lock();
+        assert_no_guard("set_value", cell.has_guard);
+        let old = cell.array.replace(value.array.clone());
+        drop(cell);
+        drop(old); // not under the lock
+    }
+
+    /// A guard to write to the elements in row-major order. It works on a copy, which replaces the
+    /// value when the guard is dropped. Until then readers get the old value.
+    ///
+    /// # Panics
+    /// If another `ValueMut` of this parameter exists: one of the two updates would be lost.
+    #[must_use]
+    #[track_caller]
+    pub fn value_mut(&self) -> ValueMut<T> {
+        let mut cell = self.cell.lock();
+        assert_no_guard("value_mut", cell.has_guard);
+        let mut guard = ValueMut { parameter: self.clone(), array: cell.array.clone() };
+        cell.has_guard = true;
+        drop(cell);
+        // Copies, since the cell shares the array. If this panics for lack of memory, the guard is
+        // dropped.
+        let _ = guard.deref_mut();
+        guard
+    }
+
+    /// Whether both are handles to the same cell.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.cell, &other.cell)
+    }
+
+    /// An identifier, unique among the parameters that exist at the same time. Clones share it.
+    #[must_use]
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.cell).addr()
+    }
+}
+
+impl<T: Float> Cell<T> {
+    /// Locks the value; waits first while it is taken.
+    fn lock(&self) -> MutexGuard<'_, Value<T>> {
+        let mut value = lock(&self.value);
+        while value.array.is_none() {
+            value.waiting += 1;
+            value = self.returned.wait(value).unwrap_or_else(PoisonError::into_inner);
+            value.waiting -= 1;
+        }
+        value
+    }
+}
+
+#[track_caller]
+fn assert_no_guard(what: &str, has_guard: bool) {
+    assert!(
+        !has_guard,
+        "{what}: the parameter is already being written to; drop its `ValueMut` first"
+    );
+}
+
+impl<T: Float> Clone for Parameter<T> {
+    fn clone(&self) -> Self {
+        Parameter { cell: self.cell.clone() }
+    }
+}
+
+impl<T: Float> fmt::Debug for Parameter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frozen = if self.is_tracked() { "" } else { ", frozen" };
+        write!(f, "Parameter<{}>({}{frozen})", T::DTYPE, self.cell.shape)
+    }
+}
+
+/// A guard to write to a parameter's value, from [`Parameter::value_mut`]. Dereferences to the
+/// elements, which replace the value when the guard is dropped.
+pub struct ValueMut<T: Float> {
+    parameter: Parameter<T>,
+    array: Option<Array<T>>,
+}
+
+impl<T: Float> Deref for ValueMut<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        self.array.as_ref().expect("taken in drop only").dense()
+    }
+}
+
+impl<T: Float> DerefMut for ValueMut<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        self.array.as_mut().expect("taken in drop only").make_mut()
+    }
+}
+
+impl<T: Float> Drop for ValueMut<T> {
+    fn drop(&mut self) {
+        let mut cell = self.parameter.cell.lock();
+        let old = std::mem::replace(&mut cell.array, self.array.take());
+        cell.has_guard = false;
+        drop(cell);
+        drop(old); // not under the lock
+    }
+}
+
+/// Takes the values of all `parameters` out of their cells, to change them in place in an
+/// optimizer's step. The result is in the order of the parameters.
+///
+/// If another step holds one of the values, this waits for it while holding none, so two steps
+/// never wait for each other.
+///
+/// # Deadlocks
+/// Readers of the parameters wait until the result is dropped. So, until then, run only loops over
+/// slices: reading one of the parameters on the same thread, or waiting for a thread that reads
+/// one, deadlocks.
+///
+/// # Panics
+/// If a [`ValueMut`] of one of the parameters exists, or one of them appears twice.
+#[must_use]
+#[track_caller]
+pub fn take_values<'p, T: Float>(
+    parameters: impl Iterator<Item = &'p Parameter<T>> + Clone,
+) -> Vec<TakenValue<T>> {
+    let mut taken: Vec<TakenValue<T>> = Vec::new();
+    'again: loop {
+        for parameter in parameters.clone() {
+            let mut cell = lock(&parameter.cell.value);
+            assert_no_guard("step", cell.has_guard);
+            if let Some(array) = cell.array.take() {
+                drop(cell);
+                taken.push(TakenValue { parameter: parameter.clone(), array: Some(array) });
+            } else {
+                drop(cell);
+                let is_twice = taken.iter().any(|value| value.parameter.is_same(parameter));
+                assert!(!is_twice, "take_values: {parameter:?} appears twice");
+                taken.clear();
+                drop(parameter.cell.lock());
+                continue 'again;
+            }
+        }
+        // Copies where a tensor shares the elements, so that the tensor keeps the old ones.
+        taken.iter_mut().for_each(|value| {
+            let _ = value.make_mut();
+        });
+        return taken;
+    }
+}
+
+/// The value of a parameter while an optimizer changes it in place, from [`take_values`]. The value
+/// returns to its cell when this is dropped.
+pub struct TakenValue<T: Float> {
+    parameter: Parameter<T>,
+    array: Option<Array<T>>,
+}
+
+impl<T: Float> TakenValue<T> {
+    /// The elements in row-major order.
+    pub fn make_mut(&mut self) -> &mut [T] {
+        self.array.as_mut().expect("taken in drop only").make_mut()
+    }
+}
+
+impl<T: Float> Drop for TakenValue<T> {
+    fn drop(&mut self) {
+        let cell = &self.parameter.cell;
+        let mut value = lock(&cell.value);
+        value.array = self.array.take();
+        if value.waiting > 0 {
+            cell.returned.notify_all(); // a system call even if no thread waits, hence the check
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter() -> Parameter<f64> {
+        Parameter::new(Tensor::from_vec(vec![1.0, 2.0], [2]).unwrap())
+    }
+
+    #[test]
+    fn an_older_graph_keeps_its_values() {
+        let w = parameter();
+        let y = (w.tensor() * w.tensor()).sum(); // holds the value
+        w.value_mut().fill(100.0);
+        y.backward();
+        assert_eq!(w.grad().unwrap().to_vec(), [2.0, 4.0]);
+        assert_eq!(w.tensor().to_vec(), [100.0, 100.0]);
+    }
+
+    #[test]
+    fn taken_values_change_in_place_unless_shared() {
+        let w = parameter();
+        let address = || w.tensor().array.dense().as_ptr();
+        let before = address();
+        take_values([&w].into_iter())[0].make_mut()[0] = 5.0;
+        assert_eq!(address(), before);
+        let held = w.tensor();
+        take_values([&w].into_iter())[0].make_mut()[0] = 6.0;
+        assert_ne!(address(), before);
+        assert_eq!((held.to_vec()[0], w.tensor().to_vec()[0]), (5.0, 6.0));
+    }
+
+    #[test]
+    fn readers_get_the_old_value_while_a_guard_exists() {
+        let w = parameter();
+        let mut guard = w.value_mut();
+        guard.fill(7.0);
+        assert_eq!(w.tensor().to_vec(), [1.0, 2.0]);
+        drop(guard);
+        assert_eq!(w.tensor().to_vec(), [7.0, 7.0]);
+    }
+
+    #[test]
+    fn readers_wait_for_a_taken_value() {
+        let w = parameter();
+        let mut taken = take_values([&w].into_iter());
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| w.tensor().to_vec());
+            while lock(&w.cell.value).waiting == 0 {
+                std::thread::yield_now();
+            }
+            taken[0].make_mut().fill(3.0);
+            drop(taken);
+            assert_eq!(reader.join().unwrap(), [3.0, 3.0]);
+        });
+    }
+
+    #[test]
+    fn steps_in_opposite_orders_do_not_deadlock() {
+        let (a, b) = (parameter(), parameter());
+        std::thread::scope(|scope| {
+            for order in [[&a, &b], [&b, &a]] {
+                scope.spawn(move || {
+                    for _ in 0..10_000 {
+                        let mut taken = take_values(order.into_iter());
+                        taken.iter_mut().for_each(|value| value.make_mut()[0] += 1.0);
+                    }
+                });
+            }
+        });
+        assert_eq!([a, b].map(|w| w.tensor().to_vec()[0]), [20_001.0; 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "value_mut: the parameter is already being written to")]
+    fn a_second_guard_panics() {
+        let w = parameter();
+        let _guard = w.value_mut();
+        let _ = w.value_mut();
+    }
+
+    #[test]
+    #[should_panic(expected = "set_value: the parameter is already being written to")]
+    fn replacing_a_guarded_value_panics() {
+        let w = parameter();
+        let _guard = w.value_mut();
+        w.set_value(&Tensor::zeros([2]));
+    }
+
+    #[test]
+    #[should_panic(expected = "appears twice")]
+    fn taking_a_value_twice_panics() {
+        let w = parameter();
+        let _ = take_values([&w, &w].into_iter());
+    }
+
+    #[test]
+    fn a_panic_in_change_grad_keeps_the_gradient() {
+        let w = parameter();
+        w.set_grad(Some(Tensor::ones([2])));
+        let change = || w.change_grad(|_| panic!("on purpose"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(change)).is_err());
+        assert_eq!(w.grad().unwrap().to_vec(), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_frozen_parameter_is_not_tracked() {
+        let w = parameter();
+        w.set_requires_grad(false);
+        assert!(!(w.tensor() * 2.0).is_tracked());
+        w.set_requires_grad(true);
+        (w.tensor() * 2.0).sum().backward();
+        assert_eq!(w.grad().unwrap().to_vec(), [2.0, 2.0]);
+    }
+}

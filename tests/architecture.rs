@@ -1,0 +1,139 @@
+//! The structure that `docs/ARCHITECTURE.md` describes, checked in the sources: which crate depends
+//! on which, which wing of the tensor crate imports which, and where `unsafe` is allowed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All Rust files below `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The code of a file without comments and unit tests, which come last.
+fn code(path: &Path) -> String {
+    let text = read(path);
+    let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    code.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The workspace's crates on which a crate depends, tests aside.
+fn dependencies(name: &str) -> Vec<String> {
+    let manifest = match name {
+        "adamant" => crates().join("../Cargo.toml"),
+        _ => crates().join(name).join("Cargo.toml"),
+    };
+    let manifest = read(&manifest);
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+    let section = section.split("\n[").next().unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.strip_prefix("adamant-"));
+    let mut names: Vec<String> = names
+        .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn crates_depend_on_lower_crates() {
+    let expected: BTreeMap<&str, &[&str]> = [
+        ("kernels", &[][..]),
+        ("files", &[]),
+        ("tensor", &["kernels"]),
+        ("nn-derive", &[]),
+        ("nn", &["nn-derive", "tensor"]),
+        ("optim", &["kernels", "tensor"]),
+        ("data", &["files", "kernels", "tensor"]),
+        ("checkpoint", &["files", "tensor"]),
+        ("adamant", &["checkpoint", "data", "nn", "optim", "tensor"]),
+    ]
+    .into();
+    let mut found: Vec<String> = fs::read_dir(crates())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    assert_eq!(found, {
+        let mut names: Vec<_> = expected.keys().copied().collect();
+        names.sort_unstable();
+        names
+    });
+    for (name, expected) in expected {
+        assert_eq!(dependencies(name), expected, "the dependencies of `{name}`");
+    }
+}
+
+/// Imports of the tensor crate run one way: each wing names itself and those before it.
+#[test]
+fn tensor_wings_import_lower_wings() {
+    let wings = ["arrays", "tape", "state", "ops", "tools"];
+    let src = crates().join("tensor/src");
+    let rank = |name: &str| wings.iter().position(|wing| *wing == name);
+    // What `lib.rs` re-exports from each wing may be imported from the crate's root.
+    let mut exported: BTreeMap<String, usize> = BTreeMap::new();
+    let lib = code(&src.join("lib.rs"));
+    for export in lib.split("pub use ").skip(1) {
+        let export = export.split(';').next().unwrap();
+        let Some(wing) = rank(export.split("::").next().unwrap()) else { continue };
+        let names = export.rsplit("::").next().unwrap();
+        for name in
+            names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|n| !n.is_empty())
+        {
+            exported.insert(name.to_string(), wing);
+        }
+    }
+    assert!(exported["Tensor"] == 1 && exported["grad"] == 4);
+    for (own, wing) in wings.iter().enumerate() {
+        for path in sources(&src.join(wing)) {
+            for import in code(&path).split("crate::").skip(1) {
+                let import = import.split(';').next().unwrap();
+                let first = import.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let names: Vec<&str> = match import.strip_prefix('{') {
+                    Some(list) => {
+                        list.split('}').next().unwrap().split(',').map(str::trim).collect()
+                    }
+                    None => first.take(1).collect(),
+                };
+                for name in names {
+                    let name = name.split("::").next().unwrap();
+                    let wing = rank(name).or_else(|| exported.get(name).copied());
+                    assert!(
+                        wing.is_none_or(|wing| wing <= own),
+                        "{}: imports `{name}` of a higher wing",
+                        path.display()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn only_kernels_may_use_unsafe() {
+    for entry in fs::read_dir(crates()).unwrap() {
+        let folder = entry.unwrap().path();
+        let forbids = read(&folder.join("src/lib.rs")).contains("#![forbid(unsafe_code)]");
+        let is_kernels = folder.file_name().is_some_and(|name| name == "kernels");
+        assert!(forbids != is_kernels, "{}", folder.display());
+    }
+}

@@ -86,6 +86,13 @@ pub fn gradcheck(
     f: impl Fn(&[Tensor<f64>]) -> Tensor<f64>,
     inputs: &[Tensor<f64>],
 ) -> Result<(), GradCheckError> {
+    first_order(&f, inputs)
+}
+
+/// `dyn`, so that the check is compiled once and not for each function.
+type Function<'f> = &'f dyn Fn(&[Tensor<f64>]) -> Tensor<f64>;
+
+fn first_order(f: Function<'_>, inputs: &[Tensor<f64>]) -> Result<(), GradCheckError> {
     let weighted = |inputs: &[Tensor<f64>]| weighted_sum(&f(inputs), 1);
     let leaves: Vec<_> = inputs.iter().map(|x| x.detach().requires_grad()).collect();
     let output = enable_grad(|| weighted(&leaves));
@@ -133,6 +140,10 @@ pub fn gradgradcheck(
     f: impl Fn(&[Tensor<f64>]) -> Tensor<f64>,
     inputs: &[Tensor<f64>],
 ) -> Result<(), GradCheckError> {
+    second_order(&f, inputs)
+}
+
+fn second_order(f: Function<'_>, inputs: &[Tensor<f64>]) -> Result<(), GradCheckError> {
     let gradients_of_f = |inputs: &[Tensor<f64>], arriving: &Tensor<f64>, create_graph: bool| {
         let leaves: Vec<_> = inputs.iter().map(|x| x.clone().requires_grad()).collect();
         gradients(&(f(&leaves) * arriving).sum(), &leaves, create_graph)
@@ -161,7 +172,7 @@ pub fn gradgradcheck(
         })
     };
     let inputs: Vec<_> = inputs.iter().cloned().chain([arriving.clone()]).collect();
-    gradcheck(weighted_gradients, &inputs)
+    first_order(&weighted_gradients, &inputs)
 }
 
 /// The sum with random weights, so that wrong gradients cannot cancel.
@@ -183,6 +194,11 @@ pub(crate) mod testing {
         shapes: &[&[usize]],
         domain: std::ops::Range<f64>,
     ) {
+        check_layouts(&f, shapes, domain);
+    }
+
+    #[track_caller]
+    fn check_layouts(f: Function<'_>, shapes: &[&[usize]], domain: std::ops::Range<f64>) {
         let mut rng = Generator::seed(0);
         let mut draw = |shape: &[usize]| Tensor::uniform(shape, domain.start, domain.end, &mut rng);
         let contiguous =
@@ -212,8 +228,7 @@ pub(crate) mod testing {
         ];
         for (name, layout) in layouts {
             let inputs: Vec<_> = shapes.iter().map(|shape| layout(shape, &mut draw)).collect();
-            let checks =
-                [("first", gradcheck(&f, &inputs)), ("second", gradgradcheck(&f, &inputs))];
+            let checks = [("first", first_order(f, &inputs)), ("second", second_order(f, &inputs))];
             for (order, result) in checks {
                 if let Err(error) = result {
                     panic!("{order} derivative, {name} inputs of shapes {shapes:?}: {error}");

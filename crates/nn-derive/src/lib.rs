@@ -21,8 +21,8 @@ use syn::{Data, DeriveInput, Error, Fields, Ident, Member, Path, Type, parse_mac
 /// * `#[module(float = f64)]` on the type makes it a module of `f64` (or of a type parameter)
 ///   instead of `f32`.
 /// * `#[module(clone)]` on the type implements `Clone` as a deep copy: with its own parameters,
-///   buffers, counts and generators, tied where the original's are. Layers of a `Sequential` need
-///   it. Skipped fields are cloned by their `Clone`.
+///   buffers, counts and generators, tied where the original's are. Skipped fields are cloned by
+///   their own `Clone`. Layers of a `Sequential` must be `Clone`.
 /// * `#[module(crate = path)]` on the type is the path of the `nn` crate; default
 ///   `::adamant::nn`.
 #[proc_macro_derive(Module, attributes(module))]

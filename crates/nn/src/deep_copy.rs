@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn frozen_parameters_stay_frozen_and_gradients_are_not_copied() {
+    fn freezing_is_copied_and_gradients_are_not() {
         let layer = Linear::new(2, 3, &mut Generator::seed(0));
         layer.bias.as_ref().unwrap().set_requires_grad(false);
         layer.forward(&batch()).sum().backward();

@@ -163,9 +163,10 @@ impl Path {
 /// instead, clone its [`Parameter`], which is a handle (weight tying).
 ///
 /// The copy has its own parameters, buffers, counts and generators, and the original's training
-/// mode. Tied parameters are tied in the copy, frozen ones are frozen; gradients are not copied.
-/// The copy starts with the same weights and draws the same random numbers: for layers that differ,
-/// build each with `new`. Elements are shared until one of the two changes them.
+/// mode. Tied parameters are tied in the copy, and frozen ones are frozen; gradients are not copied,
+/// as in PyTorch (`Parameter.__deepcopy__`). The copy starts with the same weights and draws the
+/// same random numbers: for layers that differ, build each with `new`. Elements are shared until
+/// one of the two changes them.
 ///
 /// `#[module(clone)]` implements `Clone` in this way for a model of your own. `#[derive(Clone)]`
 /// clones field by field instead: layers are copied, but ties between fields are lost, and a field

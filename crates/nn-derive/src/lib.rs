@@ -20,10 +20,11 @@ use syn::{Data, DeriveInput, Error, Fields, Ident, Member, Path, Type, parse_mac
 /// * `#[module(skip)]` on a field leaves it out: it is not part of the model.
 /// * `#[module(float = f64)]` on the type makes it a module of `f64` (or of a type parameter)
 ///   instead of `f32`.
+/// * `#[module(clone)]` on the type implements `Clone` as a deep copy: with its own parameters,
+///   buffers, counts and generators, tied where the original's are. Skipped fields are cloned by
+///   their own `Clone`. Layers of a `Sequential` must be `Clone`.
 /// * `#[module(crate = path)]` on the type is the path of the `nn` crate; default
 ///   `::adamant::nn`.
-///
-/// Add `#[derive(Clone)]` for `deep_clone` and for layers of a `Sequential`.
 #[proc_macro_derive(Module, attributes(module))]
 pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -31,11 +32,11 @@ pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
 }
 
 fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
-    let Options { nn, float } = &Options::of(input)?;
+    let Options { nn, float, clone } = &Options::of(input)?;
     let variants = variants(input)?;
-    let (mut visits, mut visits_mut) = (Vec::new(), Vec::new());
-    for Variant { pattern, parts } in &variants {
-        let visit = parts.iter().map(|Part { name, binding, ty }| {
+    let (mut visits, mut visits_mut, mut clones) = (Vec::new(), Vec::new(), Vec::new());
+    for variant @ Variant { path, fields } in &variants {
+        let visit = variant.parts().map(|Field { name, binding, ty, .. }| {
             // With the span of the type, so that an error about it points there.
             let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::visit_part);
             match name {
@@ -43,10 +44,17 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
                 None => quote!(#part(#binding, path, visit);),
             }
         });
-        let visit_mut = parts.iter().map(|Part { binding, ty, .. }| {
+        let visit_mut = variant.parts().map(|Field { binding, ty, .. }| {
             let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::visit_part_mut);
             quote!(#part(#binding, visit);)
         });
+        let clone = fields.iter().map(|Field { member, binding, ty, .. }| {
+            let clone = quote_spanned!(ty.span()=> <#ty as ::core::clone::Clone>::clone);
+            quote!(#member: #clone(#binding))
+        });
+        let patterns = fields.iter().map(|Field { member, binding, .. }| quote!(#member: #binding));
+        let pattern = quote!(#path { #(#patterns),* });
+        clones.push(quote!(#pattern => #path { #(#clone),* }));
         visits.push(quote!(#pattern => { #(#visit)* }));
         visits_mut.push(quote!(#pattern => { #(#visit_mut)* }));
     }
@@ -55,20 +63,24 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     let predicates = where_clause.map(|clause| clause.predicates.iter());
     let predicates = predicates.into_iter().flatten();
-    let float_name = float.to_token_stream().to_string();
-    let mut modules = BTreeMap::new(); // by their tokens, each once
-    for param in input.generics.type_params().filter(|param| param.ident != float_name) {
-        let types = variants.iter().flat_map(|variant| &variant.parts).map(|part| part.ty);
-        for ty in types.map(ToTokens::to_token_stream) {
-            // A recursive field needs no bound beyond those of the other fields.
-            if !mentions(ty.clone(), ident) {
-                let bounded = named_by(ty, &param.ident).into_iter();
-                modules.extend(bounded.map(|module| (module.to_string(), module)));
+    let predicates = quote!(#(#predicates),*);
+
+    let modules = bounded(variants.iter().flat_map(Variant::parts), input, float);
+    let modules = quote!(#(#modules: #nn::Module<#float>,)*);
+    let bounds = quote!(where #modules #predicates);
+    let clone = clone.then(|| {
+        let cloned = bounded(variants.iter().flat_map(|variant| &variant.fields), input, float);
+        quote! {
+            #[automatically_derived]
+            impl #impl_generics ::core::clone::Clone for #ident #type_generics
+            where #modules #(#cloned: ::core::clone::Clone,)* #predicates
+            {
+                fn clone(&self) -> Self {
+                    #nn::deep_copy::<#float, Self>(self, match self { #(#clones,)* })
+                }
             }
         }
-    }
-    let modules = modules.into_values();
-    let bounds = quote!(where #(#modules: #nn::Module<#float>,)* #(#predicates),*);
+    });
     Ok(quote! {
         #[automatically_derived]
         #[allow(unused_variables)]
@@ -93,7 +105,29 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
                 #nn::load_module_state::<#float>(self, state)
             }
         }
+        #clone
     })
+}
+
+/// The types within those of `fields` that begin with a type parameter other than `float`: the ones
+/// that need a bound.
+fn bounded<'f>(
+    fields: impl Iterator<Item = &'f Field<'f>>,
+    input: &DeriveInput,
+    float: &Type,
+) -> impl Iterator<Item = TokenStream> {
+    let float_name = float.to_token_stream().to_string();
+    let mut types = BTreeMap::new(); // by their tokens, each once
+    for ty in fields.map(|field| field.ty.to_token_stream()) {
+        // A recursive field needs no bound beyond those of the other fields.
+        if !mentions(ty.clone(), &input.ident) {
+            for param in input.generics.type_params().filter(|param| param.ident != float_name) {
+                let named = named_by(ty.clone(), &param.ident).into_iter();
+                types.extend(named.map(|named| (named.to_string(), named)));
+            }
+        }
+    }
+    types.into_values()
 }
 
 /// The types that begin with the parameter: `M` itself, or `M::Layer`. (Not `<M as Trait>::Layer`:
@@ -128,17 +162,25 @@ fn mentions(tokens: TokenStream, ident: &Ident) -> bool {
 
 /// A form of the type: a struct has one, an enum several.
 struct Variant<'i> {
-    /// Matches it and binds its parts.
-    pattern: TokenStream,
-    parts: Vec<Part<'i>>,
+    /// `Self` or `Self::Name`.
+    path: TokenStream,
+    fields: Vec<Field<'i>>,
 }
 
-/// A field that is a module.
-struct Part<'i> {
+impl<'i> Variant<'i> {
+    /// The fields that are modules.
+    fn parts(&self) -> impl Iterator<Item = &Field<'i>> {
+        self.fields.iter().filter(|field| !field.skip)
+    }
+}
+
+struct Field<'i> {
+    member: Member,
     /// In paths; `None` if it has the path of the whole.
     name: Option<String>,
     binding: Ident,
     ty: &'i Type,
+    skip: bool,
 }
 
 fn variants(input: &DeriveInput) -> syn::Result<Vec<Variant<'_>>> {
@@ -168,7 +210,7 @@ fn variants(input: &DeriveInput) -> syn::Result<Vec<Variant<'_>>> {
 fn variant(path: TokenStream, fields: &Fields, of_enum: bool) -> syn::Result<Variant<'_>> {
     let transparent =
         of_enum && matches!(fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1);
-    let (mut patterns, mut parts) = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
     for (index, (member, field)) in fields.members().zip(fields).enumerate() {
         let mut skip = false;
         for attribute in field.attrs.iter().filter(|a| a.path().is_ident("module")) {
@@ -181,37 +223,40 @@ fn variant(path: TokenStream, fields: &Fields, of_enum: bool) -> syn::Result<Var
                 }
             })?;
         }
-        if skip {
-            continue;
-        }
         let name = match &member {
             Member::Named(ident) => ident.unraw().to_string(), // `r#type` is named `type`
             Member::Unnamed(index) => index.index.to_string(),
         };
-        let binding = format_ident!("part_{index}");
-        patterns.push(quote!(#member: #binding));
-        parts.push(Part { name: (!transparent).then_some(name), binding, ty: &field.ty });
+        let (name, binding) = ((!transparent).then_some(name), format_ident!("field_{index}"));
+        found.push(Field { member, name, binding, ty: &field.ty, skip });
     }
-    Ok(Variant { pattern: quote!(#path { #(#patterns,)* .. }), parts })
+    Ok(Variant { path, fields: found })
 }
 
 struct Options {
     nn: Path,
     float: Type,
+    clone: bool,
 }
 
 impl Options {
     fn of(input: &DeriveInput) -> syn::Result<Self> {
-        let mut options =
-            Options { nn: syn::parse_quote!(::adamant::nn), float: syn::parse_quote!(f32) };
+        let mut options = Options {
+            nn: syn::parse_quote!(::adamant::nn),
+            float: syn::parse_quote!(f32),
+            clone: false,
+        };
         for attribute in input.attrs.iter().filter(|a| a.path().is_ident("module")) {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("crate") {
                     options.nn = meta.value()?.call(Path::parse_mod_style)?;
                 } else if meta.path.is_ident("float") {
                     options.float = meta.value()?.parse()?;
+                } else if meta.path.is_ident("clone") {
+                    options.clone = true;
                 } else {
-                    let message = "expected `float = …` or `crate = …`; `skip` belongs on a field";
+                    let message =
+                        "expected `clone`, `float = …` or `crate = …`; `skip` belongs on a field";
                     return Err(meta.error(message));
                 }
                 Ok(())

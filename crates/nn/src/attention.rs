@@ -207,8 +207,8 @@ impl MultiheadAttentionOptions {
 /// let layer = MultiheadAttention::new(8, 2, &mut Generator::seed(0));
 /// assert_eq!(layer.forward(&Tensor::ones([4, 5, 8])).shape(), [4, 5, 8]);
 /// ```
-#[derive(Clone, Debug, Module)]
-#[module(crate = crate, float = T)]
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T, clone)]
 pub struct MultiheadAttention<T: Float = f32> {
     /// `[E, E]`, if there is no `in_proj_weight`.
     pub q_proj_weight: Option<Parameter<T>>,
@@ -237,7 +237,8 @@ pub struct MultiheadAttention<T: Float = f32> {
     add_zero_attn: bool,
 }
 
-/// The dropout of attention weights, drawn by the operation.
+/// The dropout of attention weights, drawn by the operation. A clone shares the generator: the layer
+/// copies it.
 #[derive(Clone, Debug)]
 struct WeightDropout {
     p: f64,

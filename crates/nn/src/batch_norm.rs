@@ -69,8 +69,8 @@ impl BatchNormOptions {
 macro_rules! batch_norm {
     ($(#[$doc:meta])* $Name:ident, $dims:expr, $expected:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Module)]
-        #[module(crate = crate, float = T)]
+        #[derive(Debug, Module)]
+        #[module(crate = crate, float = T, clone)]
         pub struct $Name<T: Float = f32> {
             /// `[C]`, starts as 1.
             pub weight: Option<Parameter<T>>,
@@ -327,14 +327,13 @@ mod tests {
 
     #[test]
     fn mean_and_variance_are_read_together() {
-        let layer = BatchNorm1d::<f64>::with_options(1, BatchNormOptions::default().eps(0.0));
-        let mut reader = layer.clone();
-        reader.eval();
+        let mut layer = BatchNorm1d::<f64>::with_options(1, BatchNormOptions::default().eps(0.0));
+        layer.eval();
         let running = layer.running().unwrap();
         let update = running.mean.lock(); // an update of another thread, half done
         running.mean.set(&Tensor::from([1000.0]));
         std::thread::scope(|scope| {
-            let y = scope.spawn(|| reader.forward(&Tensor::from([[0.0]])).item());
+            let y = scope.spawn(|| layer.forward(&Tensor::from([[0.0]])).item());
             std::thread::sleep(std::time::Duration::from_millis(50));
             running.var.set(&Tensor::from([4.0]));
             drop(update);

@@ -37,8 +37,8 @@ impl BilinearOptions {
 /// let layer = Bilinear::new(5, 4, 3, &mut Generator::seed(0));
 /// assert_eq!(layer.forward(&Tensor::zeros([8, 5]), &Tensor::zeros([8, 4])).shape(), [8, 3]);
 /// ```
-#[derive(Clone, Debug, Module)]
-#[module(crate = crate, float = T)]
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T, clone)]
 pub struct Bilinear<T: Float = f32> {
     /// `[out_features, in1_features, in2_features]`
     pub weight: Parameter<T>,

@@ -144,6 +144,11 @@ impl SharedGenerator {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A generator of its own, in the same state.
+    pub(crate) fn copy(&self) -> Self {
+        SharedGenerator::new(self.lock().clone())
+    }
+
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }

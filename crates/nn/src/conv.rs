@@ -9,8 +9,8 @@ use adamant_tensor::{Conv1dOptions, Conv2dOptions, Float, Generator, Parameter, 
 macro_rules! convolution {
     ($(#[$doc:meta])* $Name:ident, $D:literal, $op:ident, $Options:ident, $transposed:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Module)]
-        #[module(crate = crate, float = T)]
+        #[derive(Debug, Module)]
+        #[module(crate = crate, float = T, clone)]
         pub struct $Name<T: Float = f32> {
             /// The kernels.
             pub weight: Parameter<T>,

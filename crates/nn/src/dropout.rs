@@ -20,7 +20,7 @@ use adamant_tensor::{Float, Generator, StateDict, StateError, Stateful, Tensor};
 /// let y = dropout.forward(&Tensor::<f32>::ones([100]));
 /// assert!(y.to_vec().iter().all(|&y| y == 0.0 || y == 2.0));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Dropout {
     p: f64,
     training: Training,
@@ -50,6 +50,12 @@ impl Dropout {
             self.rng.lock().bernoulli_mask(out, self.p, T::from_f64(keep));
         });
         x * mask
+    }
+}
+
+impl Clone for Dropout {
+    fn clone(&self) -> Self {
+        Dropout { p: self.p, training: self.training.clone(), rng: self.rng.copy() }
     }
 }
 

@@ -32,8 +32,8 @@ impl EmbeddingOptions {
 /// let sentences = Indices::from([[3, 1, 4], [1, 5, 9]]);
 /// assert_eq!(words.forward(&sentences).shape(), [2, 3, 16]);
 /// ```
-#[derive(Clone, Debug, Module)]
-#[module(crate = crate, float = T)]
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T, clone)]
 pub struct Embedding<T: Float = f32> {
     /// `[num_embeddings, embedding_dim]`
     pub weight: Parameter<T>,

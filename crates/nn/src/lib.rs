@@ -19,7 +19,7 @@ mod buffer;
 mod check;
 mod containers;
 mod conv;
-mod deep_clone;
+mod deep_copy;
 mod dropout;
 mod embedding;
 pub mod init;
@@ -51,6 +51,8 @@ pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
 pub use bilinear::{Bilinear, BilinearOptions};
 pub use buffer::{Buffer, Counter, SharedGenerator, Training};
 pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
+#[doc(hidden)]
+pub use deep_copy::deep_copy;
 pub use dropout::{Dropout, Dropout2d};
 pub use embedding::{Embedding, EmbeddingOptions};
 pub use lambda::Lambda;

@@ -37,8 +37,8 @@ impl LinearOptions {
 /// let layer = Linear::new(784, 10, &mut Generator::seed(0));
 /// assert_eq!(layer.forward(&Tensor::zeros([64, 784])).shape(), [64, 10]);
 /// ```
-#[derive(Clone, Debug, Module)]
-#[module(crate = crate, float = T)]
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T, clone)]
 pub struct Linear<T: Float = f32> {
     /// `[out_features, in_features]`
     pub weight: Parameter<T>,

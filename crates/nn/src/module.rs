@@ -1,7 +1,6 @@
 //! The common interface of all models.
 
 use crate::buffer::{Buffer, Counter, SharedGenerator, Training};
-use crate::deep_clone::Copies;
 use adamant_tensor::{Float, Parameter, Tensor};
 use std::collections::HashSet;
 
@@ -32,7 +31,7 @@ pub enum Leaf<'a, T: Float> {
 
 impl<T: Float> Leaf<'_, T> {
     /// An identifier that handles to the same leaf share.
-    fn id(&self) -> usize {
+    pub(crate) fn id(&self) -> usize {
         match self {
             Leaf::Parameter(parameter) => parameter.id(),
             Leaf::Buffer(buffer) => buffer.id(),
@@ -55,6 +54,19 @@ pub enum LeafMut<'a, T: Float> {
     Generator(&'a mut SharedGenerator),
     /// The mode of a layer; not part of the state.
     Training(&'a mut Training),
+}
+
+impl<T: Float> LeafMut<'_, T> {
+    /// The identifier of [`Leaf::id`]; `None` for a mode, which has none.
+    pub(crate) fn id(&self) -> Option<usize> {
+        match self {
+            LeafMut::Parameter(parameter) => Some(parameter.id()),
+            LeafMut::Buffer(buffer) => Some(buffer.id()),
+            LeafMut::Counter(counter) => Some(counter.id()),
+            LeafMut::Generator(generator) => Some(generator.id()),
+            LeafMut::Training(_) => None,
+        }
+    }
 }
 
 /// The position of a visit in a model: names joined by dots.
@@ -125,11 +137,6 @@ impl Path {
 /// list or tuple there are [`module_state`](crate::module_state) and
 /// [`load_module_state`](crate::load_module_state).
 ///
-/// A clone of a module is a second handle to the same parameters, buffers, counts and generators,
-/// with its own training mode: a clone in evaluation mode serves while the original is trained, and
-/// `vec![layer; 6]` is one layer six times. [`deep_clone`](Module::deep_clone) makes an independent
-/// copy.
-///
 /// PyTorch: `torch.nn.Module`.
 ///
 /// ```
@@ -149,11 +156,50 @@ impl Path {
 /// assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
 /// assert_eq!(net.num_parameters(), 4 * 3 + 3 + 3 * 2 + 2);
 /// ```
+///
+/// # Clones
+///
+/// A clone of a layer is a deep copy: `vec![layer; 6]` is six independent layers. To share a weight
+/// instead, clone its [`Parameter`], which is a handle (weight tying).
+///
+/// The copy has its own parameters, buffers, counts and generators, and the original's training
+/// mode. Tied parameters are tied in the copy, and frozen ones are frozen; gradients are not copied,
+/// as in PyTorch (`Parameter.__deepcopy__`). The copy starts with the same weights and draws the
+/// same random numbers: for layers that differ, build each with `new`. Elements are shared until
+/// one of the two changes them.
+///
+/// `#[module(clone)]` implements `Clone` in this way for a model of your own. `#[derive(Clone)]`
+/// clones field by field instead: layers are copied, but ties between fields are lost, and a field
+/// that is itself a [`Parameter`], [`Buffer`], [`Counter`] or [`SharedGenerator`] is shared. The
+/// same goes for lists, tuples and [`ModuleDict`](crate::ModuleDict)s that are cloned by themselves.
+///
+/// PyTorch: `copy.deepcopy(model)`.
+///
+/// ```
+/// use adamant_nn::{Embedding, Linear, Module};
+/// use adamant_tensor::Generator;
+///
+/// #[derive(Module)]
+/// #[module(crate = adamant_nn, clone)]
+/// struct Net {
+///     embedding: Embedding,
+///     head: Linear,
+/// }
+///
+/// let mut rng = Generator::seed(0);
+/// let (embedding, mut head) = (Embedding::new(10, 4, &mut rng), Linear::new(4, 10, &mut rng));
+/// head.weight = embedding.weight.clone(); // tied
+/// let net = Net { embedding, head };
+/// let copy = net.clone();
+/// assert!(copy.head.weight.is_same(&copy.embedding.weight));
+/// assert!(!copy.head.weight.is_same(&net.head.weight));
+/// ```
 pub trait Module<T: Float = f32> {
     /// Shows every leaf with its path, in order of declaration.
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>));
 
-    /// Shows every leaf, and every layer's training mode, to be changed or replaced.
+    /// Shows every leaf, in the order of [`visit`](Module::visit), and every layer's training mode,
+    /// to be changed or replaced.
     fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>));
 
     /// Sets training mode (`true`) or evaluation mode (`false`).
@@ -180,50 +226,6 @@ pub trait Module<T: Float = f32> {
     /// PyTorch: `model.eval()`.
     fn eval(&mut self) {
         self.set_training(false);
-    }
-
-    /// A copy with its own parameters, buffers, counts and generators.
-    ///
-    /// The copies start with the originals' values; parameters have no gradients, and are frozen
-    /// where the originals are. Tied parameters are tied in the copy. Elements are shared until one
-    /// of the two changes them.
-    ///
-    /// # Panics
-    /// If [`visit_mut`](Module::visit_mut) does not show a leaf that [`visit`](Module::visit) shows.
-    ///
-    /// PyTorch: `copy.deepcopy(model)`.
-    ///
-    /// ```
-    /// use adamant_nn::{Linear, Module, Relu, Sequential};
-    /// use adamant_tensor::Generator;
-    /// let rng = &mut Generator::seed(0);
-    /// let net = Sequential::new().add(Linear::new(4, 8, rng)).add(Relu);
-    /// let (handle, copy) = (net.clone(), net.deep_clone());
-    /// net.parameters()[0].value_mut().fill(0.0);
-    /// assert_eq!(handle.parameters()[0].tensor().abs().sum().item(), 0.0);
-    /// assert!(copy.parameters()[0].tensor().abs().sum().item() > 0.0);
-    /// ```
-    #[must_use]
-    #[track_caller]
-    fn deep_clone(&self) -> Self
-    where
-        Self: Sized + Clone,
-    {
-        let mut copy = self.clone();
-        let mut copies = Copies::none();
-        copy.visit_mut(&mut |leaf| copies.replace(leaf));
-        let mut originals = HashSet::new();
-        self.visit(&mut Path::default(), &mut |_, leaf| {
-            originals.insert(leaf.id());
-        });
-        let mut shared = None;
-        copy.visit(&mut Path::default(), &mut |path, leaf| {
-            if originals.contains(&leaf.id()) {
-                shared.get_or_insert_with(|| path.to_string());
-            }
-        });
-        assert!(shared.is_none(), "deep_clone: visit_mut does not show {shared:?}; expected it to");
-        copy
     }
 
     /// The parameters with their paths; a shared one once, under its first path.

@@ -59,8 +59,8 @@ impl LayerNormOptions {
 /// let y = layer.forward(&Tensor::from([[1.0, 3.0], [10.0, 20.0]]));
 /// assert!((y.to_vec()[3] - 1.0).abs() < 1e-5);
 /// ```
-#[derive(Clone, Debug, Module)]
-#[module(crate = crate, float = T)]
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T, clone)]
 pub struct LayerNorm<T: Float = f32> {
     /// The shape that is normalised over.
     pub weight: Option<Parameter<T>>,
@@ -162,8 +162,8 @@ impl RmsNormOptions {
 /// let y = RmsNorm::new([2]).forward(&Tensor::from([[3.0, -3.0]]));
 /// assert!((y.to_vec()[1] + 1.0).abs() < 1e-5);
 /// ```
-#[derive(Clone, Debug, Module)]
-#[module(crate = crate, float = T)]
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T, clone)]
 pub struct RmsNorm<T: Float = f32> {
     /// The shape that is normalised over.
     pub weight: Option<Parameter<T>>,
@@ -269,8 +269,8 @@ impl GroupNormOptions {
 /// let y = GroupNorm::new(2, 4).forward(&Tensor::from([[1.0, 3.0, 10.0, 20.0]]));
 /// assert!((y.to_vec()[3] - 1.0).abs() < 1e-5);
 /// ```
-#[derive(Clone, Debug, Module)]
-#[module(crate = crate, float = T)]
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T, clone)]
 pub struct GroupNorm<T: Float = f32> {
     /// `[C]`
     pub weight: Option<Parameter<T>>,

@@ -1,5 +1,6 @@
 //! Recurrent layers: the same step for each element of a sequence in order.
 
+use crate::deep_copy::deep_copy;
 use crate::module::{Forward, Leaf, LeafMut, Module, Path};
 use crate::observe::observe;
 use crate::{Dropout, check, state};
@@ -90,7 +91,7 @@ struct Weights<T: Float> {
     hr: Option<Parameter<T>>,
 }
 
-/// The layers of a recurrent net, without its step.
+/// The layers of a recurrent net, without its step. A clone shares them: the net copies them.
 #[derive(Clone, Debug)]
 struct Layers<T: Float> {
     name: &'static str,
@@ -413,7 +414,7 @@ impl<T: Float> Module<T> for Layers<T> {
 macro_rules! recurrent {
     ($(#[$doc:meta])* $Name:ident, $Step:ty) => {
         $(#[$doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Debug)]
         pub struct $Name<T: Float = f32> {
             layers: Layers<T>,
             step: $Step,
@@ -449,6 +450,12 @@ macro_rules! recurrent {
                 let sizes = [input_size, hidden_size];
                 let layers = Layers::new::<$Step>(stringify!($Name), sizes, options, rng);
                 $Name { layers, step: <$Step as Step<T>>::new(options) }
+            }
+        }
+
+        impl<T: Float> Clone for $Name<T> {
+            fn clone(&self) -> Self {
+                deep_copy(self, $Name { layers: self.layers.clone(), step: self.step })
             }
         }
 

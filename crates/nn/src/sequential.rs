@@ -1,5 +1,6 @@
 //! Layers in sequence.
 
+use crate::deep_copy::deep_copy;
 use crate::module::{Forward, Leaf, LeafMut, Module, Path};
 use crate::observe::{address, observe, observed};
 use crate::panic_context::with_context;
@@ -10,13 +11,13 @@ use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 /// A layer of a [`Sequential`]: a module that maps one tensor to another, and can be cloned and
 /// shared between threads.
 ///
-/// Implemented for every such type; a layer of your own needs `#[derive(Clone, Module)]` and
-/// [`Forward`].
+/// Implemented for every such type; a layer of your own needs `#[derive(Module)]` with
+/// `#[module(clone)]`, and [`Forward`].
 pub trait Layer<T: Float = f32>: Module<T> + Forward<T> + Send + Sync {
     /// The name of its type: `adamant_nn::linear::Linear<f32>`.
     fn type_name(&self) -> &'static str;
 
-    /// A clone in a box: a second handle to the same parameters.
+    /// A clone in a box.
     fn clone_box(&self) -> Box<dyn Layer<T>>;
 }
 
@@ -51,7 +52,6 @@ impl<T: Float> Clone for Box<dyn Layer<T>> {
 /// assert_eq!(net.forward(&Tensor::ones([3, 4])).shape(), [3, 2]);
 /// assert_eq!(net.named_parameters()[2].0, "2.weight");
 /// ```
-#[derive(Clone)]
 pub struct Sequential<T: Float = f32> {
     layers: Vec<Box<dyn Layer<T>>>,
 }
@@ -132,6 +132,12 @@ impl<T: Float> Sequential<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
+    }
+}
+
+impl<T: Float> Clone for Sequential<T> {
+    fn clone(&self) -> Self {
+        deep_copy(self, Sequential { layers: self.layers.clone() })
     }
 }
 

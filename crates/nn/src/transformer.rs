@@ -96,8 +96,8 @@ impl TransformerEncoderLayerOptions {
 /// let layer = TransformerEncoderLayer::new(8, 2, &mut Generator::seed(0));
 /// assert_eq!(layer.forward(&Tensor::ones([4, 5, 8])).shape(), [4, 5, 8]);
 /// ```
-#[derive(Clone, Debug, Module)]
-#[module(crate = crate, float = T)]
+#[derive(Debug, Module)]
+#[module(crate = crate, float = T, clone)]
 pub struct TransformerEncoderLayer<T: Float = f32> {
     /// The attention, of width `E`.
     pub self_attn: MultiheadAttention<T>,

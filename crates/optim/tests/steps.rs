@@ -99,7 +99,7 @@ fn a_step_while_a_value_is_written_changes_nothing() {
     let guard = params[1].value_mut();
     let before = everything(&params, &adam);
     let message = failure(|| adam.step());
-    assert!(message.contains("step: the parameter is being written to already"), "{message}");
+    assert!(message.contains("step: the parameter is already being written to"), "{message}");
     assert_eq!(everything(&params, &adam), before);
     drop(guard);
     adam.step();

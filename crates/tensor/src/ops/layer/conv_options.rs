@@ -491,7 +491,7 @@ mod tests {
                 w,
                 None,
                 plain.padding([1, 6]).padding_mode(PadMode::Reflect),
-                "conv2d: 6 before and 6 after dimension 3 of a tensor of shape [2, 4, 5, 6]; Reflect has at most 5",
+                "conv2d: 6 before and 6 after dimension 3 of a tensor of shape [2, 4, 5, 6]; Reflect allows at most 5 on each side",
             ),
             (
                 transpose,

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "pad_mode: 0 before and 3 after dimension 1 of a tensor of shape \
-                               [2, 3]; Reflect has at most 2 for a side")]
+                               [2, 3]; Reflect allows at most 2 on each side")]
     fn too_large_a_mirror_is_refused() {
         let _ = Tensor::<f32>::ones([2, 3]).pad_mode(&[(0, 3)], PadMode::Reflect);
     }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "pad_mode: 3 before and -2 after dimension 0 of a tensor of shape \
-                               [4]; Circular has at most 2 for a side")]
+                               [4]; Circular allows at most 2 on each side")]
     fn too_large_a_circle_is_refused() {
         let _ = Tensor::<f32>::ones([4]).pad_mode(&[(3, -2)], PadMode::Circular);
     }

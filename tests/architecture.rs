@@ -1,5 +1,5 @@
 //! The structure that `docs/ARCHITECTURE.md` describes, checked in the sources: which crate depends
-//! on which, which wing of the tensor crate imports which, and where `unsafe` is allowed.
+//! on which, which wing of the tensor crate imports which, and which crates forbid unsafe code.
 
 use std::collections::BTreeMap;
 use std::fs;

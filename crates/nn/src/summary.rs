@@ -142,7 +142,7 @@ fn is_within(path: &str, part: &str) -> bool {
 }
 
 /// The output shape of each layer, where it is certain. Layers that share an address and a type
-/// are told apart by the order of their calls, if there is one call for each.
+/// are distinguished by the order of their calls, if there is one call for each.
 fn outputs(entered: &[Entered], calls: &[Call]) -> Vec<Option<Shape>> {
     let key = |layer: &Entered| (layer.address, layer.type_name);
     let mut shapes: HashMap<Layer, Vec<&Shape>> = HashMap::new();

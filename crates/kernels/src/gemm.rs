@@ -160,7 +160,7 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
     // Each block of C packs the whole other operand again, so there is one block per thread, and
     // a single one if the threads are busy. The bits do not depend on the blocks:
     // `matrixmultiply` splits the summed dimension into parts of a fixed size, and the
-    // micro-kernel adds within a part in order. tests/determinism.rs checks this.
+    // micro-kernel adds within a part in order. tests/training/determinism.rs checks this.
     let by_rows = m >= n;
     let side = if by_rows { m } else { n };
     let threads = if team::is_engaged() { 1 } else { num_threads() };

@@ -37,8 +37,11 @@ pub use ops::matrix::attention::{
 };
 pub use ops::matrix::attention_options::AttentionOptions;
 pub use ops::shape::pad_mode::PadMode;
-pub use state::dict::{Mismatch, StateDict, StateError, Stateful, Value};
+pub use state::dict::StateDict;
 pub use state::generator::Generator;
+pub use state::mismatch::{Mismatch, StateError};
+pub use state::stateful::Stateful;
+pub use state::value::Value;
 pub use tape::anomaly::detect_anomaly;
 pub use tape::hooks::HookHandle;
 pub use tape::mode::{enable_grad, is_grad_enabled, no_grad};

@@ -114,6 +114,22 @@ pub trait Scheduler: Stateful {
     fn epoch(&self) -> u64;
 }
 
+impl<S: Scheduler + ?Sized> Scheduler for Box<S> {
+    #[track_caller]
+    fn step(&mut self, optimizer: &mut dyn LearningRates) {
+        (**self).step(optimizer);
+    }
+
+    #[track_caller]
+    fn restart(&mut self, optimizer: &mut dyn LearningRates) {
+        (**self).restart(optimizer);
+    }
+
+    fn epoch(&self) -> u64 {
+        (**self).epoch()
+    }
+}
+
 /// Panics at the caller's line with the error.
 #[track_caller]
 fn accept(result: Result<(), OptimError>) {

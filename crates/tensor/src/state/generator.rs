@@ -1,6 +1,8 @@
 //! Random numbers from a named, portable algorithm whose state can be saved.
 
-use crate::state::dict::{StateDict, StateError, Stateful};
+use super::dict::StateDict;
+use super::mismatch::StateError;
+use super::stateful::Stateful;
 use crate::state::draw_tape::draw;
 use adamant_kernels::{Float, WeightDropout};
 use rand::seq::SliceRandom;

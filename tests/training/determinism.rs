@@ -2,9 +2,6 @@
 
 use adamant::prelude::*;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::process::Command;
-
-const CHILD: &str = "ADAMANT_TEST_DETERMINISM";
 
 /// Hashes every bit of a short training run: losses, gradients, weights.
 fn train(digest: &mut DefaultHasher) {
@@ -86,25 +83,11 @@ fn layers(digest: &mut DefaultHasher) {
 
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
-    if std::env::var_os(CHILD).is_some() {
+    let test = "determinism::bits_do_not_depend_on_the_number_of_threads";
+    crate::assert_same_on_any_number_of_threads(test, || {
         let mut digest = DefaultHasher::new();
         train(&mut digest);
         layers(&mut digest);
-        println!("digest {:016x}", digest.finish());
-        return;
-    }
-    let digest = |threads: &str| {
-        let out = Command::new(std::env::current_exe().unwrap())
-            .args(["--nocapture", "--exact", "bits_do_not_depend_on_the_number_of_threads"])
-            .envs([(CHILD, "1"), ("RAYON_NUM_THREADS", threads)])
-            .output()
-            .unwrap();
-        let text = String::from_utf8(out.stdout).unwrap();
-        let found = text.split("digest ").nth(1).and_then(|rest| rest.get(..16));
-        found.unwrap_or_else(|| panic!("no digest in {text}")).to_string()
-    };
-    let expected = digest("1");
-    for threads in ["1", "2", "2", "3", "8", "8"] {
-        assert_eq!(digest(threads), expected, "{threads} threads");
-    }
+        digest.finish()
+    });
 }

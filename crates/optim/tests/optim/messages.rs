@@ -1,11 +1,8 @@
 //! Each mistake with an optimizer or a schedule has a message of its own, at the line that made it.
 
-#[path = "../../../tensor/tests/messages/mistakes.rs"]
-mod mistakes;
-
+use crate::mistakes::{Mistakes, here};
 use adamant_optim::*;
 use adamant_tensor::{Parameter, Tensor};
-use mistakes::{Mistakes, here};
 use std::cell::RefCell;
 
 fn adam() -> Adam {

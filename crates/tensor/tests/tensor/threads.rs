@@ -5,33 +5,16 @@
 //! runs (except by `change_grad`). The tests exercise everything at once; gradients are small
 //! integers, so sums are exact in any order.
 
+use crate::watched::watched;
 use adamant_tensor::{GradOptions, Parameter, Tensor, checkpoint, enable_grad, grad, no_grad};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
 
 const THREADS: usize = 8;
 const ROUNDS: usize = 120;
 /// Enough elements for a kernel to go parallel.
 const LARGE: usize = (1 << 15) + 1;
-
-/// Fails instead of hanging if `test` hangs.
-fn watched(test: impl FnOnce() + Send + 'static) {
-    let (done, ended) = channel();
-    let worker = thread::spawn(move || {
-        test();
-        let _ = done.send(());
-    });
-    match ended.recv_timeout(Duration::from_secs(120)) {
-        Ok(()) => {}
-        Err(RecvTimeoutError::Timeout) => panic!("a deadlock: the threads are not done"),
-        Err(RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(worker.join().unwrap_err());
-        }
-    }
-}
 
 /// The state that the threads share.
 struct Shared {

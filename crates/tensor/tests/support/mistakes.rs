@@ -1,13 +1,14 @@
 //! Checks that a mistake panics with a message and at a line, for the tests of messages in this
-//! crate and in `nn`, which includes this file.
+//! crate, in `nn` and in `optim`, which include this file.
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
     pub(crate) static LOCATION: Cell<(&'static str, u32)> = const { Cell::new(("", 0)) };
-    static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
+    /// The message of the last mistake; `None` outside a mistake.
+    static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Marks its line as the one that the panic must show.
@@ -28,9 +29,18 @@ impl Mistakes {
     /// `expected`.
     pub(crate) fn check(&mut self, expected: &str, mistake: impl Fn()) {
         static NOTE: Once = Once::new();
-        NOTE.call_once(|| set_hook(Box::new(|info| MESSAGE.set(info.to_string()))));
+        NOTE.call_once(|| {
+            let others = take_hook();
+            set_hook(Box::new(move |info| {
+                MESSAGE.with_borrow_mut(|message| match message {
+                    Some(message) => *message = info.to_string(),
+                    None => others(info),
+                });
+            }));
+        });
+        MESSAGE.set(Some(String::new()));
         let result = catch_unwind(AssertUnwindSafe(mistake));
-        let (message, (file, line)) = (MESSAGE.take(), LOCATION.get());
+        let (message, (file, line)) = (MESSAGE.take().unwrap(), LOCATION.get());
         let location = format!("{file}:{line}:");
         let at_location =
             message.strip_prefix("panicked at ").is_some_and(|m| m.starts_with(&location));
@@ -40,9 +50,6 @@ impl Mistakes {
     }
 
     pub(crate) fn none_was_wrong(self) {
-        if !self.0.is_empty() {
-            eprintln!("{}", self.0.join("\n")); // the panic hook prints nothing
-        }
-        assert!(self.0.is_empty());
+        assert!(self.0.is_empty(), "{}", self.0.join("\n"));
     }
 }

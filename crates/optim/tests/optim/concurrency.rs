@@ -1,29 +1,12 @@
 //! A model that other threads read, and add gradients to, while it is trained.
 
+use crate::watched::watched;
 use adamant_optim::{Optimizer, Sgd, SgdOptions, clip_grad_value};
 use adamant_tensor::{Parameter, Tensor, no_grad};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 
 /// Enough elements for a kernel to use several threads.
 const LARGE: usize = 1 << 18;
-
-/// Fails, rather than hangs, if `test` does.
-fn within_two_minutes(test: impl FnOnce() + Send + 'static) {
-    let (done, ended) = channel();
-    let worker = std::thread::spawn(move || {
-        test();
-        let _ = done.send(());
-    });
-    match ended.recv_timeout(Duration::from_secs(120)) {
-        Ok(()) => {}
-        Err(RecvTimeoutError::Timeout) => panic!("a deadlock: the threads are not done"),
-        Err(RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(worker.join().unwrap_err());
-        }
-    }
-}
 
 /// A parameter of zeros, and an optimizer whose step adds exactly 1 to each element.
 fn counter(len: usize) -> (Parameter, Sgd) {
@@ -46,7 +29,7 @@ fn serve(parameter: &Parameter, done: &AtomicBool) {
 
 #[test]
 fn threads_serve_from_a_model_in_training() {
-    within_two_minutes(|| {
+    watched(|| {
         let (parameter, mut sgd) = counter(LARGE);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -62,7 +45,7 @@ fn threads_serve_from_a_model_in_training() {
 
 #[test]
 fn tasks_of_the_pool_serve_from_a_model_in_training() {
-    within_two_minutes(|| {
+    watched(|| {
         let (parameter, mut sgd) = counter(LARGE);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         pool.scope(|scope| {
@@ -82,7 +65,7 @@ fn tasks_of_the_pool_serve_from_a_model_in_training() {
 
 #[test]
 fn optimizers_that_share_parameters_step_side_by_side() {
-    within_two_minutes(|| {
+    watched(|| {
         let params: Vec<_> = (0..8).map(|_| Parameter::new(Tensor::zeros([1000]))).collect();
         params.iter().for_each(|p| p.set_grad(Some(Tensor::full([1000], -1.0))));
         let optimizer = |params: Vec<Parameter>| Sgd::new(params, SgdOptions::default().lr(1.0));
@@ -98,7 +81,7 @@ fn optimizers_that_share_parameters_step_side_by_side() {
 
 #[test]
 fn no_gradient_is_lost_while_another_thread_clips() {
-    within_two_minutes(|| {
+    watched(|| {
         let parameter = Parameter::new(Tensor::<f32>::zeros([1000]));
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {

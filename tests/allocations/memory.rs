@@ -1,16 +1,11 @@
 //! The memory of training: it does not grow, weights are updated in place, and operations save no
 //! more than they must.
 
+use crate::alone;
 use adamant::prelude::*;
 use adamant::tensor::{AttentionOptions, MemoryStats, scaled_dot_product_attention};
 use adamant::{empty_cache, memory_stats, reset_peak_memory_stats};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Memory is counted for the whole process: one test at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn ten_thousand_steps_do_not_change_memory() {

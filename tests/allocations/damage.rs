@@ -1,21 +1,14 @@
 //! Damaged files: each is an error, without a panic, and takes little memory.
 
+use crate::{ALLOCATOR, alone};
 use adamant::data::{Idx, read_idx};
 use adamant::prelude::*;
 use flate2::{Compression, write::GzEncoder};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use std::alloc::System;
+use stats_alloc::Region;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-/// Allocations are counted for the whole process: one test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// The most that a reader may allocate in addition to its result, including freed memory.
 const LIMIT: usize = 64 << 20;
@@ -180,7 +173,7 @@ fn saved(checkpoint: &Checkpoint) -> Vec<u8> {
 
 #[test]
 fn a_damaged_checkpoint_changes_nothing() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let data = samples();
     let mut run = Run::new(&data);
     let good = saved(&run.checkpoint());
@@ -224,7 +217,7 @@ fn sealed(mut header: Vec<u8>, data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_wrong_header_loads_completely_or_not_at_all() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let data = samples();
     let mut run = Run::new(&data);
     let good = saved(&run.checkpoint());
@@ -269,7 +262,7 @@ fn a_wrong_header_loads_completely_or_not_at_all() {
 
 #[test]
 fn a_damaged_safetensors_file_does_not_panic() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("good");
     let data = samples();
@@ -291,7 +284,7 @@ fn a_damaged_safetensors_file_does_not_panic() {
 
 #[test]
 fn a_damaged_idx_file_does_not_panic() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let plain = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4][..], &[9; 24]].concat();
     damage(
         &plain,
@@ -321,7 +314,7 @@ fn a_damaged_idx_file_does_not_panic() {
 
 #[test]
 fn gzip_is_not_read_beyond_the_claimed_length() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let gzip = |bytes: &[u8]| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(bytes).unwrap();
@@ -378,7 +371,7 @@ fn empty_arrays(count: usize, length: usize) -> String {
 
 #[test]
 fn a_huge_safetensors_header_takes_no_memory() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let assert_rejected = |header: String, expected| {
         assert_rejected(&safetensors(&header), expected, load_safetensors);
     };
@@ -408,7 +401,7 @@ fn a_huge_safetensors_header_takes_no_memory() {
 
 #[test]
 fn the_largest_safetensors_header_takes_little_memory() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let mut file = safetensors(&empty_arrays(131_072, 70));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
@@ -422,7 +415,7 @@ fn the_largest_safetensors_header_takes_little_memory() {
 
 #[test]
 fn a_large_file_of_another_kind_is_not_read_whole() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     for (start, kind) in [
@@ -458,7 +451,7 @@ fn header(notes: &[u8], parts: &[u8]) -> Vec<u8> {
 
 #[test]
 fn huge_counts_in_a_checkpoint_take_no_memory() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let u64 = |x: usize| (x as u64).to_le_bytes();
     // Unique names of four bytes.
     let name = |i: usize| [18, 12, 6, 0].map(|shift| b'0' + ((i >> shift) & 63) as u8);
@@ -486,7 +479,7 @@ fn huge_counts_in_a_checkpoint_take_no_memory() {
 
 #[test]
 fn the_largest_checkpoint_header_takes_little_memory() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let mut state = StateDict::new();
     for i in 0..131_071 {
         state.insert(format!("{i:100}"), i); // the part is an entry too
@@ -531,7 +524,7 @@ fn zeros(shape: &[u32], mebibytes: usize, rest: usize) -> Vec<u8> {
 
 #[test]
 fn missing_elements_of_a_data_set_take_no_memory() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         std::fs::write(folder.path().join(format!("train-{name}-ubyte.gz")), bytes).unwrap();
@@ -558,7 +551,7 @@ fn missing_elements_of_a_data_set_take_no_memory() {
 
 #[test]
 fn a_large_idx_file_takes_memory_for_its_elements_only() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     let whole = 200usize << 20;

@@ -1,11 +1,8 @@
 //! Each mistake with a layer or a loss has its own message, at the line that made it.
 
-#[path = "../../../tensor/tests/messages/mistakes.rs"]
-mod mistakes;
-
+use crate::mistakes::{Mistakes, here};
 use adamant_nn::*;
 use adamant_tensor::{Conv1dOptions, Conv2dOptions, Generator, Indices, Mask, Tensor};
-use mistakes::{Mistakes, here};
 
 fn ones(shape: &[usize]) -> Tensor {
     Tensor::ones(shape)

@@ -1,0 +1,6 @@
+//! Layers, and the derive, through the public interface.
+
+mod derive;
+mod messages;
+#[path = "../../../tensor/tests/support/mistakes.rs"]
+mod mistakes;

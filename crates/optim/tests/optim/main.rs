@@ -1,0 +1,12 @@
+//! Optimizers and schedules through the public interface.
+
+mod concurrency;
+mod formulas;
+mod messages;
+#[path = "../../../tensor/tests/support/mistakes.rs"]
+mod mistakes;
+mod round_trips;
+mod schedules;
+mod steps;
+#[path = "../../../tensor/tests/support/watched.rs"]
+mod watched;

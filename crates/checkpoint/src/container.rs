@@ -3,7 +3,7 @@
 use crate::atomic::write_atomically;
 use crate::write::Plan;
 use adamant_files::FileError;
-use adamant_tensor::{StateDict, StateError, Stateful};
+use adamant_tensor::{Mismatch, StateDict, StateError, Stateful};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -62,9 +62,9 @@ use std::path::Path;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A state is saved without a check, and an invalid one, such as that of an Adam whose second
-/// moments are infinite, is rejected when it is restored: keep more than the last file. Gradients
-/// are not part of the state: save between a step and the next backward pass.
+/// A state with infinite or NaN elements is saved and restored like any other;
+/// [`StateDict::non_finite`] lists them. Gradients are not part of the state: save between a step
+/// and the next backward pass.
 ///
 /// [`CheckpointManager`]: crate::CheckpointManager
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -139,8 +139,7 @@ impl Checkpoint {
     /// folder, the complete new file is there, but a loss of power may bring back the old one.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
         let path = path.as_ref();
-        let plan = Plan::new(&self.notes, &self.parts)
-            .map_err(|(found, expected)| FileError::format(path, found, expected))?;
+        let plan = Plan::new(&self.notes, &self.parts).map_err(|error| error.at(path))?;
         write_atomically(path, |out| plan.write(out))
     }
 
@@ -181,15 +180,12 @@ impl Checkpoint {
     /// let mut rng = Generator::seed(3);
     /// let report = saved.restore_partial(&mut [("rng", &mut rng)]);
     /// assert_eq!(report.restored, ["rng"]);
-    /// assert_eq!(report.mismatches, ["`other`: no target for this part"]);
+    /// assert_eq!(report.mismatches.mismatches(), ["`other`: found a part without a target, expected a target for each part"]);
     /// ```
     #[must_use]
     pub fn restore_partial(&self, targets: &mut [(&str, &mut dyn Stateful)]) -> PartialRestore {
         let (fits, errors) = self.fit(targets);
-        let mut report = PartialRestore {
-            restored: Vec::new(),
-            mismatches: errors.mismatches().iter().map(ToString::to_string).collect(),
-        };
+        let mut report = PartialRestore { restored: Vec::new(), mismatches: errors };
         for ((name, target), _) in targets.iter_mut().zip(fits).filter(|(_, fits)| *fits) {
             self.put(name, *target);
             report.restored.push((*name).into());
@@ -205,17 +201,20 @@ impl Checkpoint {
         for (name, target) in targets {
             let before = errors.mismatches().len();
             match self.part(name) {
-                _ if !named.insert(*name) => errors.push(format!("`{name}`: two targets")),
+                _ if !named.insert(*name) => {
+                    errors.push(Mismatch::wrong(*name, "two targets", "one"))
+                }
                 Some(state) => errors.extend(name, target.check_state_dict(state)),
                 None => {
                     let parts: Vec<&str> = self.parts().map(|(name, _)| name).collect();
-                    errors.push(format!("`{name}`: not found among the parts {parts:?}"));
+                    let expected = format!("one of the parts {parts:?}");
+                    errors.push(Mismatch::Missing { name: (*name).into(), expected });
                 }
             }
             fits.push(errors.mismatches().len() == before);
         }
         for (name, _) in self.parts().filter(|(name, _)| !named.contains(name)) {
-            errors.push(format!("`{name}`: no target for this part"));
+            errors.push(Mismatch::wrong(name, "a part without a target", "a target for each part"));
         }
         (fits, errors)
     }
@@ -235,7 +234,7 @@ pub struct PartialRestore {
     /// The names of the parts that were restored.
     pub restored: Vec<String>,
     /// The mismatches that [`Checkpoint::restore`] would have returned.
-    pub mismatches: Vec<String>,
+    pub mismatches: StateError,
 }
 
 #[cfg(test)]
@@ -365,12 +364,15 @@ mod tests {
             lines[0].to_string().starts_with("`a.f32`: found f32 [2, 2], expected nothing"),
             "{error}"
         );
-        assert_eq!(lines[9], "`scheduler`: not found among the parts [\"rng\", \"a\"]");
-        assert_eq!(lines[10], "`rng`: two targets");
+        assert_eq!(lines[9], "`scheduler`: missing, expected one of the parts [\"rng\", \"a\"]");
+        assert_eq!(lines[10], "`rng`: found two targets, expected one");
         assert_eq!((rng.state_dict(), &other.0), (before, &StateDict::new()));
 
         let error = checkpoint.restore(&mut [("rng", &mut rng)]).unwrap_err();
-        assert_eq!(error.mismatches(), ["`a`: no target for this part"]);
+        assert_eq!(
+            error.mismatches(),
+            ["`a`: found a part without a target, expected a target for each part"]
+        );
         assert_eq!(rng.state_dict(), Generator::seed(2).state_dict());
         checkpoint.restore(&mut [("a", &mut everything()), ("rng", &mut rng)]).unwrap();
         assert_eq!(rng.state_dict(), Generator::seed(1).state_dict());
@@ -392,11 +394,11 @@ mod tests {
         ]);
         assert_eq!(report.restored, ["rng"]);
         assert_eq!(
-            report.mismatches[9..],
+            report.mismatches.mismatches()[9..],
             [
-                "`new`: not found among the parts [\"rng\", \"a\", \"b\"]",
-                "`rng`: two targets",
-                "`b`: no target for this part"
+                "`new`: missing, expected one of the parts [\"rng\", \"a\", \"b\"]",
+                "`rng`: found two targets, expected one",
+                "`b`: found a part without a target, expected a target for each part"
             ]
         );
         assert_eq!(found.state_dict(), rng.state_dict());

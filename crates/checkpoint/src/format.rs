@@ -1,8 +1,9 @@
 //! The layout of a checkpoint, as documented in `docs/checkpoint-format.md`, and its header. The
 //! only module that knows bincode.
 
-use crate::limits::{self, Mismatch};
+use crate::limits;
 use crate::payload::Dtype;
+use adamant_files::FormatError;
 use serde::{Deserialize, Serialize};
 
 /// A byte outside ASCII and both kinds of line ends: a transfer as text visibly damages it.
@@ -70,7 +71,7 @@ const CONFIG: bincode::config::Configuration<
 > = bincode::config::standard().with_fixed_int_encoding().with_limit::<{ limits::HEADER }>();
 
 impl<'a> Header<'a> {
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, Mismatch> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, FormatError> {
         let entries = self.parts.iter().flat_map(|part| &part.entries);
         let count = self.notes.len() + self.parts.len() + entries.clone().count();
         limits::check_entries(count as u64)?;
@@ -82,7 +83,7 @@ impl<'a> Header<'a> {
 
     /// Strings are borrowed, and lists grow as their elements are read: only data that is present
     /// takes memory.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Mismatch> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let mut decoder = Decoder { rest: bytes, entries: 0 };
         let notes = decoder.list(Decoder::value)?;
         let parts = decoder.list(|decoder| {
@@ -95,8 +96,8 @@ impl<'a> Header<'a> {
     }
 }
 
-fn not_a_header(found: String) -> Mismatch {
-    (found, "a checkpoint's header".into())
+fn not_a_header(found: String) -> FormatError {
+    FormatError::new(found, "a checkpoint's header")
 }
 
 impl Entry<'_> {
@@ -116,7 +117,7 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn value<T: Deserialize<'a>>(&mut self) -> Result<T, Mismatch> {
+    fn value<T: Deserialize<'a>>(&mut self) -> Result<T, FormatError> {
         let (value, read) = bincode::serde::borrow_decode_from_slice(self.rest, CONFIG)
             .map_err(|error| not_a_header(format!("an invalid header ({error})")))?;
         self.rest = &self.rest[read..];
@@ -125,15 +126,15 @@ impl<'a> Decoder<'a> {
 
     fn list<T>(
         &mut self,
-        mut element: impl FnMut(&mut Self) -> Result<T, Mismatch>,
-    ) -> Result<Vec<T>, Mismatch> {
+        mut element: impl FnMut(&mut Self) -> Result<T, FormatError>,
+    ) -> Result<Vec<T>, FormatError> {
         let len = self.value()?;
         self.entries = self.entries.saturating_add(len);
         limits::check_entries(self.entries)?;
         (0..len).map(|_| element(self)).collect()
     }
 
-    fn entry(&mut self) -> Result<Entry<'a>, Mismatch> {
+    fn entry(&mut self) -> Result<Entry<'a>, FormatError> {
         let entry: Entry = self.value()?;
         entry.rank().map_or(Ok(()), limits::check_rank)?;
         Ok(entry)
@@ -181,6 +182,6 @@ mod tests {
         assert_eq!(header.encode().unwrap(), expected);
         assert_eq!(Header::decode(&expected).unwrap(), header);
         let error = Header::decode(&[expected, vec![0]].concat()).unwrap_err();
-        assert_eq!(error.0, "1 bytes after the header's end");
+        assert_eq!(error.found, "1 bytes after the header's end");
     }
 }

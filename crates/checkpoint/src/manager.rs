@@ -205,7 +205,15 @@ impl CheckpointManager {
             checkpoint,
         };
         let running = thread::Builder::new().name("checkpoint".into()).spawn(|| save.run());
-        self.running = Some(running.map_err(|error| FileError::io(&self.folder, error))?);
+        match running {
+            Ok(running) => self.running = Some(running),
+            Err(error) => {
+                if let Err(previous) = &before {
+                    (self.warn)(previous);
+                }
+                return Err(FileError::io(&self.folder, error));
+            }
+        }
         before
     }
 

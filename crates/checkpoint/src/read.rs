@@ -6,9 +6,9 @@
 //! length, and nothing is returned before the last checksum.
 
 use crate::format::{ArrayInfo, CHECKSUM, Content, Header, MAGIC, PRELUDE, Part, VERSION, aligned};
-use crate::limits::{self, Mismatch};
+use crate::limits;
 use crate::payload::build;
-use adamant_files::{FileError, START, open, other_kind};
+use adamant_files::{FileError, FormatError, START, open, other_kind};
 use adamant_tensor::{Shape, StateDict, Value};
 use crc32fast::Hasher;
 use std::collections::HashSet;
@@ -47,7 +47,7 @@ fn with_file<R>(
         ReadError::Version(found) => {
             FileError::Version { path: path.into(), found, expected: VERSION }
         }
-        ReadError::Format { found, expected } => FileError::format(path, found, expected),
+        ReadError::Format(error) => error.at(path),
     })
 }
 
@@ -55,7 +55,7 @@ fn with_file<R>(
 enum ReadError {
     Io(io::Error),
     Version(u32),
-    Format { found: String, expected: String },
+    Format(FormatError),
 }
 
 impl From<io::Error> for ReadError {
@@ -64,14 +64,14 @@ impl From<io::Error> for ReadError {
     }
 }
 
-impl From<Mismatch> for ReadError {
-    fn from((found, expected): Mismatch) -> Self {
-        ReadError::Format { found, expected }
+impl From<FormatError> for ReadError {
+    fn from(error: FormatError) -> Self {
+        ReadError::Format(error)
     }
 }
 
 fn format(found: impl Into<String>, expected: impl Into<String>) -> ReadError {
-    ReadError::Format { found: found.into(), expected: expected.into() }
+    FormatError::new(found, expected).into()
 }
 
 fn contents<R: Read>(mut input: Input<R>, len: u64) -> Result<Contents, ReadError> {

@@ -5,11 +5,11 @@
 
 mod header;
 
-use self::header::{Array, Header, Problem};
+use self::header::{Array, Header};
 use crate::atomic::write_atomically;
-use crate::limits::{self, Mismatch};
+use crate::limits;
 use crate::payload::{Dtype, build, payload};
-use adamant_files::{FileError, START, is_safetensors, open, other_kind};
+use adamant_files::{FileError, FormatError, START, is_safetensors, open, other_kind};
 use adamant_tensor::{StateDict, Value};
 use safetensors::tensor::View;
 use serde_json::Value as Json;
@@ -22,6 +22,11 @@ use std::path::Path;
 const METADATA: &str = "__metadata__";
 /// The kind of file, for messages.
 const EXPECTED: &str = "a safetensors file";
+
+/// The error of a file whose parts do not match.
+fn damaged(detail: String) -> FormatError {
+    FormatError::new(format!("damage ({detail})"), EXPECTED)
+}
 /// The key in the metadata for scalars and strings.
 const KEY: &str = "adamant";
 
@@ -52,7 +57,7 @@ const KEY: &str = "adamant";
 /// ```
 pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(), FileError> {
     let path = path.as_ref();
-    let format = |(found, expected): Mismatch| FileError::format(path, found, expected);
+    let format = |error: FormatError| error.at(path);
     let arrays = state.iter().filter_map(|(name, value)| {
         let (dtype, shape, bytes) = payload(value)?;
         Some((name, ArrayView { dtype, shape, bytes }))
@@ -71,13 +76,14 @@ pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(),
 }
 
 /// Checks that a reader accepts these arrays and this number of other values.
-fn check(arrays: &[(&str, ArrayView<'_>)], others: usize) -> Result<(), Mismatch> {
+fn check(arrays: &[(&str, ArrayView<'_>)], others: usize) -> Result<(), FormatError> {
     limits::check_entries((arrays.len() + others) as u64)?;
     for (name, array) in arrays {
         limits::check_rank(array.shape.len() as u64)?;
         if *name == METADATA {
             let found = format!("an array named `{name}`");
-            return Err((found, "another name: the format reserves it for its metadata".into()));
+            let expected = "another name: the format reserves it for its metadata";
+            return Err(FormatError::new(found, expected));
         }
     }
     Ok(())
@@ -134,8 +140,8 @@ impl View for ArrayView<'_> {
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
     let path = path.as_ref();
     let io = |source| FileError::io(path, source);
-    let format = |(found, expected): (String, String)| FileError::format(path, found, expected);
-    let damage = |detail: String| format((format!("damage ({detail})"), EXPECTED.into()));
+    let format = |error: FormatError| error.at(path);
+    let damage = |detail: String| format(damaged(detail));
     let (mut file, len) = open(path)?;
     let mut start = Vec::new();
     (&mut file).take(START as u64).read_to_end(&mut start).map_err(io)?;
@@ -150,11 +156,7 @@ pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> 
     file.seek(SeekFrom::Start(8)).map_err(io)?;
     let mut text = vec![0; header_len as usize];
     file.read_exact(&mut text).map_err(io)?;
-    let Header { arrays, others } =
-        Header::parse(&text, data).map_err(|problem| match problem {
-            Problem::Damage(detail) => damage(detail),
-            Problem::Mismatch(found, expected) => format((found, expected)),
-        })?;
+    let Header { arrays, others } = Header::parse(&text, data).map_err(format)?;
     drop(text);
     let mut input = BufReader::with_capacity(1 << 16, file);
     let (mut state, mut at) = (StateDict::new(), 0);

@@ -3,8 +3,8 @@
 use crate::format::{
     ArrayInfo, CHECKSUM, Content, Entry, Header, MAGIC, PRELUDE, Part, VERSION, aligned,
 };
-use crate::limits::Mismatch;
 use crate::payload::payload;
+use adamant_files::FormatError;
 use adamant_tensor::{StateDict, Value};
 use crc32fast::Hasher;
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn new(
         notes: &'a [(String, String)],
         parts: &'a [(String, StateDict)],
-    ) -> Result<Self, Mismatch> {
+    ) -> Result<Self, FormatError> {
         let mut data = Data::default();
         let header = Header {
             notes: notes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),

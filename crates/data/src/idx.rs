@@ -4,7 +4,7 @@
 //! of each as a big-endian u32, then the elements. Memory for the elements is allocated only once
 //! the file is known to hold them: the header is not trusted.
 
-use adamant_files::{FileError, START, open, other_kind};
+use adamant_files::{FileError, FormatError, START, open, other_kind};
 use flate2::bufread::MultiGzDecoder;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ impl IdxFile {
         let start = opened.up_to(4)?;
         let &[0, 0, kind @ (8 | 9 | 11..=14), dims] = &start[..] else {
             let start = [start, opened.up_to(START - 4)?].concat();
-            let (found, expected) = other_kind(&start, "an IDX file");
+            let FormatError { found, expected } = other_kind(&start, "an IDX file");
             let found = if gzip { format!("{found}, in gzip") } else { found };
             return Err(opened.mismatch(found, expected));
         };

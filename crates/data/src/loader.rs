@@ -1,7 +1,7 @@
 //! Batches in a seeded order.
 
 use crate::dataset::{Batch, Dataset};
-use adamant_tensor::{Generator, StateDict, StateError, Stateful};
+use adamant_tensor::{Generator, Mismatch, StateDict, StateError, Stateful};
 
 /// Batches of a data set, for any number of epochs.
 ///
@@ -203,23 +203,22 @@ impl DataLoader<'_> {
         let rng = |name: &&str| self.shuffle.is_some() && name.starts_with("rng.");
         let others = state.iter().map(|(name, _)| name).filter(rng);
         errors.check_names(state, known.into_iter().chain(others));
-        let sizes =
-            [("samples", self.order.len() as i64), ("batch_size", saved_size(self.batch_size))];
-        for (name, expected) in sizes {
-            if let Some(found) = errors.take(state.int(name))
+        fn same<V: PartialEq + ToString>(
+            errors: &mut StateError,
+            name: &str,
+            found: Result<V, Mismatch>,
+            expected: V,
+        ) {
+            if let Some(found) = errors.take(found)
                 && found != expected
             {
-                errors.push(format!("`{name}`: found {found}, expected {expected}"));
+                errors.push(Mismatch::wrong(name, found.to_string(), expected.to_string()));
             }
         }
-        for (name, expected) in [("drop_last", self.drop_last), ("shuffle", self.shuffle.is_some())]
-        {
-            if let Some(found) = errors.take(state.bool(name))
-                && found != expected
-            {
-                errors.push(format!("`{name}`: found {found}, expected {expected}"));
-            }
-        }
+        same(&mut errors, "samples", state.int("samples"), self.order.len() as i64);
+        same(&mut errors, "batch_size", state.int("batch_size"), saved_size(self.batch_size));
+        same(&mut errors, "drop_last", state.bool("drop_last"), self.drop_last);
+        same(&mut errors, "shuffle", state.bool("shuffle"), self.shuffle.is_some());
         let all = self.samples_per_epoch();
         let given = errors.take(state.int("given")).unwrap_or(0);
         let position = usize::try_from(given).ok();
@@ -227,7 +226,7 @@ impl DataLoader<'_> {
             position.filter(|&n| n == all || n < all && n.is_multiple_of(self.batch_size));
         if position.is_none() {
             let expected = format!("a multiple of {} below {all}, or {all}", self.batch_size);
-            errors.push(format!("`given`: found {given}, expected {expected}"));
+            errors.push(Mismatch::wrong("given", given.to_string(), expected));
         }
         let rng = self.shuffle.as_ref().map(|Shuffle { rng, .. }| {
             let mut rng = rng.clone();

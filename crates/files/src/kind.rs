@@ -1,5 +1,7 @@
 //! Recognises files of other kinds by their first bytes.
 
+use crate::FormatError;
+
 /// The number of first bytes that [`other_kind`] examines.
 pub const START: usize = 512;
 
@@ -94,18 +96,20 @@ fn text(start: &[u8]) -> Option<&str> {
     (!text.is_empty() && text.chars().all(printable)).then_some(text)
 }
 
-/// The `found` and `expected` of a [`FileError::Format`](crate::FileError::Format): the kind of a
-/// file with these first bytes, and the reader's expectation with advice on how to meet it.
+/// The error of a file of another kind, by its first bytes: what kind it is, and the reader's
+/// expectation with advice on how to meet it.
 #[must_use]
-pub fn other_kind(start: &[u8], expected: &str) -> (String, String) {
+pub fn other_kind(start: &[u8], expected: &str) -> FormatError {
     let start = &start[..start.len().min(START)];
     match recognise(start) {
-        Some(Kind { name, advice: "" }) => (name.into(), expected.into()),
-        Some(Kind { name, advice }) => (name.into(), format!("{expected}; {advice}")),
-        None if start.len() <= 8 => (format!("only {} bytes", start.len()), expected.into()),
+        Some(Kind { name, advice: "" }) => FormatError::new(name, expected),
+        Some(Kind { name, advice }) => FormatError::new(name, format!("{expected}; {advice}")),
+        None if start.len() <= 8 => {
+            FormatError::new(format!("only {} bytes", start.len()), expected)
+        }
         None => {
             let found = format!("an unknown kind of file, which starts with {:02x?}", &start[..8]);
-            (found, expected.into())
+            FormatError::new(found, expected)
         }
     }
 }
@@ -145,16 +149,16 @@ mod tests {
                 "an unknown kind of file, which starts with [07, 07, 07, 07, 07, 07, 07, 07]",
             ),
         ] {
-            let (found, _) = other_kind(&start, "x");
+            let found = other_kind(&start, "x").found;
             assert!(found.starts_with(expected), "{found}, not {expected}");
         }
     }
 
     #[test]
     fn advice_follows_the_expected_kind() {
-        let (found, expected) = other_kind(b"\x80\x02", "a safetensors file");
+        let FormatError { found, expected } = other_kind(b"\x80\x02", "a safetensors file");
         assert_eq!(found, "a pickle, as an old torch.save writes it");
         assert!(expected.starts_with("a safetensors file; convert it in Python: "), "{expected}");
-        assert_eq!(other_kind(b"\xff\xd8\xff", "an IDX file").1, "an IDX file");
+        assert_eq!(other_kind(b"\xff\xd8\xff", "an IDX file").expected, "an IDX file");
     }
 }

@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod format_error;
 mod kind;
 mod open;
 
 pub use crate::error::FileError;
+pub use crate::format_error::FormatError;
 pub use crate::kind::{START, is_safetensors, other_kind};
 pub use crate::open::{check_is_file, open};

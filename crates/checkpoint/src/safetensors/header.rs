@@ -3,22 +3,15 @@
 //! It is parsed directly into the header's types, within the limits. General JSON values would take
 //! ten times the bytes of their text.
 
-use super::{EXPECTED, KEY, METADATA};
+use super::{EXPECTED, KEY, METADATA, damaged};
 use crate::limits;
 use crate::payload::Dtype;
+use adamant_files::FormatError;
 use adamant_tensor::{Shape, Value};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
-
-/// An error in a header.
-pub(super) enum Problem {
-    /// The header does not match its file.
-    Damage(String),
-    /// The header is invalid or not supported.
-    Mismatch(String, String),
-}
 
 /// The arrays, and the scalars and strings from the metadata, each in the order of their names.
 pub(super) struct Header {
@@ -36,10 +29,10 @@ pub(super) struct Array {
 
 impl Header {
     /// Parses the header of a file with this number of bytes after the header.
-    pub(super) fn parse(text: &[u8], data: u64) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &[u8], data: u64) -> Result<Self, FormatError> {
         let Items(items) = serde_json::from_slice(text).map_err(|error| {
             let found = format!("a header that is damaged or too large ({error})");
-            Problem::Mismatch(found, EXPECTED.into())
+            FormatError::new(found, EXPECTED)
         })?;
         let (mut arrays, mut others) = (Vec::new(), Vec::new());
         for (name, item) in items {
@@ -56,41 +49,40 @@ impl Header {
             }
         }
         check_layout(&arrays, data)?;
-        limits::check_entries((arrays.len() + others.len()) as u64)
-            .map_err(|(found, expected)| Problem::Mismatch(found, expected))?;
+        limits::check_entries((arrays.len() + others.len()) as u64)?;
         match arrays.iter().find(|(name, _)| find(&others, name).is_some()) {
             None => Ok(Header { arrays, others }),
-            Some((name, _)) => Err(Problem::Mismatch(
+            Some((name, _)) => Err(FormatError::new(
                 format!("`{name}` among the arrays and in the metadata"),
-                "each name once".into(),
+                "each name once",
             )),
         }
     }
 }
 
-fn parse_others(text: &str) -> Result<Members<Other>, Problem> {
+fn parse_others(text: &str) -> Result<Members<Other>, FormatError> {
     let parsed: Result<Unique<Other>, _> = serde_json::from_str(text);
     parsed.map(|Unique(others)| others).map_err(|error| {
         let expected = "a JSON object of scalars and strings";
-        Problem::Mismatch(format!("`{KEY}` in the metadata ({error})"), expected.into())
+        FormatError::new(format!("`{KEY}` in the metadata ({error})"), expected)
     })
 }
 
 /// Checks that the arrays fill the data, without gaps or overlaps.
-fn check_layout(arrays: &[(String, Array)], data: u64) -> Result<(), Problem> {
+fn check_layout(arrays: &[(String, Array)], data: u64) -> Result<(), FormatError> {
     let mut ranges: Vec<_> = arrays.iter().map(|(name, a)| (a.start, a.end, name)).collect();
     ranges.sort_unstable();
     let mut at = 0;
     for (start, end, name) in ranges {
         if start != at || end > data {
             let text = format!("`{name}` at bytes {start} to {end} of {data}, after byte {at}");
-            return Err(Problem::Damage(text));
+            return Err(damaged(text));
         }
         at = end;
     }
     match data - at {
         0 => Ok(()),
-        rest => Err(Problem::Damage(format!("{rest} bytes after the last array"))),
+        rest => Err(damaged(format!("{rest} bytes after the last array"))),
     }
 }
 
@@ -104,7 +96,7 @@ struct Info<'a> {
 }
 
 impl Info<'_> {
-    fn check(self, name: &str) -> Result<Array, Problem> {
+    fn check(self, name: &str) -> Result<Array, FormatError> {
         let dtype = match &*self.dtype {
             "F32" => Dtype::F32,
             "F64" => Dtype::F64,
@@ -112,7 +104,7 @@ impl Info<'_> {
             other => {
                 let found = format!("`{name}` of type {other}");
                 let expected = "arrays of type F32, F64 or I64; convert it in Python with .float()";
-                return Err(Problem::Mismatch(found, expected.into()));
+                return Err(FormatError::new(found, expected));
             }
         };
         let Sizes(shape) = self.shape;
@@ -120,7 +112,7 @@ impl Info<'_> {
         let needed = shape.checked_numel().and_then(|numel| numel.checked_mul(dtype.size()));
         if end.checked_sub(start) != needed.map(|bytes| bytes as u64) {
             let found = format!("`{name}` of shape {shape} at bytes {start} to {end}");
-            return Err(Problem::Mismatch(found, "the number of bytes of that shape".into()));
+            return Err(FormatError::new(found, "the number of bytes of that shape"));
         }
         Ok(Array { dtype, shape, start, end })
     }
@@ -152,8 +144,10 @@ impl<'de> Deserialize<'de> for Sizes {
     }
 }
 
-fn within<E: Error>(result: Result<(), limits::Mismatch>) -> Result<(), E> {
-    result.map_err(|(found, expected)| E::custom(format_args!("{found}, expected {expected}")))
+fn within<E: Error>(result: Result<(), FormatError>) -> Result<(), E> {
+    result.map_err(|FormatError { found, expected }| {
+        E::custom(format_args!("{found}, expected {expected}"))
+    })
 }
 
 /// The JSON object of a header.

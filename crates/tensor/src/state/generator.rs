@@ -1,7 +1,7 @@
 //! Random numbers from a named, portable algorithm whose state can be saved.
 
 use super::dict::StateDict;
-use super::mismatch::StateError;
+use super::mismatch::{Mismatch, StateError};
 use super::stateful::Stateful;
 use crate::state::draw_tape::draw;
 use adamant_kernels::{Float, WeightDropout};
@@ -148,12 +148,14 @@ fn read(state: &StateDict) -> Result<ChaCha8Rng, StateError> {
     errors.check_names(state, names);
     let algorithm = errors.take(state.text("algorithm")).unwrap_or(ALGORITHM);
     if algorithm != ALGORITHM {
-        errors.push(format!("`algorithm`: found \"{algorithm}\", expected \"{ALGORITHM}\""));
+        let (found, expected) = (format!("\"{algorithm}\""), format!("\"{ALGORITHM}\""));
+        errors.push(Mismatch::wrong("algorithm", found, expected));
     }
     let seed = errors.take(state.text("seed")).and_then(|text| {
         let seed = parse_seed(text);
         if seed.is_none() {
-            errors.push(format!("`seed`: found \"{text}\", expected 64 hexadecimal digits"));
+            let found = format!("\"{text}\"");
+            errors.push(Mismatch::wrong("seed", found, "64 hexadecimal digits"));
         }
         seed
     });

@@ -20,6 +20,15 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
+    /// A value that is not as expected.
+    pub fn wrong(
+        name: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Mismatch::Wrong { name: name.into(), found: found.into(), expected: expected.into() }
+    }
+
     /// This as a mismatch of the whole that `part` belongs to.
     fn within(self, part: &str) -> Mismatch {
         let longer = |name: String| format!("{part}.{name}");

@@ -66,3 +66,38 @@ fn holder() -> String {
     let host = host.as_deref().map_or("an unknown host", str::trim);
     format!("process {} on {host}", std::process::id())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_named_as_far_as_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let file = File::create(&path).unwrap();
+        assert!(try_lock(&file).unwrap());
+        for (text, expected) in [
+            (&b""[..], "another process"),
+            (b"\xff\xfe", "another process"),
+            (b"process 7 on mars", "process 7 on mars"),
+            (holder().as_bytes(), "another manager of this process"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = FolderLock::take(folder.path()).err().unwrap().to_string();
+            assert!(error.contains(&format!("in use by {expected}, expected")), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), text);
+        }
+        drop(file);
+        let lock = FolderLock::take(folder.path()).unwrap();
+        assert!(lock._file.is_some());
+        assert_eq!(fs::read_to_string(&path).unwrap(), holder());
+    }
+
+    #[test]
+    fn a_folder_that_does_not_exist_is_an_error() {
+        let folder = tempfile::tempdir().unwrap().path().join("missing");
+        let error = FolderLock::take(&folder).err().unwrap();
+        assert!(matches!(error, FileError::Io { .. }), "{error}");
+    }
+}

@@ -600,6 +600,7 @@ mod tests {
         assert_eq!(manager.newest().unwrap().unwrap().0, 11);
         assert_eq!(due(&manager, &[11, 19, 20]), [false, false, true]);
         drop(manager);
+        assert_eq!(new().every_minutes(1.5).every, Some(Duration::from_secs(90)));
         assert!(new().every_minutes(0.0).is_due(1));
         assert!(!new().every_minutes(1e6).is_due(1));
     }

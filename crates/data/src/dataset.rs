@@ -191,11 +191,16 @@ mod tests {
     #[test]
     fn samples_without_targets_are_rejected() {
         let error = Dataset::new(&Tensor::ones([3, 2]), vec![0]).unwrap_err().to_string();
-        assert_eq!(error, "found 1 targets for 3 samples, expected one for each");
+        assert_eq!(error, "Dataset: found 1 targets for 3 samples, expected one for each");
         let error = Dataset::from_bytes(vec![0; 5], [2, 2], 1.0, 0.0, vec![0]).unwrap_err();
-        assert_eq!(error.to_string(), "found 5 bytes for 1 targets, expected [2, 2] for each");
+        assert_eq!(
+            error.to_string(),
+            "Dataset: found 5 bytes for 1 targets, expected [2, 2] for each"
+        );
         let shape = [usize::MAX, 2]; // too large for any array
         let error = Dataset::from_bytes(vec![0; 5], shape, 1.0, 0.0, vec![0]).unwrap_err();
-        assert!(error.to_string().starts_with("found 5 bytes for 1 targets, expected [1844"));
+        assert!(
+            error.to_string().starts_with("Dataset: found 5 bytes for 1 targets, expected [1844")
+        );
     }
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum DataError {
     /// The bytes do not make one sample for each target.
-    #[error("found {bytes} bytes for {targets} targets, expected {shape} for each")]
+    #[error("Dataset: found {bytes} bytes for {targets} targets, expected {shape} for each")]
     Bytes {
         /// The shape of a sample.
         shape: Shape,
@@ -18,7 +18,7 @@ pub enum DataError {
         targets: usize,
     },
     /// The numbers of samples and targets differ.
-    #[error("found {targets} targets for {samples} samples, expected one for each")]
+    #[error("Dataset: found {targets} targets for {samples} samples, expected one for each")]
     Lengths {
         /// The number of samples.
         samples: usize,

@@ -20,7 +20,7 @@ pub struct Array<E: Element> {
 impl<E: Element> Clone for Array<E> {
     #[inline]
     fn clone(&self) -> Self {
-        self.with_layout(self.layout.clone())
+        Array { storage: self.storage.clone(), layout: self.layout.clone() }
     }
 }
 
@@ -58,6 +58,7 @@ impl<E: Element> Array<E> {
         Ok(Array::written(storage, shape, fill))
     }
 
+    #[inline]
     fn written(mut storage: Storage<E>, shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
         fill(storage.as_mut_slice());
         Array { storage: Arc::new(storage), layout: Layout::contiguous(shape) }
@@ -152,6 +153,7 @@ impl<E: Element> Array<E> {
     /// A contiguous array of the same elements that fills its storage; copies only if this does
     /// not. So a small gradient does not keep a large buffer alive.
     #[track_caller]
+    #[inline]
     pub(crate) fn compact(&self, op: &str) -> Array<E> {
         let whole = self.storage.as_slice().len() == self.numel();
         if whole && self.is_contiguous() { self.clone() } else { self.map(op, |x| x) }

@@ -31,7 +31,7 @@ impl Clone for Layout {
 
 impl Layout {
     /// The row-major layout of `shape`, without gaps.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn contiguous(shape: Shape) -> Self {
         let strides = contiguous_strides(&shape);
         Layout { shape, strides, offset: 0 }

@@ -34,17 +34,14 @@ impl<T: Float> Tensor<T> {
         from.check_broadcast_to(op, &to);
         let to = to.checked(op);
         let value = self.array.broadcast_to(&to);
-        record(op, [self], value, move |ctx| [Some(ctx.grad().sum_to(&from))])
+        record(op, [self], value, move |ctx| [Some(ctx.grad().clone().sum_to(&from))])
     }
 
     /// The sum over the dimensions along which `shape` was broadcast to this:
     /// the gradient's way back through a broadcast.
     #[track_caller]
-    pub(crate) fn sum_to(&self, shape: &Shape) -> Tensor<T> {
-        let mut sum = self.clone();
-        if self.array.shape() == shape {
-            return sum;
-        }
+    pub(crate) fn sum_to(self, shape: &Shape) -> Tensor<T> {
+        let mut sum = self;
         while sum.array.shape().len() > shape.len() {
             sum = sum.sum_dim(0, false);
         }

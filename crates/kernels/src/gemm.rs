@@ -5,6 +5,7 @@
 
 use crate::elementwise::zip_assign;
 use crate::float::Float;
+use crate::gemv::{self, COLUMNS, row_times_matrix};
 use crate::packing::with_room;
 use crate::parallel::{drain, num_threads};
 use crate::strided::View;
@@ -100,10 +101,15 @@ pub trait Gemm: Sized {
         beta: Self,
         c: (*mut Self, usize, usize),
     );
+
+    /// `sums[j] ← Σᵢ x[i] · columns[j · stride + i]`, each sum in order, by fused multiply-adds.
+    /// `sums` is zero before.
+    #[doc(hidden)]
+    fn sum_columns(x: &[Self], columns: &[Self], stride: usize, sums: &mut [Self; COLUMNS]);
 }
 
 macro_rules! gemm {
-    ($t:ident, $f:path) => {
+    ($t:ident, $f:path, $sum_columns:expr) => {
         impl Gemm for $t {
             unsafe fn gemm_raw(
                 m: usize,
@@ -123,12 +129,17 @@ macro_rules! gemm {
                 // SAFETY: this function's contract is that of `$f`.
                 unsafe { $f(m, k, n, 1.0, a.0, rsa, csa, b.0, rsb, csb, beta, c.0, rsc, csc) }
             }
+
+            #[inline(always)]
+            fn sum_columns(x: &[$t], columns: &[$t], stride: usize, sums: &mut [$t; COLUMNS]) {
+                $sum_columns(x, columns, stride, sums);
+            }
         }
     };
 }
 
-gemm!(f32, matrixmultiply::sgemm);
-gemm!(f64, matrixmultiply::dgemm);
+gemm!(f32, matrixmultiply::sgemm, gemv::sum_columns_f32);
+gemm!(f64, matrixmultiply::dgemm, gemv::sum_columns);
 
 /// Blocks of C are a multiple of this, the widest micro-kernel's side.
 const TILE: usize = 16;
@@ -154,6 +165,11 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
     a.check();
     b.check();
     if c.is_empty() {
+        return;
+    }
+    if m == 1 && row_times_matrix(a, b, beta, c)
+        || n == 1 && row_times_matrix(b.t(), a.t(), beta, c)
+    {
         return;
     }
 

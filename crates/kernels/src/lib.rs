@@ -18,6 +18,7 @@ mod erf;
 mod exponential;
 mod float;
 mod gemm;
+mod gemv;
 mod indexing;
 mod memory;
 mod normalize;

@@ -22,7 +22,7 @@ const MARGIN: usize = 256;
 // have the wrong size; results do not depend on them.
 const ROWS: usize = 64;
 const COLUMNS: usize = 1024;
-const TERMS: usize = 256;
+pub(crate) const TERMS: usize = 256;
 const TILE: usize = 16;
 
 /// Runs a product `[m, k] × [k, n]` with room in the heap for its packed operands.

@@ -48,6 +48,14 @@ pub fn vectorize<R>(kernel: impl FnOnce() -> R) -> R {
     kernel() // elsewhere the baseline has vectors and fma already
 }
 
+/// Whether this machine has fused multiply-adds.
+pub(crate) fn has_fma() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return !matches!(level(), Level::Baseline);
+    #[cfg(not(target_arch = "x86_64"))]
+    cfg!(target_arch = "aarch64")
+}
+
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 enum Level {

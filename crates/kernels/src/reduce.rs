@@ -13,6 +13,9 @@ use crate::strided::{Nest, View};
 pub(crate) const LANES: usize = 32;
 /// Rows that are added in sequence before sums are added pairwise.
 const BLOCK: usize = 32;
+/// The number of bits of a number of blocks: a number of rows has 64, and a block at least
+/// [`BLOCK`] rows.
+const DEEPEST: usize = 64 - BLOCK.trailing_zeros() as usize;
 
 /// `out[o, i] ← Σᵣ x[o, r, i]` for row-major `x` of shape `[outer, reduce, inner]`.
 ///
@@ -38,11 +41,7 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
     if inner == 1 {
         let rows = CHUNK.div_ceil(reduce); // per piece of work
         let pieces = out.chunks_mut(rows).zip(x.chunks(rows * reduce));
-        drain(pieces, x.len(), |(out, x)| {
-            for (out, row) in out.iter_mut().zip(x.chunks_exact(reduce)) {
-                *out = sum_row(row);
-            }
-        });
+        drain(pieces, x.len(), |(out, x)| sum_rows(out, x, reduce));
     } else {
         // Columns per piece of work, in whole tiles.
         let width = (CHUNK.div_ceil(reduce)).next_multiple_of(LANES).min(inner);
@@ -91,9 +90,7 @@ pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split:
         drain(out.chunks_mut(rows).enumerate(), cost, |(piece, out)| {
             let mut block = vec![T::ZERO; out.len() * reduce];
             read(&mut block, piece * rows * reduce);
-            for (out, row) in out.iter_mut().zip(block.chunks_exact(reduce)) {
-                *out = sum_row(row);
-            }
+            sum_rows(out, &block, reduce);
         });
     } else {
         // Sums of blocks, as in `sum_row`.
@@ -137,6 +134,15 @@ fn sum_columns_of<T: Float>(
     });
 }
 
+/// `out[r] ← Σᵢ x[r · len + i]`
+fn sum_rows<T: Float>(out: &mut [T], x: &[T], len: usize) {
+    simd!(|| {
+        for (out, row) in out.iter_mut().zip(x.chunks_exact(len)) {
+            *out = sum_row_inline(row);
+        }
+    });
+}
+
 /// The sum of a contiguous row, in blocks of [`CHUNK`].
 ///
 /// ```
@@ -144,24 +150,30 @@ fn sum_columns_of<T: Float>(
 /// ```
 #[must_use]
 pub fn sum_row<T: Float>(row: &[T]) -> T {
+    simd!(|| sum_row_inline(row))
+}
+
+/// [`sum_row`] for a caller that is compiled by `simd!` itself.
+#[inline(always)]
+pub(crate) fn sum_row_inline<T: Float>(row: &[T]) -> T {
+    const DEPTH: usize = (CHUNK / (LANES * BLOCK)).ilog2() as usize + 1;
     if row.len() > CHUNK {
-        let mut partial = vec![T::ZERO; row.len().div_ceil(CHUNK)];
-        drain(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
-            *partial = sum_row(block);
-        });
-        return sum_row(&partial);
+        return sum_long_row(row);
     }
-    simd!(|| {
-        let (body, tail) = row.split_at(row.len() - row.len() % LANES);
-        let mut lanes = match body {
-            [] => [T::ZERO; LANES],
-            _ => sum_tile(body, LANES, BLOCK),
-        };
-        for (lane, &x) in lanes.iter_mut().zip(tail) {
-            *lane += x;
-        }
-        sum_lanes(lanes)
-    })
+    let (body, tail) = row.split_at(row.len() - row.len() % LANES);
+    let mut lanes = sum_tile::<T, LANES, DEPTH>(body, LANES, BLOCK);
+    for (lane, &x) in lanes.iter_mut().zip(tail) {
+        *lane += x;
+    }
+    sum_lanes(lanes)
+}
+
+fn sum_long_row<T: Float>(row: &[T]) -> T {
+    let mut partial = vec![T::ZERO; row.len().div_ceil(CHUNK)];
+    drain(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
+        *partial = sum_row(block);
+    });
+    sum_row(&partial)
 }
 
 /// The sum of the lanes, pairwise.
@@ -186,13 +198,13 @@ fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize, block: usize) {
         let left = out.len() - at;
         let x = &x[at..];
         if left >= LANES {
-            out[at..at + LANES].copy_from_slice(&sum_tile::<T, LANES>(x, stride, block));
+            out[at..at + LANES].copy_from_slice(&sum_tile::<T, LANES, DEEPEST>(x, stride, block));
             at += LANES;
         } else if left >= 8 {
-            out[at..at + 8].copy_from_slice(&sum_tile::<T, 8>(x, stride, block));
+            out[at..at + 8].copy_from_slice(&sum_tile::<T, 8, DEEPEST>(x, stride, block));
             at += 8;
         } else {
-            out[at] = sum_tile::<T, 1>(x, stride, block)[0];
+            out[at] = sum_tile::<T, 1, DEEPEST>(x, stride, block)[0];
             at += 1;
         }
     }
@@ -202,12 +214,14 @@ fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize, block: usize) {
 /// then pairs of pairs.
 ///
 /// The stack is a binary counter: it holds one sum for each bit set in the number of blocks so
-/// far. A count of rows fits in 64 bits, and a block stands for at least [`BLOCK`] rows.
+/// far, of which there are fewer than 2^`DEPTH`.
 #[inline(always)]
-fn sum_tile<T: Float, const W: usize>(x: &[T], stride: usize, block: usize) -> [T; W] {
-    let mut stack = [[T::ZERO; W]; 64 - BLOCK.trailing_zeros() as usize];
-    let mut depth = 0;
-    for (count, block) in x.chunks(block * stride).enumerate() {
+fn sum_tile<T: Float, const W: usize, const DEPTH: usize>(
+    x: &[T],
+    stride: usize,
+    block: usize,
+) -> [T; W] {
+    let sum_block = |block: &[T]| {
         let mut sum = [T::ZERO; W];
         for row in block.chunks(stride) {
             // The operand's last row may be shorter than its stride.
@@ -216,6 +230,15 @@ fn sum_tile<T: Float, const W: usize>(x: &[T], stride: usize, block: usize) -> [
                 sum[i] += row[i];
             }
         }
+        sum
+    };
+    if x.len() <= block * stride {
+        return sum_block(x); // without a stack
+    }
+    let mut stack = [[T::ZERO; W]; DEPTH];
+    let mut depth = 0;
+    for (count, block) in x.chunks(block * stride).enumerate() {
+        let mut sum = sum_block(block);
         for _ in 0..(count + 1).trailing_zeros() {
             depth -= 1;
             for i in 0..W {

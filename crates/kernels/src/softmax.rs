@@ -2,7 +2,7 @@
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::reduce::sum_row;
+use crate::reduce::sum_row_inline;
 use crate::simd::simd;
 
 /// Partial maxima side by side.
@@ -29,7 +29,7 @@ fn exp_less_max<T: Float>(out: &mut [T], x: &[T], max: T) -> T {
     for (out, &x) in out.iter_mut().zip(x) {
         *out = (x - max).exp();
     }
-    sum_row(out)
+    sum_row_inline(out)
 }
 
 /// `x[i] ← exp(x[i] − max)`; returns the maximum and the sum.
@@ -39,7 +39,7 @@ pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
         for x in &mut *x {
             *x = (*x - max).exp();
         }
-        [max, sum_row(x)]
+        [max, sum_row_inline(x)]
     })
 }
 

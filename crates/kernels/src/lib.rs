@@ -12,6 +12,7 @@
 
 mod adam;
 mod attention;
+mod concatenate;
 mod conv;
 mod elementwise;
 mod erf;
@@ -40,6 +41,7 @@ pub use attention::{
     Attention, AttentionGradients, RowStats, WeightDropout, attention, attention_backward,
     first_blind_query,
 };
+pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
     add_strided, choose, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,
@@ -58,7 +60,10 @@ pub use reduce::{arg_best, reduce_rows, sum, sum_row, sum_view};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};
 pub use simd::vectorize;
-pub use softmax::{log_softmax_rows, logsumexp_row, nll_rows, nll_rows_backward, softmax_rows};
+pub use softmax::{
+    log_softmax_rows, log_softmax_rows_backward, logsumexp_row, nll_rows, nll_rows_backward,
+    softmax_rows, softmax_rows_backward,
+};
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};
 pub use windows::Windows;

@@ -34,6 +34,18 @@ pub fn scan<T: Float>(
     let slabs = CHUNK.div_ceil(slab); // per piece of work
     let pieces = out.chunks_mut(slabs * slab).zip(x.chunks(slabs * slab));
     drain(pieces, x.len().saturating_mul(2), |(out, x)| {
+        if inner == 1 {
+            for (out, x) in out.chunks_exact_mut(scanned).zip(x.chunks_exact(scanned)) {
+                let mut running = init;
+                let mut step = |(out, x): (&mut T, &T)| {
+                    running = f(running, x.to_f64());
+                    *out = T::from_f64(running);
+                };
+                let elements = out.iter_mut().zip(x);
+                if reverse { elements.rev().for_each(step) } else { elements.for_each(&mut step) }
+            }
+            return;
+        }
         let mut running = vec![init; inner];
         for (out, x) in out.chunks_exact_mut(slab).zip(x.chunks_exact(slab)) {
             running.fill(init);

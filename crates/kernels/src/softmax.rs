@@ -59,21 +59,25 @@ pub fn logsumexp_row<T: Float>(x: &[T]) -> T {
     })
 }
 
-/// Calls `f(r, out_row, x_row)` for each row `r` of `row` elements; `f` must be `#[inline(always)]`.
-fn rows<T: Float>(out: &mut [T], x: &[T], row: usize, f: impl Fn(usize, &mut [T], &[T]) + Sync) {
-    assert_eq!(out.len(), x.len(), "operands of one length");
-    if x.is_empty() {
+/// Calls `f(r, out_row, operand_rows)` for each row `r` of `row` elements; `f` must be
+/// `#[inline(always)]`.
+fn rows<T: Float, const N: usize>(
+    out: &mut [T],
+    operands: [&[T]; N],
+    row: usize,
+    f: impl Fn(usize, &mut [T], [&[T]; N]) + Sync,
+) {
+    operands.iter().for_each(|x| assert_eq!(out.len(), x.len(), "operands of one length"));
+    if out.is_empty() {
         return;
     }
-    assert!(x.len().is_multiple_of(row), "rows of one length");
+    assert!(out.len().is_multiple_of(row), "rows of one length");
     let piece = CHUNK.div_ceil(row); // rows per piece of work
-    let cost = x.len().saturating_mul(8); // an exponential: about 8 additions
-    let pieces = out.chunks_mut(piece * row).zip(x.chunks(piece * row)).enumerate();
-    drain(pieces, cost, |(p, (out, x))| {
+    let cost = out.len().saturating_mul(8); // an exponential: about 8 additions
+    drain(out.chunks_mut(piece * row).enumerate(), cost, |(p, out)| {
         simd!(|| {
-            let both = out.chunks_exact_mut(row).zip(x.chunks_exact(row));
-            for (r, (out, x)) in (p * piece..).zip(both) {
-                f(r, out, x);
+            for (r, out) in (p * piece..).zip(out.chunks_exact_mut(row)) {
+                f(r, out, operands.map(|x| &x[r * row..][..row]));
             }
         });
     });
@@ -101,10 +105,10 @@ fn softmax_row<T: Float>(out: &mut [T], x: &[T]) {
 pub fn softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
     rows(
         out,
-        x,
+        [x],
         row,
         #[inline(always)]
-        |_, out, x| softmax_row(out, x),
+        |_, out, [x]| softmax_row(out, x),
     );
 }
 
@@ -121,14 +125,69 @@ pub fn softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
 pub fn log_softmax_rows<T: Float>(out: &mut [T], x: &[T], row: usize) {
     rows(
         out,
-        x,
+        [x],
         row,
         #[inline(always)]
-        |_, out, x| {
+        |_, out, [x]| {
             let max = max(x);
             let ln_sum = exp_less_max(out, x, max).ln();
             for (out, &x) in out.iter_mut().zip(x) {
                 *out = x - max - ln_sum;
+            }
+        },
+    );
+}
+
+/// `out[i] ← y[i] (g[i] − Σⱼ g[j] y[j])` over each row of `row` elements: the gradient of
+/// [`softmax_rows`] from its result `y` and the gradient `g` of that.
+///
+/// # Panics
+/// If the lengths differ or are not multiples of `row`.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::softmax_rows_backward(&mut out, &[0.5, 0.5], &[1.0, 0.0], 2);
+/// assert_eq!(out, [0.25, -0.25]);
+/// ```
+pub fn softmax_rows_backward<T: Float>(out: &mut [T], y: &[T], g: &[T], row: usize) {
+    rows(
+        out,
+        [y, g],
+        row,
+        #[inline(always)]
+        |_, out, [y, g]| {
+            for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
+                *out = g * y;
+            }
+            let sum = sum_row_inline(out);
+            for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
+                *out = y * (g - sum);
+            }
+        },
+    );
+}
+
+/// `out[i] ← g[i] − exp(y[i]) Σⱼ g[j]` over each row of `row` elements: the gradient of
+/// [`log_softmax_rows`] from its result `y` and the gradient `g` of that.
+///
+/// # Panics
+/// If the lengths differ or are not multiples of `row`.
+///
+/// ```
+/// let (mut out, half) = ([0.0f32; 2], 0.5f32.ln());
+/// adamant_kernels::log_softmax_rows_backward(&mut out, &[half; 2], &[1.0, 0.0], 2);
+/// assert_eq!(out, [0.5, -0.5]);
+/// ```
+pub fn log_softmax_rows_backward<T: Float>(out: &mut [T], y: &[T], g: &[T], row: usize) {
+    rows(
+        out,
+        [y, g],
+        row,
+        #[inline(always)]
+        |_, out, [y, g]| {
+            let sum = sum_row_inline(g);
+            for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
+                *out = g - y.exp() * sum;
             }
         },
     );
@@ -184,10 +243,10 @@ pub fn nll_rows_backward<T: Float>(out: &mut [T], x: &[T], targets: &[usize], g:
     let row = row_of(x, targets);
     rows(
         out,
-        x,
+        [x],
         row,
         #[inline(always)]
-        |r, out, x| {
+        |r, out, [x]| {
             softmax_row(out, x);
             out[targets[r]] += -T::ONE;
             for out in out {

@@ -6,7 +6,7 @@ use crate::arrays::shape::Shape;
 use crate::ops::index::index_select::around;
 use crate::tape::record::record_many;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::Float;
+use adamant_kernels::{Float, concatenate};
 
 impl<T: Float> Tensor<T> {
     /// The tensors concatenated along dimension `dim`. Tensors of shape `[0]` are skipped, whatever
@@ -45,19 +45,15 @@ impl<T: Float> Tensor<T> {
         let sizes: Vec<usize> = tensors.iter().map(size).collect();
         let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let shape = shape.with(dim, size).checked("cat");
-        let [outer, size, inner] = around(&shape, dim);
-        // Not written in the closure, which would hide the caller of `contiguous`.
-        let mut value = Array::build("cat", shape, |_| {});
-        let out = value.unshared("cat");
-        let mut start = 0;
-        for (tensor, size_here) in tensors.iter().zip(&sizes) {
-            let (part, len) = (tensor.array.contiguous("cat"), size_here * inner);
-            for o in 0..outer {
-                let at = o * size * inner + start;
-                out[at..at + len].copy_from_slice(&part.dense()[o * len..(o + 1) * len]);
-            }
-            start += len;
+        let [_, _, inner] = around(&shape, dim);
+        // Not in a closure, which would hide the caller of `contiguous`.
+        let mut parts = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            parts.push(tensor.array.contiguous("cat"));
         }
+        let rows = parts.iter().zip(&sizes).map(|(part, size)| (part.dense(), size * inner));
+        let rows: Vec<_> = rows.collect();
+        let value = Array::build("cat", shape, |out| concatenate(out, &rows));
         let shapes: Vec<Shape> =
             tensors.iter().map(|tensor| tensor.array.shape().clone()).collect();
         record_many("cat", tensors, value, move |ctx| {

@@ -165,6 +165,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn values_for_unneeded_gradients_are_not_saved() {
+        let a = Tensor::<f32>::full([100], 2.0);
+        let mut b = Tensor::ones([100]).requires_grad();
+        assert!(b.wants_grad() && !a.wants_grad() && !crate::no_grad(|| b.wants_grad()));
+        let y = &a * &b; // saves `a` only
+        assert!(b.array.get_mut().is_some());
+        y.sum().backward();
+        assert_eq!(b.grad().unwrap().to_vec(), [2.0; 100]);
+    }
+
+    #[test]
     fn zero_grad_in_place_keeps_the_buffer() {
         let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap().requires_grad();
         x.zero_grad_in_place();

@@ -14,6 +14,9 @@ pub(crate) type Strides = SmallVec<[usize; 4]>;
 ///
 /// Element `[i, j, …]` is at position `offset + i · strides[0] + j · strides[1] + …` in storage. The
 /// methods expect arguments that the caller has checked.
+///
+/// Invariant: every element lies in the storage, and `offset` is at most the storage's length, also
+/// for an empty layout: no method moves the offset of one.
 pub(crate) struct Layout {
     pub(crate) shape: Shape,
     pub(crate) strides: Strides,
@@ -41,7 +44,7 @@ impl Layout {
     #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         let mut expected = 1;
-        // The stride of a dimension of size 1 does not matter, nor any without elements.
+        // Strides of dimensions of size 1 do not matter; without elements, none do.
         for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
             if size != 1 && stride != expected {
                 return self.shape.contains(&0);
@@ -57,7 +60,7 @@ impl Layout {
     }
 
     /// Moves the first element to `index` along dimension `dim` of `whole`. An empty layout keeps
-    /// its offset: the new one could lie outside the storage.
+    /// its offset: the new one could exceed the storage's length.
     fn starting_at(mut self, whole: &Layout, dim: usize, index: usize) -> Layout {
         if !self.shape.contains(&0) {
             self.offset += index * whole.strides[dim];
@@ -95,8 +98,10 @@ impl Layout {
             if d > 0 && (from[d - 1] == 1 || self.strides[d - 1] == run * step) {
                 continue;
             }
+            // No product overflows: `filled` divides the number of elements of `to`, it is at most
+            // `run` where it is multiplied by `step`, and `(run − 1) · step` is within the storage.
             let mut filled = 1;
-            while next > 0 && (filled < run || to[next - 1] == 1) {
+            while next > 0 && (filled < run || (filled == run && to[next - 1] == 1)) {
                 next -= 1;
                 found[next] = filled * step;
                 filled *= to[next];
@@ -108,6 +113,7 @@ impl Layout {
                 (run, step) = (1, self.strides[d - 1]);
             }
         }
+        debug_assert_eq!(next, 0, "both shapes have the same number of elements");
         Some(self.with(to.clone(), found))
     }
 
@@ -195,6 +201,13 @@ mod tests {
         let windows = [0, 1, 1, 2, 2, 3, 4, 5, 5, 6, 6, 7, 8, 9, 9, 10, 10, 11];
         assert_eq!(positions(&x.windows(1, 2, 1)), windows);
         assert_eq!(positions(&x.select(0, 1).broadcast_to(&[2, 4].into())), [4, 5, 6, 7].repeat(2));
+    }
+
+    #[test]
+    fn strides_of_a_reshaped_broadcast_do_not_overflow() {
+        let column = Layout { shape: [2].into(), strides: Strides::from_elem(1024, 1), offset: 0 };
+        let repeated = column.broadcast_to(&[1 << 58, 2].into());
+        assert!(repeated.reshape(&[1, 1 << 59].into()).is_none());
     }
 
     #[test]

@@ -225,6 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn gradients_of_an_unrecorded_pass_are_untracked() {
+        let (x, w) = (leaf(&[1.0, 1.0]), leaf(&[2.0, 2.0]));
+        let tracked = w.clone();
+        let first = Tensor::custom("first", &[&x], x.detach(), move |_| vec![Some(tracked.clone())]);
+        let y = &first + x.narrow(0, 0, 1); // two gradients add up at `x`: in place, at a view
+        y.register_hook(move |_| Some(w.clone()));
+        for node in [&first, &x] {
+            node.register_hook(|g| {
+                assert!(!g.is_tracked());
+                None
+            });
+        }
+        y.sum().backward();
+        assert_eq!(x.grad().unwrap().to_vec(), [6.0, 2.0]);
+    }
+
+    #[test]
     fn a_pass_works_after_a_panic_in_a_hook() {
         let (x, w) = (leaf(&[1.0]), leaf(&[2.0]));
         let handle = x.register_hook(|_| panic!("on purpose"));

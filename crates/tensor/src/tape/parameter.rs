@@ -394,6 +394,38 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_keeps_the_old_value() {
+        let w = parameter();
+        let write = || {
+            let mut guard = w.value_mut();
+            guard[0] = 7.0;
+            panic!("on purpose");
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).is_err());
+        assert_eq!(w.tensor().to_vec(), [1.0, 2.0]);
+        w.value_mut().fill(8.0); // the guard is gone
+        assert_eq!(w.tensor().to_vec(), [8.0, 8.0]);
+    }
+
+    #[test]
+    fn a_guard_of_a_destructor_publishes_while_unwinding() {
+        struct Reset(Parameter<f64>);
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                self.0.value_mut().fill(0.0);
+            }
+        }
+        let w = parameter();
+        let reset = Reset(w.clone());
+        let panics = move || {
+            let _reset = reset;
+            panic!("on purpose");
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+        assert_eq!(w.tensor().to_vec(), [0.0, 0.0]);
+    }
+
+    #[test]
     fn readers_wait_for_a_taken_value() {
         let w = parameter();
         let mut taken = take_values([&w].into_iter());
@@ -441,10 +473,22 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "appears twice")]
+    #[should_panic(expected = "step: Parameter<f64>([2]) appears twice")]
     fn taking_a_value_twice_panics() {
         let w = parameter();
         let _ = take_values([&w, &w].into_iter());
+    }
+
+    #[test]
+    fn taken_values_are_in_the_order_of_the_parameters() {
+        let parameters: Vec<_> = (0..8).map(|_| parameter()).collect();
+        let orders: [Vec<&Parameter<f64>>; 2] =
+            [parameters.iter().collect(), parameters.iter().rev().collect()];
+        for order in &orders {
+            let mut taken = take_values(order.iter().copied());
+            taken.iter_mut().zip(0..).for_each(|(value, i)| value.make_mut()[0] += f64::from(i));
+        }
+        assert!(parameters.iter().all(|w| w.tensor().to_vec() == [8.0, 2.0])); // 1 + i + (7 − i)
     }
 
     #[test]
@@ -463,6 +507,18 @@ mod tests {
         assert!(!(w.tensor() * 2.0).is_tracked());
         w.set_requires_grad(true);
         (w.tensor() * 2.0).sum().backward();
+        assert_eq!(w.grad().unwrap().to_vec(), [2.0, 2.0]);
+    }
+
+    #[test]
+    fn a_parameter_frozen_before_backward_gets_no_gradient() {
+        let w = parameter();
+        let loss = (w.tensor() * 2.0).sum();
+        w.set_requires_grad(false);
+        loss.backward_retain_graph();
+        assert!(w.grad().is_none());
+        w.set_requires_grad(true);
+        loss.backward();
         assert_eq!(w.grad().unwrap().to_vec(), [2.0, 2.0]);
     }
 }

@@ -10,7 +10,8 @@ use adamant_kernels::Float;
 /// A view of `x`, where `view` maps the layout of an array to the layout of its view.
 ///
 /// The value uses the layout of `x`'s array; the backward pass uses a contiguous layout of the same
-/// shape, since it adds to a contiguous gradient.
+/// shape, since it adds to a contiguous gradient. So which elements `view` selects may depend only
+/// on the shape.
 #[track_caller]
 pub(crate) fn record_view<T: Float>(
     name: &'static str,

@@ -276,6 +276,39 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "checkpoint: the segment has freed its own graph at `mul` (")]
+    fn a_segment_may_not_free_its_own_graph() {
+        let x = leaf(&[2.0]);
+        let _ = checkpoint(move || {
+            let h = &x * &x;
+            let _ = grad(&h.sum(), &[&x], GradOptions::default());
+            &h * 2.0
+        });
+    }
+
+    #[test]
+    fn a_segment_may_use_its_own_graph_twice() {
+        let x = leaf(&[2.0]);
+        let input = x.clone();
+        let y = checkpoint(move || {
+            let h = &input * &input;
+            let first = grad(&h.sum(), &[&input], GradOptions::default().retain_graph(true));
+            h * &first[0]
+        });
+        y.sum().backward();
+        assert_eq!(x.grad().unwrap().item(), 16.0); // 2x · 4, where 4 is not differentiated
+    }
+
+    #[test]
+    #[should_panic(expected = "checkpoint: the segment uses a tracked tensor in backward that it \
+                               did not use in forward")]
+    fn a_result_cached_in_the_first_run_is_rejected() {
+        let (x, w) = (leaf(&[2.0]), Parameter::new(Tensor::<f64>::ones([1])));
+        let cache = std::sync::OnceLock::new();
+        checkpoint(move || cache.get_or_init(|| w.tensor() * 3.0) * &x).sum().backward();
+    }
+
+    #[test]
     #[should_panic(expected = "returned shape [2] in backward; expected shape [1], as in forward")]
     fn another_shape_in_the_second_run_is_rejected() {
         let x = leaf(&[3.0]);

@@ -206,6 +206,28 @@ mod tests {
     }
 
     #[test]
+    fn the_graph_behind_the_oldest_input_may_be_freed() {
+        let x = leaf(&[3.0]);
+        let h = &x * &x;
+        h.sum().backward();
+        let found = grad(&(&h * 2.0).sum(), &[&h], GradOptions::default());
+        assert_eq!(found[0].item(), 2.0);
+        let later = leaf(&[1.0]);
+        let found = grad(&(h.sum() + later.sum()), &[&later, &h], GradOptions::default());
+        assert_eq!((found[0].item(), found[1].item()), (1.0, 1.0));
+    }
+
+    #[test]
+    #[should_panic(expected = "the graph of `mul`")]
+    fn a_freed_graph_may_lead_to_an_older_input() {
+        let older = leaf(&[1.0]);
+        let x = leaf(&[3.0]);
+        let h = &x * &x;
+        h.sum().backward();
+        let _ = grad(&(h.sum() + older.sum()), &[&older], GradOptions::default());
+    }
+
+    #[test]
     fn an_unused_input_is_zero_only_if_allowed() {
         let (x, unused) = (leaf(&[3.0]), leaf(&[1.0, 2.0]));
         let options = GradOptions::default().allow_unused(true);

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 type Hook<T> = dyn Fn(&Tensor<T>) -> Option<Tensor<T>> + Send + Sync;
-type Hooks<T> = Mutex<Vec<(u64, Arc<Hook<T>>)>>;
+pub(crate) type Hooks<T> = Mutex<Vec<(u64, Arc<Hook<T>>)>>;
 
-/// A node's hooks. Nearly every node has none and then pays a flag and an empty pointer.
+/// A node's hooks. Nearly all nodes have none; these hold an empty `OnceLock`, of two words.
 pub(crate) struct HookList<T: Float>(OnceLock<Box<Hooks<T>>>);
 
 impl<T: Float> Default for HookList<T> {
@@ -228,7 +228,8 @@ mod tests {
     fn gradients_of_an_unrecorded_pass_are_untracked() {
         let (x, w) = (leaf(&[1.0, 1.0]), leaf(&[2.0, 2.0]));
         let tracked = w.clone();
-        let first = Tensor::custom("first", &[&x], x.detach(), move |_| vec![Some(tracked.clone())]);
+        let first =
+            Tensor::custom("first", &[&x], x.detach(), move |_| vec![Some(tracked.clone())]);
         let y = &first + x.narrow(0, 0, 1); // two gradients add up at `x`: in place, at a view
         y.register_hook(move |_| Some(w.clone()));
         for node in [&first, &x] {

@@ -1,6 +1,7 @@
 //! The loss of classifiers.
 
 use crate::arrays::array::Array;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Float, nll_rows, nll_rows_backward, sum};
@@ -49,7 +50,7 @@ pub fn cross_entropy<T: Float>(logits: &Tensor<T>, targets: &[usize]) -> Tensor<
     });
     let (logits_saved, targets) = (logits.clone(), targets.to_vec());
     record("cross_entropy", [logits], mean, move |ctx| {
-        if !crate::is_grad_enabled() {
+        if !is_pass_recorded() {
             let (x, g) = (logits_saved.array.contiguous("cross_entropy"), ctx.grad().item() / n);
             let gradient = |out: &mut [T]| nll_rows_backward(out, x.dense(), &targets, g);
             return [Some(Array::build("cross_entropy", shape.clone(), gradient).into())];

@@ -12,8 +12,10 @@
 
 use crate::arrays::array::Array;
 use crate::ops::layer::normalize_loops::{Group, NormLayout, forward, in_loops};
+use crate::tape::context::Context;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::node::Gradients;
-use crate::tape::record::{Context, record_many};
+use crate::tape::record::record_many;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 
@@ -209,7 +211,7 @@ fn normalize<T: Float>(
     let shapes = [weight, bias].map(|other| other.map(|other| other.array.shape().clone()));
     let inputs: Vec<&Tensor<T>> = [Some(x), weight, bias].into_iter().flatten().collect();
     record_many(layout.op, &inputs, value, move |ctx| {
-        let [dx, dw, db] = if crate::is_grad_enabled() {
+        let [dx, dw, db] = if is_pass_recorded() {
             in_operations(ctx, &saved, saved_weight.as_ref(), layout, &groups)
         } else {
             in_loops(

@@ -5,7 +5,7 @@
 
 use crate::arrays::array::{Array, with_room};
 use crate::arrays::shape::Shape;
-use crate::tape::record::Context;
+use crate::tape::context::Context;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Float, by_segment, column_sums, drain, moments, weighted_sums};
 

@@ -8,8 +8,10 @@ use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::matrix::attention_options::AttentionOptions;
 use crate::state::generator::{Generator, MaskRows};
+use crate::tape::context::Context;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::node::Gradients;
-use crate::tape::record::{Context, record_many};
+use crate::tape::record::record_many;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{
     self as kernels, Attention, AttentionGradients, Float, RowStats, WeightDropout,
@@ -57,7 +59,7 @@ pub fn scaled_dot_product_attention<T: Float>(
     let (q, k, v, bias) = (q.clone(), k.clone(), v.clone(), options.bias.cloned());
     let out = value.clone();
     record_many(NAME, &inputs, value, move |ctx| {
-        if crate::is_grad_enabled() {
+        if is_pass_recorded() {
             call.backward_in_operations(ctx, [&q, &k, &v], bias.as_ref())
         } else {
             call.backward(ctx, [&q, &k, &v], &out, &stats)
@@ -264,7 +266,7 @@ impl<T: Float> AttentionCall<T> {
         self.with(inputs, |attention| {
             kernels::attention_backward(gradients, g.dense(), out.dense(), stats, attention);
         });
-        let all = [q, k, v, bias].into_iter().take(ctx.parents.len());
+        let all = [q, k, v, bias].into_iter().take(ctx.parents().len());
         all.enumerate().map(|(i, x)| ctx.broadcast_back(i, || x.into())).collect()
     }
 

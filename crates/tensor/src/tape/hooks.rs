@@ -69,6 +69,10 @@ impl<T: Float> Tensor<T> {
     /// captures its own tensor keeps it alive until the hook is removed. Operations in a hook are
     /// recorded only in a pass with [`create_graph`](crate::GradOptions::create_graph).
     ///
+    /// While the hook waits for rayon's pool, this thread may run an unrelated task, which then runs
+    /// in the mode of the pass too: begin such tasks with [`enable_grad`](crate::enable_grad) or
+    /// [`no_grad`](crate::no_grad).
+    ///
     /// A panic in a hook ends the pass: leaves that were already visited have their gradients, and
     /// the visited part of the graph is freed.
     ///

@@ -32,6 +32,12 @@ use std::sync::Arc;
 ///   that the first run has created is not a result.
 /// * Side effects, such as counting and printing, happen twice.
 ///
+/// While the segment waits for rayon's pool, this thread may run an unrelated task. In the first
+/// run, the random numbers that the task draws count as the segment's; in the second, the task gets
+/// the segment's numbers, and records its operations unless it begins with
+/// [`no_grad`](crate::no_grad). So a segment must not wait for the pool while tasks that draw random
+/// numbers run there.
+///
 /// If recording is off, or the segment uses nothing tracked, this is the plain call `segment()`.
 ///
 /// PyTorch: `torch.utils.checkpoint.checkpoint(function, *args)`.

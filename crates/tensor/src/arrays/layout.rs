@@ -55,7 +55,7 @@ impl Layout {
     }
 
     /// Another shape and other strides, with the same first element.
-    fn with(&self, shape: Shape, strides: Strides) -> Layout {
+    fn with_same_offset(&self, shape: Shape, strides: Strides) -> Layout {
         Layout { shape, strides, offset: self.offset }
     }
 
@@ -77,7 +77,7 @@ impl Layout {
                 strides[leading + d] = stride;
             }
         }
-        self.with(shape.clone(), strides)
+        self.with_same_offset(shape.clone(), strides)
     }
 
     /// The same elements in row-major order under shape `to`, which has the same number of
@@ -85,7 +85,7 @@ impl Layout {
     pub(crate) fn reshape(&self, to: &Shape) -> Option<Layout> {
         let from = &self.shape;
         if to.contains(&0) || from.is_empty() {
-            return Some(self.with(to.clone(), contiguous_strides(to))); // at most one element
+            return Some(self.with_same_offset(to.clone(), contiguous_strides(to))); // at most one element
         }
         let mut found = Strides::from_elem(0, to.len());
         let mut next = to.len(); // `found[next..]` is complete
@@ -114,14 +114,14 @@ impl Layout {
             }
         }
         debug_assert_eq!(next, 0, "both shapes have the same number of elements");
-        Some(self.with(to.clone(), found))
+        Some(self.with_same_offset(to.clone(), found))
     }
 
     /// Reorders the dimensions: dimension `d` of the view is dimension `order[d]` of this layout.
     pub(crate) fn permute(&self, order: &[usize]) -> Layout {
         let shape = order.iter().map(|&d| self.shape[d]).collect();
         let strides = order.iter().map(|&d| self.strides[d]).collect();
-        self.with(shape, strides)
+        self.with_same_offset(shape, strides)
     }
 
     /// Moves the dimensions `dims` to the end, in this order.
@@ -138,14 +138,14 @@ impl Layout {
         if len > 1 {
             strides[dim] *= step;
         }
-        self.with(self.shape.with(dim, len), strides).starting_at(self, dim, start)
+        self.with_same_offset(self.shape.with_size(dim, len), strides).starting_at(self, dim, start)
     }
 
     /// The elements at `index` of dimension `dim`, which is removed.
     pub(crate) fn select(&self, dim: usize, index: usize) -> Layout {
         let mut strides = Strides::from_slice(&self.strides);
         strides.remove(dim);
-        self.with(self.shape.without(dim), strides).starting_at(self, dim, index)
+        self.with_same_offset(self.shape.without(dim), strides).starting_at(self, dim, index)
     }
 
     /// The diagonal of `len` elements in the plane of two dimensions, from the element with indices
@@ -156,20 +156,22 @@ impl Layout {
         let shape = kept().map(|d| self.shape[d]).chain([len]).collect();
         let strides = kept().map(|d| self.strides[d]);
         let strides = strides.chain([self.strides[a] + self.strides[b]]).collect();
-        self.with(shape, strides).starting_at(self, a, start[0]).starting_at(self, b, start[1])
+        self.with_same_offset(shape, strides)
+            .starting_at(self, a, start[0])
+            .starting_at(self, b, start[1])
     }
 
     /// All windows of `size` elements along `dim` whose starts are `step` apart: `dim` becomes the
     /// index of the window, and a new last dimension the index within it.
     pub(crate) fn windows(&self, dim: usize, size: usize, step: usize) -> Layout {
         let count = (self.shape[dim] - size) / step + 1;
-        let shape = self.shape.with(dim, count).iter().copied().chain([size]).collect();
+        let shape = self.shape.with_size(dim, count).iter().copied().chain([size]).collect();
         let mut strides = Strides::from_slice(&self.strides);
         strides.push(self.strides[dim]);
         if count > 1 {
             strides[dim] *= step;
         }
-        self.with(shape, strides)
+        self.with_same_offset(shape, strides)
     }
 }
 

@@ -66,7 +66,7 @@ impl Value {
     pub(super) fn first_non_finite(&self) -> Option<(usize, f64)> {
         fn first<T: Float>(array: &Array<T>) -> Option<(usize, f64)> {
             let array = array.contiguous("first_non_finite");
-            let mut elements = array.dense().iter().map(|x| x.to_f64()).enumerate();
+            let mut elements = array.contiguous_slice().iter().map(|x| x.to_f64()).enumerate();
             elements.find(|(_, x)| !x.is_finite())
         }
         match self {

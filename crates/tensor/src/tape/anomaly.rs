@@ -102,7 +102,7 @@ struct NotFinite {
 impl NotFinite {
     fn in_array<T: Float>(array: &Array<T>) -> Option<NotFinite> {
         let array = array.contiguous("detect_anomaly");
-        let elements = array.dense();
+        let elements = array.contiguous_slice();
         let position = elements
             .iter()
             .position(|x| x.is_nan())

@@ -282,7 +282,7 @@ pub struct ValueMut<T: Float> {
 impl<T: Float> Deref for ValueMut<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        self.array.dense()
+        self.array.contiguous_slice()
     }
 }
 
@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn taken_values_change_in_place_unless_shared() {
         let w = parameter();
-        let address = || w.tensor().array.dense().as_ptr();
+        let address = || w.tensor().array.contiguous_slice().as_ptr();
         let before = address();
         take_values([&w].into_iter())[0].make_mut()[0] = 5.0;
         assert_eq!(address(), before);

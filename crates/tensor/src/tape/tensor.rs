@@ -62,7 +62,7 @@ impl<T: Float> Tensor<T> {
             shape.numel() == 1,
             "item: the tensor has shape {shape}; expected a single element"
         );
-        self.array.view().data[0]
+        self.array.strided_slice().data[0]
     }
 
     /// The array of the elements.
@@ -181,9 +181,9 @@ mod tests {
         x.zero_grad_in_place();
         assert!(x.grad().is_none());
         (&x * 3.0).sum().backward();
-        let address = x.grad().unwrap().array.dense().as_ptr();
+        let address = x.grad().unwrap().array.contiguous_slice().as_ptr();
         x.zero_grad_in_place();
-        assert_eq!(x.grad().unwrap().array.dense().as_ptr(), address);
+        assert_eq!(x.grad().unwrap().array.contiguous_slice().as_ptr(), address);
         let held = x.grad().unwrap();
         (&x * 3.0).sum().backward();
         assert_eq!(held.to_vec(), [0.0, 0.0]); // a tensor that is held does not change

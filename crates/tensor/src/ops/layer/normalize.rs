@@ -58,7 +58,7 @@ impl<T: Float> Tensor<T> {
         let stats = layout.stats(&self.array);
         let column = |f: fn(&(f64, f64)) -> f64| {
             let values: Vec<T> = stats.iter().map(|s| T::from_f64(f(s))).collect();
-            Tensor::from(Array::copied("batch_norm", [values.len()].into(), &values))
+            Tensor::from(Array::from_slice_for("batch_norm", [values.len()].into(), &values))
         };
         let (mean, var) = (column(|s| s.0), column(|s| s.1));
         (normalize(self, weight, bias, layout, &stats), mean, var)
@@ -253,7 +253,7 @@ fn in_operations<T: Float>(
     let constant = |f: fn(&Group<T>) -> T| {
         let values: Vec<T> = groups.iter().map(f).collect();
         let shape = [if layout.across { 1 } else { n }, layout.groups, 1, 1];
-        Tensor::from(Array::copied(layout.op, shape.into(), &values))
+        Tensor::from(Array::from_slice_for(layout.op, shape.into(), &values))
     };
     let centered = match (layout.fixed, layout.center) {
         (true, _) => &x4 - constant(|group| group.mean),

@@ -34,7 +34,7 @@ impl<T: Float> Tensor<T> {
         for (i, tensor) in tensors.iter().enumerate() {
             let found = tensor.array.shape();
             let continues =
-                || found.len() == shape.len() && found.with(dim, 0) == shape.with(dim, 0);
+                || found.len() == shape.len() && found.with_size(dim, 0) == shape.with_size(dim, 0);
             assert!(
                 left_out(tensor) || continues(),
                 "cat: tensor {i} has shape {found}, which along dimension {dim} does not continue \
@@ -44,17 +44,17 @@ impl<T: Float> Tensor<T> {
         let size = |tensor: &&Tensor<T>| if left_out(tensor) { 0 } else { tensor.shape()[dim] };
         let sizes: Vec<usize> = tensors.iter().map(size).collect();
         let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
-        let shape = shape.with(dim, size).checked("cat");
+        let shape = shape.with_size(dim, size).checked("cat");
         let [outer, size, inner] = around(&shape, dim);
         // Not written in the closure, which would hide the caller of `contiguous`.
         let mut value = Array::build("cat", shape, |_| {});
-        let out = value.unshared("cat");
+        let out = value.make_mut_for("cat");
         let mut start = 0;
         for (tensor, size_here) in tensors.iter().zip(&sizes) {
             let (part, len) = (tensor.array.contiguous("cat"), size_here * inner);
             for o in 0..outer {
                 let at = o * size * inner + start;
-                out[at..at + len].copy_from_slice(&part.dense()[o * len..(o + 1) * len]);
+                out[at..at + len].copy_from_slice(&part.contiguous_slice()[o * len..(o + 1) * len]);
             }
             start += len;
         }

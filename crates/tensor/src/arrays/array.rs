@@ -210,7 +210,7 @@ impl<E: Element> Array<E> {
         }
         let (a, b) = (self.broadcast_to(&shape), other.broadcast_to(&shape));
         Array::build(op, shape, |out| {
-            kernels::zip(out, a.shape(), a.strided_slice(), b.strided_slice(), f)
+            kernels::zip(out, a.shape(), a.strided_slice(), b.strided_slice(), f);
         })
     }
 

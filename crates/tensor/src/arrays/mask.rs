@@ -168,7 +168,7 @@ impl Mask {
         let rows = self.array.rows(op, dims);
         let row = dims.iter().map(|&d| shape[d]).product::<usize>();
         Array::build(op, shape.reduced(dims, keepdim), |out| {
-            reduce_rows(out, rows.contiguous_slice(), row, f)
+            reduce_rows(out, rows.contiguous_slice(), row, f);
         })
     }
 

@@ -203,10 +203,13 @@ impl<T: Float> Contents<T> {
     }
 }
 
+/// Calls of [`Contents::dismantle`]: as functions, since nodes have two element types.
+type Queue = Vec<Box<dyn FnOnce()>>;
+
 thread_local! {
     /// The queue of the outermost node drop on this thread; `None` outside of one. A nested drop
-    /// leaves its contents here, as a function that dismantles them, instead of recursing.
-    static DROPPING: RefCell<Option<Vec<Box<dyn FnOnce()>>>> = const { RefCell::new(None) };
+    /// leaves its contents here instead of recursing.
+    static DROPPING: RefCell<Option<Queue>> = const { RefCell::new(None) };
 }
 
 impl<T: Float> Drop for Node<T> {

@@ -62,7 +62,7 @@ fn choice<T: Float>(op: &'static str, mask: &Mask, a: &Tensor<T>, b: &Tensor<T>)
         b.array.broadcast_to(&shape),
     );
     let value = Array::build(op, shape, |out| {
-        choose(out, x.shape(), m.strided_slice(), x.strided_slice(), y.strided_slice())
+        choose(out, x.shape(), m.strided_slice(), x.strided_slice(), y.strided_slice());
     });
     let mask = mask.clone();
     record(op, [a, b], value, move |ctx| {

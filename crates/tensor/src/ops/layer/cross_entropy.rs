@@ -43,7 +43,7 @@ pub fn cross_entropy<T: Float>(logits: &Tensor<T>, targets: &[usize]) -> Tensor<
     let n = T::from_f64(rows as f64);
     let x = logits.array.contiguous("cross_entropy");
     let losses = Array::build("cross_entropy", [rows].into(), |out| {
-        nll_rows(out, x.contiguous_slice(), targets)
+        nll_rows(out, x.contiguous_slice(), targets);
     });
     let mean = Array::build("cross_entropy", [].into(), |out| {
         sum(out, losses.contiguous_slice(), [1, rows, 1]);

@@ -143,7 +143,7 @@ pub(crate) fn picked<T: Float>(
     let (shape, saved) = (x.array.shape().clone(), at.clone());
     let values = x.array.contiguous(op);
     let value = Array::build(op, at.shape().clone(), |out| {
-        pick(out, values.contiguous_slice(), at.contiguous_slice(), len)
+        pick(out, values.contiguous_slice(), at.contiguous_slice(), len);
     });
     record(op, [x], value, move |ctx| [Some(placed(ctx.grad(), &saved, &shape, len))])
 }
@@ -154,7 +154,7 @@ fn placed<T: Float>(g: &Tensor<T>, at: &Array<usize>, shape: &Shape, len: usize)
     let op = "max_pool_backward";
     let values = g.array.contiguous(op);
     let value = Array::build(op, shape.clone(), |out| {
-        place(out, values.contiguous_slice(), at.contiguous_slice(), len)
+        place(out, values.contiguous_slice(), at.contiguous_slice(), len);
     });
     let at = at.clone();
     record(op, [g], value, move |ctx| [Some(picked("pick", ctx.grad(), &at, len))])

@@ -127,7 +127,7 @@ fn scanned<T: Float>(
 ) -> Array<T> {
     let (x, split) = (x.contiguous(op), around(x.shape(), dim));
     Array::build(op, x.shape().clone(), |out| {
-        scan(out, x.contiguous_slice(), split, reverse, init, f)
+        scan(out, x.contiguous_slice(), split, reverse, init, f);
     })
 }
 

@@ -74,7 +74,7 @@ fn along<T: Float>(
     order.swap(dim, x.shape().len() - 1); // its own inverse
     let rows = x.permute(&order).contiguous(op);
     let out = Array::build(op, rows.shape().clone(), |out| {
-        kernel(out, rows.contiguous_slice(), x.shape()[dim])
+        kernel(out, rows.contiguous_slice(), x.shape()[dim]);
     });
     out.permute(&order)
 }

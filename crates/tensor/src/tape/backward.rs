@@ -121,8 +121,8 @@ fn run_into_leaves<T: Float>(seed: Seed<T>, graph: Graph) {
     let _mode = enter(graph);
     let mut pending = Pending::new(graph);
     pending.add(seed.node, seed.grad);
-    while let Some((node, grad)) = pending.pop() {
-        let grad = pending.run_hooks(&node, grad);
+    while let Some((node, mut grad)) = pending.pop() {
+        pending.run_hooks(&node, &mut grad);
         match &node.kind {
             Kind::Leaf(cell) => cell.accumulate(grad.array),
             Kind::Operation(operation) => {

@@ -38,7 +38,7 @@ pub(crate) fn collect_gradients<T: Float>(
     }
     while let Some((node, mut grad)) = pending.pop() {
         if node.sequence >= since {
-            grad = pending.run_hooks(&node, grad);
+            pending.run_hooks(&node, &mut grad);
         }
         if let Some(gradient) = gradients.get_mut(&node.sequence) {
             *gradient = Some(grad.clone());

@@ -20,13 +20,17 @@ impl<T: Float> Default for HookList<T> {
 }
 
 impl<T: Float> HookList<T> {
-    /// Runs the hooks in the order of registration and returns the final gradient.
+    /// Runs the hooks in the order of registration on a gradient, which they may replace. Returns
+    /// whether there are any.
     #[track_caller]
     #[inline]
-    pub(crate) fn run(&self, grad: Tensor<T>) -> Tensor<T> {
+    pub(crate) fn run(&self, grad: &mut Tensor<T>) -> bool {
         match self.0.get() {
-            Some(hooks) => run(hooks, grad),
-            None => grad,
+            Some(hooks) => {
+                run(hooks, grad);
+                true
+            }
+            None => false,
         }
     }
 
@@ -38,21 +42,20 @@ impl<T: Float> HookList<T> {
 
 #[track_caller]
 #[cold]
-fn run<T: Float>(hooks: &Hooks<T>, mut grad: Tensor<T>) -> Tensor<T> {
+fn run<T: Float>(hooks: &Hooks<T>, grad: &mut Tensor<T>) {
     // Clones the list rather than holding the lock: a hook may be slow, panic, or register and
     // remove hooks.
     let hooks = lock(hooks).clone();
     for (_, hook) in hooks {
-        let Some(changed) = hook(&grad) else { continue };
+        let Some(changed) = hook(grad) else { continue };
         let (found, expected) = (changed.array.shape(), grad.array.shape());
         assert!(
             found == expected,
             "register_hook: the hook returned a gradient of shape {found}; expected the tensor's \
              shape {expected}"
         );
-        grad = changed;
+        *grad = changed;
     }
-    grad
 }
 
 impl<T: Float> Tensor<T> {

@@ -132,15 +132,20 @@ impl<T: Float> Node<T> {
         }
     }
 
-    /// Takes out what may hold other nodes.
-    fn take_contents(&mut self) -> Contents<T> {
+    /// Takes out what may hold other nodes, if there is anything left.
+    #[inline]
+    fn take_contents(&mut self) -> Option<Contents<T>> {
         let recorded = match &mut self.kind {
             Kind::Leaf(_) => None,
             Kind::Operation(Operation { recorded, .. }) => {
                 recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
             }
         };
-        Contents { recorded, hooks: self.hooks.take() }
+        let hooks = self.hooks.take();
+        if recorded.is_none() && hooks.is_none() {
+            return None;
+        }
+        Some(Contents { recorded, hooks })
     }
 }
 
@@ -175,30 +180,30 @@ struct Contents<T: Float> {
 }
 
 impl<T: Float> Contents<T> {
-    fn is_empty(&self) -> bool {
-        self.recorded.is_none() && self.hooks.is_none()
-    }
-
     /// Drops the contents of a node and of all its ancestors that nothing else holds.
     fn dismantle(self) {
         let mut orphans: SmallVec<[Arc<Node<T>>; 8]> = SmallVec::new();
-        let mut contents = Some(self);
+        let Contents { mut recorded, mut hooks } = self;
         loop {
-            if let Some(Contents { recorded, hooks }) = contents {
-                // The parents first: the backward function and hooks may hold the same nodes, and
-                // must not drop the last handle to one.
-                match recorded {
-                    Some(Recorded::Formula { parents, backward }) => {
-                        orphans.extend(parents.into_iter().flatten());
-                        drop(backward);
-                    }
-                    Some(Recorded::View { parent, .. }) => orphans.push(parent),
-                    None => {}
+            // The parents first: the backward function and hooks may hold the same nodes, and must
+            // not drop the last handle to one.
+            match recorded {
+                Some(Recorded::Formula { parents, backward }) => {
+                    orphans.extend(parents.into_iter().flatten());
+                    drop(backward);
                 }
-                drop(hooks);
+                Some(Recorded::View { parent, .. }) => orphans.push(parent),
+                None => {}
             }
-            let Some(node) = orphans.pop() else { return };
-            contents = Arc::into_inner(node).map(|mut node| node.take_contents());
+            drop(hooks);
+            Contents { recorded, hooks } = loop {
+                let Some(node) = orphans.pop() else { return };
+                if let Some(mut orphan) = Arc::into_inner(node)
+                    && let Some(contents) = orphan.take_contents()
+                {
+                    break contents;
+                }
+            };
         }
     }
 }
@@ -219,10 +224,7 @@ impl<T: Float> Drop for Node<T> {
     /// backward functions and hooks, whose `drop` is called by the compiler's glue.
     fn drop(&mut self) {
         LIVE.fetch_sub(1, Ordering::Relaxed);
-        let contents = self.take_contents();
-        if contents.is_empty() {
-            return;
-        }
+        let Some(contents) = self.take_contents() else { return };
         /// Removes the queue when the outermost drop ends, even by a panic.
         struct End;
         impl Drop for End {

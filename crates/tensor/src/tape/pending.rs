@@ -28,13 +28,13 @@ impl<T: Float> Pending<T> {
         Pending { sums: VecDeque::new(), is_recorded: graph == Graph::Record }
     }
 
-    /// `grad` as a gradient of this pass: without a node if the pass is not recorded. Callers of
+    /// Makes `grad` a gradient of this pass: without a node if the pass is not recorded. Callers of
     /// the pass, hooks and custom operations may provide tracked tensors.
-    fn admit(&self, mut grad: Tensor<T>) -> Tensor<T> {
+    #[inline]
+    fn admit(&self, grad: &mut Tensor<T>) {
         if !self.is_recorded {
             grad.node = None;
         }
-        grad
     }
 
     /// The position of the node; `Err` with the position to insert it at.
@@ -43,8 +43,8 @@ impl<T: Float> Pending<T> {
     }
 
     /// Adds `grad` to the gradient of `node`.
-    pub(crate) fn add(&mut self, node: Arc<Node<T>>, grad: Tensor<T>) {
-        let grad = self.admit(grad);
+    pub(crate) fn add(&mut self, node: Arc<Node<T>>, mut grad: Tensor<T>) {
+        self.admit(&mut grad);
         match self.find(&node) {
             Ok(at) => add_to_sum(&mut self.sums[at].1, grad),
             Err(at) => self.sums.insert(at, (node, grad)),
@@ -76,10 +76,13 @@ impl<T: Float> Pending<T> {
         self.sums.pop_front()
     }
 
-    /// Runs the hooks of `node`, whose gradient `grad` is complete, and returns the final gradient.
+    /// Runs the hooks of `node` on its complete gradient, which they may replace.
     #[track_caller]
-    pub(crate) fn run_hooks(&self, node: &Node<T>, grad: Tensor<T>) -> Tensor<T> {
-        self.admit(node.hooks.run(grad))
+    #[inline]
+    pub(crate) fn run_hooks(&self, node: &Node<T>, grad: &mut Tensor<T>) {
+        if node.hooks.run(grad) {
+            self.admit(grad);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! The structure that `docs/ARCHITECTURE.md` describes, checked in the sources: which crate depends
-//! on which, which wing of the tensor crate imports which, and which crates forbid unsafe code.
+//! on which, which folder of the tensor crate imports which, and which crates forbid unsafe code.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -83,28 +83,28 @@ fn crates_depend_on_lower_crates() {
     }
 }
 
-/// Imports of the tensor crate run one way: each wing names itself and those before it.
+/// Imports of the tensor crate run one way: each folder names itself and those before it.
 #[test]
-fn tensor_wings_import_lower_wings() {
-    let wings = ["arrays", "tape", "state", "ops", "tools"];
+fn tensor_folders_import_lower_folders() {
+    let folders = ["arrays", "tape", "state", "ops", "tools"];
     let src = crates().join("tensor/src");
-    let rank = |name: &str| wings.iter().position(|wing| *wing == name);
-    // What `lib.rs` re-exports from each wing may be imported from the crate's root.
+    let rank = |name: &str| folders.iter().position(|folder| *folder == name);
+    // What `lib.rs` re-exports from each folder may be imported from the crate's root.
     let mut exported: BTreeMap<String, usize> = BTreeMap::new();
     let lib = code(&src.join("lib.rs"));
     for export in lib.split("pub use ").skip(1) {
         let export = export.split(';').next().unwrap();
-        let Some(wing) = rank(export.split("::").next().unwrap()) else { continue };
+        let Some(folder) = rank(export.split("::").next().unwrap()) else { continue };
         let names = export.rsplit("::").next().unwrap();
         for name in
             names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|n| !n.is_empty())
         {
-            exported.insert(name.to_string(), wing);
+            exported.insert(name.to_string(), folder);
         }
     }
     assert!(exported["Tensor"] == 1 && exported["grad"] == 4);
-    for (own, wing) in wings.iter().enumerate() {
-        for path in sources(&src.join(wing)) {
+    for (own, folder) in folders.iter().enumerate() {
+        for path in sources(&src.join(folder)) {
             for import in code(&path).split("crate::").skip(1) {
                 let import = import.split(';').next().unwrap();
                 let first = import.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -116,10 +116,10 @@ fn tensor_wings_import_lower_wings() {
                 };
                 for name in names {
                     let name = name.split("::").next().unwrap();
-                    let wing = rank(name).or_else(|| exported.get(name).copied());
+                    let folder = rank(name).or_else(|| exported.get(name).copied());
                     assert!(
-                        wing.is_none_or(|wing| wing <= own),
-                        "{}: imports `{name}` of a higher wing",
+                        folder.is_none_or(|folder| folder <= own),
+                        "{}: imports `{name}` of a higher folder",
                         path.display()
                     );
                 }

@@ -28,8 +28,7 @@ impl<E: Element> Array<E> {
     /// A new row-major array whose elements are written by `fill`. It must write all of them: the
     /// slice starts with arbitrary elements.
     ///
-    /// `op` is the operation that is reported if there is no memory: every function here that
-    /// may allocate takes it first.
+    /// `op` is the operation that is reported if there is no memory.
     ///
     /// ```
     /// use adamant_tensor::Array;
@@ -68,12 +67,12 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn full(shape: Shape, value: E) -> Self {
-        Array::filled("Array::full", shape, value)
+        Array::full_for("Array::full", shape, value)
     }
 
-    /// [`full`](Self::full), for an operation.
+    /// [`full`](Self::full) for operation `op`.
     #[track_caller]
-    pub(crate) fn filled(op: &str, shape: Shape, value: E) -> Self {
+    pub(crate) fn full_for(op: &str, shape: Shape, value: E) -> Self {
         Array::build(op, shape, |out| out.fill(value))
     }
 
@@ -84,12 +83,12 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn from_slice(shape: Shape, values: &[E]) -> Self {
-        Array::copied("Array::from_slice", shape, values)
+        Array::from_slice_for("Array::from_slice", shape, values)
     }
 
-    /// [`from_slice`](Self::from_slice), for an operation.
+    /// [`from_slice`](Self::from_slice) for operation `op`.
     #[track_caller]
-    pub(crate) fn copied(op: &str, shape: Shape, values: &[E]) -> Self {
+    pub(crate) fn from_slice_for(op: &str, shape: Shape, values: &[E]) -> Self {
         Array::build(op, shape, |out| out.copy_from_slice(values))
     }
 
@@ -116,16 +115,17 @@ impl<E: Element> Array<E> {
     #[track_caller]
     pub fn to_vec(&self) -> Vec<E> {
         let mut copy = with_room("to_vec", self.numel());
-        copy.extend_from_slice(self.contiguous("to_vec").dense());
+        copy.extend_from_slice(self.contiguous("to_vec").contiguous_slice());
         copy
     }
 
     /// The elements of an array that is known to be contiguous.
-    pub(crate) fn dense(&self) -> &[E] {
+    pub(crate) fn contiguous_slice(&self) -> &[E] {
         self.as_slice().expect("the caller has made it contiguous")
     }
 
-    pub(crate) fn view(&self) -> View<'_, E> {
+    /// The elements as kernels take them: a slice from the first element on, and the strides.
+    pub(crate) fn strided_slice(&self) -> View<'_, E> {
         let Layout { strides, offset, .. } = &self.layout;
         View { data: &self.storage.as_slice()[*offset..], strides }
     }
@@ -173,12 +173,13 @@ impl<E: Element> Array<E> {
     #[must_use]
     #[track_caller]
     pub fn make_mut(&mut self) -> &mut [E] {
-        self.unshared("Array::make_mut")
+        self.make_mut_for("Array::make_mut")
     }
 
-    /// [`make_mut`](Self::make_mut), for an operation.
+    /// [`make_mut`](Self::make_mut) for operation `op`.
     #[track_caller]
-    pub(crate) fn unshared(&mut self, op: &str) -> &mut [E] {
+    pub(crate) fn make_mut_for(&mut self, op: &str) -> &mut [E] {
+        // `get_mut` twice, since the borrow checker rejects an early return.
         if self.get_mut().is_none() {
             *self = self.map(op, |x| x);
         }
@@ -190,7 +191,7 @@ impl<E: Element> Array<E> {
     pub(crate) fn map<U: Element>(&self, op: &str, f: impl Fn(E) -> U + Sync) -> Array<U> {
         Array::build(op, self.shape().clone(), |out| match self.as_slice() {
             Some(x) => kernels::map_dense(out, x, f),
-            None => kernels::map(out, self.shape(), self.view(), f),
+            None => kernels::map(out, self.shape(), self.strided_slice(), f),
         })
     }
 
@@ -210,7 +211,9 @@ impl<E: Element> Array<E> {
             return Array::build(op, shape, |out| kernels::zip_dense(out, a, b, f));
         }
         let (a, b) = (self.broadcast_to(&shape), other.broadcast_to(&shape));
-        Array::build(op, shape, |out| kernels::zip(out, a.shape(), a.view(), b.view(), f))
+        Array::build(op, shape, |out| {
+            kernels::zip(out, a.shape(), a.strided_slice(), b.strided_slice(), f);
+        })
     }
 
     /// The view of `shape` that repeats dimensions of size 1 and missing leading ones. The caller
@@ -263,7 +266,7 @@ impl<T: Float> Array<T> {
     /// This two-dimensional array as an operand of a matrix product, without a copy.
     pub(crate) fn matrix(&self) -> kernels::Matrix<'_, T> {
         let &[rows, cols] = &**self.shape() else { panic!("a matrix has two dimensions") };
-        let View { data, strides } = self.view();
+        let View { data, strides } = self.strided_slice();
         kernels::Matrix { data, rows, cols, row_stride: strides[0], col_stride: strides[1] }
     }
 
@@ -282,7 +285,12 @@ impl<T: Float> Array<T> {
     #[track_caller]
     pub(crate) fn add_to(&self, out: &mut [T], layout: &Layout) {
         let x = self.contiguous("backward");
-        kernels::add_strided(&mut out[layout.offset..], &layout.shape, &layout.strides, x.dense());
+        kernels::add_strided(
+            &mut out[layout.offset..],
+            &layout.shape,
+            &layout.strides,
+            x.contiguous_slice(),
+        );
     }
 
     /// The elements converted to type `U`, rounded to nearest.
@@ -295,9 +303,17 @@ impl<T: Float> Array<T> {
     #[track_caller]
     pub(crate) fn add_assign(&mut self, mut other: Array<T>) {
         if let Some(elements) = self.get_mut() {
-            kernels::zip_assign(elements, other.contiguous("backward").dense(), |x, y| x + y);
+            kernels::zip_assign(
+                elements,
+                other.contiguous("backward").contiguous_slice(),
+                |x, y| x + y,
+            );
         } else if let Some(elements) = other.get_mut() {
-            kernels::zip_assign(elements, self.contiguous("backward").dense(), |y, x| x + y);
+            kernels::zip_assign(
+                elements,
+                self.contiguous("backward").contiguous_slice(),
+                |y, x| x + y,
+            );
             *self = other;
         } else {
             *self = self.zip("backward", &other, self.shape().clone(), |x, y| x + y);
@@ -313,7 +329,7 @@ impl<T: Float> Array<T> {
         let shape = outer.iter().chain(inner).copied().collect();
         Array::build(op, shape, |out| match self.as_slice() {
             Some(x) => kernels::sum(out, x, split),
-            None => kernels::sum_view(out, self.shape(), self.view(), split),
+            None => kernels::sum_view(out, self.shape(), self.strided_slice(), split),
         })
     }
 }

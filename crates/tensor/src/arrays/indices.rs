@@ -31,7 +31,7 @@ impl Indices {
     #[track_caller]
     pub fn from_vec(values: Vec<usize>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
-        Ok(Indices { array: Array::copied("from_vec", shape, &values) })
+        Ok(Indices { array: Array::from_slice_for("from_vec", shape, &values) })
     }
 
     /// The sizes of the dimensions.
@@ -71,6 +71,6 @@ impl Indices {
     #[track_caller]
     pub(crate) fn find_outside(&self, op: &str, size: usize) -> Option<(usize, usize)> {
         let indices = self.array.contiguous(op);
-        indices.dense().iter().copied().enumerate().find(|&(_, index)| index >= size)
+        indices.contiguous_slice().iter().copied().enumerate().find(|&(_, index)| index >= size)
     }
 }

@@ -14,6 +14,9 @@ pub(crate) type Strides = SmallVec<[usize; 4]>;
 ///
 /// Element `[i, j, …]` is at position `offset + i · strides[0] + j · strides[1] + …` in storage. The
 /// methods expect arguments that the caller has checked.
+///
+/// Invariant: every element lies in the storage, and `offset` is at most the storage's length, also
+/// for an empty layout: no method moves the offset of one.
 pub(crate) struct Layout {
     pub(crate) shape: Shape,
     pub(crate) strides: Strides,
@@ -41,7 +44,7 @@ impl Layout {
     #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         let mut expected = 1;
-        // The stride of a dimension of size 1 does not matter, nor any without elements.
+        // Strides of dimensions of size 1 do not matter; without elements, none do.
         for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
             if size != 1 && stride != expected {
                 return self.shape.contains(&0);
@@ -52,12 +55,12 @@ impl Layout {
     }
 
     /// Another shape and other strides, with the same first element.
-    fn with(&self, shape: Shape, strides: Strides) -> Layout {
+    fn with_same_offset(&self, shape: Shape, strides: Strides) -> Layout {
         Layout { shape, strides, offset: self.offset }
     }
 
     /// Moves the first element to `index` along dimension `dim` of `whole`. An empty layout keeps
-    /// its offset: the new one could lie outside the storage.
+    /// its offset: the new one could exceed the storage's length.
     fn starting_at(mut self, whole: &Layout, dim: usize, index: usize) -> Layout {
         if !self.shape.contains(&0) {
             self.offset += index * whole.strides[dim];
@@ -74,7 +77,7 @@ impl Layout {
                 strides[leading + d] = stride;
             }
         }
-        self.with(shape.clone(), strides)
+        self.with_same_offset(shape.clone(), strides)
     }
 
     /// The same elements in row-major order under shape `to`, which has the same number of
@@ -82,7 +85,7 @@ impl Layout {
     pub(crate) fn reshape(&self, to: &Shape) -> Option<Layout> {
         let from = &self.shape;
         if to.contains(&0) || from.is_empty() {
-            return Some(self.with(to.clone(), contiguous_strides(to))); // at most one element
+            return Some(self.with_same_offset(to.clone(), contiguous_strides(to))); // at most one element
         }
         let mut found = Strides::from_elem(0, to.len());
         let mut next = to.len(); // `found[next..]` is complete
@@ -95,8 +98,10 @@ impl Layout {
             if d > 0 && (from[d - 1] == 1 || self.strides[d - 1] == run * step) {
                 continue;
             }
+            // No product overflows: `filled` divides the number of elements of `to`, it is at most
+            // `run` where it is multiplied by `step`, and `(run − 1) · step` is within the storage.
             let mut filled = 1;
-            while next > 0 && (filled < run || to[next - 1] == 1) {
+            while next > 0 && (filled < run || (filled == run && to[next - 1] == 1)) {
                 next -= 1;
                 found[next] = filled * step;
                 filled *= to[next];
@@ -108,14 +113,15 @@ impl Layout {
                 (run, step) = (1, self.strides[d - 1]);
             }
         }
-        Some(self.with(to.clone(), found))
+        debug_assert_eq!(next, 0, "both shapes have the same number of elements");
+        Some(self.with_same_offset(to.clone(), found))
     }
 
     /// Reorders the dimensions: dimension `d` of the view is dimension `order[d]` of this layout.
     pub(crate) fn permute(&self, order: &[usize]) -> Layout {
         let shape = order.iter().map(|&d| self.shape[d]).collect();
         let strides = order.iter().map(|&d| self.strides[d]).collect();
-        self.with(shape, strides)
+        self.with_same_offset(shape, strides)
     }
 
     /// Moves the dimensions `dims` to the end, in this order.
@@ -132,14 +138,14 @@ impl Layout {
         if len > 1 {
             strides[dim] *= step;
         }
-        self.with(self.shape.with(dim, len), strides).starting_at(self, dim, start)
+        self.with_same_offset(self.shape.with_size(dim, len), strides).starting_at(self, dim, start)
     }
 
     /// The elements at `index` of dimension `dim`, which is removed.
     pub(crate) fn select(&self, dim: usize, index: usize) -> Layout {
         let mut strides = Strides::from_slice(&self.strides);
         strides.remove(dim);
-        self.with(self.shape.without(dim), strides).starting_at(self, dim, index)
+        self.with_same_offset(self.shape.without(dim), strides).starting_at(self, dim, index)
     }
 
     /// The diagonal of `len` elements in the plane of two dimensions, from the element with indices
@@ -150,20 +156,22 @@ impl Layout {
         let shape = kept().map(|d| self.shape[d]).chain([len]).collect();
         let strides = kept().map(|d| self.strides[d]);
         let strides = strides.chain([self.strides[a] + self.strides[b]]).collect();
-        self.with(shape, strides).starting_at(self, a, start[0]).starting_at(self, b, start[1])
+        self.with_same_offset(shape, strides)
+            .starting_at(self, a, start[0])
+            .starting_at(self, b, start[1])
     }
 
     /// All windows of `size` elements along `dim` whose starts are `step` apart: `dim` becomes the
     /// index of the window, and a new last dimension the index within it.
     pub(crate) fn windows(&self, dim: usize, size: usize, step: usize) -> Layout {
         let count = (self.shape[dim] - size) / step + 1;
-        let shape = self.shape.with(dim, count).iter().copied().chain([size]).collect();
+        let shape = self.shape.with_size(dim, count).iter().copied().chain([size]).collect();
         let mut strides = Strides::from_slice(&self.strides);
         strides.push(self.strides[dim]);
         if count > 1 {
             strides[dim] *= step;
         }
-        self.with(shape, strides)
+        self.with_same_offset(shape, strides)
     }
 }
 
@@ -195,6 +203,13 @@ mod tests {
         let windows = [0, 1, 1, 2, 2, 3, 4, 5, 5, 6, 6, 7, 8, 9, 9, 10, 10, 11];
         assert_eq!(positions(&x.windows(1, 2, 1)), windows);
         assert_eq!(positions(&x.select(0, 1).broadcast_to(&[2, 4].into())), [4, 5, 6, 7].repeat(2));
+    }
+
+    #[test]
+    fn strides_of_a_reshaped_broadcast_do_not_overflow() {
+        let column = Layout { shape: [2].into(), strides: Strides::from_elem(1024, 1), offset: 0 };
+        let repeated = column.broadcast_to(&[1 << 58, 2].into());
+        assert!(repeated.reshape(&[1, 1 << 59].into()).is_none());
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Mask {
     pub fn from_vec(values: Vec<bool>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
         let values: Vec<u8> = values.into_iter().map(u8::from).collect();
-        Ok(Mask { array: Array::copied("from_vec", shape, &values) })
+        Ok(Mask { array: Array::from_slice_for("from_vec", shape, &values) })
     }
 
     /// The sizes of the dimensions.
@@ -68,7 +68,7 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn count(&self) -> usize {
-        count(self.array.contiguous("count").dense())
+        count(self.array.contiguous("count").contiguous_slice())
     }
 
     /// Whether any element is true; false for an empty mask.
@@ -77,7 +77,7 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn any(&self) -> bool {
-        self.array.contiguous("any").dense().contains(&1)
+        self.array.contiguous("any").contiguous_slice().contains(&1)
     }
 
     /// Whether all elements are true; true for an empty mask.
@@ -86,7 +86,7 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn all(&self) -> bool {
-        !self.array.contiguous("all").dense().contains(&0)
+        !self.array.contiguous("all").contiguous_slice().contains(&0)
     }
 
     /// The number of true elements over dimensions `dims`, which disappear; no dimensions mean all.
@@ -167,7 +167,9 @@ impl Mask {
         let shape = self.array.shape();
         let rows = self.array.rows(op, dims);
         let row = dims.iter().map(|&d| shape[d]).product::<usize>();
-        Array::build(op, shape.reduced(dims, keepdim), |out| reduce_rows(out, rows.dense(), row, f))
+        Array::build(op, shape.reduced(dims, keepdim), |out| {
+            reduce_rows(out, rows.contiguous_slice(), row, f);
+        })
     }
 
     /// The same values in row-major order under another shape.
@@ -200,9 +202,9 @@ impl Mask {
     #[track_caller]
     pub(crate) fn positions(&self, op: &str) -> Vec<usize> {
         let values = self.array.contiguous(op);
-        let mut positions = with_room(op, count(values.dense()));
+        let mut positions = with_room(op, count(values.contiguous_slice()));
         let position = |(i, &value): (usize, &u8)| (value != 0).then_some(i);
-        positions.extend(values.dense().iter().enumerate().filter_map(position));
+        positions.extend(values.contiguous_slice().iter().enumerate().filter_map(position));
         positions
     }
 

@@ -173,7 +173,7 @@ impl Shape {
     }
 
     /// This shape with `size` at dimension `dim`.
-    pub(crate) fn with(&self, dim: usize, size: usize) -> Shape {
+    pub(crate) fn with_size(&self, dim: usize, size: usize) -> Shape {
         let mut shape = self.clone();
         shape.0[dim] = size;
         shape

@@ -27,7 +27,8 @@ enum Buffer {
 const INLINE_BYTES: usize = 32;
 
 impl<E: Element> Storage<E> {
-    /// Storage with arbitrary contents, for a caller that overwrites all of them.
+    /// Storage with arbitrary contents, for a caller that overwrites all of them. `len` comes from
+    /// `Shape::numel`, which bounds its product with the size of an element.
     ///
     /// # Errors
     /// If there is not enough memory.

@@ -12,6 +12,11 @@ impl<T: Float> Tensor<T> {
     /// in tensor operations, it can itself be differentiated. The tensors that it captures are
     /// saved by the operation. Check it with [`gradcheck`](crate::gradcheck).
     ///
+    /// Operations in `backward` are recorded only in a pass with
+    /// [`create_graph`](crate::GradOptions::create_graph). While `backward` waits for rayon's pool,
+    /// this thread may run an unrelated task, which then runs in the mode of the pass too: begin
+    /// such tasks with [`enable_grad`](crate::enable_grad) or [`no_grad`](crate::no_grad).
+    ///
     /// PyTorch: `torch.autograd.Function`.
     ///
     /// # Panics

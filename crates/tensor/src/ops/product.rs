@@ -1,7 +1,8 @@
 //! What products of every kind share: multiplication, matrix products, convolutions.
 
 use crate::arrays::array::Array;
-use crate::tape::record::{Context, record};
+use crate::tape::context::Context;
+use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 

@@ -66,7 +66,7 @@ impl Value {
     pub(super) fn first_non_finite(&self) -> Option<(usize, f64)> {
         fn first<T: Float>(array: &Array<T>) -> Option<(usize, f64)> {
             let array = array.contiguous("first_non_finite");
-            let mut elements = array.dense().iter().map(|x| x.to_f64()).enumerate();
+            let mut elements = array.contiguous_slice().iter().map(|x| x.to_f64()).enumerate();
             elements.find(|(_, x)| !x.is_finite())
         }
         match self {
@@ -173,6 +173,7 @@ impl From<String> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use adamant_kernels::Element;
 
     #[test]
     fn equality_is_by_bits() {
@@ -180,5 +181,23 @@ mod tests {
         assert_eq!(value(f64::NAN), value(f64::NAN));
         assert_ne!(value(0.0), value(-0.0));
         assert_ne!(Value::from(1.0), Value::from(1));
+    }
+
+    #[test]
+    fn equal_arrays_have_equal_shapes_and_elements() {
+        fn values<E: Element>(one: E) -> [Array<E>; 3] {
+            let array = |shape: [usize; 2], last| Array::from_slice(shape.into(), &[one, last]);
+            [array([1, 2], one), array([2, 1], one), array([1, 2], E::default())]
+        }
+        let all = [
+            values(1.0f32).map(Value::F32),
+            values(1.0f64).map(Value::F64),
+            values(1i64).map(Value::I64),
+        ];
+        for (i, a) in all.iter().flatten().enumerate() {
+            for (j, b) in all.iter().flatten().enumerate() {
+                assert_eq!(a == b, i == j, "{a:?} and {b:?}");
+            }
+        }
     }
 }

@@ -52,7 +52,7 @@ pub fn detect_anomaly<R>(f: impl FnOnce() -> R) -> R {
 /// Panics if the value of an operation holds a NaN, or an infinity while all inputs are finite.
 #[cold]
 #[track_caller]
-pub(crate) fn check_value<T: Float>(name: &str, inputs: &[&Tensor<T>], value: &Array<T>) {
+pub(crate) fn check_value<T: Float>(op: &str, inputs: &[&Tensor<T>], value: &Array<T>) {
     let Some(found) = NotFinite::in_array(value) else { return };
     let input = |kind: fn(T) -> bool| {
         inputs.iter().position(|input| input.array.to_vec().into_iter().any(kind))
@@ -64,7 +64,7 @@ pub(crate) fn check_value<T: Float>(name: &str, inputs: &[&Tensor<T>], value: &A
     } else {
         String::new()
     };
-    panic!("detect_anomaly: `{name}` ({}) yields {found}{already}", Location::caller());
+    panic!("detect_anomaly: `{op}` ({}) yields {found}{already}", Location::caller());
 }
 
 /// Panics if a backward function returned a NaN or an infinity that `arrived`, the gradient of the
@@ -72,7 +72,7 @@ pub(crate) fn check_value<T: Float>(name: &str, inputs: &[&Tensor<T>], value: &A
 #[cold]
 #[track_caller]
 pub(crate) fn check_gradients<T: Float>(
-    name: &str,
+    op: &str,
     location: &Location<'_>,
     arrived: &Tensor<T>,
     grads: &Gradients<T>,
@@ -85,7 +85,7 @@ pub(crate) fn check_gradients<T: Float>(
         let explained = arrived.as_ref().is_some_and(|arrived| arrived.is_nan || !found.is_nan);
         assert!(
             explained,
-            "detect_anomaly: the backward of `{name}` ({location}) yields {found}: the gradient \
+            "detect_anomaly: the backward of `{op}` ({location}) yields {found}: the gradient \
              of input {i}"
         );
     }
@@ -102,7 +102,7 @@ struct NotFinite {
 impl NotFinite {
     fn in_array<T: Float>(array: &Array<T>) -> Option<NotFinite> {
         let array = array.contiguous("detect_anomaly");
-        let elements = array.dense();
+        let elements = array.contiguous_slice();
         let position = elements
             .iter()
             .position(|x| x.is_nan())

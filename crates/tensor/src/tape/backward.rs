@@ -6,14 +6,16 @@
 //! `.grad`. For an operation, it calls the backward function, and adds each gradient that this
 //! returns to the pending gradient of the input's node.
 //!
-//! [`accumulate`] is the pass of `backward()`; [`collect`], which returns gradients instead, is the
-//! pass of `grad()`.
+//! [`run_into_leaves`] is the pass of `backward()`; [`collect_gradients`], which returns gradients
+//! instead, is the pass of `grad()`.
+//!
+//! [`collect_gradients`]: crate::tape::collect::collect_gradients
 
 use crate::tape::anomaly;
+use crate::tape::context::Context;
 use crate::tape::mode::{Mode, ModeGuard};
-use crate::tape::node::{Backward, Kind, Node, Operation, Recorded};
+use crate::tape::node::{Graph, Kind, Node, Operation, Recorded};
 use crate::tape::pending::Pending;
-use crate::tape::record::Context;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn backward(&self) {
         let seed = seed_of_one("backward", self);
-        accumulate(seed, false);
+        run_into_leaves(seed, Graph::Free);
     }
 
     /// [`backward`](Tensor::backward), but keeps the graph for another pass.
@@ -49,7 +51,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn backward_retain_graph(&self) {
         let seed = seed_of_one("backward_retain_graph", self);
-        accumulate(seed, true);
+        run_into_leaves(seed, Graph::Retain);
     }
 
     /// [`backward`](Tensor::backward) from a tensor of any shape, whose own gradient is `gradient`.
@@ -68,60 +70,63 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[track_caller]
     pub fn backward_with(&self, gradient: &Tensor<T>) {
-        let (root, gradient) = seed_with("backward_with", self, gradient);
-        accumulate((root, gradient.detach()), false);
+        let seed = seed_with("backward_with", self, gradient);
+        run_into_leaves(seed, Graph::Free);
     }
 }
 
 /// A node where a pass starts, and its gradient.
-pub(crate) type Seed<T> = (Arc<Node<T>>, Tensor<T>);
+pub(crate) struct Seed<T: Float> {
+    pub(crate) node: Arc<Node<T>>,
+    pub(crate) grad: Tensor<T>,
+}
 
 /// The seed of an output with a single element: its gradient is 1.
 #[track_caller]
-pub(crate) fn seed_of_one<T: Float>(what: &str, output: &Tensor<T>) -> Seed<T> {
+pub(crate) fn seed_of_one<T: Float>(op: &str, output: &Tensor<T>) -> Seed<T> {
     let shape = output.array.shape();
     assert!(
         shape.numel() == 1,
-        "{what}: the output has shape {shape}; expected a single element: reduce it with sum() or \
+        "{op}: the output has shape {shape}; expected a single element: reduce it with sum() or \
          mean(), or pass its gradient: backward_with(&gradient), grad((&output, &gradient), …)"
     );
-    (root(what, output), Tensor::ones(shape))
+    Seed { node: tracked_node(op, output), grad: Tensor::ones(shape) }
 }
 
 /// The seed of an output whose gradient is given.
 #[track_caller]
-pub(crate) fn seed_with<T: Float>(what: &str, output: &Tensor<T>, gradient: &Tensor<T>) -> Seed<T> {
+pub(crate) fn seed_with<T: Float>(op: &str, output: &Tensor<T>, gradient: &Tensor<T>) -> Seed<T> {
     let (expected, found) = (output.array.shape(), gradient.array.shape());
     assert!(
         found == expected,
-        "{what}: the gradient has shape {found}; expected the output's shape {expected}"
+        "{op}: the gradient has shape {found}; expected the output's shape {expected}"
     );
-    (root(what, output), gradient.clone())
+    Seed { node: tracked_node(op, output), grad: gradient.clone() }
 }
 
 #[track_caller]
-fn root<T: Float>(what: &str, output: &Tensor<T>) -> Arc<Node<T>> {
+fn tracked_node<T: Float>(op: &str, output: &Tensor<T>) -> Arc<Node<T>> {
     let Some(node) = &output.node else {
         panic!(
-            "{what}: the tensor is not tracked: it was not computed from anything that requires a \
+            "{op}: the tensor is not tracked: it was not computed from anything that requires a \
              gradient, or it was computed under no_grad"
         )
     };
     node.clone()
 }
 
-/// Adds the gradients of all leaves that `root` was computed from to their `.grad`.
+/// Adds the gradients of all leaves that the seed was computed from to their `.grad`.
 #[track_caller]
-fn accumulate<T: Float>((root, seed): Seed<T>, retain_graph: bool) {
-    let _mode = enter(false);
-    let mut pending = Pending::new();
-    pending.add(root, seed);
-    while let Some((node, grad)) = pending.pop() {
-        let grad = node.hooks.run(grad);
+fn run_into_leaves<T: Float>(seed: Seed<T>, graph: Graph) {
+    let _mode = enter(graph);
+    let mut pending = Pending::new(graph);
+    pending.add(seed.node, seed.grad);
+    while let Some((node, mut grad)) = pending.pop() {
+        pending.run_hooks(&node, &mut grad);
         match &node.kind {
             Kind::Leaf(cell) => cell.accumulate(grad.array),
             Kind::Operation(operation) => {
-                let recorded = operation.recorded(retain_graph);
+                let recorded = operation.take_or_clone(graph);
                 visit(&node, operation, recorded, grad, &mut pending);
             }
         }
@@ -129,8 +134,8 @@ fn accumulate<T: Float>((root, seed): Seed<T>, retain_graph: bool) {
 }
 
 /// Puts this thread in the mode of a backward pass until the guard is dropped.
-pub(crate) fn enter(create_graph: bool) -> ModeGuard {
-    Mode { record: create_graph, in_backward: true, ..Mode::now() }.enter()
+pub(crate) fn enter(graph: Graph) -> ModeGuard {
+    Mode { record: graph == Graph::Record, in_backward: true, ..Mode::now() }.enter()
 }
 
 /// Computes the gradients of an operation's inputs from `grad`, the gradient of its output, and
@@ -144,22 +149,17 @@ pub(crate) fn visit<T: Float>(
     pending: &mut Pending<T>,
 ) {
     let Operation { name, location, .. } = operation;
-    let Recorded { mut parents, backward } = recorded;
-    let backward = match backward {
-        Backward::Formula(backward) => backward,
-        Backward::View(layout) => {
-            if let Some(parent) = parents.pop().flatten() {
-                pending.add_view(parent, &grad, &layout);
-            }
-            return;
-        }
+    let (parents, backward) = match recorded {
+        Recorded::Formula { parents, backward } => (parents, backward),
+        Recorded::View { parent, layout } => return pending.add_view(parent, &grad, &layout),
     };
-    let context = Context { node, op: name, parents: &parents, grad };
+    let context = Context::new(node, &parents, grad);
     let grads = backward(&context);
     if Mode::now().detect_anomaly {
-        anomaly::check_gradients(name, location, &context.grad, &grads);
+        anomaly::check_gradients(name, location, context.grad(), &grads);
     }
-    drop((context, backward)); // frees the output's gradient and the saved values
+    // Frees the output's gradient and, if the graph is not retained, the saved values.
+    drop((context, backward));
     assert!(
         grads.len() == parents.len(),
         "{name}: backward returned {} gradients; expected {}, one for each input (the operation \

@@ -1,91 +1,92 @@
 //! A backward pass that returns the gradients of chosen nodes instead of adding to `.grad`.
 
 use crate::tape::backward::{Seed, enter, visit};
-use crate::tape::node::{Kind, Node};
+use crate::tape::node::{Graph, Kind, Node, Recorded};
 use crate::tape::pending::Pending;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The options of [`collect`].
-#[derive(Clone, Copy, Default)]
+/// The options of [`collect_gradients`].
 pub(crate) struct CollectOptions {
-    /// Operations keep what they recorded, for another pass.
-    pub(crate) retain_graph: bool,
-    /// The pass itself is recorded, so that its results can be differentiated.
-    pub(crate) create_graph: bool,
+    pub(crate) graph: Graph,
+    /// The pass stops at nodes older than this sequence number: it does not run their hooks or
+    /// visit their parents. 0 is no limit; a checkpointed segment limits the pass to its second
+    /// run.
+    pub(crate) since: u64,
 }
 
 /// The gradients of the nodes `wanted`, by sequence number; `None` if no seed was computed from the
 /// node.
 ///
-/// Visits only nodes that lead to a wanted one; other operations keep what they recorded. The pass
-/// stops at nodes older than `since`: it does not run their hooks or visit their parents. (A
-/// checkpointed segment limits the pass over its second run in this way; `grad()` passes 0.)
+/// Visits only nodes that lead to a wanted one; other operations keep what they recorded.
 #[track_caller]
-pub(crate) fn collect<T: Float>(
+pub(crate) fn collect_gradients<T: Float>(
     seeds: Vec<Seed<T>>,
     wanted: impl IntoIterator<Item = u64>,
-    since: u64,
-    pass: CollectOptions,
+    options: CollectOptions,
 ) -> BTreeMap<u64, Option<Tensor<T>>> {
-    let mut found: BTreeMap<u64, _> = wanted.into_iter().map(|sequence| (sequence, None)).collect();
-    let leading = find_leading(&seeds, &found, since);
-    let leads = |node: &Arc<Node<T>>| leading.contains(&node.sequence);
-    let _mode = enter(pass.create_graph);
-    let mut pending = Pending::new();
-    for (root, seed) in seeds.into_iter().filter(|(root, _)| leads(root)) {
-        pending.add(root, seed);
+    let CollectOptions { graph, since } = options;
+    let mut gradients: BTreeMap<u64, _> = wanted.into_iter().map(|number| (number, None)).collect();
+    let leading = find_leading(&seeds, &gradients, since);
+    let leads = |node: &Arc<Node<T>>| leading.contains_key(&node.sequence);
+    let _mode = enter(graph);
+    let mut pending = Pending::new(graph);
+    for Seed { node, grad } in seeds.into_iter().filter(|seed| leads(&seed.node)) {
+        pending.add(node, grad);
     }
     while let Some((node, mut grad)) = pending.pop() {
-        let is_inside = node.sequence >= since;
-        if is_inside {
-            grad = node.hooks.run(grad);
+        if node.sequence >= since {
+            pending.run_hooks(&node, &mut grad);
         }
-        if let Some(found) = found.get_mut(&node.sequence) {
-            // A hook may have returned a tracked gradient.
-            *found = Some(if pass.create_graph { grad.clone() } else { grad.detach() });
+        if let Some(gradient) = gradients.get_mut(&node.sequence) {
+            *gradient = Some(grad.clone());
         }
         if let Kind::Operation(operation) = &node.kind
-            && is_inside
-            && node.parents().is_none_or(|parents| parents.iter().any(leads))
+            && leading[&node.sequence]
         {
-            // The other parents count as untracked here, so their gradients are not computed.
-            let mut recorded = operation.recorded(pass.retain_graph || pass.create_graph);
-            recorded.parents.iter_mut().for_each(|parent| *parent = parent.take().filter(leads));
+            let mut recorded = operation.take_or_clone(graph);
+            if let Recorded::Formula { parents, .. } = &mut recorded {
+                // The other parents count as untracked here, so their gradients are not computed.
+                parents.iter_mut().for_each(|parent| *parent = parent.take().filter(leads));
+            }
             visit(&node, operation, recorded, grad, &mut pending);
         }
     }
-    found
+    gradients
 }
 
-/// The sequence numbers of all nodes on paths from the seeds to wanted nodes, ends included.
+/// The nodes on paths from the seeds to wanted nodes, ends included, by sequence number; for each,
+/// whether it has a parent among them, which the pass has to reach.
 fn find_leading<T: Float, V>(
     seeds: &[Seed<T>],
     wanted: &BTreeMap<u64, V>,
     since: u64,
-) -> BTreeSet<u64> {
-    let mut leading = BTreeSet::new();
+) -> BTreeMap<u64, bool> {
+    let mut leading = BTreeMap::new();
     let Some((&oldest, _)) = wanted.first_key_value() else { return leading };
     let mut parents_of = BTreeMap::new();
-    let mut to_visit: Vec<_> = seeds.iter().map(|(root, _)| root.clone()).collect();
+    let mut to_visit: Vec<_> = seeds.iter().map(|seed| seed.node.clone()).collect();
     while let Some(node) = to_visit.pop() {
         if node.sequence < oldest || parents_of.contains_key(&node.sequence) {
             continue;
         }
-        let parents = if node.sequence < since { Some(Vec::new()) } else { node.parents() };
+        // The ancestors of the oldest wanted node are older, so none of them is wanted.
+        let is_end = node.sequence == oldest || node.sequence < since;
+        let parents = if is_end { Some(Vec::new()) } else { node.parents() };
         let sequences = parents.as_ref().map(|p| p.iter().map(|p| p.sequence).collect::<Vec<_>>());
         parents_of.insert(node.sequence, sequences);
         to_visit.extend(parents.into_iter().flatten());
     }
     // In ascending order: parents come before their children.
     for (sequence, parents) in parents_of {
-        // The parents of a freed operation are unknown. It counts as leading, so that the pass
-        // visits it and panics.
-        let leads = parents.is_none_or(|parents| parents.iter().any(|p| leading.contains(p)));
-        if leads || wanted.contains_key(&sequence) {
-            leading.insert(sequence);
+        // The parents of a freed operation are unknown. One may lead to a wanted node, so the pass
+        // visits the operation and panics.
+        let has_leading_parent =
+            parents.is_none_or(|parents| parents.iter().any(|p| leading.contains_key(p)));
+        if has_leading_parent || wanted.contains_key(&sequence) {
+            leading.insert(sequence, has_leading_parent);
         }
     }
     leading

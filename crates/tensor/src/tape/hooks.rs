@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 type Hook<T> = dyn Fn(&Tensor<T>) -> Option<Tensor<T>> + Send + Sync;
-type Hooks<T> = Mutex<Vec<(u64, Arc<Hook<T>>)>>;
+pub(crate) type Hooks<T> = Mutex<Vec<(u64, Arc<Hook<T>>)>>;
 
-/// A node's hooks. Nearly every node has none and then pays a flag and an empty pointer.
+/// A node's hooks. Nearly all nodes have none; these hold an empty `OnceLock`, of two words.
 pub(crate) struct HookList<T: Float>(OnceLock<Box<Hooks<T>>>);
 
 impl<T: Float> Default for HookList<T> {
@@ -20,13 +20,17 @@ impl<T: Float> Default for HookList<T> {
 }
 
 impl<T: Float> HookList<T> {
-    /// Runs the hooks in the order of registration and returns the final gradient.
+    /// Runs the hooks in the order of registration on a gradient, which they may replace. Returns
+    /// whether there are any.
     #[track_caller]
     #[inline]
-    pub(crate) fn run(&self, grad: Tensor<T>) -> Tensor<T> {
+    pub(crate) fn run(&self, grad: &mut Tensor<T>) -> bool {
         match self.0.get() {
-            Some(hooks) => run(hooks, grad),
-            None => grad,
+            Some(hooks) => {
+                run(hooks, grad);
+                true
+            }
+            None => false,
         }
     }
 
@@ -38,21 +42,20 @@ impl<T: Float> HookList<T> {
 
 #[track_caller]
 #[cold]
-fn run<T: Float>(hooks: &Hooks<T>, mut grad: Tensor<T>) -> Tensor<T> {
+fn run<T: Float>(hooks: &Hooks<T>, grad: &mut Tensor<T>) {
     // Clones the list rather than holding the lock: a hook may be slow, panic, or register and
     // remove hooks.
     let hooks = lock(hooks).clone();
     for (_, hook) in hooks {
-        let Some(changed) = hook(&grad) else { continue };
+        let Some(changed) = hook(grad) else { continue };
         let (found, expected) = (changed.array.shape(), grad.array.shape());
         assert!(
             found == expected,
             "register_hook: the hook returned a gradient of shape {found}; expected the tensor's \
              shape {expected}"
         );
-        grad = changed;
+        *grad = changed;
     }
-    grad
 }
 
 impl<T: Float> Tensor<T> {
@@ -68,6 +71,10 @@ impl<T: Float> Tensor<T> {
     /// parameter's [`tensor`](crate::Parameter::tensor) stays with the parameter. A hook that
     /// captures its own tensor keeps it alive until the hook is removed. Operations in a hook are
     /// recorded only in a pass with [`create_graph`](crate::GradOptions::create_graph).
+    ///
+    /// While the hook waits for rayon's pool, this thread may run an unrelated task, which then runs
+    /// in the mode of the pass too: begin such tasks with [`enable_grad`](crate::enable_grad) or
+    /// [`no_grad`](crate::no_grad).
     ///
     /// A panic in a hook ends the pass: leaves that were already visited have their gradients, and
     /// the visited part of the graph is freed.
@@ -222,6 +229,24 @@ mod tests {
             grad(&y, &[&y, &x], options).iter().any(Tensor::is_tracked)
         };
         assert!(tracked(true) && !tracked(false));
+    }
+
+    #[test]
+    fn gradients_of_an_unrecorded_pass_are_untracked() {
+        let (x, w) = (leaf(&[1.0, 1.0]), leaf(&[2.0, 2.0]));
+        let tracked = w.clone();
+        let first =
+            Tensor::custom("first", &[&x], x.detach(), move |_| vec![Some(tracked.clone())]);
+        let y = &first + x.narrow(0, 0, 1); // two gradients add up at `x`: in place, at a view
+        y.register_hook(move |_| Some(w.clone()));
+        for node in [&first, &x] {
+            node.register_hook(|g| {
+                assert!(!g.is_tracked());
+                None
+            });
+        }
+        y.sum().backward();
+        assert_eq!(x.grad().unwrap().to_vec(), [6.0, 2.0]);
     }
 
     #[test]

@@ -54,6 +54,13 @@ pub fn is_grad_enabled() -> bool {
     Mode::now().record
 }
 
+/// Whether the backward pass that this thread runs is itself recorded, so that its results can be
+/// differentiated. For backward functions.
+#[inline]
+pub(crate) fn is_pass_recorded() -> bool {
+    Mode::now().record
+}
+
 /// Runs `f` without recording: results of operations are untracked and hold no graph.
 ///
 /// The setting belongs to this thread and is restored when `f` returns or panics. Threads that `f`

@@ -8,13 +8,12 @@
 
 use crate::arrays::layout::Layout;
 use crate::arrays::shape::Shape;
+use crate::tape::context::Context;
 use crate::tape::grad_cell::GradCell;
-use crate::tape::hooks::HookList;
-use crate::tape::record::Context;
+use crate::tape::hooks::{HookList, Hooks};
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 use smallvec::SmallVec;
-use std::any::Any;
 use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -45,27 +44,36 @@ pub(crate) struct Operation<T: Float> {
 
 /// What an operation records for the backward pass.
 #[derive(Clone)]
-pub(crate) struct Recorded<T: Float> {
-    /// The nodes of the inputs; `None` for an untracked input.
-    pub(crate) parents: Parents<T>,
-    pub(crate) backward: Backward<T>,
-}
-
-/// How to compute the gradients of an operation's inputs from the gradient of its output.
-#[derive(Clone)]
-pub(crate) enum Backward<T: Float> {
-    /// A function that returns a gradient for each input.
-    Formula(Arc<BackwardFn<T>>),
+pub(crate) enum Recorded<T: Float> {
+    /// `backward` returns a gradient for each input, from the gradient of the output.
+    Formula {
+        /// The nodes of the inputs; `None` for an untracked input.
+        parents: Parents<T>,
+        backward: Arc<BackwardFn<T>>,
+    },
     /// The output is a view of the only input. The layout gives the positions of the output's
     /// elements among the row-major elements of the input. The pass adds the output's gradient to
     /// the input's at these positions, so a view does not allocate a gradient of the input's size.
-    View(Box<Layout>),
+    View { parent: Arc<Node<T>>, layout: Box<Layout> },
 }
 
 pub(crate) type Parents<T> = SmallVec<[Option<Arc<Node<T>>>; 2]>;
 pub(crate) type Gradients<T> = SmallVec<[Option<Tensor<T>>; 2]>;
 type BackwardFn<T> = dyn Fn(&Context<'_, T>) -> Gradients<T> + Send + Sync;
 
+/// What a backward pass does with the graph that it visits.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Graph {
+    /// Takes what operations recorded, so the graph is freed as the pass goes.
+    Free,
+    /// Clones what operations recorded, so the graph stays for another pass.
+    Retain,
+    /// Retains the graph and is itself recorded, so its results can be differentiated.
+    Record,
+}
+
+/// `Relaxed`: all changes of one atomic have one order, and a parent reaches its child's thread by
+/// synchronization, so the child's number is higher.
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
@@ -78,7 +86,8 @@ pub(crate) fn live_nodes() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
-/// Locks a mutex and ignores poisoning, for values that a panic cannot leave half-written.
+/// Locks a mutex and ignores poisoning: the values in these mutexes are valid after a panic too.
+/// (A panic in `change_grad` leaves some elements changed, as its documentation says.)
 pub(crate) fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -116,33 +125,42 @@ impl<T: Float> Node<T> {
     pub(crate) fn parents(&self) -> Option<Vec<Arc<Node<T>>>> {
         match &self.kind {
             Kind::Leaf(_) => Some(Vec::new()),
-            Kind::Operation(operation) => {
-                let recorded = lock(&operation.recorded);
-                Some(recorded.as_ref()?.parents.iter().flatten().cloned().collect())
-            }
+            Kind::Operation(operation) => Some(match lock(&operation.recorded).as_ref()? {
+                Recorded::Formula { parents, .. } => parents.iter().flatten().cloned().collect(),
+                Recorded::View { parent, .. } => vec![parent.clone()],
+            }),
         }
     }
 
-    /// Takes what the operation recorded, if anything is left, to drop it.
-    fn take_recorded(&mut self) -> Option<Recorded<T>> {
-        match &mut self.kind {
+    /// Takes out what may hold other nodes, if there is anything left.
+    #[inline]
+    fn take_contents(&mut self) -> Option<Contents<T>> {
+        let recorded = match &mut self.kind {
             Kind::Leaf(_) => None,
             Kind::Operation(Operation { recorded, .. }) => {
                 recorded.get_mut().unwrap_or_else(PoisonError::into_inner).take()
             }
+        };
+        let hooks = self.hooks.take();
+        if recorded.is_none() && hooks.is_none() {
+            return None;
         }
+        Some(Contents { recorded, hooks })
     }
 }
 
 impl<T: Float> Operation<T> {
-    /// Takes what was recorded, or clones it if the graph is retained.
+    /// Takes what was recorded, or clones it if the graph stays.
     ///
     /// # Panics
     /// If an earlier pass has freed it.
     #[track_caller]
-    pub(crate) fn recorded(&self, retain_graph: bool) -> Recorded<T> {
+    pub(crate) fn take_or_clone(&self, graph: Graph) -> Recorded<T> {
         let mut recorded = lock(&self.recorded);
-        let found = if retain_graph { recorded.clone() } else { recorded.take() };
+        let found = match graph {
+            Graph::Free => recorded.take(),
+            Graph::Retain | Graph::Record => recorded.clone(),
+        };
         drop(recorded);
         let Operation { name, location, .. } = self;
         let Some(found) = found else {
@@ -155,21 +173,58 @@ impl<T: Float> Operation<T> {
     }
 }
 
+/// What a node holds that may hold other nodes.
+struct Contents<T: Float> {
+    recorded: Option<Recorded<T>>,
+    hooks: Option<Box<Hooks<T>>>,
+}
+
+impl<T: Float> Contents<T> {
+    /// Drops the contents of a node and of all its ancestors that nothing else holds.
+    fn dismantle(self) {
+        let mut orphans: SmallVec<[Arc<Node<T>>; 8]> = SmallVec::new();
+        let Contents { mut recorded, mut hooks } = self;
+        loop {
+            // The parents first: the backward function and hooks may hold the same nodes, and must
+            // not drop the last handle to one.
+            match recorded {
+                Some(Recorded::Formula { parents, backward }) => {
+                    orphans.extend(parents.into_iter().flatten());
+                    drop(backward);
+                }
+                Some(Recorded::View { parent, .. }) => orphans.push(parent),
+                None => {}
+            }
+            drop(hooks);
+            Contents { recorded, hooks } = loop {
+                let Some(node) = orphans.pop() else { return };
+                if let Some(mut orphan) = Arc::into_inner(node)
+                    && let Some(contents) = orphan.take_contents()
+                {
+                    break contents;
+                }
+            };
+        }
+    }
+}
+
+/// Calls of [`Contents::dismantle`]: as functions, since nodes have two element types.
+type Queue = Vec<Box<dyn FnOnce()>>;
+
 thread_local! {
-    /// `Some` while this thread drops a node. It queues the contents of nodes whose drop begins
-    /// meanwhile: those reached through captured values, not through parents.
-    static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
+    /// The queue of the outermost node drop on this thread; `None` outside of one. A nested drop
+    /// leaves its contents here instead of recursing.
+    static DROPPING: RefCell<Option<Queue>> = const { RefCell::new(None) };
 }
 
 impl<T: Float> Drop for Node<T> {
     /// Drops the ancestors iteratively, so that a chain of any length fits any stack.
+    ///
+    /// Parents need no queue: `dismantle` owns them. The queue is for nodes in captured values of
+    /// backward functions and hooks, whose `drop` is called by the compiler's glue.
     fn drop(&mut self) {
         LIVE.fetch_sub(1, Ordering::Relaxed);
-        let recorded = self.take_recorded();
-        let hooks = self.hooks.take(); // like backward functions, hooks may hold further nodes
-        if recorded.is_none() && hooks.is_none() {
-            return;
-        }
+        let Some(contents) = self.take_contents() else { return };
         /// Removes the queue when the outermost drop ends, even by a panic.
         struct End;
         impl Drop for End {
@@ -186,43 +241,20 @@ impl<T: Float> Drop for Node<T> {
         match outermost {
             Ok(true) => {
                 let _end = End;
-                if let Some(recorded) = recorded {
-                    drop_ancestors(recorded);
-                }
-                drop(hooks);
+                contents.dismantle();
                 let next = || DROPPING.try_with(|queue| queue.borrow_mut().as_mut()?.pop());
-                while let Ok(Some(later)) = next() {
-                    drop(later);
+                while let Ok(Some(dismantle)) = next() {
+                    dismantle();
                 }
             }
             Ok(false) => {
-                let later: Box<dyn Any> = Box::new((recorded, hooks));
+                let later = Box::new(|| contents.dismantle());
                 let _ = DROPPING
                     .try_with(|queue| queue.borrow_mut().get_or_insert_default().push(later));
             }
-            Err(_) => {
-                // The thread is exiting, and its queue is gone.
-                if let Some(recorded) = recorded {
-                    drop_ancestors(recorded);
-                }
-            }
+            // The thread is exiting, and its queue is gone.
+            Err(_) => contents.dismantle(),
         }
-    }
-}
-
-/// Drops what a node recorded, and all ancestors that nothing else holds.
-fn drop_ancestors<T: Float>(recorded: Recorded<T>) {
-    let mut orphans: SmallVec<[Arc<Node<T>>; 8]> = SmallVec::new();
-    let mut recorded = Some(recorded);
-    loop {
-        if let Some(Recorded { parents, backward }) = recorded {
-            // The parents first: `backward` may hold the same nodes, and must not drop the last
-            // handle to one, which would recurse.
-            orphans.extend(parents.into_iter().flatten());
-            drop(backward);
-        }
-        let Some(node) = orphans.pop() else { return };
-        recorded = Arc::into_inner(node).and_then(|mut node| node.take_recorded());
     }
 }
 

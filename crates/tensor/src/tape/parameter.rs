@@ -1,30 +1,31 @@
-//! Parameters: the only tensors that change in place.
+//! Parameters: shared weights, whose values change.
 //!
-//! A parameter is a cell with a value and a gradient. Its value is written in one of two ways,
-//! neither of which makes a concurrent reader fail:
+//! A parameter's value is written in one of two ways, neither of which makes a concurrent reader
+//! fail:
 //!
 //! * [`Parameter::value_mut`], for users' code, works on a copy. Readers get the old value until
 //!   the guard publishes the new one, so they never wait, whatever that code does.
-//! * [`take_values`], for an optimizer's step, takes values out of their cells and changes them in
-//!   place. Readers wait until the value is back. This cannot deadlock: a thread that holds taken
-//!   values waits for nothing and runs only kernels, which run no tasks of the thread pool and wait
-//!   only for threads that have already begun to help.
+//! * [`take_values`], for an optimizer's step, takes values out of their slots and changes them in
+//!   place. Readers wait until the value is back. This cannot deadlock. All steps take values in
+//!   one order, so of the steps that wait for each other's values, one waits for none. That one
+//!   runs only kernels, which run no tasks of the thread pool and wait only for threads that have
+//!   already begun to help.
 
 use crate::arrays::array::Array;
-use crate::arrays::shape::Shape;
 use crate::tape::grad_cell::GradCell;
 use crate::tape::mode::is_grad_enabled;
 use crate::tape::node::{Node, lock};
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 use std::fmt;
+use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-/// A weight of a model: a cell that holds a value and accumulates a gradient.
+/// A weight of a model: a value that can be replaced, and its accumulated gradient.
 ///
-/// Clones are handles to the same cell: a model and its optimizer each hold one. A reader gets the
+/// Clones are handles to the same parameter: a model and its optimizer each hold one. A reader gets the
 /// value from before an update or from after it, never a mixture, and a tensor obtained before the
 /// update keeps its elements. So a model can serve while it is trained, but a forward pass that
 /// overlaps a step may use some parameters from before the step and others from after it.
@@ -40,42 +41,39 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// assert_eq!(w.tensor().to_vec(), [1.0; 6]);
 /// ```
 pub struct Parameter<T: Float = f32> {
-    cell: Arc<Cell<T>>,
+    shared: Arc<Shared<T>>,
 }
 
-struct Cell<T: Float> {
-    value: Mutex<Value<T>>,
+/// What all handles to a parameter share.
+struct Shared<T: Float> {
+    slot: Mutex<Slot<T>>,
     /// Notified when a taken value is back.
     returned: Condvar,
-    requires_grad: AtomicBool,
-    shape: Shape,
     /// The node of every tracked tensor of this parameter; holds the gradient.
     leaf: Arc<Node<T>>,
 }
 
-struct Value<T: Float> {
-    /// `None` while it is taken: see [`take_values`].
-    array: Option<Array<T>>,
-    /// Whether a [`ValueMut`] exists, which will replace the array.
-    has_guard: bool,
-    /// The number of threads that wait for the array.
+struct Slot<T: Float> {
+    state: SlotState<T>,
+    /// The number of threads that wait for a taken value.
     waiting: usize,
+}
+
+enum SlotState<T: Float> {
+    Free(Array<T>),
+    /// A [`ValueMut`] exists, which will replace the value.
+    Guarded(Array<T>),
+    /// A [`TakenValue`] holds the value, and will return it.
+    Taken,
 }
 
 impl<T: Float> Parameter<T> {
     /// A parameter with this initial value, which requires a gradient.
     #[must_use]
     pub fn new(value: Tensor<T>) -> Self {
-        let shape = value.array.shape().clone();
-        Parameter {
-            cell: Arc::new(Cell {
-                leaf: Node::leaf(shape.clone()),
-                value: Mutex::new(Value { array: Some(value.array), has_guard: false, waiting: 0 }),
-                returned: Condvar::new(),
-                requires_grad: AtomicBool::new(true),
-                shape,
-            }),
-        }
+        let leaf = Node::leaf(value.array.shape().clone());
+        let slot = Mutex::new(Slot { state: SlotState::Free(value.array), waiting: 0 });
+        Parameter { shared: Arc::new(Shared { slot, returned: Condvar::new(), leaf }) }
     }
 
     /// The current value, tracked if the parameter requires a gradient and recording is on.
@@ -83,40 +81,45 @@ impl<T: Float> Parameter<T> {
     /// Does not copy. Waits while an optimizer's step on another thread changes the value.
     #[must_use]
     pub fn tensor(&self) -> Tensor<T> {
-        let array = self.cell.lock().array.clone().expect("`lock` waits for the value");
+        let array = self.shared.wait_for_value().array().clone();
         let tracked = self.is_tracked() && is_grad_enabled();
-        Tensor { array, node: tracked.then(|| self.cell.leaf.clone()) }
+        Tensor { array, node: tracked.then(|| self.shared.leaf.clone()) }
     }
 
     /// The sizes of the dimensions.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
-        &self.cell.shape
+        &self.shared.leaf.shape
     }
 
     /// The number of elements.
     #[must_use]
     pub fn numel(&self) -> usize {
-        self.cell.shape.numel()
+        self.shared.leaf.shape.numel()
     }
 
-    /// Whether the parameter requires a gradient: it is not frozen.
+    /// Whether the parameter requires a gradient: it has not been frozen by
+    /// [`set_requires_grad`](Parameter::set_requires_grad).
     ///
     /// PyTorch: `parameter.requires_grad`.
     #[must_use]
     pub fn is_tracked(&self) -> bool {
-        self.cell.requires_grad.load(Ordering::Relaxed)
+        self.grad_cell().accumulates()
     }
 
-    /// Freezes (`false`) or thaws (`true`) the parameter. An existing gradient is kept.
+    /// Freezes (`false`) or thaws (`true`) the parameter; [`is_tracked`](Parameter::is_tracked)
+    /// returns the setting.
+    ///
+    /// An existing gradient is kept. A backward pass does not add to it while the parameter is
+    /// frozen, even if the graph was recorded before.
     ///
     /// PyTorch: `parameter.requires_grad_(on)`.
     pub fn set_requires_grad(&self, on: bool) {
-        self.cell.requires_grad.store(on, Ordering::Relaxed);
+        self.grad_cell().set_accumulates(on);
     }
 
     fn grad_cell(&self) -> &GradCell<T> {
-        self.cell.leaf.grad_cell().expect("the node is a leaf")
+        self.shared.leaf.grad_cell().expect("the node is a leaf")
     }
 
     /// The accumulated gradient; `None` if no backward pass has reached the parameter since it was
@@ -137,7 +140,7 @@ impl<T: Float> Parameter<T> {
     #[track_caller]
     pub fn set_grad(&self, grad: Option<Tensor<T>>) {
         if let Some(grad) = &grad {
-            let (found, expected) = (grad.array.shape(), &self.cell.shape);
+            let (found, expected) = (grad.array.shape(), &self.shared.leaf.shape);
             assert!(
                 found == expected,
                 "set_grad: the gradient has shape {found}; expected the parameter's shape \
@@ -176,119 +179,139 @@ impl<T: Float> Parameter<T> {
     /// If its shape is not the parameter's, or a [`ValueMut`] of this parameter exists.
     #[track_caller]
     pub fn set_value(&self, value: &Tensor<T>) {
-        let (found, expected) = (value.array.shape(), &self.cell.shape);
+        let (found, expected) = (value.array.shape(), &self.shared.leaf.shape);
         assert!(
             found == expected,
             "set_value: the value has shape {found}; expected the parameter's shape {expected}"
         );
-        let mut cell = self.cell.lock();
-        assert_no_guard("set_value", cell.has_guard);
-        let old = cell.array.replace(value.array.clone());
-        drop(cell);
+        let mut slot = self.shared.wait_for_value();
+        slot.assert_no_guard("set_value");
+        let old = mem::replace(&mut slot.state, SlotState::Free(value.array.clone()));
+        drop(slot);
         drop(old); // not under the lock
     }
 
     /// A guard to write to the elements in row-major order. It works on a copy, which replaces the
-    /// value when the guard is dropped. Until then readers get the old value.
+    /// value when the guard is dropped: at the end of its scope, and also at a `return` or `?`
+    /// before. Until then readers get the old value. If a panic drops the guard, the old value
+    /// stays.
     ///
     /// # Panics
     /// If another `ValueMut` of this parameter exists: one of the two updates would be lost.
     #[must_use]
     #[track_caller]
     pub fn value_mut(&self) -> ValueMut<T> {
-        let mut cell = self.cell.lock();
-        assert_no_guard("value_mut", cell.has_guard);
-        let mut guard = ValueMut { parameter: self.clone(), array: cell.array.clone() };
-        cell.has_guard = true;
-        drop(cell);
-        // Copies, since the cell shares the array. If this panics for lack of memory, the guard is
+        let mut slot = self.shared.wait_for_value();
+        slot.assert_no_guard("value_mut");
+        let array = slot.array().clone();
+        slot.state = SlotState::Guarded(array.clone());
+        drop(slot);
+        let mut guard = ValueMut { parameter: self.clone(), array, unwinding: thread::panicking() };
+        // Copies, since the slot shares the array. If this panics for lack of memory, the guard is
         // dropped.
         let _ = guard.deref_mut();
         guard
     }
 
-    /// Whether both are handles to the same cell.
+    /// Whether both are handles to the same parameter.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.cell, &other.cell)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// An identifier, unique among the parameters that exist at the same time. Clones share it.
     #[must_use]
     pub fn id(&self) -> usize {
-        Arc::as_ptr(&self.cell).addr()
+        Arc::as_ptr(&self.shared).addr()
     }
 }
 
-impl<T: Float> Cell<T> {
-    /// Locks the value; waits first while it is taken.
-    fn lock(&self) -> MutexGuard<'_, Value<T>> {
-        let mut value = lock(&self.value);
-        while value.array.is_none() {
-            value.waiting += 1;
-            value = self.returned.wait(value).unwrap_or_else(PoisonError::into_inner);
-            value.waiting -= 1;
+impl<T: Float> Shared<T> {
+    /// Locks the slot; waits first while the value is taken.
+    fn wait_for_value(&self) -> MutexGuard<'_, Slot<T>> {
+        let mut slot = lock(&self.slot);
+        while matches!(slot.state, SlotState::Taken) {
+            slot.waiting += 1;
+            slot = self.returned.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            slot.waiting -= 1;
         }
-        value
+        slot
     }
 }
 
-#[track_caller]
-fn assert_no_guard(what: &str, has_guard: bool) {
-    assert!(
-        !has_guard,
-        "{what}: the parameter is already being written to; drop its `ValueMut` first"
-    );
+impl<T: Float> Slot<T> {
+    /// The value, after [`Shared::wait_for_value`].
+    fn array(&self) -> &Array<T> {
+        match &self.state {
+            SlotState::Free(array) | SlotState::Guarded(array) => array,
+            SlotState::Taken => unreachable!("`wait_for_value` has waited for the value"),
+        }
+    }
+
+    #[track_caller]
+    fn assert_no_guard(&self, op: &str) {
+        assert!(
+            !matches!(self.state, SlotState::Guarded(_)),
+            "{op}: the parameter is already being written to; drop its `ValueMut` first"
+        );
+    }
 }
 
 impl<T: Float> Clone for Parameter<T> {
     fn clone(&self) -> Self {
-        Parameter { cell: self.cell.clone() }
+        Parameter { shared: self.shared.clone() }
     }
 }
 
 impl<T: Float> fmt::Debug for Parameter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frozen = if self.is_tracked() { "" } else { ", frozen" };
-        write!(f, "Parameter<{}>({}{frozen})", T::DTYPE, self.cell.shape)
+        write!(f, "Parameter<{}>({}{frozen})", T::DTYPE, self.shared.leaf.shape)
     }
 }
 
 /// A guard to write to a parameter's value, from [`Parameter::value_mut`]. Dereferences to the
-/// elements, which replace the value when the guard is dropped.
+/// elements, which replace the value when the guard is dropped, except by a panic.
 pub struct ValueMut<T: Float> {
     parameter: Parameter<T>,
-    array: Option<Array<T>>,
+    array: Array<T>,
+    /// Whether the thread was unwinding from a panic when the guard was created, in a destructor.
+    unwinding: bool,
 }
 
 impl<T: Float> Deref for ValueMut<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        self.array.as_ref().expect("taken in drop only").dense()
+        self.array.contiguous_slice()
     }
 }
 
 impl<T: Float> DerefMut for ValueMut<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        self.array.as_mut().expect("taken in drop only").make_mut()
+        self.array.make_mut()
     }
 }
 
 impl<T: Float> Drop for ValueMut<T> {
     fn drop(&mut self) {
-        let mut cell = self.parameter.cell.lock();
-        let old = std::mem::replace(&mut cell.array, self.array.take());
-        cell.has_guard = false;
-        drop(cell);
-        drop(old); // not under the lock
+        let panicked = thread::panicking() && !self.unwinding;
+        let mut slot = lock(&self.parameter.shared.slot);
+        let SlotState::Guarded(mut array) = mem::replace(&mut slot.state, SlotState::Taken) else {
+            unreachable!("a guarded value is neither taken nor replaced")
+        };
+        if !panicked {
+            mem::swap(&mut array, &mut self.array);
+        }
+        slot.state = SlotState::Free(array);
+        // `self.array`, which is not needed any more, is dropped after the lock.
     }
 }
 
-/// Takes the values of all `parameters` out of their cells, to change them in place in an
+/// Takes the values of all `parameters` out of their slots, to change them in place in an
 /// optimizer's step. The result is in the order of the parameters.
 ///
-/// If another step holds one of the values, this waits for it while holding none, so two steps
-/// never wait for each other.
+/// If another step holds one of the values, this waits for it. Values are taken in the order of
+/// [`Parameter::id`], so two steps never wait for each other.
 ///
 /// # Deadlocks
 /// Readers of the parameters wait until the result is dropped. So, until then, run only loops over
@@ -300,54 +323,61 @@ impl<T: Float> Drop for ValueMut<T> {
 #[must_use]
 #[track_caller]
 pub fn take_values<'p, T: Float>(
-    parameters: impl Iterator<Item = &'p Parameter<T>> + Clone,
+    parameters: impl Iterator<Item = &'p Parameter<T>>,
 ) -> Vec<TakenValue<T>> {
-    let mut taken: Vec<TakenValue<T>> = Vec::new();
-    'again: loop {
-        for parameter in parameters.clone() {
-            let mut cell = lock(&parameter.cell.value);
-            assert_no_guard("step", cell.has_guard);
-            if let Some(array) = cell.array.take() {
-                drop(cell);
-                taken.push(TakenValue { parameter: parameter.clone(), array: Some(array) });
-            } else {
-                drop(cell);
-                let is_twice = taken.iter().any(|value| value.parameter.is_same(parameter));
-                assert!(!is_twice, "take_values: {parameter:?} appears twice");
-                taken.clear();
-                drop(parameter.cell.lock());
-                continue 'again;
-            }
-        }
-        // Copies where a tensor shares the elements, so that the tensor keeps the old ones.
-        taken.iter_mut().for_each(|value| {
-            let _ = value.make_mut();
-        });
-        return taken;
+    let mut values: Vec<TakenValue<T>> = parameters
+        .map(|parameter| TakenValue { parameter: parameter.clone(), array: None })
+        .collect();
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_unstable_by_key(|&i| values[i].parameter.id());
+    for pair in order.windows(2) {
+        let [parameter, next] = [pair[0], pair[1]].map(|i| &values[i].parameter);
+        assert!(!parameter.is_same(next), "step: {parameter:?} appears twice");
     }
+    for i in order {
+        values[i].take();
+    }
+    // Copies where a tensor shares the elements, so that the tensor keeps the old ones.
+    values.iter_mut().for_each(|value| {
+        let _ = value.make_mut();
+    });
+    values
 }
 
 /// The value of a parameter while an optimizer changes it in place, from [`take_values`]. The value
-/// returns to its cell when this is dropped.
+/// returns to its slot when this is dropped. After a panic in the middle of an update, it returns
+/// as the update left it.
 pub struct TakenValue<T: Float> {
     parameter: Parameter<T>,
+    /// `None` until it is taken, and in `drop`.
     array: Option<Array<T>>,
 }
 
 impl<T: Float> TakenValue<T> {
+    #[track_caller]
+    fn take(&mut self) {
+        let mut slot = self.parameter.shared.wait_for_value();
+        slot.assert_no_guard("step");
+        let SlotState::Free(array) = mem::replace(&mut slot.state, SlotState::Taken) else {
+            unreachable!("the value is neither taken nor guarded")
+        };
+        self.array = Some(array);
+    }
+
     /// The elements in row-major order.
     pub fn make_mut(&mut self) -> &mut [T] {
-        self.array.as_mut().expect("taken in drop only").make_mut()
+        self.array.as_mut().expect("`take_values` has taken it").make_mut()
     }
 }
 
 impl<T: Float> Drop for TakenValue<T> {
     fn drop(&mut self) {
-        let cell = &self.parameter.cell;
-        let mut value = lock(&cell.value);
-        value.array = self.array.take();
-        if value.waiting > 0 {
-            cell.returned.notify_all(); // a system call even if no thread waits, hence the check
+        let Some(array) = self.array.take() else { return };
+        let shared = &self.parameter.shared;
+        let mut slot = lock(&shared.slot);
+        slot.state = SlotState::Free(array);
+        if slot.waiting > 0 {
+            shared.returned.notify_all(); // a system call even if no thread waits, hence the check
         }
     }
 }
@@ -373,7 +403,7 @@ mod tests {
     #[test]
     fn taken_values_change_in_place_unless_shared() {
         let w = parameter();
-        let address = || w.tensor().array.dense().as_ptr();
+        let address = || w.tensor().array.contiguous_slice().as_ptr();
         let before = address();
         take_values([&w].into_iter())[0].make_mut()[0] = 5.0;
         assert_eq!(address(), before);
@@ -394,13 +424,45 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_keeps_the_old_value() {
+        let w = parameter();
+        let write = || {
+            let mut guard = w.value_mut();
+            guard[0] = 7.0;
+            panic!("on purpose");
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).is_err());
+        assert_eq!(w.tensor().to_vec(), [1.0, 2.0]);
+        w.value_mut().fill(8.0); // the guard is gone
+        assert_eq!(w.tensor().to_vec(), [8.0, 8.0]);
+    }
+
+    #[test]
+    fn a_guard_of_a_destructor_publishes_while_unwinding() {
+        struct Reset(Parameter<f64>);
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                self.0.value_mut().fill(0.0);
+            }
+        }
+        let w = parameter();
+        let reset = Reset(w.clone());
+        let panics = move || {
+            let _reset = reset;
+            panic!("on purpose");
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+        assert_eq!(w.tensor().to_vec(), [0.0, 0.0]);
+    }
+
+    #[test]
     fn readers_wait_for_a_taken_value() {
         let w = parameter();
         let mut taken = take_values([&w].into_iter());
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let reader = scope.spawn(|| w.tensor().to_vec());
-            while lock(&w.cell.value).waiting == 0 {
-                std::thread::yield_now();
+            while lock(&w.shared.slot).waiting == 0 {
+                thread::yield_now();
             }
             taken[0].make_mut().fill(3.0);
             drop(taken);
@@ -411,7 +473,7 @@ mod tests {
     #[test]
     fn steps_in_opposite_orders_do_not_deadlock() {
         let (a, b) = (parameter(), parameter());
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for order in [[&a, &b], [&b, &a]] {
                 scope.spawn(move || {
                     for _ in 0..10_000 {
@@ -441,10 +503,22 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "appears twice")]
+    #[should_panic(expected = "step: Parameter<f64>([2]) appears twice")]
     fn taking_a_value_twice_panics() {
         let w = parameter();
         let _ = take_values([&w, &w].into_iter());
+    }
+
+    #[test]
+    fn taken_values_are_in_the_order_of_the_parameters() {
+        let parameters: Vec<_> = (0..8).map(|_| parameter()).collect();
+        let orders: [Vec<&Parameter<f64>>; 2] =
+            [parameters.iter().collect(), parameters.iter().rev().collect()];
+        for order in &orders {
+            let mut taken = take_values(order.iter().copied());
+            taken.iter_mut().zip(0..).for_each(|(value, i)| value.make_mut()[0] += f64::from(i));
+        }
+        assert!(parameters.iter().all(|w| w.tensor().to_vec() == [8.0, 2.0])); // 1 + i + (7 − i)
     }
 
     #[test]
@@ -463,6 +537,18 @@ mod tests {
         assert!(!(w.tensor() * 2.0).is_tracked());
         w.set_requires_grad(true);
         (w.tensor() * 2.0).sum().backward();
+        assert_eq!(w.grad().unwrap().to_vec(), [2.0, 2.0]);
+    }
+
+    #[test]
+    fn a_parameter_frozen_before_backward_gets_no_gradient() {
+        let w = parameter();
+        let loss = (w.tensor() * 2.0).sum();
+        w.set_requires_grad(false);
+        loss.backward_retain_graph();
+        assert!(w.grad().is_none());
+        w.set_requires_grad(true);
+        loss.backward();
         assert_eq!(w.grad().unwrap().to_vec(), [2.0, 2.0]);
     }
 }

@@ -62,7 +62,7 @@ impl<T: Float> Tensor<T> {
             shape.numel() == 1,
             "item: the tensor has shape {shape}; expected a single element"
         );
-        self.array.view().data[0]
+        self.array.strided_slice().data[0]
     }
 
     /// The array of the elements.
@@ -165,14 +165,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn values_for_unneeded_gradients_are_not_saved() {
+        let a = Tensor::<f32>::full([100], 2.0);
+        let mut b = Tensor::ones([100]).requires_grad();
+        assert!(b.wants_grad() && !a.wants_grad() && !crate::no_grad(|| b.wants_grad()));
+        let y = &a * &b; // saves `a` only
+        assert!(b.array.get_mut().is_some());
+        y.sum().backward();
+        assert_eq!(b.grad().unwrap().to_vec(), [2.0; 100]);
+    }
+
+    #[test]
     fn zero_grad_in_place_keeps_the_buffer() {
         let x = Tensor::from_vec(vec![1.0f32, 2.0], [2]).unwrap().requires_grad();
         x.zero_grad_in_place();
         assert!(x.grad().is_none());
         (&x * 3.0).sum().backward();
-        let address = x.grad().unwrap().array.dense().as_ptr();
+        let address = x.grad().unwrap().array.contiguous_slice().as_ptr();
         x.zero_grad_in_place();
-        assert_eq!(x.grad().unwrap().array.dense().as_ptr(), address);
+        assert_eq!(x.grad().unwrap().array.contiguous_slice().as_ptr(), address);
         let held = x.grad().unwrap();
         (&x * 3.0).sum().backward();
         assert_eq!(held.to_vec(), [0.0, 0.0]); // a tensor that is held does not change

@@ -1,13 +1,15 @@
 //! Activation checkpointing: segments that are recomputed in the backward pass to save memory.
 
 use crate::state::draw_tape;
-use crate::tape::collect::{CollectOptions, collect};
-use crate::tape::mode::enable_grad;
-use crate::tape::node::{Backward, Gradients, Kind, Node, Parents, next_sequence};
-use crate::tape::record::{Context, record_node};
+use crate::tape::backward::Seed;
+use crate::tape::collect::{CollectOptions, collect_gradients};
+use crate::tape::context::Context;
+use crate::tape::mode::{enable_grad, is_pass_recorded};
+use crate::tape::node::{Gradients, Graph, Kind, Node, Operation, Recorded, next_sequence};
+use crate::tape::record::record_node;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Runs `segment` without keeping its saved values; the backward pass runs it again to recompute
@@ -16,7 +18,9 @@ use std::sync::Arc;
 /// The value and the gradients, to any order, are those of the plain call. A model that is split
 /// into `n` segments holds `n` results and the saved values of one segment at a time. The closure
 /// owns what it uses: clones of tensors and parameters, which are handles, or a model in an `Arc`.
-/// Gradients flow to everything it uses that was tracked before.
+/// Gradients flow to everything it uses that was tracked before. A pass that the segment runs over
+/// its own operations, such as [`grad`](crate::grad()), must retain the graph if the result depends
+/// on them.
 ///
 /// The second run must compute the same as the first:
 ///
@@ -24,14 +28,24 @@ use std::sync::Arc;
 ///   it yielded in the first run, so dropout drops the same elements. The states of the generators
 ///   do not change.
 /// * Parameters are read again, so they must not change between forward and backward.
+/// * The second run must not use tracked results that the first run has kept. A leaf or a parameter
+///   that the first run has created is not a result.
 /// * Side effects, such as counting and printing, happen twice.
+///
+/// While the segment waits for rayon's pool, this thread may run an unrelated task. In the first
+/// run, the random numbers that the task draws count as the segment's; in the second, the task gets
+/// the segment's numbers, and records its operations unless it begins with
+/// [`no_grad`](crate::no_grad). So a segment must not wait for the pool while tasks that draw random
+/// numbers run there.
 ///
 /// If recording is off, or the segment uses nothing tracked, this is the plain call `segment()`.
 ///
 /// PyTorch: `torch.utils.checkpoint.checkpoint(function, *args)`.
 ///
 /// # Panics
-/// In the backward pass, if the second run returns another shape or draws more random numbers.
+/// If the result depends on operations of the segment whose graph it has freed. In the backward
+/// pass, if the second run returns another shape, draws more random numbers, or uses a tracked
+/// tensor that the first did not use.
 ///
 /// ```
 /// use adamant_tensor::{Tensor, checkpoint};
@@ -51,54 +65,85 @@ pub fn checkpoint<T: Float>(segment: impl Fn() -> Tensor<T> + Send + Sync + 'sta
     }
     let begin = next_sequence();
     let (first, draws) = draw_tape::note(&segment);
-    let parents = match &first.node {
-        Some(node) if is_inside(node, begin) => entrances(node, begin),
+    let entrances = match &first.node {
+        Some(node) if operation_of_segment(node, begin).is_some() => find_entrances(node, begin),
         _ => return first, // nothing was recorded
     };
+    let known: BTreeSet<u64> = entrances.iter().map(|node| node.sequence).collect();
     let draws = Arc::new(draws);
     let rerun = move |ctx: &Context<'_, T>| {
         let begin = next_sequence();
         let output = draw_tape::repeat(&draws, || enable_grad(&segment));
-        gradients(ctx, output, begin)
+        gradients(ctx, output, begin, &known)
     };
-    record_node("checkpoint", parents, first.array, Backward::Formula(Arc::new(rerun)))
+    let parents = entrances.into_iter().map(Some).collect();
+    record_node("checkpoint", first.array, Recorded::Formula { parents, backward: Arc::new(rerun) })
 }
 
-/// Whether a node is an operation of the segment whose first sequence number is `begin`. A leaf is
-/// never inside, even a new one: a lazily created parameter is created in the segment.
-fn is_inside<T: Float>(node: &Node<T>, begin: u64) -> bool {
-    node.sequence >= begin && matches!(node.kind, Kind::Operation(_))
+/// The node's operation, if it belongs to the segment whose first sequence number is `begin`. A leaf
+/// does not, even a new one: a lazily created parameter is created in the segment.
+fn operation_of_segment<T: Float>(node: &Node<T>, begin: u64) -> Option<&Operation<T>> {
+    match &node.kind {
+        Kind::Operation(operation) if node.sequence >= begin => Some(operation),
+        _ => None,
+    }
 }
 
 /// The nodes outside the segment that its operations use as inputs.
-fn entrances<T: Float>(output: &Arc<Node<T>>, begin: u64) -> Parents<T> {
-    let mut seen = BTreeMap::new();
+#[track_caller]
+fn find_entrances<T: Float>(output: &Arc<Node<T>>, begin: u64) -> Vec<Arc<Node<T>>> {
+    let (mut seen, mut entrances) = (BTreeSet::new(), BTreeMap::new());
     let mut to_visit = vec![output.clone()];
     while let Some(node) = to_visit.pop() {
-        if seen.insert(node.sequence, node.clone()).is_none() && is_inside(&node, begin) {
-            to_visit.extend(node.parents().into_iter().flatten());
+        let Some(Operation { name, location, .. }) = operation_of_segment(&node, begin) else {
+            entrances.insert(node.sequence, node);
+            continue;
+        };
+        if seen.insert(node.sequence) {
+            let Some(parents) = node.parents() else {
+                panic!(
+                    "checkpoint: the segment has freed its own graph at `{name}` ({location}); \
+                     a pass inside it must retain the graph"
+                )
+            };
+            to_visit.extend(parents);
         }
     }
-    seen.into_values().filter(|node| !is_inside(node, begin)).map(Some).collect()
+    entrances.into_values().collect()
 }
 
-/// The gradients of the entrances, from the graph of the second run, whose first sequence number is
-/// `begin`.
+/// The gradients of the entrances that the first run found, from the graph of the second run, whose
+/// first sequence number is `begin`. `known` are the numbers of all these entrances; the parents in
+/// `ctx` are only those that need a gradient.
 #[track_caller]
-fn gradients<T: Float>(ctx: &Context<'_, T>, output: Tensor<T>, begin: u64) -> Gradients<T> {
-    let (found, expected) = (output.array.shape(), &ctx.node.shape);
+fn gradients<T: Float>(
+    ctx: &Context<'_, T>,
+    output: Tensor<T>,
+    begin: u64,
+    known: &BTreeSet<u64>,
+) -> Gradients<T> {
+    let (found, expected) = (output.array.shape(), ctx.grad().array.shape());
     assert!(
         found == expected,
         "checkpoint: the segment returned shape {found} in backward; expected shape {expected}, as \
          in forward"
     );
-    let wanted = || ctx.parents.iter().map(|parent| parent.as_ref().map(|node| node.sequence));
-    let Some(root) = output.node else { return wanted().map(|_| None).collect() };
+    let wanted = || ctx.parents().iter().map(|parent| parent.as_ref().map(|node| node.sequence));
+    let Some(node) = output.node else { return wanted().map(|_| None).collect() };
+    for entrance in find_entrances(&node, begin) {
+        let is_new_leaf = entrance.sequence >= begin; // no path leads on from it
+        assert!(
+            is_new_leaf || known.contains(&entrance.sequence),
+            "checkpoint: the segment uses a tracked tensor in backward that it did not use in \
+             forward"
+        );
+    }
     // The graph of the second run is used once. If the outer pass is recorded, so is this one. It
     // stops at the entrances, from which the outer pass continues.
-    let pass = CollectOptions { retain_graph: false, create_graph: crate::is_grad_enabled() };
-    let seeds = vec![(root, ctx.grad().clone())];
-    let mut found = collect(seeds, wanted().flatten(), begin, pass);
+    let graph = if is_pass_recorded() { Graph::Record } else { Graph::Free };
+    let seeds = vec![Seed { node, grad: ctx.grad().clone() }];
+    let options = CollectOptions { graph, since: begin };
+    let mut found = collect_gradients(seeds, wanted().flatten(), options);
     wanted().map(|sequence| found.remove(&sequence?).flatten()).collect()
 }
 
@@ -273,6 +318,39 @@ mod tests {
         let inner = x.clone();
         checkpoint(move || &inner * leaf(&[5.0])).backward(); // a new leaf in each run
         assert_eq!(x.grad().unwrap().item(), 5.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "checkpoint: the segment has freed its own graph at `mul` (")]
+    fn a_segment_may_not_free_its_own_graph() {
+        let x = leaf(&[2.0]);
+        let _ = checkpoint(move || {
+            let h = &x * &x;
+            let _ = grad(&h.sum(), &[&x], GradOptions::default());
+            &h * 2.0
+        });
+    }
+
+    #[test]
+    fn a_segment_may_use_its_own_graph_twice() {
+        let x = leaf(&[2.0]);
+        let input = x.clone();
+        let y = checkpoint(move || {
+            let h = &input * &input;
+            let first = grad(&h.sum(), &[&input], GradOptions::default().retain_graph(true));
+            h * &first[0]
+        });
+        y.sum().backward();
+        assert_eq!(x.grad().unwrap().item(), 16.0); // 2x · 4, where 4 is not differentiated
+    }
+
+    #[test]
+    #[should_panic(expected = "checkpoint: the segment uses a tracked tensor in backward that it \
+                               did not use in forward")]
+    fn a_result_cached_in_the_first_run_is_rejected() {
+        let (x, w) = (leaf(&[2.0]), Parameter::new(Tensor::<f64>::ones([1])));
+        let cache = std::sync::OnceLock::new();
+        checkpoint(move || cache.get_or_init(|| w.tensor() * 3.0) * &x).sum().backward();
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn gap(size: usize, summarised: bool) -> Option<usize> {
 /// The elements that are shown, in row-major order.
 fn shown<E: Element>(x: &Array<E>) -> Vec<E> {
     fn push<E: Element>(x: &Array<E>, summarised: bool, out: &mut Vec<E>) {
-        let Some(&size) = x.shape().first() else { return out.push(x.view().data[0]) };
+        let Some(&size) = x.shape().first() else { return out.push(x.strided_slice().data[0]) };
         let hidden = gap(size, summarised).map_or(size..size, |edge| edge..size - edge);
         for i in (0..hidden.start).chain(hidden.end..size) {
             push(&x.with_layout(x.layout().select(0, i)), summarised, out);

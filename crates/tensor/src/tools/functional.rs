@@ -194,11 +194,11 @@ fn pull_all<T: Float>(
 
 /// The recorded gradient of a value with a single element.
 #[track_caller]
-fn gradient<T: Float>(what: &str, value: &Tensor<T>, leaves: &[Tensor<T>]) -> Vec<Tensor<T>> {
+fn gradient<T: Float>(op: &str, value: &Tensor<T>, leaves: &[Tensor<T>]) -> Vec<Tensor<T>> {
     let shape = value.array.shape();
     assert!(
         shape.numel() == 1,
-        "{what}: the function returned a tensor of shape {shape}; expected a single element"
+        "{op}: the function returned a tensor of shape {shape}; expected a single element"
     );
     pull(value, &Tensor::ones(shape), leaves, GradOptions::default().create_graph(true))
 }
@@ -227,15 +227,15 @@ fn rows<T: Float>(output: &Tensor<T>, leaves: &[Tensor<T>]) -> Vec<Tensor<T>> {
 }
 
 #[track_caller]
-fn check_vectors<T: Float>(what: &str, inputs: &[&Tensor<T>], v: &[&Tensor<T>]) {
+fn check_vectors<T: Float>(op: &str, inputs: &[&Tensor<T>], v: &[&Tensor<T>]) {
     assert!(
         inputs.len() == v.len(),
-        "{what}: {} inputs, but {} vectors; expected one for each input",
+        "{op}: {} inputs, but {} vectors; expected one for each input",
         inputs.len(),
         v.len()
     );
     for (i, (input, v)) in inputs.iter().zip(v).enumerate() {
-        check_vector(format_args!("{what}: input {i}"), input, v);
+        check_vector(format_args!("{op}: input {i}"), input, v);
     }
 }
 

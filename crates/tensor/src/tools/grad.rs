@@ -1,7 +1,8 @@
 //! Gradients as return values: [`grad()`].
 
 use crate::tape::backward::{seed_of_one, seed_with};
-use crate::tape::collect::{CollectOptions, collect};
+use crate::tape::collect::{CollectOptions, collect_gradients};
+use crate::tape::node::Graph;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 
@@ -111,7 +112,9 @@ mod sealed {
 /// # Panics
 /// If an output is not tracked, or has neither a single element nor a gradient of its shape; if an
 /// input is not tracked, or no output depends on it (unless
-/// [`allow_unused`](GradOptions::allow_unused) is set); if an earlier pass has freed the graph.
+/// [`allow_unused`](GradOptions::allow_unused) is set); if an earlier pass has freed an operation
+/// that may lead to an input: one that an output was computed from and that is newer than the oldest
+/// input.
 ///
 /// ```
 /// use adamant_tensor::{GradOptions, Tensor, grad};
@@ -132,13 +135,13 @@ pub fn grad<T: Float>(
     let outputs = outputs.pairs();
     let mut seeds = Vec::with_capacity(outputs.len());
     for (i, &(output, gradient)) in outputs.iter().enumerate() {
-        let what = match outputs.len() {
+        let op = match outputs.len() {
             1 => "grad".to_string(),
             _ => format!("grad: output {i}"),
         };
         seeds.push(match gradient {
-            None => seed_of_one(&what, output),
-            Some(gradient) => seed_with(&what, output, gradient),
+            None => seed_of_one(&op, output),
+            Some(gradient) => seed_with(&op, output, gradient),
         });
     }
     let mut wanted = Vec::with_capacity(inputs.len());
@@ -152,8 +155,13 @@ pub fn grad<T: Float>(
         };
         wanted.push(node.sequence);
     }
+    let graph = match (create_graph, retain_graph) {
+        (true, _) => Graph::Record,
+        (false, true) => Graph::Retain,
+        (false, false) => Graph::Free,
+    };
     let found =
-        collect(seeds, wanted.iter().copied(), 0, CollectOptions { retain_graph, create_graph });
+        collect_gradients(seeds, wanted.iter().copied(), CollectOptions { graph, since: 0 });
     let mut grads = Vec::with_capacity(inputs.len());
     for (i, (input, sequence)) in inputs.iter().zip(wanted).enumerate() {
         let shape = input.array.shape();
@@ -203,6 +211,28 @@ mod tests {
         let y = &x * &x;
         y.sum().backward();
         let _ = grad(&(&y * 1.0).sum(), &[&x], GradOptions::default().allow_unused(true));
+    }
+
+    #[test]
+    fn the_graph_behind_the_oldest_input_may_be_freed() {
+        let x = leaf(&[3.0]);
+        let h = &x * &x;
+        h.sum().backward();
+        let found = grad(&(&h * 2.0).sum(), &[&h], GradOptions::default());
+        assert_eq!(found[0].item(), 2.0);
+        let later = leaf(&[1.0]);
+        let found = grad(&(h.sum() + later.sum()), &[&later, &h], GradOptions::default());
+        assert_eq!((found[0].item(), found[1].item()), (1.0, 1.0));
+    }
+
+    #[test]
+    #[should_panic(expected = "the graph of `mul`")]
+    fn a_freed_graph_may_lead_to_an_older_input() {
+        let older = leaf(&[1.0]);
+        let x = leaf(&[3.0]);
+        let h = &x * &x;
+        h.sum().backward();
+        let _ = grad(&(h.sum() + older.sum()), &[&older], GradOptions::default());
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn from_vec(values: Vec<T>, shape: impl Into<Shape>) -> Result<Self, ShapeError> {
         let shape = ShapeError::check(values.len(), shape.into())?;
-        Ok(Array::copied("from_vec", shape, &values).into())
+        Ok(Array::from_slice_for("from_vec", shape, &values).into())
     }
 
     /// A tensor of shape `[]`: a single element.
@@ -42,7 +42,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: T) -> Self {
-        Array::filled("full", shape.into(), value).into()
+        Array::full_for("full", shape.into(), value).into()
     }
 
     /// A tensor filled with 0.
@@ -51,7 +51,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn zeros(shape: impl Into<Shape>) -> Self {
-        Array::filled("zeros", shape.into(), T::ZERO).into()
+        Array::full_for("zeros", shape.into(), T::ZERO).into()
     }
 
     /// A tensor filled with 1.
@@ -60,7 +60,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn ones(shape: impl Into<Shape>) -> Self {
-        Array::filled("ones", shape.into(), T::ONE).into()
+        Array::full_for("ones", shape.into(), T::ONE).into()
     }
 
     /// A tensor whose elements `fill` writes in row-major order, for example a batch of samples,
@@ -187,7 +187,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn zeros_like(&self) -> Self {
-        Array::filled("zeros_like", self.array.shape().clone(), T::ZERO).into()
+        Array::full_for("zeros_like", self.array.shape().clone(), T::ZERO).into()
     }
 
     /// A tensor of this shape, filled with 1.
@@ -196,7 +196,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn ones_like(&self) -> Self {
-        Array::filled("ones_like", self.array.shape().clone(), T::ONE).into()
+        Array::full_for("ones_like", self.array.shape().clone(), T::ONE).into()
     }
 
     /// A tensor of this shape, filled with `value`.
@@ -205,7 +205,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn full_like(&self, value: T) -> Self {
-        Array::filled("full_like", self.array.shape().clone(), value).into()
+        Array::full_for("full_like", self.array.shape().clone(), value).into()
     }
 }
 
@@ -254,7 +254,7 @@ impl Indices {
         let indices = self.array.contiguous("one_hot");
         let value = Array::build("one_hot", shape, |out| {
             out.fill(T::ZERO);
-            for (row, &index) in indices.dense().iter().enumerate() {
+            for (row, &index) in indices.contiguous_slice().iter().enumerate() {
                 out[row * classes + index] = T::ONE;
             }
         });

@@ -13,14 +13,14 @@ use std::ops::Range;
 impl<T: Float> Tensor<T> {
     #[track_caller]
     fn from_literal(shape: Shape, values: &[T]) -> Self {
-        Array::copied("from", shape, values).into()
+        Array::from_slice_for("from", shape, values).into()
     }
 }
 
 impl Indices {
     #[track_caller]
     fn from_literal(shape: Shape, values: &[usize]) -> Self {
-        Indices { array: Array::copied("from", shape, values) }
+        Indices { array: Array::from_slice_for("from", shape, values) }
     }
 }
 

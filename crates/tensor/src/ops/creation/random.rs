@@ -82,15 +82,15 @@ impl<T: Float> Tensor<T> {
     pub fn bernoulli(&self, rng: &mut Generator) -> Tensor<T> {
         let (shape, p) = (self.array.shape(), self.array.contiguous("bernoulli"));
         let is_probability = |p: T| (T::ZERO..=T::ONE).contains(&p); // so NaN is not one
-        if let Some(position) = p.dense().iter().position(|&p| !is_probability(p)) {
+        if let Some(position) = p.contiguous_slice().iter().position(|&p| !is_probability(p)) {
             panic!(
                 "bernoulli: element {position} of a tensor of shape {shape} is {}; expected \
                  probabilities, from 0 to 1",
-                p.dense()[position]
+                p.contiguous_slice()[position]
             );
         }
         let value = Array::build("bernoulli", shape.clone(), |out| {
-            for (out, &p) in out.iter_mut().zip(p.dense()) {
+            for (out, &p) in out.iter_mut().zip(p.contiguous_slice()) {
                 // Draws are in [0, 1), so the outcomes for p = 0 and p = 1 are certain.
                 *out = if rng.uniform() < p.to_f64() { T::ONE } else { T::ZERO };
             }

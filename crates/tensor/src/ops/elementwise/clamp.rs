@@ -313,6 +313,15 @@ mod tests {
     }
 
     #[test]
+    fn an_element_that_equals_a_bound_keeps_its_sign() {
+        let is_negative = |x: Tensor| x.item().is_sign_negative();
+        assert!(is_negative(Tensor::from([-0.0]).clamp_min(0.0)));
+        assert!(!is_negative(Tensor::from([0.0]).clamp_max(-0.0)));
+        assert!(is_negative(Tensor::from([-0.0]).clamp(0.0, 1.0)));
+        assert!(!is_negative(Tensor::from([0.0]).clamp(-1.0, -0.0)));
+    }
+
+    #[test]
     fn bounds_may_be_infinite() {
         let x = Tensor::from([f32::INFINITY, 1.0]).requires_grad();
         x.clamp(0.0, f64::INFINITY).sum().backward();

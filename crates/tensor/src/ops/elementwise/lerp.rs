@@ -37,8 +37,8 @@ impl<T: Float> Tensor<T> {
         let from_end = end.array.zip("lerp", &from_end, shape.clone(), |end, step| end - step);
         let nearer = weight.array.map("lerp", |w| u8::from(w.abs() < half)).broadcast_to(&shape);
         let value = crate::Array::build("lerp", shape.clone(), |out| {
-            let (a, b) = (from_start.view(), from_end.view());
-            adamant_kernels::choose(out, &shape, nearer.view(), a, b);
+            let (a, b) = (from_start.strided_slice(), from_end.strided_slice());
+            adamant_kernels::choose(out, &shape, nearer.strided_slice(), a, b);
         });
         let w = weight.clone().into_owned();
         let ends = weight.wants_grad().then(|| (self.clone(), end.clone()));

@@ -61,7 +61,9 @@ fn choice<T: Float>(op: &'static str, mask: &Mask, a: &Tensor<T>, b: &Tensor<T>)
         a.array.broadcast_to(&shape),
         b.array.broadcast_to(&shape),
     );
-    let value = Array::build(op, shape, |out| choose(out, x.shape(), m.view(), x.view(), y.view()));
+    let value = Array::build(op, shape, |out| {
+        choose(out, x.shape(), m.strided_slice(), x.strided_slice(), y.strided_slice());
+    });
     let mask = mask.clone();
     record(op, [a, b], value, move |ctx| {
         let zero = Tensor::scalar(T::ZERO);

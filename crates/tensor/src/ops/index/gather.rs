@@ -41,12 +41,16 @@ impl<T: Float> Tensor<T> {
         }
         check_index("gather", shape, dim, index);
         let indices = index.array.contiguous("gather");
-        let view = self.array.view();
+        let view = self.array.strided_slice();
         let step = view.strides[dim];
         let mut strides: SmallVec<[usize; 4]> = view.strides.into();
         strides[dim] = 0;
-        let lookup =
-            Lookup { shape: indices.shape(), strides: &strides, step, index: indices.dense() };
+        let lookup = Lookup {
+            shape: indices.shape(),
+            strides: &strides,
+            step,
+            index: indices.contiguous_slice(),
+        };
         let value = Array::build("gather", indices.shape().clone(), |out| {
             kernels::gather(out, view.data, lookup);
         });
@@ -133,8 +137,13 @@ fn scatter<T: Float>(
     let mut strides = kernels::contiguous_strides(out.shape());
     let step = strides[dim];
     strides[dim] = 0;
-    let lookup = Lookup { shape: indices.shape(), strides: &strides, step, index: indices.dense() };
-    kernels::scatter_add(out.unshared(op), source.dense(), lookup);
+    let lookup = Lookup {
+        shape: indices.shape(),
+        strides: &strides,
+        step,
+        index: indices.contiguous_slice(),
+    };
+    kernels::scatter_add(out.make_mut_for(op), source.contiguous_slice(), lookup);
     out
 }
 
@@ -142,7 +151,7 @@ fn scatter<T: Float>(
 #[track_caller]
 fn scattered<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices) -> Tensor<T> {
     let op = "gather_backward";
-    let zeros = Array::filled(op, shape.clone(), T::ZERO);
+    let zeros = Array::full_for(op, shape.clone(), T::ZERO);
     let value = scatter(op, zeros, dim, index, &g.array);
     let index = index.clone();
     record(op, [g], value, move |ctx| [Some(ctx.grad().gather(dim, &index))])

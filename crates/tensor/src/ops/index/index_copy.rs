@@ -40,7 +40,7 @@ impl<T: Float> Tensor<T> {
         let dim = check_dim("index_copy", dim, shape);
         let index = Indices::from(index);
         check_bounds("index_copy", shape, dim, &index);
-        let (found, expected) = (source.array.shape().clone(), shape.with(dim, index.numel()));
+        let (found, expected) = (source.array.shape().clone(), shape.with_size(dim, index.numel()));
         assert!(
             found == expected,
             "index_copy: a source of shape {found} for {} indices of dimension {dim} of a tensor \
@@ -49,7 +49,7 @@ impl<T: Float> Tensor<T> {
         );
         let value = copy_at("index_copy", self.array.clone(), dim, &index, &source.array);
         record("index_copy", [self, source], value, move |ctx| {
-            let (g, indices) = (ctx.grad(), index.array.dense());
+            let (g, indices) = (ctx.grad(), index.array.contiguous_slice());
             let of_source = || {
                 let selected = g.index_select(dim, indices);
                 match replaced(indices, g.shape(), dim) {
@@ -75,7 +75,12 @@ fn copy_at<T: Float>(
     source: &Array<T>,
 ) -> Array<T> {
     let (split, source) = (around(out.shape(), dim), source.contiguous(op));
-    put_rows(out.unshared(op), source.dense(), split, index.array.dense());
+    put_rows(
+        out.make_mut_for(op),
+        source.contiguous_slice(),
+        split,
+        index.array.contiguous_slice(),
+    );
     out
 }
 
@@ -90,7 +95,9 @@ fn replaced(index: &[usize], shape: &[usize], dim: usize) -> Option<Mask> {
         index.iter().enumerate().map(|(i, &index)| u8::from(last[index] != i)).collect();
     let aligned: Shape =
         [index.len()].into_iter().chain(shape[dim + 1..].iter().map(|_| 1)).collect();
-    replaced.contains(&1).then(|| Mask { array: Array::copied("index_copy", aligned, &replaced) })
+    replaced
+        .contains(&1)
+        .then(|| Mask { array: Array::from_slice_for("index_copy", aligned, &replaced) })
 }
 
 #[cfg(test)]

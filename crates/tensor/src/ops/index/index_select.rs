@@ -38,8 +38,13 @@ impl<T: Float> Tensor<T> {
         let index = Indices::from(index);
         check_bounds("index_select", &shape, dim, &index);
         let x = self.array.contiguous("index_select");
-        let value = Array::build("index_select", shape.with(dim, index.numel()), |out| {
-            take_rows(out, x.dense(), around(&shape, dim), index.array.dense());
+        let value = Array::build("index_select", shape.with_size(dim, index.numel()), |out| {
+            take_rows(
+                out,
+                x.contiguous_slice(),
+                around(&shape, dim),
+                index.array.contiguous_slice(),
+            );
         });
         record("index_select", [self], value, move |ctx| {
             [Some(added(ctx.grad(), &shape, dim, &index))]
@@ -77,7 +82,7 @@ impl<T: Float> Tensor<T> {
         let dim = check_dim("index_add", dim, &shape);
         let index = Indices::from(index);
         check_bounds("index_add", &shape, dim, &index);
-        let (found, expected) = (source.array.shape(), shape.with(dim, index.numel()));
+        let (found, expected) = (source.array.shape(), shape.with_size(dim, index.numel()));
         assert!(
             *found == expected,
             "index_add: a source of shape {found} for {} indices of dimension {dim} of a tensor \
@@ -88,7 +93,7 @@ impl<T: Float> Tensor<T> {
         record("index_add", [self, source], value, move |ctx| {
             [
                 ctx.needs(0).then(|| ctx.grad().clone()),
-                ctx.needs(1).then(|| ctx.grad().index_select(dim, index.array.dense())),
+                ctx.needs(1).then(|| ctx.grad().index_select(dim, index.array.contiguous_slice())),
             ]
         })
     }
@@ -115,7 +120,7 @@ impl<T: Float> Tensor<T> {
             "embedding: a table of shape {shape}; expected [entries, features]"
         );
         check_bounds("embedding", shape, 0, index);
-        let rows = self.index_select(0, index.array.contiguous("embedding").dense());
+        let rows = self.index_select(0, index.array.contiguous("embedding").contiguous_slice());
         let result: Shape = index.shape().iter().copied().chain([shape[1]]).collect();
         rows.reshape(result)
     }
@@ -152,7 +157,12 @@ fn add_at<T: Float>(
     source: &Array<T>,
 ) -> Array<T> {
     let (split, source) = (around(out.shape(), dim), source.contiguous(op));
-    add_rows(out.unshared(op), source.dense(), split, index.array.dense());
+    add_rows(
+        out.make_mut_for(op),
+        source.contiguous_slice(),
+        split,
+        index.array.contiguous_slice(),
+    );
     out
 }
 
@@ -161,10 +171,12 @@ fn add_at<T: Float>(
 #[track_caller]
 fn added<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices) -> Tensor<T> {
     let op = "index_select_backward";
-    let zeros = Array::filled(op, shape.clone(), T::ZERO);
+    let zeros = Array::full_for(op, shape.clone(), T::ZERO);
     let value = add_at(op, zeros, dim, index, &g.array);
     let index = index.clone();
-    record(op, [g], value, move |ctx| [Some(ctx.grad().index_select(dim, index.array.dense()))])
+    record(op, [g], value, move |ctx| {
+        [Some(ctx.grad().index_select(dim, index.array.contiguous_slice()))]
+    })
 }
 
 /// The sizes before, of, and after dimension `dim`.

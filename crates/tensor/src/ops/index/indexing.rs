@@ -117,7 +117,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn index(&self, indexing: impl Indexing) -> Tensor<T> {
         let at = Resolved::new("index", self.array.shape(), &indexing.items());
-        let selected = at.merged(self).index_select(1, at.index.dense());
+        let selected = at.merged(self).index_select(1, at.index.contiguous_slice());
         selected.reshape(at.result())
     }
 
@@ -146,7 +146,7 @@ impl<T: Float> Tensor<T> {
     pub fn index_put(&self, indexing: impl Indexing, values: impl Operand<T>) -> Tensor<T> {
         let at = Resolved::new("index_put", self.array.shape(), &indexing.items());
         let values = at.aligned(&values.operand());
-        at.apart(&at.merged(self).index_copy(1, at.index.dense(), &values))
+        at.apart(&at.merged(self).index_copy(1, at.index.contiguous_slice(), &values))
     }
 
     /// This tensor with `values` added to the elements at these [indices](Tensor::index); the
@@ -174,7 +174,7 @@ impl<T: Float> Tensor<T> {
     ) -> Tensor<T> {
         let at = Resolved::new("index_put_accumulate", self.array.shape(), &indexing.items());
         let values = at.aligned(&values.operand());
-        at.apart(&at.merged(self).index_add(1, at.index.dense(), &values))
+        at.apart(&at.merged(self).index_add(1, at.index.contiguous_slice(), &values))
     }
 }
 
@@ -197,7 +197,7 @@ impl Resolved {
         let mut next = 0; // the first dimension without an item
         let mut kept: SmallVec<[usize; 4]> = SmallVec::new();
         let mut indexed: SmallVec<[usize; 4]> = SmallVec::new();
-        let mut index = Array::filled(op, [].into(), 0);
+        let mut index = Array::full_for(op, [].into(), 0);
         for item in items {
             let dims = next..next + item.dims();
             assert!(

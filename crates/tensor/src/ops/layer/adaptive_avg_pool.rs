@@ -62,7 +62,7 @@ impl<T: Float> Tensor<T> {
 fn means<T: Float>(op: &'static str, x: &Tensor<T>, windows: AdaptiveWindows) -> Tensor<T> {
     let values = x.array.contiguous(op);
     let value = Array::build(op, windows.y.clone(), |y| {
-        kernels::adaptive_avg_pool(y, values.dense(), windows.image, windows.output);
+        kernels::adaptive_avg_pool(y, values.contiguous_slice(), windows.image, windows.output);
     });
     record(op, [x], value, move |ctx| [Some(shares(op, ctx.grad(), windows.clone()))])
 }
@@ -72,7 +72,12 @@ fn means<T: Float>(op: &'static str, x: &Tensor<T>, windows: AdaptiveWindows) ->
 fn shares<T: Float>(op: &'static str, g: &Tensor<T>, windows: AdaptiveWindows) -> Tensor<T> {
     let values = g.array.contiguous(op);
     let value = Array::build(op, windows.x.clone(), |x| {
-        kernels::adaptive_avg_pool_input(x, values.dense(), windows.image, windows.output);
+        kernels::adaptive_avg_pool_input(
+            x,
+            values.contiguous_slice(),
+            windows.image,
+            windows.output,
+        );
     });
     let backward = "adaptive_avg_pool_backward";
     record(backward, [g], value, move |ctx| [Some(means(op, ctx.grad(), windows.clone()))])

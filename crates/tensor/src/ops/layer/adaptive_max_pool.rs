@@ -110,7 +110,7 @@ fn largest<T: Float>(
 ) -> (Tensor<T>, Indices) {
     let values = x.array.contiguous(op);
     let at = Array::build(op, windows.y.clone(), |at| {
-        kernels::adaptive_max_pool(at, values.dense(), windows.image, windows.output);
+        kernels::adaptive_max_pool(at, values.contiguous_slice(), windows.image, windows.output);
     });
     let [rows, cols] = windows.image;
     (picked(op, x, &at, rows * cols), Indices { array: at })

@@ -112,7 +112,7 @@ impl<T: Float> Tensor<T> {
 fn means<T: Float>(op: &'static str, x: &Tensor<T>, sizes: AvgPool) -> Tensor<T> {
     let values = x.array.contiguous(op);
     let value = Array::build(op, with_images(x, sizes.windows.output), |y| {
-        kernels::avg_pool(y, values.dense(), &sizes);
+        kernels::avg_pool(y, values.contiguous_slice(), &sizes);
     });
     record(op, [x], value, move |ctx| [Some(shares(ctx.grad(), sizes))])
 }
@@ -123,7 +123,7 @@ fn shares<T: Float>(g: &Tensor<T>, sizes: AvgPool) -> Tensor<T> {
     let op = "avg_pool2d_backward";
     let values = g.array.contiguous(op);
     let value = Array::build(op, with_images(g, sizes.windows.input), |x| {
-        kernels::avg_pool_input(x, values.dense(), &sizes);
+        kernels::avg_pool_input(x, values.contiguous_slice(), &sizes);
     });
     record(op, [g], value, move |ctx| [Some(means("avg_pool2d", ctx.grad(), sizes))])
 }

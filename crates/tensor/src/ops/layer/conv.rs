@@ -271,7 +271,11 @@ fn computed<T: Float>(
         None => None,
     };
     Array::build(op, shape.clone(), |out| {
-        kernel(out, [a.dense(), b.dense()], bias.as_ref().map(Array::dense));
+        kernel(
+            out,
+            [a.contiguous_slice(), b.contiguous_slice()],
+            bias.as_ref().map(Array::contiguous_slice),
+        );
     })
 }
 

@@ -1,6 +1,7 @@
 //! The loss of classifiers.
 
 use crate::arrays::array::Array;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Float, nll_rows, nll_rows_backward, sum};
@@ -41,17 +42,19 @@ pub fn cross_entropy<T: Float>(logits: &Tensor<T>, targets: &[usize]) -> Tensor<
     }
     let n = T::from_f64(rows as f64);
     let x = logits.array.contiguous("cross_entropy");
-    let losses =
-        Array::build("cross_entropy", [rows].into(), |out| nll_rows(out, x.dense(), targets));
+    let losses = Array::build("cross_entropy", [rows].into(), |out| {
+        nll_rows(out, x.contiguous_slice(), targets);
+    });
     let mean = Array::build("cross_entropy", [].into(), |out| {
-        sum(out, losses.dense(), [1, rows, 1]);
+        sum(out, losses.contiguous_slice(), [1, rows, 1]);
         out[0] /= n;
     });
     let (logits_saved, targets) = (logits.clone(), targets.to_vec());
     record("cross_entropy", [logits], mean, move |ctx| {
-        if !crate::is_grad_enabled() {
+        if !is_pass_recorded() {
             let (x, g) = (logits_saved.array.contiguous("cross_entropy"), ctx.grad().item() / n);
-            let gradient = |out: &mut [T]| nll_rows_backward(out, x.dense(), &targets, g);
+            let gradient =
+                |out: &mut [T]| nll_rows_backward(out, x.contiguous_slice(), &targets, g);
             return [Some(Array::build("cross_entropy", shape.clone(), gradient).into())];
         }
         let one_hot = Array::build("cross_entropy", shape.clone(), |out: &mut [T]| {

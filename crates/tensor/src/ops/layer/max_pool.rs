@@ -112,7 +112,8 @@ impl<T: Float> Tensor<T> {
         let windows = pooling("max_pool2d", image, kernel, stride, padding, dilation, ceil_mode);
         let x = self.array.contiguous("max_pool2d");
         let shape: Shape = images.iter().copied().chain(windows.output).collect();
-        let at = Array::build("max_pool2d", shape, |at| max_pool(at, x.dense(), &windows));
+        let at =
+            Array::build("max_pool2d", shape, |at| max_pool(at, x.contiguous_slice(), &windows));
         (picked("max_pool2d", self, &at, windows.input_len()), Indices { array: at })
     }
 }
@@ -141,8 +142,9 @@ pub(crate) fn picked<T: Float>(
 ) -> Tensor<T> {
     let (shape, saved) = (x.array.shape().clone(), at.clone());
     let values = x.array.contiguous(op);
-    let value =
-        Array::build(op, at.shape().clone(), |out| pick(out, values.dense(), at.dense(), len));
+    let value = Array::build(op, at.shape().clone(), |out| {
+        pick(out, values.contiguous_slice(), at.contiguous_slice(), len);
+    });
     record(op, [x], value, move |ctx| [Some(placed(ctx.grad(), &saved, &shape, len))])
 }
 
@@ -151,7 +153,9 @@ pub(crate) fn picked<T: Float>(
 fn placed<T: Float>(g: &Tensor<T>, at: &Array<usize>, shape: &Shape, len: usize) -> Tensor<T> {
     let op = "max_pool_backward";
     let values = g.array.contiguous(op);
-    let value = Array::build(op, shape.clone(), |out| place(out, values.dense(), at.dense(), len));
+    let value = Array::build(op, shape.clone(), |out| {
+        place(out, values.contiguous_slice(), at.contiguous_slice(), len);
+    });
     let at = at.clone();
     record(op, [g], value, move |ctx| [Some(picked("pick", ctx.grad(), &at, len))])
 }

@@ -12,8 +12,10 @@
 
 use crate::arrays::array::Array;
 use crate::ops::layer::normalize_loops::{Group, NormLayout, forward, in_loops};
+use crate::tape::context::Context;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::node::Gradients;
-use crate::tape::record::{Context, record_many};
+use crate::tape::record::record_many;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 
@@ -56,7 +58,7 @@ impl<T: Float> Tensor<T> {
         let stats = layout.stats(&self.array);
         let column = |f: fn(&(f64, f64)) -> f64| {
             let values: Vec<T> = stats.iter().map(|s| T::from_f64(f(s))).collect();
-            Tensor::from(Array::copied("batch_norm", [values.len()].into(), &values))
+            Tensor::from(Array::from_slice_for("batch_norm", [values.len()].into(), &values))
         };
         let (mean, var) = (column(|s| s.0), column(|s| s.1));
         (normalize(self, weight, bias, layout, &stats), mean, var)
@@ -209,7 +211,7 @@ fn normalize<T: Float>(
     let shapes = [weight, bias].map(|other| other.map(|other| other.array.shape().clone()));
     let inputs: Vec<&Tensor<T>> = [Some(x), weight, bias].into_iter().flatten().collect();
     record_many(layout.op, &inputs, value, move |ctx| {
-        let [dx, dw, db] = if crate::is_grad_enabled() {
+        let [dx, dw, db] = if is_pass_recorded() {
             in_operations(ctx, &saved, saved_weight.as_ref(), layout, &groups)
         } else {
             in_loops(
@@ -251,7 +253,7 @@ fn in_operations<T: Float>(
     let constant = |f: fn(&Group<T>) -> T| {
         let values: Vec<T> = groups.iter().map(f).collect();
         let shape = [if layout.across { 1 } else { n }, layout.groups, 1, 1];
-        Tensor::from(Array::copied(layout.op, shape.into(), &values))
+        Tensor::from(Array::from_slice_for(layout.op, shape.into(), &values))
     };
     let centered = match (layout.fixed, layout.center) {
         (true, _) => &x4 - constant(|group| group.mean),

@@ -5,7 +5,7 @@
 
 use crate::arrays::array::{Array, with_room};
 use crate::arrays::shape::Shape;
-use crate::tape::record::Context;
+use crate::tape::context::Context;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Float, by_segment, column_sums, drain, moments, weighted_sums};
 
@@ -98,7 +98,7 @@ impl NormLayout {
         let x = x.contiguous(self.op);
         let mut stats = with_room(self.op, groups);
         stats.resize(groups, (0.0, 0.0));
-        moments(&mut stats, x.dense(), segment, self.center);
+        moments(&mut stats, x.contiguous_slice(), segment, self.center);
         stats
     }
 
@@ -155,7 +155,7 @@ pub(crate) fn forward<T: Float>(
     groups: &[Group<T>],
 ) -> Array<T> {
     let (w, b) = (or_full(weight, layout.c, T::ONE), or_full(bias, layout.c, T::ZERO));
-    let x_ = x.dense();
+    let x_ = x.contiguous_slice();
     Array::build(layout.op, x.shape().clone(), |out| {
         by_segment(out, x_, x_, layout.line(), |i, out, x, _| {
             let (channel, group) = layout.start(i);
@@ -196,7 +196,7 @@ pub(crate) fn in_loops<T: Float>(
     groups: &[Group<T>],
 ) -> [Tensor<T>; 3] {
     let g = ctx.grad().array.contiguous(layout.op);
-    let (x_, g_) = (x.dense(), g.dense());
+    let (x_, g_) = (x.contiguous_slice(), g.contiguous_slice());
     let w = or_full(weight, layout.c, T::ONE);
     let Sums { db, dw, of_groups } = match layout.s {
         0 => Sums { db: vec![0.0; layout.c], dw: vec![0.0; layout.c], of_groups: vec![] },
@@ -205,7 +205,7 @@ pub(crate) fn in_loops<T: Float>(
     };
     let column = |sums: Vec<f64>| {
         let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
-        Tensor::from(Array::copied(layout.op, [layout.c].into(), &values))
+        Tensor::from(Array::from_slice_for(layout.op, [layout.c].into(), &values))
     };
     if layout.fixed {
         // The input has no influence, not even if it is NaN.

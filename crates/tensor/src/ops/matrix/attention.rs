@@ -8,8 +8,10 @@ use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::matrix::attention_options::AttentionOptions;
 use crate::state::generator::{Generator, MaskRows};
+use crate::tape::context::Context;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::node::Gradients;
-use crate::tape::record::{Context, record_many};
+use crate::tape::record::record_many;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{
     self as kernels, Attention, AttentionGradients, Float, RowStats, WeightDropout,
@@ -57,7 +59,7 @@ pub fn scaled_dot_product_attention<T: Float>(
     let (q, k, v, bias) = (q.clone(), k.clone(), v.clone(), options.bias.cloned());
     let out = value.clone();
     record_many(NAME, &inputs, value, move |ctx| {
-        if crate::is_grad_enabled() {
+        if is_pass_recorded() {
             call.backward_in_operations(ctx, [&q, &k, &v], bias.as_ref())
         } else {
             call.backward(ctx, [&q, &k, &v], &out, &stats)
@@ -189,7 +191,8 @@ impl<T: Float> AttentionCall<T> {
         let shape = of(&batch, [l, s]);
         let mask = self.mask.as_ref().map(|mask| mask.array.broadcast_to(&shape));
         let bias = self.bias.as_ref().map(|bias| bias.broadcast_to(&shape));
-        let (mask, bias) = (mask.as_ref().map(Array::view), bias.as_ref().map(Array::view));
+        let (mask, bias) =
+            (mask.as_ref().map(Array::strided_slice), bias.as_ref().map(Array::strided_slice));
         let Some((mut position, query)) =
             first_blind_query(&batch, [l, s], self.causal, mask, bias)
         else {
@@ -218,11 +221,11 @@ impl<T: Float> AttentionCall<T> {
         f(&Attention {
             batch: &self.batch,
             sizes: self.sizes,
-            inputs: [q.view(), k.view(), v.view()],
+            inputs: [q.strided_slice(), k.strided_slice(), v.strided_slice()],
             scale: T::from_f64(self.scale),
             causal: self.causal,
-            mask: mask.as_ref().map(Array::view),
-            bias: bias.as_ref().map(Array::view),
+            mask: mask.as_ref().map(Array::strided_slice),
+            bias: bias.as_ref().map(Array::strided_slice),
             dropout: self.dropout.as_ref().map(|dropout| dropout as &dyn WeightDropout<T>),
         })
     }
@@ -251,20 +254,26 @@ impl<T: Float> AttentionCall<T> {
         let g = ctx.grad().array.contiguous(NAME);
         let wants_bias = self.bias.is_some() && ctx.needs(3);
         let bias_shape = if wants_bias { of(&self.batch, [l, s]) } else { [0].into() };
-        let zeros = |shape| Array::filled(NAME, shape, T::ZERO);
+        let zeros = |shape| Array::full_for(NAME, shape, T::ZERO);
         let [mut q, mut k, mut v] =
             [[l, e], [s, e], [s, ev]].map(|size| zeros(of(&self.batch, size)));
         let mut bias = zeros(bias_shape);
         let gradients = AttentionGradients {
-            q: q.unshared(NAME),
-            k: k.unshared(NAME),
-            v: v.unshared(NAME),
-            bias: bias.unshared(NAME),
+            q: q.make_mut_for(NAME),
+            k: k.make_mut_for(NAME),
+            v: v.make_mut_for(NAME),
+            bias: bias.make_mut_for(NAME),
         };
         self.with(inputs, |attention| {
-            kernels::attention_backward(gradients, g.dense(), out.dense(), stats, attention);
+            kernels::attention_backward(
+                gradients,
+                g.contiguous_slice(),
+                out.contiguous_slice(),
+                stats,
+                attention,
+            );
         });
-        let all = [q, k, v, bias].into_iter().take(ctx.parents.len());
+        let all = [q, k, v, bias].into_iter().take(ctx.parents().len());
         all.enumerate().map(|(i, x)| ctx.broadcast_back(i, || x.into())).collect()
     }
 

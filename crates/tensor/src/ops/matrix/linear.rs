@@ -74,7 +74,8 @@ fn matrix_linear<T: Float>(
     let value = Array::build("linear", [rows, cols].into(), |out| {
         let beta = match &row {
             Some(bias) => {
-                out.chunks_exact_mut(cols.max(1)).for_each(|row| row.copy_from_slice(bias.dense()));
+                out.chunks_exact_mut(cols.max(1))
+                    .for_each(|row| row.copy_from_slice(bias.contiguous_slice()));
                 T::ONE
             }
             None => T::ZERO,

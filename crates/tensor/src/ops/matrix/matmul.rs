@@ -212,10 +212,10 @@ fn products<T: Float>(op: &str, a: &Tensor<T>, b: &Tensor<T>, over: Batch) -> Te
     let (x, y) = (a.array.broadcast_to(&with(m, k)), b.array.broadcast_to(&with(k, n)));
     let value = match over {
         Batch::Kept => Array::build(op, with(m, n), |out| {
-            gemm_batch(x.view(), y.view(), &batch, [m, k, n], out);
+            gemm_batch(x.strided_slice(), y.strided_slice(), &batch, [m, k, n], out);
         }),
         Batch::Summed => Array::build(op, [m, n].into(), |out| {
-            gemm_sum(x.view(), y.view(), &batch, [m, k, n], out);
+            gemm_sum(x.strided_slice(), y.strided_slice(), &batch, [m, k, n], out);
         }),
     };
     // The gradient of a single matrix is the sum over the batch.

@@ -67,7 +67,7 @@ impl<T: Float> Tensor<T> {
         let mut out = with_room(op, len);
         out.resize(len, 0);
         let rows = self.array.rows(op, &[dim]);
-        reduce_rows(&mut out, rows.dense(), shape[dim], |row| arg_best(row, &better));
+        reduce_rows(&mut out, rows.contiguous_slice(), shape[dim], |row| arg_best(row, &better));
         out
     }
 }

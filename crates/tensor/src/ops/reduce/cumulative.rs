@@ -126,7 +126,9 @@ fn scanned<T: Float>(
     f: impl Fn(f64, f64) -> f64 + Sync,
 ) -> Array<T> {
     let (x, split) = (x.contiguous(op), around(x.shape(), dim));
-    Array::build(op, x.shape().clone(), |out| scan(out, x.dense(), split, reverse, init, f))
+    Array::build(op, x.shape().clone(), |out| {
+        scan(out, x.contiguous_slice(), split, reverse, init, f);
+    })
 }
 
 /// The running sums along `dim`, from the end if `reverse`. Either direction is the other's
@@ -139,14 +141,14 @@ fn running_sum<T: Float>(x: &Tensor<T>, dim: usize, reverse: bool) -> Tensor<T> 
 
 #[track_caller]
 fn has_zero<T: Float>(op: &str, x: &Array<T>) -> bool {
-    x.contiguous(op).dense().contains(&T::ZERO)
+    x.contiguous(op).contiguous_slice().contains(&T::ZERO)
 }
 
 /// `x[0] · … · x[i − 1]` at `i`.
 #[track_caller]
 fn products_before<T: Float>(x: &Tensor<T>, dim: usize) -> Tensor<T> {
     let shape = x.array.shape();
-    let first = Tensor::ones(shape.with(dim, 1));
+    let first = Tensor::ones(shape.with_size(dim, 1));
     let rest = x.narrow(dim, 0, shape[dim].saturating_sub(1)).cumprod(dim);
     Tensor::cat(&[&first, &rest], dim)
 }

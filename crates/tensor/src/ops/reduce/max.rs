@@ -132,7 +132,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     fn chosen(&self, dim: usize, keepdim: bool, indices: Vec<usize>) -> (Tensor<T>, Indices) {
         let shape = self.array.shape();
-        let indices = Indices::from(indices).reshape(shape.with(dim, 1));
+        let indices = Indices::from(indices).reshape(shape.with_size(dim, 1));
         let values = self.gather(dim, &indices);
         if keepdim {
             return (values, indices);

@@ -59,7 +59,7 @@ impl Reduction {
     pub(crate) fn rows<T: Float>(&self, x: &Array<T>, f: impl Fn(&[T]) -> T + Sync) -> Array<T> {
         let rows = x.rows(self.op, &self.dims);
         Array::build(self.op, self.result.clone(), |out| {
-            adamant_kernels::reduce_rows(out, rows.dense(), self.count, f);
+            adamant_kernels::reduce_rows(out, rows.contiguous_slice(), self.count, f);
         })
     }
 

@@ -73,8 +73,9 @@ fn along<T: Float>(
     let mut order: Vec<usize> = (0..x.shape().len()).collect();
     order.swap(dim, x.shape().len() - 1); // its own inverse
     let rows = x.permute(&order).contiguous(op);
-    let out =
-        Array::build(op, rows.shape().clone(), |out| kernel(out, rows.dense(), x.shape()[dim]));
+    let out = Array::build(op, rows.shape().clone(), |out| {
+        kernel(out, rows.contiguous_slice(), x.shape()[dim]);
+    });
     out.permute(&order)
 }
 

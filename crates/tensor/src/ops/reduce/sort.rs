@@ -73,13 +73,15 @@ impl<T: Float> Tensor<T> {
         let size = shape[dim];
         let rows = self.array.rows(op, &[dim]);
         let mut sizes = rows.shape().clone();
-        sizes = sizes.with(shape.len() - 1, k);
+        sizes = sizes.with_size(shape.len() - 1, k);
         let mut order = with_room(op, if rows.numel() == 0 { 0 } else { size });
         let indices = Array::build(op, sizes, |out| {
             if k == 0 {
                 return;
             }
-            for (out, row) in out.chunks_exact_mut(k).zip(rows.dense().chunks_exact(size)) {
+            for (out, row) in
+                out.chunks_exact_mut(k).zip(rows.contiguous_slice().chunks_exact(size))
+            {
                 let before = |&a: &usize, &b: &usize| {
                     let order = nan_last(row[a], row[b]);
                     (if descending { order.reverse() } else { order }).then(a.cmp(&b))

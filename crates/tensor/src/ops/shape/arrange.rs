@@ -131,10 +131,10 @@ impl<T: Float> Tensor<T> {
                 padded = padded.narrow(dim, cut[0], left);
             }
             if before > 0 || after > 0 {
-                let size = |n: isize| padded.array.shape().with(dim, n.max(0).unsigned_abs());
+                let size = |n: isize| padded.array.shape().with_size(dim, n.max(0).unsigned_abs());
                 // Not in the closure, which would hide the caller.
-                let head = Tensor::from(Array::filled("pad", size(before), value));
-                let tail = Tensor::from(Array::filled("pad", size(after), value));
+                let head = Tensor::from(Array::full_for("pad", size(before), value));
+                let tail = Tensor::from(Array::full_for("pad", size(after), value));
                 padded = Tensor::cat(&[&head, &padded, &tail], dim);
             }
         }

@@ -28,7 +28,7 @@ impl<T: Float, const N: usize> Index<[usize; N]> for Tensor<T> {
             "index {index:?} of a tensor of shape {shape}; expected one index below the size for \
              each dimension"
         );
-        let view = self.array.view();
+        let view = self.array.strided_slice();
         let position: usize = index.iter().zip(view.strides).map(|(i, stride)| i * stride).sum();
         &view.data[position]
     }

@@ -34,7 +34,7 @@ impl<T: Float> Tensor<T> {
         for (i, tensor) in tensors.iter().enumerate() {
             let found = tensor.array.shape();
             let continues =
-                || found.len() == shape.len() && found.with(dim, 0) == shape.with(dim, 0);
+                || found.len() == shape.len() && found.with_size(dim, 0) == shape.with_size(dim, 0);
             assert!(
                 left_out(tensor) || continues(),
                 "cat: tensor {i} has shape {found}, which along dimension {dim} does not continue \
@@ -44,14 +44,15 @@ impl<T: Float> Tensor<T> {
         let size = |tensor: &&Tensor<T>| if left_out(tensor) { 0 } else { tensor.shape()[dim] };
         let sizes: Vec<usize> = tensors.iter().map(size).collect();
         let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
-        let shape = shape.with(dim, size).checked("cat");
+        let shape = shape.with_size(dim, size).checked("cat");
         let [_, _, inner] = around(&shape, dim);
         // Not in a closure, which would hide the caller of `contiguous`.
         let mut parts = Vec::with_capacity(tensors.len());
         for tensor in tensors {
             parts.push(tensor.array.contiguous("cat"));
         }
-        let rows = parts.iter().zip(&sizes).map(|(part, size)| (part.dense(), size * inner));
+        let rows =
+            parts.iter().zip(&sizes).map(|(part, size)| (part.contiguous_slice(), size * inner));
         let rows: Vec<_> = rows.collect();
         let value = Array::build("cat", shape, |out| concatenate(out, &rows));
         let shapes: Vec<Shape> =

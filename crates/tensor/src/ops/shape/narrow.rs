@@ -236,7 +236,7 @@ impl<T: Float> Tensor<T> {
              of shape {shape}; expected a size of at most {} and a step of at least 1",
             shape[dim]
         );
-        let counted = shape.with(dim, (shape[dim] - size) / step + 1);
+        let counted = shape.with_size(dim, (shape[dim] - size) / step + 1);
         let result: Shape = counted.iter().copied().chain([size]).collect();
         result.checked("unfold");
         record_view("unfold", self, |layout| layout.windows(dim, size, step))

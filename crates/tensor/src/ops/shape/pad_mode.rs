@@ -109,8 +109,9 @@ impl<T: Float> Tensor<T> {
             );
             if (before, after) != (0, 0) {
                 let padded_size = end.abs_diff(start);
-                padded.array.shape().with(dim, padded_size).checked(op);
-                padded = padded.index_select(dim, mode.sources(op, size, start, end).dense());
+                padded.array.shape().with_size(dim, padded_size).checked(op);
+                padded =
+                    padded.index_select(dim, mode.sources(op, size, start, end).contiguous_slice());
             }
         }
         padded

@@ -1,7 +1,7 @@
 //! Each mistake with a backward pass has its own message, at the line that made it.
 
 use crate::mistakes::{Mistakes, here};
-use adamant_tensor::{GradOptions, Tensor, grad};
+use adamant_tensor::{GradOptions, Tensor, checkpoint, grad};
 
 fn leaf() -> Tensor<f64> {
     Tensor::from_vec(vec![1.0, 2.0], [2]).unwrap().requires_grad()
@@ -55,6 +55,15 @@ fn backward_mistakes_panic_at_the_callers_line() {
     check("odd: backward returned 0 gradients; expected 1", &|| {
         let y = Tensor::custom("odd", &[&x], x.detach(), |_| vec![]).sum();
         here!(y.backward());
+    });
+    check("checkpoint: the segment has freed its own graph at `mul` (", &|| {
+        let x = leaf();
+        let segment = move || {
+            let h = &x * &x;
+            h.sum().backward();
+            &h * 2.0
+        };
+        here!(checkpoint(segment));
     });
     check("register_hook: the tensor is not tracked", &|| here!(untracked.register_hook(|_| None)));
     check("register_hook: the hook returned a gradient of shape [3]; expected", &|| {

@@ -66,13 +66,13 @@ pub mod prelude {
         ExponentialLr, LambdaLr, LearningRates, LinearLr, MultiStepLr, OneCycleLr,
         OneCycleLrOptions, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
         ReduceLrOnPlateauOptions, Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, ThresholdMode,
-        clip_grad_norm, clip_grad_value,
+        clip_grad_norm, clip_grad_norm_if_finite, clip_grad_value,
     };
     pub use adamant_tensor::{
         Array, AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Generator,
         GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,
         StateError, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad, grad,
-        gradcheck, gradgradcheck, no_grad, scaled_dot_product_attention,
+        gradcheck, gradgradcheck, keepdim, no_grad, scaled_dot_product_attention,
     };
 }
 

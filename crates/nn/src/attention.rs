@@ -386,7 +386,7 @@ impl<T: Float> MultiheadAttention<T> {
         masks: AttentionMasks<'_>,
     ) -> (Tensor<T>, Tensor<T>) {
         let (y, weights) = self.attend_with_head_weights(query, key, value, masks);
-        (y, weights.mean_dim(-3, false))
+        (y, weights.mean_dim(-3))
     }
 
     /// [`attend_with_weights`](MultiheadAttention::attend_with_weights), with the weights of each

@@ -160,7 +160,7 @@ fn inputs_of_layers() {
 
     // Indices.
     let words = Embedding::new(3, 2, rng);
-    check("embedding: index 3 (number 1 of the indices)", &|| {
+    check("embedding: index 3 at position 1; expected less than 3, the size of dimension 0", &|| {
         here!(words.forward(&Indices::from([0, 3])));
     });
 

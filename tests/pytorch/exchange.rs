@@ -21,7 +21,7 @@ impl Net {
         let rng = &mut Generator::seed(seed);
         let padded = Conv2dOptions::default().padding(1);
         let encoder = TransformerEncoderLayerOptions::default().dim_feedforward(16);
-        let lstm = RecurrentOptions::default().num_layers(2).dropout(0.2).bidirectional(true);
+        let lstm = LstmOptions::default().num_layers(2).dropout(0.2).bidirectional(true);
         Net {
             conv: Conv2d::with_options(1, 4, 3, padded, rng),
             norm: BatchNorm2d::new(4),

@@ -50,7 +50,10 @@ pub use attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOption
 pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
 pub use bilinear::{Bilinear, BilinearOptions};
 pub use buffer::{Buffer, Counter, SharedGenerator, Training};
-pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
+pub use conv::{
+    Conv1d, Conv1dOptions, Conv2d, Conv2dOptions, ConvOptions, ConvTranspose2d,
+    ConvTranspose2dOptions,
+};
 #[doc(hidden)]
 pub use deep_copy::deep_copy;
 pub use dropout::{Dropout, Dropout2d};
@@ -73,7 +76,7 @@ pub use pooling::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool2d,
     MaxPool2d,
 };
-pub use recurrent::{Gru, Lstm, Nonlinearity, RecurrentOptions, Rnn};
+pub use recurrent::{Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, Rnn, RnnOptions};
 pub use sequential::{Layer, Sequential};
 pub use shape::{Flatten, Identity};
 pub use state::{PartialLoad, check_module_state, load_module_state, load_partial, module_state};

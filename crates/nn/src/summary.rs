@@ -237,7 +237,7 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Embedding, Linear, Lstm, Module, RecurrentOptions, TransformerEncoderLayer};
+    use crate::{Embedding, Linear, Lstm, LstmOptions, Module, TransformerEncoderLayer};
     use adamant_tensor::{Generator, Indices, Stateful};
 
     #[derive(Module)]
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn every_layers_output_is_reported() {
         let rng = &mut Generator::seed(0);
-        let options = RecurrentOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
+        let options = LstmOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
         let model = Reader {
             words: Embedding::new(50, 8, rng),
             blocks: (0..2).map(|_| TransformerEncoderLayer::new(8, 2, rng)).collect(),

@@ -81,3 +81,8 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The layer of this page is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/adding-a-layer.md")]
+struct AddingALayer;

@@ -195,11 +195,11 @@ impl Path {
 /// assert!(!copy.head.weight.is_same(&net.head.weight));
 /// ```
 pub trait Module<T: Float = f32> {
-    /// Shows every leaf with its path, in order of declaration.
+    /// Calls `visit` with each leaf and its path, in order of declaration.
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>));
 
-    /// Shows every leaf, in the order of [`visit`](Module::visit), and every layer's training mode,
-    /// to be changed or replaced.
+    /// Calls `visit` with each leaf, in the order of [`visit`](Module::visit), and each layer's
+    /// training mode, to change or replace them.
     fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>));
 
     /// Sets training mode (`true`) or evaluation mode (`false`).

@@ -19,7 +19,7 @@ thread_local! {
 #[track_caller]
 pub(crate) fn with_context<R>(f: impl FnOnce() -> R, context: impl FnOnce() -> String) -> R {
     let is_nested = IS_NESTED.replace(true);
-    // The panic continues: nothing left half-done is seen.
+    // The panic continues, so no code observes partly changed state.
     let result = catch_unwind(AssertUnwindSafe(f));
     IS_NESTED.set(is_nested);
     let panic = match result {

@@ -1,5 +1,5 @@
 //! The structure that `docs/ARCHITECTURE.md` describes, checked in the sources: which crate depends
-//! on which, which wing of the tensor crate imports which, and which crates forbid unsafe code.
+//! on which, which wing of `tensor` and of `nn` imports which, and which crates forbid unsafe code.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -83,14 +83,11 @@ fn crates_depend_on_lower_crates() {
     }
 }
 
-/// Imports of the tensor crate run one way: each wing names itself and those before it.
-#[test]
-fn tensor_wings_import_lower_wings() {
-    let wings = ["arrays", "tape", "state", "ops", "tools"];
-    let src = crates().join("tensor/src");
+/// The wing that each wing of a crate and each name exported from one belongs to, by rank.
+fn ranks(src: &Path, wings: &[&str]) -> BTreeMap<String, usize> {
     let rank = |name: &str| wings.iter().position(|wing| *wing == name);
+    let mut ranks = BTreeMap::new();
     // What `lib.rs` re-exports from each wing may be imported from the crate's root.
-    let mut exported: BTreeMap<String, usize> = BTreeMap::new();
     let lib = code(&src.join("lib.rs"));
     for export in lib.split("pub use ").skip(1) {
         let export = export.split(';').next().unwrap();
@@ -99,12 +96,22 @@ fn tensor_wings_import_lower_wings() {
         for name in
             names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|n| !n.is_empty())
         {
-            exported.insert(name.to_string(), wing);
+            ranks.insert(name.to_string(), wing);
         }
     }
-    assert!(exported["Tensor"] == 1 && exported["grad"] == 4);
+    ranks.extend(wings.iter().enumerate().map(|(rank, wing)| (wing.to_string(), rank)));
+    ranks
+}
+
+/// Asserts that imports of a crate run one way: each wing, a folder or a file, names itself and
+/// those before it.
+fn assert_imports_run_one_way(src: &Path, wings: &[&str]) {
+    let ranks = ranks(src, wings);
     for (own, wing) in wings.iter().enumerate() {
-        for path in sources(&src.join(wing)) {
+        let folder = src.join(wing);
+        let files =
+            if folder.is_dir() { sources(&folder) } else { vec![folder.with_extension("rs")] };
+        for path in files {
             for import in code(&path).split("crate::").skip(1) {
                 let import = import.split(';').next().unwrap();
                 let first = import.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -116,9 +123,8 @@ fn tensor_wings_import_lower_wings() {
                 };
                 for name in names {
                     let name = name.split("::").next().unwrap();
-                    let wing = rank(name).or_else(|| exported.get(name).copied());
                     assert!(
-                        wing.is_none_or(|wing| wing <= own),
+                        ranks.get(name).is_none_or(|&wing| wing <= own),
                         "{}: imports `{name}` of a higher wing",
                         path.display()
                     );
@@ -126,6 +132,24 @@ fn tensor_wings_import_lower_wings() {
             }
         }
     }
+}
+
+#[test]
+fn tensor_wings_import_lower_wings() {
+    let src = crates().join("tensor/src");
+    let wings = ["arrays", "tape", "state", "ops", "tools"];
+    let ranks = ranks(&src, &wings);
+    assert!(ranks["Tensor"] == 1 && ranks["grad"] == 4);
+    assert_imports_run_one_way(&src, &wings);
+}
+
+#[test]
+fn nn_wings_import_lower_wings() {
+    let src = crates().join("nn/src");
+    let wings = ["tree", "check", "init", "layers", "losses", "summary"];
+    let ranks = ranks(&src, &wings);
+    assert!(ranks["Module"] == 0 && ranks["Linear"] == 3);
+    assert_imports_run_one_way(&src, &wings);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A model as a table: its layers, the shapes of their outputs, and their parameters.
 
-use crate::module::{Entered, Forward, Leaf, Module, Path};
-use crate::observe::{Call, Layer, address, calls_of, observed};
-use crate::panic_context::with_context;
+use crate::tree::module::{Entered, Forward, Leaf, Module, Path};
+use crate::tree::observe::{Call, Layer, address, calls_of, observed};
+use crate::tree::panic_context::with_context;
+use crate::tree::type_name::short;
 use adamant_tensor::{Float, Shape, Tensor};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -167,12 +168,6 @@ fn outputs(entered: &[Entered], calls: &[Call]) -> Vec<Option<Shape>> {
         }
     };
     entered.iter().zip(ranks).map(output).collect()
-}
-
-/// `adamant_nn::linear::Linear<f32>` is `Linear`.
-pub(crate) fn short(type_name: &str) -> String {
-    let base = type_name.split('<').next().unwrap_or(type_name);
-    base.rsplit("::").next().unwrap_or(base).to_string()
 }
 
 /// `1234567` as `1,234,567`.

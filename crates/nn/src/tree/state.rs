@@ -2,7 +2,7 @@
 //!
 //! `#[derive(Module)]` implements [`Stateful`] with these functions.
 
-use crate::module::{Leaf, Module, Path};
+use crate::tree::module::{Leaf, Module, Path};
 use adamant_tensor::{
     Array, Float, Mismatch, Parameter, Shape, StateDict, StateError, Stateful, Value, take_values,
 };

@@ -1,6 +1,6 @@
 //! The common interface of all models.
 
-use crate::buffer::{Buffer, Counter, SharedGenerator, Training};
+use crate::tree::buffer::{Buffer, Counter, SharedGenerator, Training};
 use adamant_tensor::{Float, Parameter, Tensor};
 use std::collections::HashSet;
 

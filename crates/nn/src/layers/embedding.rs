@@ -1,6 +1,6 @@
 //! The embedding layer.
 
-use crate::observe::observe;
+use crate::tree::observe::observe;
 use crate::{Module, check, init};
 use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor};
 

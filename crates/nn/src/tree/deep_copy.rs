@@ -1,8 +1,8 @@
 //! Deep copies of models.
 
-use crate::buffer::{Buffer, Counter, SharedGenerator};
-use crate::module::{LeafMut, Module, Path};
-use crate::summary::short;
+use crate::tree::buffer::{Buffer, Counter, SharedGenerator};
+use crate::tree::module::{LeafMut, Module, Path};
+use crate::tree::type_name::short;
 use adamant_tensor::{Float, Parameter};
 use std::collections::HashMap;
 

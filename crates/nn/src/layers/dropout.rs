@@ -1,9 +1,10 @@
 //! Dropout.
 
-use crate::buffer::{SharedGenerator, Training};
-use crate::module::{Forward, Leaf, LeafMut, Module, Path};
-use crate::observe::observe;
-use crate::{check, state};
+use crate::check;
+use crate::tree::buffer::{SharedGenerator, Training};
+use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::tree::observe::observe;
+use crate::tree::state;
 use adamant_tensor::{Float, Generator, StateDict, StateError, Stateful, Tensor};
 use std::sync::MutexGuard;
 

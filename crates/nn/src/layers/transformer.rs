@@ -1,8 +1,8 @@
 //! The encoder layer of a transformer.
 
-use crate::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
-use crate::norm::{LayerNorm, LayerNormOptions};
-use crate::observe::observe;
+use crate::layers::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
+use crate::layers::norm::{LayerNorm, LayerNormOptions};
+use crate::tree::observe::observe;
 use crate::{Dropout, Forward, Linear, LinearOptions, Module, check};
 use adamant_tensor::{Float, Generator, Tensor};
 

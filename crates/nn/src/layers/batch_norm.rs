@@ -1,6 +1,6 @@
 //! Batch normalisation.
 
-use crate::observe::{is_observing, observe};
+use crate::tree::observe::{is_observing, observe};
 use crate::{Buffer, Counter, Forward, Module, Training, check};
 use adamant_tensor::{Float, Parameter, Tensor, no_grad};
 

@@ -1,8 +1,8 @@
 //! Multi-head attention.
 
-use crate::dropout::DropMask;
-use crate::observe::observe;
-use crate::shape::broadcasts;
+use crate::check::broadcasts;
+use crate::layers::dropout::DropMask;
+use crate::tree::observe::observe;
 use crate::{Forward, Linear, LinearOptions, Module, check, init};
 use adamant_tensor::{
     AttentionOptions, Float, Generator, Mask, Parameter, REST, Tensor,

@@ -1,6 +1,6 @@
 //! Convolutions.
 
-use crate::observe::observe;
+use crate::tree::observe::observe;
 use crate::{Forward, Module, check, init};
 use adamant_tensor::{ConvOptions as Conv, Float, Generator, PadMode, Parameter, PerDim, Tensor};
 

@@ -1,7 +1,7 @@
 //! Functions as layers.
 
-use crate::module::{Forward, Leaf, LeafMut, Module, Path};
-use crate::observe::observe;
+use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::tree::observe::observe;
 use adamant_tensor::{Float, Tensor};
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! Modules by name.
 
-use crate::module::{Leaf, LeafMut, Module, Path};
+use crate::tree::module::{Leaf, LeafMut, Module, Path};
 use adamant_tensor::Float;
 use std::ops::Index;
 

@@ -1,9 +1,10 @@
 //! Recurrent layers: the same step for each element of a sequence in order.
 
-use crate::deep_copy::deep_copy;
-use crate::module::{Forward, Leaf, LeafMut, Module, Path};
-use crate::observe::observe;
-use crate::{Dropout, check, state};
+use crate::tree::deep_copy::deep_copy;
+use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::tree::observe::observe;
+use crate::tree::state;
+use crate::{Dropout, check};
 use adamant_tensor::{Float, Generator, Parameter, StateDict, StateError, Stateful, Tensor};
 
 /// The activation of an [`Rnn`].

@@ -1,6 +1,6 @@
 //! Normalisations of each sample on its own: over its last dimensions, or over groups of channels.
 
-use crate::observe::observe;
+use crate::tree::observe::observe;
 use crate::{Forward, Module, check};
 use adamant_tensor::{Float, Parameter, Shape, Tensor};
 

@@ -38,27 +38,31 @@ macro_rules! common_setters {
             /// The number of stacked layers; each has the output of the one before as its input;
             /// default 1.
             #[must_use]
-            pub fn num_layers(self, num_layers: usize) -> Self {
-                $Options { common: Common { num_layers, ..self.common }, ..self }
+            pub fn num_layers(mut self, num_layers: usize) -> Self {
+                self.common.num_layers = num_layers;
+                self
             }
 
             /// Whether the steps have biases; default true.
             #[must_use]
-            pub fn bias(self, bias: bool) -> Self {
-                $Options { common: Common { bias, ..self.common }, ..self }
+            pub fn bias(mut self, bias: bool) -> Self {
+                self.common.bias = bias;
+                self
             }
 
             /// The probability with which an element of the output of each layer but the last is
             /// dropped in training; default 0.
             #[must_use]
-            pub fn dropout(self, dropout: f64) -> Self {
-                $Options { common: Common { dropout, ..self.common }, ..self }
+            pub fn dropout(mut self, dropout: f64) -> Self {
+                self.common.dropout = dropout;
+                self
             }
 
             /// Whether each layer also runs over the sequence in reverse; default false.
             #[must_use]
-            pub fn bidirectional(self, bidirectional: bool) -> Self {
-                $Options { common: Common { bidirectional, ..self.common }, ..self }
+            pub fn bidirectional(mut self, bidirectional: bool) -> Self {
+                self.common.bidirectional = bidirectional;
+                self
             }
         }
     };

@@ -1,4 +1,4 @@
-//! Models: modules, layers, losses, initialisation.
+//! Models: modules, layers, losses, initialization.
 //!
 //! A [`Module`] is a tree whose leaves are parameters, buffers, counts and generators;
 //! `#[derive(Module)]` makes a struct one. [`Forward`] maps a tensor to a tensor. This crate does

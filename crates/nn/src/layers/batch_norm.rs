@@ -1,4 +1,4 @@
-//! Batch normalisation.
+//! Batch normalization.
 
 use crate::tree::observe::{is_observing, observe};
 use crate::{Buffer, Counter, Forward, Module, Training, check};

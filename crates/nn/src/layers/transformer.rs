@@ -59,7 +59,7 @@ impl TransformerEncoderLayerOptions {
         TransformerEncoderLayerOptions { activation, ..self }
     }
 
-    /// Whether attention and feed-forward net each normalise their input, instead of the sum of
+    /// Whether attention and feed-forward net each normalize their input, instead of the sum of
     /// their output and input; default false.
     #[must_use]
     pub fn norm_first(self, norm_first: bool) -> Self {

@@ -213,14 +213,14 @@ pub trait Module<T: Float = f32> {
         });
     }
 
-    /// Sets training mode: dropout drops, batch normalisation uses the batch's statistics.
+    /// Sets training mode: dropout drops, batch normalization uses the batch's statistics.
     ///
     /// PyTorch: `model.train()`.
     fn train(&mut self) {
         self.set_training(true);
     }
 
-    /// Sets evaluation mode: dropout does nothing, batch normalisation uses its running
+    /// Sets evaluation mode: dropout does nothing, batch normalization uses its running
     /// statistics.
     ///
     /// PyTorch: `model.eval()`.

@@ -51,7 +51,7 @@ pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
     state
 }
 
-/// Whether `name` is a batch normalisation's count that the state does not have: the count then
+/// Whether `name` is a batch normalization's count that the state does not have: the count then
 /// stays as it is. Old states of PyTorch do not have it, and PyTorch still loads them.
 fn may_be_missing(name: &str, state: &StateDict) -> bool {
     name.rsplit('.').next() == Some("num_batches_tracked") && !state.contains(name)
@@ -204,7 +204,7 @@ impl Fit {
 /// nothing else.
 ///
 /// A shared parameter may be there under any of its names, or under several that agree. A state
-/// may be without any generators, as PyTorch's are, and without the counts of batch normalisations
+/// may be without any generators, as PyTorch's are, and without the counts of batch normalizations
 /// (`num_batches_tracked`), as PyTorch's once were.
 ///
 /// # Errors

@@ -243,7 +243,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         adam.zero_grad();
         let loss = model.loss(&inputs, &targets);
         loss.backward();
-        clip_grad_norm(&model.parameters(), 1.0, true)?;
+        clip_grad_norm_if_finite(&model.parameters(), 1.0)?;
         adam.step();
         schedule.step(&mut adam);
 

@@ -159,7 +159,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         let predicted = net.forward(&x.narrow(1, 0, HEARD + AHEAD - 1));
         let loss = mse_loss(&predicted, &clean.narrow(1, 1, HEARD + AHEAD - 1));
         loss.backward();
-        clip_grad_norm(&net.parameters(), 1.0, true)?;
+        clip_grad_norm_if_finite(&net.parameters(), 1.0)?;
         adam.step();
         schedule.step(&mut adam);
 

@@ -1,5 +1,5 @@
 //! The structure that `docs/ARCHITECTURE.md` describes, checked in the sources: which crate depends
-//! on which, which folder of the tensor crate imports which, and which crates forbid unsafe code.
+//! on which, which part of `tensor` and of `nn` imports which, and which crates forbid unsafe code.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -83,28 +83,35 @@ fn crates_depend_on_lower_crates() {
     }
 }
 
-/// Imports of the tensor crate run one way: each folder names itself and those before it.
-#[test]
-fn tensor_folders_import_lower_folders() {
-    let folders = ["arrays", "tape", "state", "ops", "tools"];
-    let src = crates().join("tensor/src");
-    let rank = |name: &str| folders.iter().position(|folder| *folder == name);
-    // What `lib.rs` re-exports from each folder may be imported from the crate's root.
-    let mut exported: BTreeMap<String, usize> = BTreeMap::new();
+/// The part that each part of a crate and each name exported from one belongs to, by rank.
+fn ranks(src: &Path, parts: &[&str]) -> BTreeMap<String, usize> {
+    let rank = |name: &str| parts.iter().position(|part| *part == name);
+    let mut ranks = BTreeMap::new();
+    // What `lib.rs` re-exports from each part may be imported from the crate's root.
     let lib = code(&src.join("lib.rs"));
     for export in lib.split("pub use ").skip(1) {
         let export = export.split(';').next().unwrap();
-        let Some(folder) = rank(export.split("::").next().unwrap()) else { continue };
+        let Some(part) = rank(export.split("::").next().unwrap()) else { continue };
         let names = export.rsplit("::").next().unwrap();
         for name in
             names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|n| !n.is_empty())
         {
-            exported.insert(name.to_string(), folder);
+            ranks.insert(name.to_string(), part);
         }
     }
-    assert!(exported["Tensor"] == 1 && exported["grad"] == 4);
-    for (own, folder) in folders.iter().enumerate() {
-        for path in sources(&src.join(folder)) {
+    ranks.extend(parts.iter().enumerate().map(|(rank, part)| (part.to_string(), rank)));
+    ranks
+}
+
+/// Asserts that imports of a crate run one way: each part, a folder or a file, names itself and
+/// those before it.
+fn assert_imports_run_one_way(src: &Path, parts: &[&str]) {
+    let ranks = ranks(src, parts);
+    for (own, part) in parts.iter().enumerate() {
+        let folder = src.join(part);
+        let files =
+            if folder.is_dir() { sources(&folder) } else { vec![folder.with_extension("rs")] };
+        for path in files {
             for import in code(&path).split("crate::").skip(1) {
                 let import = import.split(';').next().unwrap();
                 let first = import.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -116,16 +123,33 @@ fn tensor_folders_import_lower_folders() {
                 };
                 for name in names {
                     let name = name.split("::").next().unwrap();
-                    let folder = rank(name).or_else(|| exported.get(name).copied());
                     assert!(
-                        folder.is_none_or(|folder| folder <= own),
-                        "{}: imports `{name}` of a higher folder",
+                        ranks.get(name).is_none_or(|&part| part <= own),
+                        "{}: imports `{name}` of a higher part",
                         path.display()
                     );
                 }
             }
         }
     }
+}
+
+#[test]
+fn tensor_parts_import_lower_parts() {
+    let src = crates().join("tensor/src");
+    let parts = ["arrays", "tape", "state", "ops", "tools"];
+    let ranks = ranks(&src, &parts);
+    assert!(ranks["Tensor"] == 1 && ranks["grad"] == 4);
+    assert_imports_run_one_way(&src, &parts);
+}
+
+#[test]
+fn nn_parts_import_lower_parts() {
+    let src = crates().join("nn/src");
+    let parts = ["tree", "check", "init", "layers", "losses", "summary"];
+    let ranks = ranks(&src, &parts);
+    assert!(ranks["Module"] == 0 && ranks["Linear"] == 3);
+    assert_imports_run_one_way(&src, &parts);
 }
 
 #[test]

@@ -73,12 +73,12 @@ fn an_operation_saves_no_more_than_it_must() {
         ("gelu", |x| x.gelu(), 1.0),
         ("softmax", |x| x.softmax(1), 1.0),
         ("matmul", |x| x.matmul(x), 1.0),
-        ("sum_dim", |x| x.sum_dim(0, false), 0.0),
+        ("sum_dim", |x| x.sum_dim(0), 0.0),
         ("transpose", |x| x.transpose(0, 1), 0.0),
         ("narrow", |x| x.narrow(0, 3, 200), 0.0),
         ("reshape", |x| x.reshape([LEN]), 0.0),
         ("where_", |x| x.where_(&x.gt(0.0), 1.0), 1.25), // a mask, a byte an element
-        ("sort", |x| x.sort(0, false).0, 3.0),           // indices, eight bytes each
+        ("sort", |x| x.sort(0).0, 3.0),                  // indices, eight bytes each
         // The piece of each element, in a byte.
         ("abs", |x| x.abs(), 1.25),
         ("clamp", |x| x.clamp(0.0, 1.0), 1.25),
@@ -111,12 +111,9 @@ fn the_sum_of_a_broadcast_view_does_not_copy() {
     let n = SIZE as f32;
     assert_eq!(rows.sum().item(), 4.0 * n);
     assert_eq!(rows.mean().item(), 4.0 / 3.0);
-    assert_eq!(rows.sum_dim(1, false).to_vec(), [0.5 * n, 1.5 * n, 2.0 * n]);
-    assert_eq!(
-        columns.sum_dim([0, 2], false).to_vec(),
-        [0.25, 0.75, 1.0, 0.25, 0.75, 1.0].map(|x| x * n)
-    );
-    assert_eq!(columns.mean_dim([0, 1, 2], true).to_vec(), [0.5, 1.5, 2.0]);
+    assert_eq!(rows.sum_dim(1).to_vec(), [0.5 * n, 1.5 * n, 2.0 * n]);
+    assert_eq!(columns.sum_dim([0, 2]).to_vec(), [0.25, 0.75, 1.0, 0.25, 0.75, 1.0].map(|x| x * n));
+    assert_eq!(columns.mean_dim(keepdim([0, 1, 2])).to_vec(), [0.5, 1.5, 2.0]);
     rows.sum().backward();
     assert_eq!(x.grad().unwrap().to_vec(), [n; 3]);
     assert!(memory_stats().peak_bytes < before + 4096);

@@ -13,10 +13,12 @@ const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/o
 #[test]
 fn the_fixtures_match_the_table() {
     let rows = table().into_iter().flat_map(|section| section.rows);
+    let mut seen = BTreeSet::new();
     let line = |row: Row| {
         let trials: Vec<String> = trials(&row).iter().map(|trial| trial.json()).collect();
-        let (ours, pytorch, trials) = (row.ours, row.pytorch, trials.join(", "));
-        format!("{{\"ours\": {ours:?}, \"pytorch\": {pytorch:?}, \"trials\": [{trials}]}}\n")
+        let (pytorch, trials) = (row.pytorch, trials.join(", "));
+        assert!(seen.insert(pytorch), "two rows with the key {pytorch}");
+        format!("{{\"pytorch\": {pytorch:?}, \"trials\": [{trials}]}}\n")
     };
     crate::common::up_to_date(DESCRIPTION, &rows.map(line).collect::<String>());
 }
@@ -42,9 +44,8 @@ fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
                 trial.inputs::<T>().into_iter().map(Tensor::requires_grad).collect();
             let elementwise = matches!(trial, Trial::Grid(_));
             let outputs = op(&row)(&inputs);
-            let trial = format!("{}|{i}", row.ours);
             let mut check = |kind: &str, found: &Tensor<T>| {
-                let key = format!("{trial}|{kind}");
+                let key = format!("{}|{i}|{kind}", row.pytorch);
                 let Some(expected) = expected.get(&key).and_then(Value::array::<T>) else {
                     wrong.push(format!("{key}: no fixture; run tests/fixtures/ops.py"));
                     return;
@@ -95,39 +96,37 @@ struct NotFollowed {
 
 const NOT_FOLLOWED: &[NotFollowed] = &[
     NotFollowed {
-        key: "x.gelu()|0|out0",
+        key: "F.gelu(x)|0|out0",
         elements: [1, 0],
         are: f64::is_infinite,
         _why: "gelu(∞) is ∞, but NaN in its f32 vector loop",
     },
     NotFollowed {
-        key: "x.elu(1.0)|0|grad0",
+        key: "F.elu(x, 1.0)|0|grad0",
         elements: [0, 1],
         are: f64::is_finite,
         _why: "the gradient of NaN is g, but NaN in its f64 vector loop",
     },
     NotFollowed {
-        key: "x.conv_transpose1d(y, Some(z), Conv1dOptions::default().stride(2))|1|out0",
+        key: "F.conv_transpose1d(x, y, z, stride=2)|1|out0",
         elements: [3, 0],
         are: f64::is_finite,
         _why: "its f32 path multiplies infinities by the zeros that it inserts",
     },
     NotFollowed {
-        key: "x.conv_transpose2d(y, Some(z), \
-              Conv2dOptions::default().stride(2).padding(1).output_padding([1, 0]))|1|grad0",
+        key: "F.conv_transpose2d(x, y, z, stride=2, padding=1, output_padding=(1, 0))|1|grad0",
         elements: [16, 0],
         are: f64::is_nan,
         _why: "its f32 path skips the padding; its f64 path yields NaN, as here",
     },
     NotFollowed {
-        key: "x.conv_transpose2d(y, Some(z), \
-              Conv2dOptions::default().stride(2).padding(1).output_padding([1, 0]))|1|grad1",
+        key: "F.conv_transpose2d(x, y, z, stride=2, padding=1, output_padding=(1, 0))|1|grad1",
         elements: [18, 0],
         are: f64::is_nan,
         _why: "as above",
     },
     NotFollowed {
-        key: "x.conv2d(y, None, Conv2dOptions::default().padding_same().dilation([1, 3]))|1|out0",
+        key: "F.conv2d(x, y, padding='same', dilation=(1, 3))|1|out0",
         elements: [6, 0],
         are: f64::is_nan,
         _why: "as above",

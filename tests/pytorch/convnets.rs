@@ -5,7 +5,6 @@ use crate::close::close;
 use crate::common::{fixture, numbers};
 use adamant::nn::{Conv2d, Flatten, MaxPool2d};
 use adamant::prelude::*;
-use adamant::tensor::Conv2dOptions;
 
 fn follows_pytorch(name: &str, model: &Sequential) {
     let expected = fixture("convnets").part(name);

@@ -21,7 +21,7 @@ impl Net {
         let rng = &mut Generator::seed(seed);
         let padded = Conv2dOptions::default().padding(1);
         let encoder = TransformerEncoderLayerOptions::default().dim_feedforward(16);
-        let lstm = RecurrentOptions::default().num_layers(2).dropout(0.2).bidirectional(true);
+        let lstm = LstmOptions::default().num_layers(2).dropout(0.2).bidirectional(true);
         Net {
             conv: Conv2d::with_options(1, 4, 3, padded, rng),
             norm: BatchNorm2d::new(4),
@@ -37,9 +37,9 @@ impl Net {
         let images = numbers(1, &[6, 1, 5, 7], 4.0);
         let words = (0..48).map(|i| (5 * (i / 8) + 3 * (i % 8)) % 11).collect();
         let words = Indices::from_vec(words, [6, 8]).unwrap();
-        let pixels = self.norm.forward(&self.conv.forward(&images)).relu().mean_dim([2, 3], false);
+        let pixels = self.norm.forward(&self.conv.forward(&images)).relu().mean_dim([2, 3]);
         let text = self.lstm.forward(&self.encoder.forward(&self.words.forward(&words)));
-        self.head.forward(&Tensor::cat(&[&pixels, &text.mean_dim(1, false)], 1))
+        self.head.forward(&Tensor::cat(&[&pixels, &text.mean_dim(1)], 1))
     }
 }
 

@@ -30,7 +30,7 @@ impl<O: Optimizer + Stateful> Run<O> {
     fn losses(&mut self, steps: std::ops::Range<u64>) -> Vec<f64> {
         let loss = |step| {
             let inputs: Tensor = numbers(100 + step, &[8, 6], 4.0);
-            let sums = inputs.sum_dim(1, false).to_vec();
+            let sums = inputs.sum_dim(1).to_vec();
             let firsts = inputs.select(1, 0).to_vec();
             let target =
                 |(sum, first): (&f32, &f32)| usize::from(*sum > 0.0) + usize::from(*first > 0.0);

@@ -4,9 +4,7 @@
 use crate::cases::{Cases, leaf};
 use adamant::nn::*;
 use adamant::prelude::*;
-use adamant::tensor::{
-    AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, MaxPool2dOptions,
-};
+use adamant::tensor::{AvgPool2dOptions, Float, Indices, MaxPool2dOptions};
 
 /// Loads PyTorch's weights, and compares the results and all gradients.
 fn record<T: Float, M: Module<T>>(
@@ -64,6 +62,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
         let layer = Conv1d::with_options(2, 3, 3, two, rng);
         case(&format!("conv1d {name}"), Box::new(layer), &[2, 2, 5]);
     }
+    let plain = ConvTranspose2dOptions::default();
     let layer = ConvTranspose2d::with_options(3, 4, 3, plain, rng);
     case("transpose", Box::new(layer), &[2, 3, 4, 5]);
     let odd = plain.stride([2, 3]).padding(1).output_padding([1, 0]).groups(2).dilation([1, 2]);

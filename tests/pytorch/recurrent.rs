@@ -4,18 +4,40 @@ use crate::cases::{Cases, leaf};
 use adamant::prelude::*;
 use adamant::tensor::Float;
 
+/// The options that all nets have.
+#[derive(Clone, Copy)]
+struct Plan {
+    num_layers: usize,
+    bias: bool,
+    bidirectional: bool,
+    dropout: f64,
+}
+
+const PLAIN: Plan = Plan { num_layers: 1, bias: true, bidirectional: false, dropout: 0.0 };
+
+macro_rules! options {
+    ($Options:ident, $plan:ident) => {
+        $Options::default()
+            .num_layers($plan.num_layers)
+            .bias($plan.bias)
+            .bidirectional($plan.bidirectional)
+            .dropout($plan.dropout)
+    };
+}
+
 /// The common interface of the three nets.
 trait Net<T: Float>: Module<T> + Stateful {
-    fn make(options: RecurrentOptions, kind: &str) -> Self;
+    fn make(plan: Plan, kind: &str) -> Self;
     /// The outputs and the last state, from an optional initial state.
     fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>>;
     const STATES: u64;
 }
 
 impl<T: Float> Net<T> for Rnn<T> {
-    fn make(options: RecurrentOptions, kind: &str) -> Self {
+    fn make(plan: Plan, kind: &str) -> Self {
         let nonlinearity = if kind == "relu" { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-        Rnn::with_options(3, 4, options.nonlinearity(nonlinearity), &mut Generator::seed(0))
+        let options = options!(RnnOptions, plan).nonlinearity(nonlinearity);
+        Rnn::with_options(3, 4, options, &mut Generator::seed(0))
     }
     fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let (y, last) = self.forward_from(&inputs[0], inputs.get(1));
@@ -25,8 +47,8 @@ impl<T: Float> Net<T> for Rnn<T> {
 }
 
 impl<T: Float> Net<T> for Gru<T> {
-    fn make(options: RecurrentOptions, _: &str) -> Self {
-        Gru::with_options(3, 4, options, &mut Generator::seed(0))
+    fn make(plan: Plan, _: &str) -> Self {
+        Gru::with_options(3, 4, options!(GruOptions, plan), &mut Generator::seed(0))
     }
     fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let (y, last) = self.forward_from(&inputs[0], inputs.get(1));
@@ -36,8 +58,8 @@ impl<T: Float> Net<T> for Gru<T> {
 }
 
 impl<T: Float> Net<T> for Lstm<T> {
-    fn make(options: RecurrentOptions, _: &str) -> Self {
-        Lstm::with_options(3, 4, options, &mut Generator::seed(0))
+    fn make(plan: Plan, _: &str) -> Self {
+        Lstm::with_options(3, 4, options!(LstmOptions, plan), &mut Generator::seed(0))
     }
     fn run(&self, inputs: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let (y, (h, c)) = self.forward_from(&inputs[0], inputs.get(1).zip(inputs.get(2)));
@@ -47,12 +69,11 @@ impl<T: Float> Net<T> for Lstm<T> {
 }
 
 fn compare<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
-    let plain = RecurrentOptions::default();
-    for (name, options, parts) in [
-        ("plain", plain, 1),
-        ("no_bias", plain.bias(false), 1),
-        ("deep", plain.num_layers(2).bidirectional(true), 4),
-        ("both_no_bias", plain.bias(false).bidirectional(true), 2),
+    for (name, plan, parts) in [
+        ("plain", PLAIN, 1),
+        ("no_bias", Plan { bias: false, ..PLAIN }, 1),
+        ("deep", Plan { num_layers: 2, bidirectional: true, ..PLAIN }, 4),
+        ("both_no_bias", Plan { bias: false, bidirectional: true, ..PLAIN }, 2),
     ] {
         for (len, given) in [(5, false), (1, true), (4, true)] {
             if (len == 1 && name != "plain") || (len == 5 && name.contains("no_bias")) {
@@ -66,8 +87,8 @@ fn compare<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
                 if (kind, name) == ("lstm", "deep") { &["train", "eval"][..] } else { &["train"] }
             {
                 // In evaluation, dropout does nothing.
-                let options = options.dropout(if *mode == "train" { 0.0 } else { 0.3 });
-                let mut net = N::make(options, kind);
+                let dropout = if *mode == "train" { 0.0 } else { 0.3 };
+                let mut net = N::make(Plan { dropout, ..plan }, kind);
                 net.load_state_dict(&cases.state(&format!("{kind}_{name}_{len}_train"))).unwrap();
                 net.set_training(*mode == "train");
                 let outputs = net.run(&inputs);
@@ -79,7 +100,7 @@ fn compare<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
 }
 
 fn one_sequence<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
-    let mut net = N::make(RecurrentOptions::default().bidirectional(true), kind);
+    let mut net = N::make(Plan { bidirectional: true, ..PLAIN }, kind);
     net.load_state_dict(&cases.state(&format!("{kind}_one"))).unwrap();
     let mut inputs = vec![leaf::<T>(1, &[5, 3])];
     inputs.extend((0..N::STATES).map(|i| leaf::<T>(2 + i, &[2, 4])));
@@ -88,7 +109,7 @@ fn one_sequence<T: Float, N: Net<T>>(cases: &Cases, kind: &str) {
 
 /// With projections of the output, h is narrower than c.
 fn projected<T: Float>(cases: &Cases) {
-    let plain = RecurrentOptions::default().proj_size(2);
+    let plain = LstmOptions::default().proj_size(2);
     let one = plain.bidirectional(true);
     for (name, options, parts) in [
         ("plain", plain, None),
@@ -109,11 +130,11 @@ fn projected<T: Float>(cases: &Cases) {
 fn compare_projected<T: Float>(
     cases: &Cases,
     name: &str,
-    options: RecurrentOptions,
+    options: LstmOptions,
     inputs: &[Tensor<T>],
 ) {
     let case = format!("lstm_projected_{name}");
-    let mut net = Lstm::<T>::make(options, "lstm");
+    let mut net = Lstm::<T>::with_options(3, 4, options, &mut Generator::seed(0));
     net.load_state_dict(&cases.state(&case)).unwrap();
     cases.compare(&case, inputs, &net.run(inputs), Some(&net));
 }

@@ -57,7 +57,8 @@ fn layers(digest: &mut DefaultHasher) {
     let odd = Conv2dOptions::default().stride([2, 1]).padding(2).dilation([1, 2]).groups(2);
     layer(digest, images, Conv2d::new(8, 12, 3, rng), |net, x| net.forward(x));
     layer(digest, images, Conv2d::with_options(8, 6, 3, odd, rng), |net, x| net.forward(x));
-    let net = ConvTranspose2d::with_options(8, 6, [3, 2], odd, rng);
+    let odd = ConvTranspose2dOptions::default().stride([2, 1]).padding(2).dilation([1, 2]);
+    let net = ConvTranspose2d::with_options(8, 6, [3, 2], odd.groups(2), rng);
     layer(digest, images, net, |net, x| net.forward(x));
     layer(digest, &[9, 8, 700], Conv1d::new(8, 16, 5, rng), |net, x| net.forward(x));
     layer(digest, images, BatchNorm2d::new(8), |net, x| net.forward(x));
@@ -74,10 +75,12 @@ fn layers(digest: &mut DefaultHasher) {
     let net = MultiheadAttention::with_options(24, 3, options, rng);
     layer(digest, sequences, net, |net, x| net.attend(x, x, x, masks.padding(&there)));
     layer(digest, sequences, TransformerEncoderLayer::new(24, 3, rng), |net, x| net.forward(x));
-    let options = RecurrentOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
     let sequences = &[40, 9, 24];
+    let options = LstmOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
     layer(digest, sequences, Lstm::with_options(24, 50, options, rng), |net, x| net.forward(x));
+    let options = GruOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
     layer(digest, sequences, Gru::with_options(24, 50, options, rng), |net, x| net.forward(x));
+    let options = RnnOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
     layer(digest, sequences, Rnn::with_options(24, 50, options, rng), |net, x| net.forward(x));
 }
 

@@ -49,30 +49,31 @@ pub mod prelude {
     pub use adamant_nn::{
         AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AttentionMasks,
         AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions, BceLoss, BceWithLogitsLoss,
-        Bilinear, BilinearOptions, Buffer, Conv1d, Conv2d, ConvTranspose2d, CosineEmbeddingLoss,
-        CrossEntropyLoss, Dropout, Dropout2d, Elu, Embedding, EmbeddingOptions, Flatten, Forward,
-        Gelu, GeluTanh, GroupNorm, GroupNormOptions, Gru, Hardtanh, HuberLoss, Identity, KlDivLoss,
-        L1Loss, Lambda, Layer, LayerNorm, LayerNormOptions, LeakyRelu, Linear, LinearOptions,
-        LogSoftmax, Lstm, MaxPool2d, Module, ModuleDict, MseLoss, MultiheadAttention,
-        MultiheadAttentionOptions, NllLoss, Nonlinearity, RecurrentOptions, Reduction, Relu,
-        RmsNorm, RmsNormOptions, Rnn, Sequential, SharedGenerator, Sigmoid, Silu, SmoothL1Loss,
-        Softmax, Softplus, Softsign, Tanh, Training, TransformerActivation,
-        TransformerEncoderLayer, TransformerEncoderLayerOptions, TripletMarginLoss, bce_loss,
-        bce_with_logits, cosine_embedding_loss, cross_entropy, huber_loss, init, kl_div, l1_loss,
-        load_partial, mse_loss, nll_loss, observe, smooth_l1_loss, summary, triplet_margin_loss,
+        Bilinear, BilinearOptions, Buffer, Conv1d, Conv1dOptions, Conv2d, Conv2dOptions,
+        ConvTranspose2d, ConvTranspose2dOptions, CosineEmbeddingLoss, CrossEntropyLoss, Dropout,
+        Dropout2d, Elu, Embedding, EmbeddingOptions, Flatten, Forward, Gelu, GeluTanh, GroupNorm,
+        GroupNormOptions, Gru, GruOptions, Hardtanh, HuberLoss, Identity, KlDivLoss, L1Loss,
+        Lambda, Layer, LayerNorm, LayerNormOptions, LeakyRelu, Linear, LinearOptions, LogSoftmax,
+        Lstm, LstmOptions, MaxPool2d, Module, ModuleDict, MseLoss, MultiheadAttention,
+        MultiheadAttentionOptions, NllLoss, Nonlinearity, Reduction, Relu, RmsNorm, RmsNormOptions,
+        Rnn, RnnOptions, Sequential, SharedGenerator, Sigmoid, Silu, SmoothL1Loss, Softmax,
+        Softplus, Softsign, Tanh, Training, TransformerActivation, TransformerEncoderLayer,
+        TransformerEncoderLayerOptions, TripletMarginLoss, bce_loss, bce_with_logits,
+        cosine_embedding_loss, cross_entropy, huber_loss, init, kl_div, l1_loss, load_partial,
+        mse_loss, nll_loss, observe, smooth_l1_loss, summary, triplet_margin_loss,
     };
     pub use adamant_optim::{
         Adam, AdamOptions, AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions,
         ExponentialLr, LambdaLr, LearningRates, LinearLr, MultiStepLr, OneCycleLr,
         OneCycleLrOptions, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
         ReduceLrOnPlateauOptions, Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, ThresholdMode,
-        clip_grad_norm, clip_grad_value,
+        clip_grad_norm, clip_grad_norm_if_finite, clip_grad_value,
     };
     pub use adamant_tensor::{
-        Array, AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Generator,
-        GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,
-        StateError, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad, grad,
-        gradcheck, gradgradcheck, no_grad, scaled_dot_product_attention,
+        Array, AttentionOptions, AvgPool2dOptions, Float, Generator, GradOptions, Indices, Mask,
+        MaxPool2dOptions, PadMode, Parameter, REST, StateDict, StateError, Stateful, Tensor, Value,
+        checkpoint, detect_anomaly, enable_grad, grad, gradcheck, gradgradcheck, keepdim, no_grad,
+        scaled_dot_product_attention,
     };
 }
 
@@ -80,3 +81,8 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The layer of this page is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/adding-a-layer.md")]
+struct AddingALayer;

@@ -1,4 +1,4 @@
-//! Checks of sizes and options that several layers make when they are constructed.
+//! Checks that several layers or losses make.
 
 use std::fmt::Arguments;
 
@@ -16,6 +16,12 @@ pub(crate) fn probability(layer: &str, argument: &str, p: f64) {
 #[track_caller]
 pub(crate) fn eps(layer: &str, argument: &str, eps: f64) {
     assert!(eps >= 0.0, "{layer}: {argument} is {eps:?}; expected at least 0");
+}
+
+/// Whether a tensor of shape `from` broadcasts to shape `to`.
+pub(crate) fn broadcasts(from: &[usize], to: &[usize]) -> bool {
+    let mut ends = from.iter().rev().zip(to.iter().rev());
+    from.len() <= to.len() && ends.all(|(&from, &to)| from == 1 || from == to)
 }
 
 /// Panics if a layer of these `sizes`, whose number of elements is at least the product of

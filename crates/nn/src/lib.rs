@@ -1,4 +1,4 @@
-//! Models: modules, layers, losses, initialisation.
+//! Models: modules, layers, losses, initialization.
 //!
 //! A [`Module`] is a tree whose leaves are parameters, buffers, counts and generators;
 //! `#[derive(Module)]` makes a struct one. [`Forward`] maps a tensor to a tensor. This crate does
@@ -11,73 +11,58 @@
 
 #![forbid(unsafe_code)]
 
-mod activation;
-mod attention;
-mod batch_norm;
-mod bilinear;
-mod buffer;
 mod check;
-mod containers;
-mod conv;
-mod deep_copy;
-mod dropout;
-mod embedding;
 pub mod init;
-mod lambda;
-mod linear;
+mod layers;
 mod losses;
-mod module;
-mod module_dict;
-mod norm;
-mod observe;
-mod panic_context;
-mod pooling;
-mod recurrent;
-mod sequential;
-mod shape;
-mod state;
-mod stateless;
 mod summary;
-mod transformer;
+mod tree;
 
-pub use activation::{
+pub use adamant_nn_derive::Module;
+pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
+pub use layers::activation::{
     Elu, Gelu, GeluTanh, Hardtanh, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus,
     Softsign, Tanh,
 };
-pub use adamant_nn_derive::Module;
-pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
-pub use attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
-pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
-pub use bilinear::{Bilinear, BilinearOptions};
-pub use buffer::{Buffer, Counter, SharedGenerator, Training};
-pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
-#[doc(hidden)]
-pub use deep_copy::deep_copy;
-pub use dropout::{Dropout, Dropout2d};
-pub use embedding::{Embedding, EmbeddingOptions};
-pub use lambda::Lambda;
-pub use linear::{Linear, LinearOptions};
+pub use layers::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
+pub use layers::batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
+pub use layers::bilinear::{Bilinear, BilinearOptions};
+pub use layers::conv::{
+    Conv1d, Conv1dOptions, Conv2d, Conv2dOptions, ConvOptions, ConvTranspose2d,
+    ConvTranspose2dOptions,
+};
+pub use layers::dropout::{Dropout, Dropout2d};
+pub use layers::embedding::{Embedding, EmbeddingOptions};
+pub use layers::lambda::Lambda;
+pub use layers::linear::{Linear, LinearOptions};
+pub use layers::norm::{
+    GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RmsNorm, RmsNormOptions,
+};
+pub use layers::pooling::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool2d,
+    MaxPool2d,
+};
+pub use layers::recurrent::{Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, Rnn, RnnOptions};
+pub use layers::sequential::{Layer, Sequential};
+pub use layers::shape::{Flatten, Identity};
+pub use layers::transformer::{
+    TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
+};
 pub use losses::{
     BceLoss, BceWithLogitsLoss, Classes, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss,
     KlDivLoss, L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, Targets, TripletMarginLoss,
     bce_loss, bce_with_logits, cosine_embedding_loss, huber_loss, kl_div, l1_loss, mse_loss,
     nll_loss, smooth_l1_loss, triplet_margin_loss,
 };
-#[doc(hidden)]
-pub use module::Part;
-pub use module::{Forward, Leaf, LeafMut, Module, Path};
-pub use module_dict::ModuleDict;
-pub use norm::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RmsNorm, RmsNormOptions};
-pub use observe::observe;
-pub use pooling::{
-    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool2d,
-    MaxPool2d,
-};
-pub use recurrent::{Gru, Lstm, Nonlinearity, RecurrentOptions, Rnn};
-pub use sequential::{Layer, Sequential};
-pub use shape::{Flatten, Identity};
-pub use state::{PartialLoad, check_module_state, load_module_state, load_partial, module_state};
 pub use summary::{Summary, SummaryRow, summary, summary_of};
-pub use transformer::{
-    TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
+pub use tree::buffer::{Buffer, Counter, SharedGenerator, Training};
+#[doc(hidden)]
+pub use tree::deep_copy::deep_copy;
+#[doc(hidden)]
+pub use tree::module::Part;
+pub use tree::module::{Forward, Leaf, LeafMut, Module, Path};
+pub use tree::module_dict::ModuleDict;
+pub use tree::observe::observe;
+pub use tree::state::{
+    PartialLoad, check_module_state, load_module_state, load_partial, module_state,
 };

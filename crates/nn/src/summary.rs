@@ -1,8 +1,9 @@
 //! A model as a table: its layers, the shapes of their outputs, and their parameters.
 
-use crate::module::{Entered, Forward, Leaf, Module, Path};
-use crate::observe::{Call, Layer, address, calls_of, observed};
-use crate::panic_context::with_context;
+use crate::tree::module::{Entered, Forward, Leaf, Module, Path};
+use crate::tree::observe::{Call, Layer, address, calls_of, observed};
+use crate::tree::panic_context::with_context;
+use crate::tree::type_name::short;
 use adamant_tensor::{Float, Shape, Tensor};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -169,12 +170,6 @@ fn outputs(entered: &[Entered], calls: &[Call]) -> Vec<Option<Shape>> {
     entered.iter().zip(ranks).map(output).collect()
 }
 
-/// `adamant_nn::linear::Linear<f32>` is `Linear`.
-pub(crate) fn short(type_name: &str) -> String {
-    let base = type_name.split('<').next().unwrap_or(type_name);
-    base.rsplit("::").next().unwrap_or(base).to_string()
-}
-
 /// `1234567` as `1,234,567`.
 fn grouped(n: usize) -> String {
     let digits = n.to_string();
@@ -237,7 +232,7 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Embedding, Linear, Lstm, Module, RecurrentOptions, TransformerEncoderLayer};
+    use crate::{Embedding, Linear, Lstm, LstmOptions, Module, TransformerEncoderLayer};
     use adamant_tensor::{Generator, Indices, Stateful};
 
     #[derive(Module)]
@@ -252,7 +247,7 @@ mod tests {
     #[test]
     fn every_layers_output_is_reported() {
         let rng = &mut Generator::seed(0);
-        let options = RecurrentOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
+        let options = LstmOptions::default().num_layers(2).bidirectional(true).dropout(0.1);
         let model = Reader {
             words: Embedding::new(50, 8, rng),
             blocks: (0..2).map(|_| TransformerEncoderLayer::new(8, 2, rng)).collect(),

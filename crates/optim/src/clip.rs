@@ -1,52 +1,83 @@
 //! Limits for gradients.
 
 use crate::error::OptimError;
-use crate::fields::Range;
 use adamant_tensor::{Float, Parameter};
 
 /// Scales all gradients by one factor so that their norm, as one vector, is at most `max_norm`;
 /// returns the norm before.
 ///
-/// The factor is `max_norm / (norm + 10⁻⁶)`, at most 1. Without any gradient the
-/// norm is 0. With a `max_norm` of infinity a finite norm is returned and the gradients stay; if
-/// the norm is infinite too, or NaN, all gradients become NaN, as in PyTorch.
+/// The factor is `max_norm / (norm + 10⁻⁶)`, at most 1. Without any gradient the norm is 0. With a
+/// `max_norm` of infinity a finite norm is returned and the gradients stay; if the norm is infinite
+/// too, or NaN, all gradients become NaN, as in PyTorch. [`clip_grad_norm_if_finite`] returns an
+/// error instead.
 ///
-/// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm, error_if_nonfinite)`, which accepts
-/// a negative `max_norm` and reverses the gradients.
+/// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm)`, which accepts a negative `max_norm`
+/// and reverses the gradients.
 ///
-/// # Errors
-/// If `max_norm` is negative or NaN, or if `error_if_nonfinite` and the norm is infinite or NaN.
-/// Nothing is changed then.
+/// # Panics
+/// If `max_norm` is negative or NaN.
 ///
 /// ```
 /// use adamant_optim::clip_grad_norm;
 /// use adamant_tensor::{Parameter, Tensor};
 /// let p = Parameter::new(Tensor::<f64>::ones([2]));
 /// p.set_grad(Some(Tensor::from_vec(vec![3.0, 4.0], [2]).unwrap()));
-/// assert_eq!(clip_grad_norm(&[p.clone()], 1.0, true).unwrap(), 5.0);
+/// assert_eq!(clip_grad_norm(&[p.clone()], 1.0), 5.0);
 /// assert!((p.grad().unwrap().to_vec()[0] - 0.6).abs() < 1e-6);
 /// ```
-pub fn clip_grad_norm<T: Float>(
+#[track_caller]
+pub fn clip_grad_norm<T: Float>(params: &[Parameter<T>], max_norm: f64) -> f64 {
+    check_limit("clip_grad_norm", "max_norm", max_norm);
+    let norm = total_norm(params);
+    limit_norm(params, norm, max_norm);
+    norm.to_f64()
+}
+
+/// [`clip_grad_norm`] for gradients that must be finite.
+///
+/// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm, error_if_nonfinite=True)`.
+///
+/// # Errors
+/// If the norm is infinite or NaN; the gradients stay as they are.
+///
+/// # Panics
+/// If `max_norm` is negative or NaN.
+///
+/// ```
+/// use adamant_optim::clip_grad_norm_if_finite;
+/// use adamant_tensor::{Parameter, Tensor};
+/// let p = Parameter::new(Tensor::<f64>::ones([1]));
+/// p.set_grad(Some(Tensor::from([f64::NAN])));
+/// assert!(clip_grad_norm_if_finite(&[p], 1.0).is_err());
+/// ```
+#[track_caller]
+pub fn clip_grad_norm_if_finite<T: Float>(
     params: &[Parameter<T>],
     max_norm: f64,
-    error_if_nonfinite: bool,
 ) -> Result<f64, OptimError> {
-    const LIMIT: Range = Range::new(|x| x >= 0.0, "a number of at least 0");
-    LIMIT.check("clip_grad_norm", "max_norm", max_norm)?;
-    let grads = params.iter().filter_map(Parameter::grad);
-    // As in PyTorch, the norm of the norms, each in the parameters' type.
-    let norms = grads.map(|grad| (&grad * &grad).sum().item().sqrt());
-    let total = norms.fold(T::ZERO, |sum, norm| norm.mul_add(norm, sum)).sqrt();
+    check_limit("clip_grad_norm_if_finite", "max_norm", max_norm);
+    let total = total_norm(params);
     let norm = total.to_f64();
-    if error_if_nonfinite && !norm.is_finite() {
+    if !norm.is_finite() {
         return Err(OptimError::NonFiniteNorm { norm });
     }
-    let factor = T::from_f64(max_norm) / (total + T::from_f64(1e-6));
-    if factor >= T::ONE {
-        return Ok(norm);
-    }
-    change_grads(params, |g| g * factor);
+    limit_norm(params, total, max_norm);
     Ok(norm)
+}
+
+/// As in PyTorch, the norm of the norms, each in the parameters' type.
+fn total_norm<T: Float>(params: &[Parameter<T>]) -> T {
+    let grads = params.iter().filter_map(Parameter::grad);
+    let norms = grads.map(|grad| (&grad * &grad).sum().item().sqrt());
+    norms.fold(T::ZERO, |sum, norm| norm.mul_add(norm, sum)).sqrt()
+}
+
+fn limit_norm<T: Float>(params: &[Parameter<T>], norm: T, max_norm: f64) {
+    let factor = T::from_f64(max_norm) / (norm + T::from_f64(1e-6));
+    let is_small = factor >= T::ONE; // false for NaN
+    if !is_small {
+        change_grads(params, |g| g * factor);
+    }
 }
 
 /// Clamps every element of every gradient to `[−limit, limit]`; NaN stays NaN.
@@ -66,12 +97,17 @@ pub fn clip_grad_norm<T: Float>(
 /// ```
 #[track_caller]
 pub fn clip_grad_value<T: Float>(params: &[Parameter<T>], limit: f64) {
-    assert!(limit >= 0.0, "clip_grad_value: limit is {limit}; expected a number of at least 0");
+    check_limit("clip_grad_value", "limit", limit);
     let limit = T::from_f64(limit);
     change_grads(params, |g| {
         let below = if g > limit { limit } else { g };
         if below < -limit { -limit } else { below }
     });
+}
+
+#[track_caller]
+fn check_limit(function: &str, name: &str, limit: f64) {
+    assert!(limit >= 0.0, "{function}: {name} is {limit}; expected a number of at least 0");
 }
 
 fn change_grads<T: Float>(params: &[Parameter<T>], f: impl Fn(T) -> T + Sync) {
@@ -97,13 +133,13 @@ mod tests {
         let params = [with_grad(&[2.0, 0.0]), with_grad(&[1.0]), with_grad(&[2.0])];
         let frozen = Parameter::new(Tensor::ones([2]));
         let all = [params.as_slice(), std::slice::from_ref(&frozen)].concat();
-        assert_eq!(clip_grad_norm(&all, 1.5, true).unwrap(), 3.0);
+        assert_eq!(clip_grad_norm(&all, 1.5), 3.0);
         let after: Vec<f64> = params.iter().flat_map(|p| p.grad().unwrap().to_vec()).collect();
         for (found, expected) in after.iter().zip([1.0, 0.0, 0.5, 1.0]) {
             assert!((found - expected).abs() < 1e-6);
         }
         assert!(frozen.grad().is_none());
-        clip_grad_norm(&all, 10.0, true).unwrap(); // small enough: unchanged
+        clip_grad_norm(&all, 10.0); // small enough: unchanged
         assert_eq!(params[0].grad().unwrap().to_vec(), after[..2]);
     }
 
@@ -115,7 +151,7 @@ mod tests {
             ([3.0, 4.0], 5.0, [2.99999940000012, 3.99999920000016]),
         ] {
             let p = with_grad(&grad);
-            clip_grad_norm(std::slice::from_ref(&p), max_norm, true).unwrap();
+            clip_grad_norm(std::slice::from_ref(&p), max_norm);
             for (found, expected) in p.grad().unwrap().to_vec().into_iter().zip(expected) {
                 assert!((found / expected - 1.0).abs() < 1e-14, "{found:e} {expected:e}");
             }
@@ -123,25 +159,22 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_limit_of_the_norm_is_an_error() {
+    fn limits_of_infinity_and_zero_are_valid() {
         let p = with_grad(&[3.0, 4.0]);
-        let clip = |max_norm| clip_grad_norm(std::slice::from_ref(&p), max_norm, false);
-        let error = clip(f64::NAN).unwrap_err().to_string();
-        assert_eq!(error, "clip_grad_norm: max_norm is NaN; expected a number of at least 0");
-        assert!(clip(-1.0).unwrap_err().to_string().contains("max_norm is -1"));
-        assert_eq!(clip(f64::INFINITY), Ok(5.0));
+        let clip = |max_norm| clip_grad_norm(std::slice::from_ref(&p), max_norm);
+        assert_eq!(clip(f64::INFINITY), 5.0);
         assert_eq!(p.grad().unwrap().to_vec(), [3.0, 4.0]);
-        assert_eq!(clip(0.0), Ok(5.0));
+        assert_eq!(clip(0.0), 5.0);
         assert_eq!(p.grad().unwrap().to_vec(), [0.0, 0.0]);
     }
 
     #[test]
     fn a_norm_that_is_not_finite_can_be_an_error() {
         let p = with_grad(&[f64::INFINITY, 1.0]);
-        let error = clip_grad_norm(std::slice::from_ref(&p), 1.0, true).unwrap_err();
+        let error = clip_grad_norm_if_finite(std::slice::from_ref(&p), 1.0).unwrap_err();
         assert_eq!(error, OptimError::NonFiniteNorm { norm: f64::INFINITY });
         assert_eq!(p.grad().unwrap().to_vec(), [f64::INFINITY, 1.0]);
-        clip_grad_norm(std::slice::from_ref(&p), 1.0, false).unwrap(); // as in PyTorch, ∞ · 0 is NaN
+        clip_grad_norm(std::slice::from_ref(&p), 1.0); // as in PyTorch, ∞ · 0 is NaN
         let after = p.grad().unwrap().to_vec();
         assert!(after[0].is_nan() && after[1] == 0.0);
     }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why an optimizer, a group or a limit of gradients was refused; nothing was changed.
+/// Why an optimizer, a group or gradients were refused; nothing was changed.
 ///
 /// The hyperparameters of a schedule are part of the program: its constructors panic. See
 /// [`Scheduler`](crate::Scheduler).
@@ -11,7 +11,7 @@ pub enum OptimError {
     /// A hyperparameter outside its range.
     #[error("{context}: {name} is {found}; expected {expected}")]
     Hyperparameter {
-        /// The group or function: `parameter group 1`, `clip_grad_norm`.
+        /// The group or schedule: `parameter group 1`.
         context: String,
         /// The hyperparameter.
         name: String,
@@ -55,7 +55,9 @@ pub enum OptimError {
         found: String,
     },
     /// Gradients whose norm is infinite or NaN.
-    #[error("clip_grad_norm: the norm of the gradients is {norm}; expected a finite norm")]
+    #[error(
+        "clip_grad_norm_if_finite: the norm of the gradients is {norm}; expected a finite norm"
+    )]
     NonFiniteNorm {
         /// The norm.
         norm: f64,

@@ -30,7 +30,7 @@ mod step;
 pub use adam::{Adam, AdamGroup, AdamOptions, Amsgrad, Moments};
 pub use adamant_kernels::{Cut, Shared};
 pub use algorithm::{Algorithm, Hyperparameters, ParameterState, Sums, zeros};
-pub use clip::{clip_grad_norm, clip_grad_value};
+pub use clip::{clip_grad_norm, clip_grad_norm_if_finite, clip_grad_value};
 pub use error::OptimError;
 pub use fields::{Fields, Range};
 pub use group::{Group, Stepped};

@@ -22,6 +22,7 @@ pub use arrays::array::Array;
 pub use arrays::dims::{Dim, Dims};
 pub use arrays::error::ShapeError;
 pub use arrays::indices::Indices;
+pub use arrays::keepdim::{KeepDim, ReduceDims, keepdim};
 pub use arrays::mask::Mask;
 pub use arrays::shape::{REST, Shape};
 pub use ops::elementwise::clamp::Bound;

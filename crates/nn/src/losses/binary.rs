@@ -1,7 +1,7 @@
 //! Binary cross-entropy: one probability, or its logit, for each element.
 
 use super::{Reduction, check_elements, same_shape};
-use crate::shape::broadcasts;
+use crate::check::broadcasts;
 use adamant_tensor::{Float, Tensor};
 
 /// The mean of `−(y ln x + (1 − y) ln(1 − x))`, where `x` are probabilities.

@@ -208,7 +208,7 @@ impl<T: Float> NllLoss<T> {
         if smoothing > 0.0 {
             let all = weight.map_or_else(|| log_p.clone(), |weight| log_p * weight);
             let share = T::from_f64(smoothing / rows.classes as f64);
-            losses = losses * T::from_f64(1.0 - smoothing) - all.sum_dim(1, false) * share;
+            losses = losses * T::from_f64(1.0 - smoothing) - all.sum_dim(1) * share;
         }
         match self.reduction {
             Reduction::Mean => losses.sum() / total,
@@ -318,7 +318,7 @@ impl<T: Float> CrossEntropyLoss<T> {
         if let Some(weight) = class_weight(op, self.nll.weight.as_ref(), rows.classes) {
             p *= weight;
         }
-        let losses = -(rows.x.log_softmax(1) * p).sum_dim(1, false);
+        let losses = -(rows.x.log_softmax(1) * p).sum_dim(1);
         // As in PyTorch, the plain mean over the rows, also if classes have weights.
         self.nll.reduction.apply(rows.put_back(losses))
     }

@@ -61,7 +61,7 @@ impl CosineEmbeddingLoss {
              {pairs:?}; expected [N, D], [N, D] and [N]"
         );
         let (same, different) = (target.eq(T::ONE), target.eq(-T::ONE));
-        let dot = |a: &Tensor<T>, b: &Tensor<T>| (a * b).sum_dim(-1, false);
+        let dot = |a: &Tensor<T>, b: &Tensor<T>| (a * b).sum_dim(-1);
         let square = |x| dot(x, x) + T::from_f64(1e-12); // PyTorch's, for vectors of zeros
         let cosine = dot(x1, x2) / (square(x1) * square(x2)).sqrt();
         let apart = (&cosine - T::from_f64(self.margin)).clamp_min(0.0);
@@ -184,8 +184,7 @@ impl TripletMarginLoss {
             margin > 0.0 || margin.is_nan(),
             "triplet_margin_loss: margin is {margin}; expected more than 0"
         );
-        let distance =
-            |a: &Tensor<T>, b: &Tensor<T>| (a - b + T::from_f64(eps)).norm_dim(p, -1, false);
+        let distance = |a: &Tensor<T>, b: &Tensor<T>| (a - b + T::from_f64(eps)).norm_dim(p, -1);
         let mut far = distance(anchor, negative);
         if self.swap {
             far = far.minimum(distance(positive, negative));

@@ -82,7 +82,7 @@ impl KlDivLoss {
         let losses = if self.log_target {
             y.exp() * (y - x)
         } else {
-            // At 0, y ln y is 0. Its derivative is infinite; as in PyTorch, 0 takes its place.
+            // At 0, y ln y is 0. Its derivative is infinite; as in PyTorch, 0 is used instead.
             let log = y.masked_fill(&y.eq(T::ZERO), T::ONE).log();
             y * log - y * x
         };

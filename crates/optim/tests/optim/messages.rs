@@ -42,6 +42,12 @@ fn an_invalid_value_is_named_at_the_callers_line() {
     let at_least_0 = "expected a finite number of at least 0";
 
     let p = Parameter::new(Tensor::<f32>::ones([2]));
+    check("clip_grad_norm: max_norm is NaN; expected a number of at least 0", &|| {
+        here!(clip_grad_norm(std::slice::from_ref(&p), nan));
+    });
+    check("clip_grad_norm_if_finite: max_norm is -1; expected a number of at least 0", &|| {
+        here!(clip_grad_norm_if_finite(std::slice::from_ref(&p), -1.0));
+    });
     check("clip_grad_value: limit is NaN; expected a number of at least 0", &|| {
         here!(clip_grad_value(std::slice::from_ref(&p), nan));
     });

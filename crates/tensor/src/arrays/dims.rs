@@ -16,7 +16,7 @@ mod sealed {
 /// ```
 /// use adamant_tensor::Tensor;
 /// let x = Tensor::<f32>::ones([2, 3]);
-/// assert_eq!(x.sum_dim(-1, false).to_vec(), x.sum_dim(1, false).to_vec());
+/// assert_eq!(x.sum_dim(-1).to_vec(), x.sum_dim(1).to_vec());
 /// ```
 pub trait Dim: sealed::Sealed + Copy {
     /// The index, negative if it counts from the back.
@@ -45,10 +45,10 @@ impl Dim for i32 {
 /// Several dimensions: one (`1`), a list (`[0, -1]`), or all of them (`..`).
 ///
 /// ```
-/// use adamant_tensor::Tensor;
+/// use adamant_tensor::{Tensor, keepdim};
 /// let x = Tensor::<f32>::ones([2, 3, 4]);
-/// assert_eq!(x.sum_dim([0, -1], false).shape(), [3]);
-/// assert_eq!(x.sum_dim(.., true).shape(), [1, 1, 1]);
+/// assert_eq!(x.sum_dim([0, -1]).shape(), [3]);
+/// assert_eq!(x.sum_dim(keepdim(..)).shape(), [1, 1, 1]);
 /// ```
 pub trait Dims {
     /// The indices as written, for a shape of `dims` dimensions.

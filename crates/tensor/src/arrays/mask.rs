@@ -4,6 +4,7 @@ use crate::arrays::array::{Array, with_room};
 use crate::arrays::dims::{Dims, check_dims};
 use crate::arrays::error::ShapeError;
 use crate::arrays::indices::Indices;
+use crate::arrays::keepdim::ReduceDims;
 use crate::arrays::shape::Shape;
 use adamant_kernels::{Element, reduce_rows};
 use std::ops::{BitAnd, BitOr, BitXor, Not};
@@ -107,42 +108,42 @@ impl Mask {
         self.count_over("count_dim", dims)
     }
 
-    /// Whether any element is true along dimensions `dims`, which disappear, or stay with size 1 if
-    /// `keepdim`.
+    /// Whether any element is true along dimensions `dims`, which disappear, or keep size 1 for
+    /// [`keepdim(dims)`](crate::keepdim()).
     ///
-    /// PyTorch: `mask.any(dims, keepdim)`.
-    ///
-    /// # Panics
-    /// If there are no such dimensions.
-    #[must_use]
-    #[track_caller]
-    pub fn any_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
-        self.any_over("any_dim", dims, keepdim)
-    }
-
-    /// Whether all elements are true along dimensions `dims`, which disappear, or stay with size 1
-    /// if `keepdim`.
-    ///
-    /// PyTorch: `mask.all(dims, keepdim)`.
+    /// PyTorch: `mask.any(dims)`, `mask.any(dims, keepdim=True)`.
     ///
     /// # Panics
     /// If there are no such dimensions.
     #[must_use]
     #[track_caller]
-    pub fn all_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
-        self.all_over("all_dim", dims, keepdim)
+    pub fn any_dim(&self, dims: impl ReduceDims) -> Mask {
+        self.any_over("any_dim", dims)
+    }
+
+    /// Whether all elements are true along dimensions `dims`, which disappear, or keep size 1 for
+    /// [`keepdim(dims)`](crate::keepdim()).
+    ///
+    /// PyTorch: `mask.all(dims)`, `mask.all(dims, keepdim=True)`.
+    ///
+    /// # Panics
+    /// If there are no such dimensions.
+    #[must_use]
+    #[track_caller]
+    pub fn all_dim(&self, dims: impl ReduceDims) -> Mask {
+        self.all_over("all_dim", dims)
     }
 
     #[track_caller]
-    pub(crate) fn any_over(&self, op: &str, dims: impl Dims, keepdim: bool) -> Mask {
-        let dims = check_dims(op, dims, self.array.shape());
-        Mask { array: self.reduce(op, &dims, keepdim, |row| u8::from(row.contains(&1))) }
+    pub(crate) fn any_over<D: ReduceDims>(&self, op: &str, dims: D) -> Mask {
+        let dims = check_dims(op, dims.dims(), self.array.shape());
+        Mask { array: self.reduce(op, &dims, D::KEEPDIM, |row| u8::from(row.contains(&1))) }
     }
 
     #[track_caller]
-    pub(crate) fn all_over(&self, op: &str, dims: impl Dims, keepdim: bool) -> Mask {
-        let dims = check_dims(op, dims, self.array.shape());
-        Mask { array: self.reduce(op, &dims, keepdim, |row| u8::from(!row.contains(&0))) }
+    pub(crate) fn all_over<D: ReduceDims>(&self, op: &str, dims: D) -> Mask {
+        let dims = check_dims(op, dims.dims(), self.array.shape());
+        Mask { array: self.reduce(op, &dims, D::KEEPDIM, |row| u8::from(!row.contains(&0))) }
     }
 
     #[track_caller]
@@ -261,6 +262,7 @@ impl Not for Mask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keepdim;
 
     #[test]
     fn masks_combine_and_reduce() {
@@ -269,13 +271,13 @@ mod tests {
         assert_eq!((&a & &row).to_vec(), [true, false, false, false]);
         assert_eq!((&a ^ !&row).to_vec(), [true, false, false, true]);
         assert_eq!((a.any(), a.all(), a.count()), (true, false, 2));
-        assert_eq!(a.all_dim(1, false).to_vec(), [true, false]);
-        assert_eq!(a.any_dim(0, true).shape(), [1, 2]);
+        assert_eq!(a.all_dim(1).to_vec(), [true, false]);
+        assert_eq!(a.any_dim(keepdim(0)).shape(), [1, 2]);
         assert_eq!(a.count_dim(0).to_vec(), [1, 1]);
         let empty = Mask::from_vec(vec![], [0, 2]).unwrap();
         assert_eq!(empty.count_dim(0).to_vec(), [0, 0]);
         assert_eq!((empty.any(), empty.all()), (false, true));
-        assert_eq!(empty.all_dim(0, false).to_vec(), [true, true]);
+        assert_eq!(empty.all_dim(0).to_vec(), [true, true]);
         assert_eq!(a.to_tensor::<f32>().to_vec(), [1.0, 1.0, 0.0, 0.0]);
     }
 }

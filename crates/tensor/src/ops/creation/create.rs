@@ -245,8 +245,8 @@ impl Indices {
     pub fn one_hot<T: Float>(&self, classes: usize) -> Tensor<T> {
         if let Some((position, index)) = self.find_outside("one_hot", classes) {
             panic!(
-                "one_hot: index {index} (number {position} of indices of shape {}); expected an \
-                 index below {classes}, the number of classes",
+                "one_hot: index {index} at position {position} of indices of shape {}; expected \
+                 less than {classes}, the number of classes",
                 self.array.shape()
             );
         }
@@ -404,8 +404,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "one_hot: index 3 (number 1 of indices of shape [2]); \
-                               expected an index below 3")]
+    #[should_panic(expected = "one_hot: index 3 at position 1 of indices of shape [2]; \
+                               expected less than 3")]
     fn an_index_past_the_classes_is_refused() {
         let _ = Indices::from([0, 3]).one_hot::<f32>(3);
     }

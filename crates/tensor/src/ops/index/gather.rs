@@ -176,8 +176,8 @@ fn check_index(op: &str, shape: &Shape, dim: usize, index: &Indices) {
 pub(crate) fn check_bounds(op: &str, shape: &Shape, dim: usize, index: &Indices) {
     if let Some((position, found)) = index.find_outside(op, shape[dim]) {
         panic!(
-            "{op}: index {found} (number {position} of the indices) of dimension {dim} of a tensor \
-             of shape {shape}, which has {}",
+            "{op}: index {found} at position {position}; expected less than {}, the size of \
+             dimension {dim} of a tensor of shape {shape}",
             shape[dim]
         );
     }
@@ -248,8 +248,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "gather: index 3 (number 1 of the indices) of dimension 0 of a \
-                               tensor of shape [3], which has 3")]
+    #[should_panic(expected = "gather: index 3 at position 1; expected less than 3, the size of \
+                               dimension 0 of a tensor of shape [3]")]
     fn an_index_past_the_end_is_refused() {
         let _ = Tensor::<f32>::ones([3]).gather(0, &Indices::from(vec![0, 3]));
     }

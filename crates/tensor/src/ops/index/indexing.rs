@@ -34,7 +34,7 @@ mod sealed {
 /// let (rows, classes) = (Indices::from(0..2), Indices::from([1, 0]));
 /// assert_eq!(logits.index((&rows, &classes)).to_vec(), [0.9, 0.8]);
 /// assert_eq!(logits.index((.., [-1])).to_vec(), [0.9, 0.2]);
-/// let confident = logits.amax(1, false).gt(0.85);
+/// let confident = logits.amax(1).gt(0.85);
 /// assert_eq!(logits.index(&confident).to_vec(), [0.1, 0.9]);
 /// ```
 pub trait Indexing: sealed::Sealed {
@@ -311,8 +311,8 @@ fn from_end(op: &str, shape: &Shape, dim: usize, list: &[isize]) -> Array<usize>
         match position.filter(|&position| position < size) {
             Some(position) => positions.push(position),
             None => panic!(
-                "{op}: index {index} (number {i} of the indices) of dimension {dim} of a tensor of \
-                 shape {shape}, which has {size}"
+                "{op}: index {index} at position {i}; expected from -{size} to below {size}, the \
+                 size of dimension {dim} of a tensor of shape {shape}"
             ),
         }
     }

@@ -281,7 +281,7 @@ fn computed<T: Float>(
 
 /// The gradient of a bias: the sums over images and positions of `[images, channels, positions]`.
 fn channel_sums<T: Float>(sizes: [usize; 3]) -> impl Fn(&Tensor<T>) -> Tensor<T> {
-    move |g| g.reshape(sizes).sum_dim(2, false).sum_dim(0, false)
+    move |g| g.reshape(sizes).sum_dim(2).sum_dim(0)
 }
 
 #[cfg(test)]

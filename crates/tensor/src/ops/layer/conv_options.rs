@@ -7,8 +7,7 @@ use crate::ops::shape::pad_mode::PadMode;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Conv, Float, Windows};
 
-/// The options of a convolution over `D` spatial dimensions, with PyTorch's defaults. A layer has
-/// the same options as the operation.
+/// The options of a convolution over `D` spatial dimensions, with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_tensor::{Conv2dOptions, Tensor};
@@ -24,7 +23,6 @@ pub struct ConvOptions<const D: usize> {
     dilation: [usize; D],
     output_padding: [usize; D],
     groups: usize,
-    bias: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +48,6 @@ impl<const D: usize> Default for ConvOptions<D> {
             dilation: [1; D],
             output_padding: [0; D],
             groups: 1,
-            bias: true,
         }
     }
 }
@@ -93,7 +90,7 @@ impl<const D: usize> ConvOptions<D> {
         ConvOptions { padding_mode: Some(mode), ..self }
     }
 
-    /// The step between neighbouring elements of the kernel; default 1.
+    /// The step between neighboring elements of the kernel; default 1.
     #[must_use]
     pub fn dilation(self, dilation: impl Into<PerDim<D>>) -> Self {
         ConvOptions { dilation: dilation.into().0, ..self }
@@ -112,19 +109,6 @@ impl<const D: usize> ConvOptions<D> {
     #[must_use]
     pub fn groups(self, groups: usize) -> Self {
         ConvOptions { groups, ..self }
-    }
-
-    /// Whether a layer has a bias; default true. The operation takes its bias as an argument, and
-    /// with `bias(false)` refuses one.
-    #[must_use]
-    pub fn bias(self, bias: bool) -> Self {
-        ConvOptions { bias, ..self }
-    }
-
-    /// Whether a layer with these options has a bias.
-    #[must_use]
-    pub fn has_bias(&self) -> bool {
-        self.bias
     }
 
     /// The shape of the weight from `inputs` to `outputs` channels, which is
@@ -148,45 +132,57 @@ impl<const D: usize> ConvOptions<D> {
             .then(|| [outputs, inputs / self.groups].into_iter().chain(kernel.into().0).collect())
     }
 
-    /// Checks everything that does not depend on the image, for a layer when it is made. Messages
-    /// begin with `op`.
+    /// Checks everything about a convolution that does not depend on the image, for a layer when it
+    /// is made. Messages begin with `op`.
     ///
     /// # Panics
-    /// * If a stride, a dilation or a size of the kernel is 0.
-    /// * If a plain convolution has an output padding, or
-    ///   [`padding_same`](ConvOptions::padding_same) and a stride other than 1.
-    /// * If a transposed convolution has `padding_same`, a padding mode, or an output padding that
-    ///   is less than neither the stride nor the dilation.
+    /// If a stride, a dilation or a size of the kernel is 0, or there is an output padding, or
+    /// [`padding_same`](ConvOptions::padding_same) and a stride other than 1.
     #[doc(hidden)]
     #[track_caller]
-    pub fn check(&self, op: &str, kernel: impl Into<PerDim<D>>, transposed: bool) {
+    pub fn check(&self, op: &str, kernel: impl Into<PerDim<D>>) {
+        self.refuse_zeros(op, kernel.into());
+        assert!(
+            self.padding != Padding::Same || self.stride == [1; D],
+            "{op}: padding_same with a stride of {:?}; expected a stride of 1",
+            self.stride
+        );
+        let extra = self.output_padding;
+        assert!(
+            extra == [0; D],
+            "{op}: an output_padding of {extra:?}; expected 0: only a transposed convolution has one"
+        );
+    }
+
+    /// [`check`](ConvOptions::check) for a transposed convolution.
+    ///
+    /// # Panics
+    /// If a stride, a dilation or a size of the kernel is 0, or there are
+    /// [`padding_same`](ConvOptions::padding_same), a padding mode, or an output padding that is
+    /// less than neither the stride nor the dilation.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn check_transposed(&self, op: &str, kernel: impl Into<PerDim<D>>) {
+        self.refuse_zeros(op, kernel.into());
+        assert!(
+            self.padding != Padding::Same && self.padding_mode.is_none(),
+            "{op}: a transposed convolution has neither padding_same nor a padding_mode"
+        );
+        let extra = self.output_padding;
+        assert!(
+            (0..D).all(|d| extra[d] < self.stride[d].max(self.dilation[d])),
+            "{op}: an output_padding of {extra:?} with a stride of {:?} and a dilation of {:?}; \
+             expected less than one of them",
+            self.stride,
+            self.dilation
+        );
+    }
+
+    #[track_caller]
+    fn refuse_zeros(&self, op: &str, kernel: PerDim<D>) {
         refuse_zero(op, "stride", self.stride);
         refuse_zero(op, "dilation", self.dilation);
-        refuse_zero(op, "kernel", kernel.into().0);
-        let extra = self.output_padding;
-        if transposed {
-            assert!(
-                self.padding != Padding::Same && self.padding_mode.is_none(),
-                "{op}: a transposed convolution has neither padding_same nor a padding_mode"
-            );
-            assert!(
-                (0..D).all(|d| extra[d] < self.stride[d].max(self.dilation[d])),
-                "{op}: an output_padding of {extra:?} with a stride of {:?} and a dilation of \
-                 {:?}; expected less than one of them",
-                self.stride,
-                self.dilation
-            );
-        } else {
-            assert!(
-                self.padding != Padding::Same || self.stride == [1; D],
-                "{op}: padding_same with a stride of {:?}; expected a stride of 1",
-                self.stride
-            );
-            assert!(
-                extra == [0; D],
-                "{op}: an output_padding of {extra:?}; expected 0: only a transposed convolution has one"
-            );
-        }
+        refuse_zero(op, "kernel", kernel.0);
     }
 
     /// The image padded by the padding mode, and the options for convolving the result.
@@ -236,7 +232,7 @@ impl<const D: usize> ConvOptions<D> {
              with groups = {} takes {takes}",
             self.groups
         );
-        self.check_bias(op, bias, weight, weight[0]);
+        check_bias(op, bias, weight, weight[0]);
         let (sides, spans) = (self.sides(weight), self.spans(weight));
         let padded = padded(op, image, sides);
         assert!(
@@ -272,7 +268,7 @@ impl<const D: usize> ConvOptions<D> {
             weight[0]
         );
         let made = weight[1].saturating_mul(self.groups);
-        self.check_bias(op, bias, weight, made);
+        check_bias(op, bias, weight, made);
         let Padding::Each(padding) = self.padding else { unreachable!("it was checked") };
         let extra = self.output_padding;
         let result: [Option<usize>; D] = std::array::from_fn(|d| {
@@ -319,7 +315,12 @@ impl<const D: usize> ConvOptions<D> {
              group, and the kernel's size",
             D + 2
         );
-        self.check(op, std::array::from_fn(|d| weight[2 + d]), transposed);
+        let kernel: [usize; D] = std::array::from_fn(|d| weight[2 + d]);
+        if transposed {
+            self.check_transposed(op, kernel);
+        } else {
+            self.check(op, kernel);
+        }
         assert!(
             self.groups > 0 && weight[0].is_multiple_of(self.groups),
             "{op}: groups = {} does not divide the first dimension of a weight of shape {weight}",
@@ -328,17 +329,6 @@ impl<const D: usize> ConvOptions<D> {
         let channel = x.len() - D - 1;
         let images = if channel == 0 { 1 } else { x[0] };
         (images, x[channel], std::array::from_fn(|d| x[channel + 1 + d]))
-    }
-
-    #[track_caller]
-    fn check_bias(&self, op: &str, bias: Option<&Shape>, weight: &Shape, channels: usize) {
-        let Some(bias) = bias else { return };
-        assert!(
-            **bias == [channels],
-            "{op}: a bias of shape {bias} with a weight of shape {weight}; expected [{channels}], \
-             an element for each output channel"
-        );
-        assert!(self.bias, "{op}: a bias of shape {bias} with bias(false); expected none");
     }
 
     fn sizes(
@@ -367,6 +357,16 @@ impl<const D: usize> ConvOptions<D> {
     }
 }
 
+#[track_caller]
+fn check_bias(op: &str, bias: Option<&Shape>, weight: &Shape, channels: usize) {
+    let Some(bias) = bias else { return };
+    assert!(
+        **bias == [channels],
+        "{op}: a bias of shape {bias} with a weight of shape {weight}; expected [{channels}], an \
+         element for each output channel"
+    );
+}
+
 /// The shape of `x` with these channels and this image size.
 fn result_shape<const D: usize>(x: &Shape, channels: usize, image: [usize; D]) -> Shape {
     let images = &x[..x.len() - D - 1];
@@ -393,7 +393,7 @@ mod tests {
         type Case<'c> = (Op, &'c [usize], &'c [usize], Option<usize>, Conv2dOptions, &'c str);
         let plain = Conv2dOptions::default();
         let (x, w) = (&[2, 4, 5, 6][..], &[6, 4, 3, 3][..]);
-        let cases: [Case<'_>; 22] = [
+        let cases: [Case<'_>; 21] = [
             (
                 conv,
                 &[4, 5],
@@ -444,14 +444,6 @@ mod tests {
                 Some(4),
                 plain,
                 "conv2d: a bias of shape [4] with a weight of shape [6, 4, 3, 3]; expected [6]",
-            ),
-            (
-                conv,
-                x,
-                w,
-                Some(6),
-                plain.bias(false),
-                "conv2d: a bias of shape [6] with bias(false); expected none",
             ),
             (
                 conv,

@@ -11,6 +11,7 @@
 //! `[64, 32, 26, 26]`.
 
 use crate::arrays::array::Array;
+use crate::arrays::keepdim::keepdim;
 use crate::ops::layer::normalize_loops::{Group, NormLayout, forward, in_loops};
 use crate::tape::context::Context;
 use crate::tape::mode::is_pass_recorded;
@@ -249,7 +250,7 @@ fn in_operations<T: Float>(
     let view = [n, layout.groups, c / layout.groups.max(1), s];
     let dims: &[usize] = if layout.across { &[0, 2, 3] } else { &[2, 3] };
     let (x4, g) = (x.reshape(view), ctx.grad().reshape(view));
-    let mean = |x: &Tensor<T>| x.mean_dim(dims, true);
+    let mean = |x: &Tensor<T>| x.mean_dim(keepdim(dims));
     let constant = |f: fn(&Group<T>) -> T| {
         let values: Vec<T> = groups.iter().map(f).collect();
         let shape = [if layout.across { 1 } else { n }, layout.groups, 1, 1];
@@ -277,8 +278,8 @@ fn in_operations<T: Float>(
         inner -= &normal * mean(&(&weighted * &normal));
     }
     let dx = (inner * scale).reshape(x.array.shape());
-    let dw = (&g * &normal).sum_dim([0, 3], false);
-    [dx, dw, g.sum_dim([0, 3], false)]
+    let dw = (&g * &normal).sum_dim([0, 3]);
+    [dx, dw, g.sum_dim([0, 3])]
 }
 
 #[cfg(test)]

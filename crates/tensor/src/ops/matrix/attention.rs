@@ -4,6 +4,7 @@
 //! backward recomputes them, a block of queries at a time.
 
 use crate::arrays::array::{Array, with_room};
+use crate::arrays::keepdim::keepdim;
 use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::matrix::attention_options::AttentionOptions;
@@ -288,7 +289,7 @@ impl<T: Float> AttentionCall<T> {
         let (g, scale) = (ctx.grad(), T::from_f64(self.scale));
         let p = self.weights(q, k, bias);
         let (kept, dp) = (self.dropped(&p), self.dropped(&g.matmul(&v.transpose(-2, -1))));
-        let ds = &p * (&dp - (&dp * &p).sum_dim(-1, true));
+        let ds = &p * (&dp - (&dp * &p).sum_dim(keepdim(-1)));
         let mut gradients = Gradients::from_iter([
             ctx.broadcast_back(0, || ds.matmul(k) * scale),
             ctx.broadcast_back(1, || ds.transpose(-2, -1).matmul(q) * scale),
@@ -442,7 +443,7 @@ mod tests {
             for (a, b) in gradients(&y).iter().zip(gradients(&z)) {
                 close(a, &b);
             }
-            assert!(p > 0.0 || (weights.sum_dim(-1, false) - 1.0).abs().max().item() < 1e-12);
+            assert!(p > 0.0 || (weights.sum_dim(-1) - 1.0).abs().max().item() < 1e-12);
         }
     }
 

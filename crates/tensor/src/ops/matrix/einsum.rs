@@ -203,7 +203,7 @@ impl<T: Float> Term<T> {
         }
         Term {
             letters: kept.into_iter().map(|d| self.letters[d]).collect(),
-            tensor: self.tensor.sum_dim(&summed[..], false),
+            tensor: self.tensor.sum_dim(&summed[..]),
         }
     }
 
@@ -247,7 +247,7 @@ impl<T: Float> Term<T> {
         let product = if k == 1 {
             left * right
         } else if m == 1 && p == 1 {
-            (left.reshape([n, k]) * right.reshape([n, k])).sum_dim(1, false)
+            (left.reshape([n, k]) * right.reshape([n, k])).sum_dim(1)
         } else {
             left.bmm(&right)
         };

@@ -92,7 +92,7 @@ fn matrix_linear<T: Float>(
         // [N, M] × [M, K] → [N, K]
         |g, x| g.transpose(0, 1).matmul(x),
         // [M, N] → [N]
-        |g| g.sum_dim(0, false),
+        |g| g.sum_dim(0),
     )
 }
 

@@ -2,6 +2,7 @@
 
 use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
+use crate::arrays::keepdim::ReduceDims;
 use crate::ops::index::index_select::around;
 use crate::ops::reduce::reduction::Reduction;
 use crate::tape::record::record;
@@ -77,13 +78,14 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn prod(&self) -> Tensor<T> {
-        self.reshape([self.numel()]).prod_dim(0, false)
+        self.reshape([self.numel()]).prod_dim(0)
     }
 
-    /// The products over dimension `dim`, which disappears, or stays with size 1 if
-    /// `keepdim`.
+    /// The products over dimension `dim`, which disappears, or keeps size 1 for
+    /// [`keepdim(dim)`](crate::keepdim()).
     ///
-    /// Gradient: `g` times the product of the other elements. PyTorch: `x.prod(dim, keepdim)`.
+    /// Gradient: `g` times the product of the other elements. PyTorch: `x.prod(dim)`,
+    /// `x.prod(dim, keepdim=True)`.
     ///
     /// # Panics
     /// If there is no such dimension.
@@ -91,12 +93,12 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
-    /// assert_eq!(x.prod_dim(1, false).to_vec(), [2.0, 12.0]);
+    /// assert_eq!(x.prod_dim(1).to_vec(), [2.0, 12.0]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn prod_dim(&self, dim: impl Dim, keepdim: bool) -> Tensor<T> {
-        let over = Reduction::new("prod_dim", self, dim, keepdim);
+    pub fn prod_dim(&self, dim: impl ReduceDims<Dims: Dim>) -> Tensor<T> {
+        let over = Reduction::new("prod_dim", self, dim);
         let value = over.rows(&self.array, |row| {
             T::from_f64(row.iter().fold(1.0, |product, x| product * x.to_f64()))
         });
@@ -170,18 +172,18 @@ fn carried_back<T: Float>(g: &Tensor<T>, x: &Tensor<T>, dim: usize) -> Tensor<T>
 
 #[cfg(test)]
 mod tests {
-    use crate::Tensor;
     use crate::tools::gradcheck::testing::check_op;
+    use crate::{Tensor, keepdim};
 
     #[test]
     fn gradients() {
         for dim in 0..3 {
             check_op(|x| x[0].cumsum(dim).powf(2.0), &[&[2, 3, 2]], -2.0..2.0);
             check_op(|x| x[0].cumprod(dim), &[&[2, 3, 2]], 0.5..2.0);
-            check_op(|x| x[0].prod_dim(dim, true), &[&[2, 3, 2]], 0.5..2.0);
+            check_op(|x| x[0].prod_dim(keepdim(dim)), &[&[2, 3, 2]], 0.5..2.0);
         }
         check_op(|x| x[0].prod(), &[&[2, 3]], 0.5..2.0);
-        check_op(|x| x[0].prod() + x[0].prod_dim(0, false), &[&[]], 0.5..2.0);
+        check_op(|x| x[0].prod() + x[0].prod_dim(0), &[&[]], 0.5..2.0);
         check_op(|x| x[0].cumsum(0) + x[0].cumprod(0), &[&[0, 2]], 0.5..2.0);
     }
 

@@ -1,7 +1,8 @@
 //! The largest and the smallest elements: of all, or along dimensions.
 
-use crate::arrays::dims::{Dim, Dims, check_dim};
+use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::indices::Indices;
+use crate::arrays::keepdim::ReduceDims;
 use crate::ops::reduce::reduction::Reduction;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
@@ -23,7 +24,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn max(&self) -> Tensor<T> {
-        best("max", self, .., false, true, |x, best| x > best)
+        best("max", self, .., true, |x, best| x > best)
     }
 
     /// The smallest element, of shape `[]`; NaN if there is one.
@@ -41,13 +42,14 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn min(&self) -> Tensor<T> {
-        best("min", self, .., false, true, |x, best| x < best)
+        best("min", self, .., true, |x, best| x < best)
     }
 
-    /// The largest elements over dimensions `dims`, which disappear, or stay with
-    /// size 1 if `keepdim`; NaN if there is one.
+    /// The largest elements over dimensions `dims`, which disappear, or keep size 1 for
+    /// [`keepdim(dims)`](crate::keepdim()); NaN if there is one.
     ///
-    /// Gradient: `g`, shared evenly among equal elements. PyTorch: `x.amax(dims, keepdim)`.
+    /// Gradient: `g`, shared evenly among equal elements. PyTorch: `x.amax(dims)`,
+    /// `x.amax(dims, keepdim=True)`.
     ///
     /// # Panics
     /// If there are no such dimensions, or they are empty.
@@ -55,37 +57,39 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 2.0, 3.0], [2, 2]).unwrap();
-    /// assert_eq!(x.amax(1, false).to_vec(), [4.0, 3.0]);
+    /// assert_eq!(x.amax(1).to_vec(), [4.0, 3.0]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn amax(&self, dims: impl Dims, keepdim: bool) -> Tensor<T> {
-        best("amax", self, dims, keepdim, false, |x, best| x > best)
+    pub fn amax(&self, dims: impl ReduceDims) -> Tensor<T> {
+        best("amax", self, dims, false, |x, best| x > best)
     }
 
-    /// The smallest elements over dimensions `dims`, which disappear, or stay with
-    /// size 1 if `keepdim`; NaN if there is one.
+    /// The smallest elements over dimensions `dims`, which disappear, or keep size 1 for
+    /// [`keepdim(dims)`](crate::keepdim()); NaN if there is one.
     ///
-    /// Gradient: `g`, shared evenly among equal elements. PyTorch: `x.amin(dims, keepdim)`.
+    /// Gradient: `g`, shared evenly among equal elements. PyTorch: `x.amin(dims)`,
+    /// `x.amin(dims, keepdim=True)`.
     ///
     /// # Panics
     /// If there are no such dimensions, or they are empty.
     ///
     /// ```
-    /// use adamant_tensor::Tensor;
+    /// use adamant_tensor::{Tensor, keepdim};
     /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 2.0, 3.0], [2, 2]).unwrap();
-    /// assert_eq!(x.amin(0, true).to_vec(), [1.0, 3.0]);
+    /// assert_eq!(x.amin(keepdim(0)).to_vec(), [1.0, 3.0]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn amin(&self, dims: impl Dims, keepdim: bool) -> Tensor<T> {
-        best("amin", self, dims, keepdim, false, |x, best| x < best)
+    pub fn amin(&self, dims: impl ReduceDims) -> Tensor<T> {
+        best("amin", self, dims, false, |x, best| x < best)
     }
 
     /// The largest elements along dimension `dim` and their indices: the first of equal ones, or
-    /// the first NaN if there is one. The dimension disappears, or stays with size 1 if `keepdim`.
+    /// the first NaN if there is one. The dimension disappears, or keeps size 1 for
+    /// [`keepdim(dim)`](crate::keepdim()).
     ///
-    /// Gradient: `g` at that index. PyTorch: `x.max(dim, keepdim)`.
+    /// Gradient: `g` at that index. PyTorch: `x.max(dim)`, `x.max(dim, keepdim=True)`.
     ///
     /// # Panics
     /// If there is no such dimension, or it is empty.
@@ -93,23 +97,19 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 3.0, 3.0], [2, 2]).unwrap();
-    /// let (values, indices) = x.max_dim(1, false);
+    /// let (values, indices) = x.max_dim(1);
     /// assert_eq!((values.to_vec(), indices.to_vec()), (vec![4.0, 3.0], vec![1, 0]));
     /// ```
     #[track_caller]
-    pub fn max_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
-        if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, index) = vector.max_dim(0, true);
-            return (value.reshape([]), index.reshape([]));
-        }
-        let dim = check_dim("max_dim", dim, self.array.shape());
-        self.chosen(dim, keepdim, self.arg_best("max_dim", dim, |x, best| x > best))
+    pub fn max_dim(&self, dim: impl ReduceDims<Dims: Dim>) -> (Tensor<T>, Indices) {
+        self.best_along("max_dim", dim, |x, best| x > best)
     }
 
     /// The smallest elements along dimension `dim` and their indices: the first of equal ones, or
-    /// the first NaN if there is one. The dimension disappears, or stays with size 1 if `keepdim`.
+    /// the first NaN if there is one. The dimension disappears, or keeps size 1 for
+    /// [`keepdim(dim)`](crate::keepdim()).
     ///
-    /// Gradient: `g` at that index. PyTorch: `x.min(dim, keepdim)`.
+    /// Gradient: `g` at that index. PyTorch: `x.min(dim)`, `x.min(dim, keepdim=True)`.
     ///
     /// # Panics
     /// If there is no such dimension, or it is empty.
@@ -117,24 +117,30 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![1.0f32, 4.0, 3.0, 3.0], [2, 2]).unwrap();
-    /// assert_eq!(x.min_dim(1, false).1.to_vec(), [0, 0]);
+    /// assert_eq!(x.min_dim(1).1.to_vec(), [0, 0]);
     /// ```
     #[track_caller]
-    pub fn min_dim(&self, dim: impl Dim, keepdim: bool) -> (Tensor<T>, Indices) {
-        if let Some(vector) = self.scalar_as_vector(dim) {
-            let (value, index) = vector.min_dim(0, true);
-            return (value.reshape([]), index.reshape([]));
-        }
-        let dim = check_dim("min_dim", dim, self.array.shape());
-        self.chosen(dim, keepdim, self.arg_best("min_dim", dim, |x, best| x < best))
+    pub fn min_dim(&self, dim: impl ReduceDims<Dims: Dim>) -> (Tensor<T>, Indices) {
+        self.best_along("min_dim", dim, |x, best| x < best)
     }
 
     #[track_caller]
-    fn chosen(&self, dim: usize, keepdim: bool, indices: Vec<usize>) -> (Tensor<T>, Indices) {
+    fn best_along<D: ReduceDims<Dims: Dim>>(
+        &self,
+        op: &str,
+        dim: D,
+        better: impl Fn(T, T) -> bool + Sync,
+    ) -> (Tensor<T>, Indices) {
+        let dim = dim.dims();
+        if let Some(vector) = self.scalar_as_vector(dim) {
+            return vector.best_along(op, 0, better);
+        }
         let shape = self.array.shape();
-        let indices = Indices::from(indices).reshape(shape.with_size(dim, 1));
+        let dim = check_dim(op, dim, shape);
+        let indices =
+            Indices::from(self.arg_best(op, dim, better)).reshape(shape.with_size(dim, 1));
         let values = self.gather(dim, &indices);
-        if keepdim {
+        if D::KEEPDIM {
             return (values, indices);
         }
         let result = shape.without(dim);
@@ -148,12 +154,11 @@ impl<T: Float> Tensor<T> {
 pub(crate) fn best<T: Float>(
     op: &'static str,
     x: &Tensor<T>,
-    dims: impl Dims,
-    keepdim: bool,
+    dims: impl ReduceDims,
     nan_is_chosen: bool,
     better: impl Fn(T, T) -> bool + Sync,
 ) -> Tensor<T> {
-    let over = Reduction::new(op, x, dims, keepdim);
+    let over = Reduction::new(op, x, dims);
     over.refuse_empty();
     let value = over.rows(&x.array, |row| row[arg_best(row, &better)]);
     let (input, result) = (x.array.clone(), value.clone());
@@ -171,8 +176,8 @@ pub(crate) fn best<T: Float>(
 
 #[cfg(test)]
 mod tests {
-    use crate::Tensor;
     use crate::tools::gradcheck::testing::check_op;
+    use crate::{Tensor, keepdim};
 
     #[test]
     fn gradients() {
@@ -182,10 +187,10 @@ mod tests {
             x + Tensor::from_vec((0..n).map(|i| ((i * 5) % 7) as f64).collect(), x.shape()).unwrap()
         };
         check_op(|x| spaced(&x[0]).max() * spaced(&x[0]).min(), &[&[2, 3]], -0.4..0.4);
-        check_op(|x| spaced(&x[0]).amax([0, 2], false), &[&[2, 2, 2]], -0.4..0.4);
-        check_op(|x| spaced(&x[0]).amin(1, true), &[&[2, 3]], -0.4..0.4);
-        check_op(|x| spaced(&x[0]).max_dim(1, true).0.powf(2.0), &[&[2, 3]], -0.4..0.4);
-        check_op(|x| spaced(&x[0]).min_dim(0, false).0.powf(2.0), &[&[2, 3]], -0.4..0.4);
+        check_op(|x| spaced(&x[0]).amax([0, 2]), &[&[2, 2, 2]], -0.4..0.4);
+        check_op(|x| spaced(&x[0]).amin(keepdim(1)), &[&[2, 3]], -0.4..0.4);
+        check_op(|x| spaced(&x[0]).max_dim(keepdim(1)).0.powf(2.0), &[&[2, 3]], -0.4..0.4);
+        check_op(|x| spaced(&x[0]).min_dim(0).0.powf(2.0), &[&[2, 3]], -0.4..0.4);
     }
 
     #[test]
@@ -195,13 +200,13 @@ mod tests {
         x.max().backward();
         assert_eq!(x.grad().unwrap().to_vec(), [0.5, 0.0, 0.5]);
         let x = leaf();
-        x.max_dim(0, false).0.backward();
+        x.max_dim(0).0.backward();
         assert_eq!(x.grad().unwrap().to_vec(), [1.0, 0.0, 0.0]);
     }
 
     #[test]
     #[should_panic(expected = "amax: a tensor of shape [2, 0] has nothing to choose from")]
     fn an_empty_dimension_has_no_maximum() {
-        let _ = Tensor::<f32>::ones([2, 0]).amax(1, false);
+        let _ = Tensor::<f32>::ones([2, 0]).amax(1);
     }
 }

@@ -1,6 +1,6 @@
 //! Vector norms.
 
-use crate::arrays::dims::Dims;
+use crate::arrays::keepdim::ReduceDims;
 use crate::ops::elementwise::abs::{side, toward};
 use crate::ops::elementwise::piecewise::piecewise;
 use crate::ops::reduce::max::best;
@@ -31,13 +31,13 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn norm(&self, p: f64) -> Tensor<T> {
-        norm("norm", self, p, .., false)
+        norm("norm", self, p, ..)
     }
 
-    /// [`norm`](Tensor::norm) over dimensions `dims`, which disappear, or stay with
-    /// size 1 if `keepdim`.
+    /// [`norm`](Tensor::norm) over dimensions `dims`, which disappear, or keep size 1 for
+    /// [`keepdim(dims)`](crate::keepdim()).
     ///
-    /// PyTorch: `x.norm(p, dims, keepdim)`.
+    /// PyTorch: `x.norm(p, dims)`, `x.norm(p, dims, keepdim=True)`.
     ///
     /// # Panics
     /// If there are no such dimensions, or they have no elements and `p` is infinite or negative.
@@ -45,30 +45,24 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![3.0f32, -4.0, 0.0, 0.0], [2, 2]).unwrap();
-    /// assert_eq!(x.norm_dim(2.0, 1, false).to_vec(), [5.0, 0.0]);
+    /// assert_eq!(x.norm_dim(2.0, 1).to_vec(), [5.0, 0.0]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn norm_dim(&self, p: f64, dims: impl Dims, keepdim: bool) -> Tensor<T> {
-        norm("norm_dim", self, p, dims, keepdim)
+    pub fn norm_dim(&self, p: f64, dims: impl ReduceDims) -> Tensor<T> {
+        norm("norm_dim", self, p, dims)
     }
 }
 
 #[track_caller]
-fn norm<T: Float>(
-    op: &'static str,
-    x: &Tensor<T>,
-    p: f64,
-    dims: impl Dims,
-    keepdim: bool,
-) -> Tensor<T> {
+fn norm<T: Float>(op: &'static str, x: &Tensor<T>, p: f64, dims: impl ReduceDims) -> Tensor<T> {
     if p == f64::INFINITY {
-        return best(op, &x.abs(), dims, keepdim, true, |x, best| x > best);
+        return best(op, &x.abs(), dims, true, |x, best| x > best);
     }
     if p == f64::NEG_INFINITY {
-        return best(op, &x.abs(), dims, keepdim, true, |x, best| x < best);
+        return best(op, &x.abs(), dims, true, |x, best| x < best);
     }
-    let over = Reduction::new(op, x, dims, keepdim);
+    let over = Reduction::new(op, x, dims);
     if p < 0.0 {
         over.refuse_empty();
     }
@@ -113,8 +107,8 @@ fn norm<T: Float>(
 
 #[cfg(test)]
 mod tests {
-    use crate::Tensor;
     use crate::tools::gradcheck::testing::check_op;
+    use crate::{Tensor, keepdim};
 
     const ORDERS: [f64; 10] =
         [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5, -1.5, f64::INFINITY, f64::NEG_INFINITY];
@@ -124,7 +118,7 @@ mod tests {
         let apart = Tensor::from_vec(vec![1.0, 3.0, -1.0, 5.0, -2.0, 9.0], [2, 3]).unwrap();
         for p in ORDERS {
             check_op(|x| (&x[0] + &apart).norm(p), &[&[2, 3]], -0.4..0.4);
-            check_op(|x| (&x[0] + &apart).norm_dim(p, 1, true), &[&[2, 3]], -0.4..0.4);
+            check_op(|x| (&x[0] + &apart).norm_dim(p, keepdim(1)), &[&[2, 3]], -0.4..0.4);
         }
     }
 
@@ -141,9 +135,9 @@ mod tests {
     fn an_empty_norm_follows_pytorch() {
         // torch.zeros(2, 0).norm(p, 1); torch.zeros(0, 2).norm(-1, 1)
         for p in [0.0, 0.5, 1.0, 2.0, 3.0] {
-            assert_eq!(Tensor::<f32>::zeros([2, 0]).norm_dim(p, 1, false).to_vec(), [0.0; 2]);
+            assert_eq!(Tensor::<f32>::zeros([2, 0]).norm_dim(p, 1).to_vec(), [0.0; 2]);
         }
-        assert_eq!(Tensor::<f32>::zeros([0, 2]).norm_dim(-1.0, 1, false).shape(), [0]);
+        assert_eq!(Tensor::<f32>::zeros([0, 2]).norm_dim(-1.0, 1).shape(), [0]);
     }
 
     #[test]

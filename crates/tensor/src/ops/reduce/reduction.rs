@@ -1,7 +1,8 @@
 //! What reductions over dimensions share.
 
 use crate::arrays::array::Array;
-use crate::arrays::dims::{Dims, check_dims};
+use crate::arrays::dims::check_dims;
+use crate::arrays::keepdim::ReduceDims;
 use crate::arrays::shape::Shape;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
@@ -26,19 +27,18 @@ pub(crate) struct Reduction {
 impl Reduction {
     /// Panics if `x` has no such dimensions, or one is named twice.
     #[track_caller]
-    pub(crate) fn new<T: Float>(
+    pub(crate) fn new<T: Float, D: ReduceDims>(
         op: &'static str,
         x: &Tensor<T>,
-        dims: impl Dims,
-        keepdim: bool,
+        dims: D,
     ) -> Reduction {
         let shape = x.array.shape().clone();
-        let mut dims = check_dims(op, dims, &shape);
+        let mut dims = check_dims(op, dims.dims(), &shape);
         if dims.is_empty() {
             dims = (0..shape.len()).collect(); // as in PyTorch, no dimensions mean all
         }
         let kept = shape.reduced(&dims, true);
-        let result = if keepdim { kept.clone() } else { shape.reduced(&dims, false) };
+        let result = if D::KEEPDIM { kept.clone() } else { shape.reduced(&dims, false) };
         let count = dims.iter().map(|&d| shape[d]).product();
         Reduction { op, shape, dims, kept, result, count }
     }

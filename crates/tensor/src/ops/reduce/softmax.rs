@@ -2,6 +2,7 @@
 
 use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
+use crate::arrays::keepdim::keepdim;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Float, log_softmax_rows, softmax_rows};
@@ -30,7 +31,7 @@ impl<T: Float> Tensor<T> {
         let saved = value.clone();
         record("softmax", [self], value, move |ctx| {
             let (g, y) = (ctx.grad(), ctx.output(&saved));
-            [Some(&y * (g - (g * &y).sum_dim(dim, true)))]
+            [Some(&y * (g - (g * &y).sum_dim(keepdim(dim))))]
         })
     }
 
@@ -57,7 +58,7 @@ impl<T: Float> Tensor<T> {
         let saved = value.clone();
         record("log_softmax", [self], value, move |ctx| {
             let (g, y) = (ctx.grad(), ctx.output(&saved));
-            [Some(g - y.exp() * g.sum_dim(dim, true))]
+            [Some(g - y.exp() * g.sum_dim(keepdim(dim)))]
         })
     }
 }

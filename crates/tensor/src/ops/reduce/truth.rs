@@ -2,6 +2,7 @@
 
 use crate::arrays::dims::Dims;
 use crate::arrays::indices::Indices;
+use crate::arrays::keepdim::ReduceDims;
 use crate::arrays::mask::Mask;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
@@ -68,10 +69,10 @@ impl<T: Float> Tensor<T> {
         self.nonzero("all").all()
     }
 
-    /// Whether any element is nonzero along dimensions `dims`, which disappear, or stay with size 1
-    /// if `keepdim`.
+    /// Whether any element is nonzero along dimensions `dims`, which disappear, or keep size 1 for
+    /// [`keepdim(dims)`](crate::keepdim()).
     ///
-    /// PyTorch: `x.any(dims, keepdim)`.
+    /// PyTorch: `x.any(dims)`, `x.any(dims, keepdim=True)`.
     ///
     /// # Panics
     /// If there are no such dimensions.
@@ -79,18 +80,18 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from([[0.0f32, 2.0], [0.0, 0.0]]);
-    /// assert_eq!(x.any_dim(1, false).to_vec(), [true, false]);
+    /// assert_eq!(x.any_dim(1).to_vec(), [true, false]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn any_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
-        self.nonzero("any_dim").any_over("any_dim", dims, keepdim)
+    pub fn any_dim(&self, dims: impl ReduceDims) -> Mask {
+        self.nonzero("any_dim").any_over("any_dim", dims)
     }
 
-    /// Whether all elements are nonzero along dimensions `dims`, which disappear, or stay with size
-    /// 1 if `keepdim`.
+    /// Whether all elements are nonzero along dimensions `dims`, which disappear, or keep size 1
+    /// for [`keepdim(dims)`](crate::keepdim()).
     ///
-    /// PyTorch: `x.all(dims, keepdim)`.
+    /// PyTorch: `x.all(dims)`, `x.all(dims, keepdim=True)`.
     ///
     /// # Panics
     /// If there are no such dimensions.
@@ -98,12 +99,12 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from([[0.0f32, 2.0], [3.0, 4.0]]);
-    /// assert_eq!(x.all_dim(1, false).to_vec(), [false, true]);
+    /// assert_eq!(x.all_dim(1).to_vec(), [false, true]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn all_dim(&self, dims: impl Dims, keepdim: bool) -> Mask {
-        self.nonzero("all_dim").all_over("all_dim", dims, keepdim)
+    pub fn all_dim(&self, dims: impl ReduceDims) -> Mask {
+        self.nonzero("all_dim").all_over("all_dim", dims)
     }
 
     #[track_caller]
@@ -115,12 +116,13 @@ impl<T: Float> Tensor<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keepdim;
 
     #[test]
     fn nan_is_not_zero_and_negative_zero_is() {
         let x = Tensor::from([[f32::NAN, -0.0], [0.0, 1.0]]);
         assert_eq!((x.count_nonzero(), x.any(), x.all()), (2, true, false));
-        assert_eq!(x.any_dim(0, true).shape(), [1, 2]);
+        assert_eq!(x.any_dim(keepdim(0)).shape(), [1, 2]);
     }
 
     #[test]
@@ -128,7 +130,7 @@ mod tests {
         let x = Tensor::from([[0.0f32, 1.0], [2.0, 3.0]]);
         let none: [usize; 0] = [];
         assert_eq!(x.count_nonzero_dim(none).to_vec(), [3]);
-        assert_eq!(x.any_dim(none, false).to_vec(), [false, true, true, true]);
-        assert_eq!(x.all_dim(none, false).shape(), [2, 2]);
+        assert_eq!(x.any_dim(none).to_vec(), [false, true, true, true]);
+        assert_eq!(x.all_dim(none).shape(), [2, 2]);
     }
 }

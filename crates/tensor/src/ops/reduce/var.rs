@@ -1,6 +1,6 @@
 //! Variance and standard deviation.
 
-use crate::arrays::dims::Dims;
+use crate::arrays::keepdim::ReduceDims;
 use crate::ops::reduce::reduction::Reduction;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
@@ -24,15 +24,15 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn var(&self, correction: impl Into<f64>) -> Tensor<T> {
-        variance("var", self, .., correction.into(), false, true)
+        variance("var", self, .., correction.into(), true)
     }
 
-    /// [`var`](Tensor::var) over dimensions `dims`, which disappear, or stay with
-    /// size 1 if `keepdim`.
+    /// [`var`](Tensor::var) over dimensions `dims`, which disappear, or keep size 1 for
+    /// [`keepdim(dims)`](crate::keepdim()).
     ///
     /// Gradient: `2 g (x − x̄) / (n − correction)`, whatever the correction.
     ///
-    /// PyTorch: `x.var(dims, correction=…, keepdim=…)`.
+    /// PyTorch: `x.var(dims, correction=…)`, `x.var(dims, correction=…, keepdim=True)`.
     ///
     /// # Panics
     /// If there are no such dimensions.
@@ -40,13 +40,13 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from([[1.0f32, 3.0], [5.0, 5.0]]);
-    /// assert_eq!(x.var_dim(1, 1, false).to_vec(), [2.0, 0.0]);
-    /// assert_eq!(x.var_dim([0, 1], 1.25, false).item(), 4.0);
+    /// assert_eq!(x.var_dim(1, 1).to_vec(), [2.0, 0.0]);
+    /// assert_eq!(x.var_dim([0, 1], 1.25).item(), 4.0);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn var_dim(&self, dims: impl Dims, correction: impl Into<f64>, keepdim: bool) -> Tensor<T> {
-        variance("var_dim", self, dims, correction.into(), keepdim, self.shape().is_empty())
+    pub fn var_dim(&self, dims: impl ReduceDims, correction: impl Into<f64>) -> Tensor<T> {
+        variance("var_dim", self, dims, correction.into(), self.shape().is_empty())
     }
 
     /// The standard deviation: the root of [`var`](Tensor::var).
@@ -61,12 +61,13 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn std(&self, correction: impl Into<f64>) -> Tensor<T> {
-        deviation("std", &variance("std", self, .., correction.into(), false, true))
+        deviation("std", &variance("std", self, .., correction.into(), true))
     }
 
-    /// The standard deviation over dimensions: the root of [`var_dim`](Tensor::var_dim).
+    /// The standard deviation over dimensions `dims`, which disappear, or keep size 1 for
+    /// [`keepdim(dims)`](crate::keepdim()): the root of [`var_dim`](Tensor::var_dim).
     ///
-    /// PyTorch: `x.std(dims, correction=…, keepdim=…)`.
+    /// PyTorch: `x.std(dims, correction=…)`, `x.std(dims, correction=…, keepdim=True)`.
     ///
     /// # Panics
     /// If there are no such dimensions.
@@ -74,13 +75,13 @@ impl<T: Float> Tensor<T> {
     /// ```
     /// use adamant_tensor::Tensor;
     /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 5.0, 5.0, 5.0], [2, 3]).unwrap();
-    /// assert_eq!(x.std_dim(1, 1, false).to_vec(), [1.0, 0.0]);
+    /// assert_eq!(x.std_dim(1, 1).to_vec(), [1.0, 0.0]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn std_dim(&self, dims: impl Dims, correction: impl Into<f64>, keepdim: bool) -> Tensor<T> {
+    pub fn std_dim(&self, dims: impl ReduceDims, correction: impl Into<f64>) -> Tensor<T> {
         let of_all = self.shape().is_empty();
-        let variance = variance("std_dim", self, dims, correction.into(), keepdim, of_all);
+        let variance = variance("std_dim", self, dims, correction.into(), of_all);
         deviation("std_dim", &variance)
     }
 }
@@ -91,12 +92,11 @@ impl<T: Float> Tensor<T> {
 fn variance<T: Float>(
     op: &'static str,
     x: &Tensor<T>,
-    dims: impl Dims,
+    dims: impl ReduceDims,
     correction: f64,
-    keepdim: bool,
     of_all: bool,
 ) -> Tensor<T> {
-    let over = Reduction::new(op, x, dims, keepdim);
+    let over = Reduction::new(op, x, dims);
     let count = T::from_f64(over.count as f64);
     let freedom = over.count as f64 - correction;
     let divisor = T::from_f64(freedom.max(0.0));
@@ -106,7 +106,7 @@ fn variance<T: Float>(
     let x_saved = x.clone();
     record(op, [x], value, move |ctx| {
         let x = &x_saved;
-        let mean = over.spread(&x.mean_dim(&over.dims[..], false));
+        let mean = over.spread(&x.mean_dim(&over.dims[..]));
         if of_all && freedom <= 0.0 {
             let at_mean = x.eq(&mean);
             let slope = Tensor::full(x.shape(), T::INFINITY).masked_fill(&at_mean, T::NAN);
@@ -132,17 +132,17 @@ fn deviation<T: Float>(op: &'static str, variance: &Tensor<T>) -> Tensor<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Tensor;
     use crate::tools::gradcheck::testing::check_op;
+    use crate::{Tensor, keepdim};
 
     #[test]
     fn gradients() {
         let apart = Tensor::from_vec(vec![0.0, 3.0, 1.0, 5.0, 2.0, 9.0], [2, 3]).unwrap();
         check_op(|x| x[0].var(1), &[&[2, 3]], -2.0..2.0);
-        check_op(|x| x[0].var_dim([0, 2], 1.5, false), &[&[2, 2, 3]], -2.0..2.0);
-        check_op(|x| x[0].var_dim(1, 0, true), &[&[2, 3]], -2.0..2.0);
+        check_op(|x| x[0].var_dim([0, 2], 1.5), &[&[2, 2, 3]], -2.0..2.0);
+        check_op(|x| x[0].var_dim(keepdim(1), 0), &[&[2, 3]], -2.0..2.0);
         check_op(|x| (&x[0] + &apart).std(0), &[&[2, 3]], -0.4..0.4);
-        check_op(|x| (&x[0] + &apart).std_dim(0, 1, false), &[&[2, 3]], -0.4..0.4);
+        check_op(|x| (&x[0] + &apart).std_dim(0, 1), &[&[2, 3]], -0.4..0.4);
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         few.var(2.5).backward();
         assert_eq!(few.grad().unwrap().to_vec(), [f32::INFINITY; 2]);
         few.zero_grad();
-        few.var_dim(0, 2.5, false).backward();
+        few.var_dim(0, 2.5).backward();
         assert_eq!(few.grad().unwrap().to_vec(), [2.0, -2.0]);
         let same = Tensor::<f32>::ones([3]).requires_grad();
         same.std(1).backward();

@@ -1,5 +1,6 @@
 //! Repeating along dimensions, and the sum that undoes it.
 
+use crate::arrays::keepdim::keepdim;
 use crate::arrays::shape::Shape;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
@@ -37,17 +38,17 @@ impl<T: Float> Tensor<T> {
         record(op, [self], value, move |ctx| [Some(ctx.grad().clone().sum_to(&from))])
     }
 
-    /// The sum over the dimensions along which `shape` was broadcast to this:
-    /// the gradient's way back through a broadcast.
+    /// The sum over the dimensions along which `shape` was broadcast to this: the gradient of a
+    /// broadcast.
     #[track_caller]
     pub(crate) fn sum_to(self, shape: &Shape) -> Tensor<T> {
         let mut sum = self;
         while sum.array.shape().len() > shape.len() {
-            sum = sum.sum_dim(0, false);
+            sum = sum.sum_dim(0);
         }
         for dim in 0..shape.len() {
             if shape[dim] == 1 && sum.array.shape()[dim] != 1 {
-                sum = sum.sum_dim(dim, true);
+                sum = sum.sum_dim(keepdim(dim));
             }
         }
         sum

@@ -1,7 +1,6 @@
 //! Parts of a tensor. Views: nothing is copied.
 //!
-//! The gradient of each is `g` at the places that the view shows, added up where
-//! it shows one more than once, and 0 elsewhere.
+//! The gradient is `g`, added at the positions that the view shows; 0 elsewhere.
 
 use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::shape::Shape;

@@ -7,9 +7,8 @@ use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
-    /// The same elements in row-major order under another shape: a view where
-    /// strides can say it, else a copy. One size may be left to be computed, as
-    /// [`REST`](crate::REST).
+    /// The same elements in row-major order under another shape: a view if strides can describe
+    /// it, otherwise a copy. One size may be [`REST`](crate::REST), which is computed.
     ///
     /// Gradient: `g` under the old shape. PyTorch: `x.reshape(shape)`.
     ///

@@ -45,22 +45,24 @@ fn operation_mistakes_panic_at_the_callers_line() {
     // Dimensions that do not exist.
     let third =
         "dimension 2 of a tensor of shape [2, 3], which has dimensions 0 to 1 (or -2 to -1)";
-    check(&format!("sum_dim: {third}"), &|| here!(x.sum_dim(2, false)));
-    check(&format!("mean_dim: {third}"), &|| here!(x.mean_dim(2, false)));
-    check(&format!("var_dim: {third}"), &|| here!(x.var_dim(2, 1, false)));
-    check(&format!("amax: {third}"), &|| here!(x.amax([0, 2], false)));
-    check(&format!("max_dim: {third}"), &|| here!(x.max_dim(2, false)));
-    check(&format!("prod_dim: {third}"), &|| here!(x.prod_dim(2, false)));
-    check(&format!("logsumexp: {third}"), &|| here!(x.logsumexp(2, false)));
-    check(&format!("norm_dim: {third}"), &|| here!(x.norm_dim(2.0, 2, false)));
+    check(&format!("sum_dim: {third}"), &|| here!(x.sum_dim(2)));
+    check(&format!("mean_dim: {third}"), &|| here!(x.mean_dim(2)));
+    check(&format!("var_dim: {third}"), &|| here!(x.var_dim(2, 1)));
+    check(&format!("amax: {third}"), &|| here!(x.amax([0, 2])));
+    check(&format!("max_dim: {third}"), &|| here!(x.max_dim(2)));
+    check(&format!("prod_dim: {third}"), &|| here!(x.prod_dim(2)));
+    check(&format!("logsumexp: {third}"), &|| here!(x.logsumexp(2)));
+    check(&format!("norm_dim: {third}"), &|| here!(x.norm_dim(2.0, 2)));
     check(&format!("argmax: {third}"), &|| here!(x.argmax(2)));
     check(&format!("argmin: {third}"), &|| here!(x.argmin(2)));
     check(&format!("cumsum: {third}"), &|| here!(x.cumsum(2)));
     check(&format!("cumprod: {third}"), &|| here!(x.cumprod(2)));
     check(&format!("softmax: {third}"), &|| here!(x.softmax(2)));
     check(&format!("log_softmax: {third}"), &|| here!(x.log_softmax(2)));
-    check(&format!("sort: {third}"), &|| here!(x.sort(2, false)));
-    check(&format!("topk: {third}"), &|| here!(x.topk(1, 2, true)));
+    check(&format!("sort: {third}"), &|| here!(x.sort(2)));
+    check(&format!("sort_descending: {third}"), &|| here!(x.sort_descending(2)));
+    check(&format!("topk_smallest: {third}"), &|| here!(x.topk_smallest(1, 2)));
+    check(&format!("topk: {third}"), &|| here!(x.topk(1, 2)));
     check(&format!("transpose: {third}"), &|| here!(x.transpose(0, 2)));
     check(&format!("permute: {third}"), &|| here!(x.permute([0, 2])));
     check(&format!("squeeze: {third}"), &|| here!(x.squeeze(2)));
@@ -77,7 +79,7 @@ fn operation_mistakes_panic_at_the_callers_line() {
     check(&format!("cat: {third}"), &|| here!(Tensor::cat(&[&x, &x], 2)));
     check(&format!("gather: {third}"), &|| here!(x.gather(2, &index([0, 0]))));
     check(&format!("index_select: {third}"), &|| here!(x.index_select(2, &[0])));
-    check(&format!("any_dim: {third}"), &|| here!(x.gt(0.0).any_dim(2, false)));
+    check(&format!("any_dim: {third}"), &|| here!(x.gt(0.0).any_dim(2)));
     check("unsqueeze: dimension 3 of a tensor of shape [2, 3, 1]", &|| here!(x.unsqueeze(3)));
     check("stack: dimension 3 of a tensor of shape", &|| here!(Tensor::stack(&[&x, &x], 3)));
     check("cumsum: dimension -3 of a tensor of shape [2, 3]", &|| here!(x.cumsum(-3)));
@@ -85,7 +87,7 @@ fn operation_mistakes_panic_at_the_callers_line() {
         here!(scalar.softmax(1));
     });
     check("sum_dim: dimensions [1, -1] of a tensor of shape [2, 3]: one is named twice", &|| {
-        here!(x.sum_dim([1, -1], false));
+        here!(x.sum_dim([1, -1]));
     });
     check("permute: [0, 0] does not hold each dimension of a tensor of shape [2, 3] once", &|| {
         here!(x.permute([0, 0]));
@@ -105,7 +107,7 @@ fn operation_mistakes_panic_at_the_callers_line() {
         here!(x.slice(1, .., 0));
     });
     check(
-        "gather: index 9 (number 1 of the indices) of dimension 0 of a tensor of shape [3]",
+        "gather: index 9 at position 1; expected less than 3, the size of dimension 0 of a tensor of shape [3]",
         &|| {
             here!(vector.gather(0, &index([0, 9])));
         },
@@ -116,20 +118,26 @@ fn operation_mistakes_panic_at_the_callers_line() {
     check("scatter_add: a source of shape [2, 3] with indices of shape [2]", &|| {
         here!(vector.scatter_add(0, &index([0, 0]), &x));
     });
-    check("index_select: index 2 (number 0 of the indices) of dimension 0", &|| {
-        here!(x.index_select(0, &[2]));
-    });
+    check(
+        "index_select: index 2 at position 0; expected less than 2, the size of dimension 0",
+        &|| {
+            here!(x.index_select(0, &[2]));
+        },
+    );
     check("index_add: a source of shape [2, 3] for 1 indices of dimension 0 of a tensor", &|| {
         here!(x.index_add(0, &[0], &x));
     });
-    check("embedding: index 2 (number 1 of the indices) of dimension 0", &|| {
-        here!(x.embedding(&index([0, 2])));
-    });
+    check(
+        "embedding: index 2 at position 1; expected less than 2, the size of dimension 0",
+        &|| {
+            here!(x.embedding(&index([0, 2])));
+        },
+    );
     check("embedding: a table of shape [3]; expected [entries, features]", &|| {
         here!(vector.embedding(&index([0, 0])));
     });
     check("topk: 4 elements of dimension 1 of a tensor of shape [2, 3], which has 3", &|| {
-        here!(x.topk(4, 1, true));
+        here!(x.topk(4, 1));
     });
     check("unfold: windows of 4 elements, 1 apart, along dimension 1 of a tensor", &|| {
         here!(x.unfold(1, 4, 1));
@@ -141,10 +149,13 @@ fn operation_mistakes_panic_at_the_callers_line() {
         here!(cross_entropy(&x, &[0]));
     });
 
-    check("index: index -3 (number 1 of the indices) of dimension 0 of a tensor of shape", &|| {
-        here!(x.index([0, -3]));
-    });
-    check("index: index 3 (number 0 of the indices) of dimension 1 of a tensor of shape", &|| {
+    check(
+        "index: index -3 at position 1; expected from -2 to below 2, the size of dimension 0",
+        &|| {
+            here!(x.index([0, -3]));
+        },
+    );
+    check("index: index 3 at position 0; expected less than 3, the size of dimension 1", &|| {
         here!(x.index((.., &index([3, 0]))));
     });
     check("index: indices of 3 dimensions for a tensor of shape [2, 3]", &|| {
@@ -271,11 +282,11 @@ fn operation_mistakes_panic_at_the_callers_line() {
     let empty = Tensor::<f32>::ones([2, 0]);
     check("max: a tensor of shape [2, 0] has nothing to choose from", &|| here!(empty.max()));
     check("amin: a tensor of shape [2, 0] has nothing to choose from", &|| {
-        here!(empty.amin(1, false));
+        here!(empty.amin(1));
     });
     check("argmax: dimension 1 of a tensor of shape [2, 0] is empty", &|| here!(empty.argmax(1)));
     check("max_dim: dimension 1 of a tensor of shape [2, 0] is empty", &|| {
-        here!(empty.max_dim(1, false));
+        here!(empty.max_dim(1));
     });
     check("item: the tensor has shape [2, 3]; expected a single element", &|| here!(x.item()));
     check("norm: a tensor of shape [2, 0] has nothing to choose from", &|| {

@@ -80,26 +80,26 @@ fn out_of_memory_names_the_operation() {
     check("isfinite", &|| here!(many.isfinite()));
     check("count_nonzero", &|| here!(many.count_nonzero()));
     check("any", &|| here!(many.any()));
-    check("all_dim", &|| here!(many.all_dim(0, false)));
+    check("all_dim", &|| here!(many.all_dim(0)));
     check("not", &|| here!(!mask));
     check("bitand", &|| here!(mask & mask));
     check("count", &|| here!(mask.count()));
-    check("any_dim", &|| here!(mask.any_dim(0, false)));
+    check("any_dim", &|| here!(mask.any_dim(0)));
     check("to_tensor", &|| here!(mask.to_tensor::<f32>()));
 
     // Reductions.
-    check("sum_dim", &|| here!(many.unsqueeze(1).sum_dim(1, false)));
+    check("sum_dim", &|| here!(many.unsqueeze(1).sum_dim(1)));
     check("max", &|| here!(many.max()));
-    check("amin", &|| here!(many.amin(0, false)));
-    check("max_dim", &|| here!(many.max_dim(0, false)));
+    check("amin", &|| here!(many.amin(0)));
+    check("max_dim", &|| here!(many.max_dim(0)));
     check("argmax", &|| here!(many.argmax(0)));
     check("argmin", &|| here!(many.unsqueeze(1).argmin(1)));
-    check("prod_dim", &|| here!(many.prod_dim(0, false)));
-    check("logsumexp", &|| here!(many.logsumexp(0, false)));
+    check("prod_dim", &|| here!(many.prod_dim(0)));
+    check("logsumexp", &|| here!(many.logsumexp(0)));
     check("norm", &|| here!(many.norm(3.0)));
-    check("norm_dim", &|| here!(many.norm_dim(1.0, 0, false)));
-    check("var_dim", &|| here!(many.unsqueeze(1).var_dim(1, 1.0, false)));
-    check("std_dim", &|| here!(many.unsqueeze(1).std_dim(1, 1.0, false)));
+    check("norm_dim", &|| here!(many.norm_dim(1.0, 0)));
+    check("var_dim", &|| here!(many.unsqueeze(1).var_dim(1, 1.0)));
+    check("std_dim", &|| here!(many.unsqueeze(1).std_dim(1, 1.0)));
     check("cumsum", &|| here!(many.cumsum(0)));
     check("cumprod", &|| here!(many.cumprod(0)));
 
@@ -118,8 +118,8 @@ fn out_of_memory_names_the_operation() {
     check("masked_select", &|| here!(many.masked_select(mask)));
     check("masked_scatter", &|| here!(many.masked_scatter(mask, many)));
     check("index", &|| here!(many.index(mask)));
-    check("sort", &|| here!(many.sort(0, false)));
-    check("topk", &|| here!(many.topk(1, 0, true)));
+    check("sort", &|| here!(many.sort(0)));
+    check("topk", &|| here!(many.topk(1, 0)));
     check("flip", &|| here!(many.flip(0)));
 
     // Shapes.
@@ -172,8 +172,8 @@ fn out_of_memory_names_the_operation() {
 #[test]
 fn sorting_an_empty_tensor_allocates_nothing() {
     let empty = Tensor::<f32>::zeros([MANY, 0]);
-    assert_eq!(empty.sort(0, false).0.shape(), [MANY, 0]);
-    assert_eq!(empty.topk(MANY, 0, true).0.shape(), [MANY, 0]);
+    assert_eq!(empty.sort(0).0.shape(), [MANY, 0]);
+    assert_eq!(empty.topk(MANY, 0).0.shape(), [MANY, 0]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 mod reference;
 
-use adamant_tensor::Tensor;
+use adamant_tensor::{Tensor, keepdim};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -136,7 +136,7 @@ proptest! {
         shape in shapes(),
         draw in draws(),
         dims in (0..5040usize, 1..6usize, 0..32usize),
-        keepdim in any::<bool>(),
+        kept in any::<bool>(),
     ) {
         let (x, values) = scattered(&shape, draw);
         let (ordered, count, from_the_back) = dims;
@@ -149,12 +149,12 @@ proptest! {
             0 => vec![-((ordered % 2) as isize)], // a scalar has no dimensions, but accepts 0 and -1
             _ => named.iter().map(signed).collect(),
         };
-        let without = |keepdim: bool, list: &[usize]| -> Vec<usize> {
-            let kept = |(dim, &size): (usize, &usize)| match named.contains(&dim) {
-                true => keepdim.then_some(1),
+        let without = |kept: bool, list: &[usize]| -> Vec<usize> {
+            let left = |(dim, &size): (usize, &usize)| match named.contains(&dim) {
+                true => kept.then_some(1),
                 false => Some(size),
             };
-            list.iter().enumerate().filter_map(kept).collect()
+            list.iter().enumerate().filter_map(left).collect()
         };
         let reduced = without(false, &shape);
         let mut sums = vec![0.0; numel(&reduced)];
@@ -165,8 +165,12 @@ proptest! {
         }
         let count = named.iter().map(|&dim| shape[dim]).product::<usize>() as f64;
         let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
-        let (sum, mean) = (x.sum_dim(&signed[..], keepdim), x.mean_dim(&signed[..], keepdim));
-        prop_assert_eq!(sum.shape(), &without(keepdim, &shape)[..]);
+        let dims = &signed[..];
+        let (sum, mean) = match kept {
+            true => (x.sum_dim(keepdim(dims)), x.mean_dim(keepdim(dims))),
+            false => (x.sum_dim(dims), x.mean_dim(dims)),
+        };
+        prop_assert_eq!(sum.shape(), &without(kept, &shape)[..]);
         prop_assert_eq!(mean.shape(), sum.shape());
         prop_assert_eq!(sum.to_vec(), sums);
         prop_assert!(same(&mean.to_vec(), &means), "{:?} {:?}", mean, means);

@@ -1,12 +1,6 @@
-//! Layers that change no element, and the broadcasting of shapes.
+//! Layers that change no element.
 
-use crate::stateless::stateless;
-
-/// Whether a tensor of shape `from` broadcasts to shape `to`.
-pub(crate) fn broadcasts(from: &[usize], to: &[usize]) -> bool {
-    let mut ends = from.iter().rev().zip(to.iter().rev());
-    from.len() <= to.len() && ends.all(|(&from, &to)| from == 1 || from == to)
-}
+use crate::layers::stateless::stateless;
 
 /// Joins dimensions `start_dim` to `end_dim` into one: `[N, C, H, W] → [N, C·H·W]` by default.
 ///

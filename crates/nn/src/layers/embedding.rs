@@ -1,6 +1,6 @@
 //! The embedding layer.
 
-use crate::observe::observe;
+use crate::tree::observe::observe;
 use crate::{Module, check, init};
 use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor};
 
@@ -11,8 +11,8 @@ pub struct EmbeddingOptions {
 }
 
 impl EmbeddingOptions {
-    /// The index that stands for padding; default: none. Its row starts as zeros and gets no
-    /// gradient.
+    /// The index of the padding row; default: none. The row is initialized to zeros and receives
+    /// no gradient.
     #[must_use]
     pub fn padding_idx(self, padding_idx: usize) -> Self {
         EmbeddingOptions { padding_idx: Some(padding_idx) }

@@ -1,8 +1,8 @@
 //! Deep copies of models.
 
-use crate::buffer::{Buffer, Counter, SharedGenerator};
-use crate::module::{LeafMut, Module, Path};
-use crate::summary::short;
+use crate::tree::buffer::{Buffer, Counter, SharedGenerator};
+use crate::tree::module::{LeafMut, Module, Path};
+use crate::tree::type_name::short;
 use adamant_tensor::{Float, Parameter};
 use std::collections::HashMap;
 
@@ -95,8 +95,8 @@ mod tests {
     use super::deep_copy;
     use crate::{
         BatchNorm1d, Buffer, Dropout, Embedding, Forward, Lambda, Leaf, LeafMut, Linear, Lstm,
-        Module, ModuleDict, MultiheadAttention, MultiheadAttentionOptions, Path, RecurrentOptions,
-        Relu, Sequential, SharedGenerator, Stateful, Training,
+        LstmOptions, Module, ModuleDict, MultiheadAttention, MultiheadAttentionOptions, Path, Relu,
+        Sequential, SharedGenerator, Stateful, Training,
     };
     use adamant_tensor::{Float, Generator, Parameter, Tensor};
 
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn containers_and_layers_with_parts_are_cloned_deeply() {
         let rng = &mut Generator::seed(0);
-        let options = RecurrentOptions::default().num_layers(2).dropout(0.5);
+        let options = LstmOptions::default().num_layers(2).dropout(0.5);
         let lstm = Lstm::<f32>::with_options(2, 3, options, rng);
         let options = MultiheadAttentionOptions::default().dropout(0.5);
         let attention = MultiheadAttention::<f32>::with_options(4, 2, options, rng);

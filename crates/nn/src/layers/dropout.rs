@@ -1,10 +1,57 @@
 //! Dropout.
 
-use crate::buffer::{SharedGenerator, Training};
-use crate::module::{Forward, Leaf, LeafMut, Module, Path};
-use crate::observe::observe;
-use crate::{check, state};
+use crate::check;
+use crate::tree::buffer::{SharedGenerator, Training};
+use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::tree::observe::observe;
+use crate::tree::state;
 use adamant_tensor::{Float, Generator, StateDict, StateError, Stateful, Tensor};
+use std::sync::MutexGuard;
+
+/// What a dropout needs to draw its masks.
+#[derive(Debug)]
+pub(crate) struct DropMask {
+    p: f64,
+    training: Training,
+    rng: SharedGenerator,
+}
+
+impl DropMask {
+    /// Drops with probability `p`, which the layer has checked, in training mode.
+    pub(crate) fn new(p: f64, rng: &mut Generator) -> Self {
+        DropMask { p, training: Training::default(), rng: SharedGenerator::new(rng.fork()) }
+    }
+
+    /// The probability and the locked generator, if something is to be dropped now.
+    pub(crate) fn active(&self) -> Option<(f64, MutexGuard<'_, Generator>)> {
+        (self.training.on() && self.p > 0.0).then(|| (self.p, self.rng.lock()))
+    }
+
+    /// `x` times a mask of this shape, which broadcasts.
+    fn apply<T: Float>(&self, x: &Tensor<T>, shape: &[usize]) -> Tensor<T> {
+        let Some((p, mut rng)) = self.active() else { return x.clone() };
+        // With p = 1 nothing is kept, and the scale is 0 as in PyTorch, not ∞.
+        let keep = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
+        x * Tensor::build(shape, |out| rng.bernoulli_mask(out, p, T::from_f64(keep)))
+    }
+}
+
+impl Clone for DropMask {
+    fn clone(&self) -> Self {
+        DropMask { p: self.p, training: self.training.clone(), rng: self.rng.copy() }
+    }
+}
+
+// By hand: it is a module of every element type, and not a line of a summary.
+impl<T: Float> Module<T> for DropMask {
+    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
+        path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
+    }
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
+        visit(LeafMut::Generator(&mut self.rng));
+        visit(LeafMut::Training(&mut self.training));
+    }
+}
 
 /// In training, sets each element to 0 with probability `p` and scales the others by
 /// `1 / (1 − p)`; in evaluation, returns its input.
@@ -20,12 +67,8 @@ use adamant_tensor::{Float, Generator, StateDict, StateError, Stateful, Tensor};
 /// let y = dropout.forward(&Tensor::<f32>::ones([100]));
 /// assert!(y.to_vec().iter().all(|&y| y == 0.0 || y == 2.0));
 /// ```
-#[derive(Debug)]
-pub struct Dropout {
-    p: f64,
-    training: Training,
-    rng: SharedGenerator,
-}
+#[derive(Clone, Debug)]
+pub struct Dropout(DropMask);
 
 impl Dropout {
     /// A layer that drops with probability `p`, in training mode.
@@ -36,62 +79,29 @@ impl Dropout {
     #[track_caller]
     pub fn new(p: f64, rng: &mut Generator) -> Self {
         check::probability("Dropout", "p", p);
-        Dropout { p, training: Training::default(), rng: SharedGenerator::new(rng.fork()) }
-    }
-
-    /// `x` times a mask of this shape, which broadcasts.
-    fn drop<T: Float>(&self, x: &Tensor<T>, shape: &[usize]) -> Tensor<T> {
-        if !self.training.on() || self.p == 0.0 {
-            return x.clone();
-        }
-        // With p = 1 nothing is kept, and the scale is 0 as in PyTorch, not ∞.
-        let keep = if self.p == 1.0 { 0.0 } else { 1.0 / (1.0 - self.p) };
-        let mask = Tensor::build(shape, |out| {
-            self.rng.lock().bernoulli_mask(out, self.p, T::from_f64(keep));
-        });
-        x * mask
-    }
-}
-
-impl Clone for Dropout {
-    fn clone(&self) -> Self {
-        Dropout { p: self.p, training: self.training.clone(), rng: self.rng.copy() }
+        Dropout(DropMask::new(p, rng))
     }
 }
 
 impl<T: Float> Forward<T> for Dropout {
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
-        observe(self, self.drop(x, x.shape()))
+        observe(self, self.0.apply(x, x.shape()))
     }
 }
 
-// By hand: it is a module of every element type.
 impl<T: Float> Module<T> for Dropout {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         path.enter(self);
-        path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
+        self.0.visit(path, visit);
     }
     fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
-        visit(LeafMut::Generator(&mut self.rng));
-        visit(LeafMut::Training(&mut self.training));
-    }
-}
-
-impl Stateful for Dropout {
-    fn state_dict(&self) -> StateDict {
-        state::module_state::<f32>(self)
-    }
-    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
-        state::check_module_state::<f32>(self, state)
-    }
-    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
-        state::load_module_state::<f32>(self, state)
+        self.0.visit_mut(visit);
     }
 }
 
 /// [`Dropout`] of whole channels: `[N, C, H, W]`, or `[N, C, L]`.
 ///
-/// Neighbouring pixels are strongly correlated, so dropping single elements would regularise
+/// Neighboring pixels are strongly correlated, so dropping single elements would regularize
 /// little.
 ///
 /// PyTorch: `torch.nn.Dropout2d(p)`.
@@ -104,7 +114,7 @@ impl Stateful for Dropout {
 /// assert!(y.chunks(4).all(|channel| channel == [0.0; 4] || channel == [2.0; 4]));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Dropout2d(Dropout);
+pub struct Dropout2d(DropMask);
 
 impl Dropout2d {
     /// A layer that drops a channel with probability `p`, in training mode.
@@ -115,7 +125,7 @@ impl Dropout2d {
     #[track_caller]
     pub fn new(p: f64, rng: &mut Generator) -> Self {
         check::probability("Dropout2d", "p", p);
-        Dropout2d(Dropout::new(p, rng))
+        Dropout2d(DropMask::new(p, rng))
     }
 }
 
@@ -130,31 +140,38 @@ impl<T: Float> Forward<T> for Dropout2d {
             "Dropout2d: an input of shape {shape:?}; expected [N, C, H, W] or [N, C, L]"
         );
         shape[2..].fill(1);
-        observe(self, self.0.drop(x, &shape))
+        observe(self, self.0.apply(x, &shape))
     }
 }
 
 impl<T: Float> Module<T> for Dropout2d {
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
         path.enter(self);
-        path.child("rng", |path| Module::<T>::visit(&self.0.rng, path, visit));
+        self.0.visit(path, visit);
     }
     fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
         self.0.visit_mut(visit);
     }
 }
 
-impl Stateful for Dropout2d {
-    fn state_dict(&self) -> StateDict {
-        self.0.state_dict()
-    }
-    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
-        self.0.check_state_dict(state)
-    }
-    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
-        self.0.load_state_dict(state)
-    }
+macro_rules! stateful {
+    ($Name:ident) => {
+        impl Stateful for $Name {
+            fn state_dict(&self) -> StateDict {
+                state::module_state::<f32>(self)
+            }
+            fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+                state::check_module_state::<f32>(self, state)
+            }
+            fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+                state::load_module_state::<f32>(self, state)
+            }
+        }
+    };
 }
+
+stateful!(Dropout);
+stateful!(Dropout2d);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! The common interface of all models.
 
-use crate::buffer::{Buffer, Counter, SharedGenerator, Training};
+use crate::tree::buffer::{Buffer, Counter, SharedGenerator, Training};
 use adamant_tensor::{Float, Parameter, Tensor};
 use std::collections::HashSet;
 
@@ -195,11 +195,11 @@ impl Path {
 /// assert!(!copy.head.weight.is_same(&net.head.weight));
 /// ```
 pub trait Module<T: Float = f32> {
-    /// Shows every leaf with its path, in order of declaration.
+    /// Calls `visit` with each leaf and its path, in order of declaration.
     fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>));
 
-    /// Shows every leaf, in the order of [`visit`](Module::visit), and every layer's training mode,
-    /// to be changed or replaced.
+    /// Calls `visit` with each leaf, in the order of [`visit`](Module::visit), and each layer's
+    /// training mode, to change or replace them.
     fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>));
 
     /// Sets training mode (`true`) or evaluation mode (`false`).
@@ -213,14 +213,14 @@ pub trait Module<T: Float = f32> {
         });
     }
 
-    /// Sets training mode: dropout drops, batch normalisation uses the batch's statistics.
+    /// Sets training mode: dropout drops, batch normalization uses the batch's statistics.
     ///
     /// PyTorch: `model.train()`.
     fn train(&mut self) {
         self.set_training(true);
     }
 
-    /// Sets evaluation mode: dropout does nothing, batch normalisation uses its running
+    /// Sets evaluation mode: dropout does nothing, batch normalization uses its running
     /// statistics.
     ///
     /// PyTorch: `model.eval()`.

@@ -4,8 +4,8 @@
 //! In a list, an array or a tuple, a module's name is its position; an `Option` and a `Box` do not
 //! show in a name.
 
-use crate::buffer::{Buffer, Counter, SharedGenerator, Training};
-use crate::module::{Leaf, LeafMut, Module, Path};
+use crate::tree::buffer::{Buffer, Counter, SharedGenerator, Training};
+use crate::tree::module::{Leaf, LeafMut, Module, Path};
 use adamant_tensor::{Float, Parameter};
 
 macro_rules! leaf {

@@ -11,7 +11,7 @@
 //! assert_eq!(Softmax::new(-1).forward(&Tensor::<f32>::from([0.0, 0.0])).to_vec(), [0.5, 0.5]);
 //! ```
 
-use crate::stateless::stateless;
+use crate::layers::stateless::stateless;
 
 /// [`Tensor::relu`](adamant_tensor::Tensor::relu) as a layer. PyTorch: `torch.nn.ReLU`.
 #[derive(Clone, Copy, Debug, Default)]

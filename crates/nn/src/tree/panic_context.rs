@@ -19,7 +19,7 @@ thread_local! {
 #[track_caller]
 pub(crate) fn with_context<R>(f: impl FnOnce() -> R, context: impl FnOnce() -> String) -> R {
     let is_nested = IS_NESTED.replace(true);
-    // The panic continues: nothing left half-done is seen.
+    // The panic continues, so no code observes partly changed state.
     let result = catch_unwind(AssertUnwindSafe(f));
     IS_NESTED.set(is_nested);
     let panic = match result {
@@ -34,8 +34,9 @@ pub(crate) fn with_context<R>(f: impl FnOnce() -> R, context: impl FnOnce() -> S
         panic!("{}: {message}", context());
     }
     // A line of the user's model, unless it is one of this crate.
-    let (line, folder) = (Location::caller(), Path::new(file!()).parent());
-    let is_users = Path::new(line.file()).parent() != folder;
+    let (line, this) = (Location::caller(), Path::new(file!()));
+    let src = this.ancestors().nth(2).expect("`src/tree` contains this file");
+    let is_users = !Path::new(line.file()).starts_with(src);
     let at = if is_users { format!(" (at {line})") } else { String::new() };
     resume_unwind(Box::new(format!("{}{at}: {message}", context())))
 }

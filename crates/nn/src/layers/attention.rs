@@ -1,9 +1,8 @@
 //! Multi-head attention.
 
-use crate::buffer::{SharedGenerator, Training};
-use crate::module::{Leaf, LeafMut, Path};
-use crate::observe::observe;
-use crate::shape::broadcasts;
+use crate::check::broadcasts;
+use crate::layers::dropout::DropMask;
+use crate::tree::observe::observe;
 use crate::{Forward, Linear, LinearOptions, Module, check, init};
 use adamant_tensor::{
     AttentionOptions, Float, Generator, Mask, Parameter, REST, Tensor,
@@ -227,7 +226,8 @@ pub struct MultiheadAttention<T: Float = f32> {
     pub bias_v: Option<Parameter<T>>,
     /// `[E, E]`, `[E]`
     pub out_proj: Linear<T>,
-    dropout: Option<WeightDropout>,
+    /// Of the attention weights, drawn by the operation.
+    dropout: Option<DropMask>,
     /// The widths of queries, keys and values.
     #[module(skip)]
     widths: [usize; 3],
@@ -235,26 +235,6 @@ pub struct MultiheadAttention<T: Float = f32> {
     heads: usize,
     #[module(skip)]
     add_zero_attn: bool,
-}
-
-/// The dropout of attention weights, drawn by the operation. A clone shares the generator: the layer
-/// copies it.
-#[derive(Clone, Debug)]
-struct WeightDropout {
-    p: f64,
-    training: Training,
-    rng: SharedGenerator,
-}
-
-// By hand: not a line of a summary.
-impl<T: Float> Module<T> for WeightDropout {
-    fn visit(&self, path: &mut Path, visit: &mut dyn FnMut(&str, Leaf<'_, T>)) {
-        path.child("rng", |path| Module::<T>::visit(&self.rng, path, visit));
-    }
-    fn visit_mut(&mut self, visit: &mut dyn FnMut(LeafMut<'_, T>)) {
-        visit(LeafMut::Generator(&mut self.rng));
-        visit(LeafMut::Training(&mut self.training));
-    }
 }
 
 impl MultiheadAttention {
@@ -325,11 +305,7 @@ impl<T: Float> MultiheadAttention<T> {
             bias_k: learned(),
             bias_v: learned(),
             out_proj,
-            dropout: (dropout > 0.0).then(|| WeightDropout {
-                p: dropout,
-                training: Training::default(),
-                rng: SharedGenerator::new(rng.fork()),
-            }),
+            dropout: (dropout > 0.0).then(|| DropMask::new(dropout, rng)),
             widths,
             heads: num_heads,
             add_zero_attn,
@@ -386,7 +362,7 @@ impl<T: Float> MultiheadAttention<T> {
         masks: AttentionMasks<'_>,
     ) -> (Tensor<T>, Tensor<T>) {
         let (y, weights) = self.attend_with_head_weights(query, key, value, masks);
-        (y, weights.mean_dim(-3, false))
+        (y, weights.mean_dim(-3))
     }
 
     /// [`attend_with_weights`](MultiheadAttention::attend_with_weights), with the weights of each
@@ -460,8 +436,7 @@ impl<T: Float> MultiheadAttention<T> {
         if let Some(mask) = &mask {
             options = options.mask(mask);
         }
-        let dropout = self.dropout.as_ref().filter(|dropout| dropout.training.on());
-        let mut drawn = dropout.map(|dropout| (dropout.p, dropout.rng.lock()));
+        let mut drawn = self.dropout.as_ref().and_then(DropMask::active);
         if let Some((p, rng)) = &mut drawn {
             options = options.dropout(*p, rng);
         }

@@ -1,13 +1,15 @@
 //! Functions as layers.
 
-use crate::module::{Forward, Leaf, LeafMut, Module, Path};
-use crate::observe::observe;
+use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::tree::observe::observe;
 use adamant_tensor::{Float, Tensor};
 use std::fmt;
 
 /// A function as a layer without parameters.
 ///
-/// A [`summary`](crate::summary()) shows it as `Lambda`.
+/// A [`summary`](crate::summary()) shows it as `Lambda`. A parameter that the function captures is
+/// not part of the model: it is not trained, saved or loaded with it, and clones share it. A layer
+/// with parameters is a struct that derives [`Module`](crate::Module).
 ///
 /// ```
 /// use adamant_nn::{Forward, Lambda, Sequential};

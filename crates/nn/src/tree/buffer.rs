@@ -1,6 +1,6 @@
 //! The leaves of a model that are not parameters: what a layer keeps beside its weights.
 
-use crate::observe::is_observing;
+use crate::tree::observe::is_observing;
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

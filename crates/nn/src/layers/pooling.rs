@@ -1,6 +1,6 @@
 //! Pooling: one element for each window of an image.
 
-use crate::stateless::stateless;
+use crate::layers::stateless::stateless;
 use adamant_tensor::{AdaptiveSize, AvgPool2dOptions, MaxPool2dOptions, PerDim};
 
 /// The maximum of each window: `[N, C, H, W] → [N, C, oH, oW]`, or `[C, H, W] →

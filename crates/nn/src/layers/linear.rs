@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use crate::observe::observe;
+use crate::tree::observe::observe;
 use crate::{Forward, Module, check, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
 

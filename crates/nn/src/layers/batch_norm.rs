@@ -1,6 +1,6 @@
-//! Batch normalisation.
+//! Batch normalization.
 
-use crate::observe::{is_observing, observe};
+use crate::tree::observe::{is_observing, observe};
 use crate::{Buffer, Counter, Forward, Module, Training, check};
 use adamant_tensor::{Float, Parameter, Tensor, no_grad};
 
@@ -196,8 +196,9 @@ macro_rules! batch_norm {
     };
 }
 
-/// The running statistics of a layer. They are updated and read under one lock: passes on several
-/// threads lose no update, and no reader sees the mean of one batch and the variance of another.
+/// The running statistics of a layer. Forward passes update and read them under one lock: passes on
+/// several threads lose no update, and none reads the mean of one batch and the variance of another.
+/// Saving, loading and cloning a model do not lock them.
 struct Running<'l, T: Float> {
     mean: &'l Buffer<T>,
     var: &'l Buffer<T>,

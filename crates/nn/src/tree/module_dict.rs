@@ -1,6 +1,6 @@
 //! Modules by name.
 
-use crate::module::{Leaf, LeafMut, Module, Path};
+use crate::tree::module::{Leaf, LeafMut, Module, Path};
 use adamant_tensor::Float;
 use std::ops::Index;
 
@@ -52,7 +52,7 @@ impl<M> ModuleDict<M> {
         }
     }
 
-    /// The module `name`. Where it must be there, `dict["name"]` is shorter.
+    /// The module `name`. `dict["name"]` panics if it is missing.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&M> {
         self.iter().find(|(found, _)| *found == name).map(|(_, module)| module)

@@ -1,6 +1,6 @@
 //! The bilinear layer.
 
-use crate::observe::observe;
+use crate::tree::observe::observe;
 use crate::{Module, check, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
 

@@ -1,8 +1,8 @@
 //! The encoder layer of a transformer.
 
-use crate::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
-use crate::norm::{LayerNorm, LayerNormOptions};
-use crate::observe::observe;
+use crate::layers::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
+use crate::layers::norm::{LayerNorm, LayerNormOptions};
+use crate::tree::observe::observe;
 use crate::{Dropout, Forward, Linear, LinearOptions, Module, check};
 use adamant_tensor::{Float, Generator, Tensor};
 
@@ -59,7 +59,7 @@ impl TransformerEncoderLayerOptions {
         TransformerEncoderLayerOptions { activation, ..self }
     }
 
-    /// Whether attention and feed-forward net each normalise their input, instead of the sum of
+    /// Whether attention and feed-forward net each normalize their input, instead of the sum of
     /// their output and input; default false.
     #[must_use]
     pub fn norm_first(self, norm_first: bool) -> Self {

@@ -1,11 +1,11 @@
 //! Layers in sequence.
 
-use crate::deep_copy::deep_copy;
-use crate::module::{Forward, Leaf, LeafMut, Module, Path};
-use crate::observe::{address, observe, observed};
-use crate::panic_context::with_context;
-use crate::state;
-use crate::summary::short;
+use crate::tree::deep_copy::deep_copy;
+use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::tree::observe::{address, observe, observed};
+use crate::tree::panic_context::with_context;
+use crate::tree::state;
+use crate::tree::type_name::short;
 use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 
 /// A layer of a [`Sequential`]: a module that maps one tensor to another, and can be cloned and
@@ -14,7 +14,7 @@ use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 /// Implemented for every such type; a layer of your own needs `#[derive(Module)]` with
 /// `#[module(clone)]`, and [`Forward`].
 pub trait Layer<T: Float = f32>: Module<T> + Forward<T> + Send + Sync {
-    /// The name of its type: `adamant_nn::linear::Linear<f32>`.
+    /// The name of its type: `adamant_nn::layers::linear::Linear<f32>`.
     fn type_name(&self) -> &'static str;
 
     /// A clone in a box.

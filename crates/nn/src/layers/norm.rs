@@ -1,6 +1,6 @@
 //! Normalisations of each sample on its own: over its last dimensions, or over groups of channels.
 
-use crate::observe::observe;
+use crate::tree::observe::observe;
 use crate::{Forward, Module, check};
 use adamant_tensor::{Float, Parameter, Shape, Tensor};
 
@@ -48,7 +48,7 @@ impl LayerNormOptions {
 /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions:
 /// `[…, *shape] → […, *shape]`.
 ///
-/// `weight` and `bias` have the shape that is normalised over, and start as 1 and 0.
+/// `weight` and `bias` have the shape that is normalized over, and start as 1 and 0.
 ///
 /// PyTorch: `torch.nn.LayerNorm`.
 ///
@@ -62,9 +62,9 @@ impl LayerNormOptions {
 #[derive(Debug, Module)]
 #[module(crate = crate, float = T, clone)]
 pub struct LayerNorm<T: Float = f32> {
-    /// The shape that is normalised over.
+    /// The shape that is normalized over.
     pub weight: Option<Parameter<T>>,
-    /// The shape that is normalised over.
+    /// The shape that is normalized over.
     pub bias: Option<Parameter<T>>,
     #[module(skip)]
     shape: Shape,
@@ -152,7 +152,7 @@ impl RmsNormOptions {
 
 /// `x / √(mean(x²) + eps) · weight` over the last dimensions: `[…, *shape] → […, *shape]`.
 ///
-/// `weight` has the shape that is normalised over, and starts as 1.
+/// `weight` has the shape that is normalized over, and starts as 1.
 ///
 /// PyTorch: `torch.nn.RMSNorm`.
 ///
@@ -165,7 +165,7 @@ impl RmsNormOptions {
 #[derive(Debug, Module)]
 #[module(crate = crate, float = T, clone)]
 pub struct RmsNorm<T: Float = f32> {
-    /// The shape that is normalised over.
+    /// The shape that is normalized over.
     pub weight: Option<Parameter<T>>,
     #[module(skip)]
     shape: Shape,

@@ -1,9 +1,10 @@
 //! Recurrent layers: the same step for each element of a sequence in order.
 
-use crate::deep_copy::deep_copy;
-use crate::module::{Forward, Leaf, LeafMut, Module, Path};
-use crate::observe::observe;
-use crate::{Dropout, check, state};
+use crate::tree::deep_copy::deep_copy;
+use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
+use crate::tree::observe::observe;
+use crate::tree::state;
+use crate::{Dropout, check};
 use adamant_tensor::{Float, Generator, Parameter, StateDict, StateError, Stateful, Tensor};
 
 /// The activation of an [`Rnn`].
@@ -16,70 +17,99 @@ pub enum Nonlinearity {
     Relu,
 }
 
-/// The options of [`Rnn`], [`Lstm`] and [`Gru`], with PyTorch's defaults.
-#[derive(Clone, Copy, Debug)]
-pub struct RecurrentOptions {
+/// The options that all nets have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Common {
     num_layers: usize,
     bias: bool,
     dropout: f64,
     bidirectional: bool,
-    nonlinearity: Nonlinearity,
-    proj_size: usize,
 }
 
-impl Default for RecurrentOptions {
+impl Default for Common {
     fn default() -> Self {
-        RecurrentOptions {
-            num_layers: 1,
-            bias: true,
-            dropout: 0.0,
-            bidirectional: false,
-            nonlinearity: Nonlinearity::Tanh,
-            proj_size: 0,
-        }
+        Common { num_layers: 1, bias: true, dropout: 0.0, bidirectional: false }
     }
 }
 
-impl RecurrentOptions {
-    /// The number of stacked layers; each has the output of the one before as its input; default
-    /// 1.
-    #[must_use]
-    pub fn num_layers(self, num_layers: usize) -> Self {
-        RecurrentOptions { num_layers, ..self }
-    }
+macro_rules! common_setters {
+    ($Options:ident) => {
+        impl $Options {
+            /// The number of stacked layers; each has the output of the one before as its input;
+            /// default 1.
+            #[must_use]
+            pub fn num_layers(mut self, num_layers: usize) -> Self {
+                self.common.num_layers = num_layers;
+                self
+            }
 
-    /// Whether the steps have biases; default true.
-    #[must_use]
-    pub fn bias(self, bias: bool) -> Self {
-        RecurrentOptions { bias, ..self }
-    }
+            /// Whether the steps have biases; default true.
+            #[must_use]
+            pub fn bias(mut self, bias: bool) -> Self {
+                self.common.bias = bias;
+                self
+            }
 
-    /// The probability with which an element of the output of each layer but the last is dropped in
-    /// training; default 0.
-    #[must_use]
-    pub fn dropout(self, dropout: f64) -> Self {
-        RecurrentOptions { dropout, ..self }
-    }
+            /// The probability with which an element of the output of each layer but the last is
+            /// dropped in training; default 0.
+            #[must_use]
+            pub fn dropout(mut self, dropout: f64) -> Self {
+                self.common.dropout = dropout;
+                self
+            }
 
-    /// Whether each layer also runs over the sequence in reverse; default false.
-    #[must_use]
-    pub fn bidirectional(self, bidirectional: bool) -> Self {
-        RecurrentOptions { bidirectional, ..self }
-    }
+            /// Whether each layer also runs over the sequence in reverse; default false.
+            #[must_use]
+            pub fn bidirectional(mut self, bidirectional: bool) -> Self {
+                self.common.bidirectional = bidirectional;
+                self
+            }
+        }
+    };
+}
 
-    /// For an [`Rnn`]: its activation; default tanh.
+/// The options of an [`Rnn`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RnnOptions {
+    common: Common,
+    nonlinearity: Nonlinearity,
+}
+
+common_setters!(RnnOptions);
+
+impl RnnOptions {
+    /// The activation; default tanh.
     #[must_use]
     pub fn nonlinearity(self, nonlinearity: Nonlinearity) -> Self {
-        RecurrentOptions { nonlinearity, ..self }
-    }
-
-    /// For an [`Lstm`]: the width to which the output is projected, less than the hidden size;
-    /// default 0, no projection.
-    #[must_use]
-    pub fn proj_size(self, proj_size: usize) -> Self {
-        RecurrentOptions { proj_size, ..self }
+        RnnOptions { nonlinearity, ..self }
     }
 }
+
+/// The options of an [`Lstm`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LstmOptions {
+    common: Common,
+    proj_size: Option<usize>,
+}
+
+common_setters!(LstmOptions);
+
+impl LstmOptions {
+    /// The width to which the output is projected, less than the hidden size; default: no
+    /// projection.
+    #[must_use]
+    pub fn proj_size(self, proj_size: usize) -> Self {
+        LstmOptions { proj_size: Some(proj_size), ..self }
+    }
+}
+
+/// The options of a [`Gru`], with PyTorch's defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GruOptions {
+    common: Common,
+}
+
+common_setters!(GruOptions);
 
 /// The parameters of one layer in one direction; `ih` and `hh` hold the matrices of all gates.
 #[derive(Clone, Debug)]
@@ -113,11 +143,6 @@ trait Step<T: Float> {
     const GATES: usize;
     /// Whether both biases may be added to the input's contribution at once.
     const ONE_BIAS: bool;
-    /// Whether the output may be projected.
-    const PROJECTS: bool = false;
-    /// Whether the activation may be chosen.
-    const HAS_NONLINEARITY: bool = false;
-    fn new(options: RecurrentOptions) -> Self;
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>>;
 }
 
@@ -139,28 +164,23 @@ impl<T: Float> Layers<T> {
     fn new<S: Step<T>>(
         name: &'static str,
         [inputs, hidden]: [usize; 2],
-        options: RecurrentOptions,
+        common: Common,
+        proj_size: Option<usize>,
         rng: &mut Generator,
     ) -> Self {
-        let RecurrentOptions { num_layers, bias, dropout, bidirectional, .. } = options;
-        let RecurrentOptions { nonlinearity, proj_size, .. } = options;
+        let Common { num_layers, bias, dropout, bidirectional } = common;
         check::at_least_one(name, "input_size", inputs);
         check::at_least_one(name, "hidden_size", hidden);
         check::at_least_one(name, "num_layers", num_layers);
         check::probability(name, "dropout", dropout);
-        assert!(
-            proj_size < hidden,
-            "{name}: proj_size is {proj_size}; expected less than hidden_size = {hidden}"
-        );
-        assert!(
-            proj_size == 0 || S::PROJECTS,
-            "{name}: proj_size is {proj_size}; expected 0: only an Lstm has a projection"
-        );
-        assert!(
-            nonlinearity == Nonlinearity::Tanh || S::HAS_NONLINEARITY,
-            "{name}: nonlinearity is {nonlinearity:?}; expected Tanh: only an Rnn has a choice"
-        );
-        let output = if proj_size > 0 { proj_size } else { hidden };
+        if let Some(proj_size) = proj_size {
+            check::at_least_one(name, "proj_size", proj_size);
+            assert!(
+                proj_size < hidden,
+                "{name}: proj_size is {proj_size}; expected less than hidden_size = {hidden}"
+            );
+        }
+        let output = proj_size.unwrap_or(hidden);
         let (gates, directions) = (S::GATES, 1 + usize::from(bidirectional));
         let (first, others) = (
             [gates, hidden, inputs, directions, 1],
@@ -186,7 +206,7 @@ impl<T: Float> Layers<T> {
                     ih: draw(&[gates * hidden, width]),
                     hh: draw(&[gates * hidden, output]),
                     biases: bias.then(|| [draw(&[gates * hidden]), draw(&[gates * hidden])]),
-                    hr: (proj_size > 0).then(|| draw(&[proj_size, hidden])),
+                    hr: proj_size.map(|proj_size| draw(&[proj_size, hidden])),
                 });
             }
         }
@@ -323,10 +343,6 @@ struct RnnStep(Nonlinearity);
 impl<T: Float> Step<T> for RnnStep {
     const GATES: usize = 1;
     const ONE_BIAS: bool = true;
-    const HAS_NONLINEARITY: bool = true;
-    fn new(options: RecurrentOptions) -> Self {
-        RnnStep(options.nonlinearity)
-    }
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let sum = input + hidden.apply(&state[0]);
         vec![match self.0 {
@@ -343,10 +359,6 @@ struct LstmStep;
 impl<T: Float> Step<T> for LstmStep {
     const GATES: usize = 4;
     const ONE_BIAS: bool = true;
-    const PROJECTS: bool = true;
-    fn new(_: RecurrentOptions) -> Self {
-        LstmStep
-    }
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let [h, c] = state else { unreachable!("a state of two") };
         let size = c.shape()[1];
@@ -366,9 +378,6 @@ impl<T: Float> Step<T> for GruStep {
     const GATES: usize = 3;
     // The reset gate multiplies the bias too.
     const ONE_BIAS: bool = false;
-    fn new(_: RecurrentOptions) -> Self {
-        GruStep
-    }
     fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let h = &state[0];
         let size = h.shape()[1];
@@ -411,8 +420,10 @@ impl<T: Float> Module<T> for Layers<T> {
     }
 }
 
+/// A net by its step and options; `$parts` takes the latter apart: the options that all nets have,
+/// the width of the projection, and the step.
 macro_rules! recurrent {
-    ($(#[$doc:meta])* $Name:ident, $Step:ty) => {
+    ($(#[$doc:meta])* $Name:ident, $Step:ty, $Options:ident, $parts:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $Name<T: Float = f32> {
@@ -428,7 +439,7 @@ macro_rules! recurrent {
             #[must_use]
             #[track_caller]
             pub fn new(input_size: usize, hidden_size: usize, rng: &mut Generator) -> Self {
-                $Name::with_options(input_size, hidden_size, RecurrentOptions::default(), rng)
+                $Name::with_options(input_size, hidden_size, $Options::default(), rng)
             }
         }
 
@@ -436,20 +447,20 @@ macro_rules! recurrent {
             /// A net with these options, of any type.
             ///
             /// # Panics
-            /// If a size or the number of layers is 0, the dropout is not from 0 to 1, `proj_size`
-            /// or `nonlinearity` is not for this kind of net or `proj_size` is too large, or the
-            /// parameters do not fit in memory.
+            /// If a size or the number of layers is 0, the dropout is not from 0 to 1, the width of
+            /// a projection is not less than the hidden size, or the parameters do not fit in
+            /// memory.
             #[must_use]
             #[track_caller]
             pub fn with_options(
                 input_size: usize,
                 hidden_size: usize,
-                options: RecurrentOptions,
+                options: $Options,
                 rng: &mut Generator,
             ) -> Self {
-                let sizes = [input_size, hidden_size];
-                let layers = Layers::new::<$Step>(stringify!($Name), sizes, options, rng);
-                $Name { layers, step: <$Step as Step<T>>::new(options) }
+                let (common, proj_size, step) = $parts(options);
+                let (name, sizes) = (stringify!($Name), [input_size, hidden_size]);
+                $Name { layers: Layers::new::<$Step>(name, sizes, common, proj_size, rng), step }
             }
         }
 
@@ -496,7 +507,7 @@ macro_rules! recurrent {
 
 recurrent!(
     /// The plain recurrent net: `hₜ = tanh(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh)`, or with ReLU
-    /// ([`nonlinearity`](RecurrentOptions::nonlinearity)): `[N, L, inputs] → [N, L, directions · H]`.
+    /// ([`nonlinearity`](RnnOptions::nonlinearity)): `[N, L, inputs] → [N, L, directions · H]`.
     ///
     /// The batch is always the first dimension (PyTorch: `batch_first=True`); a single sequence is
     /// `[L, inputs]`. Parameters start uniform in ±1/√H.
@@ -509,13 +520,14 @@ recurrent!(
     /// let net = Rnn::new(3, 4, &mut Generator::seed(0));
     /// assert_eq!(net.forward(&Tensor::ones([2, 5, 3])).shape(), [2, 5, 4]);
     /// ```
-    Rnn, RnnStep
+    Rnn, RnnStep, RnnOptions,
+    |RnnOptions { common, nonlinearity }| (common, None, RnnStep(nonlinearity))
 );
 
 recurrent!(
     /// Long short-term memory: with gates i, f, g, o (in this order in the weights),
     /// `cₜ = f cₜ₋₁ + i g` and `hₜ = o tanh(cₜ)`: `[N, L, inputs] → [N, L, directions · H]`. With
-    /// [`proj_size`](RecurrentOptions::proj_size) `P`, `hₜ = W_hr (o tanh(cₜ))` has width `P`,
+    /// [`proj_size`](LstmOptions::proj_size) `P`, `hₜ = W_hr (o tanh(cₜ))` has width `P`,
     /// and the outputs are `[N, L, directions · P]`.
     ///
     /// The batch is always the first dimension (PyTorch: `batch_first=True`); a single sequence is
@@ -524,9 +536,9 @@ recurrent!(
     /// PyTorch: `torch.nn.LSTM(…, batch_first=True)`.
     ///
     /// ```
-    /// use adamant_nn::{Forward, Lstm, RecurrentOptions};
+    /// use adamant_nn::{Forward, Lstm, LstmOptions};
     /// use adamant_tensor::{Generator, Tensor};
-    /// let options = RecurrentOptions::default().num_layers(2).bidirectional(true);
+    /// let options = LstmOptions::default().num_layers(2).bidirectional(true);
     /// let net = Lstm::with_options(3, 4, options, &mut Generator::seed(0));
     /// let (y, (h, c)) = net.forward_from(&Tensor::<f32>::ones([2, 5, 3]), None);
     /// assert_eq!((y.shape(), h.shape(), c.shape()), (&[2, 5, 8][..], &[4, 2, 4][..], &[4, 2, 4][..]));
@@ -534,7 +546,8 @@ recurrent!(
     /// let (y, (h, c)) = net.forward_from(&Tensor::<f32>::ones([2, 5, 3]), None);
     /// assert_eq!((y.shape(), h.shape(), c.shape()), (&[2, 5, 2][..], &[4, 2, 1][..], &[4, 2, 4][..]));
     /// ```
-    Lstm, LstmStep
+    Lstm, LstmStep, LstmOptions,
+    |LstmOptions { common, proj_size }| (common, proj_size, LstmStep)
 );
 
 recurrent!(
@@ -553,7 +566,7 @@ recurrent!(
     /// let net = Gru::new(3, 4, &mut Generator::seed(0));
     /// assert_eq!(net.forward(&Tensor::ones([2, 5, 3])).shape(), [2, 5, 4]);
     /// ```
-    Gru, GruStep
+    Gru, GruStep, GruOptions, |GruOptions { common }| (common, None, GruStep)
 );
 
 macro_rules! one_state {
@@ -613,7 +626,7 @@ mod tests {
 
     #[test]
     fn parameters_have_pytorchs_names_and_bounds() {
-        let options = RecurrentOptions::default().num_layers(2).bidirectional(true);
+        let options = GruOptions::default().num_layers(2).bidirectional(true);
         let net = Gru::<f32>::with_options(3, 25, options, &mut Generator::seed(0));
         let parameters = net.named_parameters();
         let names: Vec<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
@@ -629,7 +642,7 @@ mod tests {
 
     #[test]
     fn projections_have_pytorchs_names_shapes_and_bounds() {
-        let options = RecurrentOptions::default().num_layers(2).bidirectional(true).proj_size(7);
+        let options = LstmOptions::default().num_layers(2).bidirectional(true).proj_size(7);
         let net = Lstm::<f32>::with_options(3, 25, options, &mut Generator::seed(0));
         let parameters = net.named_parameters();
         let names: Vec<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
@@ -645,7 +658,7 @@ mod tests {
     #[test]
     fn dropout_acts_between_layers_in_training() {
         let rng = &mut Generator::seed(0);
-        let options = RecurrentOptions::default().dropout(0.5).num_layers(2);
+        let options = RnnOptions::default().dropout(0.5).num_layers(2);
         let mut net = Rnn::<f32>::with_options(3, 8, options, rng);
         let x = Tensor::randn([2, 3, 3], rng);
         assert_ne!(net.forward(&x).to_vec(), net.forward(&x).to_vec());

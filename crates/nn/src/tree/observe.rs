@@ -1,7 +1,7 @@
 //! The outputs of layers, reported while a summary is made.
 //!
-//! Rust has no place between a call `self.fc1.forward(x)` and the method, where PyTorch runs its
-//! forward hooks, so a layer reports its output itself.
+//! Rust cannot intercept the call `self.fc1.forward(x)`, as PyTorch's forward hooks do, so each
+//! layer reports its own output.
 
 use adamant_tensor::{Float, Shape, Tensor, no_grad};
 use std::cell::RefCell;

@@ -2,10 +2,11 @@
 //!
 //! `#[derive(Module)]` implements [`Stateful`] with these functions.
 
-use crate::module::{Leaf, Module, Path};
+use crate::tree::module::{Leaf, Module, Path};
 use adamant_tensor::{
-    Array, Float, Mismatch, Shape, StateDict, StateError, Stateful, Tensor, Value,
+    Array, Float, Mismatch, Parameter, Shape, StateDict, StateError, Stateful, Value, take_values,
 };
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -50,7 +51,7 @@ pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
     state
 }
 
-/// Whether `name` is a batch normalisation's count that the state does not have: the count then
+/// Whether `name` is a batch normalization's count that the state does not have: the count then
 /// stays as it is. Old states of PyTorch do not have it, and PyTorch still loads them.
 fn may_be_missing(name: &str, state: &StateDict) -> bool {
     name.rsplit('.').next() == Some("num_batches_tracked") && !state.contains(name)
@@ -160,17 +161,35 @@ impl Fit {
         self.errors.push(mismatch);
     }
 
-    /// Loads what fits.
+    /// Loads what fits. Panics, and changes nothing, if one of the parameters is being written to.
+    #[track_caller]
     fn load<T: Float>(&self, module: &(impl Module<T> + ?Sized), state: &StateDict) {
         let names: HashMap<&str, &str> =
             self.fits.iter().map(|(path, name)| (path.as_str(), name.as_str())).collect();
+        let array = |name: &str, shape: &[usize]| state.array::<T>(name, shape).expect(FITS);
+
+        let mut parameters: Vec<(Parameter<T>, Cow<'_, [T]>)> = Vec::new();
+        module.visit(&mut Path::default(), &mut |path, leaf| {
+            if let (Some(&name), Leaf::Parameter(parameter)) = (names.get(path), leaf) {
+                let array = array(name, parameter.shape());
+                let elements = array.as_slice().map_or_else(|| array.to_vec().into(), Cow::from);
+                parameters.push((parameter.clone(), elements));
+            }
+        });
+        // Only this can panic, before the first value has changed.
+        let mut values = take_values(parameters.iter().map(|(parameter, _)| parameter));
+        for (value, (_, elements)) in values.iter_mut().zip(&parameters) {
+            value.make_mut().copy_from_slice(elements);
+        }
+        drop(values);
+
         module.visit(&mut Path::default(), &mut |path, leaf| {
             let Some(&name) = names.get(path) else { return };
-            let array =
-                |shape| -> Tensor<T> { state.array::<T>(name, shape).expect(FITS).clone().into() };
             match leaf {
-                Leaf::Parameter(parameter) => parameter.set_value(&array(parameter.shape())),
-                Leaf::Buffer(buffer) => buffer.set(&array(buffer.shape())),
+                Leaf::Parameter(_) => {}
+                Leaf::Buffer(buffer) => {
+                    buffer.set(&array(name, buffer.shape()).clone().into());
+                }
                 Leaf::Counter(counter) => counter.set(state.count(name).expect(FITS)),
                 Leaf::Generator(generator) => {
                     let state = state.part(name);
@@ -185,7 +204,7 @@ impl Fit {
 /// nothing else.
 ///
 /// A shared parameter may be there under any of its names, or under several that agree. A state
-/// may be without any generators, as PyTorch's are, and without the counts of batch normalisations
+/// may be without any generators, as PyTorch's are, and without the counts of batch normalizations
 /// (`num_batches_tracked`), as PyTorch's once were.
 ///
 /// # Errors
@@ -202,6 +221,10 @@ pub fn check_module_state<T: Float>(
 ///
 /// # Errors
 /// All mismatches at once.
+///
+/// # Panics
+/// If a [`ValueMut`](adamant_tensor::ValueMut) of a parameter exists; nothing is loaded.
+#[track_caller]
 pub fn load_module_state<T: Float>(
     module: &(impl Module<T> + ?Sized),
     state: &StateDict,
@@ -254,6 +277,9 @@ impl fmt::Display for PartialLoad {
 /// PyTorch: `model.load_state_dict(state, strict=False)`, which however raises an error if a shape
 /// differs.
 ///
+/// # Panics
+/// If a [`ValueMut`](adamant_tensor::ValueMut) of a parameter exists; nothing is loaded.
+///
 /// ```
 /// use adamant_nn::{Linear, Sequential, Stateful, load_partial};
 /// use adamant_tensor::Generator;
@@ -264,6 +290,7 @@ impl fmt::Display for PartialLoad {
 /// assert_eq!(report.loaded, ["0.weight", "0.bias"]);
 /// assert_eq!(report.misshapen, ["1.weight", "1.bias"]);
 /// ```
+#[track_caller]
 pub fn load_partial<T: Float>(
     module: &(impl Module<T> + ?Sized),
     state: &StateDict,
@@ -340,6 +367,21 @@ mod tests {
         let error = b.load_state_dict(&state).unwrap_err();
         assert_eq!(error.mismatches().len(), 4, "{error}");
         assert_eq!(b.state_dict(), before);
+    }
+
+    #[test]
+    fn a_parameter_being_written_to_stops_the_whole_load() {
+        let (a, b) = (net(1, 8), net(2, 8));
+        let before = b.state_dict();
+        let guard = b.parameters()[3].value_mut(); // the last one
+        let load = std::panic::AssertUnwindSafe(|| load_module_state(&b, &a.state_dict()));
+        let panic = std::panic::catch_unwind(load).unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert!(text.contains("the parameter is already being written to"), "{text}");
+        drop(guard);
+        assert_eq!(b.state_dict(), before);
+        load_module_state(&b, &a.state_dict()).unwrap();
+        assert_eq!(b.state_dict(), a.state_dict());
     }
 
     #[derive(Module)]

@@ -1,0 +1,12 @@
+//! Models as trees of parameters, buffers, counts and generators, with their paths, states and
+//! copies. Nothing here knows a layer.
+
+pub(crate) mod buffer;
+pub(crate) mod containers;
+pub(crate) mod deep_copy;
+pub(crate) mod module;
+pub(crate) mod module_dict;
+pub(crate) mod observe;
+pub(crate) mod panic_context;
+pub(crate) mod state;
+pub(crate) mod type_name;

@@ -1,7 +1,7 @@
 //! Limits for gradients.
 
 use crate::error::OptimError;
-use crate::fields::Range;
+use crate::fields::ValidRange;
 use adamant_tensor::{Float, Parameter};
 
 /// Scales all gradients by one factor so that their norm, as one vector, is at most `max_norm`;
@@ -31,7 +31,7 @@ pub fn clip_grad_norm<T: Float>(
     max_norm: f64,
     error_if_nonfinite: bool,
 ) -> Result<f64, OptimError> {
-    const LIMIT: Range = Range::new(|x| x >= 0.0, "a number of at least 0");
+    const LIMIT: ValidRange = ValidRange::new(|x| x >= 0.0, "a number of at least 0");
     LIMIT.check("clip_grad_norm", "max_norm", max_norm)?;
     let grads = params.iter().filter_map(Parameter::grad);
     // As in PyTorch, the norm of the norms, each in the parameters' type.

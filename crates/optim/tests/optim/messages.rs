@@ -21,6 +21,12 @@ fn a_missing_group_is_named_at_the_callers_line() {
     check(&format!("set_base_lr: {two}"), &|| {
         here!(adam.borrow_mut().set_base_lr(9, 0.1));
     });
+    check(&format!("set_default_base_lr: {two}"), &|| {
+        here!(adam.borrow().set_default_base_lr(9));
+    });
+    check("set_all: lrs has 3 elements; expected 2, one for each group", &|| {
+        here!(adam.borrow_mut().set_all(&[0.1; 3], None));
+    });
     check(&format!("set_lr: {two}"), &|| {
         here!(adam.borrow_mut().set_lr(9, 0.1));
     });

@@ -1,4 +1,4 @@
-//! What distinguishes one optimizer from another.
+//! The interface of an optimizer's algorithm: all that distinguishes it from others.
 
 use crate::fields::Fields;
 use adamant_kernels::Cut;

@@ -2,6 +2,7 @@
 
 use crate::count;
 use crate::error::OptimError;
+use crate::valid_range::ValidRange;
 use adamant_tensor::{Array, Float, Mismatch, Shape, StateDict, Value};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -29,7 +30,7 @@ use std::fmt::{self, Display};
 /// ```
 pub struct Fields<'a>(Action<'a>);
 
-/// What is done with every field.
+/// An action on every field.
 enum Action<'a> {
     /// Adds it to `state`, its name after `prefix`: `groups.0.`.
     Save { prefix: &'a str, state: &'a mut StateDict },
@@ -51,7 +52,7 @@ enum Action<'a> {
     Change { role: Role, change: &'a mut dyn FnMut(&mut f64) },
 }
 
-/// What a schedule changes.
+/// The role of a field that schedules change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Lr,
@@ -65,50 +66,8 @@ struct Violation {
     expected: String,
 }
 
-/// The values that a float field may have.
-///
-/// ```
-/// use adamant_optim::ValidRange;
-/// const CLIP: ValidRange = ValidRange::new(|clip| clip > 1.0, "a number above 1");
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct ValidRange {
-    fits: fn(f64) -> bool,
-    expected: &'static str,
-}
-
-impl ValidRange {
-    /// Any number, infinity and NaN included.
-    pub const ANY: ValidRange = ValidRange::new(|_| true, "a number");
-    /// A finite number.
-    pub const FINITE: ValidRange = ValidRange::new(f64::is_finite, "a finite number");
-    /// A finite number of at least 0: a learning rate, a weight decay.
-    pub const AT_LEAST_0: ValidRange =
-        ValidRange::new(|x| x >= 0.0 && x.is_finite(), "a finite number of at least 0");
-    /// A finite number above 0.
-    pub const ABOVE_0: ValidRange =
-        ValidRange::new(|x| x > 0.0 && x.is_finite(), "a finite number above 0");
-    /// At least 0 and below 1: the decay of a running mean.
-    pub const BELOW_1: ValidRange =
-        ValidRange::new(|x| (0.0..1.0).contains(&x), "a number from 0 to below 1");
-    /// From 0 to 1: a fraction.
-    pub const UNIT: ValidRange =
-        ValidRange::new(|x| (0.0..=1.0).contains(&x), "a number from 0 to 1");
-
-    /// The values that `fits` accepts; errors say that `expected` was expected.
-    #[must_use]
-    pub const fn new(fits: fn(f64) -> bool, expected: &'static str) -> Self {
-        ValidRange { fits, expected }
-    }
-
-    /// An error that names `context` and `name` if `x` is not in the range.
-    pub(crate) fn check(self, context: &str, name: &str, x: f64) -> Result<(), OptimError> {
-        check(context, |fields| fields.require((self.fits)(x), name, x, self.expected))
-    }
-}
-
 impl Fields<'_> {
-    /// A number, within a range.
+    /// A float within a range. A state or a user may set it to an integer.
     pub fn float(&mut self, name: &str, value: &mut f64, range: ValidRange) {
         self.field(name, Some((*value).into()), &"a number", |found| {
             *value = match found {
@@ -310,6 +269,7 @@ impl Fields<'_> {
         }
     }
 
+    /// Changes a field of this role, if that is the action.
     fn change(&mut self, of: Role, value: &mut f64) {
         match &mut self.0 {
             Action::Change { role, change } if *role == of => change(value),
@@ -337,7 +297,7 @@ pub(crate) fn save(prefix: &str, state: &mut StateDict, visit: impl FnOnce(&mut 
     visit(&mut Fields(Action::Save { prefix, state }));
 }
 
-/// A state that fields are loaded from, and what is found there.
+/// A state that fields are loaded from, and the findings.
 pub(crate) struct Load<'a> {
     pub(crate) state: &'a StateDict,
     /// Precedes the names of the fields in the state.

@@ -1,15 +1,15 @@
-//! A group of an optimizer: parameters, the hyperparameters in force for them, and the state of
-//! each.
+//! A group of an optimizer: parameters, their current hyperparameters, and the state of each.
 
 use crate::algorithm::{Algorithm, ParameterState};
-use crate::fields::{self, Fields, Role, ValidRange};
+use crate::fields::{self, Fields, Role};
 use crate::reader::Reader;
+use crate::valid_range::ValidRange;
 use adamant_tensor::{Float, Mismatch, Parameter, Shape, StateDict};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::OnceLock;
 
-/// Parameters with the hyperparameters in force for them, which can be read as fields.
+/// Parameters with their current hyperparameters, which can be read as fields.
 ///
 /// ```
 /// use adamant_optim::{Adam, AdamOptions, Optimizer};
@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 /// ```
 pub struct Group<T: Float, A: Algorithm<T>> {
     pub(crate) options: A,
-    /// The rate that schedules start from, once there is one.
+    /// The rate that schedules start from, if it is set.
     pub(crate) base_lr: OnceLock<f64>,
     pub(crate) name: Option<String>,
     pub(crate) slots: Vec<Slot<T, A>>,
@@ -121,7 +121,7 @@ impl<S> Deref for SteppedState<S> {
     }
 }
 
-/// A group's part of a state, read and not yet in force.
+/// A group's part of a state, read but not yet loaded.
 pub(crate) struct Loaded<T: Float, A: Algorithm<T>> {
     options: A,
     base_lr: OnceLock<f64>,

@@ -26,13 +26,14 @@ mod reader;
 mod scheduler;
 mod sgd;
 mod step;
+mod valid_range;
 
 pub use adam::{Adam, AdamGroup, AdamOptions, AdamState, Amsgrad};
 pub use adamant_kernels::{Cut, Shared};
 pub use algorithm::{Algorithm, Hyperparameters, ParameterState, Sums, zeros};
 pub use clip::{clip_grad_norm, clip_grad_value};
 pub use error::OptimError;
-pub use fields::{Fields, ValidRange};
+pub use fields::Fields;
 pub use group::{Group, SteppedState};
 pub use hooks::HookId;
 pub use learning_rates::LearningRates;
@@ -51,3 +52,4 @@ pub mod rules {
     };
 }
 pub use sgd::{Sgd, SgdOptions, SgdState};
+pub use valid_range::ValidRange;

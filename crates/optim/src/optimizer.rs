@@ -2,7 +2,7 @@
 
 use crate::algorithm::{Algorithm, ParameterState};
 use crate::error::OptimError;
-use crate::fields::{self, Role, ValidRange};
+use crate::fields::{self, Role};
 use crate::group::{Group, Loaded, Slot, SteppedState};
 use crate::hooks::{HookId, Hooks};
 use crate::learning_rates::LearningRates;
@@ -10,11 +10,12 @@ use crate::non_finite::NonFinite;
 use crate::param_group::ParamGroup;
 use crate::reader::Reader;
 use crate::step::step;
+use crate::valid_range::ValidRange;
 use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad};
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
-/// What every optimizer does.
+/// The interface of every optimizer.
 ///
 /// PyTorch: `torch.optim.Optimizer`.
 pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
@@ -55,7 +56,7 @@ pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
     /// PyTorch: `optimizer.zero_grad(set_to_none=False)`.
     fn zero_grad_in_place(&mut self);
 
-    /// Adds a group, at any time: its parameters begin at their own first step.
+    /// Adds a group, at any time: each of its parameters starts at its own first step.
     ///
     /// PyTorch: `optimizer.add_param_group(group)`.
     ///
@@ -126,7 +127,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         Ok(optimizer)
     }
 
-    /// The groups, with the hyperparameters in force.
+    /// The groups, with their current hyperparameters.
     ///
     /// PyTorch: `optimizer.param_groups`, to read.
     #[must_use]

@@ -1,8 +1,9 @@
 //! Stochastic gradient descent, as `torch.optim.SGD` computes it.
 
 use crate::algorithm::{Algorithm, Hyperparameters, ParameterState, zeros};
-use crate::fields::{Fields, ValidRange};
+use crate::fields::Fields;
 use crate::optimizer::GroupOptimizer;
+use crate::valid_range::ValidRange;
 use adamant_kernels::{SgdScalars, Shared, sgd};
 use adamant_tensor::{Array, Float, Shape};
 

@@ -24,16 +24,16 @@ struct Update<'g, T: Float, A: Algorithm<T>> {
 
 /// Updates every parameter that has a gradient.
 ///
-/// First allocates whatever the step needs, then takes the values, and only then counts the step
-/// and changes elements. If something fails before, nothing has changed. Whatever fails, dropping
-/// the values puts them back.
+/// First allocates whatever the step needs, then takes the values and checks the buffers, and only
+/// then counts the step and changes elements: whatever fails before, nothing has changed. Dropping
+/// the values puts them back, on a panic too.
 #[track_caller]
 pub(crate) fn step<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) {
     let mut updates = prepare(groups);
     let mut size = SweepSize::default();
     updates.iter().for_each(|update| size.add(update.slot.parameter.numel()));
     let mut sums = vec![A::Sums::ZERO; if A::Sums::ANY { size.pieces() } else { 0 }];
-    // After the gradients: whoever holds values waits for nothing.
+    // Last, since whoever holds values must not wait: gradients and memory are there.
     let mut values = take_values(updates.iter().map(|update| &update.slot.parameter));
     for (update, value) in updates.iter_mut().zip(&mut values) {
         update.assert_lengths(value);
@@ -89,7 +89,11 @@ impl<T: Float, A: Algorithm<T>> Update<'_, T, A> {
     fn assert_lengths(&mut self, value: &mut TakenValue<T>) {
         let expected = self.slot.parameter.numel();
         let mut found = expected;
-        self.buffers(value).lengths(&mut |len| found = if len == expected { found } else { len });
+        self.buffers(value).lengths(&mut |len| {
+            if len != expected {
+                found = len;
+            }
+        });
         let (group, index) = self.position;
         assert!(
             found == expected,
@@ -116,7 +120,9 @@ fn state_of<'u, T: Float, A: Algorithm<T>>(
 ) -> &'u mut A::State {
     let current = slot.state.as_mut().map(|stepped| &mut stepped.state);
     let state = prepared.as_deref_mut().or(current);
-    state.expect("`prepare` returns a state at the first step")
+    state.unwrap_or_else(|| {
+        panic!("{}: `prepare` returned None at the first step; expected a state", A::OPTIMIZER)
+    })
 }
 
 /// The buffers of every update, with the sums over the parameter.

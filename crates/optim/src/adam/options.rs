@@ -1,7 +1,8 @@
 //! Adam's hyperparameters, and the scalars of a step.
 
 use crate::algorithm::Hyperparameters;
-use crate::fields::{Fields, ValidRange};
+use crate::fields::Fields;
+use crate::valid_range::ValidRange;
 use adamant_kernels::AdamScalars;
 use adamant_tensor::Float;
 

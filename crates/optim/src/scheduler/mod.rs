@@ -26,10 +26,9 @@ use adamant_tensor::Stateful;
 
 /// A schedule of learning rates.
 ///
-/// One rule for all schedules of this crate: a constructor panics, at the caller's line, if a
-/// value is out of its range. An optimizer's hyperparameters are searched and read from files, so
-/// it returns an error; a schedule's are written in the program. Loading a state returns an error
-/// for both.
+/// A constructor of this crate's schedules panics, at the caller's line, if a value is out of its
+/// range: the values are written in the program. An optimizer returns an error, since its
+/// hyperparameters may be searched or read from files. Loading a state returns an error for both.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.LRScheduler`.
 ///
@@ -44,8 +43,8 @@ pub trait Scheduler: Stateful {
     ///
     /// # Panics
     /// If a rate becomes negative, infinite or NaN, or out of the range that the optimizer accepts.
-    /// Nothing is changed then. For a schedule behind
-    /// `dyn Scheduler` the panic cannot show the caller's line.
+    /// Nothing is changed then. For a schedule behind `dyn Scheduler` the panic cannot show the
+    /// caller's line.
     #[track_caller]
     fn step(&mut self, optimizer: &mut dyn LearningRates);
 

@@ -3,8 +3,9 @@
 use super::schedule::{Rule, Schedule};
 use super::unwrap_or_panic;
 use crate::count;
-use crate::fields::{Fields, ValidRange};
+use crate::fields::Fields;
 use crate::learning_rates::LearningRates;
+use crate::valid_range::ValidRange;
 use std::f64::consts::PI;
 
 /// Raises the rates to `max_lr`, then lowers them far below the initial rate, by cosine annealing,

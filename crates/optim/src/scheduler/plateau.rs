@@ -2,9 +2,10 @@
 
 use super::unwrap_or_panic;
 use crate::count;
-use crate::fields::{self, Fields, ValidRange};
+use crate::fields::{self, Fields};
 use crate::learning_rates::LearningRates;
 use crate::reader;
+use crate::valid_range::ValidRange;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
 /// Multiplies the rates by `factor` when a metric has stopped improving.

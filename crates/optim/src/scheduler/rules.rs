@@ -2,8 +2,9 @@
 
 use super::schedule::{Rule, Schedule};
 use crate::count;
-use crate::fields::{Fields, ValidRange};
+use crate::fields::Fields;
 use crate::learning_rates::LearningRates;
+use crate::valid_range::ValidRange;
 use std::f64::consts::PI;
 use std::sync::Arc;
 

@@ -2,9 +2,10 @@
 
 use super::{Scheduler, unwrap_or_panic};
 use crate::count;
-use crate::fields::{self, Fields, ValidRange};
+use crate::fields::{self, Fields};
 use crate::learning_rates::LearningRates;
 use crate::reader;
+use crate::valid_range::ValidRange;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
 /// The formula of a schedule. [`Schedule::with_rule`] makes a schedule of it: the epoch, its state,

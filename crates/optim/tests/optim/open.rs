@@ -158,22 +158,22 @@ fn refusals_are_at_the_callers_line() {
     let options = ReduceLrOnPlateauOptions::default().patience(0).eps(0.0).factor(1e-100);
     let plateau = RefCell::new(ReduceLrOnPlateau::with_options(PlateauMode::Max, options));
     plateau.borrow_mut().step(&mut *optimizer.borrow_mut(), 1.0);
-    mistakes.check("group 1: lr is 0; expected above 0", &|| {
+    mistakes.check("group 1: lr is 0; expected above 0", || {
         here!(plateau.borrow_mut().step(&mut *optimizer.borrow_mut(), 0.0));
     });
-    mistakes.check("Decay: factor is 2; expected a number from 0 to 1", &|| {
+    mistakes.check("Decay: factor is 2; expected a number from 0 to 1", || {
         let decay = Decay { factor: 2.0, name: "factor" };
         here!(Schedule::with_rule(&mut *optimizer.borrow_mut(), decay));
     });
     let fields = |[lr, _]: &mut [f64; 2], fields: &mut Fields<'_>| {
         fields.float("lr", lr, ValidRange::ANY);
     };
-    mistakes.check("Declared: 0 fields are declared by `Fields::lr`; expected 1", &|| {
+    mistakes.check("Declared: 0 fields are declared by `Fields::lr`; expected 1", || {
         let options = Declared { values: [0.5; 2], fields };
         here!(GroupOptimizer::new([parameter(1)], options));
     });
     let short = RefCell::new(GroupOptimizer::new([parameter(3)], Short { lr: 1.0 }).unwrap());
-    mistakes.check("a buffer has 1 elements; expected 3", &|| here!(short.borrow_mut().step()));
+    mistakes.check("a buffer has 1 elements; expected 3", || here!(short.borrow_mut().step()));
     mistakes.none_was_wrong();
 }
 

@@ -33,6 +33,9 @@ pub struct SequentialLr {
 
 impl SequentialLr {
     /// The sequence of `first` alone, which is restarted.
+    ///
+    /// # Panics
+    /// As [`restart`](Scheduler::restart).
     #[track_caller]
     pub fn new(optimizer: &mut dyn LearningRates, first: impl Scheduler + 'static) -> Self {
         let schedules: Vec<Box<dyn Scheduler>> = vec![Box::new(first)];

@@ -58,7 +58,7 @@ pub(crate) fn step<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) {
 /// The update of every parameter that has a gradient, with the state that it needs.
 #[track_caller]
 fn prepare<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) -> Vec<Update<'_, T, A>> {
-    let mut updates = Vec::new();
+    let mut updates = Vec::with_capacity(groups.iter().map(|group| group.slots.len()).sum());
     for (g, group) in groups.iter_mut().enumerate() {
         let options = &group.options;
         for (i, slot) in group.slots.iter_mut().enumerate() {

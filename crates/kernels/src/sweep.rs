@@ -8,7 +8,8 @@ const PIECE: usize = 1 << 17;
 
 /// Buffers of equal length that are traversed together, and can be cut in two.
 ///
-/// Slices are, and tuples of them: the first one's length is that of all.
+/// Slices are, `Option`s and [`Shared`] values, which may have no elements of their own, and
+/// tuples of two to eight of these.
 ///
 /// ```
 /// use adamant_kernels::{Cut, Shared};
@@ -17,16 +18,23 @@ const PIECE: usize = 1 << 17;
 /// assert_eq!((&*first, rest, lr.0), ([1.0].as_slice(), [5.0, 6.0].as_slice(), 0.1));
 /// ```
 pub trait Cut: Sized {
-    /// The number of elements.
-    fn elements(&self) -> usize;
+    /// Calls `visit` with the length of each slice.
+    fn lengths(&self, visit: &mut impl FnMut(usize));
+
+    /// The number of elements: the length of the longest slice.
+    fn elements(&self) -> usize {
+        let mut elements = 0;
+        self.lengths(&mut |len| elements = elements.max(len));
+        elements
+    }
 
     /// The first `at` elements, and the rest.
     fn cut(self, at: usize) -> (Self, Self);
 }
 
 impl<T> Cut for &[T] {
-    fn elements(&self) -> usize {
-        self.len()
+    fn lengths(&self, visit: &mut impl FnMut(usize)) {
+        visit(self.len());
     }
 
     fn cut(self, at: usize) -> (Self, Self) {
@@ -35,8 +43,8 @@ impl<T> Cut for &[T] {
 }
 
 impl<T> Cut for &mut [T] {
-    fn elements(&self) -> usize {
-        self.len()
+    fn lengths(&self, visit: &mut impl FnMut(usize)) {
+        visit(self.len());
     }
 
     fn cut(self, at: usize) -> (Self, Self) {
@@ -45,8 +53,10 @@ impl<T> Cut for &mut [T] {
 }
 
 impl<B: Cut> Cut for Option<B> {
-    fn elements(&self) -> usize {
-        self.as_ref().map_or(0, B::elements)
+    fn lengths(&self, visit: &mut impl FnMut(usize)) {
+        if let Some(buffers) = self {
+            buffers.lengths(visit);
+        }
     }
 
     fn cut(self, at: usize) -> (Self, Self) {
@@ -59,9 +69,7 @@ impl<B: Cut> Cut for Option<B> {
 pub struct Shared<V>(pub V);
 
 impl<V: Copy> Cut for Shared<V> {
-    fn elements(&self) -> usize {
-        0
-    }
+    fn lengths(&self, _visit: &mut impl FnMut(usize)) {}
 
     fn cut(self, _at: usize) -> (Self, Self) {
         (self, self)
@@ -71,8 +79,9 @@ impl<V: Copy> Cut for Shared<V> {
 macro_rules! cut_tuple {
     ($($B:ident $b:ident $rest:ident),+) => {
         impl<$($B: Cut),+> Cut for ($($B,)+) {
-            fn elements(&self) -> usize {
-                self.0.elements()
+            fn lengths(&self, visit: &mut impl FnMut(usize)) {
+                let ($($b,)+) = self;
+                $($b.lengths(visit);)+
             }
 
             fn cut(self, at: usize) -> (Self, Self) {
@@ -89,6 +98,10 @@ cut_tuple!(A a a_rest, B b b_rest, C c c_rest);
 cut_tuple!(A a a_rest, B b b_rest, C c c_rest, D d d_rest);
 cut_tuple!(A a a_rest, B b b_rest, C c c_rest, D d d_rest, E e e_rest);
 cut_tuple!(A a a_rest, B b b_rest, C c c_rest, D d d_rest, E e e_rest, F f f_rest);
+cut_tuple!(A a a_rest, B b b_rest, C c c_rest, D d d_rest, E e e_rest, F f f_rest, G g g_rest);
+cut_tuple!(
+    A a a_rest, B b b_rest, C c c_rest, D d d_rest, E e e_rest, F f f_rest, G g g_rest, H h h_rest
+);
 
 /// The number of pieces that a [`sweep`] cuts buffers of this length into: it depends on nothing
 /// else.
@@ -152,7 +165,7 @@ pub fn sweep_into<B: Cut + Send, R: Send>(
 
 struct Pieces<I: Iterator> {
     buffers: I,
-    /// What is left of the buffers that were begun last.
+    /// What is left of the buffers that were started last.
     rest: Option<I::Item>,
     left: usize,
 }
@@ -218,6 +231,17 @@ mod tests {
         sweep_into(buffers.iter().map(Vec::as_slice), size(), &mut firsts, |piece| piece[0]);
         let expected = buffers.iter().flat_map(|x| x.chunks(PIECE).map(|piece| piece[0]));
         assert_eq!(firsts, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn elements_are_those_of_any_slice() {
+        let x = [1, 2, 3].as_slice();
+        let none: Option<&[i32]> = None;
+        assert_eq!((Shared(1), none, Some(x)).elements(), 3);
+        assert_eq!((none, Shared(1)).elements(), 0);
+        let mut lengths = Vec::new();
+        (Shared(1), x, (&x[1..], none)).lengths(&mut |len| lengths.push(len));
+        assert_eq!(lengths, [3, 2]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What distinguishes one optimizer from another.
+//! The interface of an optimizer's algorithm: all that distinguishes it from others.
 
 use crate::fields::Fields;
 use adamant_kernels::Cut;
@@ -12,18 +12,10 @@ pub trait Hyperparameters: Clone + Debug + Send + Sync + 'static {
 
     /// Visits every hyperparameter. See [`Fields`].
     ///
-    /// A group's `name`, `base_lr` and `params` are in the same part of the state: no
-    /// hyperparameter has one of these names.
+    /// One of them is the learning rate, declared by [`Fields::lr`]; one may be the momentum,
+    /// declared by [`Fields::momentum`]. Their names differ, and none is `name`, `base_lr` or
+    /// `params`, which are in the same part of the state: an optimizer's constructor checks this.
     fn fields(&mut self, fields: &mut Fields<'_>);
-
-    /// The learning rate, which schedules set. One of the [`fields`](Hyperparameters::fields).
-    fn lr_mut(&mut self) -> &mut f64;
-
-    /// The field that a one-cycle schedule moves against the learning rate: the momentum, or
-    /// Adam's β₁. `None` if there is none, the default.
-    fn momentum_mut(&mut self) -> Option<&mut f64> {
-        None
-    }
 }
 
 /// The state that an optimizer keeps for each parameter, beside the count of its steps.
@@ -35,18 +27,20 @@ pub trait ParameterState<T: Float>: Clone + Send {
 
     /// Visits every part of the state. See [`Fields`].
     ///
-    /// The parameter's `name` and the count of its steps, `step`, are in the same part of a
-    /// [`StateDict`](adamant_tensor::StateDict): no field has one of these names.
+    /// Their names differ, and none is `name` or `step`, the parameter's name and the count of its
+    /// steps, which are in the same part of a [`StateDict`](adamant_tensor::StateDict): an
+    /// optimizer's constructor checks this.
     fn fields(&mut self, fields: &mut Fields<'_>);
 }
 
-/// For a rule that keeps nothing.
+/// The state of an algorithm that has none.
 impl<T: Float> ParameterState<T> for () {
     fn new(_shape: &[usize]) -> Self {}
     fn fields(&mut self, _fields: &mut Fields<'_>) {}
 }
 
-/// The rule of an optimizer: how a step changes a parameter.
+/// The algorithm of an optimizer: how a step changes a parameter. It is implemented by the options,
+/// whose values it uses.
 ///
 /// [`GroupOptimizer`](crate::GroupOptimizer) makes an optimizer of it: parameter groups, hooks,
 /// checks, state, threads and schedules are the same for all.
@@ -61,8 +55,8 @@ impl<T: Float> ParameterState<T> for () {
 ///
 /// ```
 /// use adamant_optim::{
-///     Algorithm, Fields, GroupOptimizer, Hyperparameters, Optimizer, ParameterState, Range, Shared,
-///     zeros,
+///     Algorithm, Fields, GroupOptimizer, Hyperparameters, Optimizer, ParameterState, Shared,
+///     ValidRange, zeros,
 /// };
 /// use adamant_tensor::{Array, Parameter, Tensor};
 ///
@@ -77,24 +71,20 @@ impl<T: Float> ParameterState<T> for () {
 ///     const OPTIMIZER: &'static str = "Lion";
 ///
 ///     fn fields(&mut self, fields: &mut Fields<'_>) {
-///         fields.float("lr", &mut self.lr, Range::AT_LEAST_0);
-///         fields.float("beta1", &mut self.beta1, Range::BELOW_1);
-///         fields.float("beta2", &mut self.beta2, Range::BELOW_1);
-///     }
-///
-///     fn lr_mut(&mut self) -> &mut f64 {
-///         &mut self.lr
+///         fields.lr(&mut self.lr, ValidRange::AT_LEAST_0);
+///         fields.momentum("beta1", &mut self.beta1, ValidRange::BELOW_1);
+///         fields.float("beta2", &mut self.beta2, ValidRange::BELOW_1);
 ///     }
 /// }
 ///
 /// #[derive(Clone)]
-/// struct Momentum {
+/// struct LionState {
 ///     exp_avg: Array<f32>,
 /// }
 ///
-/// impl ParameterState<f32> for Momentum {
+/// impl ParameterState<f32> for LionState {
 ///     fn new(shape: &[usize]) -> Self {
-///         Momentum { exp_avg: zeros(shape) }
+///         LionState { exp_avg: zeros(shape) }
 ///     }
 ///
 ///     fn fields(&mut self, fields: &mut Fields<'_>) {
@@ -103,14 +93,14 @@ impl<T: Float> ParameterState<T> for () {
 /// }
 ///
 /// impl Algorithm<f32> for LionOptions {
-///     type State = Momentum;
+///     type State = LionState;
 ///     type Buffers<'a> = (&'a mut [f32], &'a [f32], &'a mut [f32], Shared<[f32; 3]>);
 ///     type Sums = ();
 ///
 ///     fn buffers<'a>(
 ///         &self,
 ///         _step: u64,
-///         state: &'a mut Momentum,
+///         state: &'a mut LionState,
 ///         param: &'a mut [f32],
 ///         grad: &'a [f32],
 ///     ) -> Self::Buffers<'a> {
@@ -143,7 +133,8 @@ pub trait Algorithm<T: Float>: Hyperparameters {
     type State: ParameterState<T>;
 
     /// The data of a step: slices of the parameter's length, and scalars. Usually a tuple of
-    /// `&mut [T]`, `&[T]`, `Option`s of these and [`Shared`](crate::Shared) scalars.
+    /// `&mut [T]`, `&[T]`, `Option`s of these and [`Shared`](crate::Shared) scalars, of at most
+    /// eight members. Further scalars go into one `Shared` struct.
     type Buffers<'a>: Cut + Send;
 
     /// The sums over a whole parameter that an update needs, such as norms: `()` for none, or
@@ -152,7 +143,7 @@ pub trait Algorithm<T: Float>: Hyperparameters {
 
     /// A new state for step `step` (1 for the first), or `None` if `state` will do: it is `None`
     /// before the first step. The default is a [new](ParameterState::new) state then, and the
-    /// present one later on.
+    /// current one later on.
     ///
     /// All allocation belongs here.
     fn prepare(
@@ -167,7 +158,9 @@ pub trait Algorithm<T: Float>: Hyperparameters {
     /// The buffers of a parameter at step `step`. Nothing else sees the arrays of the state, so
     /// [`Array::make_mut`] copies nothing.
     ///
-    /// Called twice in a step that needs [`Sums`](Algorithm::Sums).
+    /// Called two or three times in a step: to check that every slice has the parameter's length,
+    /// before anything changes; to [measure](Algorithm::measure), if there are
+    /// [`Sums`](Algorithm::Sums); and to update.
     fn buffers<'a>(
         &self,
         step: u64,
@@ -178,6 +171,8 @@ pub trait Algorithm<T: Float>: Hyperparameters {
 
     /// The sums over a piece. They are added up in the order of the pieces, so the result does
     /// not depend on the number of threads. Every piece is measured before any is updated.
+    ///
+    /// This may write the state: LAMB updates its moments here, once, and uses them in `update`.
     ///
     /// Not called if `Sums` is `()`.
     fn measure(_piece: Self::Buffers<'_>) -> Self::Sums {
@@ -194,7 +189,7 @@ pub trait Sums: Copy + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     const ANY: bool;
 
-    /// The sums over no element.
+    /// The sums over no elements.
     const ZERO: Self;
 
     /// Adds those of another piece.

@@ -6,9 +6,9 @@ use adamant_tensor::{Float, Parameter};
 /// Scales all gradients by one factor so that their norm, as one vector, is at most `max_norm`;
 /// returns the norm before.
 ///
-/// The factor is `max_norm / (norm + 10⁻⁶)`, at most 1. Without any gradient the norm is 0. With a
-/// `max_norm` of infinity a finite norm is returned and the gradients stay; if the norm is infinite
-/// too, or NaN, all gradients become NaN, as in PyTorch. [`clip_grad_norm_if_finite`] returns an
+/// The factor is `max_norm / (norm + 10⁻⁶)`, at most 1. The norm is 0 if no parameter has a
+/// gradient. With an infinite `max_norm`, gradients of a finite norm stay as they are, and those of an
+/// infinite or NaN norm all become NaN, as in PyTorch. [`clip_grad_norm_if_finite`] returns an
 /// error instead.
 ///
 /// PyTorch: `torch.nn.utils.clip_grad_norm_(params, max_norm)`, which accepts a negative `max_norm`

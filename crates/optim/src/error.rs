@@ -23,25 +23,28 @@ pub enum OptimError {
     /// A hyperparameter that the optimizer does not have.
     #[error("parameter group {group}: {optimizer} has no {name}")]
     Unknown {
-        /// The group's position.
+        /// The group's index.
         group: usize,
         /// The optimizer.
         optimizer: &'static str,
         /// The hyperparameter.
         name: String,
     },
-    /// A group without parameters, or no group.
+    /// No group.
+    #[error("no parameter groups; expected at least one")]
+    NoGroups,
+    /// A group without parameters.
     #[error("parameter group {group} has no parameters; expected at least one")]
     NoParameters {
-        /// The group's position.
+        /// The group's index.
         group: usize,
     },
     /// A parameter that appears twice.
     #[error("parameter group {group}: {parameter} is also in group {other}; expected each once")]
     Duplicate {
-        /// The group's position.
+        /// The group's index.
         group: usize,
-        /// The parameter, by position, name and shape.
+        /// The parameter, by index, name and shape.
         parameter: String,
         /// The group that has it already.
         other: usize,
@@ -49,9 +52,9 @@ pub enum OptimError {
     /// Names that do not distinguish the parameters.
     #[error("parameter group {group}: {found}; expected distinct names for all, or for none")]
     Names {
-        /// The group's position.
+        /// The group's index.
         group: usize,
-        /// The names in words.
+        /// A description of the names.
         found: String,
     },
     /// Gradients whose norm is infinite or NaN.
@@ -65,3 +68,10 @@ pub enum OptimError {
 }
 
 adamant_tensor::debug_as_display!(OptimError);
+
+impl OptimError {
+    /// The group, as the context of an error.
+    pub(crate) fn context(group: usize) -> String {
+        format!("parameter group {group}")
+    }
+}

@@ -2,7 +2,10 @@
 
 use crate::count;
 use crate::error::OptimError;
-use adamant_tensor::{Array, Float, Shape, StateDict, Value};
+use crate::valid_range::ValidRange;
+use adamant_tensor::{Array, Float, Mismatch, Shape, StateDict, Value};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::{self, Display};
 
 /// The fields of hyperparameters, of a parameter's state or of a schedule.
@@ -10,104 +13,63 @@ use std::fmt::{self, Display};
 /// A type declares each field once, by its name in a [`StateDict`] and a reference to it, in a
 /// method `fields` that visits all of them. Whatever concerns every field goes through this
 /// method: saving, loading, overriding by name, checking ranges. A field that is saved is
-/// restored.
+/// restored. A condition on several fields comes after them.
 ///
 /// ```
-/// use adamant_optim::{Fields, Range};
+/// use adamant_optim::{Fields, ValidRange};
 /// struct Decay {
 ///     weight_decay: f64,
 ///     decoupled: bool,
 /// }
 /// impl Decay {
 ///     fn fields(&mut self, fields: &mut Fields<'_>) {
-///         fields.float("weight_decay", &mut self.weight_decay, Range::AT_LEAST_0);
+///         fields.float("weight_decay", &mut self.weight_decay, ValidRange::AT_LEAST_0);
 ///         fields.flag("decoupled", &mut self.decoupled);
 ///     }
 /// }
 /// ```
-pub struct Fields<'a>(&'a mut (dyn Visitor + 'a));
-
-/// The values that a float field may have.
-///
-/// ```
-/// use adamant_optim::Range;
-/// const CLIP: Range = Range::new(|clip| clip > 1.0, "a number above 1");
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Range {
-    fits: fn(f64) -> bool,
-    expected: &'static str,
-}
-
-impl Range {
-    /// Any number, infinity and NaN included.
-    pub const ANY: Range = Range::new(|_| true, "a number");
-    /// A finite number.
-    pub const FINITE: Range = Range::new(f64::is_finite, "a finite number");
-    /// A finite number of at least 0: a learning rate, a weight decay.
-    pub const AT_LEAST_0: Range =
-        Range::new(|x| x >= 0.0 && x.is_finite(), "a finite number of at least 0");
-    /// A finite number above 0.
-    pub const ABOVE_0: Range = Range::new(|x| x > 0.0 && x.is_finite(), "a finite number above 0");
-    /// At least 0 and below 1: the decay of a running mean.
-    pub const BELOW_1: Range =
-        Range::new(|x| (0.0..1.0).contains(&x), "a number from 0 to below 1");
-    /// From 0 to 1: a fraction.
-    pub const UNIT: Range = Range::new(|x| (0.0..=1.0).contains(&x), "a number from 0 to 1");
-
-    /// The values that `fits` accepts; errors say that `expected` was expected.
-    #[must_use]
-    pub const fn new(fits: fn(f64) -> bool, expected: &'static str) -> Self {
-        Range { fits, expected }
-    }
-
-    /// An error that names `context` and `name` if `x` is not in the range.
-    pub(crate) fn check(self, context: &str, name: &str, x: f64) -> Result<(), OptimError> {
-        check(context, |fields| fields.require((self.fits)(x), name, x, self.expected))
-    }
-}
+pub struct Fields<'a>(Action<'a>);
 
 /// An action on every field.
-pub(crate) trait Visitor {
-    /// A field with this value, or `None` if it is left out of a state, of the kind `expected`.
-    /// `set` sets it, or its default if it is missing, and returns `false` if that is not
-    /// possible.
-    fn field(&mut self, name: &str, value: Option<Value>, expected: &dyn Display, set: Set<'_>);
-
-    /// A condition that does not hold.
-    fn broken(&mut self, _name: &str, _found: &dyn Display, _expected: &dyn Display) {}
-
-    /// Whether a user sets the values, rather than a state or a schedule.
-    fn is_chosen(&self) -> bool {
-        false
-    }
-
-    /// Whether fields are set from a state.
-    fn is_load(&self) -> bool {
-        false
-    }
-
-    /// Whether that state has the field `name`.
-    fn has(&self, _name: &str) -> bool {
-        false
-    }
-
-    /// Whether shared arrays are to be copied.
-    fn unshares(&self) -> bool {
-        false
-    }
+enum Action<'a> {
+    /// Adds it to `state`, its name after `prefix`: `groups.0.`.
+    Save { prefix: &'a str, state: &'a mut StateDict },
+    /// Sets it to its value in a state.
+    Load(Load<'a>),
+    /// Sets it to its value in `overrides`, if it is there, and reports the outcome.
+    Set {
+        overrides: &'a [(String, Value)],
+        outcomes: &'a mut [Option<Result<(), String>>],
+        violation: &'a mut Option<Violation>,
+    },
+    /// Checks the conditions on it, also those on values that a user sets.
+    Check { is_set: bool, violation: &'a mut Option<Violation> },
+    /// Copies a shared array, so that its elements can be changed in place.
+    Unshare,
+    /// Collects its name.
+    Names(&'a mut Vec<String>),
+    /// Calls `change` with it, if it has this role.
+    Change { role: Role, change: &'a mut dyn FnMut(&mut f64) },
 }
 
-pub(crate) type Set<'f> = &'f mut dyn FnMut(Option<&Value>) -> bool;
+/// The role of a field that schedules change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Lr,
+    Momentum,
+}
 
-impl<'a> Fields<'a> {
-    pub(crate) fn new(visitor: &'a mut (dyn Visitor + 'a)) -> Self {
-        Fields(visitor)
-    }
+/// A condition that does not hold.
+struct Violation {
+    name: String,
+    found: String,
+    expected: String,
+}
 
-    /// A number, within a range.
-    pub fn float(&mut self, name: &str, value: &mut f64, range: Range) {
-        self.0.field(name, Some((*value).into()), &"a number", &mut |found| {
+impl Fields<'_> {
+    /// A float within a range. A state or a user may set it to an integer.
+    pub fn float(&mut self, name: &str, value: &mut f64, range: ValidRange) {
+        self.field(name, Some((*value).into()), &"a number", |found| {
             *value = match found {
                 Some(Value::Float(x)) => *x,
                 Some(Value::Int(x)) => *x as f64,
@@ -118,9 +80,26 @@ impl<'a> Fields<'a> {
         self.require((range.fits)(*value), name, *value, range.expected);
     }
 
-    /// True or false.
+    /// The learning rate, which schedules change: a [`float`](Fields::float) with the name `lr`. In
+    /// any range, it is finite and at least 0.
+    pub fn lr(&mut self, value: &mut f64, range: ValidRange) {
+        const LR: ValidRange = ValidRange::AT_LEAST_0;
+        self.change(Role::Lr, value);
+        self.float("lr", value, range);
+        let fits = (LR.fits)(*value) || !(range.fits)(*value);
+        self.require(fits, "lr", *value, LR.expected);
+    }
+
+    /// A [`float`](Fields::float) that a one-cycle schedule changes against the learning rate: the
+    /// momentum, or Adam's β₁.
+    pub fn momentum(&mut self, name: &str, value: &mut f64, range: ValidRange) {
+        self.change(Role::Momentum, value);
+        self.float(name, value, range);
+    }
+
+    /// A boolean.
     pub fn flag(&mut self, name: &str, value: &mut bool) {
-        self.0.field(name, Some((*value).into()), &"true or false", &mut |found| {
+        self.field(name, Some((*value).into()), &"true or false", |found| {
             let Some(Value::Bool(found)) = found else { return false };
             *value = *found;
             true
@@ -128,8 +107,8 @@ impl<'a> Fields<'a> {
     }
 
     /// A [`flag`](Fields::flag) that older states lack: a missing one is false.
-    pub fn newer_flag(&mut self, name: &str, value: &mut bool) {
-        self.0.field(name, Some((*value).into()), &"true or false", &mut |found| {
+    pub fn flag_or_false(&mut self, name: &str, value: &mut bool) {
+        self.field(name, Some((*value).into()), &"true or false", |found| {
             *value = match found {
                 Some(Value::Bool(found)) => *found,
                 Some(_) => return false,
@@ -139,11 +118,10 @@ impl<'a> Fields<'a> {
         });
     }
 
-    /// A count of at least `least`. Saved as an `i64`, so that counts above [`i64::MAX`] become
-    /// this.
+    /// A count of at least `least`. Saved as an `i64`: counts above [`i64::MAX`] become this.
     pub fn count(&mut self, name: &str, value: &mut u64, least: u64) {
         let expected = format_args!("an integer of at least {least}");
-        self.0.field(name, Some(count::saved(*value).into()), &expected, &mut |found| {
+        self.field(name, Some(count::saved(*value).into()), &expected, |found| {
             let Some(Value::Int(found)) = found else { return false };
             let Some(found) = u64::try_from(*found).ok().filter(|x| *x >= least) else {
                 return false;
@@ -155,12 +133,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of counts: its length under `name`, and each under `name.i`.
-    pub(crate) fn counts(&mut self, name: &str, values: &mut Vec<u64>) {
+    pub fn counts(&mut self, name: &str, values: &mut Vec<u64>) {
         let mut len = values.len() as u64;
         self.count(name, &mut len, 0);
-        if self.0.is_load() {
+        if let Action::Load(load) = &self.0 {
             // The elements that exist, whatever the length claims.
-            let is_there = |i: &usize| self.0.has(&format!("{name}.{i}"));
+            let is_there = |i: &usize| load.has(&format!("{name}.{i}"));
             *values = vec![0; (0..).take_while(is_there).count()];
         }
         for (i, value) in values.iter_mut().enumerate() {
@@ -179,7 +157,7 @@ impl<'a> Fields<'a> {
     ) {
         let text = choices.iter().find(|(_, choice)| choice == value).map(|&(text, _)| text.into());
         let texts: Vec<String> = choices.iter().map(|(text, _)| format!("{text:?}")).collect();
-        self.0.field(name, text, &texts.join(" or "), &mut |found| {
+        self.field(name, text, &texts.join(" or "), |found| {
             let Some(Value::Text(found)) = found else { return false };
             let choice = choices.iter().find(|(text, _)| text == found);
             choice.map(|(_, choice)| *value = *choice).is_some()
@@ -188,13 +166,12 @@ impl<'a> Fields<'a> {
 
     /// An array; its type and shape are those that it has.
     pub fn array<T: Float>(&mut self, name: &str, array: &mut Array<T>) {
-        if self.0.unshares() {
+        if let Action::Unshare = self.0 {
             let _ = array.make_mut();
             return;
         }
         let shape = array.shape().clone();
-        let value = Some(array.clone().into());
-        self.0.field(name, value, &kind::<T>(&shape), &mut |found| {
+        self.field(name, Some(array.clone().into()), &kind::<T>(&shape), |found| {
             read(found, &shape).map(|found| *array = found).is_some()
         });
     }
@@ -206,13 +183,12 @@ impl<'a> Fields<'a> {
         array: &mut Option<Array<T>>,
         shape: &[usize],
     ) {
-        if self.0.unshares() {
+        if let Action::Unshare = self.0 {
             let _ = array.as_mut().map(Array::make_mut);
             return;
         }
         let shape = Shape::from(shape);
-        let value = array.clone().map(Value::from);
-        self.0.field(name, value, &kind::<T>(&shape), &mut |found| {
+        self.field(name, array.clone().map(Value::from), &kind::<T>(&shape), |found| {
             *array = read(found, &shape);
             array.is_some() == found.is_some()
         });
@@ -220,15 +196,32 @@ impl<'a> Fields<'a> {
 
     /// A condition on the fields: `found`, the value of `name`, is an error unless it `fits`.
     pub fn require(&mut self, fits: bool, name: &str, found: impl Display, expected: impl Display) {
-        if !fits {
-            self.0.broken(name, &found, &expected);
+        if fits {
+            return;
+        }
+        match &mut self.0 {
+            Action::Load(load) => load.violated(name, &found, &expected),
+            Action::Set { violation, .. } | Action::Check { violation, .. } => {
+                violation.get_or_insert_with(|| Violation {
+                    name: name.into(),
+                    found: found.to_string(),
+                    expected: expected.to_string(),
+                });
+            }
+            Action::Save { .. } | Action::Unshare | Action::Names(_) | Action::Change { .. } => {}
         }
     }
 
     /// A condition on values that a user sets, but not on those of a schedule or a state:
     /// Nesterov's momentum must not be 0, but a schedule may lead it through 0.
-    pub fn require_of_user(&mut self, fits: bool, name: &str, found: impl Display, expected: &str) {
-        if self.0.is_chosen() {
+    pub fn require_when_set(
+        &mut self,
+        fits: bool,
+        name: &str,
+        found: impl Display,
+        expected: &str,
+    ) {
+        if let Action::Set { .. } | Action::Check { is_set: true, .. } = self.0 {
             self.require(fits, name, found, expected);
         }
     }
@@ -241,12 +234,46 @@ impl<'a> Fields<'a> {
         fits: impl Fn(T) -> bool,
         expected: &str,
     ) {
-        if !self.0.is_load() {
-            return;
+        let Action::Load(_) = self.0 else { return };
+        let elements = array.as_slice().map_or_else(|| Cow::from(array.to_vec()), Cow::from);
+        if let Some(i) = elements.iter().position(|&x| !fits(x)) {
+            self.require(false, name, format_args!("{} at element {i}", elements[i]), expected);
         }
-        let mut elements = array.to_vec().into_iter().enumerate();
-        if let Some((i, x)) = elements.find(|(_, x)| !fits(*x)) {
-            self.require(false, name, format_args!("{x} at element {i}"), expected);
+    }
+
+    /// A field with this value, or `None` if it is left out of a state, of the kind `expected`.
+    /// `set` sets it, or its default if it is missing, and returns `false` if that is not possible.
+    fn field(
+        &mut self,
+        name: &str,
+        value: Option<Value>,
+        expected: &dyn Display,
+        mut set: impl FnMut(Option<&Value>) -> bool,
+    ) {
+        match &mut self.0 {
+            Action::Save { prefix, state } => {
+                if let Some(value) = value {
+                    state.insert(format!("{prefix}{name}"), value);
+                }
+            }
+            Action::Load(load) => load.field(name, expected, set),
+            Action::Set { overrides, outcomes, .. } => {
+                let pairs = overrides.iter().zip(outcomes.iter_mut());
+                for ((_, value), outcome) in pairs.filter(|((of, _), _)| of == name) {
+                    let is_set = set(Some(value));
+                    *outcome = Some(is_set.then_some(()).ok_or_else(|| expected.to_string()));
+                }
+            }
+            Action::Names(names) => names.push(name.into()),
+            Action::Check { .. } | Action::Unshare | Action::Change { .. } => {}
+        }
+    }
+
+    /// Changes a field of this role, if that is the action.
+    fn change(&mut self, of: Role, value: &mut f64) {
+        match &mut self.0 {
+            Action::Change { role, change } if *role == of => change(value),
+            _ => {}
         }
     }
 }
@@ -265,92 +292,144 @@ impl fmt::Debug for Fields<'_> {
     }
 }
 
-/// Adds every field to `state`, its name behind `prefix`: `groups.0.`.
+/// Adds every field to `state`, its name after `prefix`: `groups.0.`.
 pub(crate) fn save(prefix: &str, state: &mut StateDict, visit: impl FnOnce(&mut Fields<'_>)) {
-    struct Save<'s>(&'s str, &'s mut StateDict);
-    impl Visitor for Save<'_> {
-        fn field(&mut self, name: &str, value: Option<Value>, _: &dyn Display, _: Set<'_>) {
-            if let Some(value) = value {
-                self.1.insert(format!("{}{name}", self.0), value);
-            }
-        }
-    }
-    visit(&mut Fields::new(&mut Save(prefix, state)));
+    visit(&mut Fields(Action::Save { prefix, state }));
 }
 
-/// Sets the field `name`. `None` if there is none; an error, with the kind of value that was
-/// expected, if it cannot have this value.
+/// A state that fields are loaded from, and the findings.
+pub(crate) struct Load<'a> {
+    pub(crate) state: &'a StateDict,
+    /// Precedes the names of the fields in the state.
+    pub(crate) prefix: &'a str,
+    /// Ends the mismatches.
+    pub(crate) note: &'a str,
+    /// The names that were requested.
+    pub(crate) known: &'a mut HashSet<String>,
+    pub(crate) mismatches: &'a mut Vec<Mismatch>,
+    /// The number of fields that are in the state.
+    pub(crate) found: &'a mut usize,
+}
+
+impl Load<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.state.contains(&format!("{}{name}", self.prefix))
+    }
+
+    fn field(
+        &mut self,
+        name: &str,
+        expected: &dyn Display,
+        mut set: impl FnMut(Option<&Value>) -> bool,
+    ) {
+        let name = format!("{}{name}", self.prefix);
+        let found = self.state.get(&name);
+        *self.found += usize::from(found.is_some());
+        if !set(found) {
+            let (name, expected) = (name.clone(), format!("{expected}{}", self.note));
+            self.mismatches.push(match found {
+                Some(found) => Mismatch::Wrong { name, found: found.kind(), expected },
+                None => Mismatch::Missing { name, expected },
+            });
+        }
+        self.known.insert(name);
+    }
+
+    fn violated(&mut self, name: &str, found: &dyn Display, expected: &dyn Display) {
+        self.mismatches.push(Mismatch::Wrong {
+            name: format!("{}{name}", self.prefix),
+            found: found.to_string(),
+            expected: format!("{expected}{}", self.note),
+        });
+    }
+}
+
+/// Sets every field to its value in a state.
+pub(crate) fn load(load: Load<'_>, visit: impl FnOnce(&mut Fields<'_>)) {
+    visit(&mut Fields(Action::Load(load)));
+}
+
+/// Sets the fields that `overrides` names, in any order, and checks all fields.
 pub(crate) fn set(
-    name: &str,
-    value: &Value,
+    group: usize,
+    optimizer: &'static str,
+    overrides: &[(String, Value)],
     visit: impl FnOnce(&mut Fields<'_>),
-) -> Option<Result<(), String>> {
-    struct Override<'s> {
-        name: &'s str,
-        value: &'s Value,
-        result: Option<Result<(), String>>,
-    }
-    impl Visitor for Override<'_> {
-        fn field(&mut self, name: &str, _: Option<Value>, expected: &dyn Display, set: Set<'_>) {
-            if name == self.name {
-                let is_set = set(Some(self.value));
-                self.result = Some(is_set.then_some(()).ok_or_else(|| expected.to_string()));
+) -> Result<(), OptimError> {
+    let context = OptimError::context(group);
+    let mut outcomes: Vec<Option<Result<(), String>>> = vec![None; overrides.len()];
+    let mut violation = None;
+    let action = Action::Set { overrides, outcomes: &mut outcomes, violation: &mut violation };
+    visit(&mut Fields(action));
+    for ((name, value), outcome) in overrides.iter().zip(outcomes) {
+        let name = name.clone();
+        match outcome {
+            Some(Ok(())) => {}
+            Some(Err(expected)) => {
+                let found = value.kind();
+                return Err(OptimError::Hyperparameter { context, name, found, expected });
             }
+            None => return Err(OptimError::Unknown { group, optimizer, name }),
         }
     }
-    let mut set = Override { name, value, result: None };
-    visit(&mut Fields::new(&mut set));
-    set.result
-}
-
-struct Check<'p> {
-    context: &'p str,
-    is_chosen: bool,
-    result: Result<(), OptimError>,
-}
-
-impl Visitor for Check<'_> {
-    fn field(&mut self, _: &str, _: Option<Value>, _: &dyn Display, _: Set<'_>) {}
-
-    fn broken(&mut self, name: &str, found: &dyn Display, expected: &dyn Display) {
-        if self.result.is_ok() {
-            let (context, name) = (self.context.into(), name.into());
-            let (found, expected) = (found.to_string(), expected.to_string());
-            self.result = Err(OptimError::Hyperparameter { context, name, found, expected });
-        }
-    }
-
-    fn is_chosen(&self) -> bool {
-        self.is_chosen
-    }
+    refuse(&context, violation)
 }
 
 /// The first condition that does not hold, as an error that names `context`.
 pub(crate) fn check(context: &str, visit: impl FnOnce(&mut Fields<'_>)) -> Result<(), OptimError> {
-    let mut check = Check { context, is_chosen: false, result: Ok(()) };
-    visit(&mut Fields::new(&mut check));
-    check.result
+    let mut violation = None;
+    visit(&mut Fields(Action::Check { is_set: false, violation: &mut violation }));
+    refuse(context, violation)
 }
 
 /// [`check`], with the conditions on values that a user sets.
-pub(crate) fn check_chosen(
+pub(crate) fn check_set(
     context: &str,
     visit: impl FnOnce(&mut Fields<'_>),
 ) -> Result<(), OptimError> {
-    let mut check = Check { context, is_chosen: true, result: Ok(()) };
-    visit(&mut Fields::new(&mut check));
-    check.result
+    let mut violation = None;
+    visit(&mut Fields(Action::Check { is_set: true, violation: &mut violation }));
+    refuse(context, violation)
+}
+
+fn refuse(context: &str, violation: Option<Violation>) -> Result<(), OptimError> {
+    let Some(Violation { name, found, expected }) = violation else { return Ok(()) };
+    Err(OptimError::Hyperparameter { context: context.into(), name, found, expected })
 }
 
 /// Copies every shared array, so that its elements can be changed in place.
 pub(crate) fn unshare(visit: impl FnOnce(&mut Fields<'_>)) {
-    struct Unshare;
-    impl Visitor for Unshare {
-        fn field(&mut self, _: &str, _: Option<Value>, _: &dyn Display, _: Set<'_>) {}
+    visit(&mut Fields(Action::Unshare));
+}
 
-        fn unshares(&self) -> bool {
-            true
-        }
+/// Calls `change` with the fields of this role, and returns their number.
+pub(crate) fn change(
+    role: Role,
+    mut change: impl FnMut(&mut f64),
+    visit: impl FnOnce(&mut Fields<'_>),
+) -> usize {
+    let mut count = 0;
+    let change = &mut |value: &mut f64| {
+        count += 1;
+        change(value);
+    };
+    visit(&mut Fields(Action::Change { role, change }));
+    count
+}
+
+/// Asserts that the fields of `owner` have different names, and none a reserved one: the first
+/// part of a name, up to a dot.
+#[track_caller]
+pub(crate) fn assert_distinct(owner: &str, reserved: &[&str], visit: impl FnOnce(&mut Fields<'_>)) {
+    let mut names = Vec::new();
+    visit(&mut Fields(Action::Names(&mut names)));
+    let mut seen = HashSet::new();
+    for name in &names {
+        let first = name.split('.').next().unwrap_or_default();
+        assert!(
+            !reserved.contains(&first),
+            "{owner}: a field is named `{name}`; expected a name other than {reserved:?}"
+        );
+        assert!(seen.insert(name), "{owner}: two fields are named `{name}`; expected one");
     }
-    visit(&mut Fields::new(&mut Unshare));
 }

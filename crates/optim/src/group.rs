@@ -1,16 +1,15 @@
-//! A group of an optimizer: parameters, the hyperparameters in force for them, and the state of
-//! each.
+//! A group of an optimizer: parameters, their current hyperparameters, and the state of each.
 
 use crate::algorithm::{Algorithm, ParameterState};
-use crate::fields::{self, Fields, Range};
+use crate::fields::{self, Fields, Role};
 use crate::reader::Reader;
-use crate::step::Update;
-use adamant_tensor::{Float, Parameter, Shape, StateDict};
+use crate::valid_range::ValidRange;
+use adamant_tensor::{Float, Mismatch, Parameter, Shape, StateDict};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::OnceLock;
 
-/// Parameters with the hyperparameters in force for them, which can be read as fields.
+/// Parameters with their current hyperparameters, which can be read as fields.
 ///
 /// ```
 /// use adamant_optim::{Adam, AdamOptions, Optimizer};
@@ -19,8 +18,8 @@ use std::sync::OnceLock;
 /// assert_eq!(adam.param_groups()[0].lr, 1e-3);
 /// ```
 pub struct Group<T: Float, A: Algorithm<T>> {
-    pub(crate) hyper: A,
-    /// The rate that schedules start from, once there is one.
+    pub(crate) options: A,
+    /// The rate that schedules start from, if it is set.
     pub(crate) base_lr: OnceLock<f64>,
     pub(crate) name: Option<String>,
     pub(crate) slots: Vec<Slot<T, A>>,
@@ -29,7 +28,7 @@ pub struct Group<T: Float, A: Algorithm<T>> {
 impl<T: Float, A: Algorithm<T>> Deref for Group<T, A> {
     type Target = A;
     fn deref(&self) -> &A {
-        &self.hyper
+        &self.options
     }
 }
 
@@ -41,7 +40,10 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
 
     /// The learning rate, for any optimizer.
     pub(crate) fn lr(&self) -> f64 {
-        *self.hyper.clone().lr_mut()
+        let mut lr = f64::NAN;
+        let mut options = self.options.clone();
+        fields::change(Role::Lr, |value| lr = *value, |fields| options.fields(fields));
+        lr
     }
 
     /// The group's name.
@@ -56,14 +58,12 @@ pub(crate) struct Slot<T: Float, A: Algorithm<T>> {
     pub(crate) parameter: Parameter<T>,
     pub(crate) name: Option<String>,
     /// `None` before the first step.
-    pub(crate) state: Option<Stepped<A::State>>,
-    /// `None` unless a step is being made.
-    pub(crate) update: Option<Update<T, A>>,
+    pub(crate) state: Option<SteppedState<A::State>>,
 }
 
 impl<T: Float, A: Algorithm<T>> Slot<T, A> {
     pub(crate) fn new(parameter: Parameter<T>, name: Option<String>) -> Self {
-        Slot { parameter, name, state: None, update: None }
+        Slot { parameter, name, state: None }
     }
 
     /// The parameter, for errors: ``parameter 3 (`fc1.weight`, shape [256, 784])``.
@@ -76,8 +76,8 @@ impl<T: Float, A: Algorithm<T>> Slot<T, A> {
     }
 
     /// The state at `prefix`; `None` if there is none, and the parameter has not been stepped.
-    fn read(&self, prefix: &str, reader: &mut Reader<'_>) -> Option<Stepped<A::State>> {
-        let mut stepped = Stepped { step: 1, state: A::State::new(self.parameter.shape()) };
+    fn read(&self, prefix: &str, reader: &mut Reader<'_>) -> Option<SteppedState<A::State>> {
+        let mut stepped = SteppedState { step: 1, state: A::State::new(self.parameter.shape()) };
         let note = self.name.as_ref().map(|name| format!(" (parameter `{name}`)"));
         let note = note.unwrap_or_default();
         let visit = |fields: &mut Fields<'_>| stepped.fields(fields);
@@ -91,14 +91,14 @@ impl<T: Float, A: Algorithm<T>> std::fmt::Debug for Slot<T, A> {
     }
 }
 
-/// The state of a parameter that has been stepped: it derefs to the optimizer's own.
+/// The state of a parameter that has been stepped; it derefs to the algorithm's own state.
 #[derive(Clone, Debug)]
-pub struct Stepped<S> {
+pub struct SteppedState<S> {
     pub(crate) step: u64,
     pub(crate) state: S,
 }
 
-impl<S> Stepped<S> {
+impl<S> SteppedState<S> {
     /// The number of the parameter's steps: those at which it had a gradient.
     #[must_use]
     pub fn step(&self) -> u64 {
@@ -114,19 +114,19 @@ impl<S> Stepped<S> {
     }
 }
 
-impl<S> Deref for Stepped<S> {
+impl<S> Deref for SteppedState<S> {
     type Target = S;
     fn deref(&self) -> &S {
         &self.state
     }
 }
 
-/// A group's part of a state, read and not yet in force.
+/// A group's part of a state, read but not yet loaded.
 pub(crate) struct Loaded<T: Float, A: Algorithm<T>> {
-    hyper: A,
+    options: A,
     base_lr: OnceLock<f64>,
     name: Option<String>,
-    states: Vec<Option<Stepped<A::State>>>,
+    states: Vec<Option<SteppedState<A::State>>>,
 }
 
 impl<T: Float, A: Algorithm<T>> Group<T, A> {
@@ -135,7 +135,7 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         if let Some(name) = &self.name {
             state.insert(format!("{prefix}name"), name.as_str());
         }
-        fields::save(&prefix, state, |fields| self.hyper.clone().fields(fields));
+        fields::save(&prefix, state, |fields| self.options.clone().fields(fields));
         if let Some(&base_lr) = self.base_lr.get() {
             state.insert(format!("{prefix}base_lr"), base_lr);
         }
@@ -154,18 +154,19 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
     /// The group's part of a state, checked.
     pub(crate) fn read(&self, g: usize, reader: &mut Reader<'_>) -> Loaded<T, A> {
         let prefix = format!("groups.{g}.");
-        let mut hyper = self.hyper.clone();
-        reader.fields(&prefix, |fields| hyper.fields(fields));
+        let mut options = self.options.clone();
+        reader.fields(&prefix, |fields| options.fields(fields));
         let mut base_lr = 0.0;
         let has_base_lr = reader.optional_fields(&prefix, "", |fields| {
-            fields.float("base_lr", &mut base_lr, Range::AT_LEAST_0);
+            fields.float("base_lr", &mut base_lr, ValidRange::AT_LEAST_0);
         });
         let base_lr = if has_base_lr { OnceLock::from(base_lr) } else { OnceLock::new() };
         let name = reader.optional_text(&format!("{prefix}name"));
         if let (Some(found), Some(expected)) = (name, self.name())
             && found != expected
         {
-            reader.push(format!("`{prefix}name`: found {found:?}, expected {expected:?}"));
+            let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
+            reader.push_wrong(format!("{prefix}name"), found, expected);
         }
         let name = name.map(String::from).or_else(|| self.name.clone());
         let params = format!("{prefix}params");
@@ -174,11 +175,11 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
             slot.read(&format!("{params}.{}.", position?), reader)
         };
         let states = self.slots.iter().zip(positions).map(read).collect();
-        Loaded { hyper, base_lr, name, states }
+        Loaded { options, base_lr, name, states }
     }
 
     pub(crate) fn load(&mut self, loaded: Loaded<T, A>) {
-        self.hyper = loaded.hyper;
+        self.options = loaded.options;
         self.base_lr = loaded.base_lr;
         self.name = loaded.name;
         for (slot, state) in self.slots.iter_mut().zip(loaded.states) {
@@ -202,11 +203,12 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         let mut by_name: HashMap<&str, usize> = HashMap::new();
         for (i, name) in saved.iter().enumerate() {
             let Some(name) = name else {
-                reader.push(format!("`{params}.{i}.name`: missing, expected a name"));
+                let (name, expected) = (format!("{params}.{i}.name"), "a name".into());
+                reader.push(Mismatch::Missing { name, expected });
                 continue;
             };
             if by_name.insert(name, i).is_some() {
-                reader.push(format!("`{params}`: found `{name}` twice, expected it once"));
+                reader.push_wrong(params, format!("`{name}` twice"), "it once");
             }
         }
         let position = |slot: &Slot<T, A>| by_name.remove(slot.name.as_deref()?);
@@ -218,17 +220,11 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         let mut left: Vec<(&str, usize)> = by_name.into_iter().collect();
         left.sort_unstable();
         for (name, i) in left {
-            let found = format!("found a parameter `{name}`, expected none of this name");
-            reader.push(format!("`{params}`: {found}"));
+            reader.push_wrong(params, format!("a parameter `{name}`"), "none of this name");
             reader.report(&format!("{params}."), i..i + 1);
         }
         positions
     }
-}
-
-/// The group, for errors.
-pub(crate) fn context(group: usize) -> String {
-    format!("parameter group {group}")
 }
 
 impl<T: Float, A: Algorithm<T>> std::fmt::Debug for Group<T, A> {
@@ -236,7 +232,7 @@ impl<T: Float, A: Algorithm<T>> std::fmt::Debug for Group<T, A> {
         let (name, params) = (&self.name, &self.slots);
         f.debug_struct("Group")
             .field("name", name)
-            .field("hyper", &self.hyper)
+            .field("options", &self.options)
             .field("params", params)
             .finish()
     }

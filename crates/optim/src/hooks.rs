@@ -28,7 +28,7 @@ impl<O> Hooks<O> {
 
     pub(crate) fn remove(&mut self, id: HookId) -> bool {
         let before = self.0.len();
-        self.0.retain(|(present, _)| *present != id);
+        self.0.retain(|(registered, _)| *registered != id);
         self.0.len() < before
     }
 
@@ -46,7 +46,7 @@ impl<O> Hooks<O> {
     }
 
     fn slot(&mut self, id: HookId) -> Option<&mut Option<Hook<O>>> {
-        self.0.iter_mut().find(|(present, _)| *present == id).map(|(_, hook)| hook)
+        self.0.iter_mut().find(|(registered, _)| *registered == id).map(|(_, hook)| hook)
     }
 }
 

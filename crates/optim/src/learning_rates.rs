@@ -1,11 +1,12 @@
-//! What a schedule sees of an optimizer.
+//! The interface between a schedule and an optimizer.
 
 use crate::error::OptimError;
 
 /// The learning rates of an optimizer's groups.
 ///
-/// A group's base rate is the rate that it had when a schedule first asked for it. It lives in
-/// the group, so groups may be added, and optimizer and schedule loaded, in any order.
+/// A group's base rate is the rate that it had when its first schedule was made, or before the
+/// first scheduled change of a group that is added later. It lives in the group, so groups may be
+/// added, and optimizer and schedule loaded, in any order.
 ///
 /// Every method that takes a group panics, at the caller's line, if there is no such group.
 ///
@@ -22,20 +23,22 @@ pub trait LearningRates {
     /// The number of groups.
     fn group_count(&self) -> usize;
 
-    /// The rate in force.
+    /// The current rate.
     #[track_caller]
     fn lr(&self, group: usize) -> f64;
 
-    /// The rate that schedules start from. PyTorch: `group["initial_lr"]`.
+    /// The rate that schedules start from: the current rate if no base rate is set.
+    ///
+    /// PyTorch: `group["initial_lr"]`.
     #[track_caller]
     fn base_lr(&self, group: usize) -> f64;
 
-    /// Sets the rate in force. The base rate stays, once a schedule has asked for it.
+    /// Sets the current rate. A base rate that is set stays.
     ///
     /// PyTorch: `optimizer.param_groups[group]["lr"] = lr`, without a check.
     ///
     /// # Errors
-    /// If the rate is negative, infinite or NaN.
+    /// If the rate is negative, infinite or NaN, or out of the range that the optimizer accepts.
     #[track_caller]
     fn set_lr(&mut self, group: usize, lr: f64) -> Result<(), OptimError>;
 
@@ -48,10 +51,28 @@ pub trait LearningRates {
     #[track_caller]
     fn set_base_lr(&mut self, group: usize, lr: f64) -> Result<(), OptimError>;
 
+    /// Sets the base rate to the current rate if it is not set, as a new schedule does.
+    ///
+    /// PyTorch: `group.setdefault("initial_lr", group["lr"])`.
+    #[track_caller]
+    fn set_default_base_lr(&self, group: usize);
+
     /// Sets the momentum, which for Adam is β₁.
     ///
     /// # Errors
     /// If it is out of the range that the optimizer accepts, or the optimizer has no momentum.
     #[track_caller]
     fn set_momentum(&mut self, group: usize, momentum: f64) -> Result<(), OptimError>;
+
+    /// Sets the current rate of each group and, if there is one, the momentum of all: everything
+    /// or, on an error, nothing.
+    ///
+    /// # Errors
+    /// The first value that is out of the range that the optimizer accepts, or a momentum that it
+    /// does not have.
+    ///
+    /// # Panics
+    /// If there is not one rate for each group.
+    #[track_caller]
+    fn set_all(&mut self, lrs: &[f64], momentum: Option<f64>) -> Result<(), OptimError>;
 }

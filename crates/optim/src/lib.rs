@@ -1,8 +1,8 @@
 //! Optimizers: from parameters and their gradients to better parameters.
 //!
-//! * [`Adam`] and [`Sgd`] are [groups](ParamGroup) of parameters and a rule;
-//! * an [`Algorithm`] is a rule, which other crates write as well;
-//! * a [`Scheduler`] changes the learning rates;
+//! * [`Adam`] and [`Sgd`] are [groups](ParamGroup) of parameters and an algorithm;
+//! * [`Algorithm`] is the interface for algorithms, also those of other crates;
+//! * a [`Scheduler`] changes the learning rates; a [`Rule`] is the formula of one;
 //! * [`clip_grad_norm`] and [`clip_grad_value`] limit gradients.
 //!
 //! An optimizer knows [parameters](adamant_tensor::Parameter) and their
@@ -26,14 +26,15 @@ mod reader;
 mod scheduler;
 mod sgd;
 mod step;
+mod valid_range;
 
-pub use adam::{Adam, AdamGroup, AdamOptions, Amsgrad, Moments};
+pub use adam::{Adam, AdamGroup, AdamOptions, AdamState, Amsgrad};
 pub use adamant_kernels::{Cut, Shared};
 pub use algorithm::{Algorithm, Hyperparameters, ParameterState, Sums, zeros};
 pub use clip::{clip_grad_norm, clip_grad_norm_if_finite, clip_grad_value};
 pub use error::OptimError;
-pub use fields::{Fields, Range};
-pub use group::{Group, Stepped};
+pub use fields::Fields;
+pub use group::{Group, SteppedState};
 pub use hooks::HookId;
 pub use learning_rates::LearningRates;
 pub use non_finite::NonFinite;
@@ -42,6 +43,13 @@ pub use param_group::{NamedParameter, ParamGroup};
 pub use scheduler::{
     AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions, ExponentialLr, LambdaLr, LinearLr,
     MultiStepLr, OneCycleLr, OneCycleLrOptions, PlateauMode, ReduceLrOnPlateau,
-    ReduceLrOnPlateauOptions, Schedule, Scheduler, SequentialLr, StepLr, ThresholdMode,
+    ReduceLrOnPlateauOptions, Rule, Schedule, Scheduler, SequentialLr, StepLr, ThresholdMode,
 };
-pub use sgd::{Momentum, Sgd, SgdOptions};
+/// The rules of this crate's schedules: a [`StepLr`] is a `Schedule<rules::Step>`.
+pub mod rules {
+    pub use crate::scheduler::{
+        CosineAnnealing, Exponential, Lambda, Linear, MultiStep, OneCycle, Step,
+    };
+}
+pub use sgd::{Sgd, SgdOptions, SgdState};
+pub use valid_range::ValidRange;

@@ -1,20 +1,21 @@
-//! An optimizer: groups of parameters, updated by one rule.
+//! An optimizer: groups of parameters, updated by one algorithm.
 
-use crate::algorithm::Algorithm;
+use crate::algorithm::{Algorithm, ParameterState};
 use crate::error::OptimError;
-use crate::fields::{self, Range};
-use crate::group::{Group, Loaded, Slot, Stepped, context};
+use crate::fields::{self, Role};
+use crate::group::{Group, Loaded, Slot, SteppedState};
 use crate::hooks::{HookId, Hooks};
 use crate::learning_rates::LearningRates;
 use crate::non_finite::NonFinite;
 use crate::param_group::ParamGroup;
 use crate::reader::Reader;
 use crate::step::step;
+use crate::valid_range::ValidRange;
 use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad};
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
-/// What every optimizer does.
+/// The interface of every optimizer.
 ///
 /// PyTorch: `torch.optim.Optimizer`.
 pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
@@ -55,7 +56,7 @@ pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
     /// PyTorch: `optimizer.zero_grad(set_to_none=False)`.
     fn zero_grad_in_place(&mut self);
 
-    /// Adds a group, at any time: its parameters begin at their own first step.
+    /// Adds a group, at any time: each of its parameters starts at its own first step.
     ///
     /// PyTorch: `optimizer.add_param_group(group)`.
     ///
@@ -66,10 +67,9 @@ pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
     fn add_param_group(&mut self, group: ParamGroup<T>) -> Result<(), OptimError>;
 }
 
-/// An optimizer with groups of parameters and the rule `A`.
+/// An optimizer: groups of parameters and the algorithm `A`.
 ///
-/// [`Adam`](crate::Adam) and [`Sgd`](crate::Sgd) are two; [`Algorithm`] has an example of another
-/// rule.
+/// [`Adam`](crate::Adam) and [`Sgd`](crate::Sgd) are two; [`Algorithm`] has an example of another.
 pub struct GroupOptimizer<T: Float, A: Algorithm<T>> {
     defaults: A,
     groups: Vec<Group<T, A>>,
@@ -84,6 +84,9 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     /// # Errors
     /// If there is no parameter, one appears twice, or a hyperparameter is out of range.
     ///
+    /// # Panics
+    /// As [`with_groups`](GroupOptimizer::with_groups).
+    ///
     /// ```
     /// use adamant_optim::{Adam, AdamOptions};
     /// use adamant_tensor::{Parameter, Tensor};
@@ -93,6 +96,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     /// let error = Adam::new([p.clone(), p], AdamOptions::default()).unwrap_err().to_string();
     /// assert!(error.contains("parameter 1 (shape [2]) is also in group 0"));
     /// ```
+    #[track_caller]
     pub fn new(params: impl Into<ParamGroup<T>>, options: A) -> Result<Self, OptimError> {
         Self::with_groups([params.into()], options)
     }
@@ -102,22 +106,28 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     ///
     /// # Errors
     /// If there is no group, or one could not be [added](Optimizer::add_param_group).
+    ///
+    /// # Panics
+    /// If the fields of the algorithm or of its state are not declared as
+    /// [`Hyperparameters`](crate::Hyperparameters) and [`ParameterState`] require.
+    #[track_caller]
     pub fn with_groups(
         groups: impl IntoIterator<Item = ParamGroup<T>>,
         options: A,
     ) -> Result<Self, OptimError> {
-        fields::check_chosen("the defaults", |fields| options.clone().fields(fields))?;
+        assert_declared::<T, A>(&options);
+        fields::check_set("the defaults", |fields| options.clone().fields(fields))?;
         let (before_step, after_step) = (Hooks::default(), Hooks::default());
         let mut optimizer =
             GroupOptimizer { defaults: options, groups: Vec::new(), before_step, after_step };
         groups.into_iter().try_for_each(|group| optimizer.add_param_group(group))?;
         if optimizer.groups.is_empty() {
-            return Err(OptimError::NoParameters { group: 0 });
+            return Err(OptimError::NoGroups);
         }
         Ok(optimizer)
     }
 
-    /// The groups, with the hyperparameters in force.
+    /// The groups, with their current hyperparameters.
     ///
     /// PyTorch: `optimizer.param_groups`, to read.
     #[must_use]
@@ -151,10 +161,10 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         group: usize,
         update: impl FnOnce(&mut A),
     ) -> Result<(), OptimError> {
-        let mut hyper = self.group("update_param_group", group).hyper.clone();
-        update(&mut hyper);
-        fields::check_chosen(&context(group), |fields| hyper.fields(fields))?;
-        self.groups[group].hyper = hyper;
+        let mut options = self.group("update_param_group", group).options.clone();
+        update(&mut options);
+        fields::check_set(&OptimError::context(group), |fields| options.fields(fields))?;
+        self.groups[group].options = options;
         Ok(())
     }
 
@@ -162,7 +172,7 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     ///
     /// PyTorch: `optimizer.state[parameter]`.
     #[must_use]
-    pub fn state(&self, parameter: &Parameter<T>) -> Option<&Stepped<A::State>> {
+    pub fn state(&self, parameter: &Parameter<T>) -> Option<&SteppedState<A::State>> {
         let mut slots = self.groups.iter().flat_map(|group| &group.slots);
         slots.find(|slot| slot.parameter.is_same(parameter))?.state.as_ref()
     }
@@ -238,22 +248,32 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         &self.groups[group]
     }
 
-    /// Changes the hyperparameters of a group, if they are in range then. Whether they go together
-    /// (Nesterov's momentum must not be 0) matters only when a user chooses them.
-    #[track_caller]
-    fn set_scheduled(&mut self, group: usize, set: impl FnOnce(&mut A)) -> Result<(), OptimError> {
-        let mut hyper = self.groups[group].hyper.clone();
-        set(&mut hyper);
-        fields::check(&context(group), |fields| hyper.fields(fields))?;
-        self.groups[group].hyper = hyper;
-        Ok(())
+    /// The options of a group with this learning rate and momentum, if they are in range. Whether
+    /// they fit each other (Nesterov's momentum must not be 0) matters only when a user sets them.
+    fn scheduled(
+        &self,
+        group: usize,
+        lr: Option<f64>,
+        momentum: Option<f64>,
+    ) -> Result<A, OptimError> {
+        let mut options = self.groups[group].options.clone();
+        for (role, value) in [(Role::Momentum, momentum), (Role::Lr, lr)] {
+            let Some(value) = value else { continue };
+            let change = |current: &mut f64| *current = value;
+            if fields::change(role, change, |fields| options.fields(fields)) == 0 {
+                let (optimizer, name) = (A::OPTIMIZER, "momentum".into());
+                return Err(OptimError::Unknown { group, optimizer, name });
+            }
+        }
+        fields::check(&OptimError::context(group), |fields| options.fields(fields))?;
+        Ok(options)
     }
 
     /// The whole state, read and checked; nothing is changed.
     fn read(&self, state: &StateDict) -> Result<Vec<Loaded<T, A>>, StateError> {
         let mut reader = Reader::new(state);
         if let Some(found) = reader.text("optimizer").filter(|found| *found != A::OPTIMIZER) {
-            reader.push(format!("`optimizer`: found {found}, expected {}", A::OPTIMIZER));
+            reader.push_wrong("optimizer", found, A::OPTIMIZER);
         }
         reader.length("groups", self.groups.len());
         let groups = self.groups.iter().enumerate();
@@ -286,24 +306,8 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
 
     fn add_param_group(&mut self, group: ParamGroup<T>) -> Result<(), OptimError> {
         let index = self.groups.len();
-        let mut hyper = self.defaults.clone();
-        for (name, value) in group.overrides {
-            match fields::set(&name, &value, |fields| hyper.fields(fields)) {
-                Some(Ok(())) => {}
-                Some(Err(expected)) => {
-                    let (context, found) = (context(index), value.kind());
-                    return Err(OptimError::Hyperparameter { context, name, found, expected });
-                }
-                None => {
-                    return Err(OptimError::Unknown {
-                        group: index,
-                        optimizer: A::OPTIMIZER,
-                        name,
-                    });
-                }
-            }
-        }
-        fields::check_chosen(&context(index), |fields| hyper.fields(fields))?;
+        let mut options = self.defaults.clone();
+        fields::set(index, A::OPTIMIZER, &group.overrides, |fields| options.fields(fields))?;
         if group.params.is_empty() {
             return Err(OptimError::NoParameters { group: index });
         }
@@ -331,7 +335,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
             }
             slots.push(slot);
         }
-        self.groups.push(Group { hyper, base_lr: OnceLock::new(), name: group.name, slots });
+        self.groups.push(Group { options, base_lr: OnceLock::new(), name: group.name, slots });
         Ok(())
     }
 }
@@ -351,7 +355,7 @@ impl<T: Float, A: Algorithm<T>> Stateful for GroupOptimizer<T, A> {
         self.read(state).map(drop)
     }
 
-    /// As in PyTorch, the saved hyperparameters replace the present ones.
+    /// As in PyTorch, the saved hyperparameters replace the current ones.
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
         let loaded = self.read(state)?;
         self.groups.iter_mut().zip(loaded).for_each(|(group, loaded)| group.load(loaded));
@@ -372,33 +376,67 @@ impl<T: Float, A: Algorithm<T>> LearningRates for GroupOptimizer<T, A> {
     #[track_caller]
     fn base_lr(&self, group: usize) -> f64 {
         let group = self.group("base_lr", group);
-        *group.base_lr.get_or_init(|| group.lr())
+        group.base_lr.get().copied().unwrap_or_else(|| group.lr())
     }
 
     #[track_caller]
     fn set_lr(&mut self, group: usize, lr: f64) -> Result<(), OptimError> {
         self.group("set_lr", group);
-        self.set_scheduled(group, |hyper| *hyper.lr_mut() = lr)
+        self.groups[group].options = self.scheduled(group, Some(lr), None)?;
+        Ok(())
     }
 
     #[track_caller]
     fn set_base_lr(&mut self, group: usize, lr: f64) -> Result<(), OptimError> {
         self.group("set_base_lr", group);
-        Range::AT_LEAST_0.check(&context(group), "base_lr", lr)?;
+        ValidRange::AT_LEAST_0.check(&OptimError::context(group), "base_lr", lr)?;
         self.groups[group].base_lr = OnceLock::from(lr);
         Ok(())
     }
 
     #[track_caller]
-    fn set_momentum(&mut self, group: usize, momentum: f64) -> Result<(), OptimError> {
-        if self.group("set_momentum", group).hyper.clone().momentum_mut().is_none() {
-            let (optimizer, name) = (A::OPTIMIZER, "momentum".into());
-            return Err(OptimError::Unknown { group, optimizer, name });
-        }
-        self.set_scheduled(group, |hyper| {
-            hyper.momentum_mut().into_iter().for_each(|present| *present = momentum);
-        })
+    fn set_default_base_lr(&self, group: usize) {
+        let group = self.group("set_default_base_lr", group);
+        group.base_lr.get_or_init(|| group.lr());
     }
+
+    #[track_caller]
+    fn set_momentum(&mut self, group: usize, momentum: f64) -> Result<(), OptimError> {
+        self.group("set_momentum", group);
+        self.groups[group].options = self.scheduled(group, None, Some(momentum))?;
+        Ok(())
+    }
+
+    #[track_caller]
+    fn set_all(&mut self, lrs: &[f64], momentum: Option<f64>) -> Result<(), OptimError> {
+        let (found, count) = (lrs.len(), self.groups.len());
+        assert!(
+            found == count,
+            "set_all: lrs has {found} elements; expected {count}, one for each group"
+        );
+        let scheduled = |(group, &lr)| self.scheduled(group, Some(lr), momentum);
+        let options: Vec<A> = lrs.iter().enumerate().map(scheduled).collect::<Result<_, _>>()?;
+        self.groups.iter_mut().zip(options).for_each(|(group, options)| group.options = options);
+        Ok(())
+    }
+}
+
+/// Asserts that the algorithm declares its fields as [`GroupOptimizer::with_groups`] documents.
+#[track_caller]
+fn assert_declared<T: Float, A: Algorithm<T>>(options: &A) {
+    let (name, mut options) = (A::OPTIMIZER, options.clone());
+    let mut count = |role| fields::change(role, |_| (), |fields| options.fields(fields));
+    let (lrs, momenta) = (count(Role::Lr), count(Role::Momentum));
+    assert!(lrs == 1, "{name}: {lrs} fields are declared by `Fields::lr`; expected 1");
+    assert!(
+        momenta <= 1,
+        "{name}: {momenta} fields are declared by `Fields::momentum`; expected at most 1"
+    );
+    // The other names in the same part of a state: see `Group::save`.
+    let reserved = ["name", "base_lr", "params"];
+    fields::assert_distinct(name, &reserved, |fields| options.fields(fields));
+    let mut stepped = SteppedState { step: 1, state: A::State::new(&[]) };
+    fields::assert_distinct(name, &["name"], |fields| stepped.fields(fields));
 }
 
 impl<T: Float, A: Algorithm<T>> std::fmt::Debug for GroupOptimizer<T, A> {

@@ -127,6 +127,12 @@ impl<T: Float> ParamGroup<T> {
         self.set("amsgrad", on).set("amsgrad_corrected", false)
     }
 
+    /// Adam: AMSGrad with the maximum of the bias-corrected second moment.
+    #[must_use]
+    pub fn amsgrad_corrected(self) -> Self {
+        self.set("amsgrad", true).set("amsgrad_corrected", true)
+    }
+
     /// Whether to ascend instead of descend.
     #[must_use]
     pub fn maximize(self, on: bool) -> Self {

@@ -1,9 +1,8 @@
-//! Reads a state: collects all mismatches, and finds names that nobody requests.
+//! Reads a state, and collects all mismatches and unknown names.
 
-use crate::fields::{Fields, Set, Visitor};
-use adamant_tensor::{StateDict, StateError, Value};
+use crate::fields::{self, Fields, Load};
+use adamant_tensor::{Mismatch, StateDict, StateError};
 use std::collections::HashSet;
-use std::fmt::Display;
 use std::ops::Range;
 
 pub(crate) struct Reader<'s> {
@@ -12,7 +11,7 @@ pub(crate) struct Reader<'s> {
     known: HashSet<String>,
     /// Lists, like `groups.`, and indices in them whose names are part of another mismatch.
     reported: Vec<(String, Range<usize>)>,
-    mismatches: Vec<String>,
+    mismatches: Vec<Mismatch>,
 }
 
 impl<'s> Reader<'s> {
@@ -30,16 +29,27 @@ impl<'s> Reader<'s> {
         };
         let names = self.state.iter().filter(|(name, _)| !self.known.contains(*name));
         for (name, value) in names.filter(|(name, _)| !is_reported(name)) {
-            let found = value.kind();
-            self.mismatches.push(format!("`{name}`: found {found}, expected nothing of this name"));
+            let (name, found) = (name.into(), value.kind());
+            self.mismatches.push(Mismatch::Unexpected { name, found });
         }
         let mut errors = StateError::new();
         self.mismatches.into_iter().for_each(|mismatch| errors.push(mismatch));
         errors.into_result()
     }
 
-    pub(crate) fn push(&mut self, mismatch: String) {
-        self.mismatches.push(mismatch);
+    pub(crate) fn push(&mut self, mismatch: impl Into<Mismatch>) {
+        self.mismatches.push(mismatch.into());
+    }
+
+    /// A mismatch of the value of `name`.
+    pub(crate) fn push_wrong(
+        &mut self,
+        name: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) {
+        let (name, found, expected) = (name.into(), found.into(), expected.into());
+        self.push(Mismatch::Wrong { name, found, expected });
     }
 
     /// The names of a list with these indices are part of another mismatch.
@@ -49,96 +59,37 @@ impl<'s> Reader<'s> {
 
     /// The number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.state.iter().count()
+        self.state.len()
     }
 
-    fn get(&mut self, name: &str) -> Option<&'s Value> {
+    /// The value, or `None` and a mismatch.
+    fn take<V>(&mut self, name: &str, value: Result<V, Mismatch>) -> Option<V> {
         self.known.insert(name.into());
-        self.state.get(name)
-    }
-
-    fn mismatch(&mut self, name: &str, found: Option<&Value>, expected: &dyn Display) {
-        self.push(match found {
-            Some(found) => format!("`{name}`: found {}, expected {expected}", found.kind()),
-            None => format!("`{name}`: missing, expected {expected}"),
-        });
+        value.map_err(|mismatch| self.push(mismatch)).ok()
     }
 
     pub(crate) fn text(&mut self, name: &str) -> Option<&'s str> {
-        match self.get(name) {
-            Some(Value::Text(text)) => Some(text),
-            found => {
-                self.mismatch(name, found, &"a string");
-                None
-            }
-        }
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.state.get(name).is_some()
+        self.take(name, self.state.text(name))
     }
 
     pub(crate) fn optional_text(&mut self, name: &str) -> Option<&'s str> {
-        if self.has(name) { self.text(name) } else { None }
+        if self.state.contains(name) { self.text(name) } else { None }
     }
 
     /// The length of the list `name`, which should be `expected`. The names of further elements
     /// are part of the mismatch.
     pub(crate) fn length(&mut self, name: &str, expected: usize) -> usize {
-        match self.get(name) {
-            Some(&Value::Int(found)) => {
-                if found != expected as i64 {
-                    self.push(format!("`{name}`: found {found} of them, expected {expected}"));
-                    self.report(&format!("{name}."), expected..usize::MAX);
-                }
-                usize::try_from(found.max(0)).unwrap_or(usize::MAX)
-            }
-            found => {
-                self.mismatch(name, found, &"an integer");
-                expected
-            }
+        let Some(found) = self.take(name, self.state.int(name)) else { return expected };
+        if found != expected as i64 {
+            self.push_wrong(name, format!("{found} of them"), expected.to_string());
+            self.report(&format!("{name}."), expected..usize::MAX);
         }
+        usize::try_from(found.max(0)).unwrap_or(usize::MAX)
     }
 
-    /// Sets every field to its value in the state; returns how many were found there.
-    pub(crate) fn fields(&mut self, prefix: &str, visit: impl FnOnce(&mut Fields<'_>)) -> usize {
-        struct Load<'l, 's> {
-            prefix: &'l str,
-            reader: &'l mut Reader<'s>,
-            found: usize,
-        }
-        impl Visitor for Load<'_, '_> {
-            fn field(
-                &mut self,
-                name: &str,
-                _: Option<Value>,
-                expected: &dyn Display,
-                set: Set<'_>,
-            ) {
-                let name = format!("{}{name}", self.prefix);
-                let found = self.reader.get(&name);
-                self.found += usize::from(found.is_some());
-                if !set(found) {
-                    self.reader.mismatch(&name, found, expected);
-                }
-            }
-
-            fn broken(&mut self, name: &str, found: &dyn Display, expected: &dyn Display) {
-                let name = format!("{}{name}", self.prefix);
-                self.reader.push(format!("`{name}`: found {found}, expected {expected}"));
-            }
-
-            fn is_load(&self) -> bool {
-                true
-            }
-
-            fn has(&self, name: &str) -> bool {
-                self.reader.has(&format!("{}{name}", self.prefix))
-            }
-        }
-        let mut load = Load { prefix, reader: self, found: 0 };
-        visit(&mut Fields::new(&mut load));
-        load.found
+    /// Sets every field to its value in the state.
+    pub(crate) fn fields(&mut self, prefix: &str, visit: impl FnOnce(&mut Fields<'_>)) {
+        self.load(prefix, "", visit);
     }
 
     /// The fields of something that may be missing as a whole: `false`, without a mismatch, if it
@@ -150,11 +101,39 @@ impl<'s> Reader<'s> {
         visit: impl FnOnce(&mut Fields<'_>),
     ) -> bool {
         let before = self.mismatches.len();
-        let found = self.fields(prefix, visit);
+        let found = self.load(prefix, note, visit);
         if found == 0 {
             self.mismatches.truncate(before);
         }
-        self.mismatches[before..].iter_mut().for_each(|mismatch| mismatch.push_str(note));
         found > 0
     }
+
+    /// The number of fields that are in the state.
+    fn load(&mut self, prefix: &str, note: &str, visit: impl FnOnce(&mut Fields<'_>)) -> usize {
+        let Reader { state, known, mismatches, .. } = self;
+        let mut found = 0;
+        fields::load(Load { state, prefix, note, known, mismatches, found: &mut found }, visit);
+        found
+    }
+}
+
+/// A copy of `object` with the fields of a state, which has no others.
+pub(crate) fn read<S: Clone>(
+    object: &S,
+    state: &StateDict,
+    fields: impl FnOnce(&mut S, &mut Fields<'_>),
+) -> Result<S, StateError> {
+    let (mut read, mut reader) = (object.clone(), Reader::new(state));
+    reader.fields("", |visitor| fields(&mut read, visitor));
+    reader.finish().map(|()| read)
+}
+
+/// The state of an `object` that is its fields.
+pub(crate) fn saved<S: Clone>(
+    object: &S,
+    fields: impl FnOnce(&mut S, &mut Fields<'_>),
+) -> StateDict {
+    let mut state = StateDict::new();
+    fields::save("", &mut state, |visitor| fields(&mut object.clone(), visitor));
+    state
 }

@@ -1,8 +1,9 @@
 //! Stochastic gradient descent, as `torch.optim.SGD` computes it.
 
 use crate::algorithm::{Algorithm, Hyperparameters, ParameterState, zeros};
-use crate::fields::{Fields, Range};
+use crate::fields::Fields;
 use crate::optimizer::GroupOptimizer;
+use crate::valid_range::ValidRange;
 use adamant_kernels::{SgdScalars, Shared, sgd};
 use adamant_tensor::{Array, Float, Shape};
 
@@ -114,38 +115,31 @@ impl Hyperparameters for SgdOptions {
     const OPTIMIZER: &'static str = "Sgd";
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
-        fields.float("lr", &mut self.lr, Range::AT_LEAST_0);
-        fields.float("momentum", &mut self.momentum, Range::AT_LEAST_0);
-        fields.float("dampening", &mut self.dampening, Range::FINITE);
-        fields.float("weight_decay", &mut self.weight_decay, Range::AT_LEAST_0);
+        fields.lr(&mut self.lr, ValidRange::AT_LEAST_0);
+        fields.momentum("momentum", &mut self.momentum, ValidRange::AT_LEAST_0);
+        fields.float("dampening", &mut self.dampening, ValidRange::FINITE);
+        fields.float("weight_decay", &mut self.weight_decay, ValidRange::AT_LEAST_0);
         fields.flag("nesterov", &mut self.nesterov);
         fields.flag("maximize", &mut self.maximize);
         // As in PyTorch. A schedule may lead the momentum through 0.
         let fits = !self.nesterov || (self.momentum > 0.0 && self.dampening == 0.0);
         let expected = "a momentum and no dampening with it";
-        fields.require_of_user(fits, "nesterov", self.nesterov, expected);
-    }
-
-    fn lr_mut(&mut self) -> &mut f64 {
-        &mut self.lr
-    }
-
-    fn momentum_mut(&mut self) -> Option<&mut f64> {
-        Some(&mut self.momentum)
+        fields.require_when_set(fits, "nesterov", self.nesterov, expected);
     }
 }
 
 /// The state of a parameter under [`Sgd`].
 #[derive(Clone)]
-pub struct Momentum<T: Float> {
+pub struct SgdState<T: Float> {
     shape: Shape,
     /// `None` until there is a step with momentum.
     buffer: Option<Array<T>>,
-    /// The step that made the buffer, which is its gradient then; 0 if the buffer was loaded.
+    /// The step that made the buffer, which is its gradient then; 0 if the buffer was loaded, or the
+    /// next step has the same number: that of a step after the last count.
     made_at: u64,
 }
 
-impl<T: Float> Momentum<T> {
+impl<T: Float> SgdState<T> {
     /// The running sum; `None` until there is a step with momentum.
     #[must_use]
     pub fn buffer(&self) -> Option<&Array<T>> {
@@ -153,9 +147,9 @@ impl<T: Float> Momentum<T> {
     }
 }
 
-impl<T: Float> ParameterState<T> for Momentum<T> {
+impl<T: Float> ParameterState<T> for SgdState<T> {
     fn new(shape: &[usize]) -> Self {
-        Momentum { shape: shape.into(), buffer: None, made_at: 0 }
+        SgdState { shape: shape.into(), buffer: None, made_at: 0 }
     }
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
@@ -164,27 +158,28 @@ impl<T: Float> ParameterState<T> for Momentum<T> {
 }
 
 impl<T: Float> Algorithm<T> for SgdOptions {
-    type State = Momentum<T>;
+    type State = SgdState<T>;
     type Buffers<'a> = (&'a mut [T], &'a [T], Option<&'a mut [T]>, Shared<SgdScalars<T>>);
     type Sums = ();
 
     fn prepare(
         &self,
         step: u64,
-        state: Option<&Momentum<T>>,
+        state: Option<&SgdState<T>>,
         shape: &[usize],
-    ) -> Option<Momentum<T>> {
+    ) -> Option<SgdState<T>> {
         match state {
+            Some(state) if state.made_at == step => Some(SgdState { made_at: 0, ..state.clone() }),
             Some(state) if state.buffer.is_some() || self.momentum == 0.0 => None,
-            None if self.momentum == 0.0 => Some(Momentum::new(shape)),
-            _ => Some(Momentum { shape: shape.into(), buffer: Some(zeros(shape)), made_at: step }),
+            None if self.momentum == 0.0 => Some(SgdState::new(shape)),
+            _ => Some(SgdState { shape: shape.into(), buffer: Some(zeros(shape)), made_at: step }),
         }
     }
 
     fn buffers<'a>(
         &self,
         step: u64,
-        state: &'a mut Momentum<T>,
+        state: &'a mut SgdState<T>,
         param: &'a mut [T],
         grad: &'a [T],
     ) -> Self::Buffers<'a> {

@@ -1,117 +1,137 @@
 //! A step: the one loop over groups and parameters that changes them.
 
 use crate::algorithm::{Algorithm, ParameterState, Sums};
+use crate::count;
+use crate::error::OptimError;
 use crate::fields;
-use crate::group::{Group, Slot, Stepped};
-use adamant_kernels::{Shared, SweepSize, pieces, sweep, sweep_into};
+use crate::group::{Group, Slot, SteppedState};
+use adamant_kernels::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};
 use adamant_tensor::{Float, TakenValue, Tensor, take_values};
 
-/// A parameter's part of the step that is being made.
-pub(crate) struct Update<T: Float, A: Algorithm<T>> {
+/// A parameter with a gradient, during a step.
+struct Update<'g, T: Float, A: Algorithm<T>> {
+    options: &'g A,
+    slot: &'g mut Slot<T, A>,
+    /// The group's index, and the parameter's in the group.
+    position: (usize, usize),
     grad: Tensor<T>,
-    /// The state that replaces the present one. Large and rare, hence boxed.
-    prepared: Option<Box<Stepped<A::State>>>,
-    /// Set once all parameters are prepared.
-    value: Option<TakenValue<T>>,
+    /// The number of the parameter's step, from 1 on.
+    step: u64,
+    /// The state that replaces the current one. Large and rare, hence boxed.
+    prepared: Option<Box<A::State>>,
     sums: A::Sums,
-}
-
-/// The groups during a step. However it ends, values are put back and gradients released when
-/// this is dropped.
-struct Step<'g, T: Float, A: Algorithm<T>> {
-    groups: &'g mut [Group<T, A>],
-    size: SweepSize,
-    /// The sums over each piece.
-    sums: Vec<A::Sums>,
 }
 
 /// Updates every parameter that has a gradient.
 ///
-/// All that can fail is in [`Step::begin`], and nothing has changed if it does.
+/// First allocates whatever the step needs, then takes the values and checks the buffers, and only
+/// then counts the step and changes elements: whatever fails before, nothing has changed. Dropping
+/// the values puts them back, on a panic too.
 #[track_caller]
 pub(crate) fn step<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) {
-    let mut step = Step::begin(groups);
+    let mut updates = prepare(groups);
+    let mut size = SweepSize::default();
+    updates.iter().for_each(|update| size.add(update.slot.parameter.numel()));
+    let mut sums = vec![A::Sums::ZERO; if A::Sums::ANY { size.pieces() } else { 0 }];
+    // Last, since whoever holds values must not wait: gradients and memory are there.
+    let mut values = take_values(updates.iter().map(|update| &update.slot.parameter));
+    for (update, value) in updates.iter_mut().zip(&mut values) {
+        update.assert_lengths(value);
+    }
+    updates.iter_mut().for_each(Update::count);
     if A::Sums::ANY {
-        step.measure();
-    }
-    let size = step.size;
-    sweep(step.buffers(), size, |(piece, Shared(sums))| A::update(piece, sums));
-}
-
-impl<'g, T: Float, A: Algorithm<T>> Step<'g, T, A> {
-    /// Allocates whatever the step needs, takes the values, and only then counts the step.
-    #[track_caller]
-    fn begin(groups: &'g mut [Group<T, A>]) -> Self {
-        let mut step = Step { groups, size: SweepSize::default(), sums: Vec::new() };
-        for group in &mut *step.groups {
-            for slot in &mut group.slots {
-                let Some(grad) = slot.parameter.grad() else { continue };
-                let (number, state) = match &mut slot.state {
-                    Some(Stepped { step, state }) => (*step + 1, Some(state)),
-                    None => (1, None),
-                };
-                let shape = slot.parameter.shape();
-                let mut prepared = group
-                    .hyper
-                    .prepare(number, state.as_deref(), shape)
-                    .map(|state| Box::new(Stepped { step: number, state }));
-                let state = prepared.as_mut().map(|stepped| &mut stepped.state).or(state);
-                let state = state.expect("`prepare` returns a state at the first step");
-                // A snapshot may share the arrays: it keeps the old elements.
-                fields::unshare(|fields| state.fields(fields));
-                slot.update = Some(Update { grad, prepared, value: None, sums: A::Sums::ZERO });
-                step.size.add(slot.parameter.numel());
-            }
-        }
-        if A::Sums::ANY {
-            step.sums = vec![A::Sums::ZERO; step.size.pieces()];
-        }
-        // After the gradients: whoever holds values waits for nothing.
-        let slots = step.groups.iter().flat_map(|group| &group.slots);
-        let with_grad = slots.filter(|slot| slot.update.is_some());
-        let mut values = take_values(with_grad.map(|slot| &slot.parameter)).into_iter();
-        for slot in step.groups.iter_mut().flat_map(|group| &mut group.slots) {
-            let Some(update) = &mut slot.update else { continue };
-            update.value = values.next();
-            if let Some(prepared) = update.prepared.take() {
-                slot.state = Some(*prepared);
-            } else if let Some(stepped) = &mut slot.state {
-                stepped.step += 1;
-            }
-        }
-        step
-    }
-
-    /// The buffers of every parameter in the step.
-    fn buffers(&mut self) -> impl Iterator<Item = (A::Buffers<'_>, Shared<A::Sums>)> + Send {
-        self.groups.iter_mut().flat_map(|group| {
-            let hyper = &group.hyper;
-            group.slots.iter_mut().filter_map(move |slot| {
-                let Update { grad, value, sums, .. } = slot.update.as_mut()?;
-                let Stepped { step, state } = slot.state.as_mut()?;
-                let grad = grad.array().as_slice().expect("a collected gradient is contiguous");
-                let buffers = hyper.buffers(*step, state, value.as_mut()?.make_mut(), grad);
-                Some((buffers, Shared(*sums)))
-            })
-        })
-    }
-
-    /// Sums over every parameter: those of its pieces, in their order.
-    fn measure(&mut self) {
-        let (size, mut sums) = (self.size, std::mem::take(&mut self.sums));
-        sweep_into(self.buffers(), size, &mut sums, |(piece, _)| A::measure(piece));
+        sweep_into(buffers(&mut updates, &mut values), size, &mut sums, |(piece, _)| {
+            A::measure(piece)
+        });
+        // The sums over a parameter are those over its pieces, added in their order.
         let mut sums = sums.into_iter();
-        for slot in self.groups.iter_mut().flat_map(|group| &mut group.slots) {
-            let Some(update) = &mut slot.update else { continue };
-            let of_parameter = sums.by_ref().take(pieces(slot.parameter.numel()));
+        for update in &mut updates {
+            let of_parameter = sums.by_ref().take(pieces(update.slot.parameter.numel()));
             update.sums = of_parameter.fold(A::Sums::ZERO, A::Sums::add);
         }
     }
+    sweep(buffers(&mut updates, &mut values), size, |(piece, Shared(sums))| {
+        A::update(piece, sums);
+    });
 }
 
-impl<T: Float, A: Algorithm<T>> Drop for Step<'_, T, A> {
-    fn drop(&mut self) {
-        let slots = self.groups.iter_mut().flat_map(|group| &mut group.slots);
-        slots.for_each(|slot: &mut Slot<T, A>| slot.update = None);
+/// The update of every parameter that has a gradient, with the state that it needs.
+#[track_caller]
+fn prepare<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) -> Vec<Update<'_, T, A>> {
+    let mut updates = Vec::with_capacity(groups.iter().map(|group| group.slots.len()).sum());
+    for (g, group) in groups.iter_mut().enumerate() {
+        let options = &group.options;
+        for (i, slot) in group.slots.iter_mut().enumerate() {
+            let Some(grad) = slot.parameter.grad() else { continue };
+            let state = slot.state.as_ref();
+            let step = count::next(state.map_or(0, SteppedState::step));
+            let state = state.map(|stepped| &stepped.state);
+            let mut prepared = options.prepare(step, state, slot.parameter.shape()).map(Box::new);
+            let state = state_of(&mut prepared, slot);
+            // A snapshot may share the arrays: it keeps the old elements.
+            fields::unshare(|fields| state.fields(fields));
+            let (position, sums) = ((g, i), A::Sums::ZERO);
+            updates.push(Update { options, slot, position, grad, step, prepared, sums });
+        }
     }
+    updates
+}
+
+impl<T: Float, A: Algorithm<T>> Update<'_, T, A> {
+    fn buffers<'u>(&'u mut self, value: &'u mut TakenValue<T>) -> A::Buffers<'u> {
+        let state = state_of(&mut self.prepared, self.slot);
+        let grad = self.grad.array().as_slice().expect("a collected gradient is contiguous");
+        self.options.buffers(self.step, state, value.make_mut(), grad)
+    }
+
+    /// Asserts that every buffer has an element for each of the parameter's.
+    #[track_caller]
+    fn assert_lengths(&mut self, value: &mut TakenValue<T>) {
+        let expected = self.slot.parameter.numel();
+        let mut found = expected;
+        self.buffers(value).lengths(&mut |len| {
+            if len != expected {
+                found = len;
+            }
+        });
+        let (group, index) = self.position;
+        assert!(
+            found == expected,
+            "{}: {}: {}: a buffer has {found} elements; expected {expected}",
+            A::OPTIMIZER,
+            OptimError::context(group),
+            self.slot.describe(index)
+        );
+    }
+
+    fn count(&mut self) {
+        if let Some(prepared) = self.prepared.take() {
+            self.slot.state = Some(SteppedState { step: self.step, state: *prepared });
+        } else if let Some(stepped) = &mut self.slot.state {
+            stepped.step = self.step;
+        }
+    }
+}
+
+/// The state that the step changes.
+fn state_of<'u, T: Float, A: Algorithm<T>>(
+    prepared: &'u mut Option<Box<A::State>>,
+    slot: &'u mut Slot<T, A>,
+) -> &'u mut A::State {
+    let current = slot.state.as_mut().map(|stepped| &mut stepped.state);
+    let state = prepared.as_deref_mut().or(current);
+    state.unwrap_or_else(|| {
+        panic!("{}: `prepare` returned None at the first step; expected a state", A::OPTIMIZER)
+    })
+}
+
+/// The buffers of every update, with the sums over the parameter.
+fn buffers<'u, T: Float, A: Algorithm<T>>(
+    updates: &'u mut [Update<'_, T, A>],
+    values: &'u mut [TakenValue<T>],
+) -> impl Iterator<Item = (A::Buffers<'u>, Shared<A::Sums>)> + Send {
+    updates.iter_mut().zip(values).map(|(update, value)| {
+        let sums = Shared(update.sums);
+        (update.buffers(value), sums)
+    })
 }

@@ -1,7 +1,7 @@
 //! LAMB (You et al., 2019), written against the public API alone.
 
 use adamant::optim::{
-    Algorithm, Fields, GroupOptimizer, Hyperparameters, ParameterState, Range, Shared, zeros,
+    Algorithm, Fields, GroupOptimizer, Hyperparameters, ParameterState, Shared, ValidRange, zeros,
 };
 use adamant::tensor::{Array, Float};
 
@@ -32,20 +32,12 @@ impl Hyperparameters for LambOptions {
     const OPTIMIZER: &'static str = "Lamb";
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
-        fields.float("lr", &mut self.lr, Range::AT_LEAST_0);
-        fields.float("beta1", &mut self.betas.0, Range::BELOW_1);
-        fields.float("beta2", &mut self.betas.1, Range::BELOW_1);
-        fields.float("eps", &mut self.eps, Range::AT_LEAST_0);
-        fields.float("weight_decay", &mut self.weight_decay, Range::AT_LEAST_0);
-        fields.float("trust_clip", &mut self.trust_clip, Range::ABOVE_0);
-    }
-
-    fn lr_mut(&mut self) -> &mut f64 {
-        &mut self.lr
-    }
-
-    fn momentum_mut(&mut self) -> Option<&mut f64> {
-        Some(&mut self.betas.0)
+        fields.lr(&mut self.lr, ValidRange::AT_LEAST_0);
+        fields.momentum("beta1", &mut self.betas.0, ValidRange::BELOW_1);
+        fields.float("beta2", &mut self.betas.1, ValidRange::BELOW_1);
+        fields.float("eps", &mut self.eps, ValidRange::AT_LEAST_0);
+        fields.float("weight_decay", &mut self.weight_decay, ValidRange::AT_LEAST_0);
+        fields.float("trust_clip", &mut self.trust_clip, ValidRange::ABOVE_0);
     }
 }
 

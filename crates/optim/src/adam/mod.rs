@@ -1,12 +1,12 @@
 //! Adam (Kingma and Ba, 2015) and its variants, as `torch.optim.Adam` computes them.
 
-mod moments;
 mod options;
+mod state;
 #[cfg(test)]
 mod tests;
 
-pub use moments::Moments;
 pub use options::{AdamOptions, Amsgrad};
+pub use state::AdamState;
 
 use crate::algorithm::{Algorithm, ParameterState};
 use crate::group::Group;
@@ -50,7 +50,7 @@ pub type Adam<T = f32> = GroupOptimizer<T, AdamOptions>;
 pub type AdamGroup<T = f32> = Group<T, AdamOptions>;
 
 impl<T: Float> Algorithm<T> for AdamOptions {
-    type State = Moments<T>;
+    type State = AdamState<T>;
     type Buffers<'a> = (
         &'a mut [T],
         &'a [T],
@@ -62,22 +62,22 @@ impl<T: Float> Algorithm<T> for AdamOptions {
     type Sums = ();
 
     /// Switched off, the maximum stays as it is. Switched on later, or to the other reading, it
-    /// starts from the present second moment.
+    /// starts from the current second moment.
     fn prepare(
         &self,
         step: u64,
-        state: Option<&Moments<T>>,
+        state: Option<&AdamState<T>>,
         shape: &[usize],
-    ) -> Option<Moments<T>> {
+    ) -> Option<AdamState<T>> {
         let is_corrected = self.amsgrad == Amsgrad::Corrected;
-        let fits = |moments: &Moments<T>| {
+        let fits = |moments: &AdamState<T>| {
             self.amsgrad == Amsgrad::Off
                 || moments.max_exp_avg_sq.is_some() && moments.max_is_corrected == is_corrected
         };
         if state.is_some_and(fits) {
             return None;
         }
-        let mut moments = state.cloned().unwrap_or_else(|| Moments::new(shape));
+        let mut moments = state.cloned().unwrap_or_else(|| AdamState::new(shape));
         if !fits(&moments) {
             let mut maximum = moments.exp_avg_sq.clone();
             if is_corrected && step > 1 {
@@ -93,7 +93,7 @@ impl<T: Float> Algorithm<T> for AdamOptions {
     fn buffers<'a>(
         &self,
         step: u64,
-        state: &'a mut Moments<T>,
+        state: &'a mut AdamState<T>,
         param: &'a mut [T],
         grad: &'a [T],
     ) -> Self::Buffers<'a> {

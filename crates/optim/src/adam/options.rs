@@ -1,7 +1,8 @@
 //! Adam's hyperparameters, and the scalars of a step.
 
 use crate::algorithm::Hyperparameters;
-use crate::fields::{Fields, Range};
+use crate::fields::Fields;
+use crate::valid_range::ValidRange;
 use adamant_kernels::AdamScalars;
 use adamant_tensor::Float;
 
@@ -149,29 +150,23 @@ impl Hyperparameters for AdamOptions {
     const OPTIMIZER: &'static str = "Adam";
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
-        fields.float("lr", &mut self.lr, Range::AT_LEAST_0);
-        fields.float("beta1", &mut self.betas.0, Range::BELOW_1);
-        fields.float("beta2", &mut self.betas.1, Range::BELOW_1);
-        fields.float("eps", &mut self.eps, Range::AT_LEAST_0);
-        fields.float("weight_decay", &mut self.weight_decay, Range::AT_LEAST_0);
+        fields.lr(&mut self.lr, ValidRange::AT_LEAST_0);
+        fields.momentum("beta1", &mut self.betas.0, ValidRange::BELOW_1);
+        fields.float("beta2", &mut self.betas.1, ValidRange::BELOW_1);
+        fields.float("eps", &mut self.eps, ValidRange::AT_LEAST_0);
+        fields.float("weight_decay", &mut self.weight_decay, ValidRange::AT_LEAST_0);
         let (mut on, mut corrected) =
             (self.amsgrad != Amsgrad::Off, self.amsgrad == Amsgrad::Corrected);
-        fields.newer_flag("amsgrad", &mut on);
-        fields.newer_flag("amsgrad_corrected", &mut corrected);
+        fields.flag_or_false("amsgrad", &mut on);
+        fields.flag_or_false("amsgrad_corrected", &mut corrected);
+        let fits = on || !corrected;
+        fields.require(fits, "amsgrad_corrected", corrected, "amsgrad with it");
         self.amsgrad = match (on, corrected) {
             (false, _) => Amsgrad::Off,
             (true, false) => Amsgrad::Raw,
             (true, true) => Amsgrad::Corrected,
         };
-        fields.newer_flag("maximize", &mut self.maximize);
-        fields.newer_flag("decoupled_weight_decay", &mut self.decoupled_weight_decay);
-    }
-
-    fn lr_mut(&mut self) -> &mut f64 {
-        &mut self.lr
-    }
-
-    fn momentum_mut(&mut self) -> Option<&mut f64> {
-        Some(&mut self.betas.0)
+        fields.flag_or_false("maximize", &mut self.maximize);
+        fields.flag_or_false("decoupled_weight_decay", &mut self.decoupled_weight_decay);
     }
 }

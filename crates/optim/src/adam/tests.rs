@@ -1,4 +1,4 @@
-//! Adam's behaviour; what PyTorch computes is in the workspace's `tests/pytorch`.
+//! Adam's behavior; `tests/pytorch` of the workspace compares its values with PyTorch's.
 
 use super::*;
 use crate::{LearningRates, OptimError};
@@ -109,16 +109,16 @@ fn none_skips_a_parameter_and_zero_does_not() {
 }
 
 #[test]
-fn a_late_maximum_starts_from_the_present_moment() {
+fn a_late_maximum_starts_from_the_current_moment() {
     let p = parameter(&[1.0]);
     let mut adam = Adam::new([p.clone()], AdamOptions::default()).unwrap();
     set_grad(&p, &[10.0]);
     adam.step();
-    let present = adam.state(&p).unwrap().exp_avg_sq().to_vec();
+    let current = adam.state(&p).unwrap().exp_avg_sq().to_vec();
     adam.update_param_group(0, |options| options.amsgrad = Amsgrad::Raw).unwrap();
     set_grad(&p, &[0.0]);
     adam.step();
-    assert_eq!(adam.state(&p).unwrap().max_exp_avg_sq().unwrap().to_vec(), present);
+    assert_eq!(adam.state(&p).unwrap().max_exp_avg_sq().unwrap().to_vec(), current);
 }
 
 #[test]

@@ -1,21 +1,22 @@
 //! The one-cycle schedule (Smith and Topin, 2018).
 
-use super::accept;
 use super::schedule::{Rule, Schedule};
+use super::unwrap_or_panic;
 use crate::count;
-use crate::fields::{Fields, Range};
+use crate::fields::Fields;
 use crate::learning_rates::LearningRates;
+use crate::valid_range::ValidRange;
 use std::f64::consts::PI;
 
-/// Moves the rates up to `max_lr` and then far below the first rate, along
-/// cosines, in `total_steps` steps; and the momentum (Adam's β₁) the other way,
-/// from 0.95 to 0.85 and back. Every group follows the same cycle, also one that is added during
-/// it; PyTorch takes a `max_lr` for each, too.
+/// Raises the rates to `max_lr`, then lowers them far below the initial rate, by cosine annealing,
+/// over `total_steps` steps. The momentum (Adam's β₁) moves the other way, from 0.95 to 0.85 and
+/// back. Every group follows the same cycle, also one that is added during it; PyTorch accepts a
+/// `max_lr` for each, too.
 ///
-/// The way up takes 30 % of the steps and begins at `max_lr / 25`; the way down
-/// ends, at step `total_steps − 1`, at a ten-thousandth of that. The next step is
-/// PyTorch's, a little up again (along straight lines it stays, where PyTorch's rate
-/// becomes negative); further ones stay at the end, where PyTorch raises an error.
+/// The rates rise for 30 % of the steps, from `max_lr / 25`; at step `total_steps − 1` they are a
+/// ten-thousandth of that. The next step is PyTorch's, a little up again (with linear annealing the
+/// rates stay, where PyTorch's become negative). Further steps keep the last rates, where PyTorch
+/// raises an error.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.OneCycleLR`.
 ///
@@ -67,9 +68,9 @@ impl OneCycleLr {
     ) -> Self {
         let total_steps = total_steps.min(count::MOST);
         let rule = OneCycle { max_lr, total_steps, options };
-        let schedule = Schedule::begun(rule.clone(), optimizer);
+        let schedule = Schedule::with_rule(optimizer, rule.clone());
         for group in 0..optimizer.group_count() {
-            accept(optimizer.set_base_lr(group, rule.initial_lr()));
+            unwrap_or_panic(optimizer.set_base_lr(group, rule.initial_lr()));
         }
         schedule
     }
@@ -235,16 +236,16 @@ impl Rule for OneCycle {
         const STRATEGIES: [(&str, AnnealStrategy); 2] =
             [("cos", AnnealStrategy::Cosine), ("linear", AnnealStrategy::Linear)];
         let options = &mut self.options;
-        fields.float("max_lr", &mut self.max_lr, Range::ABOVE_0);
+        fields.float("max_lr", &mut self.max_lr, ValidRange::ABOVE_0);
         fields.count("total_steps", &mut self.total_steps, 1);
-        fields.float("pct_start", &mut options.pct_start, Range::UNIT);
+        fields.float("pct_start", &mut options.pct_start, ValidRange::UNIT);
         fields.choice("anneal", &mut options.anneal_strategy, &STRATEGIES);
         fields.flag("three_phase", &mut options.three_phase);
-        fields.float("div_factor", &mut options.div_factor, Range::ANY);
-        fields.float("final_div_factor", &mut options.final_div_factor, Range::ANY);
+        fields.float("div_factor", &mut options.div_factor, ValidRange::ANY);
+        fields.float("final_div_factor", &mut options.final_div_factor, ValidRange::ANY);
         fields.flag("cycle_momentum", &mut options.cycle_momentum);
-        fields.float("base_momentum", &mut options.base_momentum, Range::BELOW_1);
-        fields.float("max_momentum", &mut options.max_momentum, Range::BELOW_1);
+        fields.float("base_momentum", &mut options.base_momentum, ValidRange::BELOW_1);
+        fields.float("max_momentum", &mut options.max_momentum, ValidRange::BELOW_1);
         let (div_factor, final_div_factor) = (options.div_factor, options.final_div_factor);
         for (name, divisor, rate) in [
             ("div_factor", div_factor, self.initial_lr()),
@@ -256,16 +257,12 @@ impl Rule for OneCycle {
         }
     }
 
-    fn begin(&self, _lr: f64, _base_lr: f64) -> f64 {
+    fn first_rate(&self, _lr: f64, _base_lr: f64) -> f64 {
         self.lr(0)
     }
 
     fn rate(&self, epoch: u64, _lr: f64, _base_lr: f64) -> f64 {
         self.lr(epoch)
-    }
-
-    fn start(&self, _base_lr: f64) -> f64 {
-        self.lr(0)
     }
 
     fn momentum(&self, epoch: u64) -> Option<f64> {

@@ -1,10 +1,11 @@
 //! The schedule that watches a metric.
 
-use super::accept;
+use super::unwrap_or_panic;
 use crate::count;
-use crate::fields::{self, Fields, Range};
+use crate::fields::{self, Fields};
 use crate::learning_rates::LearningRates;
-use crate::reader::Reader;
+use crate::reader;
+use crate::valid_range::ValidRange;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
 /// Multiplies the rates by `factor` when a metric has stopped improving.
@@ -106,7 +107,7 @@ impl ReduceLrOnPlateauOptions {
     }
 }
 
-/// Which way is better.
+/// Whether a lower or a higher metric is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlateauMode {
     /// A loss: less is better.
@@ -147,34 +148,43 @@ impl ReduceLrOnPlateau {
         let (bad_epochs, cooldown_left, epoch) = (0, 0, 0);
         let mut schedule =
             ReduceLrOnPlateau { mode, options, best, bad_epochs, cooldown_left, epoch };
-        accept(fields::check("ReduceLrOnPlateau", |fields| schedule.fields(fields)));
+        unwrap_or_panic(fields::check("ReduceLrOnPlateau", |fields| schedule.fields(fields)));
         schedule
     }
 
     /// Compares the metric with the best one and reduces the rates if it is time.
+    ///
+    /// PyTorch: `scheduler.step(metric)`.
+    ///
+    /// # Panics
+    /// If a rate becomes one that the optimizer does not accept. Nothing is changed then.
+    #[track_caller]
     pub fn step(&mut self, optimizer: &mut dyn LearningRates, metric: f64) {
-        self.epoch = count::next(self.epoch);
+        let mut next = self.clone();
+        next.epoch = count::next(self.epoch);
         if self.is_better(metric) {
-            self.best = metric;
-            self.bad_epochs = 0;
+            next.best = metric;
+            next.bad_epochs = 0;
         } else {
-            self.bad_epochs = count::next(self.bad_epochs);
+            next.bad_epochs = count::next(self.bad_epochs);
         }
         if self.cooldown_left > 0 {
-            self.cooldown_left -= 1;
-            self.bad_epochs = 0;
+            next.cooldown_left -= 1;
+            next.bad_epochs = 0;
         }
-        if self.bad_epochs > self.options.patience {
-            self.cooldown_left = self.options.cooldown;
-            self.bad_epochs = 0;
-            for group in 0..optimizer.group_count() {
-                let lr = optimizer.lr(group);
-                let reduced = (lr * self.options.factor).max(self.options.min_lr);
-                if lr - reduced > self.options.eps {
-                    accept(optimizer.set_lr(group, reduced));
-                }
-            }
+        if next.bad_epochs > self.options.patience {
+            next.cooldown_left = self.options.cooldown;
+            next.bad_epochs = 0;
+            let groups = 0..optimizer.group_count();
+            let lrs: Vec<f64> = groups.map(|group| self.reduced(optimizer.lr(group))).collect();
+            unwrap_or_panic(optimizer.set_all(&lrs, None));
         }
+        *self = next;
+    }
+
+    fn reduced(&self, lr: f64) -> f64 {
+        let reduced = (lr * self.options.factor).max(self.options.min_lr);
+        if lr - reduced > self.options.eps { reduced } else { lr }
     }
 
     fn is_better(&self, metric: f64) -> bool {
@@ -192,42 +202,34 @@ impl ReduceLrOnPlateau {
             [("min", PlateauMode::Min), ("max", PlateauMode::Max)];
         let options = &mut self.options;
         fields.choice("mode", &mut self.mode, &MODES);
-        fields.float("factor", &mut options.factor, Range::BELOW_1);
+        fields.float("factor", &mut options.factor, ValidRange::BELOW_1);
         fields.count("patience", &mut options.patience, 0);
-        fields.float("threshold", &mut options.threshold, Range::AT_LEAST_0);
+        fields.float("threshold", &mut options.threshold, ValidRange::AT_LEAST_0);
         let mut is_relative = options.threshold_mode == ThresholdMode::Relative;
         fields.flag("relative", &mut is_relative);
         options.threshold_mode =
             if is_relative { ThresholdMode::Relative } else { ThresholdMode::Absolute };
         fields.count("cooldown", &mut options.cooldown, 0);
-        fields.float("min_lr", &mut options.min_lr, Range::AT_LEAST_0);
-        fields.float("eps", &mut options.eps, Range::AT_LEAST_0);
-        fields.float("best", &mut self.best, Range::ANY);
+        fields.float("min_lr", &mut options.min_lr, ValidRange::AT_LEAST_0);
+        fields.float("eps", &mut options.eps, ValidRange::AT_LEAST_0);
+        fields.float("best", &mut self.best, ValidRange::ANY);
         fields.count("bad_epochs", &mut self.bad_epochs, 0);
         fields.count("cooldown_left", &mut self.cooldown_left, 0);
         fields.count("epoch", &mut self.epoch, 0);
-    }
-
-    fn read(&self, state: &StateDict) -> Result<Self, StateError> {
-        let (mut read, mut reader) = (self.clone(), Reader::new(state));
-        reader.fields("", |fields| read.fields(fields));
-        reader.finish().map(|()| read)
     }
 }
 
 impl Stateful for ReduceLrOnPlateau {
     fn state_dict(&self) -> StateDict {
-        let mut state = StateDict::new();
-        fields::save("", &mut state, |fields| self.clone().fields(fields));
-        state
+        reader::saved(self, Self::fields)
     }
 
     fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
-        self.read(state).map(drop)
+        reader::read(self, state, Self::fields).map(drop)
     }
 
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
-        *self = self.read(state)?;
+        *self = reader::read(self, state, Self::fields)?;
         Ok(())
     }
 }

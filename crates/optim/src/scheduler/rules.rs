@@ -2,8 +2,9 @@
 
 use super::schedule::{Rule, Schedule};
 use crate::count;
-use crate::fields::{Fields, Range};
+use crate::fields::Fields;
 use crate::learning_rates::LearningRates;
+use crate::valid_range::ValidRange;
 use std::f64::consts::PI;
 use std::sync::Arc;
 
@@ -34,14 +35,14 @@ pub struct Step {
 }
 
 impl StepLr {
-    /// The schedule, beginning with the present rates.
+    /// The schedule, starting from the current rates.
     ///
     /// # Panics
     /// If `step_size` is 0, or `gamma` negative or not finite.
     #[track_caller]
     pub fn new(optimizer: &dyn LearningRates, step_size: u64, gamma: f64) -> Self {
         let step_size = step_size.min(count::MOST);
-        Schedule::at_present_rates(Step { step_size, gamma }, optimizer)
+        Schedule::at_current_rates(optimizer, Step { step_size, gamma })
     }
 }
 
@@ -50,7 +51,7 @@ impl Rule for Step {
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
         fields.count("step_size", &mut self.step_size, 1);
-        fields.float("gamma", &mut self.gamma, Range::AT_LEAST_0);
+        fields.float("gamma", &mut self.gamma, ValidRange::AT_LEAST_0);
     }
 
     fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
@@ -84,7 +85,7 @@ impl MultiStepLr {
     ) -> Self {
         let mut milestones = milestones.into();
         milestones.iter_mut().for_each(|milestone| *milestone = (*milestone).min(count::MOST));
-        Schedule::begun(MultiStep { milestones, gamma }, optimizer)
+        Schedule::with_rule(optimizer, MultiStep { milestones, gamma })
     }
 }
 
@@ -99,10 +100,10 @@ impl Rule for MultiStep {
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
         fields.counts("milestones", &mut self.milestones);
-        fields.float("gamma", &mut self.gamma, Range::AT_LEAST_0);
+        fields.float("gamma", &mut self.gamma, ValidRange::AT_LEAST_0);
     }
 
-    fn begin(&self, lr: f64, base_lr: f64) -> f64 {
+    fn first_rate(&self, lr: f64, base_lr: f64) -> f64 {
         self.rate(0, lr, base_lr)
     }
 
@@ -111,10 +112,6 @@ impl Rule for MultiStep {
             0 => lr,
             count => lr * self.gamma.powf(f64::from(count)),
         }
-    }
-
-    fn start(&self, base_lr: f64) -> f64 {
-        base_lr * self.gamma.powf(f64::from(self.count(0)))
     }
 }
 
@@ -130,13 +127,13 @@ pub struct Exponential {
 }
 
 impl ExponentialLr {
-    /// The schedule, beginning with the present rates.
+    /// The schedule, starting from the current rates.
     ///
     /// # Panics
     /// If `gamma` is negative or not finite.
     #[track_caller]
     pub fn new(optimizer: &dyn LearningRates, gamma: f64) -> Self {
-        Schedule::at_present_rates(Exponential { gamma }, optimizer)
+        Schedule::at_current_rates(optimizer, Exponential { gamma })
     }
 }
 
@@ -144,7 +141,7 @@ impl Rule for Exponential {
     const NAME: &'static str = "ExponentialLr";
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
-        fields.float("gamma", &mut self.gamma, Range::AT_LEAST_0);
+        fields.float("gamma", &mut self.gamma, ValidRange::AT_LEAST_0);
     }
 
     fn rate(&self, _epoch: u64, lr: f64, _base_lr: f64) -> f64 {
@@ -191,7 +188,7 @@ impl CosineAnnealingLrOptions {
 }
 
 impl CosineAnnealingLr {
-    /// The schedule down to 0, beginning with the present rates.
+    /// The schedule down to 0, starting from the current rates.
     ///
     /// # Panics
     /// If `t_max` is 0.
@@ -200,7 +197,7 @@ impl CosineAnnealingLr {
         Self::with_options(optimizer, t_max, CosineAnnealingLrOptions::default())
     }
 
-    /// The schedule with these options, beginning with the present rates.
+    /// The schedule with these options, starting from the current rates.
     ///
     /// # Panics
     /// If `t_max` is 0, or `eta_min` negative or not finite.
@@ -211,7 +208,7 @@ impl CosineAnnealingLr {
         options: CosineAnnealingLrOptions,
     ) -> Self {
         let (t_max, eta_min) = (t_max.min(count::MOST), options.eta_min);
-        Schedule::at_present_rates(CosineAnnealing { t_max, eta_min }, optimizer)
+        Schedule::at_current_rates(optimizer, CosineAnnealing { t_max, eta_min })
     }
 }
 
@@ -220,7 +217,7 @@ impl Rule for CosineAnnealing {
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
         fields.count("t_max", &mut self.t_max, 1);
-        fields.float("eta_min", &mut self.eta_min, Range::AT_LEAST_0);
+        fields.float("eta_min", &mut self.eta_min, ValidRange::AT_LEAST_0);
     }
 
     fn rate(&self, epoch: u64, lr: f64, base_lr: f64) -> f64 {
@@ -240,8 +237,8 @@ impl Rule for CosineAnnealing {
     }
 }
 
-/// Moves the rates linearly from `start_factor` to `end_factor` times the rates in
-/// force in `total_iters` epochs: a warm-up.
+/// Moves the rates linearly from `start_factor` to `end_factor` times the current
+/// rates in `total_iters` epochs: a warm-up.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.LinearLR`.
 ///
@@ -279,7 +276,7 @@ impl LinearLr {
         total_iters: u64,
     ) -> Self {
         let total_iters = total_iters.min(count::MOST);
-        Schedule::begun(Linear { start_factor, end_factor, total_iters }, optimizer)
+        Schedule::with_rule(optimizer, Linear { start_factor, end_factor, total_iters })
     }
 }
 
@@ -287,13 +284,13 @@ impl Rule for Linear {
     const NAME: &'static str = "LinearLr";
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
-        const START: Range = Range::new(|x| x > 0.0 && x <= 1.0, "above 0, at most 1");
+        const START: ValidRange = ValidRange::new(|x| x > 0.0 && x <= 1.0, "above 0, at most 1");
         fields.float("start_factor", &mut self.start_factor, START);
-        fields.float("end_factor", &mut self.end_factor, Range::UNIT);
+        fields.float("end_factor", &mut self.end_factor, ValidRange::UNIT);
         fields.count("total_iters", &mut self.total_iters, 1);
     }
 
-    fn begin(&self, lr: f64, _base_lr: f64) -> f64 {
+    fn first_rate(&self, lr: f64, _base_lr: f64) -> f64 {
         lr * self.start_factor
     }
 
@@ -306,10 +303,6 @@ impl Rule for Linear {
         // The last factor of a schedule to 0 is 0. Rounding leads below, and PyTorch's rate is
         // negative then.
         lr * (1.0 + rise / before).max(0.0)
-    }
-
-    fn start(&self, base_lr: f64) -> f64 {
-        base_lr * self.start_factor
     }
 }
 
@@ -346,7 +339,7 @@ impl LambdaLr {
         optimizer: &mut dyn LearningRates,
         factor: impl Fn(u64) -> f64 + Send + Sync + 'static,
     ) -> Self {
-        Schedule::begun(Lambda { factor: Arc::new(factor) }, optimizer)
+        Schedule::with_rule(optimizer, Lambda { factor: Arc::new(factor) })
     }
 }
 
@@ -361,15 +354,11 @@ impl Rule for Lambda {
 
     fn fields(&mut self, _fields: &mut Fields<'_>) {}
 
-    fn begin(&self, _lr: f64, base_lr: f64) -> f64 {
-        self.start(base_lr)
+    fn first_rate(&self, lr: f64, base_lr: f64) -> f64 {
+        self.rate(0, lr, base_lr)
     }
 
     fn rate(&self, epoch: u64, _lr: f64, base_lr: f64) -> f64 {
         base_lr * (self.factor)(epoch)
-    }
-
-    fn start(&self, base_lr: f64) -> f64 {
-        base_lr * (self.factor)(0)
     }
 }

@@ -1,12 +1,12 @@
 //! Schedules in sequence.
 
-use super::{Scheduler, accept};
+use super::Scheduler;
 use crate::count;
 use crate::learning_rates::LearningRates;
 use crate::reader::Reader;
 use adamant_tensor::{StateDict, StateError, Stateful};
 
-/// Follows schedules in sequence: at each milestone the next one begins.
+/// Follows schedules in sequence: at each milestone the next one starts.
 ///
 /// PyTorch: `torch.optim.lr_scheduler.SequentialLR`.
 ///
@@ -32,7 +32,10 @@ pub struct SequentialLr {
 }
 
 impl SequentialLr {
-    /// The sequence of `first` alone, from the rates with which it begins.
+    /// The sequence of `first` alone, which is restarted.
+    ///
+    /// # Panics
+    /// As [`restart`](Scheduler::restart).
     #[track_caller]
     pub fn new(optimizer: &mut dyn LearningRates, first: impl Scheduler + 'static) -> Self {
         let schedules: Vec<Box<dyn Scheduler>> = vec![Box::new(first)];
@@ -90,10 +93,10 @@ impl Scheduler for SequentialLr {
             return;
         }
         let epoch = self.epoch + 1;
-        let present = self.milestones.partition_point(|&milestone| milestone <= epoch);
-        let begins = present > 0 && self.milestones[present - 1] == epoch;
-        let schedule = &mut self.schedules[present];
-        if begins {
+        let current = self.milestones.partition_point(|&milestone| milestone <= epoch);
+        let starts = current > 0 && self.milestones[current - 1] == epoch;
+        let schedule = &mut self.schedules[current];
+        if starts {
             schedule.restart(optimizer);
         } else {
             schedule.step(optimizer);
@@ -102,9 +105,6 @@ impl Scheduler for SequentialLr {
     }
 
     fn restart(&mut self, optimizer: &mut dyn LearningRates) {
-        for group in 0..optimizer.group_count() {
-            accept(optimizer.set_lr(group, optimizer.base_lr(group)));
-        }
         self.schedules[0].restart(optimizer);
         self.epoch = 0;
     }

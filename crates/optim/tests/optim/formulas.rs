@@ -191,3 +191,28 @@ fn each_option_sets_its_own_field() {
     }
     assert_eq!(default.get("mode"), Some(&Value::from("min")));
 }
+
+#[test]
+fn amsgrad_flags_do_not_contradict_each_other() {
+    let p = Parameter::new(Tensor::<f32>::ones([1]));
+    let group = || ParamGroup::new([p.clone()]);
+    let amsgrad =
+        |group| Adam::new(group, AdamOptions::default()).map(|adam| adam.param_groups()[0].amsgrad);
+    let error = amsgrad(group().set("amsgrad_corrected", true)).unwrap_err().to_string();
+    let expected = "parameter group 0: amsgrad_corrected is true; expected amsgrad with it";
+    assert_eq!(error, expected);
+    for [first, second] in [["amsgrad", "amsgrad_corrected"], ["amsgrad_corrected", "amsgrad"]] {
+        assert_eq!(amsgrad(group().set(first, true).set(second, true)), Ok(Amsgrad::Corrected));
+    }
+    assert_eq!(amsgrad(group().amsgrad(true)), Ok(Amsgrad::Raw));
+    assert_eq!(amsgrad(group().amsgrad_corrected()), Ok(Amsgrad::Corrected));
+
+    let mut adam = adam();
+    let mut state = adam.state_dict();
+    state.insert("groups.0.amsgrad_corrected", true);
+    let error = adam.load_state_dict(&state).unwrap_err().to_string();
+    assert!(
+        error.contains("`groups.0.amsgrad_corrected`: found true, expected amsgrad"),
+        "{error}"
+    );
+}

@@ -5,6 +5,7 @@ mod formulas;
 mod messages;
 #[path = "../../../tensor/tests/support/mistakes.rs"]
 mod mistakes;
+mod open;
 mod round_trips;
 mod schedules;
 mod steps;

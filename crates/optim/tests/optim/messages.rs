@@ -2,7 +2,7 @@
 
 use crate::mistakes::{Mistakes, here};
 use adamant_optim::*;
-use adamant_tensor::{Parameter, Tensor};
+use adamant_tensor::{Mismatch, Parameter, StateDict, Stateful, Tensor};
 use std::cell::RefCell;
 
 fn adam() -> Adam {
@@ -20,6 +20,12 @@ fn a_missing_group_is_named_at_the_callers_line() {
     check(&format!("base_lr: {two}"), &|| here!(adam.borrow().base_lr(9)));
     check(&format!("set_base_lr: {two}"), &|| {
         here!(adam.borrow_mut().set_base_lr(9, 0.1));
+    });
+    check(&format!("set_default_base_lr: {two}"), &|| {
+        here!(adam.borrow().set_default_base_lr(9));
+    });
+    check("set_all: lrs has 3 elements; expected 2, one for each group", &|| {
+        here!(adam.borrow_mut().set_all(&[0.1; 3], None));
     });
     check(&format!("set_lr: {two}"), &|| {
         here!(adam.borrow_mut().set_lr(9, 0.1));
@@ -120,4 +126,34 @@ fn an_invalid_value_is_named_at_the_callers_line() {
     lambda.borrow_mut().step(&mut *adam.borrow_mut());
     check(&lr(2), &|| here!(lambda.borrow_mut().step(&mut *adam.borrow_mut())));
     mistakes.none_was_wrong();
+}
+
+#[test]
+fn mismatches_of_a_state_are_typed() {
+    let mut adam = adam();
+    let mut state = adam.state_dict();
+    state.insert("groups.0.lr", "fast");
+    state.remove("groups.1.eps");
+    state.insert("momentum", 0.5);
+    let error = adam.load_state_dict(&state).unwrap_err();
+    let (name, expected) = ("groups.0.lr".into(), "a number".into());
+    let wrong = Mismatch::Wrong { name, found: "the string \"fast\"".into(), expected };
+    let (name, expected) = ("groups.1.eps".into(), "a number".into());
+    let missing = Mismatch::Missing { name, expected };
+    let (name, found) = ("momentum".into(), "the float 0.5".into());
+    let unexpected = Mismatch::Unexpected { name, found };
+    let range = Mismatch::Wrong {
+        name: "groups.1.lr".into(),
+        found: "-1".into(),
+        expected: "a finite number of at least 0".into(),
+    };
+    assert_eq!(error.mismatches(), [wrong, missing, unexpected]);
+    state.insert("groups.1.lr", -1.0);
+    assert!(adam.load_state_dict(&state).unwrap_err().mismatches().contains(&range));
+
+    let names = adam.state_dict();
+    let wrapped: StateDict =
+        names.iter().map(|(name, value)| (format!("run.{name}"), value.clone())).collect();
+    let error = adam.load_state_dict(&wrapped).unwrap_err().to_string();
+    assert!(error.contains("`StateDict::remove_prefix(\"run.\")` removes it"), "{error}");
 }

@@ -178,9 +178,9 @@ impl<A: Draw> Run<A> {
         if rng.below(8) == 0 {
             // All but the rate, which the schedule moves.
             let group = rng.below(self.optimizer.param_groups().len());
-            let (lr, mut options) = (self.optimizer.lr(group), A::draw(rng));
-            *options.lr_mut() = lr;
-            self.optimizer.update_param_group(group, |present| *present = options).unwrap();
+            let (lr, options) = (self.optimizer.lr(group), A::draw(rng));
+            self.optimizer.update_param_group(group, |current| *current = options).unwrap();
+            self.optimizer.set_lr(group, lr).unwrap();
         }
         // Mostly tame: NaN stays NaN, and tests little.
         let tame = rng.below(4) > 0;

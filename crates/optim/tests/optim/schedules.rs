@@ -159,10 +159,33 @@ fn a_last_step_count_is_kept() {
         let state = optimizer.state_dict();
         assert_eq!(state.int("groups.0.params.0.step"), Ok(i64::MAX));
         optimizer.load_state_dict(&state).unwrap();
+        optimizer.step();
     }
     check(&mut adam);
     check(&mut sgd);
     assert!(p.tensor().item().is_finite());
+    let steps = (adam.state(&p).unwrap().step(), sgd.state(&p).unwrap().step());
+    assert_eq!(steps, (i64::MAX as u64, i64::MAX as u64));
+}
+
+#[test]
+fn momentum_begins_at_the_last_step_count_once() {
+    let p = Parameter::new(Tensor::<f64>::zeros([1]));
+    let options = SgdOptions::default().lr(1.0).dampening(0.5);
+    let mut sgd = Sgd::new([p.clone()], options).unwrap();
+    p.set_grad(Some(Tensor::full([1], 1.0)));
+    sgd.step();
+    let mut state = sgd.state_dict();
+    state.insert("groups.0.params.0.step", i64::MAX);
+    sgd.load_state_dict(&state).unwrap();
+    sgd.update_param_group(0, |options| options.momentum = 0.5).unwrap();
+    for buffer in [1.0, 0.5 + 0.5, 0.5 + 0.5] {
+        sgd.step();
+        assert_eq!(sgd.state(&p).unwrap().buffer().unwrap().to_vec(), [buffer]);
+    }
+    p.set_grad(Some(Tensor::full([1], 3.0)));
+    sgd.step();
+    assert_eq!(sgd.state(&p).unwrap().buffer().unwrap().to_vec(), [0.5 + 1.5]);
 }
 
 #[test]

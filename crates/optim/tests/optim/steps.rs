@@ -14,11 +14,7 @@ impl Hyperparameters for Greedy {
     const OPTIMIZER: &'static str = "Greedy";
 
     fn fields(&mut self, fields: &mut Fields<'_>) {
-        fields.float("lr", &mut self.lr, Range::AT_LEAST_0);
-    }
-
-    fn lr_mut(&mut self) -> &mut f64 {
-        &mut self.lr
+        fields.lr(&mut self.lr, ValidRange::AT_LEAST_0);
     }
 }
 

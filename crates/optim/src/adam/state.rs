@@ -6,7 +6,7 @@ use adamant_tensor::{Array, Float};
 
 /// The state of a parameter under [`Adam`](crate::Adam): its moments.
 #[derive(Clone)]
-pub struct Moments<T: Float> {
+pub struct AdamState<T: Float> {
     pub(super) exp_avg: Array<T>,
     pub(super) exp_avg_sq: Array<T>,
     pub(super) max_exp_avg_sq: Option<Array<T>>,
@@ -14,7 +14,7 @@ pub struct Moments<T: Float> {
     pub(super) max_is_corrected: bool,
 }
 
-impl<T: Float> Moments<T> {
+impl<T: Float> AdamState<T> {
     /// The running mean of the gradient.
     #[must_use]
     pub fn exp_avg(&self) -> &Array<T> {
@@ -34,9 +34,9 @@ impl<T: Float> Moments<T> {
     }
 }
 
-impl<T: Float> ParameterState<T> for Moments<T> {
+impl<T: Float> ParameterState<T> for AdamState<T> {
     fn new(shape: &[usize]) -> Self {
-        Moments {
+        AdamState {
             exp_avg: zeros(shape),
             exp_avg_sq: zeros(shape),
             max_exp_avg_sq: None,
@@ -56,7 +56,7 @@ impl<T: Float> ParameterState<T> for Moments<T> {
         fields.optional_array("max_exp_avg_sq", &mut self.max_exp_avg_sq, shape);
         if let Some(maximum) = &self.max_exp_avg_sq {
             fields.require_elements("max_exp_avg_sq", maximum, fits, expected);
-            fields.newer_flag("max_is_corrected", &mut self.max_is_corrected);
+            fields.flag_or_false("max_is_corrected", &mut self.max_is_corrected);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::arrays::shape::Shape;
 use adamant_kernels::contiguous_strides;
 use smallvec::SmallVec;
 
-/// For each dimension, the distance in storage between neighbours, in elements.
+/// For each dimension, the distance in storage between neighbors, in elements.
 pub(crate) type Strides = SmallVec<[usize; 4]>;
 
 /// A shape, a stride for each dimension and the position of the first element.

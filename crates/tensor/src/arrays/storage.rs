@@ -2,7 +2,7 @@
 //!
 //! Each training step needs buffers of the same sizes as the previous one. So dropped buffers go to
 //! a pool and are reused, which saves calls of the system's allocator and page faults and keeps
-//! caches warm. Buffers are initialised memory but are not cleared before reuse: whoever takes one
+//! caches warm. Buffers are initialized memory but are not cleared before reuse: whoever takes one
 //! writes all of it.
 
 use adamant_kernels::{CacheLine, Element};

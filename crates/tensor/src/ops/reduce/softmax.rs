@@ -3,9 +3,12 @@
 use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::keepdim::keepdim;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, log_softmax_rows, softmax_rows};
+use adamant_kernels::{
+    Float, log_softmax_rows, log_softmax_rows_backward, softmax_rows, softmax_rows_backward,
+};
 
 impl<T: Float> Tensor<T> {
     /// `exp(xᵢ) / Σⱼ exp(xⱼ)` along dimension `dim`, without overflow.
@@ -27,11 +30,18 @@ impl<T: Float> Tensor<T> {
             return vector.softmax(0).reshape([]);
         }
         let dim = check_dim("softmax", dim, self.array.shape());
-        let value = along("softmax", &self.array, dim, softmax_rows);
+        let value = along("softmax", [&self.array], dim, |out, [x], row| softmax_rows(out, x, row));
         let saved = value.clone();
         record("softmax", [self], value, move |ctx| {
-            let (g, y) = (ctx.grad(), ctx.output(&saved));
-            [Some(&y * (g - (g * &y).sum_dim(keepdim(dim))))]
+            let g = ctx.grad();
+            if is_pass_recorded() {
+                let y = ctx.output(&saved);
+                return [Some(&y * (g - (g * &y).sum_dim(keepdim(dim))))];
+            }
+            let gradient = along(ctx.op(), [&saved, &g.array], dim, |out, [y, g], row| {
+                softmax_rows_backward(out, y, g, row);
+            });
+            [Some(gradient.into())]
         })
     }
 
@@ -54,28 +64,37 @@ impl<T: Float> Tensor<T> {
             return vector.log_softmax(0).reshape([]);
         }
         let dim = check_dim("log_softmax", dim, self.array.shape());
-        let value = along("log_softmax", &self.array, dim, log_softmax_rows);
+        let value = along("log_softmax", [&self.array], dim, |out, [x], row| {
+            log_softmax_rows(out, x, row);
+        });
         let saved = value.clone();
         record("log_softmax", [self], value, move |ctx| {
-            let (g, y) = (ctx.grad(), ctx.output(&saved));
-            [Some(g - y.exp() * g.sum_dim(keepdim(dim)))]
+            let g = ctx.grad();
+            if is_pass_recorded() {
+                return [Some(g - ctx.output(&saved).exp() * g.sum_dim(keepdim(dim)))];
+            }
+            let gradient = along(ctx.op(), [&saved, &g.array], dim, |out, [y, g], row| {
+                log_softmax_rows_backward(out, y, g, row);
+            });
+            [Some(gradient.into())]
         })
     }
 }
 
-/// Applies a kernel for contiguous rows along `dim`.
+/// Applies a kernel for contiguous rows to operands of one shape, along `dim`.
 #[track_caller]
-fn along<T: Float>(
+fn along<T: Float, const N: usize>(
     op: &str,
-    x: &Array<T>,
+    operands: [&Array<T>; N],
     dim: usize,
-    kernel: fn(&mut [T], &[T], usize),
+    kernel: impl FnOnce(&mut [T], [&[T]; N], usize),
 ) -> Array<T> {
-    let mut order: Vec<usize> = (0..x.shape().len()).collect();
-    order.swap(dim, x.shape().len() - 1); // its own inverse
-    let rows = x.permute(&order).contiguous(op);
-    let out = Array::build(op, rows.shape().clone(), |out| {
-        kernel(out, rows.contiguous_slice(), x.shape()[dim]);
+    let shape = operands[0].shape();
+    let mut order: Vec<usize> = (0..shape.len()).collect();
+    order.swap(dim, shape.len() - 1); // its own inverse
+    let rows = operands.map(|x| x.permute(&order).contiguous(op));
+    let out = Array::build(op, rows[0].shape().clone(), |out| {
+        kernel(out, rows.each_ref().map(Array::contiguous_slice), shape[dim]);
     });
     out.permute(&order)
 }

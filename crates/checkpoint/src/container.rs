@@ -202,7 +202,7 @@ impl Checkpoint {
             let before = errors.mismatches().len();
             match self.part(name) {
                 _ if !named.insert(*name) => {
-                    errors.push(Mismatch::wrong(*name, "two targets", "one"))
+                    errors.push(Mismatch::wrong(*name, "two targets", "one"));
                 }
                 Some(state) => errors.extend(name, target.check_state_dict(state)),
                 None => {

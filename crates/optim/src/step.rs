@@ -33,10 +33,13 @@ pub(crate) fn step<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) {
     let mut size = SweepSize::default();
     updates.iter().for_each(|update| size.add(update.slot.parameter.numel()));
     let mut sums = vec![A::Sums::ZERO; if A::Sums::ANY { size.pieces() } else { 0 }];
-    // Last, since whoever holds values must not wait: gradients and memory are there.
+    // Last, since readers wait for the values: gradients and memory are there.
     let mut values = take_values(updates.iter().map(|update| &update.slot.parameter));
     for (update, value) in updates.iter_mut().zip(&mut values) {
-        update.assert_lengths(value);
+        // Later, the arrays of the state still have the lengths with which they were prepared.
+        if update.prepared.is_some() {
+            update.assert_lengths(value);
+        }
     }
     updates.iter_mut().for_each(Update::count);
     if A::Sums::ANY {

@@ -24,7 +24,7 @@ use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Saves, Saving};
 use common::{
-    end, grey, hits, in_a_folder, in_build_folder, mnist, percent, progress_bar, write_digits,
+    end, gray, hits, in_a_folder, in_build_folder, mnist, percent, progress_bar, write_digits,
 };
 use std::error::Error;
 use std::io::{self, Write};
@@ -79,7 +79,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     )? {
         let batch = loader.next_batch();
         adam.zero_grad();
-        let loss = cross_entropy(&model.forward(&grey(&batch.inputs)), &batch.targets);
+        let loss = cross_entropy(&model.forward(&gray(&batch.inputs)), &batch.targets);
         loss.backward();
         adam.step();
         step += 1;
@@ -92,7 +92,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     // From here on, the pixels require gradients, not the weights.
     model.set_requires_grad(false);
     let test = mnist.test.batch(&(0..2000).collect::<Vec<_>>());
-    let images = grey(&test.inputs).requires_grad();
+    let images = gray(&test.inputs).requires_grad();
     let loss = cross_entropy(&model.forward(&images), &test.targets);
     let [slope] = &grad(&loss, &[&images], GradOptions::default())[..] else {
         unreachable!("one gradient for one input")

@@ -22,7 +22,7 @@ mod common;
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Saves, Saving};
-use common::{SIDE, end, grey, in_a_folder, in_build_folder, mnist, progress_bar, write_digits};
+use common::{SIDE, end, gray, in_a_folder, in_build_folder, mnist, progress_bar, write_digits};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -108,7 +108,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 
     let test_error = |model: &Autoencoder| {
         no_grad(|| {
-            let images = grey(&mnist.test.batch(&(0..1000).collect::<Vec<_>>()).inputs);
+            let images = gray(&mnist.test.batch(&(0..1000).collect::<Vec<_>>()).inputs);
             mse_loss(&model.forward(&images), &images).item()
         })
     };
@@ -127,7 +127,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         ],
     )? {
         let batch = loader.next_batch();
-        let images = grey(&batch.inputs);
+        let images = gray(&batch.inputs);
         adam.zero_grad();
         let loss = mse_loss(&model.forward(&images), &images);
         loss.backward();
@@ -152,7 +152,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     }
     bar.finish_and_clear();
 
-    let digits = grey(&mnist.test.batch(&(0..SHOWN).collect::<Vec<_>>()).inputs);
+    let digits = gray(&mnist.test.batch(&(0..SHOWN).collect::<Vec<_>>()).inputs);
     let back = no_grad(|| model.forward(&digits));
     let png = args.png.clone().unwrap_or_else(|| in_build_folder("autoencoder.png"));
     write_digits(&png, &[digits, back])?;

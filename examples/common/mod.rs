@@ -100,8 +100,8 @@ pub(crate) fn in_a_folder(path: &str) -> Result<PathBuf, String> {
 /// The side of a digit, in pixels.
 pub(crate) const SIDE: usize = 28;
 
-/// Undoes MNIST's normalization: grey values from 0 to 1.
-pub(crate) fn grey(normalized: &Tensor) -> Tensor {
+/// Undoes MNIST's normalization: gray values from 0 to 1.
+pub(crate) fn gray(normalized: &Tensor) -> Tensor {
     (normalized * 0.3081 + 0.1307).clamp(0.0, 1.0)
 }
 
@@ -116,9 +116,9 @@ pub(crate) fn write_digits(path: &Path, rows: &[Tensor]) -> Result<(), Box<dyn E
         for (c, digit) in row.to_vec().chunks(SIDE * SIDE).enumerate() {
             for y in 0..SIDE * SCALE {
                 for x in 0..SIDE * SCALE {
-                    let grey = digit[y / SCALE * SIDE + x / SCALE];
+                    let gray = digit[y / SCALE * SIDE + x / SCALE];
                     let at = (r * CELL + y + 2) * width + c * CELL + x + 2;
-                    picture[at] = (grey * 255.0) as u8;
+                    picture[at] = (gray * 255.0) as u8;
                 }
             }
         }

@@ -3,7 +3,7 @@
 use crate::inputs::{arriving, trials};
 use crate::table::{Tried, table};
 use adamant::prelude::*;
-use adamant::tensor::{Conv2dOptions, Indices, MaxPool2dOptions};
+use adamant::tensor::{Conv2dParams, Indices, MaxPool2dOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 
@@ -70,7 +70,7 @@ fn large(digest: &mut DefaultHasher) {
     ];
     add(digest, &products, &[a, b, p, q, r]);
     let images = [
-        image.conv2d(&kernel, None, Conv2dOptions::default().padding(1)),
+        image.conv2d(&kernel, None, Conv2dParams::default().padding(1)),
         image.max_pool2d(2, MaxPool2dOptions::default()),
     ];
     add(digest, &images, &[image, kernel]);

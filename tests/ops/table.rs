@@ -3,7 +3,7 @@
 
 use adamant::prelude::*;
 use adamant::tensor::{
-    AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Float, Indices, Mask,
+    AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Float, Indices, Mask,
     MaxPool2dOptions, REST, scaled_dot_product_attention,
     scaled_dot_product_attention_with_weights,
 };
@@ -637,7 +637,7 @@ pub(crate) fn table() -> Vec<Section> {
             ],
         ),
         section(
-            "Normalisation",
+            "Normalization",
             vec![
                 op!(
                     shapes(&[&[&[4, 3], &[3], &[3]], &[&[2, 3, 2, 3], &[3], &[3]]]),
@@ -685,7 +685,7 @@ pub(crate) fn table() -> Vec<Section> {
                     |x, y, z| x.conv1d(
                         y,
                         Some(z),
-                        Conv1dOptions::default().stride(2).padding(1).dilation(2).groups(2)
+                        Conv1dParams::default().stride(2).padding(1).dilation(2).groups(2)
                     ),
                     "F.conv1d(x, y, z, stride=2, padding=1, dilation=2, groups=2)"
                 ),
@@ -694,7 +694,7 @@ pub(crate) fn table() -> Vec<Section> {
                         &[&[2, 2, 4, 5], &[3, 2, 2, 3], &[3]],
                         &[&[2, 4, 5], &[3, 2, 1, 1], &[3]]
                     ]),
-                    |x, y, z| x.conv2d(y, Some(z), Conv2dOptions::default()),
+                    |x, y, z| x.conv2d(y, Some(z), Conv2dParams::default()),
                     "F.conv2d(x, y, z)"
                 ),
                 op!(
@@ -702,7 +702,7 @@ pub(crate) fn table() -> Vec<Section> {
                     |x, y| x.conv2d(
                         y,
                         None,
-                        Conv2dOptions::default()
+                        Conv2dParams::default()
                             .stride([2, 1])
                             .padding([1, 2])
                             .dilation([1, 3])
@@ -715,7 +715,7 @@ pub(crate) fn table() -> Vec<Section> {
                     |x, y| x.conv2d(
                         y,
                         None,
-                        Conv2dOptions::default().padding_same().dilation([1, 3])
+                        Conv2dParams::default().padding_same().dilation([1, 3])
                     ),
                     "F.conv2d(x, y, padding='same', dilation=(1, 3))"
                 ),
@@ -724,13 +724,13 @@ pub(crate) fn table() -> Vec<Section> {
                     |x, y| x.conv1d(
                         y,
                         None,
-                        Conv1dOptions::default().padding_same().padding_mode(PadMode::Reflect)
+                        Conv1dParams::default().padding_same().padding_mode(PadMode::Reflect)
                     ),
                     "F.conv1d(F.pad(x, (1, 2), mode='reflect'), y)"
                 ),
                 op!(
                     shapes(&[&[&[2, 2, 4], &[2, 3, 3], &[3]]]),
-                    |x, y, z| x.conv_transpose1d(y, Some(z), Conv1dOptions::default().stride(2)),
+                    |x, y, z| x.conv_transpose1d(y, Some(z), Conv1dParams::default().stride(2)),
                     "F.conv_transpose1d(x, y, z, stride=2)"
                 ),
                 op!(
@@ -738,7 +738,7 @@ pub(crate) fn table() -> Vec<Section> {
                     |x, y, z| x.conv_transpose2d(
                         y,
                         Some(z),
-                        Conv2dOptions::default().stride(2).padding(1).output_padding([1, 0])
+                        Conv2dParams::default().stride(2).padding(1).output_padding([1, 0])
                     ),
                     "F.conv_transpose2d(x, y, z, stride=2, padding=1, output_padding=(1, 0))"
                 ),

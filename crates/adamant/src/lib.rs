@@ -70,10 +70,10 @@ pub mod prelude {
         clip_grad_norm, clip_grad_norm_if_finite, clip_grad_value,
     };
     pub use adamant_tensor::{
-        Array, AttentionOptions, AvgPool2dOptions, Float, Generator, GradOptions, Indices, Mask,
-        MaxPool2dOptions, PadMode, Parameter, REST, StateDict, StateError, Stateful, Tensor, Value,
-        checkpoint, detect_anomaly, enable_grad, grad, gradcheck, gradgradcheck, keepdim, no_grad,
-        scaled_dot_product_attention,
+        Array, AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Float, Generator,
+        GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,
+        StateError, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad, grad,
+        gradcheck, gradgradcheck, keepdim, no_grad, scaled_dot_product_attention,
     };
 }
 

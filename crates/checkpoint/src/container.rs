@@ -180,12 +180,13 @@ impl Checkpoint {
     /// let mut rng = Generator::seed(3);
     /// let report = saved.restore_partial(&mut [("rng", &mut rng)]);
     /// assert_eq!(report.restored, ["rng"]);
-    /// assert_eq!(report.mismatches.mismatches(), ["`other`: found a part without a target, expected a target for each part"]);
+    /// assert_eq!(report.mismatches, ["`other`: found a part without a target, expected a target for each part"]);
     /// ```
     #[must_use]
     pub fn restore_partial(&self, targets: &mut [(&str, &mut dyn Stateful)]) -> PartialRestore {
         let (fits, errors) = self.fit(targets);
-        let mut report = PartialRestore { restored: Vec::new(), mismatches: errors };
+        let mut report =
+            PartialRestore { restored: Vec::new(), mismatches: errors.mismatches().to_vec() };
         for ((name, target), _) in targets.iter_mut().zip(fits).filter(|(_, fits)| *fits) {
             self.put(name, *target);
             report.restored.push((*name).into());
@@ -234,7 +235,7 @@ pub struct PartialRestore {
     /// The names of the parts that were restored.
     pub restored: Vec<String>,
     /// The mismatches that [`Checkpoint::restore`] would have returned.
-    pub mismatches: StateError,
+    pub mismatches: Vec<Mismatch>,
 }
 
 #[cfg(test)]
@@ -264,7 +265,7 @@ mod tests {
 
     fn everything() -> Anything {
         let mut state = StateDict::new();
-        let nan = f32::from_bits(0x7fa0_1234); // signalling
+        let nan = f32::from_bits(0x7fa0_1234); // signaling
         state.insert("f32", Array::from_slice([2, 2].into(), &[1.0f32, -0.0, nan, 1e-45]));
         state.insert("f64", Array::from_slice([1].into(), &[0.1f64]));
         state.insert("i64", Value::I64(Array::from_slice([].into(), &[i64::MIN])));
@@ -394,7 +395,7 @@ mod tests {
         ]);
         assert_eq!(report.restored, ["rng"]);
         assert_eq!(
-            report.mismatches.mismatches()[9..],
+            report.mismatches[9..],
             [
                 "`new`: missing, expected one of the parts [\"rng\", \"a\", \"b\"]",
                 "`rng`: found two targets, expected one",

@@ -1,4 +1,4 @@
-//! Recognises files of other kinds by their first bytes.
+//! Recognizes files of other kinds by their first bytes.
 
 use crate::FormatError;
 
@@ -40,7 +40,7 @@ const MAGICS: &[(&[u8], Kind)] = &[
     ),
 ];
 
-fn recognise(start: &[u8]) -> Option<Kind> {
+fn recognize(start: &[u8]) -> Option<Kind> {
     if start.is_empty() {
         return Some(kind("an empty file", ""));
     }
@@ -101,7 +101,7 @@ fn text(start: &[u8]) -> Option<&str> {
 #[must_use]
 pub fn other_kind(start: &[u8], expected: &str) -> FormatError {
     let start = &start[..start.len().min(START)];
-    match recognise(start) {
+    match recognize(start) {
         Some(Kind { name, advice: "" }) => FormatError::new(name, expected),
         Some(Kind { name, advice }) => FormatError::new(name, format!("{expected}; {advice}")),
         None if start.len() <= 8 => {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_recognised_by_their_first_bytes() {
+    fn files_are_recognized_by_their_first_bytes() {
         let zip = |name: &str| {
             let length = (name.len() as u16).to_le_bytes();
             [b"PK\x03\x04", &[0; 22][..], &length, &[0; 2], name.as_bytes(), b"rest"].concat()

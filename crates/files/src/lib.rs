@@ -1,5 +1,5 @@
 //! The common parts of all readers and writers of files: the error type, opening regular files
-//! only, and recognising a file of another kind.
+//! only, and recognizing a file of another kind.
 //!
 //! This crate knows nothing about a file's contents beyond its first bytes.
 

@@ -1,6 +1,6 @@
 //! Adam's update of one parameter, or a piece of it.
 //!
-//! Where PyTorch's vectorised kernels have fused multiply-adds, these have
+//! Where PyTorch's vectorized kernels have fused multiply-adds, these have
 //! them, so that in `f32` the results are PyTorch's in every bit;
 //! `docs/numerics.md` has the formulas.
 

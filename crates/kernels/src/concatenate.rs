@@ -15,11 +15,8 @@ use crate::parallel::{CHUNK, drain};
 /// ```
 pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]) {
     let row: usize = parts.iter().map(|&(_, len)| len).sum();
-    if out.is_empty() {
-        return;
-    }
     assert!(out.len().is_multiple_of(row), "rows of one length");
-    let rows = out.len() / row;
+    let rows = out.len().checked_div(row).unwrap_or(0);
     for (part, len) in parts {
         assert_eq!(part.len(), rows * len, "a row for each of the result");
     }

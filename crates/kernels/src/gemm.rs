@@ -102,10 +102,9 @@ pub trait Gemm: Sized {
         c: (*mut Self, usize, usize),
     );
 
-    /// `sums[j] ← Σᵢ x[i] · columns[j · stride + i]`, each sum in order, by fused multiply-adds.
-    /// `sums` is zero before.
+    /// `Σᵢ x[i] · columns[j · stride + i]` for each `j`, in order, by fused multiply-adds.
     #[doc(hidden)]
-    fn sum_columns(x: &[Self], columns: &[Self], stride: usize, sums: &mut [Self; COLUMNS]);
+    fn sum_columns(x: &[Self], columns: &[Self], stride: usize) -> [Self; COLUMNS];
 }
 
 macro_rules! gemm {
@@ -131,15 +130,15 @@ macro_rules! gemm {
             }
 
             #[inline(always)]
-            fn sum_columns(x: &[$t], columns: &[$t], stride: usize, sums: &mut [$t; COLUMNS]) {
-                $sum_columns(x, columns, stride, sums);
+            fn sum_columns(x: &[$t], columns: &[$t], stride: usize) -> [$t; COLUMNS] {
+                $sum_columns(x, columns, stride)
             }
         }
     };
 }
 
 gemm!(f32, matrixmultiply::sgemm, gemv::sum_columns_f32);
-gemm!(f64, matrixmultiply::dgemm, gemv::sum_columns);
+gemm!(f64, matrixmultiply::dgemm, gemv::sum_columns_f64);
 
 /// Blocks of C are a multiple of this, the widest micro-kernel's side.
 const TILE: usize = 16;

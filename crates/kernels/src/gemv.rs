@@ -61,14 +61,12 @@ fn columns<T: Float>(
         let start = part * TERMS * b.row_stride + first * b.col_stride;
         let b = Matrix { data: &b.data[start..], ..b };
         let mut sums = [T::ZERO; COLUMNS];
-        if by_columns && c.len() == COLUMNS {
-            T::sum_columns(x, b.data, b.col_stride, &mut sums);
-        } else if by_columns {
-            sum_columns(x, b.data, b.col_stride, &mut sums[..c.len()]);
-        } else if c.len() == COLUMNS {
-            sum_rows(x, b.data, b.row_stride, &mut sums);
-        } else {
-            sum_rows(x, b.data, b.row_stride, &mut sums[..c.len()]);
+        match (by_columns, c.len()) {
+            (true, COLUMNS) => sums = T::sum_columns(x, b.data, b.col_stride),
+            (true, len) => sum_columns(x, b.data, b.col_stride, &mut sums[..len]),
+            // Two calls, since a loop over a constant number of columns is faster.
+            (false, COLUMNS) => sum_rows(x, b.data, b.row_stride, &mut sums),
+            (false, len) => sum_rows(x, b.data, b.row_stride, &mut sums[..len]),
         }
         for (c, sum) in c.iter_mut().zip(sums) {
             *c = if beta == T::ZERO { sum } else { sum + *c };
@@ -90,36 +88,49 @@ fn sum_rows<T: Float>(x: &[T], rows: &[T], stride: usize, sums: &mut [T]) {
 
 /// `sums[j] ← sums[j] + Σᵢ x[i] · columns[j · stride + i]`
 #[inline(always)]
-pub(crate) fn sum_columns<T: Float>(x: &[T], columns: &[T], stride: usize, sums: &mut [T]) {
-    for (j, sum) in sums.iter_mut().enumerate() {
-        let column = &columns[j * stride..][..x.len()];
-        for (&x, &b) in x.iter().zip(column) {
-            *sum = x.mul_add(b, *sum);
+fn sum_columns<T: Float>(x: &[T], columns: &[T], stride: usize, sums: &mut [T]) {
+    const SIDE: usize = 8; // sums at once, so that they need not wait for each other
+    for (group, sums) in sums.chunks_mut(SIDE).enumerate() {
+        // A short last group repeats its last column.
+        let column = |j: usize| (group * SIDE + j.min(sums.len() - 1)) * stride;
+        let columns: [&[T]; SIDE] = std::array::from_fn(|j| &columns[column(j)..][..x.len()]);
+        let mut partial = [T::ZERO; SIDE];
+        partial[..sums.len()].copy_from_slice(sums);
+        for (i, &x) in x.iter().enumerate() {
+            for (sum, column) in partial.iter_mut().zip(columns) {
+                *sum = x.mul_add(column[i], *sum);
+            }
         }
+        sums.copy_from_slice(&partial[..sums.len()]);
     }
 }
 
-/// [`sum_columns`] for `f32` and a block of columns; `sums` is zero before.
+/// The sums of a block of columns.
 #[inline(always)]
-pub(crate) fn sum_columns_f32(
-    x: &[f32],
-    columns: &[f32],
-    stride: usize,
-    sums: &mut [f32; COLUMNS],
-) {
+pub(crate) fn sum_columns_f64(x: &[f64], columns: &[f64], stride: usize) -> [f64; COLUMNS] {
+    let mut sums = [0.0; COLUMNS];
+    sum_columns(x, columns, stride, &mut sums);
+    sums
+}
+
+/// The sums of a block of columns.
+#[inline(always)]
+pub(crate) fn sum_columns_f32(x: &[f32], columns: &[f32], stride: usize) -> [f32; COLUMNS] {
     #[cfg(target_arch = "x86_64")]
     if has_fma() {
         // SAFETY: `has_fma` detected AVX2 and FMA.
-        return unsafe { sum_columns_avx2(x, columns, stride, sums) };
+        return unsafe { sum_columns_avx2(x, columns, stride) };
     }
-    sum_columns(x, columns, stride, sums);
+    let mut sums = [0.0; COLUMNS];
+    sum_columns(x, columns, stride, &mut sums);
+    sums
 }
 
 /// Sums side by side in vectors, from tiles that are transposed in
 /// registers. (The loop above waits for each addition.)
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn sum_columns_avx2(x: &[f32], columns: &[f32], stride: usize, sums: &mut [f32; COLUMNS]) {
+fn sum_columns_avx2(x: &[f32], columns: &[f32], stride: usize) -> [f32; COLUMNS] {
     use std::arch::x86_64::*;
     const SIDE: usize = 4; // of a tile in half a vector
     let last = (COLUMNS - 1).checked_mul(stride).and_then(|start| start.checked_add(x.len()));
@@ -144,12 +155,14 @@ fn sum_columns_avx2(x: &[f32], columns: &[f32], stride: usize, sums: &mut [f32; 
             *acc = _mm256_fmadd_ps(x[3], _mm256_shuffle_ps(ab_high, cd_high, 0xee), *acc);
         }
     }
+    let mut sums = [0.0; COLUMNS];
     for (sums, acc) in sums.as_chunks_mut::<8>().0.iter_mut().zip(acc) {
         // SAFETY: eight elements.
         unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), acc) };
     }
     let rest = x.len() - tail.len();
-    sum_columns(tail, &columns[rest..], stride, sums);
+    sum_columns(tail, &columns[rest..], stride, &mut sums);
+    sums
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The loops of normalisation layers: means, variances and weighted sums.
+//! The loops of normalization layers: means, variances and weighted sums.
 //!
 //! Long sums accumulate blocks in `f64`, in an order that follows from the shape alone.
 

@@ -13,8 +13,8 @@ use crate::strided::{Nest, View};
 pub(crate) const LANES: usize = 32;
 /// Rows that are added in sequence before sums are added pairwise.
 const BLOCK: usize = 32;
-/// The number of bits of a number of blocks: a number of rows has 64, and a block at least
-/// [`BLOCK`] rows.
+/// The bits of the number of blocks: there are fewer than 2⁶⁴ rows, and a block has at least
+/// [`BLOCK`].
 const DEEPEST: usize = 64 - BLOCK.trailing_zeros() as usize;
 
 /// `out[o, i] ← Σᵣ x[o, r, i]` for row-major `x` of shape `[outer, reduce, inner]`.

@@ -37,12 +37,12 @@ pub fn scan<T: Float>(
         if inner == 1 {
             for (out, x) in out.chunks_exact_mut(scanned).zip(x.chunks_exact(scanned)) {
                 let mut running = init;
-                let mut step = |(out, x): (&mut T, &T)| {
+                let step = |(out, x): (&mut T, &T)| {
                     running = f(running, x.to_f64());
                     *out = T::from_f64(running);
                 };
                 let elements = out.iter_mut().zip(x);
-                if reverse { elements.rev().for_each(step) } else { elements.for_each(&mut step) }
+                if reverse { elements.rev().for_each(step) } else { elements.for_each(step) }
             }
             return;
         }

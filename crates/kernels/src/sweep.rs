@@ -8,7 +8,7 @@ const PIECE: usize = 1 << 17;
 
 /// Buffers of equal length that are traversed together, and can be cut in two.
 ///
-/// Slices are, `Option`s and [`Shared`] values, which may have no elements of their own, and
+/// Implemented for slices, for [`Shared`] values, which have no elements, for `Option`s, and for
 /// tuples of two to eight of these.
 ///
 /// ```

@@ -5,7 +5,7 @@
 //! not depend on optimizers, data sets or files.
 //!
 //! Options have one form: chained setters with PyTorch's names, and PyTorch's defaults. A layer
-//! `X` that also has required arguments takes them as `XOptions`: `X::new(…)` has the defaults and
+//! `X` with required arguments takes its options as `XOptions`: `X::new(…)` has the defaults and
 //! is `f32`, `X::with_options(…, options)` is of any type. A loss or an activation has only
 //! options, and so has the setters itself: `HuberLoss::new().delta(0.5)`.
 

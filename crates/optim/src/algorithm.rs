@@ -110,7 +110,9 @@ impl<T: Float> ParameterState<T> for () {
 ///
 ///     fn update((param, grad, exp_avg, Shared([lr, beta1, beta2])): Self::Buffers<'_>, _: ()) {
 ///         for ((p, g), m) in param.iter_mut().zip(grad).zip(exp_avg) {
-///             *p -= lr * (beta1 * *m + (1.0 - beta1) * g).signum();
+///             let direction = beta1 * *m + (1.0 - beta1) * g;
+///             // `signum` of 0 is 1.
+///             *p -= lr * if direction == 0.0 { 0.0 } else { direction.signum() };
 ///             *m = beta2 * *m + (1.0 - beta2) * g;
 ///         }
 ///     }

@@ -34,7 +34,10 @@ pub(crate) fn step<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) {
     updates.iter().for_each(|update| size.add(update.slot.parameter.numel()));
     let mut sums = vec![A::Sums::ZERO; if A::Sums::ANY { size.pieces() } else { 0 }];
     // Last, since readers wait for the values: gradients and memory are there.
-    let mut values = take_values(updates.iter().map(|update| &update.slot.parameter));
+    let mut values = take_values("step", updates.iter().map(|update| &update.slot.parameter));
+    for value in &mut values {
+        let _ = value.make_mut(); // copies now where a tensor shares the elements
+    }
     for (update, value) in updates.iter_mut().zip(&mut values) {
         // Later, the arrays of the state still have the lengths with which they were prepared.
         if update.prepared.is_some() {

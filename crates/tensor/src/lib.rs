@@ -29,7 +29,7 @@ pub use ops::elementwise::clamp::Bound;
 pub use ops::elementwise::operand::Operand;
 pub use ops::index::indexing::Indexing;
 pub use ops::layer::avg_pool::AvgPool2dOptions;
-pub use ops::layer::conv_options::{Conv1dOptions, Conv2dOptions, ConvOptions};
+pub use ops::layer::conv_params::{Conv1dParams, Conv2dParams, ConvParams};
 pub use ops::layer::cross_entropy::cross_entropy;
 pub use ops::layer::max_pool::MaxPool2dOptions;
 pub use ops::layer::windows::{AdaptiveSize, PerDim};

@@ -2,13 +2,13 @@
 
 use crate::tree::observe::observe;
 use crate::{Forward, Module, check, init};
-use adamant_tensor::{ConvOptions as Conv, Float, Generator, PadMode, Parameter, PerDim, Tensor};
+use adamant_tensor::{ConvParams, Float, Generator, PadMode, Parameter, PerDim, Tensor};
 
 /// The options of a convolution layer over `D` spatial dimensions, with PyTorch's defaults: those
-/// of the [operation](adamant_tensor::ConvOptions), and whether there is a bias.
+/// of the [operation](adamant_tensor::ConvParams), and whether there is a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvOptions<const D: usize> {
-    conv: Conv<D>,
+    conv: ConvParams<D>,
     bias: bool,
 }
 
@@ -29,7 +29,7 @@ pub type Conv2dOptions = ConvOptions<2>;
 
 impl<const D: usize> Default for ConvOptions<D> {
     fn default() -> Self {
-        ConvOptions { conv: Conv::default(), bias: true }
+        ConvOptions { conv: ConvParams::default(), bias: true }
     }
 }
 
@@ -47,7 +47,7 @@ impl<const D: usize> ConvOptions<D> {
     }
 
     /// Pads so that the result has the size of the image, as the operation's
-    /// [`padding_same`](adamant_tensor::ConvOptions::padding_same) does. Requires a stride of 1.
+    /// [`padding_same`](adamant_tensor::ConvParams::padding_same) does. Requires a stride of 1.
     ///
     /// PyTorch: `padding="same"`.
     #[must_use]
@@ -84,13 +84,13 @@ impl<const D: usize> ConvOptions<D> {
 /// The options of a [`ConvTranspose2d`], with PyTorch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvTranspose2dOptions {
-    conv: Conv<2>,
+    conv: ConvParams<2>,
     bias: bool,
 }
 
 impl Default for ConvTranspose2dOptions {
     fn default() -> Self {
-        ConvTranspose2dOptions { conv: Conv::default(), bias: true }
+        ConvTranspose2dOptions { conv: ConvParams::default(), bias: true }
     }
 }
 
@@ -151,7 +151,7 @@ macro_rules! convolution {
             /// An element for each output channel.
             pub bias: Option<Parameter<T>>,
             #[module(skip)]
-            options: Conv<$D>,
+            options: ConvParams<$D>,
         }
 
         impl $Name {
@@ -216,8 +216,8 @@ macro_rules! convolution {
 
         impl<T: Float> Forward<T> for $Name<T> {
             /// # Panics
-            /// If the input has the wrong number of dimensions or channels, or is smaller than the
-            /// kernel.
+            /// If the input has the wrong number of dimensions or channels, or is too small for an
+            /// output.
             #[track_caller]
             fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
                 let bias = self.bias.as_ref().map(Parameter::tensor);

@@ -1,4 +1,4 @@
-//! Normalisations of each sample on its own: over its last dimensions, or over groups of channels.
+//! Normalizations of each sample on its own: over its last dimensions, or over groups of channels.
 
 use crate::tree::observe::observe;
 use crate::{Forward, Module, check};

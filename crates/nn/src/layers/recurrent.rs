@@ -471,7 +471,8 @@ macro_rules! recurrent {
         }
 
         impl<T: Float> Forward<T> for $Name<T> {
-            /// The outputs `[N, L, directions · H]`, from an initial state of zeros.
+            /// The outputs `[N, L, directions · H]` (with `proj_size`, `P` instead of `H`), from an
+            /// initial state of zeros.
             ///
             /// # Panics
             /// If `x` is not `[N, L, inputs]` or `[L, inputs]`, or L is 0.

@@ -259,7 +259,7 @@ fn mistakes_with_losses() {
 }
 
 #[test]
-fn mistakes_with_initialisation() {
+fn mistakes_with_initialization() {
     let mut mistakes = Mistakes::default();
     let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
     let (nan, inf) = (f64::NAN, f64::INFINITY);

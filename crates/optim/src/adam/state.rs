@@ -27,7 +27,7 @@ impl<T: Float> AdamState<T> {
         &self.exp_avg_sq
     }
 
-    /// The largest `exp_avg_sq` so far; `None` without amsgrad.
+    /// The maximum that AMSGrad divides by; `None` until a step with AMSGrad.
     #[must_use]
     pub fn max_exp_avg_sq(&self) -> Option<&Array<T>> {
         self.max_exp_avg_sq.as_ref()

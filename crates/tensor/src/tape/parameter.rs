@@ -5,7 +5,7 @@
 //!
 //! * [`Parameter::value_mut`], for users' code, works on a copy. Readers get the old value until
 //!   the guard publishes the new one, so they never wait, whatever that code does.
-//! * [`take_values`], for an optimizer's step, takes values out of their slots and changes them in
+//! * [`take_values`], for steps and for loading, takes values out of their slots and changes them in
 //!   place. Readers wait until the value is back. This cannot deadlock. All steps take values in
 //!   one order, so of the steps that wait for each other's values, one waits for none. That one
 //!   runs only kernels, which run no tasks of the thread pool and wait only for threads that have
@@ -213,6 +213,12 @@ impl<T: Float> Parameter<T> {
         guard
     }
 
+    /// Whether a [`ValueMut`] of this parameter exists.
+    #[must_use]
+    pub fn is_being_written(&self) -> bool {
+        matches!(self.shared.wait_for_value().state, SlotState::Guarded(_))
+    }
+
     /// Whether both are handles to the same parameter.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -307,11 +313,12 @@ impl<T: Float> Drop for ValueMut<T> {
     }
 }
 
-/// Takes the values of all `parameters` out of their slots, to change them in place in an
-/// optimizer's step. The result is in the order of the parameters.
+/// Takes the values of all `parameters` out of their slots, to change them in place or to replace
+/// them, for an optimizer's step or for loading a state, which `op` names in panics. The result is in
+/// the order of the parameters.
 ///
-/// If another step holds one of the values, this waits for it. Values are taken in the order of
-/// [`Parameter::id`], so two steps never wait for each other.
+/// If another caller holds one of the values, this waits for it. Values are taken in the order of
+/// [`Parameter::id`], so two callers never wait for each other.
 ///
 /// # Deadlocks
 /// Readers of the parameters wait until the result is dropped. So, until then, run only loops over
@@ -323,6 +330,7 @@ impl<T: Float> Drop for ValueMut<T> {
 #[must_use]
 #[track_caller]
 pub fn take_values<'p, T: Float>(
+    op: &str,
     parameters: impl Iterator<Item = &'p Parameter<T>>,
 ) -> Vec<TakenValue<T>> {
     let mut values: Vec<TakenValue<T>> = parameters
@@ -332,19 +340,15 @@ pub fn take_values<'p, T: Float>(
     order.sort_unstable_by_key(|&i| values[i].parameter.id());
     for pair in order.windows(2) {
         let [parameter, next] = [pair[0], pair[1]].map(|i| &values[i].parameter);
-        assert!(!parameter.is_same(next), "step: {parameter:?} appears twice");
+        assert!(!parameter.is_same(next), "{op}: {parameter:?} appears twice");
     }
     for i in order {
-        values[i].take();
+        values[i].take(op);
     }
-    // Copies where a tensor shares the elements, so that the tensor keeps the old ones.
-    values.iter_mut().for_each(|value| {
-        let _ = value.make_mut();
-    });
     values
 }
 
-/// The value of a parameter while an optimizer changes it in place, from [`take_values`]. The value
+/// The value of a parameter while it is changed in place, from [`take_values`]. The value
 /// returns to its slot when this is dropped. After a panic in the middle of an update, it returns
 /// as the update left it.
 pub struct TakenValue<T: Float> {
@@ -355,18 +359,30 @@ pub struct TakenValue<T: Float> {
 
 impl<T: Float> TakenValue<T> {
     #[track_caller]
-    fn take(&mut self) {
+    fn take(&mut self, op: &str) {
         let mut slot = self.parameter.shared.wait_for_value();
-        slot.assert_no_guard("step");
+        slot.assert_no_guard(op);
         let SlotState::Free(array) = mem::replace(&mut slot.state, SlotState::Taken) else {
             unreachable!("the value is neither taken nor guarded")
         };
         self.array = Some(array);
     }
 
-    /// The elements in row-major order.
+    /// The elements in row-major order. Copies them first if a tensor shares them, so that the tensor
+    /// keeps the old ones.
     pub fn make_mut(&mut self) -> &mut [T] {
         self.array.as_mut().expect("`take_values` has taken it").make_mut()
+    }
+
+    /// Replaces the value, without a copy.
+    ///
+    /// # Panics
+    /// If `array` does not have the parameter's shape.
+    #[track_caller]
+    pub fn replace(&mut self, array: Array<T>) {
+        let (found, expected) = (array.shape(), self.parameter.shape());
+        assert!(**found == *expected, "the value has shape {found}; expected {expected:?}");
+        self.array = Some(array);
     }
 }
 
@@ -405,10 +421,10 @@ mod tests {
         let w = parameter();
         let address = || w.tensor().array.contiguous_slice().as_ptr();
         let before = address();
-        take_values([&w].into_iter())[0].make_mut()[0] = 5.0;
+        take_values("step", [&w].into_iter())[0].make_mut()[0] = 5.0;
         assert_eq!(address(), before);
         let held = w.tensor();
-        take_values([&w].into_iter())[0].make_mut()[0] = 6.0;
+        take_values("step", [&w].into_iter())[0].make_mut()[0] = 6.0;
         assert_ne!(address(), before);
         assert_eq!((held.to_vec()[0], w.tensor().to_vec()[0]), (5.0, 6.0));
     }
@@ -458,7 +474,7 @@ mod tests {
     #[test]
     fn readers_wait_for_a_taken_value() {
         let w = parameter();
-        let mut taken = take_values([&w].into_iter());
+        let mut taken = take_values("step", [&w].into_iter());
         thread::scope(|scope| {
             let reader = scope.spawn(|| w.tensor().to_vec());
             while lock(&w.shared.slot).waiting == 0 {
@@ -477,7 +493,7 @@ mod tests {
             for order in [[&a, &b], [&b, &a]] {
                 scope.spawn(move || {
                     for _ in 0..10_000 {
-                        let mut taken = take_values(order.into_iter());
+                        let mut taken = take_values("step", order.into_iter());
                         taken.iter_mut().for_each(|value| value.make_mut()[0] += 1.0);
                     }
                 });
@@ -506,7 +522,7 @@ mod tests {
     #[should_panic(expected = "step: Parameter<f64>([2]) appears twice")]
     fn taking_a_value_twice_panics() {
         let w = parameter();
-        let _ = take_values([&w, &w].into_iter());
+        let _ = take_values("step", [&w, &w].into_iter());
     }
 
     #[test]
@@ -515,7 +531,7 @@ mod tests {
         let orders: [Vec<&Parameter<f64>>; 2] =
             [parameters.iter().collect(), parameters.iter().rev().collect()];
         for order in &orders {
-            let mut taken = take_values(order.iter().copied());
+            let mut taken = take_values("step", order.iter().copied());
             taken.iter_mut().zip(0..).for_each(|(value, i)| value.make_mut()[0] += f64::from(i));
         }
         assert!(parameters.iter().all(|w| w.tensor().to_vec() == [8.0, 2.0])); // 1 + i + (7 − i)

@@ -1,7 +1,7 @@
 //! Tensors as text, laid out as PyTorch's `print` does.
 //!
 //! `Debug` prints the same, so that failed assertions are readable. Names differ from PyTorch:
-//! `dtype=f64`, `dtype=usize`, `grad_fn=<mul>`; and a summarised tensor prints its size.
+//! `dtype=f64`, `dtype=usize`, `grad_fn=<mul>`; and a summarized tensor prints its size.
 
 use crate::arrays::array::Array;
 use crate::arrays::indices::Indices;
@@ -11,14 +11,14 @@ use crate::tape::tensor::Tensor;
 use adamant_kernels::{Element, Float};
 use std::fmt;
 
-/// Tensors with more elements are summarised: only both ends of each dimension are shown.
+/// Tensors with more elements are summarized: only both ends of each dimension are shown.
 const THRESHOLD: usize = 1000;
-/// The number of entries shown at either end of a summarised dimension.
+/// The number of entries shown at either end of a summarized dimension.
 const EDGE: usize = 3;
 const LINE_WIDTH: usize = 80;
 const PREFIX: &str = "tensor(";
 
-/// Printed as by PyTorch: aligned, and summarised beyond 1,000 elements.
+/// Printed as by PyTorch: aligned, and summarized beyond 1,000 elements.
 ///
 /// `{:.2}` sets the number of decimals; default 4.
 ///
@@ -45,7 +45,7 @@ impl<T: Float> fmt::Display for Tensor<T> {
     }
 }
 
-/// Printed as by PyTorch: aligned, and summarised beyond 1,000 elements.
+/// Printed as by PyTorch: aligned, and summarized beyond 1,000 elements.
 ///
 /// ```
 /// use adamant_tensor::Indices;
@@ -60,7 +60,7 @@ impl fmt::Display for Indices {
     }
 }
 
-/// Printed as by PyTorch: aligned, and summarised beyond 1,000 elements.
+/// Printed as by PyTorch: aligned, and summarized beyond 1,000 elements.
 ///
 /// ```
 /// use adamant_tensor::Mask;
@@ -159,27 +159,27 @@ impl Cells {
     }
 }
 
-fn is_summarised(shape: &[usize]) -> bool {
+fn is_summarized(shape: &[usize]) -> bool {
     shape.iter().product::<usize>() > THRESHOLD
 }
 
 /// The number of entries out of `size` that are shown before the gap, if there is one.
-fn gap(size: usize, summarised: bool) -> Option<usize> {
-    (summarised && size > 2 * EDGE).then_some(EDGE)
+fn gap(size: usize, summarized: bool) -> Option<usize> {
+    (summarized && size > 2 * EDGE).then_some(EDGE)
 }
 
 /// The elements that are shown, in row-major order.
 fn shown<E: Element>(x: &Array<E>) -> Vec<E> {
-    fn push<E: Element>(x: &Array<E>, summarised: bool, out: &mut Vec<E>) {
+    fn push<E: Element>(x: &Array<E>, summarized: bool, out: &mut Vec<E>) {
         let Some(&size) = x.shape().first() else { return out.push(x.strided_slice().data[0]) };
-        let hidden = gap(size, summarised).map_or(size..size, |edge| edge..size - edge);
+        let hidden = gap(size, summarized).map_or(size..size, |edge| edge..size - edge);
         for i in (0..hidden.start).chain(hidden.end..size) {
-            push(&x.with_layout(x.layout().select(0, i)), summarised, out);
+            push(&x.with_layout(x.layout().select(0, i)), summarized, out);
         }
     }
     let mut out = Vec::new();
     if !x.shape().contains(&0) {
-        push(x, is_summarised(x.shape()), &mut out);
+        push(x, is_summarized(x.shape()), &mut out);
     }
     out
 }
@@ -187,13 +187,13 @@ fn shown<E: Element>(x: &Array<E>) -> Vec<E> {
 /// The whole text: the cells in brackets, followed by what they do not show.
 fn text(shape: &[usize], mut cells: Cells, dtype: Option<&str>, origin: Option<String>) -> String {
     let mut text = PREFIX.to_string();
-    let (empty, summarised) = (shape.contains(&0), is_summarised(shape));
+    let (empty, summarized) = (shape.contains(&0), is_summarized(shape));
     if empty {
         text += "[]";
     } else {
-        text += &brackets(shape, PREFIX.len(), summarised, &mut cells);
+        text += &brackets(shape, PREFIX.len(), summarized, &mut cells);
     }
-    let size = ((empty && shape.len() != 1) || summarised).then(|| {
+    let size = ((empty && shape.len() != 1) || summarized).then(|| {
         let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
         format!("size=({}{})", sizes.join(", "), if shape.len() == 1 { "," } else { "" })
     });
@@ -213,14 +213,14 @@ fn text(shape: &[usize], mut cells: Cells, dtype: Option<&str>, origin: Option<S
 }
 
 /// The cells of `shape` in nested brackets, the first of which is at column `indent`.
-fn brackets(shape: &[usize], indent: usize, summarised: bool, cells: &mut Cells) -> String {
+fn brackets(shape: &[usize], indent: usize, summarized: bool, cells: &mut Cells) -> String {
     let Some((&size, inner)) = shape.split_first() else {
         return cells.texts.next().expect("a cell for each element");
     };
-    let gap = gap(size, summarised);
+    let gap = gap(size, summarized);
     let count = gap.map_or(size, |edge| 2 * edge);
     let mut parts: Vec<String> =
-        (0..count).map(|_| brackets(inner, indent + 1, summarised, cells)).collect();
+        (0..count).map(|_| brackets(inner, indent + 1, summarized, cells)).collect();
     if let Some(edge) = gap {
         parts.insert(edge, if inner.is_empty() { " ..." } else { "..." }.to_string());
     }

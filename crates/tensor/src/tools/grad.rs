@@ -34,6 +34,8 @@ impl GradOptions {
     }
 
     /// Returns zeros for an input that no output depends on, instead of panicking; default `false`.
+    ///
+    /// PyTorch: `allow_unused=True, materialize_grads=True`.
     #[must_use]
     pub fn allow_unused(self, on: bool) -> Self {
         GradOptions { allow_unused: on, ..self }

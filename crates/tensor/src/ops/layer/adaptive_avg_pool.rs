@@ -35,7 +35,7 @@ impl<T: Float> Tensor<T> {
     /// `[None, Some(7)]` leaves the rows as they are.
     ///
     /// Along the rows, window `i` goes from `⌊i H / oH⌋` to `⌈(i + 1) H / oH⌉`; where `oH` does not
-    /// divide `H`, neighbours share a row. Gradient: `g` divided by the size of its window, at each
+    /// divide `H`, neighbors share a row. Gradient: `g` divided by the size of its window, at each
     /// element of the window.
     ///
     /// PyTorch: `torch.nn.functional.adaptive_avg_pool2d`.

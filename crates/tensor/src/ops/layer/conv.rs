@@ -7,7 +7,7 @@
 
 use crate::arrays::array::Array;
 use crate::arrays::shape::Shape;
-use crate::ops::layer::conv_options::{Conv1dOptions, Conv2dOptions, ConvOptions};
+use crate::ops::layer::conv_params::{Conv1dParams, Conv2dParams, ConvParams};
 use crate::ops::product::{record_biased_product, record_product};
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Conv, Float, conv, conv_input, conv_weight};
@@ -22,10 +22,10 @@ impl<T: Float> Tensor<T> {
     /// As [`conv2d`](Tensor::conv2d).
     ///
     /// ```
-    /// use adamant_tensor::{Conv1dOptions, Tensor};
+    /// use adamant_tensor::{Conv1dParams, Tensor};
     /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 4.0], [1, 1, 3]).unwrap();
     /// let weight = Tensor::from_vec(vec![-1.0, 1.0], [1, 1, 2]).unwrap();
-    /// assert_eq!(x.conv1d(&weight, None, Conv1dOptions::default()).to_vec(), [1.0, 2.0]);
+    /// assert_eq!(x.conv1d(&weight, None, Conv1dParams::default()).to_vec(), [1.0, 2.0]);
     /// ```
     #[must_use]
     #[track_caller]
@@ -33,7 +33,7 @@ impl<T: Float> Tensor<T> {
         &self,
         weight: &Tensor<T>,
         bias: Option<&Tensor<T>>,
-        options: Conv1dOptions,
+        options: Conv1dParams,
     ) -> Tensor<T> {
         convolution("conv1d", self, weight, bias, options)
     }
@@ -56,12 +56,12 @@ impl<T: Float> Tensor<T> {
     /// with its padding, or a stride, dilation or size of the kernel is 0.
     ///
     /// ```
-    /// use adamant_tensor::{Conv2dOptions, Tensor};
+    /// use adamant_tensor::{Conv2dParams, Tensor};
     /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [1, 1, 2, 2]).unwrap();
     /// let (weight, bias) = (Tensor::ones([1, 1, 2, 2]), Tensor::full([1], 0.5));
-    /// let y = x.conv2d(&weight, Some(&bias), Conv2dOptions::default());
+    /// let y = x.conv2d(&weight, Some(&bias), Conv2dParams::default());
     /// assert_eq!((y.shape(), y.to_vec()), (&[1, 1, 1, 1][..], vec![10.5]));
-    /// let y = x.conv2d(&weight, None, Conv2dOptions::default().padding([0, 1]));
+    /// let y = x.conv2d(&weight, None, Conv2dParams::default().padding([0, 1]));
     /// assert_eq!(y.to_vec(), [4.0, 10.0, 6.0]);
     /// ```
     #[must_use]
@@ -70,7 +70,7 @@ impl<T: Float> Tensor<T> {
         &self,
         weight: &Tensor<T>,
         bias: Option<&Tensor<T>>,
-        options: Conv2dOptions,
+        options: Conv2dParams,
     ) -> Tensor<T> {
         convolution("conv2d", self, weight, bias, options)
     }
@@ -84,10 +84,10 @@ impl<T: Float> Tensor<T> {
     /// As [`conv_transpose2d`](Tensor::conv_transpose2d).
     ///
     /// ```
-    /// use adamant_tensor::{Conv1dOptions, Tensor};
+    /// use adamant_tensor::{Conv1dParams, Tensor};
     /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 1, 2]).unwrap();
     /// let weight = Tensor::from_vec(vec![1.0, 10.0], [1, 1, 2]).unwrap();
-    /// let y = x.conv_transpose1d(&weight, None, Conv1dOptions::default());
+    /// let y = x.conv_transpose1d(&weight, None, Conv1dParams::default());
     /// assert_eq!(y.to_vec(), [1.0, 12.0, 20.0]);
     /// ```
     #[must_use]
@@ -96,7 +96,7 @@ impl<T: Float> Tensor<T> {
         &self,
         weight: &Tensor<T>,
         bias: Option<&Tensor<T>>,
-        options: Conv1dOptions,
+        options: Conv1dParams,
     ) -> Tensor<T> {
         transposed_convolution("conv_transpose1d", self, weight, bias, options)
     }
@@ -116,9 +116,9 @@ impl<T: Float> Tensor<T> {
     /// dilation or size of the kernel is 0.
     ///
     /// ```
-    /// use adamant_tensor::{Conv2dOptions, Tensor};
+    /// use adamant_tensor::{Conv2dParams, Tensor};
     /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 1, 1, 2]).unwrap();
-    /// let options = Conv2dOptions::default().stride([1, 2]);
+    /// let options = Conv2dParams::default().stride([1, 2]);
     /// let y = x.conv_transpose2d(&Tensor::ones([1, 1, 1, 3]), None, options);
     /// assert_eq!(y.to_vec(), [1.0, 1.0, 3.0, 2.0, 2.0]);
     /// ```
@@ -128,7 +128,7 @@ impl<T: Float> Tensor<T> {
         &self,
         weight: &Tensor<T>,
         bias: Option<&Tensor<T>>,
-        options: Conv2dOptions,
+        options: Conv2dParams,
     ) -> Tensor<T> {
         transposed_convolution("conv_transpose2d", self, weight, bias, options)
     }
@@ -140,7 +140,7 @@ fn convolution<T: Float, const D: usize>(
     x: &Tensor<T>,
     weight: &Tensor<T>,
     bias: Option<&Tensor<T>>,
-    options: ConvOptions<D>,
+    options: ConvParams<D>,
 ) -> Tensor<T> {
     let (bias_shape, weight_shape) = (bias.map(|bias| bias.array.shape()), weight.array.shape());
     let (x, options) = options.pad(op, x, weight_shape);
@@ -153,7 +153,7 @@ fn transposed_convolution<T: Float, const D: usize>(
     y: &Tensor<T>,
     weight: &Tensor<T>,
     bias: Option<&Tensor<T>>,
-    options: ConvOptions<D>,
+    options: ConvParams<D>,
 ) -> Tensor<T> {
     let bias_shape = bias.map(|bias| bias.array.shape());
     let geometry =
@@ -287,7 +287,7 @@ fn channel_sums<T: Float>(sizes: [usize; 3]) -> impl Fn(&Tensor<T>) -> Tensor<T>
 #[cfg(test)]
 mod tests {
     use crate::tools::gradcheck::testing::check_op;
-    use crate::{Conv1dOptions, Conv2dOptions, GradOptions, Tensor, grad};
+    use crate::{Conv1dParams, Conv2dParams, GradOptions, Tensor, grad};
 
     struct Case {
         x: [usize; 4],
@@ -299,8 +299,8 @@ mod tests {
     }
 
     impl Case {
-        fn options(&self) -> Conv2dOptions {
-            let options = Conv2dOptions::default().stride(self.stride).padding(self.padding);
+        fn options(&self) -> Conv2dParams {
+            let options = Conv2dParams::default().stride(self.stride).padding(self.padding);
             options.dilation(self.dilation).groups(self.groups)
         }
 
@@ -412,14 +412,14 @@ mod tests {
             check_op(|i| i[0].conv2d(&i[1], None, options), &shapes[..2], -1.0..1.0);
         }
         // The same operand twice, and one image.
-        let options = Conv2dOptions::default().padding(1);
+        let options = Conv2dParams::default().padding(1);
         check_op(|i| i[0].conv2d(&i[0], None, options), &[&[2, 2, 2, 3]], -1.0..1.0);
         check_op(|i| i[0].conv2d(&i[1], None, options), &[&[2, 2, 3], &[1, 2, 3, 2]], -1.0..1.0);
     }
 
     #[test]
     fn gradients_of_the_transpose() {
-        let options = Conv2dOptions::default().stride([2, 1]).padding([0, 1]).groups(2);
+        let options = Conv2dParams::default().stride([2, 1]).padding([0, 1]).groups(2);
         let options = options.output_padding([1, 0]);
         for (x, bias) in [(&[2, 4, 2, 3][..], [6]), (&[4, 1, 2], [6])] {
             let shapes = [x, &[4, 3, 2, 3], &bias];
@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn one_tap_may_leave_gaps_at_the_end() {
-        let options = Conv2dOptions::default().dilation(2).output_padding([0, 1]);
+        let options = Conv2dParams::default().dilation(2).output_padding([0, 1]);
         let (x, weight) = (integers(&[1, 2, 2], 1), Tensor::ones([1, 1, 1, 1]));
         let y = x.conv_transpose2d(&weight, Some(&Tensor::full([1], 0.5)), options);
         let x = x.to_vec();
@@ -441,8 +441,8 @@ mod tests {
 
     #[test]
     fn a_line_is_an_image_of_one_row() {
-        let line = Conv1dOptions::default().stride(2).padding(1).dilation(2).groups(2);
-        let image = Conv2dOptions::default().stride([1, 2]).padding([0, 1]).dilation([1, 2]);
+        let line = Conv1dParams::default().stride(2).padding(1).dilation(2).groups(2);
+        let image = Conv2dParams::default().stride([1, 2]).padding([0, 1]).dilation([1, 2]);
         let image = image.groups(2);
         let (x, weight, bias) =
             (integers(&[2, 4, 9], 1), integers(&[6, 2, 3], 2), integers(&[6], 3));
@@ -472,7 +472,7 @@ mod tests {
             let (x, weight) =
                 (integers(&x, 1).requires_grad(), integers(&weight, 2).requires_grad());
             let bias = integers(&weight.shape()[..1], 3).requires_grad();
-            let out = x.conv2d(&weight, Some(&bias), Conv2dOptions::default());
+            let out = x.conv2d(&weight, Some(&bias), Conv2dParams::default());
             assert_eq!(out.shape(), y);
             let options = GradOptions::default().create_graph(true);
             let grads = grad(&(&out * &out).sum(), &[&x, &weight, &bias], options);

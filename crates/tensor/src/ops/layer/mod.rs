@@ -1,11 +1,11 @@
-//! The operations of convolutional, pooling and normalisation layers, and cross entropy.
+//! The operations of convolutional, pooling and normalization layers, and cross entropy.
 
 pub(crate) mod adaptive;
 pub(crate) mod adaptive_avg_pool;
 pub(crate) mod adaptive_max_pool;
 pub(crate) mod avg_pool;
 pub(crate) mod conv;
-pub(crate) mod conv_options;
+pub(crate) mod conv_params;
 pub(crate) mod cross_entropy;
 pub(crate) mod max_pool;
 pub(crate) mod normalize;

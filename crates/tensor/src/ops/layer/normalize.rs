@@ -1,9 +1,9 @@
-//! Normalisations: each group of elements is brought to mean 0 and variance 1, then each channel is
+//! Normalizations: each group of elements is brought to mean 0 and variance 1, then each channel is
 //! scaled and shifted.
 //!
 //! The input is viewed as `[n, c, s]`: samples, channels, positions. In `batch_norm` a group is one
 //! channel of all samples; in `group_norm` it is some channels of one sample; in `layer_norm` each
-//! element is a channel, and a sample is one group. The statistics are saved, not the normalised
+//! element is a channel, and a sample is one group. The statistics are saved, not the normalized
 //! input.
 //!
 //! Composed of tensor operations, the same takes 4 times as long forward and 13 times backward on
@@ -26,7 +26,7 @@ impl<T: Float> Tensor<T> {
     /// (uncorrected) variances, `[C]` each, untracked.
     ///
     /// Gradient: `(ĝ − mean(ĝ) − x̂ mean(ĝ x̂)) / √(var + eps)` where `ĝ = g · weight` and `x̂` is
-    /// the normalised input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True, eps=eps)`.
+    /// the normalized input. PyTorch: `F.batch_norm(x, None, None, weight, bias, True, eps=eps)`.
     ///
     /// For an empty batch the result is empty, and the statistics are NaN.
     ///
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_batch_is_normalised() {
+    fn an_empty_batch_is_normalized() {
         // F.batch_norm(x, None, None, w, b, True), and gradients of 0
         let [w, b] = [2.0f32, 0.5].map(|x| Tensor::full([3], x).requires_grad());
         for shape in [&[0, 3][..], &[0, 3, 4], &[2, 3, 0]] {

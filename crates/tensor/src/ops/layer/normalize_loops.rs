@@ -1,4 +1,4 @@
-//! The loops of normalisations, over lines of adjacent elements.
+//! The loops of normalizations, over lines of adjacent elements.
 //!
 //! There are three kinds of line: channel and group are constant, both change with each element, or
 //! only the channel does. Each loop is written once for all three.
@@ -65,7 +65,7 @@ impl NormLayout {
         eps: f64,
     ) -> NormLayout {
         let (found, expected) = (x.shape(), Shape::from(shape));
-        assert!(!shape.is_empty(), "{op}: the shape to normalise over is []; it needs a dimension");
+        assert!(!shape.is_empty(), "{op}: the shape to normalize over is []; it needs a dimension");
         assert!(
             found.ends_with(shape),
             "{op}: an input of shape {found}; expected {expected} as its last dimensions"
@@ -75,7 +75,7 @@ impl NormLayout {
             let other = other.array.shape();
             assert!(
                 *other == expected,
-                "{op}: a parameter of shape {other}; expected {expected}, which is normalised over"
+                "{op}: a parameter of shape {other}; expected {expected}, which is normalized over"
             );
         }
         let n = found[..found.len() - shape.len()].iter().product();

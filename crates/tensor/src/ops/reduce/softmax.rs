@@ -92,7 +92,10 @@ fn along<T: Float, const N: usize>(
     let shape = operands[0].shape();
     let mut order: Vec<usize> = (0..shape.len()).collect();
     order.swap(dim, shape.len() - 1); // its own inverse
-    let rows = operands.map(|x| x.permute(&order).contiguous(op));
+    let mut rows = operands.map(|x| x.permute(&order));
+    for rows in &mut rows {
+        *rows = rows.contiguous(op); // not in a closure, which would hide the caller
+    }
     let out = Array::build(op, rows[0].shape().clone(), |out| {
         kernel(out, rows.each_ref().map(Array::contiguous_slice), shape[dim]);
     });

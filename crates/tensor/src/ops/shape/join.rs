@@ -46,6 +46,7 @@ impl<T: Float> Tensor<T> {
         let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let shape = shape.with_size(dim, size).checked("cat");
         let [_, _, inner] = around(&shape, dim);
+        let mut value = Array::build("cat", shape, |_| {});
         // Not in a closure, which would hide the caller of `contiguous`.
         let mut parts = Vec::with_capacity(tensors.len());
         for tensor in tensors {
@@ -54,7 +55,7 @@ impl<T: Float> Tensor<T> {
         let rows =
             parts.iter().zip(&sizes).map(|(part, size)| (part.contiguous_slice(), size * inner));
         let rows: Vec<_> = rows.collect();
-        let value = Array::build("cat", shape, |out| concatenate(out, &rows));
+        concatenate(value.make_mut_for("cat"), &rows);
         let shapes: Vec<Shape> =
             tensors.iter().map(|tensor| tensor.array.shape().clone()).collect();
         record_many("cat", tensors, value, move |ctx| {

@@ -2,7 +2,7 @@
 
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
-    AttentionOptions, Conv1dOptions, Conv2dOptions, Generator, Indices, Mask, MaxPool2dOptions,
+    AttentionOptions, Conv1dParams, Conv2dParams, Generator, Indices, Mask, MaxPool2dOptions,
     PadMode, REST, Tensor, cross_entropy,
 };
 
@@ -262,16 +262,16 @@ fn operation_mistakes_panic_at_the_callers_line() {
         here!(Tensor::einsum("ij->k", &[&x]));
     });
     check("conv1d: an input of shape [3]; expected [N, C, L], or [C, L] for one image", &|| {
-        here!(vector.conv1d(&batch, None, Conv1dOptions::default()));
+        here!(vector.conv1d(&batch, None, Conv1dParams::default()));
     });
     check("conv2d: a weight of shape [4, 2, 3]; expected 4 dimensions", &|| {
-        here!(image.conv2d(&batch, None, Conv2dOptions::default()));
+        here!(image.conv2d(&batch, None, Conv2dParams::default()));
     });
     check("conv_transpose2d: an input of shape [1, 2, 5, 5] has 2 channels, but a weight", &|| {
-        here!(image.conv_transpose2d(&image, None, Conv2dOptions::default()));
+        here!(image.conv_transpose2d(&image, None, Conv2dParams::default()));
     });
     check("conv2d: an input of shape [1, 2, 5, 5] has 2 channels, but a weight of shape", &|| {
-        here!(image.conv2d(&Tensor::ones([4, 3, 3, 3]), None, Conv2dOptions::default()));
+        here!(image.conv2d(&Tensor::ones([4, 3, 3, 3]), None, Conv2dParams::default()));
     });
     check("max_pool2d: ", &|| here!(x.max_pool2d(2, MaxPool2dOptions::default())));
     check("cross_entropy: logits of shape [3]; expected [batch, classes]", &|| {

@@ -2,7 +2,7 @@
 
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
-    AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, Generator, Indices, Mask,
+    AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Generator, Indices, Mask,
     MaxPool2dOptions, PadMode, Tensor, cross_entropy, scaled_dot_product_attention,
 };
 
@@ -140,16 +140,16 @@ fn out_of_memory_names_the_operation() {
     check("batch_norm", &|| here!(image.batch_norm(None, None, 1e-5)));
     check("batch_norm", &|| here!(Tensor::<f32>::zeros([0, MANY]).batch_norm(None, None, 1e-5)));
     check("group_norm", &|| here!(image.group_norm(1, None, None, 1e-5)));
-    check("conv2d", &|| here!(image.conv2d(kernel, None, Conv2dOptions::default())));
+    check("conv2d", &|| here!(image.conv2d(kernel, None, Conv2dParams::default())));
     check("conv1d", &|| {
         here!(image.squeeze(1).conv1d(
             &half.reshape([1, 1 << 28, 1]),
             None,
-            Conv1dOptions::default()
+            Conv1dParams::default()
         ));
     });
     check("conv_transpose2d", &|| {
-        here!(image.conv_transpose2d(kernel, None, Conv2dOptions::default()));
+        here!(image.conv_transpose2d(kernel, None, Conv2dParams::default()));
     });
     check("max_pool2d", &|| here!(planes.max_pool2d(1, MaxPool2dOptions::default())));
     check("avg_pool2d", &|| here!(planes.avg_pool2d(1, AvgPool2dOptions::default())));
@@ -237,7 +237,7 @@ fn sizes_that_overflow_are_refused() {
 fn sizes_near_the_largest_do_not_overflow() {
     const MAX: usize = usize::MAX;
     let (x, weight) = (&Tensor::<f32>::ones([1, 1, 2, 2]), &Tensor::ones([1, 1, 2, 2]));
-    let plain = Conv2dOptions::default;
+    let plain = Conv2dParams::default;
     assert_eq!(x.conv2d(weight, None, plain().stride(MAX)).to_vec(), [4.0]);
     assert_eq!(x.max_pool2d(1, MaxPool2dOptions::default().stride(MAX)).to_vec(), [1.0]);
     assert_eq!(x.avg_pool2d(2, AvgPool2dOptions::default().stride(MAX)).to_vec(), [1.0]);

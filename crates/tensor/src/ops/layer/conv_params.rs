@@ -7,16 +7,17 @@ use crate::ops::shape::pad_mode::PadMode;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Conv, Float, Windows};
 
-/// The options of a convolution over `D` spatial dimensions, with PyTorch's defaults.
+/// The options of a convolution over `D` spatial dimensions, with PyTorch's defaults. The layers of
+/// `nn` have options of their own, with a bias.
 ///
 /// ```
-/// use adamant_tensor::{Conv2dOptions, Tensor};
+/// use adamant_tensor::{Conv2dParams, Tensor};
 /// let (x, weight) = (Tensor::<f32>::ones([1, 1, 4, 6]), Tensor::ones([1, 1, 3, 3]));
-/// let options = Conv2dOptions::default().stride([1, 2]).padding(1);
+/// let options = Conv2dParams::default().stride([1, 2]).padding(1);
 /// assert_eq!(x.conv2d(&weight, None, options).shape(), [1, 1, 4, 3]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvOptions<const D: usize> {
+pub struct ConvParams<const D: usize> {
     stride: [usize; D],
     padding: Padding<D>,
     padding_mode: Option<PadMode>,
@@ -33,15 +34,15 @@ enum Padding<const D: usize> {
 
 /// The options of [`conv1d`](crate::Tensor::conv1d) and
 /// [`conv_transpose1d`](crate::Tensor::conv_transpose1d).
-pub type Conv1dOptions = ConvOptions<1>;
+pub type Conv1dParams = ConvParams<1>;
 
 /// The options of [`conv2d`](crate::Tensor::conv2d) and
 /// [`conv_transpose2d`](crate::Tensor::conv_transpose2d).
-pub type Conv2dOptions = ConvOptions<2>;
+pub type Conv2dParams = ConvParams<2>;
 
-impl<const D: usize> Default for ConvOptions<D> {
+impl<const D: usize> Default for ConvParams<D> {
     fn default() -> Self {
-        ConvOptions {
+        ConvParams {
             stride: [1; D],
             padding: Padding::Each([0; D]),
             padding_mode: None,
@@ -52,17 +53,17 @@ impl<const D: usize> Default for ConvOptions<D> {
     }
 }
 
-impl<const D: usize> ConvOptions<D> {
+impl<const D: usize> ConvParams<D> {
     /// The step from one window to the next; default 1.
     #[must_use]
     pub fn stride(self, stride: impl Into<PerDim<D>>) -> Self {
-        ConvOptions { stride: stride.into().0, ..self }
+        ConvParams { stride: stride.into().0, ..self }
     }
 
     /// The number of zeros added on each side of the image; default 0.
     #[must_use]
     pub fn padding(self, padding: impl Into<PerDim<D>>) -> Self {
-        ConvOptions { padding: Padding::Each(padding.into().0), ..self }
+        ConvParams { padding: Padding::Each(padding.into().0), ..self }
     }
 
     /// Pads so that the result has the size of the image: with `dilation · (k − 1)` zeros for a
@@ -72,14 +73,14 @@ impl<const D: usize> ConvOptions<D> {
     /// PyTorch: `padding="same"`.
     ///
     /// ```
-    /// use adamant_tensor::{Conv2dOptions, Tensor};
+    /// use adamant_tensor::{Conv2dParams, Tensor};
     /// let (x, weight) = (Tensor::<f32>::ones([1, 1, 4, 6]), Tensor::ones([1, 1, 2, 3]));
-    /// let options = Conv2dOptions::default().padding_same();
+    /// let options = Conv2dParams::default().padding_same();
     /// assert_eq!(x.conv2d(&weight, None, options).shape(), x.shape());
     /// ```
     #[must_use]
     pub fn padding_same(self) -> Self {
-        ConvOptions { padding: Padding::Same, ..self }
+        ConvParams { padding: Padding::Same, ..self }
     }
 
     /// The source of the padding; default zeros. Not for a transposed convolution.
@@ -87,13 +88,13 @@ impl<const D: usize> ConvOptions<D> {
     /// PyTorch: the `padding_mode` of `torch.nn.Conv2d`.
     #[must_use]
     pub fn padding_mode(self, mode: PadMode) -> Self {
-        ConvOptions { padding_mode: Some(mode), ..self }
+        ConvParams { padding_mode: Some(mode), ..self }
     }
 
     /// The step between neighboring elements of the kernel; default 1.
     #[must_use]
     pub fn dilation(self, dilation: impl Into<PerDim<D>>) -> Self {
-        ConvOptions { dilation: dilation.into().0, ..self }
+        ConvParams { dilation: dilation.into().0, ..self }
     }
 
     /// For a transposed convolution: the number of rows and columns added at the end of the result;
@@ -101,14 +102,14 @@ impl<const D: usize> ConvOptions<D> {
     /// of them to restore.
     #[must_use]
     pub fn output_padding(self, output_padding: impl Into<PerDim<D>>) -> Self {
-        ConvOptions { output_padding: output_padding.into().0, ..self }
+        ConvParams { output_padding: output_padding.into().0, ..self }
     }
 
     /// The number of groups into which input and output channels are divided; the outputs of a
     /// group depend on its inputs only; default 1.
     #[must_use]
     pub fn groups(self, groups: usize) -> Self {
-        ConvOptions { groups, ..self }
+        ConvParams { groups, ..self }
     }
 
     /// The shape of the weight from `inputs` to `outputs` channels, which is
@@ -116,8 +117,8 @@ impl<const D: usize> ConvOptions<D> {
     /// transposed convolution, swap `inputs` and `outputs`.
     ///
     /// ```
-    /// use adamant_tensor::Conv2dOptions;
-    /// let shape = Conv2dOptions::default().groups(2).weight_shape(4, 6, [3, 5]);
+    /// use adamant_tensor::Conv2dParams;
+    /// let shape = Conv2dParams::default().groups(2).weight_shape(4, 6, [3, 5]);
     /// assert_eq!(*shape.unwrap(), [6, 2, 3, 5]);
     /// ```
     #[must_use]
@@ -137,7 +138,7 @@ impl<const D: usize> ConvOptions<D> {
     ///
     /// # Panics
     /// If a stride, a dilation or a size of the kernel is 0, or there is an output padding, or
-    /// [`padding_same`](ConvOptions::padding_same) and a stride other than 1.
+    /// [`padding_same`](ConvParams::padding_same) and a stride other than 1.
     #[doc(hidden)]
     #[track_caller]
     pub fn check(&self, op: &str, kernel: impl Into<PerDim<D>>) {
@@ -154,11 +155,11 @@ impl<const D: usize> ConvOptions<D> {
         );
     }
 
-    /// [`check`](ConvOptions::check) for a transposed convolution.
+    /// [`check`](ConvParams::check) for a transposed convolution.
     ///
     /// # Panics
     /// If a stride, a dilation or a size of the kernel is 0, or there are
-    /// [`padding_same`](ConvOptions::padding_same), a padding mode, or an output padding that is
+    /// [`padding_same`](ConvParams::padding_same), a padding mode, or an output padding that is
     /// less than neither the stride nor the dilation.
     #[doc(hidden)]
     #[track_caller]
@@ -199,7 +200,7 @@ impl<const D: usize> ConvOptions<D> {
         let mut around = self.sides(weight).map(|[before, after]| (signed(before), signed(after)));
         around.reverse(); // the last dimension first
         let padding = Padding::Each([0; D]);
-        (x.pad_by(op, &around, mode), ConvOptions { padding, padding_mode: None, ..self })
+        (x.pad_by(op, &around, mode), ConvParams { padding, padding_mode: None, ..self })
     }
 
     /// The size that a kernel spans with its dilation.
@@ -375,23 +376,23 @@ fn result_shape<const D: usize>(x: &Shape, channels: usize, image: [usize; D]) -
 
 #[cfg(test)]
 mod tests {
-    use crate::{Conv1dOptions, Conv2dOptions, PadMode, Tensor};
+    use crate::{Conv1dParams, Conv2dParams, PadMode, Tensor};
 
-    fn conv(x: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2dOptions) {
+    fn conv(x: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2dParams) {
         let bias = bias.map(|len| Tensor::<f32>::ones([len]));
         let _ = Tensor::ones(x).conv2d(&Tensor::ones(weight), bias.as_ref(), options);
     }
 
-    fn transpose(x: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2dOptions) {
+    fn transpose(x: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2dParams) {
         let bias = bias.map(|len| Tensor::<f32>::ones([len]));
         let _ = Tensor::ones(x).conv_transpose2d(&Tensor::ones(weight), bias.as_ref(), options);
     }
 
     #[test]
     fn mistakes_are_refused() {
-        type Op = fn(&[usize], &[usize], Option<usize>, Conv2dOptions);
-        type Case<'c> = (Op, &'c [usize], &'c [usize], Option<usize>, Conv2dOptions, &'c str);
-        let plain = Conv2dOptions::default();
+        type Op = fn(&[usize], &[usize], Option<usize>, Conv2dParams);
+        type Case<'c> = (Op, &'c [usize], &'c [usize], Option<usize>, Conv2dParams, &'c str);
+        let plain = Conv2dParams::default();
         let (x, w) = (&[2, 4, 5, 6][..], &[6, 4, 3, 3][..]);
         let cases: [Case<'_>; 21] = [
             (
@@ -555,7 +556,7 @@ mod tests {
         let _ = Tensor::<f32>::ones([2]).conv1d(
             &Tensor::ones([1, 1, 1]),
             None,
-            Conv1dOptions::default(),
+            Conv1dParams::default(),
         );
     }
 }

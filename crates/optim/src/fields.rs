@@ -80,8 +80,8 @@ impl Fields<'_> {
         self.require((range.fits)(*value), name, *value, range.expected);
     }
 
-    /// The learning rate, which schedules change: a [`float`](Fields::float) with the name `lr`. In
-    /// any range, it is finite and at least 0.
+    /// The learning rate, which schedules change: a [`float`](Fields::float) with the name `lr`.
+    /// Whatever `range` is, it must be finite and at least 0.
     pub fn lr(&mut self, value: &mut f64, range: ValidRange) {
         const LR: ValidRange = ValidRange::AT_LEAST_0;
         self.change(Role::Lr, value);

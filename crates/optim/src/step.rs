@@ -39,7 +39,7 @@ pub(crate) fn step<T: Float, A: Algorithm<T>>(groups: &mut [Group<T, A>]) {
         let _ = value.make_mut(); // copies now where a tensor shares the elements
     }
     for (update, value) in updates.iter_mut().zip(&mut values) {
-        // Later, the arrays of the state still have the lengths with which they were prepared.
+        // Wrong lengths are a mistake of the optimizer, found at the first step of a parameter.
         if update.prepared.is_some() {
             update.assert_lengths(value);
         }

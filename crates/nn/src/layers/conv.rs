@@ -193,9 +193,10 @@ macro_rules! convolution {
                 let [first, second] = $channels(in_channels, out_channels);
                 let Some(shape) = options.weight_shape(second, first, kernel) else {
                     panic!(
-                        "{}: the groups of {options:?} do not divide {in_channels} input and \
-                         {out_channels} output channels",
-                        stringify!($Name)
+                        "{}: groups is {}; expected a divisor of in_channels = {in_channels} and \
+                         out_channels = {out_channels}",
+                        stringify!($Name),
+                        options.group_count()
                     )
                 };
                 check::fits::<T>(

@@ -389,10 +389,13 @@ fn options_of_layers() {
             here!(BatchNorm2d::<f32>::with_options(3, options));
         });
     }
-    check("Conv1d: the groups of ConvOptions", &|| {
-        let options = Conv1dOptions::default().groups(2);
-        here!(Conv1d::<f32>::with_options(3, 4, 3, options, &mut rng()));
-    });
+    check(
+        "Conv1d: groups is 2; expected a divisor of in_channels = 3 and out_channels = 4",
+        &|| {
+            let options = Conv1dOptions::default().groups(2);
+            here!(Conv1d::<f32>::with_options(3, 4, 3, options, &mut rng()));
+        },
+    );
     check("Conv2d: padding_same with a stride of [2, 2]; expected a stride of 1", &|| {
         let options = Conv2dOptions::default().stride(2).padding_same();
         here!(Conv2d::<f32>::with_options(3, 4, 3, options, &mut rng()));
@@ -401,10 +404,13 @@ fn options_of_layers() {
         let options = ConvTranspose2dOptions::default().stride(2).output_padding(2);
         here!(ConvTranspose2d::<f32>::with_options(3, 4, 3, options, &mut rng()));
     });
-    check("Conv2d: the groups of ConvOptions", &|| {
-        let options = Conv2dOptions::default().groups(0);
-        here!(Conv2d::<f32>::with_options(3, 4, 3, options, &mut rng()));
-    });
+    check(
+        "Conv2d: groups is 0; expected a divisor of in_channels = 3 and out_channels = 4",
+        &|| {
+            let options = Conv2dOptions::default().groups(0);
+            here!(Conv2d::<f32>::with_options(3, 4, 3, options, &mut rng()));
+        },
+    );
     check("Embedding: padding_idx is 3; expected less than num_embeddings = 3", &|| {
         let options = EmbeddingOptions::default().padding_idx(3);
         here!(Embedding::<f32>::with_options(3, 2, options, &mut rng()));

@@ -112,6 +112,13 @@ impl<const D: usize> ConvParams<D> {
         ConvParams { groups, ..self }
     }
 
+    /// The number of groups.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.groups
+    }
+
     /// The shape of the weight from `inputs` to `outputs` channels, which is
     /// `[outputs, inputs / groups, kernel…]`; `None` if `groups` does not divide both. For a
     /// transposed convolution, swap `inputs` and `outputs`.

@@ -216,3 +216,41 @@ fn amsgrad_flags_do_not_contradict_each_other() {
         "{error}"
     );
 }
+
+#[test]
+fn a_plateau_ignores_reductions_below_eps() {
+    for (eps, expected) in [(0.35, LR * 0.1), (0.37, LR)] {
+        let options = ReduceLrOnPlateauOptions::default().patience(0).eps(eps); // by 0.36
+        let (mut schedule, mut adam) =
+            (ReduceLrOnPlateau::with_options(PlateauMode::Min, options), adam());
+        (0..2).for_each(|_| schedule.step(&mut adam, 1.0));
+        assert_eq!(adam.lr(0), expected);
+    }
+}
+
+#[test]
+fn a_wrong_state_of_a_plateau_is_found_by_its_check() {
+    let schedule = ReduceLrOnPlateau::new(PlateauMode::Min);
+    let mut state = schedule.state_dict();
+    assert!(schedule.check_state_dict(&state).is_ok());
+    state.insert("factor", -1.0);
+    assert!(schedule.check_state_dict(&state).is_err());
+}
+
+#[test]
+fn gradients_are_clamped_on_both_sides() {
+    let p = Parameter::new(Tensor::<f32>::zeros([4]));
+    p.set_grad(Some(Tensor::from([3.0, -3.0, 0.25, -0.25])));
+    clip_grad_value(std::slice::from_ref(&p), 0.5);
+    assert_eq!(p.grad().unwrap().to_vec(), [0.5, -0.5, 0.25, -0.25]);
+}
+
+#[test]
+fn zero_grad_clears_every_group() {
+    let [a, b] = [1, 2].map(|len| Parameter::new(Tensor::<f32>::zeros([len])));
+    let groups = [ParamGroup::new([a.clone()]), ParamGroup::new([b.clone()])];
+    let mut adam = Adam::with_groups(groups, AdamOptions::default()).unwrap();
+    [&a, &b].iter().for_each(|p| p.set_grad(Some(Tensor::ones(p.shape()))));
+    adam.zero_grad();
+    assert!(a.grad().is_none() && b.grad().is_none());
+}

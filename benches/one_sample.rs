@@ -22,7 +22,9 @@ fn main() {
         std::hint::black_box(no_grad(|| model.forward(&image)));
         start.elapsed().as_secs_f64() * 1e6
     };
-    (0..1000).for_each(|_| drop(run()));
+    for _ in 0..1000 {
+        run();
+    }
     let mut micros: Vec<f64> = (0..2000).map(|_| run()).collect();
     micros.sort_by(f64::total_cmp);
     println!("one sample: {:.1} µs (median of 2000; at least {:.1})", micros[1000], micros[0]);

@@ -5,9 +5,6 @@ use crate::table::{Tried, table};
 use adamant::prelude::*;
 use adamant::tensor::{Conv2dParams, Indices, MaxPool2dOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::process::Command;
-
-const CHILD: &str = "ADAMANT_TEST_DETERMINISM";
 
 /// A digest of every bit of every operation's values and gradients.
 fn digest() -> u64 {
@@ -89,23 +86,6 @@ fn add(digest: &mut DefaultHasher, outputs: &[Tensor], leaves: &[Tensor]) {
 
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
-    if std::env::var_os(CHILD).is_some() {
-        println!("digest {:016x}", digest());
-        return;
-    }
-    let name = "determinism::bits_do_not_depend_on_the_number_of_threads";
-    let run = |threads: &str| {
-        let out = Command::new(std::env::current_exe().unwrap())
-            .args(["--nocapture", "--exact", name])
-            .envs([(CHILD, "1"), ("RAYON_NUM_THREADS", threads)])
-            .output()
-            .unwrap();
-        let text = String::from_utf8(out.stdout).unwrap();
-        let found = text.split("digest ").nth(1).and_then(|rest| rest.get(..16));
-        found.unwrap_or_else(|| panic!("no digest in {text}")).to_string()
-    };
-    let expected = run("1");
-    for threads in ["1", "2", "3", "8"] {
-        assert_eq!(run(threads), expected, "{threads} threads");
-    }
+    let test = "determinism::bits_do_not_depend_on_the_number_of_threads";
+    crate::threads::assert_same_on_any_number_of_threads(test, digest);
 }

@@ -8,3 +8,5 @@ mod gradients;
 mod inputs;
 mod pytorch;
 mod table;
+#[path = "../support/threads.rs"]
+mod threads;

@@ -87,7 +87,7 @@ fn layers(digest: &mut DefaultHasher) {
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     let test = "determinism::bits_do_not_depend_on_the_number_of_threads";
-    crate::assert_same_on_any_number_of_threads(test, || {
+    crate::threads::assert_same_on_any_number_of_threads(test, || {
         let mut digest = DefaultHasher::new();
         train(&mut digest);
         layers(&mut digest);

@@ -100,7 +100,7 @@ fn steps_follow_the_reference() {
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     let test = "lamb::the_bits_do_not_depend_on_the_number_of_threads";
-    crate::assert_same_on_any_number_of_threads(test, || {
+    crate::threads::assert_same_on_any_number_of_threads(test, || {
         let params = parameters();
         run(&mut Lamb::new(params.clone(), LambOptions::default()).unwrap(), &params, 0..10);
         bits(&params).into_iter().fold(0, |digest: u64, bits| {

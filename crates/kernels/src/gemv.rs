@@ -126,8 +126,8 @@ pub(crate) fn sum_columns_f32(x: &[f32], columns: &[f32], stride: usize) -> [f32
     sums
 }
 
-/// Sums side by side in vectors, from tiles that are transposed in
-/// registers. (The loop above waits for each addition.)
+/// Sums side by side in vectors, from tiles that are transposed in registers: [`sum_columns`] would
+/// fill the vectors element by element.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn sum_columns_avx2(x: &[f32], columns: &[f32], stride: usize) -> [f32; COLUMNS] {

@@ -3,6 +3,7 @@
 use crate::erf;
 use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
+use crate::panel::Panels;
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
@@ -39,6 +40,7 @@ pub trait Float:
     Element
     + Exponential
     + Gemm
+    + Panels
     + Display
     + LowerExp
     + Sum

@@ -24,6 +24,7 @@ mod indexing;
 mod memory;
 mod normalize;
 mod packing;
+mod panel;
 mod parallel;
 mod pool;
 mod reduce;

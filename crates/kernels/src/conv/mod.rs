@@ -10,13 +10,16 @@
 //!
 //! Threads share the images; each holds the columns of one image at a time.
 
+mod depthwise;
+mod direct;
+mod patches;
+mod tiles;
+mod winograd;
+
+pub(crate) use tiles::transform_output;
+
 use crate::float::Float;
-use crate::gemm::{Matrix, gemm};
-use crate::parallel::drain;
-use crate::reduce::sum;
-use crate::simd::simd;
 use crate::windows::Windows;
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 /// The sizes of a convolution.
@@ -68,20 +71,36 @@ impl Conv {
         products.saturating_mul(self.images * self.groups) / 8
     }
 
-    /// Buffers for the columns of an image, empty if the columns are the image itself.
-    fn scratch<T: Float>(&self) -> Scratch<T> {
-        let len = if self.windows.is_identity() { 0 } else { self.taps() };
-        Scratch { spare: Mutex::new(Vec::new()), len: len * self.windows.output_len() }
+    /// The length of an image of the input.
+    fn image_len(&self) -> usize {
+        self.groups * self.in_channels * self.windows.input_len()
     }
 
-    /// `im2col(x)`: `x` itself if that is the same, else written to `scratch`.
-    fn columns<'a, T: Float>(&self, x: &'a [T], scratch: &'a mut [T]) -> &'a [T] {
-        if self.windows.is_identity() {
-            return x;
+    /// The convolution whose input and output are the output of this one.
+    fn of_output(&self) -> Conv {
+        let windows = Windows::identity(self.windows.output);
+        Conv { in_channels: self.out_channels, windows, ..*self }
+    }
+
+    /// The convolution of the output with the mirrored kernel that is the adjoint of this one in its
+    /// input, if there is one: with a stride, the adjoint is not a convolution.
+    fn mirrored(&self) -> Option<Conv> {
+        let Windows { input, output, kernel, stride, padding, dilation } = self.windows;
+        if stride != [1, 1] {
+            return None;
         }
-        let (rows, windows) = (self.taps(), self.windows);
-        simd!(|| im2col(scratch, x, rows, windows));
-        scratch
+        let [rows, cols] = [0, 1].map(|d| (dilation[d] * (kernel[d] - 1)).checked_sub(padding[d]));
+        let windows =
+            Windows { input: output, output: input, padding: [rows?, cols?], ..self.windows };
+        let (in_channels, out_channels) = (self.out_channels, self.in_channels);
+        Some(Conv { in_channels, out_channels, windows, ..*self })
+    }
+
+    /// The same convolution, with images of one row if each window reads one position.
+    fn flattened(&self) -> Conv {
+        let windows = self.windows;
+        let line = Windows::identity([1, windows.input_len()]);
+        Conv { windows: if windows.is_identity() { line } else { windows }, ..*self }
     }
 }
 
@@ -92,6 +111,10 @@ struct Scratch<T> {
 }
 
 impl<T: Float> Scratch<T> {
+    fn new(len: usize) -> Self {
+        Scratch { spare: Mutex::new(Vec::new()), len }
+    }
+
     /// Calls `f` with a buffer: zeros, or the contents that an earlier `f` left.
     fn with(&self, f: impl FnOnce(&mut [T])) {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,23 +141,18 @@ impl<T: Float> Scratch<T> {
 /// ```
 pub fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
     sizes.check(x.len(), weight.len(), y.len());
-    let ((group_in, group_out), windows) = (sizes.group_len(), sizes.windows.output_len());
     let channels = sizes.out_channels; // of a group
     assert!(bias.is_none_or(|b| b.len() == sizes.groups * channels), "a bias for each channel");
     if y.is_empty() {
         return;
     }
-    let scratch = sizes.scratch();
-    drain(y.chunks_mut(group_out).enumerate(), sizes.cost(), |(i, y)| {
-        let group = i % sizes.groups;
-        let beta = fill_bias(y, bias.map(|bias| &bias[group * channels..]), windows);
-        let w = &weight[group * sizes.weight_len()..];
-        let w = Matrix::row_major(w, sizes.out_channels, sizes.taps());
-        scratch.with(|scratch| {
-            let columns = sizes.columns(&x[i * group_in..][..group_in], scratch);
-            gemm(w, Matrix::row_major(columns, sizes.taps(), windows), beta, y);
-        });
-    });
+    if depthwise::is_suitable(sizes) {
+        depthwise::conv(y, x, weight, bias, sizes);
+    } else if winograd::is_suitable(sizes) {
+        winograd::conv(y, x, weight, bias, sizes);
+    } else {
+        direct::conv(y, x, weight, bias, &sizes.flattened());
+    }
 }
 
 /// `X ← col2im(Wᵀ · G) + b` for each image and group: the adjoint of [`conv`] in its input.
@@ -153,36 +171,20 @@ pub fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, si
 /// ```
 pub fn conv_input<T: Float>(x: &mut [T], g: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
     sizes.check(x.len(), weight.len(), g.len());
-    let ((group_in, group_out), rows, windows) = (sizes.group_len(), sizes.taps(), sizes.windows);
     let channels = sizes.in_channels; // of a group
     assert!(bias.is_none_or(|b| b.len() == sizes.groups * channels), "a bias for each channel");
     if x.is_empty() {
         return;
     }
-    let scratch = sizes.scratch();
-    drain(x.chunks_mut(group_in).enumerate(), sizes.cost(), |(i, x)| {
-        let group = i % sizes.groups;
-        let beta = fill_bias(x, bias.map(|bias| &bias[group * channels..]), windows.input_len());
-        let w = &weight[group * sizes.weight_len()..];
-        let w = Matrix::row_major(w, sizes.out_channels, sizes.taps()).t();
-        let g = Matrix::row_major(&g[i * group_out..], sizes.out_channels, windows.output_len());
-        if windows.is_identity() {
-            return gemm(w, g, beta, x);
+    match sizes.mirrored() {
+        // A mirrored convolution of several channels is no longer one per group.
+        Some(mirrored) if !depthwise::is_suitable(sizes) || depthwise::is_suitable(&mirrored) => {
+            conv(x, g, &mirrored_weight(weight, sizes), bias, &mirrored);
         }
-        if beta == T::ZERO {
-            x.fill(T::ZERO);
-        }
-        scratch.with(|columns| {
-            gemm(w, g, T::ZERO, columns);
-            simd!(|| col2im(x, columns, rows, windows));
-        });
-    });
+        _ if depthwise::is_suitable(sizes) => depthwise::conv_input(x, g, weight, bias, sizes),
+        _ => direct::conv_input(x, g, weight, bias, sizes),
+    }
 }
-
-/// Blocks of images that are summed separately, on several threads.
-const BLOCKS: usize = 16;
-/// The most elements that these sums have in total.
-const BLOCK_SUMS: usize = 1 << 22;
 
 /// `W ← Σ G · im2col(X)ᵀ` over the images: the adjoint of [`conv`] in its weight.
 ///
@@ -203,121 +205,27 @@ pub fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
     if weight.is_empty() || sizes.images == 0 {
         return weight.fill(T::ZERO);
     }
-    // From the sizes alone: the bits must not depend on the number of threads.
-    let blocks = (BLOCK_SUMS / weight.len()).clamp(1, BLOCKS.min(sizes.images));
-    let images = sizes.images.div_ceil(blocks);
-    let blocks = sizes.images.div_ceil(images);
-    if blocks == 1 {
-        return weight_sums(weight, x, g, sizes, images);
+    if depthwise::is_suitable(sizes) {
+        depthwise::conv_weight(weight, x, g, sizes);
+    } else if winograd::is_suitable(sizes) {
+        winograd::conv_weight(weight, x, g, sizes);
+    } else {
+        direct::conv_weight(weight, x, g, &sizes.flattened());
     }
-    let mut sums = vec![T::ZERO; blocks * weight.len()];
-    weight_sums(&mut sums, x, g, sizes, images);
-    sum(weight, &sums, [1, blocks, weight.len()]);
 }
 
-/// The sum over each block of `images` images.
-fn weight_sums<T: Float>(sums: &mut [T], x: &[T], g: &[T], sizes: &Conv, images: usize) {
-    let ((group_in, group_out), windows) = (sizes.group_len(), sizes.windows.output_len());
-    let scratch = sizes.scratch();
-    drain(sums.chunks_mut(sizes.weight_len()).enumerate(), sizes.cost(), |(part, sum)| {
-        let (block, group) = (part / sizes.groups, part % sizes.groups);
-        let first = block * images;
-        scratch.with(|scratch| {
-            for image in first..(first + images).min(sizes.images) {
-                let i = image * sizes.groups + group;
-                let columns = sizes.columns(&x[i * group_in..][..group_in], scratch);
-                let columns = Matrix::row_major(columns, sizes.taps(), windows).t();
-                let g = Matrix::row_major(&g[i * group_out..], sizes.out_channels, windows);
-                gemm(g, columns, if image == first { T::ZERO } else { T::ONE }, sum);
+/// The weight of [`Conv::mirrored`]: `[groups · in_channels, out_channels, kernel]`.
+fn mirrored_weight<T: Float>(weight: &[T], sizes: &Conv) -> Vec<T> {
+    let (kernel, taps) = (sizes.windows.kernel_len(), sizes.taps());
+    let mut mirrored = Vec::with_capacity(weight.len());
+    for weight in weight.chunks_exact(sizes.weight_len().max(1)) {
+        for channel in 0..sizes.in_channels {
+            for weight in weight.chunks_exact(taps) {
+                mirrored.extend(weight[channel * kernel..(channel + 1) * kernel].iter().rev());
             }
-        });
-    });
-}
-
-/// Fills each channel, of `len` elements, with its bias. Returns the β of the product that is
-/// added: 1, or 0 if there is no bias.
-fn fill_bias<T: Float>(out: &mut [T], bias: Option<&[T]>, len: usize) -> T {
-    let Some(bias) = bias else { return T::ZERO };
-    for (out, &bias) in out.chunks_exact_mut(len).zip(bias) {
-        out.fill(bias);
-    }
-    T::ONE
-}
-
-/// Calls `f(run, position)` for each run of elements of the columns, of `rows` rows, that is read
-/// from one row of the image: from `position` on, a stride apart. All other elements are padding.
-#[inline(always)]
-fn runs(windows: Windows, rows: usize, mut f: impl FnMut(Range<usize>, usize)) {
-    let [input_rows, input_cols] = windows.input;
-    for row in 0..rows {
-        let (channel, tap) = (row / windows.kernel_len(), row % windows.kernel_len());
-        let (ky, kx) = (tap / windows.kernel[1], tap % windows.kernel[1]);
-        let across = windows.hits(1, kx);
-        if across.is_empty() {
-            continue;
-        }
-        let col = windows.position(1, across.start, kx);
-        for oy in windows.hits(0, ky) {
-            let at = (row * windows.output[0] + oy) * windows.output[1];
-            let line = channel * input_rows + windows.position(0, oy, ky);
-            f(at + across.start..at + across.end, line * input_cols + col);
         }
     }
-}
-
-/// Writes the columns: `[C · kH · kW, oH · oW]` from `[C, H, W]`. Padding has the same positions for
-/// every image, and keeps the initial 0 there.
-#[inline(always)]
-fn im2col<T: Float>(columns: &mut [T], x: &[T], rows: usize, windows: Windows) {
-    let step = windows.stride[1];
-    runs(
-        windows,
-        rows,
-        #[inline(always)]
-        |run, position| {
-            let (out, x) = (&mut columns[run], &x[position..]);
-            if step == 1 {
-                copy(out, x);
-            } else {
-                out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, &x)| *out = x);
-            }
-        },
-    );
-}
-
-/// `out ← x[..out.len()]`. Rows of images are short: a call of `memcpy` would cost too much.
-#[inline(always)]
-fn copy<T: Float>(out: &mut [T], x: &[T]) {
-    const STEP: usize = 8;
-    let (len, mut at) = (out.len(), 0);
-    let x = &x[..len];
-    if len < STEP {
-        return out.copy_from_slice(x);
-    }
-    while at + STEP <= len {
-        out[at..at + STEP].copy_from_slice(&x[at..at + STEP]);
-        at += STEP;
-    }
-    out[len - STEP..].copy_from_slice(&x[len - STEP..]);
-}
-
-/// Adds each element of the columns to the position of the image that [`im2col`] reads it from.
-#[inline(always)]
-fn col2im<T: Float>(x: &mut [T], columns: &[T], rows: usize, windows: Windows) {
-    let step = windows.stride[1];
-    runs(
-        windows,
-        rows,
-        #[inline(always)]
-        |run, position| {
-            let (columns, x) = (&columns[run], &mut x[position..]);
-            if step == 1 {
-                x.iter_mut().zip(columns).for_each(|(x, &c)| *x += c);
-            } else {
-                x.iter_mut().step_by(step).zip(columns).for_each(|(x, &c)| *x += c);
-            }
-        },
-    );
+    mirrored
 }
 
 #[cfg(test)]
@@ -378,6 +286,10 @@ mod tests {
             (1, 1, 1, 2, [2, 1], [3, 4], ([1, 1], [5, 7], [2, 3])), // windows in the padding
             (2, 1, 2, 2, [20, 33], [3, 3], ([1, 1], [2, 1], [2, 1])),
             (40, 1, 8, 16, [12, 12], [3, 3], plain), // several threads
+            (40, 1, 16, 20, [12, 12], [3, 3], plain), // from here on, by Winograd's algorithm
+            (3, 2, 17, 33, [7, 9], [3, 3], ([1, 1], [1, 1], [1, 1])),
+            (5, 1, 300, 18, [4, 4], [3, 3], ([1, 1], [2, 0], [1, 1])),
+            (1, 1, 16, 40, [3, 38], [3, 3], ([1, 1], [0, 2], [1, 1])),
             (0, 1, 2, 2, [3, 3], [2, 2], plain),
             (2, 1, 0, 2, [3, 3], [2, 2], plain),
             (2, 1, 2, 0, [3, 3], [2, 2], plain),

@@ -1,0 +1,330 @@
+//! Convolutions as products of the weight and the elements under the windows.
+//!
+//! The matrix of those elements, `im2col(X)`, is never written as a whole: a few panels of it are
+//! read from the images, multiplied, and overwritten by the next.
+
+use super::patches::Patches;
+use super::{Conv, Scratch};
+use crate::float::Float;
+use crate::panel::{TERMS, transpose_into_panel};
+use crate::parallel::{drain, num_threads};
+use crate::reduce::sum;
+use crate::simd::simd;
+use crate::windows::Windows;
+use std::ops::Range;
+
+/// Panels that are multiplied with the same rows in turn.
+const PANELS: usize = 4;
+/// Rows that are multiplied with several panels in turn, and stay in the cache meanwhile.
+const ROWS: usize = 16;
+
+/// A piece of a convolution's output: all channels of some images, or some channels of one image.
+pub(super) struct Piece<'a, T> {
+    pub(super) out: &'a mut [T],
+    pub(super) image: usize,
+    pub(super) channel: usize,
+}
+
+impl<'a, T: Float> Piece<'a, T> {
+    /// Cuts `out`, images of `channels` channels of `len` elements. Threads share the images, small
+    /// ones `batch` at a time, or the channels if there are too few images.
+    pub(super) fn cut(
+        out: &'a mut [T],
+        channels: usize,
+        len: usize,
+        batch: usize,
+    ) -> Vec<Piece<'a, T>> {
+        let image_len = channels * len;
+        let images = out.len() / image_len;
+        let parts = if images < num_threads() { num_threads() } else { 1 };
+        let (batch, some) =
+            if parts == 1 { (batch, channels) } else { (1, channels.div_ceil(parts)) };
+        let mut pieces = Vec::with_capacity(images.div_ceil(batch) * parts);
+        for (i, out) in out.chunks_mut(batch * image_len).enumerate() {
+            for (part, out) in out.chunks_mut(batch * some * len).enumerate() {
+                pieces.push(Piece { out, image: i * batch, channel: part * some });
+            }
+        }
+        pieces
+    }
+
+    /// The number of channels, of `len` elements; an image has `all`.
+    pub(super) fn channels(&self, all: usize, len: usize) -> usize {
+        (self.out.len() / len).min(all)
+    }
+
+    /// The groups of `of_group` channels that the piece has channels of, with these channels.
+    pub(super) fn groups(
+        &self,
+        all: usize,
+        len: usize,
+        of_group: usize,
+    ) -> impl Iterator<Item = (usize, Range<usize>)> + use<T> {
+        let (first, end) = (self.channel, self.channel + self.channels(all, len));
+        (first / of_group..end.div_ceil(of_group))
+            .map(move |group| (group, first.max(group * of_group)..end.min((group + 1) * of_group)))
+    }
+
+    /// The images, one at a time.
+    pub(super) fn images(self, all: usize, len: usize) -> impl Iterator<Item = Piece<'a, T>> {
+        let channels = self.channels(all, len);
+        let images = self.out.chunks_exact_mut(channels * len).enumerate();
+        images.map(move |(i, out)| Piece { out, image: self.image + i, channel: self.channel })
+    }
+}
+
+/// The number of images whose windows fill the panels that are multiplied together.
+fn batch<T: Float>(windows: usize) -> usize {
+    (PANELS * T::panel_width()).div_ceil(windows)
+}
+
+/// The length of the buffer that [`some_channels`] needs.
+fn scratch_len<T: Float>(sizes: &Conv) -> usize {
+    PANELS * T::panel_width() * (TERMS + sizes.out_channels)
+}
+
+/// Buffers for [`some_channels`].
+pub(super) fn scratch<T: Float>(sizes: &Conv) -> Scratch<T> {
+    Scratch::new(scratch_len::<T>(sizes))
+}
+
+/// `Y ← W · im2col(X) + b`
+pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
+    let (windows, channels) = (sizes.windows.output_len(), sizes.groups * sizes.out_channels);
+    let pieces = Piece::cut(y, channels, windows, batch::<T>(windows));
+    let scratch = scratch(sizes);
+    drain(pieces.into_iter(), sizes.cost(), |piece| {
+        scratch.with(|scratch| some_channels(piece, x, weight, bias, sizes, scratch));
+    });
+}
+
+/// Computes a piece of the output.
+pub(super) fn some_channels<T: Float>(
+    piece: Piece<'_, T>,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    sizes: &Conv,
+    scratch: &mut [T],
+) {
+    let (windows, width, all) =
+        (sizes.windows.output_len(), T::panel_width(), sizes.groups * sizes.out_channels);
+    let channels = piece.channels(all, windows);
+    let groups = piece.groups(all, windows, sizes.out_channels);
+    let Piece { out: y, image, channel: first } = piece;
+    let end = y.len() / channels; // windows on all images
+    let x = &x[image * sizes.image_len()..];
+    let (panels, sums) = scratch.split_at_mut(PANELS * TERMS * width);
+    for (group, rows) in groups {
+        let weight = &weight[rows.start * sizes.taps()..rows.end * sizes.taps()];
+        let patches = Patches::new(group, *sizes);
+        let sums = &mut sums[..PANELS * rows.len() * width];
+        for start in (0..end).step_by(PANELS * width) {
+            let block = start..end.min(start + PANELS * width);
+            simd!(|| product(sums, weight, x, &patches, sizes.taps(), block.clone(), panels));
+            for (start, sums) in block.step_by(width).zip(sums.chunks(rows.len() * width)) {
+                // By images: a panel may have windows of several.
+                let (mut at, end) = (start, end.min(start + width));
+                while at < end {
+                    let (image, window) = (at / windows, at % windows);
+                    let len = (end - at).min(windows - window);
+                    for (channel, sums) in rows.clone().zip(sums.chunks(width)) {
+                        let to = (image * channels + channel - first) * windows + window;
+                        let bias = bias.map_or(T::ZERO, |bias| bias[channel]);
+                        let y = y[to..to + len].iter_mut();
+                        y.zip(&sums[at - start..]).for_each(|(y, &sum)| *y = sum + bias);
+                    }
+                    at += len;
+                }
+            }
+        }
+    }
+}
+
+/// The product of the weight, with `taps` columns, and the windows `block`: a panel of sums for
+/// each panel of windows.
+#[inline(always)]
+fn product<T: Float>(
+    sums: &mut [T],
+    weight: &[T],
+    x: &[T],
+    patches: &Patches,
+    taps: usize,
+    block: Range<usize>,
+    panels: &mut [T],
+) {
+    let width = T::panel_width();
+    if taps == 0 {
+        return sums.fill(T::ZERO);
+    }
+    let (rows, count) = (weight.len() / taps, block.len().div_ceil(width));
+    let mut runs = Vec::new();
+    for first in (0..taps).step_by(TERMS) {
+        let terms = first..taps.min(first + TERMS);
+        let panel_len = terms.len() * width;
+        let panels = &mut panels[..count * panel_len];
+        for (start, panel) in block.clone().step_by(width).zip(panels.chunks_mut(panel_len)) {
+            patches.find_runs(start..block.end.min(start + width), &mut runs);
+            patches.read_rows(terms.clone(), &runs, x, panel, width);
+        }
+        for row in (0..rows).step_by(ROWS) {
+            let some = row * width..rows.min(row + ROWS) * width;
+            let weight = &weight[row * taps + first..];
+            for (sums, panel) in sums.chunks_mut(rows * width).zip(panels.chunks(panel_len)) {
+                T::rows_times_panel(weight, taps, panel, &mut sums[some.clone()], first > 0);
+            }
+        }
+    }
+}
+
+/// `X ← col2im(Wᵀ · G) + b`
+pub(super) fn conv_input<T: Float>(
+    x: &mut [T],
+    g: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    sizes: &Conv,
+) {
+    let (positions, windows) = (sizes.windows.input_len(), sizes.windows.output_len());
+    let (kernel, channels) = (sizes.windows.kernel_len(), sizes.groups * sizes.in_channels);
+    // The columns are a convolution of G whose output channels are the taps.
+    let columns_sizes = Conv {
+        in_channels: sizes.out_channels,
+        out_channels: sizes.taps(),
+        windows: Windows::identity([1, windows]),
+        ..*sizes
+    };
+    let mut transposed = vec![T::ZERO; weight.len()];
+    for (out, weight) in transposed
+        .chunks_exact_mut(sizes.weight_len().max(1))
+        .zip(weight.chunks_exact(sizes.weight_len().max(1)))
+    {
+        for (tap, out) in out.chunks_exact_mut(sizes.out_channels).enumerate() {
+            let column = weight[tap..].iter().step_by(sizes.taps());
+            out.iter_mut().zip(column).for_each(|(out, &w)| *out = w);
+        }
+    }
+    let batch = batch::<T>(windows.max(1));
+    let buffer_len = scratch_len::<T>(&columns_sizes);
+    let scratch = Scratch::new(buffer_len + batch * channels * kernel * windows);
+    let patches: Vec<_> = (0..sizes.groups).map(|group| Patches::new(group, *sizes)).collect();
+    let pieces = Piece::cut(x, channels, positions, batch);
+    drain(pieces.into_iter(), sizes.cost(), |Piece { out: x, image, channel }| {
+        scratch.with(|scratch| {
+            let (scratch, columns) = scratch.split_at_mut(buffer_len);
+            let columns = &mut columns[..x.len() / positions * kernel * windows];
+            let piece = Piece { out: columns, image, channel: channel * kernel };
+            some_channels(piece, g, &transposed, None, &columns_sizes, scratch);
+            let count = (x.len() / positions).min(channels); // channels of the piece
+            let start = channel * positions;
+            for (i, x) in x.chunks_exact_mut(positions).enumerate() {
+                x.fill(bias.map_or(T::ZERO, |bias| bias[channel + i % count]));
+            }
+            let mut runs = Vec::new();
+            for (i, columns) in columns.chunks_exact((kernel * windows).max(1)).enumerate() {
+                let (image, channel) = (i / count, channel + i % count);
+                let (group, channel) = (channel / sizes.in_channels, channel % sizes.in_channels);
+                let patches = &patches[group];
+                patches.find_runs(image * windows..(image + 1) * windows, &mut runs);
+                let taps = channel * kernel..(channel + 1) * kernel;
+                simd!(|| patches.add_rows(taps.clone(), &runs, (&mut *x, start), columns, windows));
+            }
+        });
+    });
+}
+
+/// Blocks of images that are summed separately, on several threads.
+const BLOCKS: usize = 16;
+/// The most elements that these sums have in total.
+const BLOCK_SUMS: usize = 1 << 22;
+/// Rows of `im2col(X)` that are multiplied with several panels in turn.
+const TAPS: usize = 64;
+
+/// `W ← Σ G · im2col(X)ᵀ` over the images, by way of `Wᵀ ← Σ im2col(X) · Gᵀ`.
+pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
+    let (width, taps) = (T::panel_width(), sizes.taps());
+    let panels = sizes.out_channels.div_ceil(width); // of output channels, for each group
+    let panel_len = taps * width;
+    // From the sizes alone: the bits must not depend on the number of threads.
+    let blocks = (BLOCK_SUMS / weight.len()).clamp(1, BLOCKS.min(sizes.images));
+    let images = sizes.images.div_ceil(blocks);
+    let blocks = sizes.images.div_ceil(images);
+
+    let parts = if blocks * sizes.groups < num_threads() { num_threads() } else { 1 };
+    let some = panels.div_ceil(parts); // panels in a piece of work
+    let block_len = sizes.groups * panels * panel_len;
+    let mut sums = vec![T::ZERO; blocks * block_len];
+    let mut pieces = Vec::with_capacity(blocks * sizes.groups * parts);
+    for (i, sums) in sums.chunks_mut(panels * panel_len).enumerate() {
+        for (part, sums) in sums.chunks_mut(some * panel_len).enumerate() {
+            pieces.push((i / sizes.groups, i % sizes.groups, part * some, sums));
+        }
+    }
+    let of_output = sizes.of_output();
+    let scratch = Scratch::new(TERMS * (TAPS.max(width) + some * width));
+    drain(pieces.into_iter(), sizes.cost(), |(block, group, panel, sums)| {
+        let block = block * images..sizes.images.min((block + 1) * images);
+        let x = &x[block.start * sizes.image_len()..];
+        let g = &g[block.start * of_output.image_len()..];
+        let of_x = (x, &Patches::new(group, *sizes));
+        let of_g = (g, &Patches::new(group, of_output));
+        let channels = panel * width..sizes.out_channels.min((panel + some) * width);
+        let end = block.len() * sizes.windows.output_len();
+        scratch.with(|scratch| {
+            simd!(|| weight_sums(sums, of_x, of_g, taps, channels.clone(), end, scratch));
+        });
+    });
+
+    let total = if blocks > 1 {
+        let mut total = vec![T::ZERO; block_len];
+        sum(&mut total, &sums, [1, blocks, block_len]);
+        total
+    } else {
+        sums
+    };
+    for (o, weight) in weight.chunks_exact_mut(taps).enumerate() {
+        let (group, channel) = (o / sizes.out_channels, o % sizes.out_channels);
+        let start = (group * panels + channel / width) * panel_len + channel % width;
+        let column = total[start..].iter().step_by(width);
+        weight.iter_mut().zip(column).for_each(|(weight, &sum)| *weight = sum);
+    }
+}
+
+/// `im2col(X) · Gᵀ` for the windows `0..end` and the output channels `channels`: a panel of sums
+/// for each panel of channels.
+#[inline(always)]
+fn weight_sums<T: Float>(
+    sums: &mut [T],
+    (x, of_x): (&[T], &Patches),
+    (g, of_g): (&[T], &Patches),
+    taps: usize,
+    channels: Range<usize>,
+    end: usize,
+    scratch: &mut [T],
+) {
+    let width = T::panel_width();
+    let (rows, panels) = scratch.split_at_mut(TERMS * TAPS.max(width));
+    let (mut runs, mut g_runs) = (Vec::new(), Vec::new());
+    for first in (0..end).step_by(TERMS) {
+        let windows = first..end.min(first + TERMS);
+        let count = windows.len();
+        of_x.find_runs(windows.clone(), &mut runs);
+        of_g.find_runs(windows, &mut g_runs);
+        let panel_len = count * width;
+        for (panel, start) in panels.chunks_mut(panel_len).zip(channels.clone().step_by(width)) {
+            let channels = start..channels.end.min(start + width);
+            let rows = &mut rows[..channels.len() * count];
+            of_g.read_rows(channels, &g_runs, g, rows, count);
+            transpose_into_panel(panel, width, rows, count, count);
+        }
+        for start in (0..taps).step_by(TAPS) {
+            let some = start..taps.min(start + TAPS);
+            let rows = &mut rows[..some.len() * count];
+            of_x.read_rows(some.clone(), &runs, x, rows, count);
+            let some = some.start * width..some.end * width;
+            for (sums, panel) in sums.chunks_mut(taps * width).zip(panels.chunks(panel_len)) {
+                T::rows_times_panel(rows, count, panel, &mut sums[some.clone()], first > 0);
+            }
+        }
+    }
+}

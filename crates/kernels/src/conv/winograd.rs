@@ -1,0 +1,394 @@
+//! Convolutions with 3 × 3 kernels by Winograd's algorithm F(2 × 2, 3 × 3).
+//!
+//! Four outputs of a line's convolution with three weights, `y₀ = w₀d₀ + w₁d₁ + w₂d₂` and
+//! `y₁ = w₀d₁ + w₁d₂ + w₂d₃`, need four products instead of six: `y = Aᵀ (G w ⊙ Bᵀ d)` with
+//!
+//! ```text
+//!      1  0 −1  0        1   0   0
+//! Bᵀ = 0  1  1  0    G = ½   ½   ½    Aᵀ = 1  1  1  0
+//!      0 −1  1  0        ½  −½   ½         0  1 −1 −1
+//!      0  1  0 −1        0   0   1
+//! ```
+//!
+//! For an image the same holds by rows and by columns: a tile of 4 × 4 elements of the input and
+//! the kernel are each transformed to 16 elements, multiplied, summed over the channels, and
+//! transformed back to 2 × 2 outputs, with 16 products instead of 36. The sums over the channels are
+//! 16 matrix products. The adjoint in the weight is `W ← Gᵀ (A y ⊙ Bᵀ d)` by the same matrices.
+//!
+//! Sums and differences of inputs may be infinite or NaN where no output is, or make an output NaN
+//! that does not depend on an infinite input. So an image with an output that is not finite is
+//! computed again, directly.
+
+use super::direct::{self, Piece};
+use super::tiles::{InputTiles, POINTS, split_pairs, transform_gradient};
+use super::{Conv, Scratch};
+use crate::float::Float;
+use crate::panel::{TERMS, transpose_into_panel};
+use crate::parallel::{drain, num_threads};
+use crate::reduce::sum;
+use crate::simd::simd;
+use crate::windows::Windows;
+use std::ops::Range;
+
+/// Output channels that are multiplied with several panels in turn.
+const ROWS: usize = 16;
+
+/// Whether the algorithm is possible, and faster than the direct one: the transforms take time in
+/// proportion to the channels, the products to their square.
+pub(super) fn is_suitable(sizes: &Conv) -> bool {
+    let Windows { kernel, stride, dilation, .. } = sizes.windows;
+    (kernel, stride, dilation) == ([3, 3], [1, 1], [1, 1])
+        && sizes.in_channels >= 16
+        && sizes.out_channels >= 16
+}
+
+/// `G w Gᵀ` for each output and input channel: `[groups, 16, out_channels, in_channels]`.
+fn transformed_weight<T: Float>(weight: &[T], sizes: &Conv) -> Vec<T> {
+    let channels = sizes.in_channels;
+    let len = sizes.out_channels * channels; // of a point
+    let mut transformed = vec![T::ZERO; sizes.groups * POINTS * len];
+    // By rows: `[group][point]` rows of output channels.
+    let mut rows: Vec<_> = transformed.chunks_exact_mut(channels).map(Some).collect();
+    let mut work = Vec::with_capacity(sizes.groups * sizes.out_channels);
+    for (o, weight) in weight.chunks_exact(9 * channels).enumerate() {
+        let (group, o) = (o / sizes.out_channels, o % sizes.out_channels);
+        let row = |point: usize| (group * POINTS + point) * sizes.out_channels + o;
+        let rows: [&mut [T]; POINTS] =
+            std::array::from_fn(|point| rows[row(point)].take().unwrap_or_default());
+        work.push((weight, rows));
+    }
+    drain(work.into_iter(), weight.len() * 4, |(weight, mut rows)| {
+        simd!(|| for (c, w) in weight.as_chunks::<9>().0.iter().enumerate() {
+            let half = T::from_f64(0.5);
+            let by = |a: T, b: T, c: T| [a, half * (a + b + c), half * (a - b + c), c];
+            let columns: [[T; 4]; 3] = std::array::from_fn(|j| by(w[j], w[3 + j], w[6 + j]));
+            for i in 0..4 {
+                let row = by(columns[0][i], columns[1][i], columns[2][i]);
+                (0..4).for_each(|j| rows[4 * i + j][c] = row[j]);
+            }
+        });
+    });
+    transformed
+}
+
+/// Tiles that are transformed before they are multiplied: elements of the transformed input of one
+/// point and a panel, so that all points fit into the cache.
+fn panels_at_once(sizes: &Conv) -> usize {
+    (512 / sizes.in_channels).clamp(1, 4)
+}
+
+/// The distance between points that are `len` elements long and are written side by side: a power
+/// of two would put them into the same few lines of the cache.
+fn stride_of(len: usize) -> usize {
+    len + 32
+}
+
+/// `Y ← W · im2col(X) + b`
+pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
+    let transformed = transformed_weight(weight, sizes);
+    let (width, panels) = (T::panel_width(), panels_at_once(sizes));
+    let tiles = InputTiles::new(sizes.windows);
+    let batch = (panels * width).div_ceil(tiles.tiles[0] * tiles.tiles[1]);
+    let (channels, len) = (sizes.groups * sizes.out_channels, sizes.windows.output_len());
+    let pieces = Piece::cut(y, channels, len, batch);
+    let points = POINTS * (stride_of(panels * sizes.in_channels * width) + panels * ROWS * width);
+    let scratch = Scratch::new(tiles.buffer_len() + points + 4 * width);
+    let direct_scratch = direct::scratch(sizes);
+    drain(pieces.into_iter(), sizes.cost(), |mut piece| {
+        let mut finite = Vec::new();
+        scratch.with(|scratch| {
+            finite = some_channels(&mut piece, x, &transformed, bias, sizes, scratch);
+        });
+        for (piece, finite) in piece.images(channels, len).zip(finite) {
+            if !finite {
+                direct_scratch.with(|scratch| {
+                    direct::some_channels(piece, x, weight, bias, sizes, scratch);
+                });
+            }
+        }
+    });
+}
+
+/// Computes a piece of the output. Returns for each of its images whether its outputs are finite.
+fn some_channels<T: Float>(
+    piece: &mut Piece<'_, T>,
+    whole: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    sizes: &Conv,
+    scratch: &mut [T],
+) -> Vec<bool> {
+    let tiles = InputTiles::new(sizes.windows);
+    let (width, panels) = (T::panel_width(), panels_at_once(sizes));
+    let (channels, all) = (sizes.in_channels, sizes.groups * sizes.out_channels);
+    let (len, of_image) = (sizes.windows.output_len(), tiles.tiles[0] * tiles.tiles[1]);
+    let (of_piece, first) = (piece.channels(all, len), piece.channel);
+    let images = piece.out.len() / (of_piece * len);
+    let mut finite = vec![true; images];
+
+    let (buffer, scratch) = scratch.split_at_mut(tiles.buffer_len());
+    buffer.fill(T::ZERO);
+    let stride = stride_of(panels * channels * width); // of the points of transformed tiles
+    let (v, scratch) = scratch.split_at_mut(POINTS * stride);
+    let (m, out) = scratch.split_at_mut(POINTS * panels * ROWS * width);
+    for (group, of_group) in piece.groups(all, len, sizes.out_channels) {
+        let x = piece.image * sizes.image_len() + group * channels * sizes.windows.input_len();
+        let x = &whole[x..];
+        // A row of the weight for each point and output channel, of the group's channels.
+        let weight = &weight[group * POINTS * sizes.out_channels * channels..];
+        let weight = |point: usize, channel: usize| {
+            let channel = channel - group * sizes.out_channels;
+            &weight[(point * sizes.out_channels + channel) * channels..]
+        };
+        for start in (0..images * of_image).step_by(panels * width) {
+            let block = start..(images * of_image).min(start + panels * width);
+            // [points][panels][channels][width]
+            simd!(|| for (panel, start) in block.clone().step_by(width).enumerate() {
+                let some = start..block.end.min(start + width);
+                for c in 0..channels {
+                    let x = &x[c * sizes.windows.input_len()..];
+                    let v = &mut v[(panel * channels + c) * width..];
+                    tiles.transform(x, sizes.image_len(), some.clone(), buffer, v, stride);
+                }
+            });
+            for row in of_group.clone().step_by(ROWS) {
+                let some = row..of_group.end.min(row + ROWS);
+                // [panels][ROWS][points][width]
+                let panel_len = POINTS * ROWS * width;
+                for point in 0..POINTS {
+                    let v = v[point * stride..].chunks_exact(channels * width);
+                    for (v, m) in
+                        v.zip(m.chunks_exact_mut(panel_len)).take(block.len().div_ceil(width))
+                    {
+                        let m = &mut m[point * width..some.len() * POINTS * width];
+                        for (k, v) in v.chunks(TERMS * width).enumerate() {
+                            let weight = &weight(point, row)[k * TERMS..];
+                            T::spread_rows_times_panel(weight, channels, v, m, POINTS, k > 0);
+                        }
+                    }
+                }
+                simd!(|| for (m, start) in
+                    m.chunks_exact(panel_len).zip(block.clone().step_by(width))
+                {
+                    let end = block.end.min(start + width);
+                    for (i, channel) in some.clone().enumerate() {
+                        T::transform_output(&m[i * POINTS * width..], out);
+                        let bias = bias.map_or(T::ZERO, |bias| bias[channel]);
+                        let mut at = start;
+                        while at < end {
+                            let (image, tile) = (at / of_image, at % of_image);
+                            let count = (end - at).min(of_image - tile);
+                            let y = (image * of_piece + channel - first) * len;
+                            let y = &mut piece.out[y..y + len];
+                            let out = &out[at - start..];
+                            finite[image] &= store(
+                                y,
+                                sizes.windows.output,
+                                tile..tile + count,
+                                out,
+                                width,
+                                bias,
+                            );
+                            at += count;
+                        }
+                    }
+                });
+            }
+        }
+    }
+    finite
+}
+
+/// Writes the outputs of some tiles of an image, whose four elements are `stride` apart. Returns
+/// whether they are finite.
+#[inline(always)]
+fn store<T: Float>(
+    image: &mut [T],
+    size: [usize; 2],
+    tiles: Range<usize>,
+    mut outputs: &[T],
+    stride: usize,
+    bias: T,
+) -> bool {
+    let tile_cols = size[1].div_ceil(2);
+    let mut finite = true;
+    let mut at = tiles.start;
+    while at < tiles.end {
+        let (row, col) = (at / tile_cols, at % tile_cols);
+        let len = (tile_cols - col).min(tiles.end - at);
+        let lines = image[2 * row * size[1]..].chunks_exact_mut(size[1]);
+        for (line, outputs) in lines.zip(outputs.chunks(2 * stride)) {
+            let (even, odd) = (&outputs[..len], &outputs[stride..][..len]);
+            let (pairs, last) = line[2 * col..size[1].min(2 * (col + len))].as_chunks_mut::<2>();
+            for ((pair, &even), &odd) in pairs.iter_mut().zip(even).zip(odd) {
+                *pair = [even + bias, odd + bias];
+                finite &= even.is_finite() & odd.is_finite();
+            }
+            for (last, &even) in last.iter_mut().zip(&even[pairs.len()..]) {
+                *last = even + bias;
+                finite &= even.is_finite();
+            }
+        }
+        outputs = &outputs[len..];
+        at += len;
+    }
+    finite
+}
+
+/// Blocks of images that are summed separately, on several threads.
+const BLOCKS: usize = 16;
+/// The most elements that these sums have in total.
+const BLOCK_SUMS: usize = 1 << 22;
+/// Tiles whose products are summed before they are added to the sums of a block.
+const TILES: usize = 128;
+
+/// `W ← Σ G · im2col(X)ᵀ` over the images.
+pub(super) fn conv_weight<T: Float>(weight: &mut [T], xs: &[T], gs: &[T], sizes: &Conv) {
+    let (width, channels) = (T::panel_width(), sizes.in_channels);
+    let panels = sizes.out_channels.div_ceil(width); // of output channels, for each group
+    let panel_len = POINTS * channels * width;
+    let block_len = sizes.groups * panels * panel_len;
+    // From the sizes alone: the bits must not depend on the number of threads.
+    let blocks = (BLOCK_SUMS / (weight.len() * 16 / 9)).clamp(1, BLOCKS.min(sizes.images));
+    let images = sizes.images.div_ceil(blocks);
+    let blocks = sizes.images.div_ceil(images);
+
+    let parts = if blocks * sizes.groups < num_threads() { num_threads() } else { 1 };
+    let some = panels.div_ceil(parts); // panels in a piece of work
+    let mut sums = vec![T::ZERO; blocks * block_len];
+    let mut pieces = Vec::with_capacity(blocks * sizes.groups * parts);
+    for (i, sums) in sums.chunks_mut(panels * panel_len).enumerate() {
+        for (part, sums) in sums.chunks_mut(some * panel_len).enumerate() {
+            pieces.push((i / sizes.groups, i % sizes.groups, part * some, sums));
+        }
+    }
+    let tiles = InputTiles::new(sizes.windows);
+    let points = POINTS * stride_of(TILES * channels) + TILES * (8 + POINTS) * width;
+    let scratch = Scratch::new(tiles.buffer_len() + points);
+    drain(pieces.into_iter(), sizes.cost(), |(block, group, panel, sums)| {
+        let block = block * images..sizes.images.min((block + 1) * images);
+        let x = block.start * sizes.image_len() + group * channels * sizes.windows.input_len();
+        let outputs = sizes.groups * sizes.out_channels * sizes.windows.output_len();
+        let g = block.start * outputs + group * sizes.out_channels * sizes.windows.output_len();
+        let outputs = panel * width..sizes.out_channels.min((panel + some) * width);
+        scratch.with(|scratch| {
+            weight_sums(sums, [&xs[x..], &gs[g..]], sizes, outputs, block.len(), scratch);
+        });
+    });
+
+    let total = if blocks > 1 {
+        let mut total = vec![T::ZERO; block_len];
+        sum(&mut total, &sums, [1, blocks, block_len]);
+        total
+    } else {
+        sums
+    };
+    let outputs = weight.chunks_exact_mut(9 * channels).enumerate();
+    drain(outputs, 4 * total.len(), |(o, weight)| {
+        let (group, o) = (o / sizes.out_channels, o % sizes.out_channels);
+        let total = &total[(group * panels + o / width) * panel_len + o % width..];
+        for (c, weight) in weight.as_chunks_mut::<9>().0.iter_mut().enumerate() {
+            let half = T::from_f64(0.5);
+            let at = |i: usize, j: usize| total[((4 * i + j) * channels + c) * width];
+            let by =
+                |a: T, b: T, c: T, d: T| [a + half * (b + c), half * (b - c), half * (b + c) + d];
+            let columns: [[T; 3]; 4] =
+                std::array::from_fn(|j| by(at(0, j), at(1, j), at(2, j), at(3, j)));
+            for i in 0..3 {
+                let row = by(columns[0][i], columns[1][i], columns[2][i], columns[3][i]);
+                weight[3 * i..3 * i + 3].copy_from_slice(&row);
+            }
+        }
+    });
+    if !weight.iter().all(|w| w.is_finite()) {
+        direct::conv_weight(weight, xs, gs, sizes);
+    }
+}
+
+/// The sums over `images` images, for some output channels of a group: for each panel of them and
+/// each point, a row for each input channel.
+fn weight_sums<T: Float>(
+    sums: &mut [T],
+    [x, g]: [&[T]; 2],
+    sizes: &Conv,
+    outputs: Range<usize>,
+    images: usize,
+    scratch: &mut [T],
+) {
+    let (channels, width) = (sizes.in_channels, T::panel_width());
+    let tiles = InputTiles::new(sizes.windows);
+    let (buffer, scratch) = scratch.split_at_mut(tiles.buffer_len());
+    buffer.fill(T::ZERO);
+    let (v, scratch) = scratch.split_at_mut(POINTS * stride_of(TILES * channels));
+    let (rows, scratch) = scratch.split_at_mut(4 * TILES * width);
+    let (panel, transformed) = scratch.split_at_mut(4 * TILES * width);
+    let end = images * tiles.tiles[0] * tiles.tiles[1];
+    let (x_len, g_len) = (sizes.windows.input_len(), sizes.windows.output_len());
+    for first in (0..end).step_by(TILES) {
+        let some = first..end.min(first + TILES);
+        let len = some.len();
+        let stride = stride_of(channels * len);
+        simd!(|| for c in 0..channels {
+            let (x, v) = (&x[c * x_len..], &mut v[c * len..]);
+            tiles.transform(x, sizes.image_len(), some.clone(), buffer, v, stride);
+        });
+        let panel = &mut panel[..4 * len * width];
+        let panels = sums.chunks_mut(POINTS * channels * width);
+        for (sums, start) in panels.zip(outputs.clone().step_by(width)) {
+            let outputs = start..outputs.end.min(start + width);
+            simd!(|| {
+                let rows = &mut rows[..4 * len * outputs.len()];
+                for (output, rows) in outputs.clone().zip(rows.chunks_exact_mut(4 * len)) {
+                    let image_len = sizes.groups * sizes.out_channels * g_len;
+                    read_gradient(
+                        &g[output * g_len..],
+                        image_len,
+                        sizes.windows.output,
+                        some.clone(),
+                        rows,
+                    );
+                }
+                for (i, panel) in panel.chunks_mut(len * width).enumerate() {
+                    transpose_into_panel(panel, width, &rows[i * len..], 4 * len, len);
+                }
+                transform_gradient(panel, len * width, transformed);
+            });
+            for (point, sums) in sums.chunks_mut(channels * width).enumerate() {
+                let v = &v[point * stride..];
+                let panel = &transformed[point * len * width..][..len * width];
+                T::rows_times_panel(v, len, panel, sums, first > 0);
+            }
+        }
+    }
+}
+
+/// Reads the 2 × 2 elements of `tiles`, counted image by image, to four rows. Elements outside of
+/// an image are 0.
+#[inline(always)]
+fn read_gradient<T: Float>(
+    g: &[T],
+    image_len: usize,
+    size: [usize; 2],
+    tiles: Range<usize>,
+    rows: &mut [T],
+) {
+    let [tile_rows, tile_cols] = size.map(|size| size.div_ceil(2));
+    let len = tiles.len();
+    if size != [2 * tile_rows, 2 * tile_cols] {
+        rows.fill(T::ZERO);
+    }
+    let mut at = tiles.start;
+    while at < tiles.end {
+        let (line, col) = (at / tile_cols, at % tile_cols);
+        let (image, row) = (line / tile_rows, line % tile_rows);
+        let count = (tile_cols - col).min(tiles.end - at);
+        let image = &g[image * image_len..][..size[0] * size[1]];
+        let lines = image[2 * row * size[1]..].chunks_exact(size[1]);
+        for (line, rows) in lines.zip(rows.chunks_exact_mut(2 * len)) {
+            let line = &line[2 * col..size[1].min(2 * (col + count))];
+            let (even, odd) = rows.split_at_mut(len);
+            split_pairs(line, &mut even[at - tiles.start..], &mut odd[at - tiles.start..]);
+        }
+        at += count;
+    }
+}

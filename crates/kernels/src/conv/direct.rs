@@ -111,8 +111,8 @@ pub(super) fn some_channels<T: Float>(
         (sizes.windows.output_len(), T::panel_width(), sizes.groups * sizes.out_channels);
     let channels = piece.channels(all, windows);
     let groups = piece.groups(all, windows, sizes.out_channels);
-    let Piece { out: y, image, channel: first } = piece;
-    let end = y.len() / channels; // windows on all images
+    let Piece { out, image, channel: first } = piece;
+    let end = out.len() / channels; // windows on all images
     let x = &x[image * sizes.image_len()..];
     let (panels, sums) = scratch.split_at_mut(PANELS * TERMS * width);
     for (group, rows) in groups {
@@ -122,18 +122,18 @@ pub(super) fn some_channels<T: Float>(
         for start in (0..end).step_by(PANELS * width) {
             let block = start..end.min(start + PANELS * width);
             simd!(|| product(sums, weight, x, &patches, sizes.taps(), block.clone(), panels));
-            for (start, sums) in block.step_by(width).zip(sums.chunks(rows.len() * width)) {
-                // By images: a panel may have windows of several.
-                let (mut at, end) = (start, end.min(start + width));
-                while at < end {
+            for (row, channel) in rows.clone().enumerate() {
+                let bias = bias.map_or(T::ZERO, |bias| bias[channel]);
+                // By panels of sums and by images.
+                let mut at = start;
+                while at < block.end {
                     let (image, window) = (at / windows, at % windows);
-                    let len = (end - at).min(windows - window);
-                    for (channel, sums) in rows.clone().zip(sums.chunks(width)) {
-                        let to = (image * channels + channel - first) * windows + window;
-                        let bias = bias.map_or(T::ZERO, |bias| bias[channel]);
-                        let y = y[to..to + len].iter_mut();
-                        y.zip(&sums[at - start..]).for_each(|(y, &sum)| *y = sum + bias);
-                    }
+                    let (panel, lane) = ((at - start) / width, (at - start) % width);
+                    let len = (block.end - at).min(windows - window).min(width - lane);
+                    let y = (image * channels + channel - first) * windows + window;
+                    let sums = &sums[(panel * rows.len() + row) * width + lane..][..len];
+                    let y = out[y..y + len].iter_mut();
+                    y.zip(sums).for_each(|(y, &sum)| *y = sum + bias);
                     at += len;
                 }
             }
@@ -158,15 +158,12 @@ fn product<T: Float>(
         return sums.fill(T::ZERO);
     }
     let (rows, count) = (weight.len() / taps, block.len().div_ceil(width));
-    let mut runs = Vec::new();
+    let runs = patches.runs(block, width);
     for first in (0..taps).step_by(TERMS) {
         let terms = first..taps.min(first + TERMS);
         let panel_len = terms.len() * width;
         let panels = &mut panels[..count * panel_len];
-        for (start, panel) in block.clone().step_by(width).zip(panels.chunks_mut(panel_len)) {
-            patches.find_runs(start..block.end.min(start + width), &mut runs);
-            patches.read_rows(terms.clone(), &runs, x, panel, width);
-        }
+        patches.read(terms, &runs, x, panels, width);
         for row in (0..rows).step_by(ROWS) {
             let some = row * width..rows.min(row + ROWS) * width;
             let weight = &weight[row * taps + first..];
@@ -220,14 +217,13 @@ pub(super) fn conv_input<T: Float>(
             for (i, x) in x.chunks_exact_mut(positions).enumerate() {
                 x.fill(bias.map_or(T::ZERO, |bias| bias[channel + i % count]));
             }
-            let mut runs = Vec::new();
             for (i, columns) in columns.chunks_exact((kernel * windows).max(1)).enumerate() {
                 let (image, channel) = (i / count, channel + i % count);
                 let (group, channel) = (channel / sizes.in_channels, channel % sizes.in_channels);
                 let patches = &patches[group];
-                patches.find_runs(image * windows..(image + 1) * windows, &mut runs);
+                let runs = patches.runs(image * windows..(image + 1) * windows, windows);
                 let taps = channel * kernel..(channel + 1) * kernel;
-                simd!(|| patches.add_rows(taps.clone(), &runs, (&mut *x, start), columns, windows));
+                simd!(|| patches.add(taps, &runs, (&mut *x, start), columns, windows));
             }
         });
     });
@@ -304,23 +300,21 @@ fn weight_sums<T: Float>(
 ) {
     let width = T::panel_width();
     let (rows, panels) = scratch.split_at_mut(TERMS * TAPS.max(width));
-    let (mut runs, mut g_runs) = (Vec::new(), Vec::new());
     for first in (0..end).step_by(TERMS) {
         let windows = first..end.min(first + TERMS);
         let count = windows.len();
-        of_x.find_runs(windows.clone(), &mut runs);
-        of_g.find_runs(windows, &mut g_runs);
+        let (runs, g_runs) = (of_x.runs(windows.clone(), count), of_g.runs(windows, count));
         let panel_len = count * width;
         for (panel, start) in panels.chunks_mut(panel_len).zip(channels.clone().step_by(width)) {
             let channels = start..channels.end.min(start + width);
             let rows = &mut rows[..channels.len() * count];
-            of_g.read_rows(channels, &g_runs, g, rows, count);
+            of_g.read(channels, &g_runs, g, rows, count);
             transpose_into_panel(panel, width, rows, count, count);
         }
         for start in (0..taps).step_by(TAPS) {
             let some = start..taps.min(start + TAPS);
             let rows = &mut rows[..some.len() * count];
-            of_x.read_rows(some.clone(), &runs, x, rows, count);
+            of_x.read(some.clone(), &runs, x, rows, count);
             let some = some.start * width..some.end * width;
             for (sums, panel) in sums.chunks_mut(taps * width).zip(panels.chunks(panel_len)) {
                 T::rows_times_panel(rows, count, panel, &mut sums[some.clone()], first > 0);

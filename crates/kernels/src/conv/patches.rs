@@ -5,21 +5,23 @@ use super::Conv;
 use crate::float::Float;
 use std::ops::Range;
 
-/// A tap of the kernel.
-#[derive(Clone, Copy)]
-struct Tap {
-    channel: usize,
-    row: usize,
-    col: usize,
-}
-
-/// Consecutive windows in one row of one image's output.
+/// Consecutive windows in one row of one image's output, and in one panel.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
-    pub(super) image: usize,
-    pub(super) row: usize,
-    pub(super) col: usize,
-    pub(super) len: usize,
+    image: usize,
+    row: usize,
+    col: usize,
+    len: usize,
+    panel: usize,
+    lane: usize,
+}
+
+/// The windows of a run in which a tap is inside the image.
+struct Read {
+    run: Run,
+    inside: Range<usize>,
+    /// The position that the first of them reads in the first channel.
+    position: usize,
 }
 
 /// The windows of one group of channels on some images. A tap of the group is counted channel by
@@ -39,111 +41,139 @@ impl Patches {
         Patches { group, sizes, down: hits(0).collect(), across: hits(1).collect() }
     }
 
-    /// Finds the runs that make up `windows`.
-    pub(super) fn find_runs(&self, windows: Range<usize>, runs: &mut Vec<Run>) {
-        runs.clear();
+    /// The runs that make up `windows`, in panels of `width`.
+    pub(super) fn runs(&self, windows: Range<usize>, width: usize) -> Vec<Run> {
         let [rows, cols] = self.sizes.windows.output;
-        let mut at = windows.start;
+        let (mut runs, mut at) = (Vec::new(), windows.start);
         while at < windows.end {
             let (line, col) = (at / cols, at % cols);
-            let len = (cols - col).min(windows.end - at);
-            runs.push(Run { image: line / rows, row: line % rows, col, len });
+            let (panel, lane) = ((at - windows.start) / width, (at - windows.start) % width);
+            let len = (cols - col).min(windows.end - at).min(width - lane);
+            runs.push(Run { image: line / rows, row: line % rows, col, len, panel, lane });
             at += len;
         }
+        runs
     }
 
-    /// Writes a row for each of `taps`, with the element of `x` that it reads in each window of
-    /// `runs`. Elements in the padding, and what is left of a row of `len` elements, are 0.
+    /// Writes panels of `width` columns, with a row for each of `taps`: the elements of `x` that it
+    /// reads in the windows of `runs`. Elements in the padding, and columns without a window, are 0.
     #[inline(always)]
-    pub(super) fn read_rows<T: Float>(
+    pub(super) fn read<T: Float>(
         &self,
         taps: Range<usize>,
         runs: &[Run],
         x: &[T],
-        rows: &mut [T],
-        len: usize,
+        panels: &mut [T],
+        width: usize,
     ) {
-        let step = self.sizes.windows.stride[1];
-        for (tap, mut row) in self.taps(taps).zip(rows.chunks_exact_mut(len)) {
-            for run in runs {
-                let (line, rest) = row.split_at_mut(run.len);
-                row = rest;
-                let Some((inside, position)) = self.read_by(tap, run) else {
-                    line.fill(T::ZERO);
-                    continue;
-                };
+        let (step, count) = (self.sizes.windows.stride[1], taps.len());
+        self.for_each_read(
+            taps,
+            runs,
+            #[inline(always)]
+            |row, Read { run, inside, .. }, position| {
+                let start = (run.panel * count + row) * width + run.lane;
+                let line = &mut panels[start..start + run.len];
                 line[..inside.start].fill(T::ZERO);
                 line[inside.end..].fill(T::ZERO);
-                let (line, x) = (&mut line[inside], &x[position..]);
-                if step == 1 {
-                    copy(line, x);
-                } else {
-                    line.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, &x)| *out = x);
+                if !inside.is_empty() {
+                    copy_step(&mut line[inside.clone()], &x[position..], step);
                 }
-            }
-            row.fill(T::ZERO);
+            },
+        );
+        if let Some(&Run { panel, lane, len, .. }) = runs.last()
+            && lane + len < width
+        {
+            let last = panels[panel * count * width..].chunks_exact_mut(width).take(count);
+            last.for_each(|row| row[lane + len..].fill(T::ZERO));
         }
     }
 
-    /// The adjoint of [`read_rows`](Self::read_rows): adds each element to the one of `x` that it
-    /// would be read from. `x` starts at element `start` of the images.
+    /// The adjoint of [`read`](Self::read): adds each element to the one of `x` that it would be
+    /// read from. `x` starts at element `start` of the images.
     #[inline(always)]
-    pub(super) fn add_rows<T: Float>(
+    pub(super) fn add<T: Float>(
         &self,
         taps: Range<usize>,
         runs: &[Run],
         (x, start): (&mut [T], usize),
-        rows: &[T],
-        len: usize,
+        panels: &[T],
+        width: usize,
     ) {
-        let step = self.sizes.windows.stride[1];
-        for (tap, mut row) in self.taps(taps).zip(rows.chunks_exact(len)) {
-            for run in runs {
-                let (line, rest) = row.split_at(run.len);
-                row = rest;
-                let Some((inside, position)) = self.read_by(tap, run) else { continue };
-                let (line, x) = (&line[inside], &mut x[position - start..]);
+        let (step, count) = (self.sizes.windows.stride[1], taps.len());
+        self.for_each_read(
+            taps,
+            runs,
+            #[inline(always)]
+            |row, Read { run, inside, .. }, position| {
+                if inside.is_empty() {
+                    return;
+                }
+                let line = (run.panel * count + row) * width + run.lane;
+                let line = &panels[line + inside.start..line + inside.end];
+                let x = &mut x[position - start..];
                 if step == 1 {
                     x.iter_mut().zip(line).for_each(|(x, &c)| *x += c);
                 } else {
                     x.iter_mut().step_by(step).zip(line).for_each(|(x, &c)| *x += c);
                 }
-            }
-        }
+            },
+        );
     }
 
-    fn taps(&self, taps: Range<usize>) -> impl Iterator<Item = Tap> {
-        let [rows, cols] = self.sizes.windows.kernel;
-        let tap = taps.start % (rows * cols).max(1);
-        let channel = taps.start / (rows * cols).max(1);
-        let mut next = Tap { channel, row: tap / cols.max(1), col: tap % cols.max(1) };
-        taps.map(move |_| {
-            let tap = next;
-            next.col += 1;
-            if next.col == cols {
-                (next.row, next.col) = (next.row + 1, 0);
-            }
-            if next.row == rows {
-                (next.channel, next.row) = (next.channel + 1, 0);
-            }
-            tap
-        })
-    }
-
-    /// The windows of `run` in which `tap` is inside the image, and the position that it reads in
-    /// the first of them.
+    /// Calls `f(row, read, position)` for each run and each of `taps`, whose rows are counted from
+    /// the first one, with the position that the tap reads in the first window.
     #[inline(always)]
-    fn read_by(&self, tap: Tap, run: &Run) -> Option<(Range<usize>, usize)> {
+    fn for_each_read(
+        &self,
+        taps: Range<usize>,
+        runs: &[Run],
+        mut f: impl FnMut(usize, &Read, usize),
+    ) {
         let Conv { groups, in_channels, windows, .. } = self.sizes;
-        let across = &self.across[tap.col];
-        let (first, end) = (across.start.max(run.col), across.end.min(run.col + run.len));
-        if !self.down[tap.row].contains(&run.row) || first >= end {
-            return None;
+        let [rows, cols] = windows.kernel;
+        let mut reads = Vec::with_capacity(runs.len());
+        for (row, col) in (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))) {
+            // What a tap reads is the same in all channels, one image further.
+            reads.clear();
+            for &run in runs {
+                let across = &self.across[col];
+                let start = across.start.clamp(run.col, run.col + run.len);
+                let end = across.end.clamp(start, run.col + run.len);
+                if !self.down[row].contains(&run.row) || start == end {
+                    reads.push(Read { run, inside: 0..0, position: 0 });
+                    continue;
+                }
+                let channel = (run.image * groups + self.group) * in_channels;
+                let line = channel * windows.input[0] + windows.position(0, run.row, row);
+                let position = line * windows.input[1] + windows.position(1, start, col);
+                reads.push(Read { run, inside: start - run.col..end - run.col, position });
+            }
+            let (tap, kernel) = (row * cols + col, rows * cols);
+            let first = taps.start + (tap + kernel - taps.start % kernel) % kernel;
+            for tap in (first..taps.end).step_by(kernel) {
+                let channel = tap / kernel * windows.input_len();
+                for read in &reads {
+                    f(tap - taps.start, read, read.position + channel);
+                }
+            }
         }
-        let channel = (run.image * groups + self.group) * in_channels + tap.channel;
-        let row = channel * windows.input[0] + windows.position(0, run.row, tap.row);
-        let position = row * windows.input[1] + windows.position(1, first, tap.col);
-        Some((first - run.col..end - run.col, position))
+    }
+}
+
+/// Copies the elements of `x` that are `step` apart.
+#[inline(always)]
+fn copy_step<T: Float>(out: &mut [T], x: &[T], step: usize) {
+    match step {
+        1 => copy(out, x),
+        2 => {
+            let (pairs, _) = x.as_chunks::<2>();
+            out.iter_mut().zip(pairs).for_each(|(out, pair)| *out = pair[0]);
+            if pairs.len() < out.len() {
+                out[pairs.len()] = x[x.len() - 1]; // without an element on its right
+            }
+        }
+        _ => out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, &x)| *out = x),
     }
 }
 

@@ -122,16 +122,29 @@ pub(crate) fn transpose_into_panel<T: Float>(
     stride: usize,
     len: usize,
 ) {
-    const SIDE: usize = 16; // rows of the panel that are written while they are in the cache
+    const SIDE: usize = 8; // of a block that is transposed in registers
     let count = rows.len().div_ceil(stride);
-    for (block, panel) in panel[..len * width].chunks_mut(SIDE * width).enumerate() {
-        let some = block * SIDE..len.min((block + 1) * SIDE);
-        for (column, row) in rows.chunks(stride).enumerate() {
-            let elements = panel[column..].iter_mut().step_by(width);
-            elements.zip(&row[some.clone()]).for_each(|(out, &x)| *out = x);
-        }
-        for row in panel.chunks_exact_mut(width) {
-            row[count..].fill(T::ZERO);
+    panel[..len * width].chunks_exact_mut(width).for_each(|row| row[count..].fill(T::ZERO));
+    for column in (0..count).step_by(SIDE) {
+        for at in (0..len).step_by(SIDE) {
+            let (columns, elements) = (SIDE.min(count - column), SIDE.min(len - at));
+            let from = |i: usize| (column + i) * stride + at;
+            if (columns, elements) == (SIDE, SIDE) {
+                let mut block = [[T::ZERO; SIDE]; SIDE];
+                for (i, row) in block.iter_mut().enumerate() {
+                    *row = rows[from(i)..][..SIDE].try_into().expect("as many elements");
+                }
+                for j in 0..SIDE {
+                    let out = &mut panel[(at + j) * width + column..][..SIDE];
+                    for i in 0..SIDE {
+                        out[i] = block[i][j];
+                    }
+                }
+            } else {
+                for (i, j) in (0..columns).flat_map(|i| (0..elements).map(move |j| (i, j))) {
+                    panel[(at + j) * width + column + i] = rows[from(i) + j];
+                }
+            }
         }
     }
 }

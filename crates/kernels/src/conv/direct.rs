@@ -233,14 +233,20 @@ pub(super) fn conv_input<T: Float>(
 const BLOCKS: usize = 16;
 /// The most elements that these sums have in total.
 const BLOCK_SUMS: usize = 1 << 22;
-/// Rows of `im2col(X)` that are multiplied with several panels in turn.
+/// Rows that are multiplied with several panels in turn, for the gradient of the weight.
 const TAPS: usize = 64;
 
-/// `W ← Σ G · im2col(X)ᵀ` over the images, by way of `Wᵀ ← Σ im2col(X) · Gᵀ`.
+/// `W ← Σ G · im2col(X)ᵀ` over the images.
+///
+/// The smaller of the two matrices is transposed: a panel has its rows as columns.
 pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
-    let (width, taps) = (T::panel_width(), sizes.taps());
-    let panels = sizes.out_channels.div_ceil(width); // of output channels, for each group
-    let panel_len = taps * width;
+    let width = T::panel_width();
+    let (of_x, of_g) = ((x, *sizes), (g, sizes.of_output()));
+    let transposes_x = sizes.taps() < sizes.out_channels;
+    let [rows, columns] = if transposes_x { [of_g, of_x] } else { [of_x, of_g] };
+    let [row_count, column_count] = [rows.1.taps(), columns.1.taps()];
+    let panels = column_count.div_ceil(width); // for each group
+    let panel_len = row_count * width;
     // From the sizes alone: the bits must not depend on the number of threads.
     let blocks = (BLOCK_SUMS / weight.len()).clamp(1, BLOCKS.min(sizes.images));
     let images = sizes.images.div_ceil(blocks);
@@ -256,18 +262,16 @@ pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &
             pieces.push((i / sizes.groups, i % sizes.groups, part * some, sums));
         }
     }
-    let of_output = sizes.of_output();
     let scratch = Scratch::new(TERMS * (TAPS.max(width) + some * width));
     drain(pieces.into_iter(), sizes.cost(), |(block, group, panel, sums)| {
         let block = block * images..sizes.images.min((block + 1) * images);
-        let x = &x[block.start * sizes.image_len()..];
-        let g = &g[block.start * of_output.image_len()..];
-        let of_x = (x, &Patches::new(group, *sizes));
-        let of_g = (g, &Patches::new(group, of_output));
-        let channels = panel * width..sizes.out_channels.min((panel + some) * width);
-        let end = block.len() * sizes.windows.output_len();
+        let [rows, columns] = [rows, columns].map(|(data, sizes)| {
+            (&data[block.start * sizes.image_len()..], Patches::new(group, sizes))
+        });
+        let some = panel * width..column_count.min((panel + some) * width);
+        let windows = block.len() * sizes.windows.output_len();
         scratch.with(|scratch| {
-            simd!(|| weight_sums(sums, of_x, of_g, taps, channels.clone(), end, scratch));
+            simd!(|| weight_sums(sums, rows, row_count, columns, some, windows, scratch));
         });
     });
 
@@ -278,45 +282,47 @@ pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &
     } else {
         sums
     };
-    for (o, weight) in weight.chunks_exact_mut(taps).enumerate() {
-        let (group, channel) = (o / sizes.out_channels, o % sizes.out_channels);
-        let start = (group * panels + channel / width) * panel_len + channel % width;
-        let column = total[start..].iter().step_by(width);
-        weight.iter_mut().zip(column).for_each(|(weight, &sum)| *weight = sum);
+    let taps = sizes.taps();
+    for (i, weight) in weight.iter_mut().enumerate() {
+        let (channel, tap) = (i / taps, i % taps);
+        let (group, channel) = (channel / sizes.out_channels, channel % sizes.out_channels);
+        let (row, column) = if transposes_x { (channel, tap) } else { (tap, channel) };
+        let panel = group * panels + column / width;
+        *weight = total[panel * panel_len + row * width + column % width];
     }
 }
 
-/// `im2col(X) · Gᵀ` for the windows `0..end` and the output channels `channels`: a panel of sums
-/// for each panel of channels.
+/// The products of `row_count` rows and the columns `columns`, summed over the windows
+/// `0..windows`: a panel of sums for each panel of columns.
 #[inline(always)]
 fn weight_sums<T: Float>(
     sums: &mut [T],
-    (x, of_x): (&[T], &Patches),
-    (g, of_g): (&[T], &Patches),
-    taps: usize,
-    channels: Range<usize>,
-    end: usize,
+    (a, of_a): (&[T], Patches),
+    row_count: usize,
+    (b, of_b): (&[T], Patches),
+    columns: Range<usize>,
+    windows: usize,
     scratch: &mut [T],
 ) {
     let width = T::panel_width();
     let (rows, panels) = scratch.split_at_mut(TERMS * TAPS.max(width));
-    for first in (0..end).step_by(TERMS) {
-        let windows = first..end.min(first + TERMS);
-        let count = windows.len();
-        let (runs, g_runs) = (of_x.runs(windows.clone(), count), of_g.runs(windows, count));
+    for first in (0..windows).step_by(TERMS) {
+        let some = first..windows.min(first + TERMS);
+        let count = some.len();
+        let (runs, b_runs) = (of_a.runs(some.clone(), count), of_b.runs(some, count));
         let panel_len = count * width;
-        for (panel, start) in panels.chunks_mut(panel_len).zip(channels.clone().step_by(width)) {
-            let channels = start..channels.end.min(start + width);
-            let rows = &mut rows[..channels.len() * count];
-            of_g.read(channels, &g_runs, g, rows, count);
+        for (panel, start) in panels.chunks_mut(panel_len).zip(columns.clone().step_by(width)) {
+            let columns = start..columns.end.min(start + width);
+            let rows = &mut rows[..columns.len() * count];
+            of_b.read(columns, &b_runs, b, rows, count);
             transpose_into_panel(panel, width, rows, count, count);
         }
-        for start in (0..taps).step_by(TAPS) {
-            let some = start..taps.min(start + TAPS);
+        for start in (0..row_count).step_by(TAPS) {
+            let some = start..row_count.min(start + TAPS);
             let rows = &mut rows[..some.len() * count];
-            of_x.read(some.clone(), &runs, x, rows, count);
+            of_a.read(some.clone(), &runs, a, rows, count);
             let some = some.start * width..some.end * width;
-            for (sums, panel) in sums.chunks_mut(taps * width).zip(panels.chunks(panel_len)) {
+            for (sums, panel) in sums.chunks_mut(row_count * width).zip(panels.chunks(panel_len)) {
                 T::rows_times_panel(rows, count, panel, &mut sums[some.clone()], first > 0);
             }
         }

@@ -10,9 +10,9 @@
 //!
 //! Threads share the images; each holds the columns of one image at a time.
 
-mod depthwise;
 mod direct;
 mod patches;
+mod shifted;
 mod tiles;
 mod winograd;
 
@@ -146,8 +146,8 @@ pub fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, si
     if y.is_empty() {
         return;
     }
-    if depthwise::is_suitable(sizes) {
-        depthwise::conv(y, x, weight, bias, sizes);
+    if shifted::is_suitable(sizes) {
+        shifted::conv(y, x, weight, bias, sizes);
     } else if winograd::is_suitable(sizes) {
         winograd::conv(y, x, weight, bias, sizes);
     } else {
@@ -177,12 +177,9 @@ pub fn conv_input<T: Float>(x: &mut [T], g: &[T], weight: &[T], bias: Option<&[T
         return;
     }
     match sizes.mirrored() {
-        // A mirrored convolution of several channels is no longer one per group.
-        Some(mirrored) if !depthwise::is_suitable(sizes) || depthwise::is_suitable(&mirrored) => {
-            conv(x, g, &mirrored_weight(weight, sizes), bias, &mirrored);
-        }
-        _ if depthwise::is_suitable(sizes) => depthwise::conv_input(x, g, weight, bias, sizes),
-        _ => direct::conv_input(x, g, weight, bias, sizes),
+        Some(mirrored) => conv(x, g, &mirrored_weight(weight, sizes), bias, &mirrored),
+        None if shifted::is_suitable(sizes) => shifted::conv_input(x, g, weight, bias, sizes),
+        None => direct::conv_input(x, g, weight, bias, sizes),
     }
 }
 
@@ -205,8 +202,8 @@ pub fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
     if weight.is_empty() || sizes.images == 0 {
         return weight.fill(T::ZERO);
     }
-    if depthwise::is_suitable(sizes) {
-        depthwise::conv_weight(weight, x, g, sizes);
+    if shifted::is_suitable_for_weight(sizes) {
+        shifted::conv_weight(weight, x, g, sizes);
     } else if winograd::is_suitable(sizes) {
         winograd::conv_weight(weight, x, g, sizes);
     } else {

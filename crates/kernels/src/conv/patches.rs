@@ -163,7 +163,7 @@ impl Patches {
 
 /// Copies the elements of `x` that are `step` apart.
 #[inline(always)]
-fn copy_step<T: Float>(out: &mut [T], x: &[T], step: usize) {
+pub(super) fn copy_step<T: Float>(out: &mut [T], x: &[T], step: usize) {
     match step {
         1 => copy(out, x),
         2 => {

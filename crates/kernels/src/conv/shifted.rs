@@ -1,0 +1,321 @@
+//! Convolutions as sums of shifted images, each times a weight: the fastest way if a channel takes
+//! part in few products.
+//!
+//! An image is laid out so that every tap of the kernel reads a run of contiguous memory for all
+//! windows at once: with a stride of `s`, in `s · s` planes of the rows and columns that are equal
+//! modulo `s`. A row of a plane is a little longer than a row of the output, so some sums in between
+//! have no window. They are dropped.
+
+use super::patches::{copy, copy_step};
+use super::{Conv, Scratch, direct};
+use crate::float::Float;
+use crate::parallel::drain;
+use crate::reduce::sum;
+use crate::simd::simd;
+
+/// Sums that are computed side by side.
+const LANES: usize = 32;
+/// Output channels that are computed together.
+const OUTPUTS: usize = 4;
+
+/// Whether this is the fastest way for the output. Few products of each element do not pay for a
+/// panel, and most sums should have a window.
+pub(super) fn is_suitable(sizes: &Conv) -> bool {
+    (sizes.in_channels == 1 || sizes.out_channels <= 16) && has_few_gaps(sizes)
+}
+
+/// Whether this is the fastest way for the gradient of the weight.
+pub(super) fn is_suitable_for_weight(sizes: &Conv) -> bool {
+    sizes.in_channels == 1 && has_few_gaps(sizes)
+}
+
+fn has_few_gaps(sizes: &Conv) -> bool {
+    let windows = sizes.windows.output_len();
+    windows >= LANES && Layout::new(*sizes).sums() <= 2 * windows
+}
+
+/// The layout of the channels of a group.
+struct Layout {
+    sizes: Conv,
+    /// The rows and columns of a plane.
+    plane: [usize; 2],
+    /// The length of a channel.
+    channel: usize,
+    /// Where each tap starts to read.
+    taps: Vec<usize>,
+}
+
+impl Layout {
+    fn new(sizes: Conv) -> Self {
+        let windows = sizes.windows;
+        let last = |d: usize| (windows.kernel[d] - 1) * windows.dilation[d] / windows.stride[d];
+        let plane = [0, 1].map(|d| windows.output[d] + last(d));
+        let channel = windows.stride[0] * windows.stride[1] * plane[0] * plane[1];
+        let [rows, cols] = windows.kernel;
+        let taps = (0..sizes.taps()).map(|tap| {
+            let (c, tap) = (tap / (rows * cols), tap % (rows * cols));
+            let at = [tap / cols * windows.dilation[0], tap % cols * windows.dilation[1]];
+            c * channel + Self::offset(&sizes, plane, at)
+        });
+        Layout { sizes, plane, channel, taps: taps.collect() }
+    }
+
+    /// Where an element of the padded image is.
+    fn offset(sizes: &Conv, plane: [usize; 2], [row, col]: [usize; 2]) -> usize {
+        let [down, across] = sizes.windows.stride;
+        let of_plane = row % down * across + col % across;
+        (of_plane * plane[0] + row / down) * plane[1] + col / across
+    }
+
+    /// The number of sums, a multiple of [`LANES`].
+    fn sums(&self) -> usize {
+        let [rows, cols] = self.sizes.windows.output;
+        ((rows - 1) * self.plane[1] + cols).next_multiple_of(LANES)
+    }
+
+    /// The length of a buffer for the channels: the last lanes may read past the last plane.
+    fn image_len(&self) -> usize {
+        self.sizes.in_channels * self.channel + LANES
+    }
+
+    /// Where the elements of an image are that the windows read: calls `f(position, start, len)` for
+    /// each run of elements of its rows, from `position` on and a stride apart.
+    #[inline(always)]
+    fn for_each_run(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let windows = self.sizes.windows;
+        let [[height, width], [top, left]] = [windows.input, windows.padding];
+        let [down, across] = windows.stride;
+        for row in 0..height.min((self.plane[0] * down).saturating_sub(top)) {
+            for first in 0..across.min(width) {
+                let at = [row + top, first + left];
+                let room = self.plane[1].saturating_sub(at[1] / across);
+                let len = (width - first).div_ceil(across).min(room);
+                f(row * width + first, Self::offset(&self.sizes, self.plane, at), len);
+            }
+        }
+    }
+
+    /// Lays out the channels of an image. The padding is not written: it must be 0.
+    #[inline(always)]
+    fn load<T: Float>(&self, image: &[T], out: &mut [T]) {
+        let (len, step) = (self.sizes.windows.input_len(), self.sizes.windows.stride[1]);
+        for (image, out) in image.chunks_exact(len).zip(out.chunks_mut(self.channel)) {
+            self.for_each_run(
+                #[inline(always)]
+                |position, start, len| {
+                    copy_step(&mut out[start..start + len], &image[position..], step)
+                },
+            );
+        }
+    }
+
+    /// The adjoint of [`load`](Self::load): adds what was laid out to an image.
+    #[inline(always)]
+    fn add_to<T: Float>(&self, image: &mut [T], laid_out: &[T]) {
+        let (len, step) = (self.sizes.windows.input_len(), self.sizes.windows.stride[1]);
+        for (image, laid_out) in image.chunks_exact_mut(len).zip(laid_out.chunks(self.channel)) {
+            self.for_each_run(
+                #[inline(always)]
+                |position, start, len| {
+                    let image = image[position..].iter_mut().step_by(step);
+                    image.zip(&laid_out[start..start + len]).for_each(|(image, &x)| *image += x);
+                },
+            );
+        }
+    }
+
+    /// Writes the rows of an output as far apart as those of a plane. The gaps are not written: they
+    /// must be 0.
+    #[inline(always)]
+    fn spread<T: Float>(&self, output: &[T], out: &mut [T]) {
+        let cols = self.sizes.windows.output[1];
+        for (out, row) in out.chunks_mut(self.plane[1]).zip(output.chunks_exact(cols)) {
+            copy(&mut out[..cols], row);
+        }
+    }
+}
+
+/// `Y ← W · im2col(X) + b`
+pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
+    let layout = Layout::new(*sizes);
+    let ((input, output), channels) = (sizes.group_len(), sizes.out_channels);
+    let (cols, windows) = (sizes.windows.output[1], sizes.windows.output_len());
+    let scratch = Scratch::new(layout.image_len() + OUTPUTS * layout.sums());
+    drain(y.chunks_mut(output).enumerate(), sizes.cost(), |(i, y)| {
+        let group = i % sizes.groups;
+        let weight = &weight[group * sizes.weight_len()..];
+        scratch.with(|scratch| {
+            let (image, sums) = scratch.split_at_mut(layout.image_len());
+            simd!(|| {
+                layout.load(&x[i * input..][..input], image);
+                for (block, y) in y.chunks_mut(OUTPUTS * windows).enumerate() {
+                    let first = block * OUTPUTS;
+                    let weight = &weight[first * layout.taps.len()..];
+                    if y.len() == OUTPUTS * windows {
+                        window_sums::<T, OUTPUTS>(image, &layout.taps, weight, sums);
+                    } else {
+                        for (o, sums) in
+                            sums.chunks_exact_mut(layout.sums()).enumerate().take(y.len() / windows)
+                        {
+                            let weight = &weight[o * layout.taps.len()..];
+                            window_sums::<T, 1>(image, &layout.taps, weight, sums);
+                        }
+                    }
+                    let sums = sums.chunks_exact(layout.sums());
+                    for ((o, y), sums) in y.chunks_exact_mut(windows).enumerate().zip(sums) {
+                        let bias = bias.map_or(T::ZERO, |b| b[group * channels + first + o]);
+                        for (y, sums) in y.chunks_exact_mut(cols).zip(sums.chunks(layout.plane[1]))
+                        {
+                            y.iter_mut().zip(sums).for_each(|(y, &sum)| *y = sum + bias);
+                        }
+                    }
+                }
+            });
+        });
+    });
+}
+
+/// `sums[o][i] ← Σ weight[o][t] · image[taps[t] + i]` for `N` output channels.
+#[inline(always)]
+fn window_sums<T: Float, const N: usize>(
+    image: &[T],
+    taps: &[usize],
+    weight: &[T],
+    sums: &mut [T],
+) {
+    let len = sums.len() / if N == 1 { 1 } else { OUTPUTS };
+    let weight: [&[T]; N] = std::array::from_fn(|o| &weight[o * taps.len()..][..taps.len()]);
+    for start in (0..len).step_by(LANES) {
+        let mut total = [[T::ZERO; LANES]; N];
+        for (t, &tap) in taps.iter().enumerate() {
+            let x = &image[tap + start..][..LANES];
+            for (total, weight) in total.iter_mut().zip(weight) {
+                for (sum, &x) in total.iter_mut().zip(x) {
+                    *sum = weight[t].mul_add(x, *sum);
+                }
+            }
+        }
+        for (o, total) in total.iter().enumerate() {
+            sums[o * len + start..][..LANES].copy_from_slice(total);
+        }
+    }
+}
+
+/// `X ← col2im(Wᵀ · G) + b`
+///
+/// Sums without a window have a gradient of 0, times a weight: an image that is not finite is
+/// computed again, directly.
+pub(super) fn conv_input<T: Float>(
+    x: &mut [T],
+    g: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    sizes: &Conv,
+) {
+    let layout = Layout::new(*sizes);
+    let ((input, output), positions) = (sizes.group_len(), sizes.windows.input_len());
+    let (windows, taps) = (sizes.windows.output_len(), sizes.taps());
+    let scratch = Scratch::new(layout.image_len() + layout.sums());
+    drain(x.chunks_mut(input).enumerate(), sizes.cost(), |(i, x)| {
+        let group = i % sizes.groups;
+        let weight = &weight[group * sizes.weight_len()..][..sizes.weight_len()];
+        for (c, x) in x.chunks_exact_mut(positions).enumerate() {
+            x.fill(bias.map_or(T::ZERO, |bias| bias[group * sizes.in_channels + c]));
+        }
+        scratch.with(|scratch| {
+            let (image, gradient) = scratch.split_at_mut(layout.image_len());
+            image.fill(T::ZERO);
+            let g = g[i * output..].chunks_exact(windows);
+            simd!(|| {
+                for (g, weight) in g.zip(weight.chunks_exact(taps)) {
+                    layout.spread(g, gradient);
+                    for (&tap, &weight) in layout.taps.iter().zip(weight) {
+                        let image = image[tap..].iter_mut();
+                        image.zip(&*gradient).for_each(|(x, &g)| *x = weight.mul_add(g, *x));
+                    }
+                }
+                layout.add_to(x, image);
+            });
+        });
+    });
+    if !x.iter().all(|x| x.is_finite()) {
+        direct::conv_input(x, g, weight, bias, sizes);
+    }
+}
+
+/// Blocks of images that are summed separately, on several threads.
+const BLOCKS: usize = 16;
+
+/// `W ← Σ G · im2col(X)ᵀ` over the images.
+///
+/// Sums without a window are multiplied with 0, which makes NaN of infinite elements: a weight that
+/// is not finite is computed again, directly.
+pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
+    let layout = Layout::new(*sizes);
+    let ((input, output), windows) = (sizes.group_len(), sizes.windows.output_len());
+    let (taps, groups) = (sizes.taps(), sizes.groups);
+    let images = sizes.images.div_ceil(BLOCKS); // of a block: from the sizes alone
+    let blocks = sizes.images.div_ceil(images);
+    let mut sums = vec![T::ZERO; blocks * weight.len()];
+    let scratch = Scratch::new(layout.image_len() + layout.sums());
+    drain(sums.chunks_mut(sizes.weight_len()).enumerate(), sizes.cost(), |(i, sums)| {
+        let (block, group) = (i / groups, i % groups);
+        scratch.with(|scratch| {
+            let (image, gradient) = scratch.split_at_mut(layout.image_len());
+            for n in block * images..sizes.images.min((block + 1) * images) {
+                let part = n * groups + group;
+                let (x, g) = (&x[part * input..][..input], &g[part * output..][..output]);
+                simd!(|| {
+                    layout.load(x, image);
+                    for (g, sums) in g.chunks_exact(windows).zip(sums.chunks_exact_mut(taps)) {
+                        layout.spread(g, gradient);
+                        dots(gradient, image, &layout.taps, sums);
+                    }
+                });
+            }
+        });
+    });
+    let len = weight.len();
+    sum(weight, &sums, [1, blocks, len]);
+    if !weight.iter().all(|w| w.is_finite()) {
+        direct::conv_weight(weight, x, g, sizes);
+    }
+}
+
+/// `sums[t] ← sums[t] + Σ gradient[i] · image[taps[t] + i]`, three at once, so that the additions
+/// need not wait for each other.
+#[inline(always)]
+fn dots<T: Float>(gradient: &[T], image: &[T], taps: &[usize], sums: &mut [T]) {
+    let gradient = gradient.as_chunks::<LANES>().0;
+    for (taps, sums) in taps.chunks(3).zip(sums.chunks_mut(3)) {
+        // A short last block repeats its last tap.
+        let x = |t: usize| {
+            &image[taps[t.min(taps.len() - 1)]..].as_chunks::<LANES>().0[..gradient.len()]
+        };
+        let columns = [x(0), x(1), x(2)];
+        let mut total = [[T::ZERO; LANES]; 3];
+        for (i, g) in gradient.iter().enumerate() {
+            for (total, column) in total.iter_mut().zip(columns) {
+                for ((sum, &g), &x) in total.iter_mut().zip(g).zip(&column[i]) {
+                    *sum = g.mul_add(x, *sum);
+                }
+            }
+        }
+        for (sum, lanes) in sums.iter_mut().zip(total) {
+            *sum += pairwise(lanes);
+        }
+    }
+}
+
+/// The sum of some lanes. Not inlined: its array would take the sums above out of their registers.
+#[inline(never)]
+fn pairwise<T: Float, const N: usize>(mut lanes: [T; N]) -> T {
+    let mut width = N / 2;
+    while width > 0 {
+        for l in 0..width {
+            lanes[l] = lanes[l] + lanes[l + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}

@@ -3,12 +3,12 @@
 //! The matrix of those elements, `im2col(X)`, is never written as a whole: a few panels of it are
 //! read from the images, multiplied, and overwritten by the next.
 
+use super::image_sums::{SumsPiece, sum_over_images};
 use super::patches::Patches;
 use super::{Conv, Scratch};
 use crate::float::Float;
 use crate::panel::{TERMS, transpose_into_panel};
 use crate::parallel::{drain, num_threads};
-use crate::reduce::sum;
 use crate::simd::simd;
 use crate::windows::Windows;
 use std::ops::Range;
@@ -229,10 +229,6 @@ pub(super) fn conv_input<T: Float>(
     });
 }
 
-/// Blocks of images that are summed separately, on several threads.
-const BLOCKS: usize = 16;
-/// The most elements that these sums have in total.
-const BLOCK_SUMS: usize = 1 << 22;
 /// Rows that are multiplied with several panels in turn, for the gradient of the weight.
 const TAPS: usize = 64;
 
@@ -247,41 +243,18 @@ pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &
     let [row_count, column_count] = [rows.1.taps(), columns.1.taps()];
     let panels = column_count.div_ceil(width); // for each group
     let panel_len = row_count * width;
-    // From the sizes alone: the bits must not depend on the number of threads.
-    let blocks = (BLOCK_SUMS / weight.len()).clamp(1, BLOCKS.min(sizes.images));
-    let images = sizes.images.div_ceil(blocks);
-    let blocks = sizes.images.div_ceil(images);
-
-    let parts = if blocks * sizes.groups < num_threads() { num_threads() } else { 1 };
-    let some = panels.div_ceil(parts); // panels in a piece of work
-    let block_len = sizes.groups * panels * panel_len;
-    let mut sums = vec![T::ZERO; blocks * block_len];
-    let mut pieces = Vec::with_capacity(blocks * sizes.groups * parts);
-    for (i, sums) in sums.chunks_mut(panels * panel_len).enumerate() {
-        for (part, sums) in sums.chunks_mut(some * panel_len).enumerate() {
-            pieces.push((i / sizes.groups, i % sizes.groups, part * some, sums));
-        }
-    }
-    let scratch = Scratch::new(TERMS * (TAPS.max(width) + some * width));
-    drain(pieces.into_iter(), sizes.cost(), |(block, group, panel, sums)| {
-        let block = block * images..sizes.images.min((block + 1) * images);
+    let scratch = Scratch::new(TERMS * (TAPS.max(width) + panels * width));
+    let total = sum_over_images(sizes, panels, panel_len, |piece| {
+        let SumsPiece { sums, images, group, panels } = piece;
         let [rows, columns] = [rows, columns].map(|(data, sizes)| {
-            (&data[block.start * sizes.image_len()..], Patches::new(group, sizes))
+            (&data[images.start * sizes.image_len()..], Patches::new(group, sizes))
         });
-        let some = panel * width..column_count.min((panel + some) * width);
-        let windows = block.len() * sizes.windows.output_len();
+        let some = panels.start * width..column_count.min(panels.end * width);
+        let windows = images.len() * sizes.windows.output_len();
         scratch.with(|scratch| {
             simd!(|| weight_sums(sums, rows, row_count, columns, some, windows, scratch));
         });
     });
-
-    let total = if blocks > 1 {
-        let mut total = vec![T::ZERO; block_len];
-        sum(&mut total, &sums, [1, blocks, block_len]);
-        total
-    } else {
-        sums
-    };
     let taps = sizes.taps();
     for (i, weight) in weight.iter_mut().enumerate() {
         let (channel, tap) = (i / taps, i % taps);

@@ -1,16 +1,20 @@
-//! Convolutions as matrix products.
+//! Convolutions.
 //!
 //! For one image and group, `im2col(X)` is the matrix `[C · kH · kW, oH · oW]` of the elements that
 //! each tap (row) of each window (column) reads. `col2im` is its adjoint: it adds each element of
 //! the matrix to the position that it was read from. The three maps are
 //!
 //! * `Y ← W · im2col(X)`, the convolution;
-//! * `X ← col2im(Wᵀ · G)`, its adjoint in the input;
+//! * `X ← col2im(Wᵀ · G)`, its adjoint in the input, which is a convolution with the mirrored kernel
+//!   unless there is a stride;
 //! * `W ← Σ G · im2col(X)ᵀ` over the images, its adjoint in the weight.
 //!
-//! Threads share the images; each holds the columns of one image at a time.
+//! They are computed in one of three ways: [`winograd`] for 3 × 3 kernels, [`shifted`] where a
+//! channel takes part in few products, and [`direct`] otherwise. Which one depends on the sizes
+//! alone.
 
 mod direct;
+mod image_sums;
 mod patches;
 mod shifted;
 mod tiles;
@@ -324,32 +328,86 @@ mod tests {
         }
     }
 
+    /// A convolution with a 3 × 3 kernel and a padding of 1.
+    fn same_size(images: usize, groups: usize, channels: [usize; 2], input: [usize; 2]) -> Conv {
+        let (output, kernel) = (input, [3, 3]);
+        let [stride, padding, dilation] = [[1, 1]; 3];
+        let windows = Windows { input, output, kernel, stride, padding, dilation };
+        let [in_channels, out_channels] = channels;
+        Conv { images, groups, in_channels, out_channels, windows }
+    }
+
+    /// The input, the weight and the gradient of the output, of values between −1 and 1.
+    fn operands(sizes: &Conv) -> [Vec<f32>; 3] {
+        let (group_in, group_out) = sizes.group_len();
+        let parts = sizes.images * sizes.groups;
+        [parts * group_in, sizes.groups * sizes.weight_len(), parts * group_out]
+            .map(|len| (1..=len).map(|i| ((i * i % 7919) as f32).sin()).collect())
+    }
+
+    /// The three maps.
+    fn maps([x, w, g]: &[Vec<f32>; 3], sizes: &Conv) -> [Vec<f32>; 3] {
+        let mut found = [g, x, w].map(|v| vec![f32::NAN; v.len()]);
+        conv(&mut found[0], x, w, None, sizes);
+        conv_input(&mut found[1], g, w, None, sizes);
+        conv_weight(&mut found[2], x, g, sizes);
+        found
+    }
+
+    /// The three maps, directly.
+    fn direct_maps<T: Float>([x, w, g]: &[Vec<T>; 3], sizes: &Conv) -> [Vec<T>; 3] {
+        let mut found = [g, x, w].map(|v| vec![T::NAN; v.len()]);
+        let mirrored = sizes.mirrored().unwrap();
+        direct::conv(&mut found[0], x, w, None, sizes);
+        direct::conv(&mut found[1], g, &mirrored_weight(w, sizes), None, &mirrored);
+        direct::conv_weight(&mut found[2], x, g, sizes);
+        found
+    }
+
+    #[test]
+    fn infinite_elements_reach_their_windows_only() {
+        for channels in [[20, 20], [1, 1]] {
+            let sizes = same_size(3, 2, channels, [8, 11]);
+            for value in [f32::INFINITY, f32::NAN, f32::MAX] {
+                let mut operands = operands(&sizes);
+                let middle = operands[0].len() / 2 + 30;
+                operands[0][middle] = value;
+                operands[2][middle] = value;
+                let expected = direct_maps(&operands, &sizes);
+                for (found, expected) in maps(&operands, &sizes).iter().zip(&expected) {
+                    let kinds = |v: &[f32]| v.iter().map(|x| x.classify()).collect::<Vec<_>>();
+                    assert!(kinds(found) == kinds(expected), "{value}, {channels:?}");
+                }
+            }
+        }
+    }
+
+    /// Winograd's algorithm is chosen by size, so it must be about as accurate as the direct one.
+    #[test]
+    fn winograd_is_about_as_accurate_as_the_direct_way() {
+        let sizes = same_size(4, 1, [64, 64], [16, 16]);
+        let operands = operands(&sizes);
+        let exact = operands.clone().map(|v| v.into_iter().map(f64::from).collect::<Vec<f64>>());
+        let (found, plain) = (maps(&operands, &sizes), direct_maps(&operands, &sizes));
+        for (i, exact) in direct_maps(&exact, &sizes).iter().enumerate() {
+            let error = |v: &[f32]| {
+                let squares = v.iter().zip(exact).map(|(&v, &e)| (f64::from(v) - e).powi(2));
+                squares.sum::<f64>().sqrt()
+            };
+            let (found, plain) = (error(&found[i]), error(&plain[i]));
+            assert!(found > 0.0 && found < 2.0 * plain, "map {i}: {found} {plain}");
+        }
+    }
+
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
-        let windows = Windows {
-            input: [14, 13],
-            output: [14, 13],
-            kernel: [3, 3],
-            stride: [1, 1],
-            padding: [1, 1],
-            dilation: [1, 1],
-        };
-        for (images, groups, channels) in [(37, 1, 24), (3, 2, 20), (1, 1, 64)] {
-            let (in_channels, out_channels) = (channels, channels + 3);
-            let sizes = Conv { images, groups, in_channels, out_channels, windows };
-            let values = |len: usize| -> Vec<f32> { (1..=len).map(|i| (i as f32).sin()).collect() };
-            let x = values(images * groups * in_channels * windows.input_len());
-            let w = values(groups * out_channels * in_channels * windows.kernel_len());
-            let g = values(images * groups * out_channels * windows.output_len());
+        for (images, groups, channels) in [(37, 1, 24), (3, 2, 20), (1, 1, 64), (5, 3, 1)] {
+            let sizes = same_size(images, groups, [channels, channels + 3], [14, 13]);
+            let operands = operands(&sizes);
             let run = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| {
-                    let mut found = [&g, &x, &w].map(|v| vec![f32::NAN; v.len()]);
-                    conv(&mut found[0], &x, &w, None, &sizes);
-                    conv_input(&mut found[1], &g, &w, None, &sizes);
-                    conv_weight(&mut found[2], &x, &g, &sizes);
-                    found.map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
-                })
+                let found = pool.install(|| maps(&operands, &sizes));
+                found.map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
             };
             let one = run(1);
             for threads in [2, 3, 8] {

@@ -6,11 +6,11 @@
 //! modulo `s`. A row of a plane is a little longer than a row of the output, so some sums in between
 //! have no window. They are dropped.
 
+use super::image_sums::{SumsPiece, sum_over_images};
 use super::patches::{copy, copy_step};
 use super::{Conv, Scratch, direct};
 use crate::float::Float;
 use crate::parallel::drain;
-use crate::reduce::sum;
 use crate::simd::simd;
 
 /// Sums that are computed side by side.
@@ -243,9 +243,6 @@ pub(super) fn conv_input<T: Float>(
     }
 }
 
-/// Blocks of images that are summed separately, on several threads.
-const BLOCKS: usize = 16;
-
 /// `W ← Σ G · im2col(X)ᵀ` over the images.
 ///
 /// Sums without a window are multiplied with 0, which makes NaN of infinite elements: a weight that
@@ -253,21 +250,18 @@ const BLOCKS: usize = 16;
 pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
     let layout = Layout::new(*sizes);
     let ((input, output), windows) = (sizes.group_len(), sizes.windows.output_len());
-    let (taps, groups) = (sizes.taps(), sizes.groups);
-    let images = sizes.images.div_ceil(BLOCKS); // of a block: from the sizes alone
-    let blocks = sizes.images.div_ceil(images);
-    let mut sums = vec![T::ZERO; blocks * weight.len()];
     let scratch = Scratch::new(layout.image_len() + layout.sums());
-    drain(sums.chunks_mut(sizes.weight_len()).enumerate(), sizes.cost(), |(i, sums)| {
-        let (block, group) = (i / groups, i % groups);
+    let total = sum_over_images(sizes, 1, sizes.weight_len(), |piece| {
+        let SumsPiece { sums, images, group, .. } = piece;
         scratch.with(|scratch| {
             let (image, gradient) = scratch.split_at_mut(layout.image_len());
-            for n in block * images..sizes.images.min((block + 1) * images) {
-                let part = n * groups + group;
+            for n in images {
+                let part = n * sizes.groups + group;
                 let (x, g) = (&x[part * input..][..input], &g[part * output..][..output]);
                 simd!(|| {
                     layout.load(x, image);
-                    for (g, sums) in g.chunks_exact(windows).zip(sums.chunks_exact_mut(taps)) {
+                    let sums = sums.chunks_exact_mut(sizes.taps());
+                    for (g, sums) in g.chunks_exact(windows).zip(sums) {
                         layout.spread(g, gradient);
                         dots(gradient, image, &layout.taps, sums);
                     }
@@ -275,8 +269,7 @@ pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &
             }
         });
     });
-    let len = weight.len();
-    sum(weight, &sums, [1, blocks, len]);
+    weight.copy_from_slice(&total);
     if !weight.iter().all(|w| w.is_finite()) {
         direct::conv_weight(weight, x, g, sizes);
     }

@@ -20,12 +20,12 @@
 //! computed again, directly.
 
 use super::direct::{self, Piece};
+use super::image_sums::{SumsPiece, sum_over_images};
 use super::tiles::{InputTiles, POINTS, split_pairs, transform_gradient};
 use super::{Conv, Scratch};
 use crate::float::Float;
 use crate::panel::{TERMS, transpose_into_panel};
-use crate::parallel::{drain, num_threads};
-use crate::reduce::sum;
+use crate::parallel::drain;
 use crate::simd::simd;
 use crate::windows::Windows;
 use std::ops::Range;
@@ -42,29 +42,21 @@ pub(super) fn is_suitable(sizes: &Conv) -> bool {
         && sizes.out_channels >= 16
 }
 
-/// `G w Gᵀ` for each output and input channel: `[groups, 16, out_channels, in_channels]`.
+/// `G w Gᵀ` for each output and input channel: `[groups · out_channels, 16, in_channels]`.
 fn transformed_weight<T: Float>(weight: &[T], sizes: &Conv) -> Vec<T> {
     let channels = sizes.in_channels;
-    let len = sizes.out_channels * channels; // of a point
-    let mut transformed = vec![T::ZERO; sizes.groups * POINTS * len];
-    // By rows: `[group][point]` rows of output channels.
-    let mut rows: Vec<_> = transformed.chunks_exact_mut(channels).map(Some).collect();
-    let mut work = Vec::with_capacity(sizes.groups * sizes.out_channels);
-    for (o, weight) in weight.chunks_exact(9 * channels).enumerate() {
-        let (group, o) = (o / sizes.out_channels, o % sizes.out_channels);
-        let row = |point: usize| (group * POINTS + point) * sizes.out_channels + o;
-        let rows: [&mut [T]; POINTS] =
-            std::array::from_fn(|point| rows[row(point)].take().unwrap_or_default());
-        work.push((weight, rows));
-    }
-    drain(work.into_iter(), weight.len() * 4, |(weight, mut rows)| {
+    let mut transformed = vec![T::ZERO; weight.len() / 9 * POINTS];
+    let outputs = transformed.chunks_exact_mut(POINTS * channels);
+    drain(outputs.zip(weight.chunks_exact(9 * channels)), weight.len() * 4, |(out, weight)| {
         simd!(|| for (c, w) in weight.as_chunks::<9>().0.iter().enumerate() {
             let half = T::from_f64(0.5);
             let by = |a: T, b: T, c: T| [a, half * (a + b + c), half * (a - b + c), c];
-            let columns: [[T; 4]; 3] = std::array::from_fn(|j| by(w[j], w[3 + j], w[6 + j]));
+            let columns = [0, 1, 2].map(|j| by(w[j], w[3 + j], w[6 + j]));
             for i in 0..4 {
                 let row = by(columns[0][i], columns[1][i], columns[2][i]);
-                (0..4).for_each(|j| rows[4 * i + j][c] = row[j]);
+                for (j, &element) in row.iter().enumerate() {
+                    out[(4 * i + j) * channels + c] = element;
+                }
             }
         });
     });
@@ -134,12 +126,6 @@ fn some_channels<T: Float>(
     for (group, of_group) in piece.groups(all, len, sizes.out_channels) {
         let x = piece.image * sizes.image_len() + group * channels * sizes.windows.input_len();
         let x = &whole[x..];
-        // A row of the weight for each point and output channel, of the group's channels.
-        let weight = &weight[group * POINTS * sizes.out_channels * channels..];
-        let weight = |point: usize, channel: usize| {
-            let channel = channel - group * sizes.out_channels;
-            &weight[(point * sizes.out_channels + channel) * channels..]
-        };
         for start in (0..images * of_image).step_by(panels * width) {
             let block = start..(images * of_image).min(start + panels * width);
             // [points][panels][channels][width]
@@ -162,8 +148,9 @@ fn some_channels<T: Float>(
                     {
                         let m = &mut m[point * width..some.len() * POINTS * width];
                         for (k, v) in v.chunks(TERMS * width).enumerate() {
-                            let weight = &weight(point, row)[k * TERMS..];
-                            T::spread_rows_times_panel(weight, channels, v, m, POINTS, k > 0);
+                            let weight = &weight[(row * POINTS + point) * channels + k * TERMS..];
+                            let stride = POINTS * channels;
+                            T::spread_rows_times_panel(weight, stride, v, m, POINTS, k > 0);
                         }
                     }
                 }
@@ -235,54 +222,19 @@ fn store<T: Float>(
     finite
 }
 
-/// Blocks of images that are summed separately, on several threads.
-const BLOCKS: usize = 16;
-/// The most elements that these sums have in total.
-const BLOCK_SUMS: usize = 1 << 22;
 /// Tiles whose products are summed before they are added to the sums of a block.
 const TILES: usize = 128;
 
 /// `W ← Σ G · im2col(X)ᵀ` over the images.
-pub(super) fn conv_weight<T: Float>(weight: &mut [T], xs: &[T], gs: &[T], sizes: &Conv) {
+pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &Conv) {
     let (width, channels) = (T::panel_width(), sizes.in_channels);
     let panels = sizes.out_channels.div_ceil(width); // of output channels, for each group
     let panel_len = POINTS * channels * width;
-    let block_len = sizes.groups * panels * panel_len;
-    // From the sizes alone: the bits must not depend on the number of threads.
-    let blocks = (BLOCK_SUMS / (weight.len() * 16 / 9)).clamp(1, BLOCKS.min(sizes.images));
-    let images = sizes.images.div_ceil(blocks);
-    let blocks = sizes.images.div_ceil(images);
-
-    let parts = if blocks * sizes.groups < num_threads() { num_threads() } else { 1 };
-    let some = panels.div_ceil(parts); // panels in a piece of work
-    let mut sums = vec![T::ZERO; blocks * block_len];
-    let mut pieces = Vec::with_capacity(blocks * sizes.groups * parts);
-    for (i, sums) in sums.chunks_mut(panels * panel_len).enumerate() {
-        for (part, sums) in sums.chunks_mut(some * panel_len).enumerate() {
-            pieces.push((i / sizes.groups, i % sizes.groups, part * some, sums));
-        }
-    }
-    let tiles = InputTiles::new(sizes.windows);
     let points = POINTS * stride_of(TILES * channels) + TILES * (8 + POINTS) * width;
-    let scratch = Scratch::new(tiles.buffer_len() + points);
-    drain(pieces.into_iter(), sizes.cost(), |(block, group, panel, sums)| {
-        let block = block * images..sizes.images.min((block + 1) * images);
-        let x = block.start * sizes.image_len() + group * channels * sizes.windows.input_len();
-        let outputs = sizes.groups * sizes.out_channels * sizes.windows.output_len();
-        let g = block.start * outputs + group * sizes.out_channels * sizes.windows.output_len();
-        let outputs = panel * width..sizes.out_channels.min((panel + some) * width);
-        scratch.with(|scratch| {
-            weight_sums(sums, [&xs[x..], &gs[g..]], sizes, outputs, block.len(), scratch);
-        });
+    let scratch = Scratch::new(InputTiles::new(sizes.windows).buffer_len() + points);
+    let total = sum_over_images(sizes, panels, panel_len, |piece| {
+        scratch.with(|scratch| weight_sums(piece, x, g, sizes, scratch));
     });
-
-    let total = if blocks > 1 {
-        let mut total = vec![T::ZERO; block_len];
-        sum(&mut total, &sums, [1, blocks, block_len]);
-        total
-    } else {
-        sums
-    };
     let outputs = weight.chunks_exact_mut(9 * channels).enumerate();
     drain(outputs, 4 * total.len(), |(o, weight)| {
         let (group, o) = (o / sizes.out_channels, o % sizes.out_channels);
@@ -292,8 +244,7 @@ pub(super) fn conv_weight<T: Float>(weight: &mut [T], xs: &[T], gs: &[T], sizes:
             let at = |i: usize, j: usize| total[((4 * i + j) * channels + c) * width];
             let by =
                 |a: T, b: T, c: T, d: T| [a + half * (b + c), half * (b - c), half * (b + c) + d];
-            let columns: [[T; 3]; 4] =
-                std::array::from_fn(|j| by(at(0, j), at(1, j), at(2, j), at(3, j)));
+            let columns = [0, 1, 2, 3].map(|j| by(at(0, j), at(1, j), at(2, j), at(3, j)));
             for i in 0..3 {
                 let row = by(columns[0][i], columns[1][i], columns[2][i], columns[3][i]);
                 weight[3 * i..3 * i + 3].copy_from_slice(&row);
@@ -301,20 +252,24 @@ pub(super) fn conv_weight<T: Float>(weight: &mut [T], xs: &[T], gs: &[T], sizes:
         }
     });
     if !weight.iter().all(|w| w.is_finite()) {
-        direct::conv_weight(weight, xs, gs, sizes);
+        direct::conv_weight(weight, x, g, sizes);
     }
 }
 
-/// The sums over `images` images, for some output channels of a group: for each panel of them and
-/// each point, a row for each input channel.
+/// A piece of the sums over images: for each panel of output channels and each point, a row for
+/// each input channel.
 fn weight_sums<T: Float>(
-    sums: &mut [T],
-    [x, g]: [&[T]; 2],
+    piece: SumsPiece<'_, T>,
+    x: &[T],
+    g: &[T],
     sizes: &Conv,
-    outputs: Range<usize>,
-    images: usize,
     scratch: &mut [T],
 ) {
+    let SumsPiece { sums, images, group, panels } = piece;
+    let (x_len, g_len) = (sizes.windows.input_len(), sizes.windows.output_len());
+    let x = &x[images.start * sizes.image_len() + group * sizes.in_channels * x_len..];
+    let g_image_len = sizes.groups * sizes.out_channels * g_len;
+    let g = &g[images.start * g_image_len + group * sizes.out_channels * g_len..];
     let (channels, width) = (sizes.in_channels, T::panel_width());
     let tiles = InputTiles::new(sizes.windows);
     let (buffer, scratch) = scratch.split_at_mut(tiles.buffer_len());
@@ -322,8 +277,7 @@ fn weight_sums<T: Float>(
     let (v, scratch) = scratch.split_at_mut(POINTS * stride_of(TILES * channels));
     let (rows, scratch) = scratch.split_at_mut(4 * TILES * width);
     let (panel, transformed) = scratch.split_at_mut(4 * TILES * width);
-    let end = images * tiles.tiles[0] * tiles.tiles[1];
-    let (x_len, g_len) = (sizes.windows.input_len(), sizes.windows.output_len());
+    let end = images.len() * tiles.tiles[0] * tiles.tiles[1];
     for first in (0..end).step_by(TILES) {
         let some = first..end.min(first + TILES);
         let len = some.len();
@@ -333,16 +287,15 @@ fn weight_sums<T: Float>(
             tiles.transform(x, sizes.image_len(), some.clone(), buffer, v, stride);
         });
         let panel = &mut panel[..4 * len * width];
-        let panels = sums.chunks_mut(POINTS * channels * width);
-        for (sums, start) in panels.zip(outputs.clone().step_by(width)) {
-            let outputs = start..outputs.end.min(start + width);
+        let of_panels = sums.chunks_mut(POINTS * channels * width);
+        for (sums, i) in of_panels.zip(panels.clone()) {
+            let outputs = i * width..sizes.out_channels.min((i + 1) * width);
             simd!(|| {
                 let rows = &mut rows[..4 * len * outputs.len()];
                 for (output, rows) in outputs.clone().zip(rows.chunks_exact_mut(4 * len)) {
-                    let image_len = sizes.groups * sizes.out_channels * g_len;
                     read_gradient(
                         &g[output * g_len..],
-                        image_len,
+                        g_image_len,
                         sizes.windows.output,
                         some.clone(),
                         rows,

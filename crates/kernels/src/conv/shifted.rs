@@ -103,7 +103,7 @@ impl Layout {
             self.for_each_run(
                 #[inline(always)]
                 |position, start, len| {
-                    copy_step(&mut out[start..start + len], &image[position..], step)
+                    copy_step(&mut out[start..start + len], &image[position..], step);
                 },
             );
         }
@@ -306,7 +306,7 @@ fn pairwise<T: Float, const N: usize>(mut lanes: [T; N]) -> T {
     let mut width = N / 2;
     while width > 0 {
         for l in 0..width {
-            lanes[l] = lanes[l] + lanes[l + width];
+            lanes[l] += lanes[l + width];
         }
         width /= 2;
     }

@@ -16,12 +16,17 @@ pub(super) struct InputTiles {
     /// The windows of a 3 × 3 kernel.
     windows: Windows,
     /// The rows and columns of tiles on an image.
-    pub(super) tiles: [usize; 2],
+    tiles: [usize; 2],
 }
 
 impl InputTiles {
     pub(super) fn new(windows: Windows) -> Self {
         InputTiles { windows, tiles: windows.output.map(|size| size.div_ceil(2)) }
+    }
+
+    /// The number of tiles on an image.
+    pub(super) fn of_image(&self) -> usize {
+        self.tiles[0] * self.tiles[1]
     }
 
     /// The length of the buffer that [`transform`](Self::transform) needs.

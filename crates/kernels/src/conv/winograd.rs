@@ -63,8 +63,8 @@ fn transformed_weight<T: Float>(weight: &[T], sizes: &Conv) -> Vec<T> {
     transformed
 }
 
-/// Tiles that are transformed before they are multiplied: elements of the transformed input of one
-/// point and a panel, so that all points fit into the cache.
+/// Panels of tiles that are transformed before they are multiplied, so few that they stay in the
+/// cache.
 fn panels_at_once(sizes: &Conv) -> usize {
     (512 / sizes.in_channels).clamp(1, 4)
 }
@@ -80,7 +80,7 @@ pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[
     let transformed = transformed_weight(weight, sizes);
     let (width, panels) = (T::panel_width(), panels_at_once(sizes));
     let tiles = InputTiles::new(sizes.windows);
-    let batch = (panels * width).div_ceil(tiles.tiles[0] * tiles.tiles[1]);
+    let batch = (panels * width).div_ceil(tiles.of_image());
     let (channels, len) = (sizes.groups * sizes.out_channels, sizes.windows.output_len());
     let pieces = Piece::cut(y, channels, len, batch);
     let points = POINTS * (stride_of(panels * sizes.in_channels * width) + panels * ROWS * width);
@@ -104,109 +104,154 @@ pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[
 /// Computes a piece of the output. Returns for each of its images whether its outputs are finite.
 fn some_channels<T: Float>(
     piece: &mut Piece<'_, T>,
-    whole: &[T],
+    x: &[T],
     weight: &[T],
     bias: Option<&[T]>,
     sizes: &Conv,
     scratch: &mut [T],
 ) -> Vec<bool> {
     let tiles = InputTiles::new(sizes.windows);
-    let (width, panels) = (T::panel_width(), panels_at_once(sizes));
-    let (channels, all) = (sizes.in_channels, sizes.groups * sizes.out_channels);
-    let (len, of_image) = (sizes.windows.output_len(), tiles.tiles[0] * tiles.tiles[1]);
-    let (of_piece, first) = (piece.channels(all, len), piece.channel);
-    let images = piece.out.len() / (of_piece * len);
+    let (width, panels, channels) = (T::panel_width(), panels_at_once(sizes), sizes.in_channels);
+    let (len, input_len) = (sizes.windows.output_len(), sizes.windows.input_len());
+    let all = sizes.groups * sizes.out_channels;
+    let images = piece.out.len() / (piece.channels(all, len) * len);
+    let end = images * tiles.of_image();
     let mut finite = vec![true; images];
 
     let (buffer, scratch) = scratch.split_at_mut(tiles.buffer_len());
     buffer.fill(T::ZERO);
-    let stride = stride_of(panels * channels * width); // of the points of transformed tiles
-    let (v, scratch) = scratch.split_at_mut(POINTS * stride);
-    let (m, out) = scratch.split_at_mut(POINTS * panels * ROWS * width);
-    for (group, of_group) in piece.groups(all, len, sizes.out_channels) {
-        let x = piece.image * sizes.image_len() + group * channels * sizes.windows.input_len();
-        let x = &whole[x..];
-        for start in (0..images * of_image).step_by(panels * width) {
-            let block = start..(images * of_image).min(start + panels * width);
-            // [points][panels][channels][width]
+    let stride = stride_of(panels * channels * width);
+    let (transformed, scratch) = scratch.split_at_mut(POINTS * stride); // [points][panels][channels][width]
+    let (products, outputs) = scratch.split_at_mut(panels * ROWS * POINTS * width);
+    for (group, rows) in piece.groups(all, len, sizes.out_channels) {
+        let x = &x[piece.image * sizes.image_len() + group * channels * input_len..];
+        for start in (0..end).step_by(panels * width) {
+            let block = start..end.min(start + panels * width);
             simd!(|| for (panel, start) in block.clone().step_by(width).enumerate() {
                 let some = start..block.end.min(start + width);
                 for c in 0..channels {
-                    let x = &x[c * sizes.windows.input_len()..];
-                    let v = &mut v[(panel * channels + c) * width..];
-                    tiles.transform(x, sizes.image_len(), some.clone(), buffer, v, stride);
+                    let (x, out) =
+                        (&x[c * input_len..], &mut transformed[(panel * channels + c) * width..]);
+                    tiles.transform(x, sizes.image_len(), some.clone(), buffer, out, stride);
                 }
             });
-            for row in of_group.clone().step_by(ROWS) {
-                let some = row..of_group.end.min(row + ROWS);
-                // [panels][ROWS][points][width]
-                let panel_len = POINTS * ROWS * width;
-                for point in 0..POINTS {
-                    let v = v[point * stride..].chunks_exact(channels * width);
-                    for (v, m) in
-                        v.zip(m.chunks_exact_mut(panel_len)).take(block.len().div_ceil(width))
-                    {
-                        let m = &mut m[point * width..some.len() * POINTS * width];
-                        for (k, v) in v.chunks(TERMS * width).enumerate() {
-                            let weight = &weight[(row * POINTS + point) * channels + k * TERMS..];
-                            let stride = POINTS * channels;
-                            T::spread_rows_times_panel(weight, stride, v, m, POINTS, k > 0);
-                        }
-                    }
-                }
-                simd!(|| for (m, start) in
-                    m.chunks_exact(panel_len).zip(block.clone().step_by(width))
-                {
-                    let end = block.end.min(start + width);
-                    for (i, channel) in some.clone().enumerate() {
-                        T::transform_output(&m[i * POINTS * width..], out);
-                        let bias = bias.map_or(T::ZERO, |bias| bias[channel]);
-                        let mut at = start;
-                        while at < end {
-                            let (image, tile) = (at / of_image, at % of_image);
-                            let count = (end - at).min(of_image - tile);
-                            let y = (image * of_piece + channel - first) * len;
-                            let y = &mut piece.out[y..y + len];
-                            let out = &out[at - start..];
-                            finite[image] &= store(
-                                y,
-                                sizes.windows.output,
-                                tile..tile + count,
-                                out,
-                                width,
-                                bias,
-                            );
-                            at += count;
-                        }
-                    }
-                });
+            for row in rows.clone().step_by(ROWS) {
+                let rows = row..rows.end.min(row + ROWS);
+                let used = block.len().div_ceil(width);
+                let products = &mut products[..used * rows.len() * POINTS * width];
+                multiply(
+                    products,
+                    &weight[row * POINTS * channels..],
+                    transformed,
+                    stride,
+                    channels,
+                    used,
+                );
+                simd!(|| store(
+                    products,
+                    outputs,
+                    block.clone(),
+                    piece,
+                    rows.clone(),
+                    bias,
+                    &mut finite,
+                    sizes
+                ));
             }
         }
     }
     finite
 }
 
+/// The products of some rows of the weight, and of `panels` panels of tiles whose points are
+/// `stride` apart: `[panels][rows][points][width]`.
+fn multiply<T: Float>(
+    products: &mut [T],
+    weight: &[T],
+    transformed: &[T],
+    stride: usize,
+    channels: usize,
+    panels: usize,
+) {
+    let width = T::panel_width();
+    let of_panel = products.len() / panels;
+    for point in 0..POINTS {
+        let tiles = transformed[point * stride..].chunks_exact(channels * width);
+        for (tiles, products) in tiles.zip(products.chunks_exact_mut(of_panel)) {
+            for (k, tiles) in tiles.chunks(TERMS * width).enumerate() {
+                let weight = &weight[point * channels + k * TERMS..];
+                let products = &mut products[point * width..];
+                T::spread_rows_times_panel(
+                    weight,
+                    POINTS * channels,
+                    tiles,
+                    products,
+                    POINTS,
+                    k > 0,
+                );
+            }
+        }
+    }
+}
+
+/// Writes the outputs of a block of tiles for the channels `rows`, and notes which images have one
+/// that is not finite.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "what it reads, where it writes, and the sizes")]
+fn store<T: Float>(
+    products: &[T],
+    outputs: &mut [T],
+    block: Range<usize>,
+    piece: &mut Piece<'_, T>,
+    rows: Range<usize>,
+    bias: Option<&[T]>,
+    finite: &mut [bool],
+    sizes: &Conv,
+) {
+    let (width, len) = (T::panel_width(), sizes.windows.output_len());
+    let channels = piece.channels(sizes.groups * sizes.out_channels, len);
+    let of_image = InputTiles::new(sizes.windows).of_image();
+    let panels = products.chunks_exact(rows.len() * POINTS * width);
+    for (products, start) in panels.zip(block.clone().step_by(width)) {
+        let end = block.end.min(start + width);
+        for (channel, products) in rows.clone().zip(products.chunks_exact(POINTS * width)) {
+            T::transform_output(products, outputs);
+            let bias = bias.map_or(T::ZERO, |bias| bias[channel]);
+            let mut at = start;
+            while at < end {
+                let (image, tile) = (at / of_image, at % of_image);
+                let some = tile..of_image.min(tile + end - at);
+                let y = (image * channels + channel - piece.channel) * len;
+                let y = &mut piece.out[y..y + len];
+                let outputs = &outputs[at - start..];
+                at += some.len();
+                finite[image] &= store_image(y, sizes.windows.output, some, outputs, width, bias);
+            }
+        }
+    }
+}
+
 /// Writes the outputs of some tiles of an image, whose four elements are `stride` apart. Returns
 /// whether they are finite.
 #[inline(always)]
-fn store<T: Float>(
+fn store_image<T: Float>(
     image: &mut [T],
-    size: [usize; 2],
+    [_, cols]: [usize; 2],
     tiles: Range<usize>,
     mut outputs: &[T],
     stride: usize,
     bias: T,
 ) -> bool {
-    let tile_cols = size[1].div_ceil(2);
+    let tile_cols = cols.div_ceil(2);
     let mut finite = true;
     let mut at = tiles.start;
     while at < tiles.end {
         let (row, col) = (at / tile_cols, at % tile_cols);
         let len = (tile_cols - col).min(tiles.end - at);
-        let lines = image[2 * row * size[1]..].chunks_exact_mut(size[1]);
+        let lines = image[2 * row * cols..].chunks_exact_mut(cols);
         for (line, outputs) in lines.zip(outputs.chunks(2 * stride)) {
             let (even, odd) = (&outputs[..len], &outputs[stride..][..len]);
-            let (pairs, last) = line[2 * col..size[1].min(2 * (col + len))].as_chunks_mut::<2>();
+            let (pairs, last) = line[2 * col..cols.min(2 * (col + len))].as_chunks_mut::<2>();
             for ((pair, &even), &odd) in pairs.iter_mut().zip(even).zip(odd) {
                 *pair = [even + bias, odd + bias];
                 finite &= even.is_finite() & odd.is_finite();
@@ -277,7 +322,7 @@ fn weight_sums<T: Float>(
     let (v, scratch) = scratch.split_at_mut(POINTS * stride_of(TILES * channels));
     let (rows, scratch) = scratch.split_at_mut(4 * TILES * width);
     let (panel, transformed) = scratch.split_at_mut(4 * TILES * width);
-    let end = images.len() * tiles.tiles[0] * tiles.tiles[1];
+    let end = images.len() * tiles.of_image();
     for first in (0..end).step_by(TILES) {
         let some = first..end.min(first + TILES);
         let len = some.len();

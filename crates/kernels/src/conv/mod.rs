@@ -180,7 +180,8 @@ pub fn conv_input<T: Float>(x: &mut [T], g: &[T], weight: &[T], bias: Option<&[T
     if x.is_empty() {
         return;
     }
-    match sizes.mirrored() {
+    // Mirrored, an infinite weight would make NaN of the padding; the adjoint does not read it.
+    match sizes.mirrored().filter(|_| weight.iter().all(|w| w.is_finite())) {
         Some(mirrored) => conv(x, g, &mirrored_weight(weight, sizes), bias, &mirrored),
         None if shifted::is_suitable(sizes) => shifted::conv_input(x, g, weight, bias, sizes),
         None => direct::conv_input(x, g, weight, bias, sizes),

@@ -23,9 +23,11 @@ mod gemv;
 mod indexing;
 mod memory;
 mod normalize;
+mod packed;
 mod packing;
 mod parallel;
 mod pool;
+mod recurrence;
 mod reduce;
 mod scan;
 mod sgd;
@@ -56,6 +58,7 @@ pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,
     avg_pool_input, max_pool, pick, place,
 };
+pub use recurrence::{Cell, Recurrence, RecurrenceGradients, recurrence, recurrence_backward};
 pub use reduce::{arg_best, reduce_rows, sum, sum_row, sum_view};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};

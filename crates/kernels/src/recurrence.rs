@@ -1,0 +1,546 @@
+//! Recurrent layers: the steps of a sequence, after one product for the inputs of all steps.
+//!
+//! Each row of a batch is a sequence of its own, so threads share the rows, and a thread runs all
+//! steps of its rows without waiting for the others. The weights are packed once per sequence.
+
+use crate::float::Float;
+use crate::gemm::Matrix;
+use crate::packed::Packed;
+use crate::parallel::{drain, num_threads};
+use crate::simd::simd;
+use crate::team;
+
+/// What a step does with the input's contribution and the hidden one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell {
+    /// `h ← tanh(x + h)`
+    Tanh,
+    /// `h ← max(x + h, 0)`
+    Relu,
+    /// Gates i, f, g, o: `c ← f c + i g`, `h ← o tanh(c)`.
+    Lstm,
+    /// Gates r, z, n, where r multiplies the hidden contribution to n: `h ← (1 − z) n + z h`.
+    Gru,
+}
+
+impl Cell {
+    /// The number of matrices of H rows in a weight.
+    #[must_use]
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Tanh | Cell::Relu => 1,
+            Cell::Lstm => 4,
+            Cell::Gru => 3,
+        }
+    }
+
+    /// Whether a step saves H more values for each row: the next `c`, or the hidden contribution
+    /// to `n`.
+    #[must_use]
+    pub fn saves_more(self) -> bool {
+        matches!(self, Cell::Lstm | Cell::Gru)
+    }
+}
+
+/// A layer in one direction: N sequences of L steps, H hidden units of `gates` gates each (G = gates
+/// · H), and outputs of width P, which is H unless they are projected.
+#[derive(Clone, Copy, Debug)]
+pub struct Recurrence<'a, T> {
+    /// The step.
+    pub cell: Cell,
+    /// `[L, H, P]`
+    pub sizes: [usize; 3],
+    /// Whether the last element of a sequence is the first step.
+    pub reverse: bool,
+    /// The hidden weight, `[G, P]`.
+    pub hidden: Matrix<'a, T>,
+    /// The projection, `[P, H]`.
+    pub projection: Option<Matrix<'a, T>>,
+    /// The initial outputs, `[N, P]`.
+    pub h: &'a [T],
+    /// The initial `c` of an [`Lstm`](Cell::Lstm), `[N, H]`; otherwise empty.
+    pub c: &'a [T],
+}
+
+/// The buffers for the gradients, row-major.
+#[derive(Debug)]
+pub struct RecurrenceGradients<'a, T> {
+    /// Of the inputs' contributions, `[N, L, G]`.
+    pub gates: &'a mut [T],
+    /// For a [`Gru`](Cell::Gru), of the hidden contributions to n, `[N, L, H]`; for a projected
+    /// net, of the outputs with all later uses, `[N, L, P]`; otherwise empty.
+    pub more: &'a mut [T],
+    /// Of the initial outputs, `[N, P]`.
+    pub h: &'a mut [T],
+    /// `[N, H]`: of the last `c` at the start, of the initial `c` at the end; empty without `c`.
+    pub c: &'a mut [T],
+}
+
+impl<T: Float> Recurrence<'_, T> {
+    /// G
+    fn width(&self) -> usize {
+        self.cell.gates() * self.sizes[1]
+    }
+
+    fn rows(&self) -> usize {
+        self.h.len() / self.sizes[2].max(1)
+    }
+
+    /// Rows in a piece: one piece for each thread. The bits do not depend on it.
+    fn piece(&self) -> usize {
+        let threads = if team::is_engaged() { 1 } else { num_threads() };
+        self.rows().div_ceil(threads).next_multiple_of(8)
+    }
+
+    fn cost(&self) -> usize {
+        let [steps, hidden, output] = self.sizes;
+        let each = self.width() * output / 8 + 64 * hidden;
+        self.rows().saturating_mul(steps).saturating_mul(each)
+    }
+
+    /// The position in the sequence of a step, and of the step before it.
+    fn position(&self, step: usize) -> (usize, Option<usize>) {
+        let at = |step| if self.reverse { self.sizes[0] - 1 - step } else { step };
+        (at(step), step.checked_sub(1).map(at))
+    }
+}
+
+/// Pieces of `rows` elements each; empty ones for an empty slice.
+fn cut<'a, T>(x: &'a [T], rows: usize, width: usize) -> impl Fn(usize) -> &'a [T] {
+    move |piece| x.chunks((rows * width).max(1)).nth(piece).unwrap_or(&[])
+}
+
+/// Runs all steps. `gates` `[N, L, G]` holds the contributions of the inputs, without biases, and
+/// receives the values of the gates; `more` `[N, L, H]` (empty if the cell saves nothing more) and
+/// `out` `[N, L, P]` are written.
+///
+/// # Panics
+/// If the lengths do not match.
+///
+/// ```
+/// use adamant_kernels::{Cell, Matrix, Recurrence, recurrence};
+/// let hidden = Matrix::row_major(&[1.0f32], 1, 1);
+/// let (sizes, reverse, projection) = ([2, 1, 1], false, None);
+/// let net = Recurrence { cell: Cell::Relu, sizes, reverse, hidden, projection, h: &[0.5], c: &[] };
+/// let (mut gates, mut out) = ([1.0, 2.0], [0.0; 2]);
+/// recurrence(&mut gates, &mut [], &mut out, &net, [&[0.25], &[0.25]]);
+/// assert_eq!(out, [2.0, 4.5]);
+/// ```
+pub fn recurrence<T: Float>(
+    gates: &mut [T],
+    more: &mut [T],
+    out: &mut [T],
+    net: &Recurrence<'_, T>,
+    biases: [&[T]; 2],
+) {
+    let ([steps, hidden, output], width, rows) = (net.sizes, net.width(), net.rows());
+    assert_eq!((gates.len(), out.len()), (rows * steps * width, rows * steps * output));
+    assert_eq!(more.len(), if net.cell.saves_more() { rows * steps * hidden } else { 0 });
+    assert!(biases.iter().all(|bias| bias.len() == width), "a bias for each gate");
+    if rows == 0 {
+        return;
+    }
+    let weight = Packed::new(net.hidden.t());
+    let projection = net.projection.map(|projection| Packed::new(projection.t()));
+    let piece = net.piece();
+    let mut mores: Vec<&mut [T]> = more.chunks_mut(piece * steps * hidden).collect();
+    mores.resize_with(rows.div_ceil(piece), Default::default);
+    let (h0, c0) = (cut(net.h, piece, output), cut(net.c, piece, hidden));
+    let pieces: Vec<_> = gates
+        .chunks_mut(piece * steps * width)
+        .zip(mores)
+        .zip(out.chunks_mut(piece * steps * output))
+        .enumerate()
+        .map(|(i, buffers)| (buffers, h0(i), c0(i)))
+        .collect();
+    drain(pieces.into_iter(), net.cost(), |(((gates, more), out), h0, c0)| {
+        let mut h = h0.to_vec(); // the outputs of the step before
+        let rows = h.len() / output;
+        let mut sums = vec![T::ZERO; rows * width]; // the hidden contributions
+        let mut units = vec![T::ZERO; rows * hidden]; // the outputs before the projection
+        for step in 0..steps {
+            let (t, before) = net.position(step);
+            sums.chunks_exact_mut(width).for_each(|sums| sums.copy_from_slice(biases[1]));
+            weight.add_product(&h, &mut sums);
+            if projection.is_none() {
+                units.copy_from_slice(&h); // a GRU's step reads them
+            }
+            simd!(|| {
+                for r in 0..rows {
+                    let gates = &mut gates[(r * steps + t) * width..][..width];
+                    let sums = &sums[r * width..][..width];
+                    let units = &mut units[r * hidden..][..hidden];
+                    let more = match net.cell.saves_more() {
+                        true => &mut more[r * steps * hidden..][..steps * hidden],
+                        false => &mut [],
+                    };
+                    match net.cell {
+                        Cell::Tanh => {
+                            add_to(gates, sums, biases[0], T::tanh);
+                            units.copy_from_slice(gates);
+                        }
+                        Cell::Relu => {
+                            add_to(gates, sums, biases[0], relu);
+                            units.copy_from_slice(gates);
+                        }
+                        Cell::Lstm => {
+                            let (sums, bias) = (parts::<_, 4>(sums), parts::<_, 4>(biases[0]));
+                            let gates_of = parts_mut::<_, 4>(gates);
+                            add_to(gates_of[0], sums[0], bias[0], sigmoid);
+                            add_to(gates_of[1], sums[1], bias[1], sigmoid);
+                            add_to(gates_of[2], sums[2], bias[2], T::tanh);
+                            add_to(gates_of[3], sums[3], bias[3], sigmoid);
+                            let c0 = &c0[r * hidden..][..hidden];
+                            let (c, before) = pair(more, t, before, c0);
+                            lstm(units, c, before, gates);
+                        }
+                        Cell::Gru => {
+                            let (sums, bias) = (parts::<_, 3>(sums), parts::<_, 3>(biases[0]));
+                            let [reset, keep, n] = parts_mut::<_, 3>(gates);
+                            add_to(reset, sums[0], bias[0], sigmoid);
+                            add_to(keep, sums[1], bias[1], sigmoid);
+                            more[t * hidden..][..hidden].copy_from_slice(sums[2]);
+                            gru(units, n, [reset, keep], sums[2], bias[2]);
+                        }
+                    }
+                }
+            });
+            match &projection {
+                None => h.copy_from_slice(&units),
+                Some(projection) => {
+                    h.fill(T::ZERO);
+                    projection.add_product(&units, &mut h);
+                }
+            }
+            for (h, out) in h.chunks_exact(output).zip(out.chunks_exact_mut(steps * output)) {
+                out[t * output..][..output].copy_from_slice(h);
+            }
+        }
+    });
+}
+
+/// The gradients of [`recurrence`], from what it wrote and the gradient `g` of its outputs.
+///
+/// # Panics
+/// If the lengths do not match.
+pub fn recurrence_backward<T: Float>(
+    gradients: RecurrenceGradients<'_, T>,
+    g: &[T],
+    [gates, more, out]: [&[T]; 3],
+    net: &Recurrence<'_, T>,
+) {
+    let ([steps, hidden, output], width, rows) = (net.sizes, net.width(), net.rows());
+    let RecurrenceGradients { gates: dgates, more: dmore, h: dh, c: dc } = gradients;
+    assert_eq!((dgates.len(), gates.len()), (rows * steps * width, rows * steps * width));
+    assert_eq!((g.len(), out.len()), (rows * steps * output, rows * steps * output));
+    assert_eq!((dh.len(), dc.len()), (net.h.len(), net.c.len()));
+    if rows == 0 {
+        return;
+    }
+    let is_gru = net.cell == Cell::Gru;
+    let more_width = match (is_gru, net.projection) {
+        (true, _) => hidden,
+        (_, Some(_)) => output,
+        _ => 0,
+    };
+    assert_eq!(dmore.len(), rows * steps * more_width);
+    let weight = Packed::new(net.hidden);
+    let projection = net.projection.map(Packed::new);
+    let (count, piece) = (rows.div_ceil(net.piece()), net.piece());
+    let mut dmores: Vec<&mut [T]> = dmore.chunks_mut((piece * steps * more_width).max(1)).collect();
+    dmores.resize_with(count, Default::default);
+    let mut dcs: Vec<&mut [T]> = dc.chunks_mut(piece * hidden).collect();
+    dcs.resize_with(count, Default::default);
+    let sequences = |x, width| cut(x, piece, steps * width);
+    let (g, gates, more) = (sequences(g, output), sequences(gates, width), sequences(more, hidden));
+    let (out, h0, c0) =
+        (sequences(out, output), cut(net.h, piece, output), cut(net.c, piece, hidden));
+    let pieces: Vec<_> = dgates
+        .chunks_mut(piece * steps * width)
+        .zip(dmores)
+        .zip(dh.chunks_mut(piece * output).zip(dcs))
+        .enumerate()
+        .map(|(i, buffers)| (buffers, [g(i), gates(i), more(i), out(i), h0(i), c0(i)]))
+        .collect();
+    drain(pieces.into_iter(), net.cost(), |(((dgates, dmore), (dh, dc)), inputs)| {
+        let [g, gates, more, out, h0, c0] = inputs;
+        let rows = dh.len() / output;
+        let mut sums = vec![T::ZERO; rows * width]; // gradients of the hidden contributions
+        let mut units = vec![T::ZERO; rows * hidden]; // of the outputs before the projection
+        dh.fill(T::ZERO);
+        for step in (0..steps).rev() {
+            let (t, before) = net.position(step);
+            for (dh, g) in dh.chunks_exact_mut(output).zip(g.chunks_exact(steps * output)) {
+                dh.iter_mut().zip(&g[t * output..]).for_each(|(dh, &g)| *dh += g);
+            }
+            match &projection {
+                None => units.copy_from_slice(dh),
+                Some(projection) => {
+                    for (dh, all) in
+                        dh.chunks_exact(output).zip(dmore.chunks_exact_mut(steps * output))
+                    {
+                        all[t * output..][..output].copy_from_slice(dh);
+                    }
+                    units.fill(T::ZERO);
+                    projection.add_product(dh, &mut units);
+                }
+            }
+            simd!(|| {
+                for r in 0..rows {
+                    let at = (r * steps + t) * width;
+                    let (gates, units) = (&gates[at..][..width], &units[r * hidden..][..hidden]);
+                    let sums = &mut sums[r * width..][..width];
+                    match net.cell {
+                        Cell::Tanh => each(
+                            sums,
+                            [gates, units],
+                            #[inline(always)]
+                            |_, [y, g]| g * (T::ONE - y * y),
+                        ),
+                        Cell::Relu => each(
+                            sums,
+                            [gates, units],
+                            #[inline(always)]
+                            |_, [y, g]| if y <= T::ZERO { T::ZERO } else { g },
+                        ),
+                        Cell::Lstm => {
+                            let c = &more[r * steps * hidden..][..steps * hidden];
+                            let before = match before {
+                                Some(before) => &c[before * hidden..][..hidden],
+                                None => &c0[r * hidden..][..hidden],
+                            };
+                            let dc = &mut dc[r * hidden..][..hidden];
+                            let c = &c[t * hidden..][..hidden];
+                            lstm_backward(sums, dc, gates, units, [c, before]);
+                        }
+                        Cell::Gru => {
+                            let before = match before {
+                                Some(before) => &out[(r * steps + before) * hidden..][..hidden],
+                                None => &h0[r * hidden..][..hidden],
+                            };
+                            let sum = &more[(r * steps + t) * hidden..][..hidden];
+                            gru_backward(sums, gates, units, sum, before);
+                        }
+                    }
+                    dgates[at..][..width].copy_from_slice(sums);
+                    if is_gru {
+                        // The hidden contribution to n is multiplied by r.
+                        let (dn, r_gate) = (&mut sums[2 * hidden..], &gates[..hidden]);
+                        dn.iter_mut().zip(r_gate).for_each(|(dn, &r)| *dn *= r);
+                        dmore[(r * steps + t) * hidden..][..hidden].copy_from_slice(dn);
+                        let dh = &mut dh[r * hidden..][..hidden];
+                        dh.iter_mut().zip(&gates[hidden..]).for_each(|(dh, &z)| *dh *= z);
+                    }
+                }
+            });
+            if !is_gru {
+                dh.fill(T::ZERO);
+            }
+            weight.add_product(&sums, dh);
+        }
+    });
+}
+
+/// The position `t` of a row of `more`, and the position `before` or else `initial`.
+#[inline(always)]
+fn pair<'a, T>(
+    more: &'a mut [T],
+    t: usize,
+    before: Option<usize>,
+    initial: &'a [T],
+) -> (&'a mut [T], &'a [T]) {
+    let hidden = initial.len();
+    match before {
+        None => (&mut more[t * hidden..][..hidden], initial),
+        Some(before) if before < t => {
+            let (head, tail) = more.split_at_mut(t * hidden);
+            (&mut tail[..hidden], &head[before * hidden..][..hidden])
+        }
+        Some(before) => {
+            let (head, tail) = more.split_at_mut(before * hidden);
+            (&mut head[t * hidden..][..hidden], &tail[..hidden])
+        }
+    }
+}
+
+#[inline(always)]
+fn sigmoid<T: Float>(x: T) -> T {
+    T::ONE / (T::ONE + (-x).exp())
+}
+
+#[inline(always)]
+fn relu<T: Float>(x: T) -> T {
+    if x <= T::ZERO { T::ZERO } else { x }
+}
+
+/// `out[j] ← f(out[j], [x[j] for each input x])`: one output at a time, so that the loop is
+/// vectorized.
+#[inline(always)]
+fn each<T: Float, const N: usize>(out: &mut [T], inputs: [&[T]; N], f: impl Fn(T, [T; N]) -> T) {
+    let mut x = inputs;
+    for x in &mut x {
+        *x = &x[..out.len()];
+    }
+    for j in 0..out.len() {
+        let mut values = [T::ZERO; N];
+        for (value, x) in values.iter_mut().zip(x) {
+            *value = x[j];
+        }
+        out[j] = f(out[j], values);
+    }
+}
+
+/// `x[j] ← f(x[j] + bias[j] + sums[j])`
+#[inline(always)]
+fn add_to<T: Float>(x: &mut [T], sums: &[T], bias: &[T], f: impl Fn(T) -> T) {
+    each(
+        x,
+        [sums, bias],
+        #[inline(always)]
+        |x, [sum, bias]| f(x + bias + sum),
+    );
+}
+
+/// `c ← f before + i g`, `out ← o tanh(c)`
+#[inline(always)]
+fn lstm<T: Float>(out: &mut [T], c: &mut [T], before: &[T], gates: &[T]) {
+    let [i, f, g, o] = parts(gates);
+    each(
+        c,
+        [f, before, i, g],
+        #[inline(always)]
+        |_, [f, before, i, g]| f * before + i * g,
+    );
+    each(
+        out,
+        [o, c],
+        #[inline(always)]
+        |_, [o, c]| o * c.tanh(),
+    );
+}
+
+/// Writes the gradients of the four sums to `out`, and changes `dc` from that of `c` to that of
+/// the `c` before; `dh` is that of the outputs.
+#[inline(always)]
+fn lstm_backward<T: Float>(
+    out: &mut [T],
+    dc: &mut [T],
+    gates: &[T],
+    dh: &[T],
+    [c, before]: [&[T]; 2],
+) {
+    let [i, f, g, o] = parts(gates);
+    let [di, df, dg, d_o] = parts_mut(out);
+    let tanh = dg;
+    each(
+        tanh,
+        [c],
+        #[inline(always)]
+        |_, [c]| c.tanh(),
+    );
+    each(
+        dc,
+        [dh, o, tanh],
+        #[inline(always)]
+        |dc, [dh, o, tanh]| dc + dh * o * (T::ONE - tanh * tanh),
+    );
+    each(
+        d_o,
+        [dh, o, tanh],
+        #[inline(always)]
+        |_, [dh, o, tanh]| dh * tanh * (o * (T::ONE - o)),
+    );
+    let dg = tanh;
+    each(
+        dg,
+        [dc, i, g],
+        #[inline(always)]
+        |_, [dc, i, g]| dc * i * (T::ONE - g * g),
+    );
+    each(
+        di,
+        [dc, i, g],
+        #[inline(always)]
+        |_, [dc, i, g]| dc * g * (i * (T::ONE - i)),
+    );
+    each(
+        df,
+        [dc, f, before],
+        #[inline(always)]
+        |_, [dc, f, before]| dc * before * (f * (T::ONE - f)),
+    );
+    each(
+        dc,
+        [f],
+        #[inline(always)]
+        |dc, [f]| dc * f,
+    );
+}
+
+/// `n ← tanh(n + bias + r sums)`, `h ← (h − n) z + n`
+#[inline(always)]
+fn gru<T: Float>(h: &mut [T], n: &mut [T], [r, z]: [&[T]; 2], sums: &[T], bias: &[T]) {
+    each(
+        n,
+        [bias, r, sums],
+        #[inline(always)]
+        |n, [bias, r, sum]| (n + bias + r * sum).tanh(),
+    );
+    each(
+        h,
+        [n, z],
+        #[inline(always)]
+        |h, [n, z]| (h - n) * z + n,
+    );
+}
+
+/// Writes the gradients of the three sums of the inputs to `out`; `dh` is that of the outputs.
+#[inline(always)]
+fn gru_backward<T: Float>(out: &mut [T], gates: &[T], dh: &[T], sums: &[T], before: &[T]) {
+    let [r, z, n] = parts(gates);
+    let [dr, dz, dn] = parts_mut(out);
+    each(
+        dz,
+        [dh, before, n, z],
+        #[inline(always)]
+        |_, [dh, before, n, z]| dh * (before - n) * (z * (T::ONE - z)),
+    );
+    each(
+        dn,
+        [dh, z, n],
+        #[inline(always)]
+        |_, [dh, z, n]| dh * (T::ONE - z) * (T::ONE - n * n),
+    );
+    each(
+        dr,
+        [dn, sums, r],
+        #[inline(always)]
+        |_, [dn, sum, r]| dn * sum * (r * (T::ONE - r)),
+    );
+}
+
+/// The parts of equal length.
+#[inline(always)]
+fn parts<T, const N: usize>(x: &[T]) -> [&[T]; N] {
+    let len = x.len() / N;
+    let mut parts = [x; N];
+    for (i, part) in parts.iter_mut().enumerate() {
+        *part = &x[i * len..][..len];
+    }
+    parts
+}
+
+/// [`parts`], to write to.
+#[inline(always)]
+fn parts_mut<T, const N: usize>(x: &mut [T]) -> [&mut [T]; N] {
+    let len = x.len() / N;
+    let mut rest = x;
+    [(); N].map(
+        #[inline(always)]
+        |()| {
+            let part;
+            (part, rest) = std::mem::take(&mut rest).split_at_mut(len);
+            part
+        },
+    )
+}

@@ -12,7 +12,7 @@ use crate::team;
 
 /// What a step does with the input's contribution and the hidden one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
+pub enum RecurrentCell {
     /// `h ← tanh(x + h)`
     Tanh,
     /// `h ← max(x + h, 0)`
@@ -23,14 +23,14 @@ pub enum Cell {
     Gru,
 }
 
-impl Cell {
+impl RecurrentCell {
     /// The number of matrices of H rows in a weight.
     #[must_use]
     pub fn gates(self) -> usize {
         match self {
-            Cell::Tanh | Cell::Relu => 1,
-            Cell::Lstm => 4,
-            Cell::Gru => 3,
+            RecurrentCell::Tanh | RecurrentCell::Relu => 1,
+            RecurrentCell::Lstm => 4,
+            RecurrentCell::Gru => 3,
         }
     }
 
@@ -38,7 +38,7 @@ impl Cell {
     /// to `n`.
     #[must_use]
     pub fn saves_more(self) -> bool {
-        matches!(self, Cell::Lstm | Cell::Gru)
+        matches!(self, RecurrentCell::Lstm | RecurrentCell::Gru)
     }
 }
 
@@ -47,7 +47,7 @@ impl Cell {
 #[derive(Clone, Copy, Debug)]
 pub struct Recurrence<'a, T> {
     /// The step.
-    pub cell: Cell,
+    pub cell: RecurrentCell,
     /// `[L, H, P]`
     pub sizes: [usize; 3],
     /// Whether the last element of a sequence is the first step.
@@ -58,7 +58,7 @@ pub struct Recurrence<'a, T> {
     pub projection: Option<Matrix<'a, T>>,
     /// The initial outputs, `[N, P]`.
     pub h: &'a [T],
-    /// The initial `c` of an [`Lstm`](Cell::Lstm), `[N, H]`; otherwise empty.
+    /// The initial `c` of an [`Lstm`](RecurrentCell::Lstm), `[N, H]`; otherwise empty.
     pub c: &'a [T],
 }
 
@@ -67,7 +67,7 @@ pub struct Recurrence<'a, T> {
 pub struct RecurrenceGradients<'a, T> {
     /// Of the inputs' contributions, `[N, L, G]`.
     pub gates: &'a mut [T],
-    /// For a [`Gru`](Cell::Gru), of the hidden contributions to n, `[N, L, H]`; for a projected
+    /// For a [`Gru`](RecurrentCell::Gru), of the hidden contributions to n, `[N, L, H]`; for a projected
     /// net, of the outputs with all later uses, `[N, L, P]`; otherwise empty.
     pub more: &'a mut [T],
     /// Of the initial outputs, `[N, P]`.
@@ -118,10 +118,10 @@ fn cut<'a, T>(x: &'a [T], rows: usize, width: usize) -> impl Fn(usize) -> &'a [T
 /// If the lengths do not match.
 ///
 /// ```
-/// use adamant_kernels::{Cell, Matrix, Recurrence, recurrence};
+/// use adamant_kernels::{RecurrentCell, Matrix, Recurrence, recurrence};
 /// let hidden = Matrix::row_major(&[1.0f32], 1, 1);
 /// let (sizes, reverse, projection) = ([2, 1, 1], false, None);
-/// let net = Recurrence { cell: Cell::Relu, sizes, reverse, hidden, projection, h: &[0.5], c: &[] };
+/// let net = Recurrence { cell: RecurrentCell::Relu, sizes, reverse, hidden, projection, h: &[0.5], c: &[] };
 /// let (mut gates, mut out) = ([1.0, 2.0], [0.0; 2]);
 /// recurrence(&mut gates, &mut [], &mut out, &net, [&[0.25], &[0.25]]);
 /// assert_eq!(out, [2.0, 4.5]);
@@ -175,15 +175,15 @@ pub fn recurrence<T: Float>(
                         false => &mut [],
                     };
                     match net.cell {
-                        Cell::Tanh => {
+                        RecurrentCell::Tanh => {
                             add_to(gates, sums, biases[0], T::tanh);
                             units.copy_from_slice(gates);
                         }
-                        Cell::Relu => {
+                        RecurrentCell::Relu => {
                             add_to(gates, sums, biases[0], relu);
                             units.copy_from_slice(gates);
                         }
-                        Cell::Lstm => {
+                        RecurrentCell::Lstm => {
                             let (sums, bias) = (parts::<_, 4>(sums), parts::<_, 4>(biases[0]));
                             let gates_of = parts_mut::<_, 4>(gates);
                             add_to(gates_of[0], sums[0], bias[0], sigmoid);
@@ -194,7 +194,7 @@ pub fn recurrence<T: Float>(
                             let (c, before) = pair(more, t, before, c0);
                             lstm(units, c, before, gates);
                         }
-                        Cell::Gru => {
+                        RecurrentCell::Gru => {
                             let (sums, bias) = (parts::<_, 3>(sums), parts::<_, 3>(biases[0]));
                             let [reset, keep, n] = parts_mut::<_, 3>(gates);
                             add_to(reset, sums[0], bias[0], sigmoid);
@@ -237,7 +237,7 @@ pub fn recurrence_backward<T: Float>(
     if rows == 0 {
         return;
     }
-    let is_gru = net.cell == Cell::Gru;
+    let is_gru = net.cell == RecurrentCell::Gru;
     let more_width = match (is_gru, net.projection) {
         (true, _) => hidden,
         (_, Some(_)) => output,
@@ -291,19 +291,19 @@ pub fn recurrence_backward<T: Float>(
                     let (gates, units) = (&gates[at..][..width], &units[r * hidden..][..hidden]);
                     let sums = &mut sums[r * width..][..width];
                     match net.cell {
-                        Cell::Tanh => each(
+                        RecurrentCell::Tanh => each(
                             sums,
                             [gates, units],
                             #[inline(always)]
                             |_, [y, g]| g * (T::ONE - y * y),
                         ),
-                        Cell::Relu => each(
+                        RecurrentCell::Relu => each(
                             sums,
                             [gates, units],
                             #[inline(always)]
                             |_, [y, g]| if y <= T::ZERO { T::ZERO } else { g },
                         ),
-                        Cell::Lstm => {
+                        RecurrentCell::Lstm => {
                             let c = &more[r * steps * hidden..][..steps * hidden];
                             let before = match before {
                                 Some(before) => &c[before * hidden..][..hidden],
@@ -313,7 +313,7 @@ pub fn recurrence_backward<T: Float>(
                             let c = &c[t * hidden..][..hidden];
                             lstm_backward(sums, dc, gates, units, [c, before]);
                         }
-                        Cell::Gru => {
+                        RecurrentCell::Gru => {
                             let before = match before {
                                 Some(before) => &out[(r * steps + before) * hidden..][..hidden],
                                 None => &h0[r * hidden..][..hidden],

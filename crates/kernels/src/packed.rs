@@ -2,12 +2,13 @@
 //! recurrent net: `matrixmultiply` packs its operands again in each product, which takes as long as
 //! a product of few rows.
 //!
-//! Terms are added in order, by fused multiply-adds where the machine has them, so the bits depend
-//! neither on the instruction set nor on how the rows are shared between threads.
+//! The bits are those of `matrixmultiply`: terms are added in order by fused multiply-adds, in parts
+//! of [`TERMS`], and the sum of each part is added to the result.
 
 use crate::float::Float;
 use crate::gemm::Matrix;
 use crate::memory::CacheLine;
+use crate::packing::TERMS;
 use crate::simd::{has_fma, simd, vector_bytes};
 
 /// A matrix `[K, N]` in panels of columns: the rows of a panel are contiguous, and the last panel is
@@ -41,16 +42,16 @@ impl<T: Float> Packed<T> {
                 }
             } else {
                 for (k, out) in panel.chunks_exact_mut(width).enumerate() {
-                    for (j, out) in out[..len].iter_mut().enumerate() {
-                        *out = b.at(k, first + j);
-                    }
+                    let row = b.data[k * row_stride + first * col_stride..].iter();
+                    let row = row.step_by(col_stride).take(len);
+                    out.iter_mut().zip(row).for_each(|(out, &b)| *out = b);
                 }
             }
         }
         Packed { panels, rows, cols, width, kind: std::marker::PhantomData }
     }
 
-    /// `C ← A B + C`, with `A` `[M, K]` and `C` `[M, N]` row-major.
+    /// `C ← C + A B`, with `A` `[M, K]` and `C` `[M, N]` row-major.
     ///
     /// # Panics
     /// If the lengths do not match.
@@ -76,49 +77,53 @@ impl<T: Float> Packed<T> {
     #[inline(always)]
     fn tiles<const MR: usize, const NR: usize, const FMA: bool>(&self, a: &[T], c: &mut [T]) {
         let (k, n) = (self.rows, self.cols);
+        let m = c.len() / n;
         let elements: &[T] = bytemuck::cast_slice(&self.panels);
         for (p, panel) in elements.chunks_exact(k * NR).take(n.div_ceil(NR)).enumerate() {
-            let panel = panel.as_chunks::<NR>().0;
-            let first = p * NR;
-            let (mut a, mut c) = (a, &mut c[..]);
-            while c.len() >= MR * n {
-                tile::<T, MR, NR, FMA>(a, panel, c, n, first);
-                (a, c) = (&a[MR * k..], &mut c[MR * n..]);
-            }
-            while c.len() >= 3 * n {
-                tile::<T, 3, NR, FMA>(a, panel, c, n, first);
-                (a, c) = (&a[3 * k..], &mut c[3 * n..]);
-            }
-            while !c.is_empty() {
-                tile::<T, 1, NR, FMA>(a, panel, c, n, first);
-                (a, c) = (&a[k..], &mut c[n..]);
+            for (part, panel) in panel.as_chunks::<NR>().0.chunks(TERMS).enumerate() {
+                let at = |row: usize| (row * k + part * TERMS, row * n + p * NR);
+                let (strides, len, mut row) = ([k, n], NR.min(n - p * NR), 0);
+                while m - row >= MR {
+                    let (i, j) = at(row);
+                    tile::<T, MR, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
+                    row += MR;
+                }
+                while m - row >= 4 {
+                    let (i, j) = at(row);
+                    tile::<T, 4, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
+                    row += 4;
+                }
+                while m - row >= 2 {
+                    let (i, j) = at(row);
+                    tile::<T, 2, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
+                    row += 2;
+                }
+                if m > row {
+                    let (i, j) = at(row);
+                    tile::<T, 1, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
+                }
             }
         }
     }
 }
 
-/// Adds the products of the first `MR` rows of `A` with a panel to columns of `C` from `first`; the
-/// rows of `C` have `n` elements.
+/// Adds the products of `MR` rows of `A` with a part of a panel to the first `len` columns of `C`.
 #[inline(always)]
 fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     a: &[T],
     panel: &[[T; NR]],
     c: &mut [T],
-    n: usize,
-    first: usize,
+    [a_stride, c_stride]: [usize; 2],
+    len: usize,
 ) {
-    let (k, len) = (panel.len(), NR.min(n - first));
+    let k = panel.len();
     let mut rows = [a; MR];
     for (i, row) in rows.iter_mut().enumerate() {
-        *row = &a[i * k..][..k];
-    }
-    let mut start = [[T::ZERO; NR]; MR];
-    for (i, start) in start.iter_mut().enumerate() {
-        start[..len].copy_from_slice(&c[i * n + first..][..len]);
+        *row = &a[i * a_stride..][..k];
     }
     // LLVM keeps `sums` in registers since every index is a constant once the inner loops are
     // unrolled. It turns other forms of these loops into gathers.
-    let mut sums = start;
+    let mut sums = [[T::ZERO; NR]; MR];
     for p in 0..k {
         let b = panel[p];
         for (sums, row) in sums.iter_mut().zip(rows) {
@@ -128,15 +133,17 @@ fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
             }
         }
     }
-    let end = sums;
-    for (i, end) in end.iter().enumerate() {
-        c[i * n + first..][..len].copy_from_slice(&end[..len]);
+    let sums = sums; // a copy, since its indices below are not constants
+    for (i, sums) in sums.iter().enumerate() {
+        let c = &mut c[i * c_stride..][..len];
+        c.iter_mut().zip(sums).for_each(|(c, &sum)| *c += sum);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gemm::gemm;
 
     #[test]
     fn products_of_integers_are_exact() {
@@ -157,6 +164,24 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn bits_are_those_of_other_products() {
+        if !has_fma() {
+            return;
+        }
+        for (m, k, n) in [(23, 19, 70), (3, 256, 33), (9, 600, 40)] {
+            let value = |i: usize| ((i * 7919) % 10_007) as f32 / 3000.0 - 1.5;
+            let values = |count: usize| (0..count).map(value).collect::<Vec<_>>();
+            let (a, b) = (values(m * k), values(k * n));
+            let b = Matrix::row_major(&b, k, n);
+            let (mut one, mut other) = (values(m * n), values(m * n));
+            Packed::new(b).add_product(&a, &mut one);
+            gemm(Matrix::row_major(&a, m, k), b, 1.0, &mut other);
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&one), bits(&other), "{m} × {k} × {n}");
         }
     }
 }

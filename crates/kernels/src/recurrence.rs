@@ -4,7 +4,7 @@
 //! steps of its rows without waiting for the others. The weights are packed once per sequence.
 
 use crate::float::Float;
-use crate::gemm::Matrix;
+use crate::gemm::{Matrix, gemm};
 use crate::packed::Packed;
 use crate::parallel::{drain, num_threads};
 use crate::simd::simd;
@@ -86,10 +86,19 @@ impl<T: Float> Recurrence<'_, T> {
         self.h.len() / self.sizes[2].max(1)
     }
 
+    /// Whether the weights are used often enough to pack them. A single row reads them as they are,
+    /// and its products share their columns between threads.
+    fn packs(&self) -> bool {
+        self.rows() > 1 && self.rows().saturating_mul(self.sizes[0]) >= 16
+    }
+
     /// Rows in a piece: one piece for each thread. The bits do not depend on it.
     fn piece(&self) -> usize {
+        if !self.packs() {
+            return self.rows();
+        }
         let threads = if team::is_engaged() { 1 } else { num_threads() };
-        self.rows().div_ceil(threads).next_multiple_of(8)
+        self.rows().div_ceil(threads).next_multiple_of(2)
     }
 
     fn cost(&self) -> usize {
@@ -102,6 +111,28 @@ impl<T: Float> Recurrence<'_, T> {
     fn position(&self, step: usize) -> (usize, Option<usize>) {
         let at = |step| if self.reverse { self.sizes[0] - 1 - step } else { step };
         (at(step), step.checked_sub(1).map(at))
+    }
+}
+
+/// A weight as it is used in each step.
+enum Weight<'a, T> {
+    Packed(Packed<T>),
+    Plain(Matrix<'a, T>),
+}
+
+impl<'a, T: Float> Weight<'a, T> {
+    fn new(weight: Matrix<'a, T>, packs: bool) -> Self {
+        if packs { Weight::Packed(Packed::new(weight)) } else { Weight::Plain(weight) }
+    }
+
+    /// `C ← C + A weight`
+    fn add_product(&self, a: &[T], c: &mut [T]) {
+        match self {
+            Weight::Packed(packed) => packed.add_product(a, c),
+            Weight::Plain(weight) => {
+                gemm(Matrix::row_major(a, a.len() / weight.rows, weight.rows), *weight, T::ONE, c);
+            }
+        }
     }
 }
 
@@ -140,8 +171,8 @@ pub fn recurrence<T: Float>(
     if rows == 0 {
         return;
     }
-    let weight = Packed::new(net.hidden.t());
-    let projection = net.projection.map(|projection| Packed::new(projection.t()));
+    let weight = Weight::new(net.hidden.t(), net.packs());
+    let projection = net.projection.map(|projection| Weight::new(projection.t(), net.packs()));
     let piece = net.piece();
     let mut mores: Vec<&mut [T]> = more.chunks_mut(piece * steps * hidden).collect();
     mores.resize_with(rows.div_ceil(piece), Default::default);
@@ -244,8 +275,8 @@ pub fn recurrence_backward<T: Float>(
         _ => 0,
     };
     assert_eq!(dmore.len(), rows * steps * more_width);
-    let weight = Packed::new(net.hidden);
-    let projection = net.projection.map(Packed::new);
+    let weight = Weight::new(net.hidden, net.packs());
+    let projection = net.projection.map(|projection| Weight::new(projection, net.packs()));
     let (count, piece) = (rows.div_ceil(net.piece()), net.piece());
     let mut dmores: Vec<&mut [T]> = dmore.chunks_mut((piece * steps * more_width).max(1)).collect();
     dmores.resize_with(count, Default::default);
@@ -543,4 +574,69 @@ fn parts_mut<T, const N: usize>(x: &mut [T]) -> [&mut [T]; N] {
             part
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: [usize; 3] = [4, 19, 19]; // L, H, P
+
+    fn values(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 1009.0 - 0.5).collect()
+    }
+
+    /// The outputs and the gradients of the gates and of the initial outputs, for `rows` sequences.
+    fn run(cell: RecurrentCell, rows: usize) -> [Vec<f32>; 3] {
+        let [steps, hidden, _] = SIZES;
+        let width = cell.gates() * hidden;
+        let (weight, h) = (values(width * hidden, 1), values(rows * hidden, 2));
+        let (is_gru, is_lstm) = (cell == RecurrentCell::Gru, cell == RecurrentCell::Lstm);
+        let c = if is_lstm { values(rows * hidden, 3) } else { Vec::new() };
+        let (projection, reverse) = (None, true);
+        let hidden_weight = Matrix::row_major(&weight, width, hidden);
+        let net = Recurrence {
+            cell,
+            sizes: SIZES,
+            reverse,
+            hidden: hidden_weight,
+            projection,
+            h: &h,
+            c: &c,
+        };
+        let zeros = |len: usize| vec![0.0; len];
+        let mut gates = values(rows * steps * width, 4);
+        let mut more = zeros(if cell.saves_more() { rows * steps * hidden } else { 0 });
+        let mut out = zeros(rows * steps * hidden);
+        let bias = values(width, 5);
+        recurrence(&mut gates, &mut more, &mut out, &net, [&bias, &bias]);
+
+        let (mut dgates, mut dh, mut dc) = (zeros(gates.len()), zeros(h.len()), zeros(c.len()));
+        let mut dmore = zeros(if is_gru { more.len() } else { 0 });
+        let gradients =
+            RecurrenceGradients { gates: &mut dgates, more: &mut dmore, h: &mut dh, c: &mut dc };
+        let g = values(out.len(), 6);
+        recurrence_backward(gradients, &g, [&gates, &more, &out], &net);
+        [out, dgates, dh]
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_threads_or_on_other_rows() {
+        use RecurrentCell::{Gru, Lstm, Relu, Tanh};
+        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        for cell in [Tanh, Relu, Lstm, Gru] {
+            let expected = run(cell, 21).map(|x| bits(&x));
+            for threads in [1, 2, 3, 8] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let found = pool.install(|| run(cell, 21)).map(|x| bits(&x));
+                assert!(found == expected, "{cell:?}, {threads} threads");
+            }
+            // The first sequences alone; 1 to 8 rows are summed in tiles of every height.
+            for rows in 1..8 {
+                for (found, expected) in run(cell, rows).iter().zip(&expected) {
+                    assert!(bits(found) == expected[..found.len()], "{cell:?}, {rows} rows");
+                }
+            }
+        }
+    }
 }

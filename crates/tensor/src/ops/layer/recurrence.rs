@@ -15,9 +15,7 @@ use crate::tape::mode::is_pass_recorded;
 use crate::tape::node::{Gradients, Graph, next_sequence};
 use crate::tape::record::record_many;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{
-    self as kernels, Float, Recurrence, RecurrenceGradients, RecurrentCell, gemm,
-};
+use adamant_kernels::{self as kernels, Float, Recurrence, RecurrenceGradients, RecurrentCell};
 
 /// The weights of a recurrent layer in one direction; `G` is H for each gate of the cell.
 #[derive(Clone, Debug)]
@@ -39,7 +37,7 @@ pub struct RecurrentWeights<T: Float> {
 /// PyTorch: one layer of `torch.nn.RNN`, `LSTM` or `GRU`, which document the formulas.
 ///
 /// # Panics
-/// If the shapes do not fit, or L is 0.
+/// If the shapes do not fit, or L or H is 0.
 ///
 /// ```
 /// use adamant_tensor::{RecurrentCell, RecurrentWeights, Tensor, recurrence};
@@ -145,7 +143,11 @@ impl<T: Float> Layer<T> {
             "recurrence: outputs of width {output} and {hidden} hidden units; expected equal \
              widths without a projection"
         );
-        assert!(steps > 0, "recurrence: an input of shape {shape}; expected at least one step");
+        assert!(
+            steps > 0 && hidden > 0 && output > 0,
+            "recurrence: an input of shape {shape} and weights of shapes {ih} and {hh}; expected at \
+             least one step and one hidden unit"
+        );
         Layer {
             cell,
             x: x.clone(),
@@ -184,10 +186,13 @@ impl<T: Float> Layer<T> {
         let (h, hh) = (self.state[0].array.contiguous(op), self.weights.hh.array.contiguous(op));
         let c = self.state.get(1).map(|c| c.array.contiguous(op));
         let hr = self.weights.hr.as_ref().map(|hr| hr.array.contiguous(op));
+        let (x, ih) = (self.x.array.contiguous(op), self.weights.ih.array.contiguous(op));
         f(&Recurrence {
             cell: self.cell,
             sizes: [steps, hidden, output],
             reverse: self.reverse,
+            x: x.contiguous_slice(),
+            input: ih.matrix(),
             hidden: hh.matrix(),
             projection: hr.as_ref().map(Array::matrix),
             h: h.contiguous_slice(),
@@ -201,7 +206,6 @@ impl<T: Float> Layer<T> {
     fn value(&self) -> (Array<T>, [Array<T>; 2]) {
         let [rows, steps, hidden, output] = self.sizes;
         let (op, width, positions) = (self.op(), self.width(), rows * steps);
-        let x = self.x.array.contiguous(op).reshape(op, [positions, self.x.shape()[2]].into());
         let saved = if self.cell.saves_more() { hidden } else { 0 };
         let mut gates = Array::build(op, [rows, steps, width].into(), |_| {});
         let mut more = Array::build(op, [rows, steps, saved].into(), |_| {});
@@ -214,7 +218,6 @@ impl<T: Float> Layer<T> {
         let last = self.state.get(1).map_or(0, |c| c.numel());
         let result = Array::build(op, [positions * output + last].into(), |out| {
             let (out, last) = out.split_at_mut(positions * output);
-            gemm(x.matrix(), self.weights.ih.array.permute(&[1, 0]).matrix(), T::ZERO, gates_out);
             let biases = biases.each_ref().map(Array::contiguous_slice);
             self.with(|net| kernels::recurrence(gates_out, more_out, out, net, biases));
             let at = if self.reverse { 0 } else { steps - 1 };
@@ -237,12 +240,15 @@ impl<T: Float> Layer<T> {
             (_, Some(_)) => output,
             _ => 0,
         };
+        let dx_shape = if ctx.needs(0) { self.x.array.shape().clone() } else { [0].into() };
+        let mut dx = Array::build(op, dx_shape, |_| {});
         let mut dgates = Array::build(op, [positions, width].into(), |_| {});
         let mut dmore = Array::build(op, [positions, more_width].into(), |_| {});
         let mut dh = Array::build(op, [rows, output].into(), |_| {});
         let last: Shape = [rows, g_last.len() / rows.max(1)].into();
         let mut dc = Array::from_slice_for(op, last, g_last);
         let gradients = RecurrenceGradients {
+            x: dx.make_mut_for(op),
             gates: dgates.make_mut_for(op),
             more: dmore.make_mut_for(op),
             h: dh.make_mut_for(op),
@@ -251,30 +257,33 @@ impl<T: Float> Layer<T> {
         let saved = [gates.contiguous_slice(), more.contiguous_slice(), out];
         self.with(|net| kernels::recurrence_backward(gradients, g, saved, net));
 
-        // The gradients of the hidden contributions: for a GRU, those to n are others.
-        let [of_inputs, of_n] = [&dgates, &dmore].map(|x| Tensor::from(x.clone()));
-        let shared = if is_gru { 2 * hidden } else { width };
-        let joined = |first: Tensor<T>, of_n: &dyn Fn() -> Tensor<T>| match is_gru {
-            true => Tensor::cat(&[&first, &of_n()], 0),
-            false => first,
+        let [of_gates, of_n] = [&dgates, &dmore].map(|x| Tensor::from(x.clone()));
+        let inputs = self.x.shape()[2];
+        let factors = Tensor::from(self.factors(out));
+        // One product for both weights: packing the gradients of the gates takes long.
+        let of_weights = of_gates.transpose(0, 1).matmul(&factors);
+        let of_bias = of_gates.sum_dim(0);
+        // A GRU's hidden contributions to n have other gradients than the inputs' contributions.
+        let of_hidden = |all: Tensor<T>, of_n: &dyn Fn() -> Tensor<T>| match is_gru {
+            true => Tensor::cat(&[&all.narrow(0, 0, 2 * hidden), &of_n()], 0),
+            false => all,
         };
-        let x = || self.x.detach().reshape([positions, self.x.shape()[2]]);
         let mut needed = (0..).map(|i| ctx.needs(i));
         let mut gradients = Gradients::new();
         let mut push = |gradient: &dyn Fn() -> Tensor<T>| {
             let is_needed = needed.next().unwrap_or(false);
             gradients.push(is_needed.then(gradient));
         };
-        push(&|| of_inputs.matmul(&self.weights.ih).reshape(self.x.shape()));
-        push(&|| of_inputs.transpose(0, 1).matmul(&x()));
+        push(&|| dx.clone().into());
+        push(&|| of_weights.narrow(1, 0, inputs));
         push(&|| {
-            let before = Tensor::from(self.outputs_before(out));
-            let of_shared = of_inputs.narrow(1, 0, shared).transpose(0, 1).matmul(&before);
-            joined(of_shared, &|| of_n.transpose(0, 1).matmul(&before))
+            let before = || factors.narrow(1, inputs, output);
+            let of_n = || of_n.transpose(0, 1).matmul(&before());
+            of_hidden(of_weights.narrow(1, inputs, output), &of_n)
         });
         if self.weights.biases.is_some() {
-            push(&|| of_inputs.sum_dim(0));
-            push(&|| joined(of_inputs.narrow(1, 0, shared).sum_dim(0), &|| of_n.sum_dim(0)));
+            push(&|| of_bias.clone());
+            push(&|| of_hidden(of_bias.clone(), &|| of_n.sum_dim(0)));
         }
         if self.weights.hr.is_some() {
             push(&|| {
@@ -290,23 +299,31 @@ impl<T: Float> Layer<T> {
         gradients
     }
 
-    /// The outputs of the step before each step, `[N · L, P]`.
-    fn outputs_before(&self, out: &[T]) -> Array<T> {
-        let [rows, steps, _, output] = self.sizes;
-        let h = self.state[0].array.contiguous(self.op());
-        let rest = (steps - 1) * output;
-        Array::build(self.op(), [rows * steps, output].into(), |before| {
-            let sequences =
-                out.chunks_exact(steps * output).zip(h.contiguous_slice().chunks(output));
-            for (before, (out, h)) in before.chunks_exact_mut(steps * output).zip(sequences) {
-                if self.reverse {
-                    before[..rest].copy_from_slice(&out[output..]);
-                    before[rest..].copy_from_slice(h);
-                } else {
-                    before[..output].copy_from_slice(h);
-                    before[output..].copy_from_slice(&out[..rest]);
-                }
-            }
+    /// What the weights multiply in each step: its input and the output of the step before,
+    /// `[N · L, inputs + P]`.
+    fn factors(&self, out: &[T]) -> Array<T> {
+        let ([rows, steps, _, output], op) = (self.sizes, self.op());
+        let (x, h) = (self.x.array.contiguous(op), self.state[0].array.contiguous(op));
+        let (x, h, inputs) = (x.contiguous_slice(), h.contiguous_slice(), self.x.shape()[2]);
+        let width = inputs + output;
+        Array::build(op, [rows * steps, width].into(), |factors| {
+            let cost = factors.len();
+            kernels::drain(
+                factors.chunks_mut(steps * width).enumerate(),
+                cost,
+                |(row, factors)| {
+                    let (x, out) = (&x[row * steps * inputs..], &out[row * steps * output..]);
+                    for (t, factors) in factors.chunks_exact_mut(width).enumerate() {
+                        let before = if self.reverse { Some(t + 1) } else { t.checked_sub(1) };
+                        let before = match before.filter(|&before| before < steps) {
+                            Some(before) => &out[before * output..][..output],
+                            None => &h[row * output..][..output],
+                        };
+                        factors[..inputs].copy_from_slice(&x[t * inputs..][..inputs]);
+                        factors[inputs..].copy_from_slice(before);
+                    }
+                },
+            );
         })
     }
 

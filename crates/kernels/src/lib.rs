@@ -28,6 +28,7 @@ mod packing;
 mod parallel;
 mod pool;
 mod recurrence;
+mod recurrent_cell;
 mod reduce;
 mod scan;
 mod sgd;
@@ -58,9 +59,8 @@ pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,
     avg_pool_input, max_pool, pick, place,
 };
-pub use recurrence::{
-    Recurrence, RecurrenceGradients, RecurrentCell, recurrence, recurrence_backward,
-};
+pub use recurrence::{Recurrence, RecurrenceGradients, recurrence, recurrence_backward};
+pub use recurrent_cell::RecurrentCell;
 pub use reduce::{arg_best, reduce_rows, sum, sum_row, sum_view};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};

@@ -1,4 +1,4 @@
-//! Recurrent layers.
+//! Recurrent layers: all steps of a sequence.
 //!
 //! Each row of a batch is a sequence of its own, so threads share the rows, and a thread runs all
 //! steps of its rows without waiting for the others. The weights are packed once per sequence.
@@ -7,43 +7,15 @@ use crate::float::Float;
 use crate::gemm::{Matrix, gemm};
 use crate::packed::Packed;
 use crate::parallel::{drain, num_threads};
+use crate::recurrent_cell::{
+    RecurrentCell, gru, gru_backward, lstm, lstm_backward, plain, relu, relu_backward,
+    tanh_backward,
+};
 use crate::simd::simd;
 use crate::team;
 
 /// Bytes of weights that stay in the cache of a core.
 const CACHE: usize = 512 << 10;
-
-/// What a step does with the input's contribution and the hidden one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecurrentCell {
-    /// `h ← tanh(x + h)`
-    Tanh,
-    /// `h ← max(x + h, 0)`
-    Relu,
-    /// Gates i, f, g, o: `c ← f c + i g`, `h ← o tanh(c)`.
-    Lstm,
-    /// Gates r, z, n, where r multiplies the hidden contribution to n: `h ← (1 − z) n + z h`.
-    Gru,
-}
-
-impl RecurrentCell {
-    /// The number of matrices of H rows in a weight.
-    #[must_use]
-    pub fn gates(self) -> usize {
-        match self {
-            RecurrentCell::Tanh | RecurrentCell::Relu => 1,
-            RecurrentCell::Lstm => 4,
-            RecurrentCell::Gru => 3,
-        }
-    }
-
-    /// Whether a step saves H more values for each row: the next `c`, or the hidden contribution
-    /// to `n`.
-    #[must_use]
-    pub fn saves_more(self) -> bool {
-        matches!(self, RecurrentCell::Lstm | RecurrentCell::Gru)
-    }
-}
 
 /// A layer in one direction: N sequences of L steps, H hidden units of `gates` gates each (G = gates
 /// · H), and outputs of width P, which is H unless they are projected.
@@ -242,6 +214,7 @@ pub fn recurrence<T: Float>(
             if projection.is_none() {
                 units.copy_from_slice(&h); // a GRU's step reads them
             }
+            let bias = biases[0];
             simd!(|| {
                 for r in 0..rows {
                     let all = &mut gates[(r * steps + t) * width..][..width];
@@ -253,32 +226,15 @@ pub fn recurrence<T: Float>(
                         false => &mut [],
                     };
                     match net.cell {
-                        RecurrentCell::Tanh => {
-                            add_to(gates, sums, biases[0], T::tanh);
-                            units.copy_from_slice(gates);
-                        }
-                        RecurrentCell::Relu => {
-                            add_to(gates, sums, biases[0], relu);
-                            units.copy_from_slice(gates);
-                        }
+                        RecurrentCell::Tanh => plain(units, gates, sums, bias, T::tanh),
+                        RecurrentCell::Relu => plain(units, gates, sums, bias, relu),
                         RecurrentCell::Lstm => {
-                            let (sums, bias) = (parts::<_, 4>(sums), parts::<_, 4>(biases[0]));
-                            let gates_of = parts_mut::<_, 4>(gates);
-                            add_to(gates_of[0], sums[0], bias[0], sigmoid);
-                            add_to(gates_of[1], sums[1], bias[1], sigmoid);
-                            add_to(gates_of[2], sums[2], bias[2], T::tanh);
-                            add_to(gates_of[3], sums[3], bias[3], sigmoid);
-                            let c0 = &c0[r * hidden..][..hidden];
-                            let (c, before) = pair(more, t, before, c0);
-                            lstm(units, c, before, gates);
+                            let initial = &c0[r * hidden..][..hidden];
+                            let (c, before) = pair(more, t, before, initial);
+                            lstm(units, [gates, c], before, sums, bias);
                         }
                         RecurrentCell::Gru => {
-                            let (sums, bias) = (parts::<_, 3>(sums), parts::<_, 3>(biases[0]));
-                            let [reset, keep, n] = parts_mut::<_, 3>(gates);
-                            add_to(reset, sums[0], bias[0], sigmoid);
-                            add_to(keep, sums[1], bias[1], sigmoid);
-                            more[t * hidden..][..hidden].copy_from_slice(sums[2]);
-                            gru(units, n, [reset, keep], sums[2], bias[2]);
+                            gru(units, [gates, &mut more[t * hidden..][..hidden]], sums, bias);
                         }
                     }
                     all.copy_from_slice(gates);
@@ -380,18 +336,8 @@ pub fn recurrence_backward<T: Float>(
                     let (gates, units) = (&gates[at..][..width], &units[r * hidden..][..hidden]);
                     let sums = &mut sums[r * width..][..width];
                     match net.cell {
-                        RecurrentCell::Tanh => each(
-                            sums,
-                            [gates, units],
-                            #[inline(always)]
-                            |_, [y, g]| g * (T::ONE - y * y),
-                        ),
-                        RecurrentCell::Relu => each(
-                            sums,
-                            [gates, units],
-                            #[inline(always)]
-                            |_, [y, g]| if y <= T::ZERO { T::ZERO } else { g },
-                        ),
+                        RecurrentCell::Tanh => tanh_backward(sums, gates, units),
+                        RecurrentCell::Relu => relu_backward(sums, gates, units),
                         RecurrentCell::Lstm => {
                             let c = &more[r * steps * hidden..][..steps * hidden];
                             let before = match before {
@@ -425,8 +371,7 @@ pub fn recurrence_backward<T: Float>(
             if is_gru {
                 for r in 0..rows {
                     // The hidden contribution to n is multiplied by r.
-                    let gates = &gates[(r * steps + t) * width..][..width];
-                    let [reset, keep, _] = parts::<_, 3>(gates);
+                    let (reset, keep) = gates[(r * steps + t) * width..].split_at(hidden);
                     let dn = &mut sums[r * width + 2 * hidden..][..hidden];
                     multiply(dn, reset);
                     dmore[(r * steps + t) * hidden..][..hidden].copy_from_slice(dn);
@@ -468,188 +413,6 @@ fn pair<'a, T>(
 /// `x ← x ∘ by`
 fn multiply<T: Float>(x: &mut [T], by: &[T]) {
     x.iter_mut().zip(by).for_each(|(x, &by)| *x *= by);
-}
-
-#[inline(always)]
-fn sigmoid<T: Float>(x: T) -> T {
-    T::ONE / (T::ONE + (-x).exp())
-}
-
-#[inline(always)]
-fn relu<T: Float>(x: T) -> T {
-    if x <= T::ZERO { T::ZERO } else { x }
-}
-
-/// `out[j] ← f(out[j], [x[j] for each input x])`: one output at a time, so that the loop is
-/// vectorized.
-#[inline(always)]
-fn each<T: Float, const N: usize>(out: &mut [T], inputs: [&[T]; N], f: impl Fn(T, [T; N]) -> T) {
-    let mut x = inputs;
-    for x in &mut x {
-        *x = &x[..out.len()];
-    }
-    for j in 0..out.len() {
-        let mut values = [T::ZERO; N];
-        for (value, x) in values.iter_mut().zip(x) {
-            *value = x[j];
-        }
-        out[j] = f(out[j], values);
-    }
-}
-
-/// `x[j] ← f(x[j] + bias[j] + sums[j])`
-#[inline(always)]
-fn add_to<T: Float>(x: &mut [T], sums: &[T], bias: &[T], f: impl Fn(T) -> T) {
-    each(
-        x,
-        [sums, bias],
-        #[inline(always)]
-        |x, [sum, bias]| f(x + bias + sum),
-    );
-}
-
-/// `c ← f before + i g`, `out ← o tanh(c)`
-#[inline(always)]
-fn lstm<T: Float>(out: &mut [T], c: &mut [T], before: &[T], gates: &[T]) {
-    let [i, f, g, o] = parts(gates);
-    each(
-        c,
-        [f, before, i, g],
-        #[inline(always)]
-        |_, [f, before, i, g]| f * before + i * g,
-    );
-    each(
-        out,
-        [o, c],
-        #[inline(always)]
-        |_, [o, c]| o * c.tanh(),
-    );
-}
-
-/// Writes the gradients of the four sums to `out`, and changes `dc` from that of `c` to that of
-/// the `c` before; `dh` is that of the outputs.
-#[inline(always)]
-fn lstm_backward<T: Float>(
-    out: &mut [T],
-    dc: &mut [T],
-    gates: &[T],
-    dh: &[T],
-    [c, before]: [&[T]; 2],
-) {
-    let [i, f, g, o] = parts(gates);
-    let [di, df, dg, d_o] = parts_mut(out);
-    let tanh = dg;
-    each(
-        tanh,
-        [c],
-        #[inline(always)]
-        |_, [c]| c.tanh(),
-    );
-    each(
-        dc,
-        [dh, o, tanh],
-        #[inline(always)]
-        |dc, [dh, o, tanh]| dc + dh * o * (T::ONE - tanh * tanh),
-    );
-    each(
-        d_o,
-        [dh, o, tanh],
-        #[inline(always)]
-        |_, [dh, o, tanh]| dh * tanh * (o * (T::ONE - o)),
-    );
-    let dg = tanh;
-    each(
-        dg,
-        [dc, i, g],
-        #[inline(always)]
-        |_, [dc, i, g]| dc * i * (T::ONE - g * g),
-    );
-    each(
-        di,
-        [dc, i, g],
-        #[inline(always)]
-        |_, [dc, i, g]| dc * g * (i * (T::ONE - i)),
-    );
-    each(
-        df,
-        [dc, f, before],
-        #[inline(always)]
-        |_, [dc, f, before]| dc * before * (f * (T::ONE - f)),
-    );
-    each(
-        dc,
-        [f],
-        #[inline(always)]
-        |dc, [f]| dc * f,
-    );
-}
-
-/// `n ← tanh(n + bias + r sums)`, `h ← (h − n) z + n`
-#[inline(always)]
-fn gru<T: Float>(h: &mut [T], n: &mut [T], [r, z]: [&[T]; 2], sums: &[T], bias: &[T]) {
-    each(
-        n,
-        [bias, r, sums],
-        #[inline(always)]
-        |n, [bias, r, sum]| (n + bias + r * sum).tanh(),
-    );
-    each(
-        h,
-        [n, z],
-        #[inline(always)]
-        |h, [n, z]| (h - n) * z + n,
-    );
-}
-
-/// Writes the gradients of the three sums of the inputs to `out`; `dh` is that of the outputs.
-#[inline(always)]
-fn gru_backward<T: Float>(out: &mut [T], gates: &[T], dh: &[T], sums: &[T], before: &[T]) {
-    let [r, z, n] = parts(gates);
-    let [dr, dz, dn] = parts_mut(out);
-    each(
-        dz,
-        [dh, before, n, z],
-        #[inline(always)]
-        |_, [dh, before, n, z]| dh * (before - n) * (z * (T::ONE - z)),
-    );
-    each(
-        dn,
-        [dh, z, n],
-        #[inline(always)]
-        |_, [dh, z, n]| dh * (T::ONE - z) * (T::ONE - n * n),
-    );
-    each(
-        dr,
-        [dn, sums, r],
-        #[inline(always)]
-        |_, [dn, sum, r]| dn * sum * (r * (T::ONE - r)),
-    );
-}
-
-/// The parts of equal length.
-#[inline(always)]
-fn parts<T, const N: usize>(x: &[T]) -> [&[T]; N] {
-    let len = x.len() / N;
-    let mut parts = [x; N];
-    for (i, part) in parts.iter_mut().enumerate() {
-        *part = &x[i * len..][..len];
-    }
-    parts
-}
-
-/// [`parts`], to write to.
-#[inline(always)]
-fn parts_mut<T, const N: usize>(x: &mut [T]) -> [&mut [T]; N] {
-    let len = x.len() / N;
-    let mut rest = x;
-    [(); N].map(
-        #[inline(always)]
-        |()| {
-            let part;
-            (part, rest) = std::mem::take(&mut rest).split_at_mut(len);
-            part
-        },
-    )
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub use ops::layer::avg_pool::AvgPool2dOptions;
 pub use ops::layer::conv_params::{Conv1dParams, Conv2dParams, ConvParams};
 pub use ops::layer::cross_entropy::cross_entropy;
 pub use ops::layer::max_pool::MaxPool2dOptions;
-pub use ops::layer::recurrence::{RecurrentWeights, recurrence};
+pub use ops::layer::recurrence::{Direction, RecurrentWeights, recurrence};
 pub use ops::layer::windows::{AdaptiveSize, PerDim};
 pub use ops::matrix::attention::{
     scaled_dot_product_attention, scaled_dot_product_attention_with_weights,

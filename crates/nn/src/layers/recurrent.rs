@@ -6,8 +6,8 @@ use crate::tree::observe::observe;
 use crate::tree::state;
 use crate::{Dropout, check};
 use adamant_tensor::{
-    Float, Generator, Parameter, RecurrentCell, RecurrentWeights, StateDict, StateError, Stateful,
-    Tensor, recurrence,
+    Direction, Float, Generator, Parameter, RecurrentCell, RecurrentWeights, StateDict, StateError,
+    Stateful, Tensor, recurrence,
 };
 
 /// The activation of an [`Rnn`].
@@ -249,14 +249,15 @@ impl<T: Float> Layers<T> {
                 x = dropout.forward(&x);
             }
             let mut outputs = Vec::new();
-            for (direction, weights) in directions.iter().enumerate() {
+            let order = [Direction::Forward, Direction::Reverse];
+            for (i, (weights, direction)) in directions.iter().zip(order).enumerate() {
                 let start = |(part, initial): (usize, &Option<&Tensor<T>>)| match initial {
-                    Some(initial) => initial.select(0, layer * self.directions + direction),
+                    Some(initial) => initial.select(0, layer * self.directions + i),
                     None => Tensor::zeros([batch, self.width(part)]),
                 };
                 let state: Vec<_> = initial.iter().enumerate().map(start).collect();
                 let (output, state) =
-                    recurrence(self.cell, &x, &weights.tensors(), &state, direction == 1);
+                    recurrence(self.cell, &x, &weights.tensors(), &state, direction);
                 outputs.push(output);
                 last.iter_mut().zip(state).for_each(|(last, state)| last.push(state));
             }

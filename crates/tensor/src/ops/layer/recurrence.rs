@@ -30,8 +30,17 @@ pub struct RecurrentWeights<T: Float> {
     pub hr: Option<Tensor<T>>,
 }
 
-/// A recurrent layer in one direction, over sequences in order or in `reverse`: the outputs
-/// `[N, L, P]`, and the last state. `state` is the initial state and has the parts of the last one:
+/// The order of a recurrent layer's steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the first element of a sequence to the last.
+    Forward,
+    /// From the last element to the first.
+    Reverse,
+}
+
+/// A recurrent layer in one direction: the outputs `[N, L, P]` in the order of the inputs, and the
+/// state after the last step. `state` is the initial state and has the parts of the last one:
 /// the output `[N, P]` and, for an LSTM, the cell `[N, H]`.
 ///
 /// PyTorch: one layer of `torch.nn.RNN`, `LSTM` or `GRU`, which document the formulas.
@@ -40,11 +49,11 @@ pub struct RecurrentWeights<T: Float> {
 /// If the shapes do not fit, or L or H is 0.
 ///
 /// ```
-/// use adamant_tensor::{RecurrentCell, RecurrentWeights, Tensor, recurrence};
+/// use adamant_tensor::{Direction, RecurrentCell, RecurrentWeights, Tensor, recurrence};
 /// let one = Tensor::<f32>::ones([1, 1]);
 /// let weights = RecurrentWeights { ih: one.clone(), hh: one.clone(), biases: None, hr: None };
 /// let x = Tensor::from([[[1.0], [2.0]]]);
-/// let (y, last) = recurrence(RecurrentCell::Relu, &x, &weights, &[one], false);
+/// let (y, last) = recurrence(RecurrentCell::Relu, &x, &weights, &[one], Direction::Forward);
 /// assert_eq!((y.to_vec(), last[0].to_vec()), (vec![2.0, 4.0], vec![4.0]));
 /// ```
 #[must_use]
@@ -54,10 +63,10 @@ pub fn recurrence<T: Float>(
     x: &Tensor<T>,
     weights: &RecurrentWeights<T>,
     state: &[Tensor<T>],
-    reverse: bool,
+    direction: Direction,
 ) -> (Tensor<T>, Vec<Tensor<T>>) {
-    let layer = Layer::new(cell, x, weights, state, reverse);
-    let [rows, steps, _, output] = layer.sizes;
+    let layer = Layer::new(cell, x, weights, state, direction);
+    let ([rows, steps, _, output], reverse) = (layer.sizes, layer.reverse);
     let (all, [gates, more]) = layer.value();
     let inputs: Vec<Tensor<T>> = layer.inputs().into_iter().cloned().collect();
     let inputs: Vec<&Tensor<T>> = inputs.iter().collect();
@@ -98,7 +107,7 @@ impl<T: Float> Layer<T> {
         x: &Tensor<T>,
         weights: &RecurrentWeights<T>,
         state: &[Tensor<T>],
-        reverse: bool,
+        direction: Direction,
     ) -> Self {
         let (shape, gates) = (x.array.shape(), cell.gates());
         let (ih, hh) = (weights.ih.array.shape(), weights.hh.array.shape());
@@ -153,7 +162,7 @@ impl<T: Float> Layer<T> {
             x: x.clone(),
             weights: weights.clone(),
             state: state.to_vec(),
-            reverse,
+            reverse: direction == Direction::Reverse,
             sizes: [rows, steps, hidden, output],
         }
     }
@@ -419,7 +428,7 @@ mod tests {
         x: &[Tensor<f64>],
         bias: bool,
         proj: bool,
-        reverse: bool,
+        direction: Direction,
     ) -> Layer<f64> {
         let mut x = x.iter().cloned();
         let mut next = || x.next().unwrap();
@@ -427,13 +436,14 @@ mod tests {
         let biases = bias.then(|| [next(), next()]);
         let hr = proj.then(&mut next);
         let weights = RecurrentWeights { ih, hh, biases, hr };
-        Layer::new(cell, &input, &weights, &x.collect::<Vec<_>>(), reverse)
+        Layer::new(cell, &input, &weights, &x.collect::<Vec<_>>(), direction)
     }
 
     /// The outputs and the last state in one vector.
     fn run(layer: &Layer<f64>) -> Tensor<f64> {
         let Layer { cell, x, weights, state, reverse, .. } = layer;
-        let (y, last) = recurrence(*cell, x, weights, state, *reverse);
+        let direction = if *reverse { Direction::Reverse } else { Direction::Forward };
+        let (y, last) = recurrence(*cell, x, weights, state, direction);
         let parts: Vec<_> = [y].iter().chain(&last).map(|part| part.flatten(0, -1)).collect();
         Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0)
     }
@@ -441,17 +451,21 @@ mod tests {
     #[test]
     fn gradients() {
         for cell in CELLS {
-            for (bias, reverse) in [(true, false), (false, true)] {
+            for (bias, direction) in [(true, Direction::Forward), (false, Direction::Reverse)] {
                 let shapes = shapes(cell, 2, bias, None);
                 let shapes: Vec<_> = shapes.iter().map(Vec::as_slice).collect();
                 // Above the kink of relu.
                 let domain = if cell == RecurrentCell::Relu { 0.1..0.8 } else { -1.0..1.0 };
-                check_op(|x| run(&layer(cell, x, bias, false, reverse)), &shapes, domain);
+                check_op(|x| run(&layer(cell, x, bias, false, direction)), &shapes, domain);
             }
         }
         let shapes = shapes(RecurrentCell::Lstm, 2, true, Some(1));
         let shapes: Vec<_> = shapes.iter().map(Vec::as_slice).collect();
-        check_op(|x| run(&layer(RecurrentCell::Lstm, x, true, true, true)), &shapes, -1.0..1.0);
+        check_op(
+            |x| run(&layer(RecurrentCell::Lstm, x, true, true, Direction::Reverse)),
+            &shapes,
+            -1.0..1.0,
+        );
     }
 
     #[test]
@@ -462,12 +476,12 @@ mod tests {
                 if proj.is_some() && cell != RecurrentCell::Lstm {
                     continue;
                 }
-                for reverse in [false, true] {
+                for direction in [Direction::Forward, Direction::Reverse] {
                     let x: Vec<_> = shapes(cell, hidden, true, proj)
                         .iter()
                         .map(|shape| Tensor::randn(&shape[..], &mut rng).requires_grad())
                         .collect();
-                    let layer = layer(cell, &x, true, proj.is_some(), reverse);
+                    let layer = layer(cell, &x, true, proj.is_some(), direction);
                     let gradients = |y: &Tensor<f64>| {
                         let y = y.narrow(0, 0, layer.value().0.numel());
                         let all: Vec<_> = x.iter().collect();
@@ -475,7 +489,7 @@ mod tests {
                         (y.detach(), grad(&(&y * &y).sum(), &all, options))
                     };
                     let has_c = cell == RecurrentCell::Lstm;
-                    let fused = recurrence(cell, &layer.x, &layer.weights, &layer.state, reverse);
+                    let fused = recurrence(cell, &layer.x, &layer.weights, &layer.state, direction);
                     let fused: Vec<_> = [&fused.0]
                         .into_iter()
                         .chain(has_c.then(|| &fused.1[1]))

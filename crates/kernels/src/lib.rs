@@ -23,10 +23,13 @@ mod gemv;
 mod indexing;
 mod memory;
 mod normalize;
+mod packed;
 mod packing;
 mod panel;
 mod parallel;
 mod pool;
+mod recurrence;
+mod recurrent_cell;
 mod reduce;
 mod scan;
 mod sgd;
@@ -57,6 +60,8 @@ pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,
     avg_pool_input, max_pool, pick, place,
 };
+pub use recurrence::{Recurrence, RecurrenceGradients, recurrence, recurrence_backward};
+pub use recurrent_cell::RecurrentCell;
 pub use reduce::{arg_best, reduce_rows, sum, sum_row, sum_view};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};

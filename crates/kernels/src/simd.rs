@@ -65,6 +65,18 @@ pub(crate) fn has_fma() -> bool {
     cfg!(target_arch = "aarch64")
 }
 
+/// The bytes of the vectors that [`vectorize`] uses.
+pub(crate) fn vector_bytes() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    return match level() {
+        Level::Avx512 => 64,
+        Level::Avx2 => 32,
+        Level::Baseline => 16,
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    16
+}
+
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 enum Level {

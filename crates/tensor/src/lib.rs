@@ -17,7 +17,7 @@ mod state;
 mod tape;
 mod tools;
 
-pub use adamant_kernels::{Element, Float, num_threads, set_num_threads};
+pub use adamant_kernels::{Element, Float, RecurrentCell, num_threads, set_num_threads};
 pub use arrays::array::Array;
 pub use arrays::dims::{Dim, Dims};
 pub use arrays::error::ShapeError;
@@ -32,6 +32,7 @@ pub use ops::layer::avg_pool::AvgPool2dOptions;
 pub use ops::layer::conv_params::{Conv1dParams, Conv2dParams, ConvParams};
 pub use ops::layer::cross_entropy::cross_entropy;
 pub use ops::layer::max_pool::MaxPool2dOptions;
+pub use ops::layer::recurrence::{Direction, RecurrentWeights, recurrence};
 pub use ops::layer::windows::{AdaptiveSize, PerDim};
 pub use ops::matrix::attention::{
     scaled_dot_product_attention, scaled_dot_product_attention_with_weights,

@@ -5,7 +5,10 @@ use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
 use crate::tree::observe::observe;
 use crate::tree::state;
 use crate::{Dropout, check};
-use adamant_tensor::{Float, Generator, Parameter, StateDict, StateError, Stateful, Tensor};
+use adamant_tensor::{
+    Direction, Float, Generator, Parameter, RecurrentCell, RecurrentWeights, StateDict, StateError,
+    Stateful, Tensor, recurrence,
+};
 
 /// The activation of an [`Rnn`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,10 +124,11 @@ struct Weights<T: Float> {
     hr: Option<Parameter<T>>,
 }
 
-/// The layers of a recurrent net, without its step. A clone shares them: the net copies them.
+/// The layers of a recurrent net. A clone shares them: the net copies them.
 #[derive(Clone, Debug)]
 struct Layers<T: Float> {
     name: &'static str,
+    cell: RecurrentCell,
     inputs: usize,
     hidden: usize,
     /// The width of the output in one direction: `hidden`, or the width of the projection.
@@ -135,34 +139,11 @@ struct Layers<T: Float> {
     dropout: Option<Dropout>,
 }
 
-/// A step: from the input's contribution to all gates `[N, gates · H]`, the weights and the state
-/// to the next state. Each part of the state is `[N, H]`; the first is the output, whose
-/// projection, if there is one, replaces it.
-trait Step<T: Float> {
-    /// The number of matrices of `H` rows in a weight.
-    const GATES: usize;
-    /// Whether both biases may be added to the input's contribution at once.
-    const ONE_BIAS: bool;
-    fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>>;
-}
-
-/// The parameters applied to the output of the step before.
-struct Hidden<T: Float> {
-    weight: Tensor<T>,
-    /// `None` if it is in the input's contribution already.
-    bias: Option<Tensor<T>>,
-}
-
-impl<T: Float> Hidden<T> {
-    fn apply(&self, h: &Tensor<T>) -> Tensor<T> {
-        h.linear(&self.weight, self.bias.as_ref())
-    }
-}
-
 impl<T: Float> Layers<T> {
     #[track_caller]
-    fn new<S: Step<T>>(
+    fn new(
         name: &'static str,
+        cell: RecurrentCell,
         [inputs, hidden]: [usize; 2],
         common: Common,
         proj_size: Option<usize>,
@@ -181,7 +162,7 @@ impl<T: Float> Layers<T> {
             );
         }
         let output = proj_size.unwrap_or(hidden);
-        let (gates, directions) = (S::GATES, 1 + usize::from(bidirectional));
+        let (gates, directions) = (cell.gates(), 1 + usize::from(bidirectional));
         let (first, others) = (
             [gates, hidden, inputs, directions, 1],
             [gates, hidden, output, directions, num_layers],
@@ -211,7 +192,7 @@ impl<T: Float> Layers<T> {
             }
         }
         let dropout = (dropout > 0.0 && num_layers > 1).then(|| Dropout::new(dropout, rng));
-        Layers { name, inputs, hidden, output, weights, directions, dropout }
+        Layers { name, cell, inputs, hidden, output, weights, directions, dropout }
     }
 
     /// The width of a part of the state.
@@ -222,12 +203,7 @@ impl<T: Float> Layers<T> {
     /// The last layer's outputs `[N, L, directions · output]`, and each part of the last state,
     /// `[layers · directions, N, width]`; without `N` for one sequence.
     #[track_caller]
-    fn run<S: Step<T>>(
-        &self,
-        step: &S,
-        x: &Tensor<T>,
-        initial: &[Option<&Tensor<T>>],
-    ) -> (Tensor<T>, Vec<Tensor<T>>) {
+    fn run(&self, x: &Tensor<T>, initial: &[Option<&Tensor<T>>]) -> (Tensor<T>, Vec<Tensor<T>>) {
         let (name, inputs, shape) = (self.name, self.inputs, x.shape());
         let fits = matches!(shape, [_, len, width] | [len, width] if *len > 0 && *width == inputs);
         assert!(
@@ -250,19 +226,18 @@ impl<T: Float> Layers<T> {
             );
         }
         if shape.len() == 3 {
-            return self.run_batch(step, x, initial);
+            return self.run_batch(x, initial);
         }
         // One sequence is a batch of one.
         let initial: Vec<_> = initial.iter().map(|part| part.map(|x| x.unsqueeze(1))).collect();
         let initial: Vec<_> = initial.iter().map(Option::as_ref).collect();
-        let (y, last) = self.run_batch(step, &x.unsqueeze(0), &initial);
+        let (y, last) = self.run_batch(&x.unsqueeze(0), &initial);
         (y.squeeze(0), last.iter().map(|part| part.squeeze(1)).collect())
     }
 
     /// [`run`](Layers::run) for `[N, L, inputs]`, without checks.
-    fn run_batch<S: Step<T>>(
+    fn run_batch(
         &self,
-        step: &S,
         x: &Tensor<T>,
         initial: &[Option<&Tensor<T>>],
     ) -> (Tensor<T>, Vec<Tensor<T>>) {
@@ -274,13 +249,15 @@ impl<T: Float> Layers<T> {
                 x = dropout.forward(&x);
             }
             let mut outputs = Vec::new();
-            for (direction, weights) in directions.iter().enumerate() {
+            let order = [Direction::Forward, Direction::Reverse];
+            for (i, (weights, direction)) in directions.iter().zip(order).enumerate() {
                 let start = |(part, initial): (usize, &Option<&Tensor<T>>)| match initial {
-                    Some(initial) => initial.select(0, layer * self.directions + direction),
+                    Some(initial) => initial.select(0, layer * self.directions + i),
                     None => Tensor::zeros([batch, self.width(part)]),
                 };
-                let state = initial.iter().enumerate().map(start).collect();
-                let (output, state) = weights.run(step, &x, state, direction == 1);
+                let state: Vec<_> = initial.iter().enumerate().map(start).collect();
+                let (output, state) =
+                    recurrence(self.cell, &x, &weights.tensors(), &state, direction);
                 outputs.push(output);
                 last.iter_mut().zip(state).for_each(|(last, state)| last.push(state));
             }
@@ -294,98 +271,13 @@ impl<T: Float> Layers<T> {
 }
 
 impl<T: Float> Weights<T> {
-    /// Over the sequence in one direction: the outputs `[N, L, output]` and the last state.
-    fn run<S: Step<T>>(
-        &self,
-        step: &S,
-        x: &Tensor<T>,
-        mut state: Vec<Tensor<T>>,
-        is_reverse: bool,
-    ) -> (Tensor<T>, Vec<Tensor<T>>) {
-        let biases = self.biases.as_ref().map(|biases| biases.each_ref().map(Parameter::tensor));
-        let (input_bias, bias) = match biases {
-            Some([ih, hh]) if S::ONE_BIAS => (Some(ih + hh), None),
-            Some([ih, hh]) => (Some(ih), Some(hh)),
-            None => (None, None),
-        };
-        // One product for the inputs of all steps.
-        let inputs = x.linear(&self.ih.tensor(), input_bias.as_ref());
-        let hidden = Hidden { weight: self.hh.tensor(), bias };
-        let projection = self.hr.as_ref().map(Parameter::tensor);
-        let mut parts: Vec<_> = (0..x.shape()[1]).map(|t| inputs.select(1, t)).collect();
-        if is_reverse {
-            parts.reverse();
+    fn tensors(&self) -> RecurrentWeights<T> {
+        RecurrentWeights {
+            ih: self.ih.tensor(),
+            hh: self.hh.tensor(),
+            biases: self.biases.as_ref().map(|biases| biases.each_ref().map(Parameter::tensor)),
+            hr: self.hr.as_ref().map(Parameter::tensor),
         }
-        let mut outputs = Vec::with_capacity(parts.len());
-        for input in &parts {
-            state = step.step(input, &hidden, &state);
-            if let Some(projection) = &projection {
-                state[0] = state[0].linear(projection, None);
-            }
-            outputs.push(state[0].clone());
-        }
-        if is_reverse {
-            outputs.reverse();
-        }
-        (Tensor::stack(&outputs.iter().collect::<Vec<_>>(), 1), state)
-    }
-}
-
-/// Part `i` of `[N, parts · H]`.
-fn gate<T: Float>(x: &Tensor<T>, i: usize, hidden: usize) -> Tensor<T> {
-    x.narrow(1, i * hidden, hidden)
-}
-
-/// The step of an [`Rnn`].
-#[derive(Clone, Copy, Debug)]
-struct RnnStep(Nonlinearity);
-
-impl<T: Float> Step<T> for RnnStep {
-    const GATES: usize = 1;
-    const ONE_BIAS: bool = true;
-    fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
-        let sum = input + hidden.apply(&state[0]);
-        vec![match self.0 {
-            Nonlinearity::Tanh => sum.tanh(),
-            Nonlinearity::Relu => sum.relu(),
-        }]
-    }
-}
-
-/// The step of an [`Lstm`].
-#[derive(Clone, Copy, Debug)]
-struct LstmStep;
-
-impl<T: Float> Step<T> for LstmStep {
-    const GATES: usize = 4;
-    const ONE_BIAS: bool = true;
-    fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
-        let [h, c] = state else { unreachable!("a state of two") };
-        let size = c.shape()[1];
-        let sum = input + hidden.apply(h);
-        let gates = sum.narrow(1, 0, 2 * size).sigmoid();
-        let (new, forget) = (gate(&gates, 0, size), gate(&gates, 1, size));
-        let c = forget * c + new * gate(&sum, 2, size).tanh();
-        vec![gate(&sum, 3, size).sigmoid() * c.tanh(), c]
-    }
-}
-
-/// The step of a [`Gru`].
-#[derive(Clone, Copy, Debug)]
-struct GruStep;
-
-impl<T: Float> Step<T> for GruStep {
-    const GATES: usize = 3;
-    // The reset gate multiplies the bias too.
-    const ONE_BIAS: bool = false;
-    fn step(&self, input: &Tensor<T>, hidden: &Hidden<T>, state: &[Tensor<T>]) -> Vec<Tensor<T>> {
-        let h = &state[0];
-        let size = h.shape()[1];
-        let before = hidden.apply(h);
-        let gates = (input.narrow(1, 0, 2 * size) + before.narrow(1, 0, 2 * size)).sigmoid();
-        let (reset, keep) = (gate(&gates, 0, size), gate(&gates, 1, size));
-        let new = (gate(input, 2, size) + reset * gate(&before, 2, size)).tanh();
-        vec![(h - &new) * keep + new]
     }
 }
 
@@ -420,15 +312,14 @@ impl<T: Float> Module<T> for Layers<T> {
     }
 }
 
-/// A net by its step and options; `$parts` takes the latter apart: the options that all nets have,
-/// the width of the projection, and the step.
+/// A net by its options; `$parts` takes them apart: the options that all nets have, the width of the
+/// projection, and the cell.
 macro_rules! recurrent {
-    ($(#[$doc:meta])* $Name:ident, $Step:ty, $Options:ident, $parts:expr) => {
+    ($(#[$doc:meta])* $Name:ident, $Options:ident, $parts:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $Name<T: Float = f32> {
             layers: Layers<T>,
-            step: $Step,
         }
 
         impl $Name {
@@ -458,15 +349,15 @@ macro_rules! recurrent {
                 options: $Options,
                 rng: &mut Generator,
             ) -> Self {
-                let (common, proj_size, step) = $parts(options);
+                let (common, proj_size, cell) = $parts(options);
                 let (name, sizes) = (stringify!($Name), [input_size, hidden_size]);
-                $Name { layers: Layers::new::<$Step>(name, sizes, common, proj_size, rng), step }
+                $Name { layers: Layers::new(name, cell, sizes, common, proj_size, rng) }
             }
         }
 
         impl<T: Float> Clone for $Name<T> {
             fn clone(&self) -> Self {
-                deep_copy(self, $Name { layers: self.layers.clone(), step: self.step })
+                deep_copy(self, $Name { layers: self.layers.clone() })
             }
         }
 
@@ -521,8 +412,11 @@ recurrent!(
     /// let net = Rnn::new(3, 4, &mut Generator::seed(0));
     /// assert_eq!(net.forward(&Tensor::ones([2, 5, 3])).shape(), [2, 5, 4]);
     /// ```
-    Rnn, RnnStep, RnnOptions,
-    |RnnOptions { common, nonlinearity }| (common, None, RnnStep(nonlinearity))
+    Rnn, RnnOptions,
+    |RnnOptions { common, nonlinearity }| match nonlinearity {
+        Nonlinearity::Tanh => (common, None, RecurrentCell::Tanh),
+        Nonlinearity::Relu => (common, None, RecurrentCell::Relu),
+    }
 );
 
 recurrent!(
@@ -547,8 +441,8 @@ recurrent!(
     /// let (y, (h, c)) = net.forward_from(&Tensor::<f32>::ones([2, 5, 3]), None);
     /// assert_eq!((y.shape(), h.shape(), c.shape()), (&[2, 5, 2][..], &[4, 2, 1][..], &[4, 2, 4][..]));
     /// ```
-    Lstm, LstmStep, LstmOptions,
-    |LstmOptions { common, proj_size }| (common, proj_size, LstmStep)
+    Lstm, LstmOptions,
+    |LstmOptions { common, proj_size }| (common, proj_size, RecurrentCell::Lstm)
 );
 
 recurrent!(
@@ -567,7 +461,7 @@ recurrent!(
     /// let net = Gru::new(3, 4, &mut Generator::seed(0));
     /// assert_eq!(net.forward(&Tensor::ones([2, 5, 3])).shape(), [2, 5, 4]);
     /// ```
-    Gru, GruStep, GruOptions, |GruOptions { common }| (common, None, GruStep)
+    Gru, GruOptions, |GruOptions { common }| (common, None, RecurrentCell::Gru)
 );
 
 macro_rules! one_state {
@@ -588,7 +482,7 @@ macro_rules! one_state {
                 x: &Tensor<T>,
                 initial: Option<&Tensor<T>>,
             ) -> (Tensor<T>, Tensor<T>) {
-                let (y, mut state) = self.layers.run(&self.step, x, &[initial]);
+                let (y, mut state) = self.layers.run(x, &[initial]);
                 (observe(self, y), state.remove(0))
             }
         }
@@ -615,7 +509,7 @@ impl<T: Float> Lstm<T> {
         initial: Option<(&Tensor<T>, &Tensor<T>)>,
     ) -> (Tensor<T>, (Tensor<T>, Tensor<T>)) {
         let (h, c) = initial.unzip();
-        let (y, mut state) = self.layers.run(&self.step, x, &[h, c]);
+        let (y, mut state) = self.layers.run(x, &[h, c]);
         let c = state.remove(1);
         (observe(self, y), (state.remove(0), c))
     }

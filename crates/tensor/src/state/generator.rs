@@ -4,7 +4,7 @@ use super::dict::StateDict;
 use super::mismatch::{Mismatch, StateError};
 use super::stateful::Stateful;
 use crate::state::draw_tape::draw;
-use adamant_kernels::{Float, WeightDropout};
+use adamant_kernels::{CHUNK, Float, WeightDropout, drain, simd};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -47,7 +47,7 @@ impl Generator {
 
     /// A number drawn uniformly from `[0, 1)`, a multiple of 2⁻⁵³.
     pub fn uniform(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 * (-53f64).exp2()
+        unit(self.next_u64())
     }
 
     /// A number drawn from the normal distribution with mean 0 and variance 1.
@@ -81,17 +81,84 @@ impl Generator {
             (0.0..=1.0).contains(&p),
             "bernoulli_mask: p is {p}; expected a probability, from 0 to 1"
         );
-        draw(&mut self.0, |rng| fill_mask(rng, out, p, keep));
+        draw(&mut self.0, |rng| {
+            share(rng, out, 1, |rng, out| fill_mask(rng, out, p, keep));
+        });
+    }
+
+    /// Sets each element to `f` of its own [`next_u64`](Generator::next_u64).
+    pub(crate) fn fill<V: Send>(&mut self, out: &mut [V], f: impl Fn(u64) -> V + Sync) {
+        draw(&mut self.0, |rng| {
+            share(rng, out, 2, |rng, out| {
+                each_word(
+                    rng,
+                    out,
+                    #[inline(always)]
+                    |word, out| *out = f(u64::from_le_bytes(word)),
+                );
+            });
+        });
+    }
+}
+
+/// The number in `[0, 1)`, a multiple of 2⁻⁵³, of sixty-four random bits.
+pub(crate) fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 * (-53f64).exp2()
+}
+
+/// Fills `out`, of which each element takes this number of 32-bit words, as `fill` would in one call:
+/// threads fill pieces, each from its own position in the sequence.
+fn share<V: Send>(
+    rng: &mut ChaCha8Rng,
+    out: &mut [V],
+    words: usize,
+    fill: impl Fn(&mut ChaCha8Rng, &mut [V]) + Sync,
+) {
+    if out.len() <= CHUNK {
+        return fill(rng, out);
+    }
+    let (start, first) = (rng.get_word_pos(), rng.clone());
+    let position = |elements: usize| start + elements as u128 * words as u128;
+    let end = position(out.len());
+    let cost = out.len().saturating_mul(4 * words); // a word: about 4 additions
+    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(piece, out)| {
+        let mut rng = first.clone();
+        rng.set_word_pos(position(piece * CHUNK));
+        fill(&mut rng, out);
+    });
+    rng.set_word_pos(end);
+}
+
+/// Calls `f` with the next `BYTES` bytes of the sequence for each element.
+fn each_word<V, const BYTES: usize>(
+    rng: &mut ChaCha8Rng,
+    out: &mut [V],
+    f: impl Fn([u8; BYTES], &mut V),
+) {
+    let mut bytes = [0; 1024];
+    for out in out.chunks_mut(bytes.len() / BYTES) {
+        let bytes = &mut bytes[..out.len() * BYTES];
+        rng.fill_bytes(bytes);
+        simd!(|| {
+            for (out, &word) in out.iter_mut().zip(bytes.as_chunks::<BYTES>().0) {
+                f(word, out);
+            }
+        });
     }
 }
 
 fn fill_mask<T: Float>(rng: &mut ChaCha8Rng, out: &mut [T], p: f64, keep: T) {
     // One 32-bit word for each element; p is rounded to a multiple of 2⁻³².
     let threshold = (p * 32f64.exp2()) as u64;
-    for out in out {
-        let word = u64::from(rng.next_u32());
-        *out = if word < threshold { T::ZERO } else { keep };
-    }
+    each_word(
+        rng,
+        out,
+        #[inline(always)]
+        |word, out| {
+            let is_dropped = u64::from(u32::from_le_bytes(word)) < threshold;
+            *out = if is_dropped { T::ZERO } else { keep };
+        },
+    );
 }
 
 /// The mask of a dropout, which is not stored: any row can be regenerated, in any order and on any
@@ -207,6 +274,28 @@ mod tests {
         let error = rng.load_state_dict(&state).unwrap_err().to_string();
         assert!(error.contains("mt19937") && error.contains("\"12\""), "{error}");
         assert_eq!(rng.state_dict(), before);
+    }
+
+    #[test]
+    fn large_draws_are_those_of_one_thread() {
+        // Positions in the middle of ChaCha's blocks, and pieces that do not end with one.
+        for (before, len) in [(0, 5), (1, 1000), (3, CHUNK), (7, 3 * CHUNK + 11)] {
+            let mut rng = Generator::seed(9);
+            (0..before).for_each(|_| _ = rng.0.next_u32());
+            let mut one = rng.0.clone();
+            let mut mask = vec![0.0f32; len];
+            rng.bernoulli_mask(&mut mask, 0.3, 2.0);
+            let threshold = (0.3 * 32f64.exp2()) as u32;
+            let expected =
+                |one: &mut ChaCha8Rng| if one.next_u32() < threshold { 0.0 } else { 2.0 };
+            assert!(mask.iter().all(|&x| x == expected(&mut one)));
+            assert!(rng.0 == one && rng.next_u64() == one.next_u64());
+
+            let mut bits = vec![0; len];
+            rng.fill(&mut bits, |bits| bits);
+            assert!(bits.iter().all(|&bits| bits == one.next_u64()));
+            assert!(rng.0 == one && rng.next_u64() == one.next_u64());
+        }
     }
 
     #[test]

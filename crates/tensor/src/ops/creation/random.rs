@@ -3,7 +3,7 @@
 use crate::arrays::array::Array;
 use crate::arrays::indices::Indices;
 use crate::arrays::shape::Shape;
-use crate::state::generator::Generator;
+use crate::state::generator::{Generator, unit};
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
@@ -61,8 +61,8 @@ impl<T: Float> Tensor<T> {
              distance, low not above high",
             T::DTYPE
         );
-        let mut draw = || T::from_f64(low + (high - low) * rng.uniform());
-        Array::build("uniform", shape.into(), |out| out.fill_with(&mut draw)).into()
+        let scaled = |bits| T::from_f64(low + (high - low) * unit(bits));
+        Array::build("uniform", shape.into(), |out| rng.fill(out, scaled)).into()
     }
 
     /// For each element `p` of this tensor: 1 with probability `p`, otherwise 0.
@@ -119,18 +119,15 @@ impl<T: Float> Tensor<T> {
 
 #[track_caller]
 fn standard_uniform<T: Float>(op: &str, shape: Shape, rng: &mut Generator) -> Tensor<T> {
-    Array::build(op, shape, |out| out.fill_with(|| unit(rng))).into()
+    // With the precision of T, a draw is not rounded, so it is never 1.
+    let bits = if size_of::<T>() == size_of::<f32>() { 24 } else { 53 };
+    let draw = move |word: u64| T::from_f64((word >> (64 - bits)) as f64 * 0.5f64.powi(bits));
+    Array::build(op, shape, |out| rng.fill(out, draw)).into()
 }
 
 #[track_caller]
 fn standard_normal<T: Float>(op: &str, shape: Shape, rng: &mut Generator) -> Tensor<T> {
     Array::build(op, shape, |out| out.fill_with(|| T::from_f64(rng.normal()))).into()
-}
-
-/// A draw from `[0, 1)` with the precision of `T`: it is not rounded, so it is never 1.
-fn unit<T: Float>(rng: &mut Generator) -> T {
-    let bits = if size_of::<T>() == size_of::<f32>() { 24 } else { 53 };
-    T::from_f64((rng.next_u64() >> (64 - bits)) as f64 * 0.5f64.powi(bits))
 }
 
 impl Indices {

@@ -1,4 +1,4 @@
-//! The operations of convolutional, pooling and normalization layers, and cross entropy.
+//! The operations of convolutional, pooling, normalization and recurrent layers, and cross entropy.
 
 pub(crate) mod adaptive;
 pub(crate) mod adaptive_avg_pool;
@@ -10,4 +10,5 @@ pub(crate) mod cross_entropy;
 pub(crate) mod max_pool;
 pub(crate) mod normalize;
 pub(crate) mod normalize_loops;
+pub(crate) mod recurrence;
 pub(crate) mod windows;

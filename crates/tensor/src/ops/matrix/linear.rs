@@ -4,7 +4,7 @@ use crate::arrays::array::Array;
 use crate::arrays::shape::Shape;
 use crate::ops::product::record_biased_product;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, gemm};
+use adamant_kernels::{CHUNK, Float, drain, gemm};
 
 impl<T: Float> Tensor<T> {
     /// `x Wᵀ + b`: `[…, K], [N, K], [N] → […, N]`, or `[…, K], [K], [] → […]`.
@@ -74,8 +74,7 @@ fn matrix_linear<T: Float>(
     let value = Array::build("linear", [rows, cols].into(), |out| {
         let beta = match &row {
             Some(bias) => {
-                out.chunks_exact_mut(cols.max(1))
-                    .for_each(|row| row.copy_from_slice(bias.contiguous_slice()));
+                repeat_row(out, bias.contiguous_slice());
                 T::ONE
             }
             None => T::ZERO,
@@ -94,6 +93,15 @@ fn matrix_linear<T: Float>(
         // [M, N] → [N]
         |g| g.sum_dim(0),
     )
+}
+
+/// Writes `row` to each row of `out`.
+fn repeat_row<T: Float>(out: &mut [T], row: &[T]) {
+    let rows = CHUNK.div_ceil(row.len().max(1)); // in a piece of work
+    let (cost, piece) = (out.len(), (rows * row.len()).max(1));
+    drain(out.chunks_mut(piece), cost, |out| {
+        out.chunks_exact_mut(row.len()).for_each(|out| out.copy_from_slice(row));
+    });
 }
 
 #[cfg(test)]

@@ -1,0 +1,187 @@
+//! Products with a matrix that is packed once and used many times, such as the weights of a
+//! recurrent net: `matrixmultiply` packs its operands again in each product, which takes as long as
+//! a product of few rows.
+//!
+//! The bits are those of `matrixmultiply`: terms are added in order by fused multiply-adds, in parts
+//! of [`TERMS`], and the sum of each part is added to the result.
+
+use crate::float::Float;
+use crate::gemm::Matrix;
+use crate::memory::CacheLine;
+use crate::packing::TERMS;
+use crate::simd::{has_fma, simd, vector_bytes};
+
+/// A matrix `[K, N]` in panels of columns: the rows of a panel are contiguous, and the last panel is
+/// filled up with zeros.
+pub(crate) struct Packed<T> {
+    panels: Vec<CacheLine>,
+    rows: usize,
+    cols: usize,
+    /// Columns in a panel: two vectors.
+    width: usize,
+    kind: std::marker::PhantomData<T>,
+}
+
+impl<T: Float> Packed<T> {
+    pub(crate) fn new(b: Matrix<'_, T>) -> Self {
+        let Matrix { rows, cols, row_stride, col_stride, .. } = b;
+        let width = 2 * vector_bytes() / size_of::<T>();
+        let count = cols.div_ceil(width);
+        let bytes = count * rows * width * size_of::<T>();
+        let mut panels = vec![CacheLine::ZERO; bytes.div_ceil(CacheLine::BYTES)];
+        let elements: &mut [T] = bytemuck::cast_slice_mut(&mut panels);
+        for (p, panel) in elements.chunks_mut((rows * width).max(1)).take(count).enumerate() {
+            let (first, len) = (p * width, width.min(cols - p * width));
+            if row_stride == 1 {
+                // Column by column, since these are contiguous.
+                for j in 0..len {
+                    let column = &b.data[(first + j) * col_stride..][..rows];
+                    for (out, &b) in panel[j..].iter_mut().step_by(width).zip(column) {
+                        *out = b;
+                    }
+                }
+            } else {
+                for (k, out) in panel.chunks_exact_mut(width).enumerate() {
+                    let row = b.data[k * row_stride + first * col_stride..].iter();
+                    let row = row.step_by(col_stride).take(len);
+                    out.iter_mut().zip(row).for_each(|(out, &b)| *out = b);
+                }
+            }
+        }
+        Packed { panels, rows, cols, width, kind: std::marker::PhantomData }
+    }
+
+    /// `C ← C + A B`, with `A` `[M, K]` and `C` `[M, N]` row-major.
+    ///
+    /// # Panics
+    /// If the lengths do not match.
+    pub(crate) fn add_product(&self, a: &[T], c: &mut [T]) {
+        let (k, n) = (self.rows, self.cols);
+        if k == 0 || n == 0 {
+            return;
+        }
+        let m = c.len() / n;
+        assert_eq!((a.len(), c.len()), (m * k, m * n), "A is M × K and C is M × N");
+        match (has_fma(), self.width) {
+            (true, 32) => simd!(|| self.tiles::<8, 32, true>(a, c)),
+            (true, 16) => simd!(|| self.tiles::<6, 16, true>(a, c)),
+            (true, 8) => simd!(|| self.tiles::<6, 8, true>(a, c)),
+            (true, 4) => simd!(|| self.tiles::<6, 4, true>(a, c)),
+            (false, 8) => self.tiles::<4, 8, false>(a, c),
+            (false, 4) => self.tiles::<4, 4, false>(a, c),
+            (_, width) => unreachable!("two vectors of {width} elements"),
+        }
+    }
+
+    /// [`add_product`](Packed::add_product), `MR` rows by `NR` columns at a time.
+    #[inline(always)]
+    fn tiles<const MR: usize, const NR: usize, const FMA: bool>(&self, a: &[T], c: &mut [T]) {
+        let (k, n) = (self.rows, self.cols);
+        let m = c.len() / n;
+        let elements: &[T] = bytemuck::cast_slice(&self.panels);
+        for (p, panel) in elements.chunks_exact(k * NR).take(n.div_ceil(NR)).enumerate() {
+            for (part, panel) in panel.as_chunks::<NR>().0.chunks(TERMS).enumerate() {
+                let at = |row: usize| (row * k + part * TERMS, row * n + p * NR);
+                let (strides, len, mut row) = ([k, n], NR.min(n - p * NR), 0);
+                while m - row >= MR {
+                    let (i, j) = at(row);
+                    tile::<T, MR, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
+                    row += MR;
+                }
+                while m - row >= 4 {
+                    let (i, j) = at(row);
+                    tile::<T, 4, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
+                    row += 4;
+                }
+                while m - row >= 2 {
+                    let (i, j) = at(row);
+                    tile::<T, 2, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
+                    row += 2;
+                }
+                if m > row {
+                    let (i, j) = at(row);
+                    tile::<T, 1, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of `MR` rows of `A` with a part of a panel to the first `len` columns of `C`.
+#[inline(always)]
+fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
+    a: &[T],
+    panel: &[[T; NR]],
+    c: &mut [T],
+    [a_stride, c_stride]: [usize; 2],
+    len: usize,
+) {
+    let k = panel.len();
+    let mut rows = [a; MR];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = &a[i * a_stride..][..k];
+    }
+    // LLVM keeps `sums` in registers since every index is a constant once the inner loops are
+    // unrolled. It turns other forms of these loops into gathers.
+    let mut sums = [[T::ZERO; NR]; MR];
+    for p in 0..k {
+        let b = panel[p];
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let a = row[p];
+            for j in 0..NR {
+                sums[j] = if FMA { a.mul_add(b[j], sums[j]) } else { a * b[j] + sums[j] };
+            }
+        }
+    }
+    let sums = sums; // a copy, since its indices below are not constants
+    for (i, sums) in sums.iter().enumerate() {
+        let c = &mut c[i * c_stride..][..len];
+        c.iter_mut().zip(sums).for_each(|(c, &sum)| *c += sum);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::gemm;
+
+    #[test]
+    fn products_of_integers_are_exact() {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (21, 7, 70), (16, 40, 64), (2, 0, 3), (0, 3, 2)] {
+            let values =
+                |len: usize| -> Vec<f64> { (0..len).map(|i| ((i * 7) % 13) as f64).collect() };
+            let (a, b) = (values(m * k), values(k * n));
+            for transposed in [false, true] {
+                let strides = if transposed { (1, k) } else { (n, 1) };
+                let (row_stride, col_stride) = strides;
+                let b = Matrix { data: &b, rows: k, cols: n, row_stride, col_stride };
+                let mut c = vec![2.0; m * n];
+                Packed::new(b).add_product(&a, &mut c);
+                for i in 0..m {
+                    for j in 0..n {
+                        let product: f64 = (0..k).map(|p| a[i * k + p] * b.at(p, j)).sum();
+                        assert_eq!(c[i * n + j], product + 2.0, "{m} × {k} × {n} at [{i}, {j}]");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bits_are_those_of_other_products() {
+        if !has_fma() {
+            return;
+        }
+        for (m, k, n) in [(23, 19, 70), (3, 256, 33), (9, 600, 40)] {
+            let value = |i: usize| ((i * 7919) % 10_007) as f32 / 3000.0 - 1.5;
+            let values = |count: usize| (0..count).map(value).collect::<Vec<_>>();
+            let (a, b) = (values(m * k), values(k * n));
+            let b = Matrix::row_major(&b, k, n);
+            let (mut one, mut other) = (values(m * n), values(m * n));
+            Packed::new(b).add_product(&a, &mut one);
+            gemm(Matrix::row_major(&a, m, k), b, 1.0, &mut other);
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&one), bits(&other), "{m} × {k} × {n}");
+        }
+    }
+}

@@ -9,7 +9,6 @@ use crate::float::Float;
 use crate::gemm::Matrix;
 use crate::memory::CacheLine;
 use crate::packing::TERMS;
-use crate::simd::{has_fma, simd, vector_bytes};
 
 /// A matrix `[K, N]` in panels of columns: the rows of a panel are contiguous, and the last panel is
 /// filled up with zeros.
@@ -25,7 +24,7 @@ pub(crate) struct Packed<T> {
 impl<T: Float> Packed<T> {
     pub(crate) fn new(b: Matrix<'_, T>) -> Self {
         let Matrix { rows, cols, row_stride, col_stride, .. } = b;
-        let width = 2 * vector_bytes() / size_of::<T>();
+        let width = T::panel_width();
         let count = cols.div_ceil(width);
         let bytes = count * rows * width * size_of::<T>();
         let mut panels = vec![CacheLine::ZERO; bytes.div_ceil(CacheLine::BYTES)];
@@ -62,81 +61,15 @@ impl<T: Float> Packed<T> {
         }
         let m = c.len() / n;
         assert_eq!((a.len(), c.len()), (m * k, m * n), "A is M × K and C is M × N");
-        match (has_fma(), self.width) {
-            (true, 32) => simd!(|| self.tiles::<8, 32, true>(a, c)),
-            (true, 16) => simd!(|| self.tiles::<6, 16, true>(a, c)),
-            (true, 8) => simd!(|| self.tiles::<6, 8, true>(a, c)),
-            (true, 4) => simd!(|| self.tiles::<6, 4, true>(a, c)),
-            (false, 8) => self.tiles::<4, 8, false>(a, c),
-            (false, 4) => self.tiles::<4, 4, false>(a, c),
-            (_, width) => unreachable!("two vectors of {width} elements"),
-        }
-    }
-
-    /// [`add_product`](Packed::add_product), `MR` rows by `NR` columns at a time.
-    #[inline(always)]
-    fn tiles<const MR: usize, const NR: usize, const FMA: bool>(&self, a: &[T], c: &mut [T]) {
-        let (k, n) = (self.rows, self.cols);
-        let m = c.len() / n;
         let elements: &[T] = bytemuck::cast_slice(&self.panels);
-        for (p, panel) in elements.chunks_exact(k * NR).take(n.div_ceil(NR)).enumerate() {
-            for (part, panel) in panel.as_chunks::<NR>().0.chunks(TERMS).enumerate() {
-                let at = |row: usize| (row * k + part * TERMS, row * n + p * NR);
-                let (strides, len, mut row) = ([k, n], NR.min(n - p * NR), 0);
-                while m - row >= MR {
-                    let (i, j) = at(row);
-                    tile::<T, MR, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
-                    row += MR;
-                }
-                while m - row >= 4 {
-                    let (i, j) = at(row);
-                    tile::<T, 4, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
-                    row += 4;
-                }
-                while m - row >= 2 {
-                    let (i, j) = at(row);
-                    tile::<T, 2, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
-                    row += 2;
-                }
-                if m > row {
-                    let (i, j) = at(row);
-                    tile::<T, 1, NR, FMA>(&a[i..], panel, &mut c[j..], strides, len);
-                }
+        let panels = elements.chunks_exact(k * self.width).take(n.div_ceil(self.width));
+        for (p, panel) in panels.enumerate() {
+            let first = p * self.width;
+            for (part, panel) in panel.chunks(TERMS * self.width).enumerate() {
+                let (a, c) = ((&a[part * TERMS..], k), (&mut c[first..], n));
+                T::add_product(a, panel, c, self.width.min(n - first));
             }
         }
-    }
-}
-
-/// Adds the products of `MR` rows of `A` with a part of a panel to the first `len` columns of `C`.
-#[inline(always)]
-fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
-    a: &[T],
-    panel: &[[T; NR]],
-    c: &mut [T],
-    [a_stride, c_stride]: [usize; 2],
-    len: usize,
-) {
-    let k = panel.len();
-    let mut rows = [a; MR];
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = &a[i * a_stride..][..k];
-    }
-    // LLVM keeps `sums` in registers since every index is a constant once the inner loops are
-    // unrolled. It turns other forms of these loops into gathers.
-    let mut sums = [[T::ZERO; NR]; MR];
-    for p in 0..k {
-        let b = panel[p];
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let a = row[p];
-            for j in 0..NR {
-                sums[j] = if FMA { a.mul_add(b[j], sums[j]) } else { a * b[j] + sums[j] };
-            }
-        }
-    }
-    let sums = sums; // a copy, since its indices below are not constants
-    for (i, sums) in sums.iter().enumerate() {
-        let c = &mut c[i * c_stride..][..len];
-        c.iter_mut().zip(sums).for_each(|(c, &sum)| *c += sum);
     }
 }
 
@@ -144,6 +77,7 @@ fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
 mod tests {
     use super::*;
     use crate::gemm::gemm;
+    use crate::simd::has_fma;
 
     #[test]
     fn products_of_integers_are_exact() {

@@ -1,43 +1,31 @@
-//! Products with panels: the inner loop of convolutions.
+//! Products with panels: the inner loop of convolutions and recurrent nets.
 //!
 //! A panel is some [`width`](Panels::panel_width) of columns of a matrix, stored row by row. The
 //! product of a few rows with a panel reads contiguous memory and keeps its sums in registers.
 
 use crate::conv::transform_output;
 use crate::float::Float;
-use crate::simd::{has_avx512, simd};
+use crate::simd::{has_fma, simd, vector_bytes};
 
-/// Rows of the result that are summed at once.
-const ROWS: usize = 4;
-/// The most terms that callers sum before they add the sum to the result: it limits the rounding
-/// error of long sums, and a panel of this many rows fits into the L1 cache.
-pub(crate) const TERMS: usize = 256;
+pub(crate) use crate::packing::TERMS;
 
 /// The product of rows and a panel. Not exported: a bound of [`Float`].
 pub trait Panels: Sized {
     /// The number of columns of a panel: two of the widest vectors of this machine. The bits of a
     /// product do not depend on it.
     #[doc(hidden)]
-    fn panel_width() -> usize;
-
-    /// `out[i][j] ← Σₖ a[i · stride + k] · panel[k][j]`, added to `out` if `add`: `panel` and `out`
-    /// are row-major with [`panel_width`](Self::panel_width) columns, and the terms are summed in
-    /// order by fused multiply-adds.
-    #[doc(hidden)]
-    fn rows_times_panel(a: &[Self], stride: usize, panel: &[Self], out: &mut [Self], add: bool) {
-        Self::spread_rows_times_panel(a, stride, panel, out, 1, add);
+    fn panel_width() -> usize {
+        2 * vector_bytes() / size_of::<Self>()
     }
 
-    /// [`rows_times_panel`](Self::rows_times_panel) to rows of `out` that are `step` rows apart.
+    /// `c[i · c_stride + j] ← c[i · c_stride + j] + Σₖ a[i · a_stride + k] · panel[k][j]` for `j`
+    /// below `len`, and for as many rows `i` as start within `c`.
+    ///
+    /// The terms are summed in order by fused multiply-adds if the machine has them. Callers add
+    /// long sums in parts of [`TERMS`]: it limits the rounding error, and such a panel fits into the
+    /// L1 cache.
     #[doc(hidden)]
-    fn spread_rows_times_panel(
-        a: &[Self],
-        stride: usize,
-        panel: &[Self],
-        out: &mut [Self],
-        step: usize,
-        add: bool,
-    );
+    fn add_product(a: (&[Self], usize), panel: &[Self], c: (&mut [Self], usize), len: usize);
 
     /// The outputs of a panel of Winograd's tiles.
     #[doc(hidden)]
@@ -45,70 +33,99 @@ pub trait Panels: Sized {
 }
 
 macro_rules! panels {
-    ($t:ident, $wide:literal, $narrow:literal) => {
+    ($t:ident) => {
         // Compiled here, with this crate's optimization level, and not in the caller's crate.
         impl Panels for $t {
-            fn panel_width() -> usize {
-                if has_avx512() { $wide } else { $narrow }
-            }
-
-            fn spread_rows_times_panel(
-                a: &[$t],
-                stride: usize,
-                panel: &[$t],
-                out: &mut [$t],
-                step: usize,
-                add: bool,
-            ) {
-                if has_avx512() {
-                    simd!(|| rows_times_panel::<$t, $wide>(a, stride, panel, out, step, add));
-                } else {
-                    simd!(|| rows_times_panel::<$t, $narrow>(a, stride, panel, out, step, add));
+            fn add_product(a: (&[$t], usize), panel: &[$t], c: (&mut [$t], usize), len: usize) {
+                match (has_fma(), Self::panel_width()) {
+                    (true, 32) => simd!(|| add_product::<$t, 8, 32, true>(a, panel, c, len)),
+                    (true, 16) => simd!(|| add_product::<$t, 6, 16, true>(a, panel, c, len)),
+                    (true, 8) => simd!(|| add_product::<$t, 6, 8, true>(a, panel, c, len)),
+                    (true, 4) => simd!(|| add_product::<$t, 6, 4, true>(a, panel, c, len)),
+                    (false, 8) => add_product::<$t, 4, 8, false>(a, panel, c, len),
+                    (false, 4) => add_product::<$t, 4, 4, false>(a, panel, c, len),
+                    (_, width) => unreachable!("two vectors of {width} elements"),
                 }
             }
 
             fn transform_output(m: &[$t], out: &mut [$t]) {
-                if has_avx512() {
-                    simd!(|| transform_output::<$t, $wide>(m, out));
-                } else {
-                    simd!(|| transform_output::<$t, $narrow>(m, out));
+                match Self::panel_width() {
+                    32 => simd!(|| transform_output::<$t, 32>(m, out)),
+                    16 => simd!(|| transform_output::<$t, 16>(m, out)),
+                    8 => simd!(|| transform_output::<$t, 8>(m, out)),
+                    4 => simd!(|| transform_output::<$t, 4>(m, out)),
+                    width => unreachable!("two vectors of {width} elements"),
                 }
             }
         }
     };
 }
 
-panels!(f32, 32, 16);
-panels!(f64, 16, 8);
+panels!(f32);
+panels!(f64);
 
+/// [`Panels::add_product`], `MR` rows by `NR` columns at a time.
 #[inline(always)]
-fn rows_times_panel<T: Float, const N: usize>(
-    a: &[T],
-    stride: usize,
+fn add_product<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
+    (a, a_stride): (&[T], usize),
     panel: &[T],
-    out: &mut [T],
-    step: usize,
-    add: bool,
+    (c, c_stride): (&mut [T], usize),
+    len: usize,
 ) {
-    let (panel, out) = (panel.as_chunks::<N>().0, out.as_chunks_mut::<N>().0);
-    for (tile, out) in out.chunks_mut(ROWS * step).enumerate() {
-        // A short last tile repeats its last row.
-        let last = (out.len() - 1) / step;
-        let row = |i: usize| (tile * ROWS + i.min(last)) * stride;
-        let rows: [&[T]; ROWS] = std::array::from_fn(|i| &a[row(i)..][..panel.len()]);
-        let mut sums = [[T::ZERO; N]; ROWS];
-        for (k, b) in panel.iter().enumerate() {
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                for (sum, &b) in sums.iter_mut().zip(b) {
-                    *sum = row[k].mul_add(b, *sum);
-                }
+    let panel = panel.as_chunks::<NR>().0;
+    let (rows, mut row) = (c.len().div_ceil(c_stride), 0);
+    let strides = [a_stride, c_stride];
+    while rows - row >= MR {
+        let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
+        tile::<T, MR, NR, FMA>(a, panel, c, strides, len);
+        row += MR;
+    }
+    while rows - row >= 4 {
+        let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
+        tile::<T, 4, NR, FMA>(a, panel, c, strides, len);
+        row += 4;
+    }
+    while rows - row >= 2 {
+        let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
+        tile::<T, 2, NR, FMA>(a, panel, c, strides, len);
+        row += 2;
+    }
+    if rows > row {
+        let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
+        tile::<T, 1, NR, FMA>(a, panel, c, strides, len);
+    }
+}
+
+/// Adds the products of `MR` rows of `A` with a part of a panel to the first `len` columns of `C`.
+#[inline(always)]
+fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
+    a: &[T],
+    panel: &[[T; NR]],
+    c: &mut [T],
+    [a_stride, c_stride]: [usize; 2],
+    len: usize,
+) {
+    let k = panel.len();
+    let mut rows = [a; MR];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = &a[i * a_stride..][..k];
+    }
+    // LLVM keeps `sums` in registers since every index is a constant once the inner loops are
+    // unrolled. It turns other forms of these loops into gathers.
+    let mut sums = [[T::ZERO; NR]; MR];
+    for p in 0..k {
+        let b = panel[p];
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let a = row[p];
+            for j in 0..NR {
+                sums[j] = if FMA { a.mul_add(b[j], sums[j]) } else { a * b[j] + sums[j] };
             }
         }
-        for (out, sums) in out.iter_mut().step_by(step).zip(sums) {
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = if add { *out + sum } else { sum };
-            }
-        }
+    }
+    let sums = sums; // a copy, since its indices below are not constants
+    for (i, sums) in sums.iter().enumerate() {
+        let c = &mut c[i * c_stride..][..len];
+        c.iter_mut().zip(sums).for_each(|(c, &sum)| *c += sum);
     }
 }
 

@@ -48,15 +48,6 @@ pub fn vectorize<R>(kernel: impl FnOnce() -> R) -> R {
     kernel() // elsewhere the baseline has vectors and fma already
 }
 
-/// Whether this machine has vectors of 64 bytes.
-#[inline]
-pub(crate) fn has_avx512() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return matches!(level(), Level::Avx512);
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
 /// Whether this machine has fused multiply-adds.
 pub(crate) fn has_fma() -> bool {
     #[cfg(target_arch = "x86_64")]

@@ -154,8 +154,9 @@ fn product<T: Float>(
     panels: &mut [T],
 ) {
     let width = T::panel_width();
+    sums.fill(T::ZERO);
     if taps == 0 {
-        return sums.fill(T::ZERO);
+        return;
     }
     let (rows, count) = (weight.len() / taps, block.len().div_ceil(width));
     let runs = patches.runs(block, width);
@@ -168,7 +169,8 @@ fn product<T: Float>(
             let some = row * width..rows.min(row + ROWS) * width;
             let weight = &weight[row * taps + first..];
             for (sums, panel) in sums.chunks_mut(rows * width).zip(panels.chunks(panel_len)) {
-                T::rows_times_panel(weight, taps, panel, &mut sums[some.clone()], first > 0);
+                let sums = &mut sums[some.clone()];
+                T::add_product((weight, taps), panel, (sums, width), width);
             }
         }
     }
@@ -296,7 +298,8 @@ fn weight_sums<T: Float>(
             of_a.read(some.clone(), &runs, a, rows, count);
             let some = some.start * width..some.end * width;
             for (sums, panel) in sums.chunks_mut(row_count * width).zip(panels.chunks(panel_len)) {
-                T::rows_times_panel(rows, count, panel, &mut sums[some.clone()], first > 0);
+                let sums = &mut sums[some.clone()];
+                T::add_product((rows, count), panel, (sums, width), width);
             }
         }
     }

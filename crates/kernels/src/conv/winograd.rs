@@ -175,20 +175,15 @@ fn multiply<T: Float>(
 ) {
     let width = T::panel_width();
     let of_panel = products.len() / panels;
+    products.fill(T::ZERO);
     for point in 0..POINTS {
         let tiles = transformed[point * stride..].chunks_exact(channels * width);
         for (tiles, products) in tiles.zip(products.chunks_exact_mut(of_panel)) {
             for (k, tiles) in tiles.chunks(TERMS * width).enumerate() {
                 let weight = &weight[point * channels + k * TERMS..];
                 let products = &mut products[point * width..];
-                T::spread_rows_times_panel(
-                    weight,
-                    POINTS * channels,
-                    tiles,
-                    products,
-                    POINTS,
-                    k > 0,
-                );
+                let (weight, products) = ((weight, POINTS * channels), (products, POINTS * width));
+                T::add_product(weight, tiles, products, width);
             }
         }
     }
@@ -354,7 +349,7 @@ fn weight_sums<T: Float>(
             for (point, sums) in sums.chunks_mut(channels * width).enumerate() {
                 let v = &v[point * stride..];
                 let panel = &transformed[point * len * width..][..len * width];
-                T::rows_times_panel(v, len, panel, sums, first > 0);
+                T::add_product((v, len), panel, (sums, width), width);
             }
         }
     }

@@ -312,13 +312,10 @@ def language_model(sizes):
 
 def tiny_step(sizes):
     keys, n = Keys(random.key(0)), sizes.number("batch")
-    params = [dense(keys, 2, 8), dense(keys, 8, 1)]
-
-    def loss(p, stats, key, batch):
-        return ((linear(p[1], jnp.tanh(linear(p[0], batch[0]))) - batch[1]) ** 2).mean(), stats
-
-    batch = random.normal(keys(), (n, 2)), random.normal(keys(), (n, 1))
-    return training(params, (), loss, batch, steps=100, scanned=1000)
+    params = [dense(keys, 2, 16), dense(keys, 16, 2)]
+    forward = lambda p, x, key: linear(p[1], jnp.tanh(linear(p[0], x)))
+    batch = random.normal(keys(), (n, 2)), classes(n, 2)
+    return training(params, (), classifier(forward), batch, steps=100, scanned=1000)
 
 
 def calls(function, times=1):

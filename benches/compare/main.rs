@@ -12,7 +12,7 @@ mod limits;
 mod models;
 mod operations;
 #[path = "../../tests/ops/table.rs"]
-#[allow(dead_code, reason = "the notes and the f64 expressions are for tests")]
+#[allow(dead_code, reason = "the notes and the conversions to tensors are for tests")]
 mod table;
 mod works;
 
@@ -165,6 +165,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             Ok(())
         }
-        _ => Err(format!("{args:?}: expected nothing, `operations`, or `repeat TIMES WORK`").into()),
+        _ => {
+            Err(format!("{args:?}: expected nothing, `operations`, or `repeat TIMES WORK`").into())
+        }
     }
 }

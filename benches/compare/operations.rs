@@ -20,17 +20,9 @@ struct Operation {
     setup: &'static str,
     shapes: Vec<Vec<usize>>,
     range: Range<f64>,
-    make: Box<dyn FnOnce() -> Run>,
-}
-
-impl Operation {
     /// Whether a gradient reaches an input.
-    fn is_differentiable(self) -> bool {
-        let small = |shape: Vec<usize>| Tensor::<f32>::full(shape, 0.7).requires_grad();
-        let inputs: Vec<Tensor> = self.shapes.into_iter().map(small).collect();
-        let outputs = (self.make)()(&inputs);
-        outputs.into_iter().any(|output| matches!(output, Output::Tensor(y) if y.is_tracked()))
-    }
+    is_differentiable: bool,
+    make: Box<dyn FnOnce() -> Run>,
 }
 
 const SIDE: usize = 2048;
@@ -43,7 +35,7 @@ fn shapes(row: &Row) -> Result<Vec<Vec<usize>>, &'static str> {
         Tried::Elementwise(operands, _) => return Ok(vec![vec![SIDE, SIDE]; *operands]),
         Tried::Shapes(trials, _) | Tried::Apart(trials) => trials,
     };
-    if trials.len() == 1 && trials[0].iter().all(Vec::is_empty) {
+    if trials.len() == 1 && trials[0][0].is_empty() {
         return Err("a scalar");
     }
     let sizes: &[&[usize]] = match row.pytorch {
@@ -55,7 +47,9 @@ fn shapes(row: &Row) -> Result<Vec<Vec<usize>>, &'static str> {
         | "x.index_put((torch.tensor([0, 1]), torch.tensor([2, -1])), y)"
         | "x.index_put((torch.tensor([[1, 1], [0, 1]]), torch.tensor([2, 0])), y, True)"
         | "F.layer_norm(x, (2, 3), y, z, 0.1)"
-        | "F.rms_norm(x, (3,), y, 0.1)" => return Err("it fixes small sizes: replaced by a large one"),
+        | "F.rms_norm(x, (3,), y, 0.1)" => {
+            return Err("it fixes small sizes: replaced by a large one");
+        }
         "x.expand(2, 3, 4)"
         | "x.broadcast_to((2, 3, 4))"
         | "x[torch.tensor(True)]"
@@ -75,7 +69,9 @@ fn shapes(row: &Row) -> Result<Vec<Vec<usize>>, &'static str> {
         "x.squeeze()" | "x.squeeze(0)" => &[&[1, SIDE * SIDE, 1]],
         "x.split(2, 0)" | "x.chunk(3, 0)" | "x.unfold(0, 3, 1)" => &[&[5, 838_860]],
         "x.split([1, 0, 3], 0)" => &[&[4, 1 << 20]],
-        "torch.cat([x, y], 1)" | "torch.stack([x, y], -1)" => &[&[SIDE, SIDE / 2], &[SIDE, SIDE / 2]],
+        "torch.cat([x, y], 1)" | "torch.stack([x, y], -1)" => {
+            &[&[SIDE, SIDE / 2], &[SIDE, SIDE / 2]]
+        }
         "x.repeat(2, 1, 3)" => &[&[836, 836]],
         // Indexing: a few rows or columns, each of them long.
         "x.index_select(0, torch.tensor([2, 0, 2]))" => &[&[3, 1_398_101]],
@@ -129,7 +125,9 @@ fn shapes(row: &Row) -> Result<Vec<Vec<usize>>, &'static str> {
         // Attention: queries, keys and values.
         "F.scaled_dot_product_attention(x, y, z)"
         | "F.scaled_dot_product_attention(x, y, z, is_causal=True, scale=0.3)"
-        | "(w := (0.3 * x @ y.mT).softmax(-1)) @ z, w" => &[&[64, 512, 64], &[64, 512, 64], &[64, 512, 64]],
+        | "(w := (0.3 * x @ y.mT).softmax(-1)) @ z, w" => {
+            &[&[64, 512, 64], &[64, 512, 64], &[64, 512, 64]]
+        }
 
         other => match &trials[0][..] {
             [shape] => match shape.len() {
@@ -154,6 +152,18 @@ fn range(row: &Row) -> Range<f64> {
     }
 }
 
+/// Whether a gradient reaches an input of a row, tried on small ones.
+fn is_differentiable(row: &Row) -> bool {
+    let shapes = match &row.tried {
+        Tried::Elementwise(operands, _) => &vec![vec![2, 3]; *operands],
+        Tried::Shapes(trials, _) | Tried::Apart(trials) => &trials[0],
+    };
+    let leaf = |shape: &Vec<usize>| Tensor::<f32>::full(&shape[..], 0.7).requires_grad();
+    let inputs: Vec<Tensor> = shapes.iter().map(leaf).collect();
+    let mut outputs = (row.f32)(&inputs).into_iter();
+    outputs.any(|output| matches!(output, Output::Tensor(y) if y.is_tracked()))
+}
+
 /// Every operation that is timed, and the rows that are not, with the reason.
 fn operations() -> (Vec<Operation>, Vec<(&'static str, &'static str)>) {
     let (mut timed, mut left_out) = (replacements(), Vec::new());
@@ -162,6 +172,7 @@ fn operations() -> (Vec<Operation>, Vec<(&'static str, &'static str)>) {
             Err(reason) => left_out.push((row.pytorch, reason)),
             Ok(shapes) => timed.push(Operation {
                 range: range(&row),
+                is_differentiable: is_differentiable(&row),
                 ours: row.ours,
                 pytorch: row.pytorch,
                 setup: "",
@@ -183,10 +194,12 @@ fn replacements() -> Vec<Operation> {
     let square = || Indices::from_vec(spread(SIDE * SIDE, SIDE), [SIDE, SIDE]).unwrap();
     let pairs = || (Indices::from(spread(1 << 20, 2039)), Indices::from(spread(1 << 20, SIDE)));
     let one = |x: Tensor| vec![Output::Tensor(x)];
-    let operation = |ours: &str, pytorch, setup, shapes: &[&[usize]], make: Box<dyn FnOnce() -> Run>| {
-        let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
-        Operation { ours: ours.into(), pytorch, setup, shapes, range: -2.0..2.0, make }
-    };
+    let operation =
+        |ours: &str, pytorch, setup, shapes: &[&[usize]], make: Box<dyn FnOnce() -> Run>| {
+            let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
+            let (ours, range) = (ours.into(), -2.0..2.0);
+            Operation { ours, pytorch, setup, shapes, range, is_differentiable: true, make }
+        };
     const SQUARE: &str = "i = (torch.arange(2048 * 2048) * 7919 % 2048).view(2048, 2048)";
     const PAIRS: &str =
         "i = torch.arange(1 << 20) * 7919 % 2039; j = torch.arange(1 << 20) * 7919 % 2048";
@@ -341,18 +354,13 @@ fn replacements() -> Vec<Operation> {
 pub(crate) fn list() {
     let (timed, left_out) = operations();
     for operation in timed {
-        let Operation { ours, pytorch, setup, shapes, range, .. } = &operation;
+        let Operation { ours, pytorch, setup, shapes, range, is_differentiable, .. } = operation;
         let sizes: Vec<String> = shapes
             .iter()
             .map(|shape| shape.iter().map(usize::to_string).collect::<Vec<_>>().join(","))
             .collect();
-        let text = format!(
-            "{ours}\t{pytorch}\t{setup}\t{}\t{},{}",
-            sizes.join(";"),
-            range.start,
-            range.end
-        );
-        println!("{text}\t{}", operation.is_differentiable());
+        let (sizes, Range { start, end }) = (sizes.join(";"), range);
+        println!("{ours}\t{pytorch}\t{setup}\t{sizes}\t{start},{end}\t{is_differentiable}");
     }
     for (pytorch, reason) in left_out {
         println!("-\t{pytorch}\t{reason}");

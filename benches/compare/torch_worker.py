@@ -26,10 +26,10 @@ def adam(parameters, kind=torch.optim.Adam, **options):
     return kind(parameters, fused=SYSTEM != "eager", **options)
 
 
-def training(net, inputs, targets, loss_of=F.cross_entropy, kind=torch.optim.Adam):
+def training(net, inputs, targets, kind=torch.optim.Adam):
     """A training step on one batch."""
     optimizer = adam(net.parameters(), kind)
-    loss = compiled(lambda: loss_of(net(inputs), targets))
+    loss = compiled(lambda: F.cross_entropy(net(inputs), targets))
 
     def step():
         optimizer.zero_grad()
@@ -236,9 +236,8 @@ def language_model(sizes):
 
 
 def tiny_step(sizes):
-    net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
-    batch = sizes.number("batch")
-    return training(net, torch.randn(batch, 2), torch.randn(batch, 1), F.mse_loss)
+    net, batch = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2)), sizes.number("batch")
+    return training(net, torch.randn(batch, 2), classes(batch, 2))
 
 
 def overhead(sizes):

@@ -81,7 +81,7 @@ MODELS = [
          ["eager", "compile", "jax"], {"eager": 0.80}),
     Work("LSTM language model, 2 × 200, 10,000 words, step", "language_model", LANGUAGE_MODEL,
          targets={"eager": 0.80, "best": 0.90}),
-    Work("tiny step, 2-8-1, batch 4", "tiny_step", {"batch": 4}, targets={"best": 0.80, "scan": 0.80}),
+    Work("tiny step, 2-16-2, batch 4", "tiny_step", {"batch": 4}, targets={"best": 0.80, "scan": 0.80}),
     Work("100 × (a * b + c).tanh().sum(), 4 elements, forward + backward", "overhead", {},
          ["eager", "compile", "jax"]),
     Work("100 × one sample, 784-256-128-10, no_grad", "one_sample", {"widths": "784,256,128,10"},
@@ -134,6 +134,8 @@ def limits():
 STEP_MLP = Work("MLP 784-256-128-10, batch 64, step", "perceptron", {"widths": "784,256,128,10", "batch": 64})
 STEP_WIDE = Work("MLP 784-1024-1024-10, batch 512, step", "perceptron", {"widths": "784,1024,1024,10", "batch": 512})
 
+STEP_DEEP = Work("MLP 12 × 512, batch 256, step", "perceptron", {"widths": ",".join(["512"] * 13), "batch": 256})
+
 # What a second thread gains.
 THREADED = [
     *(work for work in MODELS if work.kind in ("resnet18", "mnist_cnn", "gpt", "lstm", "language_model")),
@@ -153,4 +155,5 @@ MEMORY = [
     *(work for work in MODELS if work.kind in ("resnet18", "mnist_cnn", "gpt", "lstm", "language_model")),
     STEP_MLP,
     STEP_WIDE,
+    STEP_DEEP,
 ]

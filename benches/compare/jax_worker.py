@@ -188,7 +188,7 @@ def resnet18(sizes):
 
     n = sizes.number("batch")
     batch = random.normal(keys(), (n, size, size, 3)), classes(n, 10)
-    return training(params + [dense(keys, 512, 10)], stats, loss, batch, scanned=3)
+    return training(params + [dense(keys, 512, 10)], stats, loss, batch)
 
 
 def mnist_cnn(sizes):

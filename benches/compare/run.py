@@ -3,17 +3,22 @@
     python benches/compare/run.py                 all works and operations
     python benches/compare/run.py NAME…           those whose names contain one of these
     python benches/compare/run.py limits [NAME…]  against the machine's limits; threads; memory
+    python benches/compare/run.py profile [NAME…] where the time of adamant's works goes; needs `perf`
     python benches/compare/run.py table           all results so far, as Markdown
+    python benches/compare/run.py write           the same, into docs/performance.md
 
 README.md says how to set up PyTorch and JAX. Each result is kept in target/compare/results.json;
 `--resume` skips what this commit already has, so that a long run can be cut into parts.
 """
 
 import argparse
+import contextlib
 import datetime
+import io
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -24,6 +29,7 @@ from works import Work
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RESULTS = ROOT / "target/compare/results.json"
+BEGIN, END = "<!-- run.py write: begin -->", "<!-- run.py write: end -->"
 
 
 class Worker:
@@ -185,6 +191,39 @@ def memory(systems, system, work):
     return None if None in grown else statistics.median(grown)
 
 
+def run_profile(systems, results, wanted, rounds):
+    """The functions that take the most time of about three seconds of a work."""
+    for work in works.WORKS:
+        if not wanted(work.name) or results.has("profile", work.name):
+            continue
+        once = systems.get("adamant").ask("measure", 0.1, *work.request)
+        systems.get("adamant").ask("forget")
+        data, times = RESULTS.parent / "perf.data", str(max(2, int(3e9 / once)))
+        environment = {**os.environ, "RAYON_NUM_THREADS": str(systems.args.threads)}
+        record = ["perf", "record", "-q", "-e", "cpu-clock", "-o", data]
+        subprocess.run([*record, systems.program, "repeat", times, *work.request], env=environment, check=True)
+        report = ["perf", "report", "-i", data, "--stdio", "-q", "--no-children", "-F", "overhead,sym"]
+        run = subprocess.run(report, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        functions = {}
+        for line in run.stdout.splitlines():
+            share, _, name = line.strip().partition("%")
+            if share:
+                name = short_name(name)
+                functions[name] = functions.get(name, 0) + float(share)
+        top = sorted(functions.items(), key=lambda entry: -entry[1])[:6]
+        results.add("profile", work.name, functions=top)
+        print(profile_row(work.name, top), flush=True)
+
+
+def short_name(symbol):
+    """`[.] adamant_kernels::conv::im2col<f32>` → `conv::im2col`"""
+    name = re.sub(r"^\s*\[.\]\s*", "", symbol)
+    while (shorter := re.sub(r"<[^<>]*>", "", name)) != name:
+        name = shorter
+    parts = [part for part in name.split("::") if part and "{" not in part and part != "_"]
+    return "::".join(parts[-2:]) or symbol.strip()
+
+
 # What is printed.
 
 
@@ -265,6 +304,10 @@ def memory_row(name, found):
     return cells(name, *(mib(found[system]) for system in ["adamant", "fused", "jax"]))
 
 
+def profile_row(name, top):
+    return cells(name, ", ".join(f"`{function}` {share:.0f} %" for function, share in top if share >= 1))
+
+
 def table(title, *columns):
     print(f"\n### {title}\n\n{cells(*columns)}\n|{'---|' * len(columns)}")
 
@@ -296,9 +339,23 @@ def print_tables(results):
     table("What a second thread gains", "work", "adamant", "PyTorch")
     for title, result in found.get("threads", {}).items():
         print(thread_row(title, result["times"]))
+    table("Where the time goes", "work", "functions")
+    for name in named:
+        if name in found.get("profile", {}):
+            print(profile_row(name, found["profile"][name]["functions"]))
     table("Growth of resident memory in three steps, MiB", "work", "adamant", "PyTorch, fused", "JAX")
     for name, result in found.get("memory", {}).items():
         print(memory_row(name, result["bytes"]))
+
+
+def write_tables(results):
+    """Replaces what is between the two marks in docs/performance.md."""
+    page = ROOT / "docs/performance.md"
+    before, rest = page.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    with contextlib.redirect_stdout(io.StringIO()) as tables:
+        print_tables(results)
+    page.write_text(f"{before}{BEGIN}\n{tables.getvalue()}{END}{after}")
 
 
 def versions(args):
@@ -314,7 +371,7 @@ def versions(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="`limits`, `table`, or parts of names")
+    parser.add_argument("names", nargs="*", help="`limits`, `profile`, `table`, `write`, or parts of names")
     parser.add_argument("--rounds", type=int, help="default: 7")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch")
@@ -325,13 +382,14 @@ def main():
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     results, names = Results(args.resume), args.names
     if names == ["table"]:
-        print_tables(results)
-        return
+        return print_tables(results)
+    if names == ["write"]:
+        return write_tables(results)
     systems = Systems(args)
     results.all["versions"] = versions(args)
-    if names[:1] == ["limits"]:
+    runs = {"limits": [run_limits], "profile": [run_profile]}.get(names[0] if names else None)
+    if runs:
         names = names[1:]
-        runs = [run_limits]
     else:
         runs = [run_works, run_operations]
     wanted = lambda name: not names or any(part.lower() in name.lower() for part in names)

@@ -83,25 +83,36 @@ fn measure(work: &mut Work, seconds: f64) -> f64 {
     times[times.len() / 2].as_nanos() as f64
 }
 
-/// A repetition to fill caches and wake threads, unless repetitions are long.
-fn warm_up(work: &mut Work, long: f64) {
-    let start = Instant::now();
-    while start.elapsed().as_secs_f64() < long && work().as_secs_f64() < long {}
+/// A piece of work, and the seconds of its first repetition.
+struct Prepared {
+    work: Work,
+    first: f64,
+}
+
+impl Prepared {
+    fn new(fields: &[&str]) -> Self {
+        let mut work = prepare(fields);
+        let first = work().as_secs_f64();
+        Prepared { work, first }
+    }
+
+    /// Measures after other repetitions, which fill caches and wake threads, unless they are long.
+    fn measure(&mut self, seconds: f64) -> f64 {
+        if self.first < seconds {
+            measure(&mut self.work, seconds / 4.0);
+        }
+        measure(&mut self.work, seconds)
+    }
 }
 
 /// Answers one request.
-fn answer(works: &mut HashMap<String, Work>, request: &str) -> Result<f64, Box<dyn Error>> {
+fn answer(works: &mut HashMap<String, Prepared>, request: &str) -> Result<f64, Box<dyn Error>> {
     let fields: Vec<&str> = request.split('\t').collect();
     match fields[..] {
         ["measure", seconds, ref work @ ..] => {
             let seconds: f64 = seconds.parse()?;
-            let work = works.entry(work.join("\t")).or_insert_with(|| {
-                let mut work = prepare(work);
-                work();
-                work
-            });
-            warm_up(work, seconds / 4.0);
-            Ok(measure(work, seconds))
+            let prepared = works.entry(work.join("\t")).or_insert_with(|| Prepared::new(work));
+            Ok(prepared.measure(seconds))
         }
         ["forget"] => {
             works.clear();

@@ -127,7 +127,7 @@ def run_works(systems, results, wanted, rounds):
             continue
         columns = {system: (systems.get(system), work) for system in ["adamant", *work.systems]}
         seconds = 0.1 if work.kind in ("conv", "adam") else 0.5
-        times = systems.alternate(columns, rounds or 7, seconds)
+        times = systems.alternate(columns, rounds or (5 if work in works.MODELS else 7), seconds)
         results.add("works", work.name, times=times)
         print(work_row(work, times), flush=True)
 
@@ -372,7 +372,7 @@ def versions(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="`limits`, `profile`, `table`, `write`, or parts of names")
-    parser.add_argument("--rounds", type=int, help="default: 7")
+    parser.add_argument("--rounds", type=int, help="default: 5 for models, 7 for others")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch")
     parser.add_argument("--jax", default=sys.executable, help="a Python with JAX")

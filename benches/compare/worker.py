@@ -35,17 +35,27 @@ def timed(work):
 
 
 def measure(work, seconds):
-    """The median of repetitions that take `seconds` in all, after others to warm up."""
-    start = time.perf_counter()
-    while time.perf_counter() - start < seconds / 4:
-        before = time.perf_counter()
-        work()
-        if time.perf_counter() - before > seconds / 4:
-            break  # long repetitions need no warming up
+    """The median nanoseconds of repetitions that take `seconds` in all, at least one."""
     times, start = [], time.perf_counter()
     while not times or time.perf_counter() - start < seconds:
         times.append(timed(work))
     return statistics.median(times)
+
+
+class Prepared:
+    """A piece of work, and the seconds of its first repetition after it was compiled."""
+
+    def __init__(self, work):
+        work()
+        start = time.perf_counter()
+        work()
+        self.work, self.first = work, time.perf_counter() - start
+
+    def measure(self, seconds):
+        """Measures after other repetitions, which fill caches and wake threads, unless they are long."""
+        if self.first < seconds:
+            measure(self.work, seconds / 4)
+        return measure(self.work, seconds)
 
 
 def resident(name):
@@ -82,9 +92,8 @@ def serve(prepare):
                 seconds, kind, *sizes = fields
                 key = (kind, *sizes)
                 if key not in works:
-                    works[key] = prepare(kind, Sizes(sizes))
-                    works[key]()
-                answer = measure(works[key], float(seconds))
+                    works[key] = Prepared(prepare(kind, Sizes(sizes)))
+                answer = works[key].measure(float(seconds))
         except Exception as error:  # a piece of work that fails is an answer too
             lines = str(error).splitlines() or [""]
             answer = f"error {type(error).__name__}: {lines[0]}"

@@ -372,4 +372,4 @@ WORKS = {
 }
 
 if __name__ == "__main__":
-    worker.serve(lambda kind, sizes: WORKS[kind](sizes))
+    worker.serve(lambda kind, sizes: WORKS[kind](sizes), True)

@@ -8,7 +8,7 @@
     python benches/compare/run.py write           the same, into docs/performance.md
 
 README.md says how to set up PyTorch and JAX. Each result is kept in target/compare/results.json;
-`--resume` skips what this commit already has, so that a long run can be cut into parts.
+`--resume` continues what this commit already has, so that a long run can be cut into parts.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 
 import works
 from works import Work
@@ -63,7 +64,7 @@ class Systems:
     """The workers, started when they are first needed."""
 
     def __init__(self, args):
-        self.args, self.running = args, {}
+        self.args, self.running, self.end = args, {}, time.monotonic() + args.seconds
         build = ["cargo", "bench", "--quiet", "--no-run", "--bench", "compare", "--message-format=json"]
         built = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
         messages = [json.loads(line) for line in built.splitlines()]
@@ -85,33 +86,59 @@ class Systems:
             self.running[key] = self.start(system, threads)
         return self.running[key]
 
-    def alternate(self, columns, rounds, seconds):
-        """`columns` are (worker, work); the nanoseconds of each, for each round."""
-        times = {label: [] for label in columns}
-        for _ in range(rounds):
+    def alternate(self, result, columns, rounds, seconds):
+        """Adds to the times of `result` until there are `rounds`; `columns` are (worker, work).
+
+        A system that fails has no times. Leaves the program when its time is over.
+        """
+        times = result.setdefault("times", {label: [] for label in columns})
+        while any(values is not None and len(values) < rounds for values in times.values()):
+            if time.monotonic() > self.end:
+                sys.exit(3)
+            answers = {}
             for label, (worker, work) in columns.items():
-                if worker.is_installed and None not in times[label]:
-                    times[label].append(worker.ask("measure", seconds, *work.request))
+                if times[label] is not None:
+                    answers[label] = worker.ask("measure", seconds, *work.request)
+            for label, answer in answers.items():
+                times[label] = None if answer is None else [*times[label], answer]
+            yield
         for worker, _ in columns.values():
             worker.ask("forget")
-        return {label: values for label, values in times.items() if values and None not in values}
 
 
 class Results:
     """What was measured, in order; a new result replaces an older one of the same name."""
 
     def __init__(self, resume):
-        self.commit = git("describe", "--always", "--dirty")
+        # The last commit that changed what runs.
+        paths = ["--", "crates", "benches", "tests/ops/table.rs", "Cargo.toml", "Cargo.lock"]
+        is_dirty = git("status", "--porcelain", *paths) != ""
+        self.commit = git("log", "-1", "--format=%h", *paths) + ("-dirty" if is_dirty else "")
         self.resume = resume
         self.all = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
-    def has(self, table, name):
-        return self.resume and self.all.get(table, {}).get(name, {}).get("commit") == self.commit
+    def begin(self, table, name, **facts):
+        """A new result, or this commit's unfinished one; `None` if it has a finished one."""
+        result = self.all.setdefault(table, {}).get(name)
+        if not self.resume or result is None or result["commit"] != self.commit:
+            result = {"commit": self.commit, "date": datetime.date.today().isoformat(), **facts}
+        if result.get("is_complete"):
+            return None
+        self.all[table][name] = result
+        return result
 
-    def add(self, table, name, **result):
-        today = datetime.date.today().isoformat()
-        self.all.setdefault(table, {})[name] = {**result, "commit": self.commit, "date": today}
+    def save(self):
         RESULTS.write_text(json.dumps(self.all, indent=1, ensure_ascii=False))
+
+    def measure(self, result, alternation):
+        """Saves the result after each round."""
+        for _ in alternation:
+            self.save()
+        self.finish(result)
+
+    def finish(self, result, **facts):
+        result.update(facts, is_complete=True)
+        self.save()
 
 
 def git(*command):
@@ -123,13 +150,13 @@ def git(*command):
 
 def run_works(systems, results, wanted, rounds):
     for work in works.WORKS:
-        if not wanted(work.name) or results.has("works", work.name):
+        if not wanted(work.name) or (result := results.begin("works", work.name)) is None:
             continue
         columns = {system: (systems.get(system), work) for system in ["adamant", *work.systems]}
+        rounds_of = rounds or (5 if work in works.MODELS else 7)
         seconds = 0.1 if work.kind in ("conv", "adam") else 0.5
-        times = systems.alternate(columns, rounds or (5 if work in works.MODELS else 7), seconds)
-        results.add("works", work.name, times=times)
-        print(work_row(work, times), flush=True)
+        results.measure(result, systems.alternate(result, columns, rounds_of, seconds))
+        print(work_row(work, result), flush=True)
 
 
 def operations(program):
@@ -143,42 +170,44 @@ def run_operations(systems, results, wanted, rounds):
     timed, left_out = operations(systems.program)
     results.all["left out"] = left_out
     for ours, expression, setup, shapes, span, differentiable in timed:
-        if not (wanted(ours) or wanted(expression)) or results.has("operations", expression):
+        if not (wanted(ours) or wanted(expression)):
             continue
-        passes = ["forward", "both"] if differentiable == "true" else ["forward"]
+        if (result := results.begin("operations", expression, shapes=shapes)) is None:
+            continue
         columns = {}
-        for one in passes:
+        for one in ["forward", "both"] if differentiable == "true" else ["forward"]:
             work = works.operation(expression, shapes, setup, span, one)
             for system in ["adamant", "eager"]:
                 columns[f"{system} {one}"] = (systems.get(system), work)
-        times = systems.alternate(columns, rounds or 7, 0.04)
-        results.add("operations", expression, ours=ours, shapes=shapes, times=times)
-        print(operation_row(results.all["operations"][expression], expression), flush=True)
+        results.measure(result, systems.alternate(result, columns, rounds or 7, 0.04))
+        print(operation_row(expression, result), flush=True)
 
 
 def run_limits(systems, results, wanted, rounds):
     for title, ours, limit, least in works.limits():
-        if wanted(title) and not results.has("limits", title):
-            worker = systems.get("adamant")
-            times = systems.alternate({"ours": (worker, ours), "limit": (worker, limit)}, rounds or 7, 0.3)
-            results.add("limits", title, times=times, least=least)
-            print(limit_row(title, times, least), flush=True)
+        if not wanted(title) or (result := results.begin("limits", title, least=least)) is None:
+            continue
+        worker = systems.get("adamant")
+        columns = {"ours": (worker, ours), "limit": (worker, limit)}
+        results.measure(result, systems.alternate(result, columns, rounds or 7, 0.3))
+        print(limit_row(title, result), flush=True)
     for work in works.THREADED:
         title = f"{work.name}, {work.sizes['pass']}" if work.kind == "operation" else work.name
-        if wanted(f"threads: {title}") and not results.has("threads", title):
-            columns = {
-                f"{system} {threads}": (systems.get(system, threads), work)
-                for system in ["adamant", "eager"]
-                for threads in [1, 2]
-            }
-            times = systems.alternate(columns, rounds or 7, 0.1)
-            results.add("threads", title, times=times)
-            print(thread_row(title, times), flush=True)
+        if not wanted(f"threads: {title}") or (result := results.begin("threads", title)) is None:
+            continue
+        columns = {
+            f"{system} {threads}": (systems.get(system, threads), work)
+            for system in ["adamant", "eager"]
+            for threads in [1, 2]
+        }
+        results.measure(result, systems.alternate(result, columns, rounds or 7, 0.1))
+        print(thread_row(title, result), flush=True)
     for work in works.MEMORY:
-        if wanted(f"memory: {work.name}") and not results.has("memory", work.name):
-            found = {system: memory(systems, system, work) for system in ["adamant", "fused", "jax"]}
-            results.add("memory", work.name, bytes=found)
-            print(memory_row(work.name, found), flush=True)
+        if not wanted(f"memory: {work.name}") or (result := results.begin("memory", work.name)) is None:
+            continue
+        grown = {system: memory(systems, system, work) for system in ["adamant", "fused", "jax"]}
+        results.finish(result, bytes=grown)
+        print(memory_row(work.name, result), flush=True)
 
 
 def memory(systems, system, work):
@@ -194,7 +223,7 @@ def memory(systems, system, work):
 def run_profile(systems, results, wanted, rounds):
     """The functions that take the most time of about three seconds of a work."""
     for work in works.WORKS:
-        if not wanted(work.name) or results.has("profile", work.name):
+        if not wanted(work.name) or (result := results.begin("profile", work.name)) is None:
             continue
         once = systems.get("adamant").ask("measure", 0.1, *work.request)
         systems.get("adamant").ask("forget")
@@ -211,8 +240,8 @@ def run_profile(systems, results, wanted, rounds):
                 name = short_name(name)
                 functions[name] = functions.get(name, 0) + float(share)
         top = sorted(functions.items(), key=lambda entry: -entry[1])[:6]
-        results.add("profile", work.name, functions=top)
-        print(profile_row(work.name, top), flush=True)
+        results.finish(result, functions=top)
+        print(profile_row(work.name, result), flush=True)
 
 
 def short_name(symbol):
@@ -236,7 +265,7 @@ def ratio(ours, theirs):
 
 
 def shown_ratio(times, ours, theirs):
-    if ours not in times or theirs not in times:
+    if not times.get(ours) or not times.get(theirs):
         return "–"
     low, median, high = ratio(times[ours], times[theirs])
     return f"{median:.2f} ({low:.2f}–{high:.2f})"
@@ -261,12 +290,12 @@ def verdict(times, targets):
     found = []
     for system, most in targets.items():
         if system == "best":
-            others = [s for s in works.SYSTEMS if s in times and s != "scan"]
+            others = [s for s in works.SYSTEMS if times.get(s) and s != "scan"]
             system = min(others, key=lambda s: statistics.median(times[s]), default="best")
             label = f"best ({system})"
         else:
             label = system
-        if system not in times or "adamant" not in times:
+        if not times.get(system) or not times.get("adamant"):
             found.append(f"{label} ≤ {most:.2f}: –")
             continue
         median = ratio(times["adamant"], times[system])[1]
@@ -274,12 +303,13 @@ def verdict(times, targets):
     return "; ".join(found) or "–"
 
 
-def work_row(work, times):
+def work_row(work, result):
+    times = result["times"]
     shown = [shown_ratio(times, "adamant", system) for system in works.SYSTEMS]
     return cells(work.name, shown_time(times.get("adamant")), *shown, verdict(times, work.targets))
 
 
-def operation_row(result, expression):
+def operation_row(expression, result):
     times, columns = result["times"], []
     for one in ["forward", "both"]:
         columns += [shown_time(times.get(f"adamant {one}")), shown_ratio(times, f"adamant {one}", f"eager {one}")]
@@ -287,25 +317,27 @@ def operation_row(result, expression):
     return cells(code(expression), result["shapes"].replace(",", "×").replace(";", ", "), *columns)
 
 
-def limit_row(title, times, least):
+def limit_row(title, result):
+    times, least = result["times"], result["least"]
     low, median, high = ratio(times["limit"], times["ours"])
     verdict = "met" if median >= least else "**missed**"
     shown = f"{median:.2f} ({low:.2f}–{high:.2f})"
     return cells(title, shown_time(times["ours"]), shown_time(times["limit"]), shown, f"≥ {least:.2f} {verdict}")
 
 
-def thread_row(title, times):
-    gain = lambda system: shown_ratio(times, f"{system} 1", f"{system} 2")
+def thread_row(title, result):
+    gain = lambda system: shown_ratio(result["times"], f"{system} 1", f"{system} 2")
     return cells(title, gain("adamant"), gain("eager"))
 
 
-def memory_row(name, found):
+def memory_row(name, result):
     mib = lambda size: "–" if size is None else f"{size / 2**20:.0f}"
-    return cells(name, *(mib(found[system]) for system in ["adamant", "fused", "jax"]))
+    return cells(name, *(mib(result["bytes"][system]) for system in ["adamant", "fused", "jax"]))
 
 
-def profile_row(name, top):
-    return cells(name, ", ".join(f"`{function}` {share:.0f} %" for function, share in top if share >= 1))
+def profile_row(name, result):
+    shares = [f"`{function}` {share:.0f} %" for function, share in result["functions"] if share >= 1]
+    return cells(name, ", ".join(shares))
 
 
 def table(title, *columns):
@@ -313,39 +345,40 @@ def table(title, *columns):
 
 
 def print_tables(results):
-    found, named = results.all, {work.name: work for work in works.WORKS}
+    found = {name: group for name, group in results.all.items() if isinstance(group, dict)}
+    complete = lambda name: [(n, r) for n, r in found.get(name, {}).items() if r.get("is_complete")]
+    every = [result for name in found for _, result in complete(name)]
+    dates, commits = sorted({r["date"] for r in every}), sorted({r["commit"] for r in every})
     machine = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    dates = sorted({r["date"] for group in found.values() if isinstance(group, dict) for r in group.values()})
-    commits = {r["commit"] for group in found.values() if isinstance(group, dict) for r in group.values()}
-    print(f"{len(machine)} × {machine[0]}; {', '.join(found.get('versions', []))}; {' to '.join(dates[:1] + dates[1:][-1:])};")
-    print(f"commits {', '.join(sorted(commits))}. A ratio is the time of adamant to the other's: the median")
-    print("of the rounds' ratios, and their quartiles.")
+    about = [f"{len(machine)} × {machine[0]}", *results.all.get("versions", [])]
+    print(f"{', '.join(about)}; {' and '.join(dates)}; at {', '.join(commits)}. A ratio is the time of adamant to")
+    print("the other's: the median of the rounds' ratios, and their quartiles.")
     table("Works", "work", "adamant", "eager", "fused", "compile", "JAX", "JAX scan", "targets")
-    for name in named:
-        if name in found.get("works", {}):
-            print(work_row(named[name], found["works"][name]["times"]))
+    named = {work.name: work for work in works.WORKS}
+    order = list(named)
+    for name, result in sorted((e for e in complete("works") if e[0] in named), key=lambda e: order.index(e[0])):
+        print(work_row(named[name], result))
     table("Operations", "PyTorch's expression", "inputs", "forward", "ratio", "forward + backward", "ratio")
-    for expression, result in found.get("operations", {}).items():
-        print(operation_row(result, expression))
+    for name, result in complete("operations"):
+        print(operation_row(name, result))
     print("\nRows of `tests/ops/table.rs` that are left out:\n")
     reasons = {}
-    for expression, reason in found.get("left out", []):
+    for expression, reason in results.all.get("left out", []):
         reasons.setdefault(reason, []).append(f"`{expression}`")
     for reason, rows in reasons.items():
         print(f"- {reason}: {', '.join(rows)}")
     table("Limits", "work; limit", "work", "limit", "share of the limit", "target")
-    for title, result in found.get("limits", {}).items():
-        print(limit_row(title, result["times"], result["least"]))
+    for name, result in complete("limits"):
+        print(limit_row(name, result))
     table("What a second thread gains", "work", "adamant", "PyTorch")
-    for title, result in found.get("threads", {}).items():
-        print(thread_row(title, result["times"]))
-    table("Where the time goes", "work", "functions")
-    for name in named:
-        if name in found.get("profile", {}):
-            print(profile_row(name, found["profile"][name]["functions"]))
+    for name, result in complete("threads"):
+        print(thread_row(name, result))
     table("Growth of resident memory in three steps, MiB", "work", "adamant", "PyTorch, fused", "JAX")
-    for name, result in found.get("memory", {}).items():
-        print(memory_row(name, result["bytes"]))
+    for name, result in complete("memory"):
+        print(memory_row(name, result))
+    table("Where the time goes", "work", "functions")
+    for name, result in complete("profile"):
+        print(profile_row(name, result))
 
 
 def write_tables(results):
@@ -376,7 +409,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch")
     parser.add_argument("--jax", default=sys.executable, help="a Python with JAX")
-    parser.add_argument("--resume", action="store_true", help="skip what this commit already has")
+    parser.add_argument("--resume", action="store_true", help="continue what this commit already has")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end after this time, with status 3")
     args = parser.parse_args()
 
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -43,13 +43,13 @@ def measure(work, seconds):
 
 
 class Prepared:
-    """A piece of work, and the seconds of its first repetition after it was compiled."""
+    """A piece of work, and the seconds of its first repetition, or the last while it was compiled."""
 
-    def __init__(self, work):
-        work()
-        start = time.perf_counter()
-        work()
-        self.work, self.first = work, time.perf_counter() - start
+    def __init__(self, work, compiles):
+        for _ in range(2 if compiles else 1):
+            start = time.perf_counter()
+            work()
+            self.work, self.first = work, time.perf_counter() - start
 
     def measure(self, seconds):
         """Measures after other repetitions, which fill caches and wake threads, unless they are long."""
@@ -77,7 +77,8 @@ def memory(prepare, kind, fields):
     return resident("VmHWM") - before
 
 
-def serve(prepare):
+def serve(prepare, compiles):
+    """`compiles`: the first repetition of a work compiles it, and the second may do so again."""
     works, out = {}, sys.stdout
     sys.stdout = sys.stderr  # answers only
     for line in sys.stdin:
@@ -92,7 +93,7 @@ def serve(prepare):
                 seconds, kind, *sizes = fields
                 key = (kind, *sizes)
                 if key not in works:
-                    works[key] = Prepared(prepare(kind, Sizes(sizes)))
+                    works[key] = Prepared(prepare(kind, Sizes(sizes)), compiles)
                 answer = works[key].measure(float(seconds))
         except Exception as error:  # a piece of work that fails is an answer too
             lines = str(error).splitlines() or [""]

@@ -41,20 +41,18 @@ pub(crate) fn prepare(kind: &str, sizes: &Sizes<'_>) -> Option<Work> {
 
 /// `count` multiply-adds of `f32`, in registers, on all threads.
 fn multiply_adds(count: usize) -> Work {
-    const VECTORS: usize = 12; // enough to hide the latency of a multiply-add
-    const LANES: usize = 16;
+    // 12 vectors of AVX-512: enough to hide the latency of a multiply-add, and they stay in registers.
+    const SUMS: usize = 192;
     let threads = adamant::num_threads();
-    let rounds = count / (VECTORS * LANES * threads);
+    let rounds = count / (SUMS * threads);
     timed(move || {
         drain(0..threads, count, |_| {
+            let (scale, term) = black_box((0.999f32, 0.001f32));
             let sums = simd!(|| {
-                let mut sums = [[0.5f32; LANES]; VECTORS];
-                let (scale, term) = black_box(([0.999f32; LANES], [0.001f32; LANES]));
+                let mut sums = [0.5f32; SUMS];
                 for _ in 0..rounds {
                     for sum in &mut sums {
-                        for (lane, sum) in sum.iter_mut().enumerate() {
-                            *sum = sum.mul_add(scale[lane], term[lane]);
-                        }
+                        *sum = sum.mul_add(scale, term);
                     }
                 }
                 sums

@@ -128,7 +128,9 @@ class Results:
         return result
 
     def save(self):
-        RESULTS.write_text(json.dumps(self.all, indent=1, ensure_ascii=False))
+        new = RESULTS.with_suffix(".new")
+        new.write_text(json.dumps(self.all, indent=1, ensure_ascii=False))
+        new.replace(RESULTS)
 
     def measure(self, result, alternation):
         """Saves the result after each round."""

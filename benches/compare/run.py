@@ -112,6 +112,7 @@ class Results:
     def __init__(self, resume):
         # The last commit that changed what runs.
         paths = ["--", "crates", "benches", "tests/ops/table.rs", "Cargo.toml", "Cargo.lock"]
+        paths += [":!benches/compare/run.py", ":!benches/compare/README.md"]
         is_dirty = git("status", "--porcelain", *paths) != ""
         self.commit = git("log", "-1", "--format=%h", *paths) + ("-dirty" if is_dirty else "")
         self.resume = resume
@@ -381,6 +382,7 @@ def print_tables(results):
     table("Where the time goes", "work", "functions")
     for name, result in complete("profile"):
         print(profile_row(name, result))
+    print("\n`vectorize::avx512` stands for all loops under `simd!`, which are inlined there.")
 
 
 def write_tables(results):

@@ -1,7 +1,7 @@
 //! Every operation has equal bits on any number of threads.
 
 use crate::inputs::{arriving, trials};
-use crate::table::{Tried, table};
+use crate::table::{Tried, table, tensors};
 use adamant::prelude::*;
 use adamant::tensor::{Conv2dParams, Indices, MaxPool2dOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,7 +19,7 @@ fn digest() -> u64 {
         }
         for inputs in all {
             let leaves: Vec<_> = inputs.into_iter().map(Tensor::requires_grad).collect();
-            add(&mut digest, &(row.f32)(&leaves), &leaves);
+            add(&mut digest, &tensors((row.f32)(&leaves)), &leaves);
         }
     }
     large(&mut digest);

@@ -1,6 +1,6 @@
 //! First and second derivatives of every operation against differences, over shapes and layouts.
 
-use crate::table::{Row, Tried, table};
+use crate::table::{Row, Tried, table, tensors};
 use adamant::prelude::*;
 use std::ops::Range;
 
@@ -91,7 +91,7 @@ fn check(row: &Row) {
             // All outputs in one tensor: their gradients must not mix.
             let f = |inputs: &[Tensor<f64>]| {
                 let flat = |output: &Tensor<f64>| output.reshape([output.numel()]);
-                let outputs: Vec<_> = (row.f64)(inputs).iter().map(flat).collect();
+                let outputs: Vec<_> = tensors((row.f64)(inputs)).iter().map(flat).collect();
                 Tensor::cat(&outputs.iter().collect::<Vec<_>>(), 0)
             };
             let orders = [("first", gradcheck(f, &inputs)), ("second", gradgradcheck(f, &inputs))];

@@ -2,7 +2,7 @@
 
 use crate::common::fixture;
 use crate::inputs::{Trial, arriving, trials};
-use crate::table::{Row, table};
+use crate::table::{Output, Row, table, tensors};
 use adamant::prelude::*;
 use adamant::tensor::{Float, Value};
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ fn f64_values_and_gradients_equal_pytorchs() {
     compare::<f64>("ops_f64", |row| row.f64, 1e-13);
 }
 
-type Op<T> = fn(&[Tensor<T>]) -> Vec<Tensor<T>>;
+type Op<T> = fn(&[Tensor<T>]) -> Vec<Output<T>>;
 
 fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
     let expected = fixture(name);
@@ -43,7 +43,7 @@ fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
             let inputs: Vec<_> =
                 trial.inputs::<T>().into_iter().map(Tensor::requires_grad).collect();
             let elementwise = matches!(trial, Trial::Grid(_));
-            let outputs = op(&row)(&inputs);
+            let outputs = tensors(op(&row)(&inputs));
             let mut check = |kind: &str, found: &Tensor<T>| {
                 let key = format!("{}|{i}|{kind}", row.pytorch);
                 let Some(expected) = expected.get(&key).and_then(Value::array::<T>) else {
@@ -70,7 +70,7 @@ fn compare<T: Float>(name: &str, op: impl Fn(&Row) -> Op<T>, tolerance: f64) {
             }
             for (k, output) in outputs.iter().enumerate().filter(|(_, y)| y.is_tracked()) {
                 // Recorded again for each output, since a pass frees the graph.
-                let again = op(&row)(&inputs).swap_remove(k);
+                let again = op(&row)(&inputs).swap_remove(k).into_tensor();
                 again.backward_with(&arriving(k, output.shape()));
             }
             for (k, input) in inputs.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Every operation, once: the expressions here and in PyTorch, and the inputs to test it on. The
-//! tests of gradients, PyTorch's values, documentation and determinism all use this table.
+//! tests of gradients, PyTorch's values, documentation and determinism all use this table, and so
+//! does `benches/compare`.
 
 use adamant::prelude::*;
 use adamant::tensor::{
@@ -21,8 +22,9 @@ pub(crate) struct Row {
     /// The difference from PyTorch, if there is one.
     pub(crate) note: &'static str,
     pub(crate) tried: Tried,
-    pub(crate) f32: fn(&[Tensor<f32>]) -> Vec<Tensor<f32>>,
-    pub(crate) f64: fn(&[Tensor<f64>]) -> Vec<Tensor<f64>>,
+    pub(crate) f32: fn(&[Tensor<f32>]) -> Vec<Output<f32>>,
+    #[cfg(test)] // half the time to compile `benches/compare`
+    pub(crate) f64: fn(&[Tensor<f64>]) -> Vec<Output<f64>>,
 }
 
 /// The inputs to test an operation on.
@@ -43,63 +45,89 @@ impl Row {
     }
 }
 
-/// Converts the results of an operation to tensors.
+/// A result of an operation, as the operation returns it.
+pub(crate) enum Output<T: Float> {
+    Tensor(Tensor<T>),
+    Mask(Mask),
+    Indices(Indices),
+    Value(f64),
+}
+
+impl<T: Float> Output<T> {
+    pub(crate) fn into_tensor(self) -> Tensor<T> {
+        match self {
+            Output::Tensor(tensor) => tensor,
+            Output::Mask(mask) => mask.to_tensor(),
+            Output::Indices(indices) => {
+                let values = indices.to_vec().into_iter().map(|i| T::from_f64(i as f64)).collect();
+                Tensor::from_vec(values, indices.shape()).unwrap()
+            }
+            Output::Value(value) => Tensor::scalar(T::from_f64(value)),
+        }
+    }
+}
+
+/// The results of a row as tensors.
+pub(crate) fn tensors<T: Float>(outputs: Vec<Output<T>>) -> Vec<Tensor<T>> {
+    outputs.into_iter().map(Output::into_tensor).collect()
+}
+
+/// Collects the results of an operation.
 trait Outputs<T: Float> {
-    fn outputs(self) -> Vec<Tensor<T>>;
+    fn outputs(self) -> Vec<Output<T>>;
 }
 
 impl<T: Float> Outputs<T> for Tensor<T> {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        vec![self]
+    fn outputs(self) -> Vec<Output<T>> {
+        vec![Output::Tensor(self)]
     }
 }
 
 impl<T: Float> Outputs<T> for Mask {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        vec![self.to_tensor()]
+    fn outputs(self) -> Vec<Output<T>> {
+        vec![Output::Mask(self)]
     }
 }
 
 impl<T: Float> Outputs<T> for bool {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        vec![Tensor::scalar(T::from_f64(f64::from(self)))]
+    fn outputs(self) -> Vec<Output<T>> {
+        vec![Output::Value(f64::from(self))]
     }
 }
 
 impl<T: Float> Outputs<T> for usize {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        vec![Tensor::scalar(T::from_f64(self as f64))]
+    fn outputs(self) -> Vec<Output<T>> {
+        vec![Output::Value(self as f64)]
     }
 }
 
 impl<T: Float> Outputs<T> for Indices {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        let values = self.to_vec().into_iter().map(|i| T::from_f64(i as f64)).collect();
-        vec![Tensor::from_vec(values, self.shape()).unwrap()]
+    fn outputs(self) -> Vec<Output<T>> {
+        vec![Output::Indices(self)]
     }
 }
 
 impl<T: Float> Outputs<T> for Vec<usize> {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        Indices::from(self).outputs()
+    fn outputs(self) -> Vec<Output<T>> {
+        vec![Output::Indices(Indices::from(self))]
     }
 }
 
 impl<T: Float> Outputs<T> for Vec<Tensor<T>> {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        self
+    fn outputs(self) -> Vec<Output<T>> {
+        self.into_iter().map(Output::Tensor).collect()
     }
 }
 
 impl<T: Float> Outputs<T> for (Tensor<T>, Tensor<T>) {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        vec![self.0, self.1]
+    fn outputs(self) -> Vec<Output<T>> {
+        vec![Output::Tensor(self.0), Output::Tensor(self.1)]
     }
 }
 
 impl<T: Float> Outputs<T> for (Tensor<T>, Indices) {
-    fn outputs(self) -> Vec<Tensor<T>> {
-        vec![self.0, Outputs::<T>::outputs(self.1).remove(0)]
+    fn outputs(self) -> Vec<Output<T>> {
+        vec![Output::Tensor(self.0), Output::Indices(self.1)]
     }
 }
 
@@ -115,6 +143,7 @@ macro_rules! op {
                 let [$($x),*] = inputs else { panic!("one input for each name in the row") };
                 Outputs::<f32>::outputs($ours)
             },
+            #[cfg(test)]
             f64: |inputs| {
                 let [$($x),*] = inputs else { panic!("one input for each name in the row") };
                 Outputs::<f64>::outputs($ours)

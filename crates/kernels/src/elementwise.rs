@@ -1,4 +1,7 @@
 //! Elementwise loops: `out[i] ← f(x[i])` and `out[i] ← f(x[i], y[i])`.
+//!
+//! A loop has its own copy of `f`: what `f` captures could not be kept in registers if it were
+//! read through a reference, since `out` might overwrite it. So captures should be moved into `f`.
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
@@ -11,7 +14,7 @@ use std::iter::repeat;
 /// A plain `for` loop: an iterator method with a closure may not be inlined whole, and what is
 /// left of it is not vectorized.
 #[inline(always)]
-fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: &impl Fn(X) -> U) {
+fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: impl Fn(X) -> U) {
     for (out, x) in out.iter_mut().zip(x) {
         *out = f(x);
     }
@@ -23,7 +26,7 @@ fn each_pair<X, Y, U>(
     out: &mut [U],
     x: impl IntoIterator<Item = X>,
     y: impl IntoIterator<Item = Y>,
-    f: &impl Fn(X, Y) -> U,
+    f: impl Fn(X, Y) -> U,
 ) {
     for (out, (x, y)) in out.iter_mut().zip(x.into_iter().zip(y)) {
         *out = f(x, y);
@@ -46,13 +49,13 @@ pub fn map<T, U, F>(out: &mut [U], shape: &[usize], x: View<'_, T>, f: F)
 where
     T: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T) -> U + Sync,
+    F: Fn(T) -> U + Copy + Sync,
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides]);
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        simd!(|| map_from(out, &nest, chunk * CHUNK, x.data, &f));
+        simd!(|| map_from(out, &nest, chunk * CHUNK, x.data, f));
     });
 }
 
@@ -63,7 +66,7 @@ pub(crate) fn map_from<T: Copy, U: Copy>(
     nest: &Nest<1>,
     start: usize,
     data: &[T],
-    f: &impl Fn(T) -> U,
+    f: impl Fn(T) -> U + Copy,
 ) {
     let [step] = nest.inner_strides();
     nest.runs(
@@ -98,7 +101,7 @@ where
     T: Copy + Sync,
     V: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T, V) -> U + Sync,
+    F: Fn(T, V) -> U + Copy + Sync,
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides, y.strides]);
@@ -116,15 +119,16 @@ where
                     match steps {
                         [1, 1] => {
                             let (x, y) = (x[..len].iter(), y[..len].iter());
-                            each_pair(out, x.copied(), y.copied(), &f);
+                            each_pair(out, x.copied(), y.copied(), f);
                         }
                         [1, 0] => {
-                            each_pair(out, x[..len].iter().copied(), repeat(y[0]), &f);
+                            each_pair(out, x[..len].iter().copied(), repeat(y[0]), f);
                         }
                         [0, 1] => {
-                            each_pair(out, repeat(x[0]), y[..len].iter().copied(), &f);
+                            each_pair(out, repeat(x[0]), y[..len].iter().copied(), f);
                         }
                         [x_step, y_step] => {
+                            let f = f;
                             for (i, out) in out.iter_mut().enumerate() {
                                 *out = f(x[i * x_step], y[i * y_step]);
                             }
@@ -154,15 +158,15 @@ pub fn map_dense<T, U, F>(out: &mut [U], x: &[T], f: F)
 where
     T: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T) -> U + Sync,
+    F: Fn(T) -> U + Copy + Sync,
 {
     assert_eq!(out.len(), x.len(), "operands of one length");
     if out.len() <= SHORT {
-        return each(out, x.iter().copied(), &f);
+        return each(out, x.iter().copied(), f);
     }
     let cost = out.len();
     drain(out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)), cost, |(out, x)| {
-        simd!(|| each(out, x.iter().copied(), &f));
+        simd!(|| each(out, x.iter().copied(), f));
     });
 }
 
@@ -182,16 +186,16 @@ where
     T: Copy + Sync,
     V: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T, V) -> U + Sync,
+    F: Fn(T, V) -> U + Copy + Sync,
 {
     assert!(out.len() == x.len() && x.len() == y.len(), "operands of one length");
     if out.len() <= SHORT {
-        return each_pair(out, x.iter().copied(), y.iter().copied(), &f);
+        return each_pair(out, x.iter().copied(), y.iter().copied(), f);
     }
     let cost = out.len();
     let pieces = out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK));
     drain(pieces, cost, |((out, x), y)| {
-        simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), &f));
+        simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), f));
     });
 }
 
@@ -242,11 +246,12 @@ pub fn choose<T: Copy + Send + Sync>(
 pub fn map_assign<T, F>(x: &mut [T], f: F)
 where
     T: Copy + Send,
-    F: Fn(T) -> T + Sync,
+    F: Fn(T) -> T + Copy + Sync,
 {
     let cost = x.len();
     drain(x.chunks_mut(CHUNK), cost, |x| {
         simd!(|| {
+            let f = f;
             for x in x {
                 *x = f(*x);
             }
@@ -267,12 +272,13 @@ where
 pub fn zip_assign<T, F>(x: &mut [T], y: &[T], f: F)
 where
     T: Copy + Send + Sync,
-    F: Fn(T, T) -> T + Sync,
+    F: Fn(T, T) -> T + Copy + Sync,
 {
     assert_eq!(x.len(), y.len(), "operands of one length");
     let cost = x.len();
     drain(x.chunks_mut(CHUNK).zip(y.chunks(CHUNK)), cost, |(x, y)| {
         simd!(|| {
+            let f = f;
             for (x, &y) in x.iter_mut().zip(y) {
                 *x = f(*x, y);
             }

@@ -152,7 +152,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn exp_m1(self) -> Self {
-                $t::exp_m1(self)
+                exponential::exp_m1(self)
             }
             #[inline(always)]
             fn ln(self) -> Self {

@@ -78,7 +78,7 @@ pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split:
         return out.fill(T::ZERO);
     }
     let nest = Nest::new(shape, [x.strides]);
-    let read = |out: &mut [T], start: usize| map_from(out, &nest, start, x.data, &|x| x);
+    let read = |out: &mut [T], start: usize| map_from(out, &nest, start, x.data, |x| x);
     if inner > 1 {
         for (o, out) in out.chunks_exact_mut(inner).enumerate() {
             sum_columns_of(out, reduce, |out, row, column| {

@@ -188,7 +188,7 @@ impl<E: Element> Array<E> {
 
     /// Applies `f` to each element.
     #[track_caller]
-    pub(crate) fn map<U: Element>(&self, op: &str, f: impl Fn(E) -> U + Sync) -> Array<U> {
+    pub(crate) fn map<U: Element>(&self, op: &str, f: impl Fn(E) -> U + Copy + Sync) -> Array<U> {
         Array::build(op, self.shape().clone(), |out| match self.as_slice() {
             Some(x) => kernels::map_dense(out, x, f),
             None => kernels::map(out, self.shape(), self.strided_slice(), f),
@@ -202,7 +202,7 @@ impl<E: Element> Array<E> {
         op: &str,
         other: &Array<V>,
         shape: Shape,
-        f: impl Fn(E, V) -> U + Sync,
+        f: impl Fn(E, V) -> U + Copy + Sync,
     ) -> Array<U> {
         if *self.shape() == shape
             && *other.shape() == shape

@@ -1,4 +1,4 @@
-"""Fits the polynomials of erf.rs: python erf.py (numpy and mpmath needed)."""
+"""Fits the polynomials of erf.rs, exponential.rs and logarithm.rs: python fit.py (numpy and mpmath needed)."""
 
 import mpmath as mp
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 mp.mp.dps = 40
 
 
-def fit(f, weight, low, high, degree, points=400, rounds=60):
+def fit(f, weight, low, high, degree, points=400, rounds=120):
     """The polynomial with the smallest maximum weighted error (Lawson's iteration)."""
     angles = np.pi * (np.arange(points) + 0.5) / points
     x = (low + high) / 2 + (high - low) / 2 * np.cos(angles)
@@ -24,19 +24,27 @@ def fit(f, weight, low, high, degree, points=400, rounds=60):
     return polynomial.convert(kind=np.polynomial.Polynomial).coef, errors.max()
 
 
-def near(s):
-    """erf(x)/x - 1 for s = x²"""
-    return mp.erf(mp.sqrt(s)) / mp.sqrt(s) - 1
+def erf(x):
+    """-ln(1 - erf(x)) / x"""
+    return -mp.log(mp.erfc(x)) / x
 
 
-def far(x):
-    """-ln(1 - erf(x))"""
-    return -mp.log(mp.erfc(x))
+def exponential(r):
+    """(e^r - 1 - r) / r^2"""
+    return (mp.expm1(r) - r) / r**2 if r else mp.mpf(1) / 2
 
 
+def logarithm(f):
+    """(ln(1 + f) - f + f^2/2) / f^3"""
+    return (mp.log1p(f) - f + f**2 / 2) / f**3 if f else mp.mpf(1) / 3
+
+
+half = float(mp.log(2) / 2) * 1.0001
+low, high = float(mp.sqrt(0.5)) - 1, float(mp.sqrt(2)) - 1
 for name, polynomial in [
-    ("NEAR", fit(near, lambda s: 1 / (1 + near(s)), 1e-12, 1.0, 6)),
-    ("FAR", fit(far, lambda x: mp.erfc(x) / mp.erf(x), 1.0, 4.0, 7)),
+    ("erf", fit(erf, lambda x: x * mp.erfc(x) / mp.erf(x), 1e-6, 4.0, 8)),
+    ("exponential", fit(exponential, lambda r: abs(r**2 / mp.expm1(r)), -half, half, 4)),
+    ("logarithm", fit(logarithm, lambda f: abs(f**3 / mp.log1p(f)), low, high, 7)),
 ]:
     coefficients, error = polynomial
     print(f"{name}, relative error {error:.1e}:")

@@ -4,7 +4,7 @@
 //! read through a reference, since `out` might overwrite it. So captures should be moved into `f`.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{drain, piece};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
 use std::iter::repeat;
@@ -53,9 +53,9 @@ where
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides]);
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        simd!(|| map_from(out, &nest, chunk * CHUNK, x.data, f));
+    let (cost, piece) = (out.len(), piece(out.len()));
+    drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+        simd!(|| map_from(out, &nest, chunk * piece, x.data, f));
     });
 }
 
@@ -106,10 +106,10 @@ where
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides, y.strides]);
     let steps = nest.inner_strides();
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
+    let (cost, piece) = (out.len(), piece(out.len()));
+    drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
         simd!(|| {
-            let start = chunk * CHUNK;
+            let start = chunk * piece;
             nest.runs(
                 start..start + out.len(),
                 #[inline(always)]
@@ -164,8 +164,8 @@ where
     if out.len() <= SHORT {
         return each(out, x.iter().copied(), f);
     }
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)), cost, |(out, x)| {
+    let (cost, piece) = (out.len(), piece(out.len()));
+    drain(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
         simd!(|| each(out, x.iter().copied(), f));
     });
 }
@@ -192,8 +192,8 @@ where
     if out.len() <= SHORT {
         return each_pair(out, x.iter().copied(), y.iter().copied(), f);
     }
-    let cost = out.len();
-    let pieces = out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK));
+    let (cost, piece) = (out.len(), piece(out.len()));
+    let pieces = out.chunks_mut(piece).zip(x.chunks(piece)).zip(y.chunks(piece));
     drain(pieces, cost, |((out, x), y)| {
         simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), f));
     });
@@ -223,9 +223,9 @@ pub fn choose<T: Copy + Send + Sync>(
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [mask.strides, x.strides, y.strides]);
     let [mask_step, x_step, y_step] = nest.inner_strides();
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        let start = chunk * CHUNK;
+    let (cost, piece) = (out.len(), piece(out.len()));
+    drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+        let start = chunk * piece;
         nest.runs(start..start + out.len(), |run, [mask0, x0, y0]| {
             let (mask, x, y) = (&mask.data[mask0..], &x.data[x0..], &y.data[y0..]);
             for (i, out) in out[run].iter_mut().enumerate() {
@@ -248,8 +248,8 @@ where
     T: Copy + Send,
     F: Fn(T) -> T + Copy + Sync,
 {
-    let cost = x.len();
-    drain(x.chunks_mut(CHUNK), cost, |x| {
+    let (cost, piece) = (x.len(), piece(x.len()));
+    drain(x.chunks_mut(piece), cost, |x| {
         simd!(|| {
             let f = f;
             for x in x {
@@ -275,8 +275,8 @@ where
     F: Fn(T, T) -> T + Copy + Sync,
 {
     assert_eq!(x.len(), y.len(), "operands of one length");
-    let cost = x.len();
-    drain(x.chunks_mut(CHUNK).zip(y.chunks(CHUNK)), cost, |(x, y)| {
+    let (cost, piece) = (x.len(), piece(x.len()));
+    drain(x.chunks_mut(piece).zip(y.chunks(piece)), cost, |(x, y)| {
         simd!(|| {
             let f = f;
             for (x, &y) in x.iter_mut().zip(y) {

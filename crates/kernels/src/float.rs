@@ -3,6 +3,7 @@
 use crate::erf;
 use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
+use crate::sort::Sortable;
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
@@ -39,6 +40,7 @@ pub trait Float:
     Element
     + Exponential
     + Gemm
+    + Sortable
     + Display
     + LowerExp
     + Sum

@@ -31,6 +31,7 @@ mod scan;
 mod sgd;
 mod simd;
 mod softmax;
+mod sort;
 mod strided;
 mod sweep;
 mod team;
@@ -64,6 +65,7 @@ pub use softmax::{
     log_softmax_rows, log_softmax_rows_backward, logsumexp_row, nll_rows, nll_rows_backward,
     softmax_rows, softmax_rows_backward,
 };
+pub use sort::sort_rows;
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};
 pub use windows::Windows;

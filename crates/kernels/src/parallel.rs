@@ -8,6 +8,12 @@ use std::sync::{Mutex, PoisonError};
 /// in the L2 cache.
 pub const CHUNK: usize = 1 << 14;
 
+/// Elements in a piece of elementwise work of `len` elements: longer pieces keep memory streaming,
+/// but there must be enough of them for all threads.
+pub(crate) fn piece(len: usize) -> usize {
+    (len / 16).next_multiple_of(64).clamp(CHUNK, 4 * CHUNK)
+}
+
 /// Work below this many elementary operations stays on the caller's thread: it takes about 2 µs,
 /// as long as sharing it would.
 const GRAIN: usize = 1 << 15;

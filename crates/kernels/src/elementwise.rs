@@ -7,6 +7,7 @@ use crate::float::Float;
 use crate::parallel::{drain, piece};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
+use crate::transpose::{contiguous_dim, map_transposed};
 use std::iter::repeat;
 
 /// `out[i] ← f(x[i])`.
@@ -53,6 +54,9 @@ where
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides]);
+    if let Some(dim) = contiguous_dim(&nest) {
+        return map_transposed(out, &nest, dim, x.data, f);
+    }
     let (cost, piece) = (out.len(), piece(out.len()));
     drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
         simd!(|| map_from(out, &nest, chunk * piece, x.data, f));
@@ -199,41 +203,92 @@ where
     });
 }
 
-/// `out[i] ← x[i]` where `mask[i]` is not 0, else `y[i]`, for every position of `shape`, row-major
-/// in `out`.
+/// `out[i] ← f(x[i], y[i], z[i])` for every position of `shape`, row-major in `out`.
 ///
 /// # Panics
 /// If `out` does not have the elements of `shape`, or an operand is too short.
 ///
 /// ```
-/// use adamant_kernels::{View, choose};
+/// use adamant_kernels::{View, zip3};
 /// let (mask, x, y) = ([1u8, 0], [1.0f32, 2.0], [0.0f32]);
 /// let mut out = [0.0; 2];
+/// let mask = View { data: &mask, strides: &[1] };
 /// let (x, y) = (View { data: &x, strides: &[1] }, View { data: &y, strides: &[0] });
-/// choose(&mut out, &[2], View { data: &mask, strides: &[1] }, x, y);
+/// zip3(&mut out, &[2], mask, x, y, |mask, x, y| if mask == 1 { x } else { y });
 /// assert_eq!(out, [1.0, 0.0]);
 /// ```
-pub fn choose<T: Copy + Send + Sync>(
-    out: &mut [T],
+pub fn zip3<A, B, C, U, F>(
+    out: &mut [U],
     shape: &[usize],
-    mask: View<'_, u8>,
-    x: View<'_, T>,
-    y: View<'_, T>,
-) {
+    x: View<'_, A>,
+    y: View<'_, B>,
+    z: View<'_, C>,
+    f: F,
+) where
+    A: Copy + Sync,
+    B: Copy + Sync,
+    C: Copy + Sync,
+    U: Copy + Send,
+    F: Fn(A, B, C) -> U + Copy + Sync,
+{
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
-    let nest = Nest::new(shape, [mask.strides, x.strides, y.strides]);
-    let [mask_step, x_step, y_step] = nest.inner_strides();
+    let nest = Nest::new(shape, [x.strides, y.strides, z.strides]);
+    let steps = nest.inner_strides();
     let (cost, piece) = (out.len(), piece(out.len()));
     drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
-        let start = chunk * piece;
-        nest.runs(start..start + out.len(), |run, [mask0, x0, y0]| {
-            let (mask, x, y) = (&mask.data[mask0..], &x.data[x0..], &y.data[y0..]);
-            for (i, out) in out[run].iter_mut().enumerate() {
-                let chosen = mask[i * mask_step] != 0;
-                *out = if chosen { x[i * x_step] } else { y[i * y_step] };
-            }
+        simd!(|| {
+            let start = chunk * piece;
+            nest.runs(
+                start..start + out.len(),
+                #[inline(always)]
+                |run, [x0, y0, z0]| {
+                    let out = &mut out[run];
+                    let (x, y, z) = (&x.data[x0..], &y.data[y0..], &z.data[z0..]);
+                    match steps {
+                        [1, 1, 1] => each_triple::<1, 1, 1, _, _, _, _>(out, x, y, z, f),
+                        [1, 1, 0] => each_triple::<1, 1, 0, _, _, _, _>(out, x, y, z, f),
+                        [1, 0, 1] => each_triple::<1, 0, 1, _, _, _, _>(out, x, y, z, f),
+                        [0, 1, 1] => each_triple::<0, 1, 1, _, _, _, _>(out, x, y, z, f),
+                        [1, 0, 0] => each_triple::<1, 0, 0, _, _, _, _>(out, x, y, z, f),
+                        [x_step, y_step, z_step] => {
+                            let f = f;
+                            for (i, out) in out.iter_mut().enumerate() {
+                                *out = f(x[i * x_step], y[i * y_step], z[i * z_step]);
+                            }
+                        }
+                    }
+                },
+            );
         });
     });
+}
+
+/// `out[i] ← f(x[i · X], y[i · Y], z[i · Z])`, where each stride is 0 or 1.
+#[inline(always)]
+fn each_triple<const X: usize, const Y: usize, const Z: usize, A: Copy, B: Copy, C: Copy, U>(
+    out: &mut [U],
+    x: &[A],
+    y: &[B],
+    z: &[C],
+    f: impl Fn(A, B, C) -> U,
+) {
+    let last = out.len() - 1; // a run has an element
+    let (x, y, z) = (&x[..=last * X], &y[..=last * Y], &z[..=last * Z]);
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = f(x[i * X], y[i * Y], z[i * Z]);
+    }
+}
+
+/// `out[i] ← value`.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::fill(&mut out, 3.0);
+/// assert_eq!(out, [3.0, 3.0]);
+/// ```
+pub fn fill<T: Copy + Send + Sync>(out: &mut [T], value: T) {
+    let (cost, piece) = (out.len(), piece(out.len()));
+    drain(out.chunks_mut(piece), cost, |out| out.fill(value));
 }
 
 /// `x[i] ← f(x[i])`, in place.

@@ -35,6 +35,7 @@ mod sort;
 mod strided;
 mod sweep;
 mod team;
+mod transpose;
 mod windows;
 
 pub use adam::{AdamScalars, adam};
@@ -45,11 +46,11 @@ pub use attention::{
 pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
-    add_strided, choose, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,
+    add_strided, convert_bytes, fill, map, map_assign, map_dense, zip, zip_assign, zip_dense, zip3,
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
-pub use indexing::{Lookup, add_rows, gather, put_rows, scatter_add, take_rows};
+pub use indexing::{Lookup, add_rows, all_below, gather, put_rows, scatter_add, take_rows};
 pub use memory::CacheLine;
 pub use normalize::{by_segment, column_sums, moments, weighted_sums};
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
@@ -57,7 +58,7 @@ pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,
     avg_pool_input, max_pool, pick, place,
 };
-pub use reduce::{arg_best, reduce_rows, sum, sum_row, sum_view};
+pub use reduce::{arg_best, best, product_row, reduce_rows, sum, sum_of, sum_row, sum_view};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};
 pub use simd::vectorize;

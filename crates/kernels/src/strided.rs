@@ -34,13 +34,13 @@ pub fn contiguous_strides(shape: &[usize]) -> SmallVec<[usize; 4]> {
 
 /// A loop nest over `N` operands, outermost dimension first; never empty.
 pub(crate) struct Nest<const N: usize> {
-    dims: SmallVec<[Dim<N>; 4]>,
+    pub(crate) dims: SmallVec<[Dim<N>; 4]>,
 }
 
 #[derive(Clone, Copy)]
-struct Dim<const N: usize> {
-    size: usize,
-    strides: [usize; N],
+pub(crate) struct Dim<const N: usize> {
+    pub(crate) size: usize,
+    pub(crate) strides: [usize; N],
 }
 
 impl<const N: usize> Nest<N> {

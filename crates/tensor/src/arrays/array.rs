@@ -73,7 +73,7 @@ impl<E: Element> Array<E> {
     /// [`full`](Self::full) for operation `op`.
     #[track_caller]
     pub(crate) fn full_for(op: &str, shape: Shape, value: E) -> Self {
-        Array::build(op, shape, |out| out.fill(value))
+        Array::build(op, shape, |out| kernels::fill(out, value))
     }
 
     /// An array of these elements, given in row-major order.
@@ -216,6 +216,24 @@ impl<E: Element> Array<E> {
         })
     }
 
+    /// Applies `f` to each triple of elements, with all three arrays broadcast to `shape`.
+    #[track_caller]
+    pub(crate) fn zip3<V: Element, W: Element, U: Element>(
+        &self,
+        op: &str,
+        second: &Array<V>,
+        third: &Array<W>,
+        shape: Shape,
+        f: impl Fn(E, V, W) -> U + Copy + Sync,
+    ) -> Array<U> {
+        let (a, b, c) =
+            (self.broadcast_to(&shape), second.broadcast_to(&shape), third.broadcast_to(&shape));
+        Array::build(op, shape, |out| {
+            let (x, y, z) = (a.strided_slice(), b.strided_slice(), c.strided_slice());
+            kernels::zip3(out, a.shape(), x, y, z, f);
+        })
+    }
+
     /// The view of `shape` that repeats dimensions of size 1 and missing leading ones. The caller
     /// has checked that the shapes broadcast.
     pub(crate) fn broadcast_to(&self, shape: &Shape) -> Array<E> {
@@ -275,7 +293,7 @@ impl<T: Float> Array<T> {
     #[track_caller]
     pub(crate) fn scatter(&self, shape: &Shape, layout: &Layout) -> Array<T> {
         Array::build("backward", shape.clone(), |out| {
-            out.fill(T::ZERO);
+            kernels::fill(out, T::ZERO);
             self.add_to(out, layout);
         })
     }

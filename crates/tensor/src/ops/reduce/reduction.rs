@@ -63,6 +63,49 @@ impl Reduction {
         })
     }
 
+    /// The elements of `x` as `[outer, reduced, inner]`, if they are contiguous and the reduced
+    /// dimensions adjacent.
+    fn split<'x, T: Float>(&self, x: &'x Array<T>) -> Option<(&'x [T], [usize; 3])> {
+        let (&first, &last) = (self.dims.first()?, self.dims.last()?);
+        let size = |sizes: &[usize]| sizes.iter().product::<usize>();
+        let split = [size(&self.shape[..first]), self.count, size(&self.shape[last + 1..])];
+        if last - first + 1 == self.dims.len() { Some((x.as_slice()?, split)) } else { None }
+    }
+
+    /// The best of each group of reduced elements, or NaN if one is NaN.
+    #[track_caller]
+    pub(crate) fn best<T: Float>(
+        &self,
+        x: &Array<T>,
+        better: impl Fn(T, T) -> bool + Copy + Sync,
+    ) -> Array<T> {
+        if let Some((x, split)) = self.split(x) {
+            return Array::build(self.op, self.result.clone(), |out| {
+                adamant_kernels::best(out, x, split, better);
+            });
+        }
+        let rows = x.rows(self.op, &self.dims);
+        Array::build(self.op, self.result.clone(), |out| {
+            let split = [out.len(), self.count, 1];
+            adamant_kernels::best(out, rows.contiguous_slice(), split, better);
+        })
+    }
+
+    /// The sums of `f` of the elements over the reduced dimensions.
+    #[track_caller]
+    pub(crate) fn sum_of<T: Float>(
+        &self,
+        x: &Array<T>,
+        f: impl Fn(T) -> T + Copy + Sync,
+    ) -> Array<T> {
+        match self.split(x) {
+            Some((x, split)) => Array::build(self.op, self.result.clone(), |out| {
+                adamant_kernels::sum_of(out, x, split, f);
+            }),
+            None => self.sum(&x.map(self.op, f)),
+        }
+    }
+
     /// The sums over the reduced dimensions.
     #[track_caller]
     pub(crate) fn sum<T: Float>(&self, x: &Array<T>) -> Array<T> {

@@ -52,7 +52,9 @@ pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
 pub use indexing::{Lookup, add_rows, all_below, gather, put_rows, scatter_add, take_rows};
 pub use memory::CacheLine;
-pub use normalize::{by_segment, column_sums, moments, weighted_sums};
+pub use normalize::{
+    by_segment, column_sums, column_sums_with, moments, weighted_sums, with_moments,
+};
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
 pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,

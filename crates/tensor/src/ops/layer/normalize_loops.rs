@@ -7,7 +7,9 @@ use crate::arrays::array::{Array, with_room};
 use crate::arrays::shape::Shape;
 use crate::tape::context::Context;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, by_segment, column_sums, drain, moments, weighted_sums};
+use adamant_kernels::{
+    Float, by_segment, column_sums, column_sums_with, drain, moments, weighted_sums, with_moments,
+};
 
 /// How an input is divided into samples, channels and groups.
 #[derive(Clone, Copy)]
@@ -102,6 +104,21 @@ impl NormLayout {
         stats
     }
 
+    /// The shift and scale of a group with this mean and variance.
+    pub(crate) fn group<T: Float>(&self, &(mean, var): &(f64, f64)) -> Group<T> {
+        Group { mean: T::from_f64(mean), scale: T::from_f64(1.0 / (var + self.eps).sqrt()) }
+    }
+
+    /// `[shift, slope]` of the gradient of a group, from Σ ĝ and scale · Σ ĝ x̂:
+    /// dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope).
+    ///
+    /// The subtraction comes before the scaling: 1/√eps would magnify the rounding errors of terms
+    /// that cancel.
+    fn slopes<T: Float>(&self, [p, q]: [f64; 2]) -> [T; 2] {
+        let count = self.count() as f64;
+        [if self.center { p / count } else { 0.0 }, q / count].map(T::from_f64)
+    }
+
     /// The length of a line: the positions of a channel, or without positions the channels of a
     /// sample or of a group.
     fn line(&self) -> usize {
@@ -164,6 +181,32 @@ pub(crate) fn forward<T: Float>(
     })
 }
 
+/// [`forward`] with the statistics of `x` itself, in which a group lies within a sample, and these
+/// statistics.
+#[track_caller]
+pub(crate) fn forward_in_samples<T: Float>(
+    x: &Array<T>,
+    weight: Option<&Tensor<T>>,
+    bias: Option<&Tensor<T>>,
+    layout: NormLayout,
+) -> (Array<T>, Vec<Group<T>>) {
+    let (w, b) = (or_full(weight, layout.c, T::ONE), or_full(bias, layout.c, T::ZERO));
+    let groups = layout.n * layout.groups;
+    let mut stats = with_room(layout.op, groups);
+    stats.resize(groups, (0.0, 0.0));
+    let value = Array::build(layout.op, x.shape().clone(), |out| {
+        with_moments(out, &mut stats, x.contiguous_slice(), layout.center, |i, stats, out, x| {
+            let (line, group) = (layout.line(), [layout.group(&stats)]);
+            let first = i * (x.len() / line);
+            for (k, (out, x)) in out.chunks_mut(line).zip(x.chunks(line)).enumerate() {
+                let channel = layout.start(first + k).0;
+                along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &group));
+            }
+        });
+    });
+    (value, stats.iter().map(|stats| layout.group(stats)).collect())
+}
+
 /// The number of channels or groups that a line of `len` elements spans, advancing by `step`.
 const fn passed(step: usize, len: usize) -> usize {
     step * (len - 1) + 1
@@ -198,35 +241,34 @@ pub(crate) fn in_loops<T: Float>(
     let g = ctx.grad().array.contiguous(layout.op);
     let (x_, g_) = (x.contiguous_slice(), g.contiguous_slice());
     let w = or_full(weight, layout.c, T::ONE);
+    let column = |sums: &[f64]| {
+        let values: Vec<T> = sums.iter().map(|&sum| T::from_f64(sum)).collect();
+        Tensor::from(Array::from_slice_for(layout.op, [layout.c].into(), &values))
+    };
+    if layout.s == 1 && !layout.across {
+        let mut both = vec![];
+        let dx = Array::build(layout.op, x.shape().clone(), |out| {
+            both = gradient_of_rows(out, x_, g_, &w, layout, groups);
+        });
+        let (db, dw) = both.split_at(layout.c);
+        return [dx.into(), column(dw), column(db)];
+    }
     let Sums { db, dw, of_groups } = match layout.s {
         0 => Sums { db: vec![0.0; layout.c], dw: vec![0.0; layout.c], of_groups: vec![] },
         1 => sums_of_columns(x_, g_, &w, layout, groups),
         _ => sums_of_lines(x_, g_, &w, layout, groups),
-    };
-    let column = |sums: Vec<f64>| {
-        let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
-        Tensor::from(Array::from_slice_for(layout.op, [layout.c].into(), &values))
     };
     if layout.fixed {
         // The input has no influence, not even if it is NaN.
         let still: Vec<Group<T>> =
             groups.iter().map(|group| Group { mean: T::ZERO, ..*group }).collect();
         let dx = forward(&g, weight, None, layout, &still);
-        return [dx.into(), column(dw), column(db)];
+        return [dx.into(), column(&dw), column(&db)];
     }
-    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope). The
-    // subtraction comes before the scaling: 1/√eps would magnify the rounding errors of terms that
-    // cancel.
-    let count = layout.count() as f64;
     let slopes: Vec<[T; 2]> = groups
         .iter()
         .zip(&of_groups)
-        .map(|(group, [p, q])| {
-            let scale = group.scale.to_f64();
-            let p = if layout.center { *p } else { 0.0 };
-            let both = [p / count, scale * q / count];
-            both.map(T::from_f64)
-        })
+        .map(|(group, &[p, q])| layout.slopes([p, group.scale.to_f64() * q]))
         .collect();
     let dx = Array::build(layout.op, x.shape().clone(), |out| {
         by_segment(out, x_, g_, layout.line(), |i, out, x, g| {
@@ -235,7 +277,7 @@ pub(crate) fn in_loops<T: Float>(
             along!(layout, gradient_line(out, x, g, w, groups, slopes));
         });
     });
-    [dx.into(), column(dw), column(db)]
+    [dx.into(), column(&dw), column(&db)]
 }
 
 #[inline(always)]
@@ -291,7 +333,7 @@ fn sums_of_lines<T: Float>(
     Sums { db, dw, of_groups }
 }
 
-/// For lines across channels: sums over the samples, and for groups of channels also along lines.
+/// For lines across channels and groups: sums over the samples.
 fn sums_of_columns<T: Float>(
     x: &[T],
     g: &[T],
@@ -299,31 +341,37 @@ fn sums_of_columns<T: Float>(
     layout: NormLayout,
     groups: &[Group<T>],
 ) -> Sums {
-    let (c, len) = (layout.c, layout.line());
-    let mut both = column_sums(x, g, c, |row, x, g, p, q| {
-        for (part, (p, q)) in p.chunks_mut(len).zip(q.chunks_mut(len)).enumerate() {
-            let (channel, group) = layout.start(row * (c / len) + part);
-            along!(layout, add_line(p, q, &x[channel..], &g[channel..], &groups[group..]));
-        }
-    });
+    let c = layout.c;
+    let mut both = column_sums(x, g, c, |_, x, g, p, q| add_line::<1, 1, T>(p, q, x, g, groups));
     let (dw, db) = (both.split_off(c), both);
-    let of_groups = if layout.across {
-        let weighted = |((db, dw), w): ((&f64, &f64), &T)| [db * w.to_f64(), dw * w.to_f64()];
-        db.iter().zip(&dw).zip(w).map(weighted).collect()
-    } else {
-        let mut sums = vec![[0.0; 2]; groups.len()];
-        let piece = 1.max((1 << 14) / len.max(1)); // groups in a piece of work
-        drain(sums.chunks_mut(piece).enumerate(), x.len(), |(first, sums)| {
-            for (i, sums) in (first * piece..).zip(sums) {
-                let (own, channel) = (i * len..(i + 1) * len, layout.start(i).0);
-                let w = &w[channel..channel + len];
-                let [p, q] = weighted_sums(&x[own.clone()], &g[own], w, groups[i].mean);
-                *sums = [p, q * groups[i].scale.to_f64()];
-            }
-        });
-        sums
-    };
+    let weighted = |((db, dw), w): ((&f64, &f64), &T)| [db * w.to_f64(), dw * w.to_f64()];
+    let of_groups = db.iter().zip(&dw).zip(w).map(weighted).collect();
     Sums { db, dw, of_groups }
+}
+
+/// The gradient of the input, for groups of channels without positions; returns Σ g for each
+/// channel, then Σ g x̂.
+fn gradient_of_rows<T: Float>(
+    out: &mut [T],
+    x: &[T],
+    g: &[T],
+    w: &[T],
+    layout: NormLayout,
+    groups: &[Group<T>],
+) -> Vec<f64> {
+    let len = layout.line();
+    column_sums_with(out, x, g, layout.c, |row, out, x, g, p, q| {
+        for (part, group) in groups[row * layout.groups..][..layout.groups].iter().enumerate() {
+            let own = part * len..(part + 1) * len;
+            let (x, g, w) = (&x[own.clone()], &g[own.clone()], &w[own.clone()]);
+            let [sum, product] = weighted_sums(x, g, w, group.mean);
+            let scale = group.scale.to_f64();
+            let slopes = [layout.slopes([sum, scale * (scale * product)])];
+            let group = std::slice::from_ref(group);
+            gradient_line::<1, 0, T>(&mut out[own.clone()], x, g, w, group, &slopes);
+            add_line::<1, 0, T>(&mut p[own.clone()], &mut q[own], x, g, group);
+        }
+    })
 }
 
 #[inline(always)]

@@ -118,8 +118,7 @@ fn variance<T: Float>(
             return [Some((x - mean) * slope)];
         }
         let in_one_loop = |x, mean, slope| (x - mean) * slope;
-        let gradient =
-            x.array.zip3(op, &mean.array, &slope.array, over.shape.clone(), in_one_loop);
+        let gradient = x.array.zip3(op, &mean.array, &slope.array, over.shape.clone(), in_one_loop);
         [Some(gradient.into())]
     })
 }

@@ -2,6 +2,9 @@
 
 use crate::parallel::{CHUNK, drain};
 
+/// Rows below this many elements are not worth a copy of a slice for each part.
+const SHORT: usize = 16;
+
 /// `out[r] ← parts[0][r] ++ parts[1][r] ++ …` for each row `r`: a part is a slice of rows and the
 /// length of one of them.
 ///
@@ -20,7 +23,24 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
     for (part, len) in parts {
         assert_eq!(part.len(), rows * len, "a row for each of the result");
     }
+    if out.is_empty() {
+        return;
+    }
     let cost = out.len();
+    if row < SHORT {
+        let count = CHUNK / row; // rows in a piece of work
+        return drain(out.chunks_mut(count * row).enumerate(), cost, |(piece, out)| {
+            let mut offset = 0;
+            for &(part, len) in parts {
+                let part = &part[piece * count * len..];
+                for i in 0..len {
+                    let out = out[offset + i..].iter_mut().step_by(row);
+                    out.zip(part[i..].iter().step_by(len)).for_each(|(out, &x)| *out = x);
+                }
+                offset += len;
+            }
+        });
+    }
     drain(out.chunks_mut(CHUNK).enumerate(), cost, |(piece, mut out)| {
         let (mut r, mut skipped) = (piece * CHUNK / row, piece * CHUNK % row);
         while !out.is_empty() {

@@ -3,6 +3,7 @@
 use crate::erf;
 use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
+use crate::logarithm;
 use crate::sort::Sortable;
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
@@ -123,7 +124,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $erf:path) => {
+    ($t:ident, $erf:path, $ln:path, $ln_1p:path, $log2:path) => {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -158,15 +159,15 @@ macro_rules! float {
             }
             #[inline(always)]
             fn ln(self) -> Self {
-                $t::ln(self)
+                $ln(self)
             }
             #[inline(always)]
             fn ln_1p(self) -> Self {
-                $t::ln_1p(self)
+                $ln_1p(self)
             }
             #[inline(always)]
             fn log2(self) -> Self {
-                $t::log2(self)
+                $log2(self)
             }
             #[inline(always)]
             fn sin(self) -> Self {
@@ -228,5 +229,5 @@ macro_rules! float {
     };
 }
 
-float!(f32, erf::erf);
-float!(f64, libm::erf);
+float!(f32, erf::erf, logarithm::ln, logarithm::ln_1p, logarithm::log2);
+float!(f64, libm::erf, f64::ln, f64::ln_1p, f64::log2);

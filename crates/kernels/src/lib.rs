@@ -21,6 +21,7 @@ mod float;
 mod gemm;
 mod gemv;
 mod indexing;
+mod logarithm;
 mod memory;
 mod normalize;
 mod packing;

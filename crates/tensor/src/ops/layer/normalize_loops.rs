@@ -318,9 +318,12 @@ fn sums_of_lines<T: Float>(
     let mut of_groups = vec![[0.0; 2]; groups.len()];
     let ones = vec![T::ONE; s];
     let mut parts = vec![[0.0; 2]; layout.n * c];
-    drain(parts.iter_mut().enumerate(), x.len(), |(i, part)| {
-        let range = i * s..(i + 1) * s;
-        *part = weighted_sums(&x[range.clone()], &g[range], &ones, groups[layout.start(i).1].mean);
+    let piece = adamant_kernels::CHUNK.div_ceil(s); // lines in a piece of work
+    drain(parts.chunks_mut(piece).enumerate(), x.len(), |(first, parts)| {
+        for (i, part) in (first * piece..).zip(parts) {
+            let (x, g) = (&x[i * s..(i + 1) * s], &g[i * s..(i + 1) * s]);
+            *part = weighted_sums(x, g, &ones, groups[layout.start(i).1].mean);
+        }
     });
     for (i, [p, q]) in parts.into_iter().enumerate() {
         let (channel, group) = layout.start(i);

@@ -5,6 +5,7 @@ use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
 use crate::logarithm;
 use crate::sort::Sortable;
+use crate::trigonometry::Trigonometric;
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
@@ -42,6 +43,7 @@ pub trait Float:
     + Exponential
     + Gemm
     + Sortable
+    + Trigonometric
     + Display
     + LowerExp
     + Sum
@@ -87,10 +89,6 @@ pub trait Float:
     fn ln_1p(self) -> Self;
     /// log₂ self
     fn log2(self) -> Self;
-    /// sin self
-    fn sin(self) -> Self;
-    /// cos self
-    fn cos(self) -> Self;
     /// The angle of the point (x, self), in radians.
     fn atan2(self, x: Self) -> Self;
     /// tanh self
@@ -168,14 +166,6 @@ macro_rules! float {
             #[inline(always)]
             fn log2(self) -> Self {
                 $log2(self)
-            }
-            #[inline(always)]
-            fn sin(self) -> Self {
-                $t::sin(self)
-            }
-            #[inline(always)]
-            fn cos(self) -> Self {
-                $t::cos(self)
             }
             #[inline(always)]
             fn atan2(self, x: Self) -> Self {

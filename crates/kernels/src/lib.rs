@@ -37,6 +37,7 @@ mod strided;
 mod sweep;
 mod team;
 mod transpose;
+mod trigonometry;
 mod windows;
 
 pub use adam::{AdamScalars, adam};
@@ -72,4 +73,5 @@ pub use softmax::{
 pub use sort::sort_rows;
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};
+pub use trigonometry::{cos, sin};
 pub use windows::Windows;

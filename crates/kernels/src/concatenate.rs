@@ -1,6 +1,6 @@
 //! Rows joined end to end.
 
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{drain, piece};
 
 /// Rows below this many elements are not worth a copy of a slice for each part.
 const SHORT: usize = 16;
@@ -26,9 +26,9 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
     if out.is_empty() {
         return;
     }
-    let cost = out.len();
+    let (cost, piece_len) = (out.len(), piece(out.len()));
     if row < SHORT {
-        let count = CHUNK / row; // rows in a piece of work
+        let count = piece_len / row; // rows in a piece of work
         return drain(out.chunks_mut(count * row).enumerate(), cost, |(piece, out)| {
             let mut offset = 0;
             for &(part, len) in parts {
@@ -41,8 +41,8 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
             }
         });
     }
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(piece, mut out)| {
-        let (mut r, mut skipped) = (piece * CHUNK / row, piece * CHUNK % row);
+    drain(out.chunks_mut(piece_len).enumerate(), cost, |(piece, mut out)| {
+        let (mut r, mut skipped) = (piece * piece_len / row, piece * piece_len % row);
         while !out.is_empty() {
             for &(part, len) in parts {
                 let start = skipped.min(len);
@@ -61,6 +61,7 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CHUNK;
 
     #[test]
     fn every_row_has_its_parts_in_order() {

@@ -35,14 +35,14 @@ pub fn scan<T: Float>(
     let pieces = out.chunks_mut(slabs * slab).zip(x.chunks(slabs * slab));
     drain(pieces, x.len().saturating_mul(2), |(out, x)| {
         if inner == 1 {
-            for (out, x) in out.chunks_exact_mut(scanned).zip(x.chunks_exact(scanned)) {
-                let mut running = init;
-                let step = |(out, x): (&mut T, &T)| {
-                    running = f(running, x.to_f64());
-                    *out = T::from_f64(running);
-                };
-                let elements = out.iter_mut().zip(x);
-                if reverse { elements.rev().for_each(step) } else { elements.for_each(step) }
+            let side = scanned * SIDE;
+            let (whole, rest) = out.split_at_mut(out.len() - out.len() % side);
+            let (x, x_rest) = x.split_at(whole.len());
+            for (out, x) in whole.chunks_exact_mut(side).zip(x.chunks_exact(side)) {
+                scan_rows::<SIDE, T>(out, x, reverse, init, &f);
+            }
+            for (out, x) in rest.chunks_exact_mut(scanned).zip(x_rest.chunks_exact(scanned)) {
+                scan_rows::<1, T>(out, x, reverse, init, &f);
             }
             return;
         }
@@ -60,4 +60,27 @@ pub fn scan<T: Float>(
             }
         }
     });
+}
+
+/// Rows side by side, since a step waits for the one before it.
+const SIDE: usize = 8;
+
+/// [`scan`] of `N` rows.
+fn scan_rows<const N: usize, T: Float>(
+    out: &mut [T],
+    x: &[T],
+    reverse: bool,
+    init: f64,
+    f: impl Fn(f64, f64) -> f64,
+) {
+    let len = x.len() / N;
+    let out = &mut out[..len * N];
+    let mut running = [init; N];
+    for step in 0..len {
+        let i = if reverse { len - 1 - step } else { step };
+        for (row, running) in running.iter_mut().enumerate() {
+            *running = f(*running, x[row * len + i].to_f64());
+            out[row * len + i] = T::from_f64(*running);
+        }
+    }
 }

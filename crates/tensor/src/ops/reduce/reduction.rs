@@ -106,20 +106,17 @@ impl Reduction {
         }
     }
 
-    /// The sums over the reduced dimensions.
+    /// The sums over the reduced dimensions: over adjacent ones at once, from the last to the first.
     #[track_caller]
     pub(crate) fn sum<T: Float>(&self, x: &Array<T>) -> Array<T> {
-        let dims = &self.dims;
-        let sums = match (dims.first(), dims.last()) {
-            (Some(&first), Some(&last)) if last - first + 1 == dims.len() => {
-                x.sum_range(self.op, first..last + 1)
-            }
-            (Some(_), _) => {
-                let kept = self.shape.len() - dims.len();
-                x.with_layout(x.layout().move_last(dims)).sum_range(self.op, kept..self.shape.len())
-            }
-            (None, _) => x.clone(),
-        };
+        let mut sums = x.clone();
+        let mut left = &self.dims[..];
+        while let Some((&last, _)) = left.split_last() {
+            let adjacent = left.iter().rev().zip((0..=last).rev()).take_while(|(a, b)| **a == *b);
+            let count = adjacent.count();
+            sums = sums.sum_range(self.op, last + 1 - count..last + 1);
+            left = &left[..left.len() - count];
+        }
         sums.reshape(self.op, self.result.clone())
     }
 

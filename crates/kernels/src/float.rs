@@ -3,9 +3,9 @@
 use crate::erf;
 use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
-use crate::logarithm;
 use crate::sort::Sortable;
 use crate::trigonometry::Trigonometric;
+use crate::{logarithm, power};
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
@@ -122,7 +122,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $erf:path, $ln:path, $ln_1p:path, $log2:path) => {
+    ($t:ident, $erf:path, $ln:path, $ln_1p:path, $log2:path, $powf:path) => {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -181,7 +181,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn powf(self, e: Self) -> Self {
-                $t::powf(self, e)
+                $powf(self, e)
             }
             #[inline(always)]
             fn abs(self) -> Self {
@@ -219,5 +219,5 @@ macro_rules! float {
     };
 }
 
-float!(f32, erf::erf, logarithm::ln, logarithm::ln_1p, logarithm::log2);
-float!(f64, libm::erf, f64::ln, f64::ln_1p, f64::log2);
+float!(f32, erf::erf, logarithm::ln, logarithm::ln_1p, logarithm::log2, power::powf);
+float!(f64, libm::erf, f64::ln, f64::ln_1p, f64::log2, f64::powf);

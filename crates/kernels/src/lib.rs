@@ -27,6 +27,7 @@ mod normalize;
 mod packing;
 mod parallel;
 mod pool;
+mod power;
 mod reduce;
 mod scan;
 mod sgd;

@@ -32,7 +32,11 @@ impl<T: Float> Tensor<T> {
             -0.5 => self.array.map("powf", |x| T::ONE / x.sqrt()),
             -1.0 => self.array.map("powf", |x| T::ONE / x),
             -2.0 => self.array.map("powf", |x| T::ONE / (x * x)),
-            _ => self.array.map("powf", move |x| x.powf(exponent)),
+            _ => self.array.map(
+                "powf",
+                #[inline(always)]
+                move |x| x.powf(exponent),
+            ),
         };
         let x = self.clone();
         record("powf", [self], value, move |ctx| {

@@ -82,7 +82,12 @@ fn norm<T: Float>(op: &'static str, x: &Tensor<T>, p: f64, dims: impl ReduceDims
         over.sum_of(&x.array, |x| x * x).map(op, T::sqrt)
     } else {
         let (e, root) = (T::from_f64(p), T::from_f64(1.0 / p));
-        over.sum(&x.array.map(op, move |x| x.abs().powf(e))).map(op, move |sum| sum.powf(root))
+        let sums = over.sum_of(
+            &x.array,
+            #[inline(always)]
+            move |x| x.abs().powf(e),
+        );
+        sums.map(op, move |sum| sum.powf(root))
     };
     let (x_saved, saved) = (x.clone(), value.clone());
     record(op, [x], value, move |ctx| {

@@ -1,4 +1,4 @@
-"""Fits the polynomials of erf.rs, exponential.rs and logarithm.rs: python fit.py (numpy and mpmath needed)."""
+"""Fits the polynomials of the kernels, in the order of their terms: python fit.py (numpy and mpmath needed)."""
 
 import mpmath as mp
 import numpy as np
@@ -39,13 +39,20 @@ def logarithm(f):
     return (mp.log1p(f) - f + f**2 / 2) / f**3 if f else mp.mpf(1) / 3
 
 
+def arctangent(s):
+    """(atan(x) / x - 1) / x^2 for s = x^2"""
+    return (mp.atan(mp.sqrt(s)) / mp.sqrt(s) - 1) / s
+
+
 half = float(mp.log(2) / 2) * 1.0001
 low, high = float(mp.sqrt(0.5)) - 1, float(mp.sqrt(2)) - 1
 for name, polynomial in [
     ("erf", fit(erf, lambda x: x * mp.erfc(x) / mp.erf(x), 1e-6, 4.0, 8)),
     ("exponential", fit(exponential, lambda r: abs(r**2 / mp.expm1(r)), -half, half, 4)),
+    ("arctangent", fit(arctangent, lambda s: s / (1 + s * arctangent(s)), 1e-9, 1.0, 9)),
     ("logarithm", fit(logarithm, lambda f: abs(f**3 / mp.log1p(f)), low, high, 7)),
 ]:
     coefficients, error = polynomial
     print(f"{name}, relative error {error:.1e}:")
-    print(", ".join(f"{np.float32(c)!s}" for c in coefficients[::-1]))
+    kind = np.float64 if name == "arctangent" else np.float32
+    print(", ".join(f"{kind(c)!s}" for c in coefficients[::-1]))

@@ -4,7 +4,7 @@ use crate::erf;
 use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
 use crate::sort::Sortable;
-use crate::trigonometry::Trigonometric;
+use crate::trigonometry::{self, Trigonometric};
 use crate::{logarithm, power};
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
@@ -122,7 +122,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $erf:path, $ln:path, $ln_1p:path, $log2:path, $powf:path) => {
+    ($t:ident, $erf:path, $ln:path, $ln_1p:path, $log2:path, $powf:path, $atan2:path) => {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -169,7 +169,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn atan2(self, x: Self) -> Self {
-                $t::atan2(self, x)
+                $atan2(self, x)
             }
             #[inline(always)]
             fn erf(self) -> Self {
@@ -219,5 +219,13 @@ macro_rules! float {
     };
 }
 
-float!(f32, erf::erf, logarithm::ln, logarithm::ln_1p, logarithm::log2, power::powf);
-float!(f64, libm::erf, f64::ln, f64::ln_1p, f64::log2, f64::powf);
+float!(
+    f32,
+    erf::erf,
+    logarithm::ln,
+    logarithm::ln_1p,
+    logarithm::log2,
+    power::powf,
+    trigonometry::atan2
+);
+float!(f64, libm::erf, f64::ln, f64::ln_1p, f64::log2, f64::powf, f64::atan2);

@@ -1,11 +1,11 @@
-//! Sine and cosine in `f32`, as branch-free arithmetic in `f64` (see
+//! Sine, cosine and arctangent in `f32`, as branch-free arithmetic in `f64` (see
 //! [`exponential`](crate::exponential)).
 
 use crate::elementwise::map_dense;
 use crate::float::Float;
 use crate::parallel::{drain, piece};
 use crate::simd::simd;
-use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, PI};
 
 /// The sine and the cosine of slices.
 ///
@@ -124,6 +124,39 @@ fn near<const QUARTERS: u64>(x: f32) -> f32 {
     if QUARTERS == 0 && x == 0.0 { x } else { wave } // the sign of zero
 }
 
+/// The polynomial in `t²` of `atan(t)/t − 1`, divided by `t²`, for `t` up to 1; from `fit.py`.
+const ARCTANGENT: [f64; 10] = [
+    1.113_785_453_832_071e-3,
+    -7.317_939_906_915_214e-3,
+    2.253_983_141_441_618e-2,
+    -4.468_989_934_005_686e-2,
+    6.741_594_079_424_611e-2,
+    -8.811_090_004_305_815e-2,
+    1.105_822_330_855_214_7e-1,
+    -1.427_983_299_354_256_8e-1,
+    1.999_967_111_840_748_6e-1,
+    -3.333_332_689_942_497_5e-1,
+];
+
+/// The angle of the point `(x, y)`, with an error below 1 unit in the last place.
+#[inline(always)]
+pub(crate) fn atan2(y: f32, x: f32) -> f32 {
+    let (height, width) = (f64::from(y.abs()), f64::from(x.abs()));
+    let is_steep = height > width;
+    let (small, large) = if is_steep { (width, height) } else { (height, width) };
+    // The slopes of the origin and of two infinities are not numbers.
+    let slope = small / large;
+    let slope = if large == 0.0 { 0.0 } else { slope };
+    let slope = if small == f64::INFINITY { 1.0 } else { slope };
+    let square = slope * slope;
+    let polynomial =
+        ARCTANGENT[1..].iter().fold(ARCTANGENT[0], |sum, &term| sum.mul_add(square, term));
+    let angle = (slope * square).mul_add(polynomial, slope);
+    let angle = if is_steep { FRAC_PI_2 - angle } else { angle };
+    let angle = if x.is_sign_negative() { PI - angle } else { angle };
+    (angle as f32).copysign(y)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,5 +182,23 @@ mod tests {
         sin(&mut out, &[f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -0.0]);
         assert!(out[..3].iter().all(|x| x.is_nan()));
         assert!(out[3] == 0.0 && out[3].is_sign_negative(), "the sign of zero");
+    }
+
+    #[test]
+    fn arctangents_follow_std() {
+        let values = [0.0, 1.0, 1e-40, 1e-20, 0.3, 0.999, 1.7, 1e6, 3e38, f32::INFINITY, f32::NAN];
+        let points = values.into_iter().flat_map(|y| values.map(|x| (y, x)));
+        let many = (1..50_000).map(|i| ((i * 7919 % 1009) as f32 / 100.0, i as f32 / 5000.0));
+        for (y, x) in points.chain(many) {
+            for (y, x) in [(y, x), (-y, x), (y, -x), (-y, -x)] {
+                let (found, exact) = (Float::atan2(y, x), f64::from(y).atan2(f64::from(x)));
+                let near = exact as f32;
+                let unit = f64::from(near.abs().next_up()) - f64::from(near.abs());
+                let is_near = (f64::from(found) - exact).abs() < unit;
+                let has_sign = found.is_sign_negative() == near.is_sign_negative();
+                let is_nan = found.is_nan() && near.is_nan();
+                assert!(is_near && has_sign || is_nan, "({y}, {x}): {found}; expected {near}");
+            }
+        }
     }
 }

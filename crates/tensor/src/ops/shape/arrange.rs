@@ -193,8 +193,10 @@ impl<T: Float> Tensor<T> {
             panic!("{op}: a tensor of shape {shape}; expected at least 2 dimensions")
         };
         let array = Array::build(op, [rows, cols].into(), |out| {
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = u8::from(f((i / cols) as isize, (i % cols) as isize));
+            for (row, out) in out.chunks_exact_mut(cols.max(1)).enumerate() {
+                for (col, out) in out.iter_mut().enumerate() {
+                    *out = u8::from(f(row as isize, col as isize));
+                }
             }
         });
         Mask { array }

@@ -144,7 +144,7 @@ where
     });
 }
 
-/// Up to this many elements, a plain loop finishes before SIMD or threads would pay off.
+/// Up to this many elements, a plain loop finishes before threads would pay off.
 const SHORT: usize = 32;
 
 /// [`map`] for a contiguous slice: `out[i] ← f(x[i])`.
@@ -166,7 +166,7 @@ where
 {
     assert_eq!(out.len(), x.len(), "operands of one length");
     if out.len() <= SHORT {
-        return each(out, x.iter().copied(), f);
+        return simd!(|| each(out, x.iter().copied(), f));
     }
     let (cost, piece) = (out.len(), piece(out.len()));
     drain(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
@@ -194,7 +194,7 @@ where
 {
     assert!(out.len() == x.len() && x.len() == y.len(), "operands of one length");
     if out.len() <= SHORT {
-        return each_pair(out, x.iter().copied(), y.iter().copied(), f);
+        return simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), f));
     }
     let (cost, piece) = (out.len(), piece(out.len()));
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece)).zip(y.chunks(piece));

@@ -5,22 +5,27 @@ use crate::parallel::{CHUNK, drain};
 use crate::reduce::sum_row_inline;
 use crate::simd::simd;
 
-/// Partial maxima side by side.
-const LANES: usize = 16;
-
 /// The largest element, or NaN if there is one; −∞ for an empty row.
 #[inline(always)]
 fn max<T: Float>(row: &[T]) -> T {
-    let (body, tail) = row.as_chunks::<LANES>();
-    let max = tail.iter().fold(T::NEG_INFINITY, |max, &x| x.maximum(max));
-    let mut blocks = body.iter();
-    let Some(&(mut lanes)) = blocks.next() else { return max };
+    // Many maxima side by side, since a comparison waits for the one before it.
+    let (max, row) = max_in_lanes::<64, T>(row, T::NEG_INFINITY);
+    let (max, row) = max_in_lanes::<16, T>(row, max);
+    row.iter().fold(max, |max, &x| x.maximum(max))
+}
+
+/// The larger of `max` and the elements of whole blocks of `LANES`, and the rest of the row.
+#[inline(always)]
+fn max_in_lanes<const LANES: usize, T: Float>(row: &[T], max: T) -> (T, &[T]) {
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    let Some((first, blocks)) = blocks.split_first() else { return (max, rest) };
+    let mut lanes = *first;
     for x in blocks {
         for (lane, &x) in lanes.iter_mut().zip(x) {
             *lane = x.maximum(*lane);
         }
     }
-    lanes.iter().fold(max, |max, &x| x.maximum(max))
+    (lanes.iter().fold(max, |max, &x| x.maximum(max)), rest)
 }
 
 /// `out[i] ← exp(x[i] − max)`; returns the sum.
@@ -86,9 +91,9 @@ fn rows<T: Float, const N: usize>(
 /// `out[i] ← exp(x[i] − max) / Σⱼ exp(x[j] − max)` for one row.
 #[inline(always)]
 fn softmax_row<T: Float>(out: &mut [T], x: &[T]) {
-    let sum = exp_less_max(out, x, max(x));
+    let scale = T::ONE / exp_less_max(out, x, max(x));
     for out in out {
-        *out /= sum;
+        *out *= scale;
     }
 }
 
@@ -262,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_maximum_is_found_at_any_index_and_nan_wins() {
-        for len in [1, 15, 16, 17, 33, 50] {
+        for len in [1, 15, 16, 17, 33, 50, 64, 90, 150] {
             for i in 0..len {
                 let mut row = vec![-2.0f32; len];
                 row[i] = 3.0;

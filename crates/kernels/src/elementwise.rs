@@ -34,6 +34,22 @@ fn each_pair<X, Y, U>(
     }
 }
 
+/// `x[i] ← f(x[i])`; see [`each`].
+#[inline(always)]
+fn change<T: Copy>(x: &mut [T], f: impl Fn(T) -> T) {
+    for x in x {
+        *x = f(*x);
+    }
+}
+
+/// `x[i] ← f(x[i], y[i])`; see [`each`].
+#[inline(always)]
+fn change_pair<T: Copy>(x: &mut [T], y: &[T], f: impl Fn(T, T) -> T) {
+    for (x, &y) in x.iter_mut().zip(y) {
+        *x = f(*x, y);
+    }
+}
+
 /// `out[i] ← f(x[i])` for every position of `shape`, row-major in `out`.
 ///
 /// # Panics
@@ -132,10 +148,8 @@ where
                             each_pair(out, repeat(x[0]), y[..len].iter().copied(), f);
                         }
                         [x_step, y_step] => {
-                            let f = f;
-                            for (i, out) in out.iter_mut().enumerate() {
-                                *out = f(x[i * x_step], y[i * y_step]);
-                            }
+                            let (x, y) = (|i| x[i * x_step], |i| y[i * y_step]);
+                            each_pair(out, (0..len).map(x), (0..len).map(y), f);
                         }
                     }
                 },
@@ -251,10 +265,10 @@ pub fn zip3<A, B, C, U, F>(
                         [0, 1, 1] => each_triple::<0, 1, 1, _, _, _, _>(out, x, y, z, f),
                         [1, 0, 0] => each_triple::<1, 0, 0, _, _, _, _>(out, x, y, z, f),
                         [x_step, y_step, z_step] => {
-                            let f = f;
-                            for (i, out) in out.iter_mut().enumerate() {
-                                *out = f(x[i * x_step], y[i * y_step], z[i * z_step]);
-                            }
+                            let (x, y) = (|i| (x[i * x_step], y[i * y_step]), |i| z[i * z_step]);
+                            let len = out.len();
+                            let f = move |(x, y), z| f(x, y, z);
+                            each_pair(out, (0..len).map(x), (0..len).map(y), f);
                         }
                     }
                 },
@@ -305,12 +319,7 @@ where
 {
     let (cost, piece) = (x.len(), piece(x.len()));
     drain(x.chunks_mut(piece), cost, |x| {
-        simd!(|| {
-            let f = f;
-            for x in x {
-                *x = f(*x);
-            }
-        });
+        simd!(|| change(x, f));
     });
 }
 
@@ -332,12 +341,7 @@ where
     assert_eq!(x.len(), y.len(), "operands of one length");
     let (cost, piece) = (x.len(), piece(x.len()));
     drain(x.chunks_mut(piece).zip(y.chunks(piece)), cost, |(x, y)| {
-        simd!(|| {
-            let f = f;
-            for (x, &y) in x.iter_mut().zip(y) {
-                *x = f(*x, y);
-            }
-        });
+        simd!(|| change_pair(x, y, f));
     });
 }
 

@@ -14,7 +14,7 @@ const TERMS: [f32; 9] = [
     -1.915_306_4e-2,
     1.027_778_3e-1,
     6.366_194e-1,
-    3.379_167_1e-3, // 2/√π − LEADING
+    3.379_167e-3, // 2/√π − LEADING
 ];
 /// The part of the last term that is added without a rounding.
 const LEADING: f32 = 1.125;

@@ -90,17 +90,13 @@ impl NormLayout {
         if self.across { self.n * self.s } else { self.c / self.groups * self.s }
     }
 
-    /// Mean and variance of each group: by channel, or by sample and group.
+    /// Mean and variance of each channel, for groups across samples.
     #[track_caller]
     pub(crate) fn stats<T: Float>(&self, x: &Array<T>) -> Vec<(f64, f64)> {
-        let (groups, segment) = match self.across {
-            true => (self.c, self.s),
-            false => (self.n * self.groups, self.count()),
-        };
         let x = x.contiguous(self.op);
-        let mut stats = with_room(self.op, groups);
-        stats.resize(groups, (0.0, 0.0));
-        moments(&mut stats, x.contiguous_slice(), segment, self.center);
+        let mut stats = with_room(self.op, self.c);
+        stats.resize(self.c, (0.0, 0.0));
+        moments(&mut stats, x.contiguous_slice(), self.s, self.center);
         stats
     }
 

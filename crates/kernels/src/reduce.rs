@@ -189,10 +189,9 @@ fn sum_rows<T: Float>(out: &mut [T], x: &[T], len: usize, f: impl Fn(T) -> T + C
                 }
             }
         } else {
-            groups.as_flattened_mut().iter_mut().zip(&mut rows).for_each(
-                #[inline(always)]
-                |(out, row)| *out = sum_short_row(row, f),
-            );
+            for (out, row) in groups.as_flattened_mut().iter_mut().zip(&mut rows) {
+                *out = sum_short_row(row, f);
+            }
         }
         for (out, row) in rest.iter_mut().zip(rows) {
             *out = sum_short_row(row, f);

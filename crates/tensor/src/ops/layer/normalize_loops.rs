@@ -170,10 +170,17 @@ pub(crate) fn forward<T: Float>(
     let (w, b) = (or_full(weight, layout.c, T::ONE), or_full(bias, layout.c, T::ZERO));
     let x_ = x.contiguous_slice();
     Array::build(layout.op, x.shape().clone(), |out| {
-        by_segment(out, x_, x_, layout.line(), |i, out, x, _| {
-            let (channel, group) = layout.start(i);
-            along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &groups[group..]));
-        });
+        by_segment(
+            out,
+            x_,
+            x_,
+            layout.line(),
+            #[inline(always)]
+            |i, out, x, _| {
+                let (channel, group) = layout.start(i);
+                along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &groups[group..]));
+            },
+        );
     })
 }
 
@@ -191,14 +198,21 @@ pub(crate) fn forward_in_samples<T: Float>(
     let mut stats = with_room(layout.op, groups);
     stats.resize(groups, (0.0, 0.0));
     let value = Array::build(layout.op, x.shape().clone(), |out| {
-        with_moments(out, &mut stats, x.contiguous_slice(), layout.center, |i, stats, out, x| {
-            let (line, group) = (layout.line(), [layout.group(&stats)]);
-            let first = i * (x.len() / line);
-            for (k, (out, x)) in out.chunks_mut(line).zip(x.chunks(line)).enumerate() {
-                let channel = layout.start(first + k).0;
-                along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &group));
-            }
-        });
+        with_moments(
+            out,
+            &mut stats,
+            x.contiguous_slice(),
+            layout.center,
+            #[inline(always)]
+            |i, stats, out, x| {
+                let (line, group) = (layout.line(), [layout.group(&stats)]);
+                let first = i * (x.len() / line);
+                for (k, (out, x)) in out.chunks_mut(line).zip(x.chunks(line)).enumerate() {
+                    let channel = layout.start(first + k).0;
+                    along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &group));
+                }
+            },
+        );
     });
     (value, stats.iter().map(|stats| layout.group(stats)).collect())
 }
@@ -267,11 +281,18 @@ pub(crate) fn in_loops<T: Float>(
         .map(|(group, &[p, q])| layout.slopes([p, group.scale.to_f64() * q]))
         .collect();
     let dx = Array::build(layout.op, x.shape().clone(), |out| {
-        by_segment(out, x_, g_, layout.line(), |i, out, x, g| {
-            let (channel, group) = layout.start(i);
-            let (w, groups, slopes) = (&w[channel..], &groups[group..], &slopes[group..]);
-            along!(layout, gradient_line(out, x, g, w, groups, slopes));
-        });
+        by_segment(
+            out,
+            x_,
+            g_,
+            layout.line(),
+            #[inline(always)]
+            |i, out, x, g| {
+                let (channel, group) = layout.start(i);
+                let (w, groups, slopes) = (&w[channel..], &groups[group..], &slopes[group..]);
+                along!(layout, gradient_line(out, x, g, w, groups, slopes));
+            },
+        );
     });
     [dx.into(), column(&dw), column(&db)]
 }
@@ -341,7 +362,13 @@ fn sums_of_columns<T: Float>(
     groups: &[Group<T>],
 ) -> Sums {
     let c = layout.c;
-    let mut both = column_sums(x, g, c, |_, x, g, p, q| add_line::<1, 1, T>(p, q, x, g, groups));
+    let mut both = column_sums(
+        x,
+        g,
+        c,
+        #[inline(always)]
+        |_, x, g, p, q| add_line::<1, 1, T>(p, q, x, g, groups),
+    );
     let (dw, db) = (both.split_off(c), both);
     let weighted = |((db, dw), w): ((&f64, &f64), &T)| [db * w.to_f64(), dw * w.to_f64()];
     let of_groups = db.iter().zip(&dw).zip(w).map(weighted).collect();
@@ -359,18 +386,25 @@ fn gradient_of_rows<T: Float>(
     groups: &[Group<T>],
 ) -> Vec<f64> {
     let len = layout.line();
-    column_sums_with(out, x, g, layout.c, |row, out, x, g, p, q| {
-        for (part, group) in groups[row * layout.groups..][..layout.groups].iter().enumerate() {
-            let own = part * len..(part + 1) * len;
-            let (x, g, w) = (&x[own.clone()], &g[own.clone()], &w[own.clone()]);
-            let [sum, product] = weighted_sums(x, g, w, group.mean);
-            let scale = group.scale.to_f64();
-            let slopes = [layout.slopes([sum, scale * (scale * product)])];
-            let group = std::slice::from_ref(group);
-            gradient_line::<1, 0, T>(&mut out[own.clone()], x, g, w, group, &slopes);
-            add_line::<1, 0, T>(&mut p[own.clone()], &mut q[own], x, g, group);
-        }
-    })
+    column_sums_with(
+        out,
+        x,
+        g,
+        layout.c,
+        #[inline(always)]
+        |row, out, x, g, p, q| {
+            for (part, group) in groups[row * layout.groups..][..layout.groups].iter().enumerate() {
+                let own = part * len..(part + 1) * len;
+                let (x, g, w) = (&x[own.clone()], &g[own.clone()], &w[own.clone()]);
+                let [sum, product] = weighted_sums(x, g, w, group.mean);
+                let scale = group.scale.to_f64();
+                let slopes = [layout.slopes([sum, scale * (scale * product)])];
+                let group = std::slice::from_ref(group);
+                gradient_line::<1, 0, T>(&mut out[own.clone()], x, g, w, group, &slopes);
+                add_line::<1, 0, T>(&mut p[own.clone()], &mut q[own], x, g, group);
+            }
+        },
+    )
 }
 
 #[inline(always)]

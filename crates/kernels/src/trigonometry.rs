@@ -147,7 +147,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     // The slopes of the origin and of two infinities are not numbers.
     let slope = small / large;
     let slope = if large == 0.0 { 0.0 } else { slope };
-    let slope = if small == f64::INFINITY { 1.0 } else { slope };
+    let slope = if small == large && large == f64::INFINITY { 1.0 } else { slope };
     let square = slope * slope;
     let polynomial =
         ARCTANGENT[1..].iter().fold(ARCTANGENT[0], |sum, &term| sum.mul_add(square, term));

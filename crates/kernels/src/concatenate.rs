@@ -1,5 +1,6 @@
 //! Rows joined end to end.
 
+use crate::elementwise::copy_slice;
 use crate::parallel::{drain, piece};
 
 /// Rows below this many elements are not worth a copy of a slice for each part.
@@ -50,7 +51,7 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
                 let count = (len - start).min(out.len());
                 let from = r * len + start;
                 let (filled, rest) = out.split_at_mut(count);
-                filled.copy_from_slice(&part[from..from + count]);
+                copy_slice(filled, &part[from..from + count]);
                 out = rest;
             }
             r += 1;

@@ -79,6 +79,42 @@ where
     });
 }
 
+/// `out[i] ← x[i]` for every position of `shape`, row-major in `out`.
+///
+/// # Panics
+/// If `out` does not have the elements of `shape`, or `x` is too short.
+///
+/// ```
+/// use adamant_kernels::{View, copy};
+/// let mut out = [0.0f32; 4];
+/// copy(&mut out, &[2, 2], View { data: &[1.0, 2.0, 3.0, 4.0], strides: &[1, 2] }); // transposed
+/// assert_eq!(out, [1.0, 3.0, 2.0, 4.0]);
+/// ```
+pub fn copy<T: Copy + Send + Sync>(out: &mut [T], shape: &[usize], x: View<'_, T>) {
+    let nest = Nest::new(shape, [x.strides]);
+    if nest.inner_strides() != [1] {
+        return map(out, shape, x, |x| x);
+    }
+    assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
+    let (cost, piece) = (out.len(), piece(out.len()));
+    drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+        let start = chunk * piece;
+        nest.runs(start..start + out.len(), |run, [x0]| {
+            let x = &x.data[x0..x0 + run.len()];
+            copy_slice(&mut out[run], x);
+        });
+    });
+}
+
+/// `copy_from_slice` in short parts: the C library copies long ones past the cache.
+pub(crate) fn copy_slice<T: Copy>(out: &mut [T], x: &[T]) {
+    const PART: usize = 256;
+    assert_eq!(out.len(), x.len(), "operands of one length");
+    for (out, x) in out.chunks_mut(PART).zip(x.chunks(PART)) {
+        out.copy_from_slice(x);
+    }
+}
+
 /// `out[i] ← f(x)` for the elements of `data` that `nest` visits from position `start`.
 #[inline(always)]
 pub(crate) fn map_from<T: Copy, U: Copy>(

@@ -7,6 +7,7 @@ use crate::float::{Element, Float};
 use crate::parallel::{CHUNK, drain};
 use crate::simd::simd;
 use crate::strided::Nest;
+use std::slice::{from_mut, from_ref};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Indices along one dimension of a strided operand: position `p` of `shape` maps to the element
@@ -142,6 +143,9 @@ pub fn take_rows<E: Element>(out: &mut [E], x: &[E], shape: [usize; 3], index: &
             let (own, rest) = out.split_at_mut(out.len().min((index.len() - first) * inner));
             match &runs {
                 Some(runs) => take_runs(own, x, first, runs, inner),
+                None if inner == 1 => {
+                    own.iter_mut().zip(&index[first..]).for_each(|(out, &from)| *out = x[from]);
+                }
                 None => {
                     for (out, &from) in own.chunks_exact_mut(inner).zip(&index[first..]) {
                         out.copy_from_slice(&x[from * inner..(from + 1) * inner]);
@@ -294,8 +298,14 @@ fn each_row<T: Float>(
             let slices = x.chunks_exact(index.len() * inner);
             simd!(|| {
                 for (out, x) in out.chunks_exact_mut(size * inner).zip(slices) {
-                    for (&to, x) in index.iter().zip(x.chunks_exact(inner)) {
-                        f(&mut out[to * inner..(to + 1) * inner], x);
+                    if inner == 1 {
+                        for (&to, x) in index.iter().zip(x) {
+                            f(from_mut(&mut out[to]), from_ref(x));
+                        }
+                    } else {
+                        for (&to, x) in index.iter().zip(x.chunks_exact(inner)) {
+                            f(&mut out[to * inner..(to + 1) * inner], x);
+                        }
                     }
                 }
             });

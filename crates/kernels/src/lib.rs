@@ -49,7 +49,8 @@ pub use attention::{
 pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
-    add_strided, convert_bytes, fill, map, map_assign, map_dense, zip, zip_assign, zip_dense, zip3,
+    add_strided, convert_bytes, copy, fill, map, map_assign, map_dense, zip, zip_assign, zip_dense,
+    zip3,
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};

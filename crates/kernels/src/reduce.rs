@@ -62,12 +62,23 @@ pub fn sum_of<T: Float>(
         let pieces = out.chunks_mut(rows).zip(x.chunks(rows * reduce));
         drain(pieces, x.len(), |(out, x)| sum_rows(out, x, reduce, f));
     } else {
-        // Columns per piece of work, in whole tiles.
-        let width = (CHUNK.div_ceil(reduce)).next_multiple_of(LANES).min(inner);
+        // The pairwise sum of all rows contains the sums of parts of 2ⁿ blocks as subtrees.
+        let rows = (4 * CHUNK / inner).next_power_of_two().max(BLOCK); // of a part
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
-            drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
-                simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK, f));
-            });
+            if reduce <= rows {
+                // Columns per piece of work, in whole tiles.
+                let width = (CHUNK.div_ceil(reduce)).next_multiple_of(LANES).min(inner);
+                drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
+                    simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK, f));
+                });
+            } else {
+                let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
+                let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));
+                drain(parts, x.len(), |(partial, x)| {
+                    simd!(|| sum_columns(partial, x, inner, BLOCK, f));
+                });
+                simd!(|| sum_columns(out, &partial, inner, 1, |x| x));
+            }
         }
     }
 }
@@ -155,7 +166,6 @@ fn sum_columns_of<T: Float>(
 
 /// `out[r] ← Σᵢ f(x[r · len + i])`
 fn sum_rows<T: Float>(out: &mut [T], x: &[T], len: usize, f: impl Fn(T) -> T + Copy + Sync) {
-    const SIDE: usize = 4;
     if len > CHUNK {
         for (out, row) in out.iter_mut().zip(x.chunks_exact(len)) {
             *out = sum_long_row(row, f);
@@ -163,37 +173,21 @@ fn sum_rows<T: Float>(out: &mut [T], x: &[T], len: usize, f: impl Fn(T) -> T + C
         return;
     }
     simd!(|| {
-        let mut rows = x.chunks_exact(len);
-        let (groups, rest) = out.as_chunks_mut::<SIDE>();
-        if len <= LANES * BLOCK {
-            // Short rows side by side, since an addition waits for the one before it.
-            for out in groups {
-                let rows: [&[T]; SIDE] = std::array::from_fn(
-                    #[inline(always)]
-                    |_| rows.next().expect("a row for each sum"),
-                );
-                let mut lanes = [[T::ZERO; LANES]; SIDE];
-                for at in (0..len - len % LANES).step_by(LANES) {
-                    for (lanes, row) in lanes.iter_mut().zip(rows) {
-                        let x = row[at..].first_chunk::<LANES>().expect("within the row");
-                        for i in 0..LANES {
-                            lanes[i] += f(x[i]);
-                        }
-                    }
+        let tail = len - len % LANES..len;
+        let is_short = len <= LANES * BLOCK; // one block
+        let fours = if is_short { out.len() / 4 * 4 } else { 0 };
+        let (grouped, rest) = out.split_at_mut(fours);
+        let (x, x_rest) = x.split_at(fours * len);
+        for (out, x) in grouped.chunks_exact_mut(4).zip(x.chunks_exact(4 * len)) {
+            let sums = sum_four_blocks::<T, LANES>(x, len, LANES, len / LANES, f);
+            for ((out, mut lanes), row) in out.iter_mut().zip(sums).zip(x.chunks_exact(len)) {
+                for (lane, &x) in lanes.iter_mut().zip(&row[tail.clone()]) {
+                    *lane += f(x);
                 }
-                for ((out, mut lanes), row) in out.iter_mut().zip(lanes).zip(rows) {
-                    for (lane, &x) in lanes.iter_mut().zip(&row[len - len % LANES..]) {
-                        *lane += f(x);
-                    }
-                    *out = sum_lanes(lanes);
-                }
-            }
-        } else {
-            for (out, row) in groups.as_flattened_mut().iter_mut().zip(&mut rows) {
-                *out = sum_short_row(row, f);
+                *out = sum_lanes(lanes);
             }
         }
-        for (out, row) in rest.iter_mut().zip(rows) {
+        for (out, row) in rest.iter_mut().zip(x_rest.chunks_exact(len)) {
             *out = sum_short_row(row, f);
         }
     });
@@ -298,11 +292,10 @@ fn sum_tile<T: Float, const W: usize, const DEPTH: usize>(
     let (mut depth, mut count) = (0, 0usize);
     let mut rest = x;
     while !rest.is_empty() {
-        // Four blocks side by side, since an addition waits for the one before it. Their sum is a
-        // subtree of the whole.
+        // The sum of four blocks is a subtree of the whole.
         let four = 4 * block * stride;
         let (mut sum, level) = if rest.len() >= four {
-            let sums = sum_four_blocks(&rest[..four], stride, block, f);
+            let sums = sum_four_blocks(&rest[..four], block * stride, stride, block, f);
             rest = &rest[four..];
             count += 4;
             (add(add(sums[0], sums[1]), add(sums[2], sums[3])), 2)
@@ -352,24 +345,35 @@ fn sum_block<T: Float, const W: usize>(
     sum
 }
 
-/// [`sum_block`] of each of four blocks of whole rows.
+/// [`sum_block`] of each of four blocks of `rows` rows, the starts of which are `pitch` elements
+/// apart: side by side, since an addition waits for the one before it.
 #[inline(always)]
 fn sum_four_blocks<T: Float, const W: usize>(
     x: &[T],
+    pitch: usize,
     stride: usize,
-    block: usize,
+    rows: usize,
     f: impl Fn(T) -> T + Copy,
 ) -> [[T; W]; 4] {
-    let mut sums = [[T::ZERO; W]; 4];
-    for r in 0..block {
-        for (b, sum) in sums.iter_mut().enumerate() {
-            let row = x[(b * block + r) * stride..].first_chunk::<W>().expect("a whole row");
-            for i in 0..W {
-                sum[i] += f(row[i]);
-            }
-        }
+    let [mut a, mut b, mut c, mut d] = [[T::ZERO; W]; 4];
+    let (x0, rest) = x.split_at(pitch);
+    let (x1, rest) = rest.split_at(pitch);
+    let (x2, x3) = rest.split_at(pitch);
+    for at in (0..rows * stride).step_by(stride) {
+        add_row(&mut a, &x0[at..], f);
+        add_row(&mut b, &x1[at..], f);
+        add_row(&mut c, &x2[at..], f);
+        add_row(&mut d, &x3[at..], f);
     }
-    sums
+    [a, b, c, d]
+}
+
+#[inline(always)]
+fn add_row<T: Float, const W: usize>(sum: &mut [T; W], row: &[T], f: impl Fn(T) -> T) {
+    let row = row.first_chunk::<W>().expect("a whole row");
+    for i in 0..W {
+        sum[i] += f(row[i]);
+    }
 }
 
 /// `out[r] ← f(x[r])` for each row of `row` elements; `row` may be 0.
@@ -425,19 +429,12 @@ pub fn best<T: Float>(
     }
     assert!(reduce > 0, "there is nothing to choose from");
     if inner > 1 {
-        let width = CHUNK.div_ceil(reduce).next_multiple_of(LANES).min(inner);
+        let rows = (4 * CHUNK).div_ceil(inner); // in a piece of work
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
-            drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
-                let columns = piece * width..piece * width + out.len();
-                out.copy_from_slice(&x[columns.clone()]);
-                simd!(|| {
-                    for row in x.chunks_exact(inner).skip(1) {
-                        for (out, &x) in out.iter_mut().zip(&row[columns.clone()]) {
-                            *out = better_of(x, *out, better);
-                        }
-                    }
-                });
-            });
+            let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
+            let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));
+            drain(parts, x.len(), |(partial, x)| simd!(|| best_of_rows(partial, x, better)));
+            best_of_rows(out, &partial, better);
         }
     } else if reduce > CHUNK {
         for (out, x) in out.iter_mut().zip(x.chunks_exact(reduce)) {
@@ -458,6 +455,18 @@ fn better_of<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
     if better(x, best) || x.is_nan() { x } else { best }
 }
 
+/// `out[i] ← ` the best of the `x[r, i]`.
+#[inline(always)]
+fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, T) -> bool + Copy) {
+    let inner = out.len();
+    out.copy_from_slice(&x[..inner]);
+    for row in x.chunks_exact(inner).skip(1) {
+        for (out, &x) in out.iter_mut().zip(row) {
+            *out = better_of(x, *out, better);
+        }
+    }
+}
+
 /// The best element of a row that has one.
 #[inline(always)]
 fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
@@ -468,7 +477,14 @@ fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
             lanes[i] = better_of(x[i], lanes[i], better);
         }
     }
-    lanes.iter().chain(tail).fold(row[0], |best, &x| better_of(x, best, better))
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] = better_of(lanes[i + width], lanes[i], better);
+        }
+    }
+    tail.iter().fold(lanes[0], |best, &x| better_of(x, best, better))
 }
 
 /// The product of a row, in `f64`, in blocks of [`CHUNK`].

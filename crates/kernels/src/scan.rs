@@ -64,6 +64,9 @@ pub fn scan<T: Float>(
 
 /// Rows side by side, since a step waits for the one before it.
 const SIDE: usize = 8;
+/// Elements of a row that are read and written at once. Lines of rows whose distance is a power of
+/// two displace each other from the cache.
+const BLOCK: usize = 16;
 
 /// [`scan`] of `N` rows.
 fn scan_rows<const N: usize, T: Float>(
@@ -74,13 +77,24 @@ fn scan_rows<const N: usize, T: Float>(
     f: impl Fn(f64, f64) -> f64,
 ) {
     let len = x.len() / N;
-    let out = &mut out[..len * N];
     let mut running = [init; N];
-    for step in 0..len {
-        let i = if reverse { len - 1 - step } else { step };
-        for (row, running) in running.iter_mut().enumerate() {
-            *running = f(*running, x[row * len + i].to_f64());
-            out[row * len + i] = T::from_f64(*running);
+    let mut tile = [[T::ZERO; BLOCK]; N];
+    for step in 0..len.div_ceil(BLOCK) {
+        let from = step * BLOCK;
+        let count = BLOCK.min(len - from);
+        let start = if reverse { len - from - count } else { from };
+        for (row, tile) in tile.iter_mut().enumerate() {
+            tile[..count].copy_from_slice(&x[row * len + start..][..count]);
+        }
+        for i in 0..count {
+            let i = if reverse { count - 1 - i } else { i };
+            for (running, tile) in running.iter_mut().zip(&mut tile) {
+                *running = f(*running, tile[i].to_f64());
+                tile[i] = T::from_f64(*running);
+            }
+        }
+        for (row, tile) in tile.iter().enumerate() {
+            out[row * len + start..][..count].copy_from_slice(&tile[..count]);
         }
     }
 }

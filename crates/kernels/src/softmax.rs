@@ -2,7 +2,7 @@
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::reduce::sum_row_inline;
+use crate::reduce::{sum_row, sum_row_inline};
 use crate::simd::simd;
 
 /// The largest element, or NaN if there is one; −∞ for an empty row.
@@ -25,7 +25,14 @@ fn max_in_lanes<const LANES: usize, T: Float>(row: &[T], max: T) -> (T, &[T]) {
             *lane = x.maximum(*lane);
         }
     }
-    (lanes.iter().fold(max, |max, &x| x.maximum(max)), rest)
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] = lanes[i].maximum(lanes[i + width]);
+        }
+    }
+    (max.maximum(lanes[0]), rest)
 }
 
 /// `out[i] ← exp(x[i] − max)`; returns the sum.
@@ -55,13 +62,17 @@ pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
 /// ```
 #[must_use]
 pub fn logsumexp_row<T: Float>(x: &[T]) -> T {
-    let mut terms = vec![T::ZERO; x.len()];
-    simd!(|| {
-        let max = max(x);
-        // With an infinite maximum, ∞ − ∞ would be NaN.
-        let max = if max.is_finite() { max } else { T::ZERO };
-        exp_less_max(&mut terms, x, max).ln() + max
-    })
+    let mut partial = vec![T::ZERO; x.len().div_ceil(CHUNK)];
+    let blocks = || x.chunks(CHUNK);
+    drain(partial.iter_mut().zip(blocks()), x.len(), |(partial, x)| *partial = simd!(|| max(x)));
+    let max = simd!(|| max(&partial));
+    // With an infinite maximum, ∞ − ∞ would be NaN.
+    let max = if max.is_finite() { max } else { T::ZERO };
+    drain(partial.iter_mut().zip(blocks()), x.len().saturating_mul(8), |(partial, x)| {
+        let mut terms = vec![T::ZERO; x.len()];
+        *partial = simd!(|| exp_less_max(&mut terms, x, max));
+    });
+    sum_row(&partial).ln() + max
 }
 
 /// Calls `f(r, out_row, operand_rows)` for each row `r` of `row` elements; `f` must be

@@ -144,10 +144,11 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     let (height, width) = (f64::from(y.abs()), f64::from(x.abs()));
     let is_steep = height > width;
     let (small, large) = if is_steep { (width, height) } else { (height, width) };
-    // The slopes of the origin and of two infinities are not numbers.
     let slope = small / large;
-    let slope = if large == 0.0 { 0.0 } else { slope };
-    let slope = if small == large && large == f64::INFINITY { 1.0 } else { slope };
+    // The slopes of the origin and of two infinities would not be numbers.
+    let is_special = small == large;
+    let slope = if is_special && large == 0.0 { 0.0 } else { slope };
+    let slope = if is_special && large == f64::INFINITY { 1.0 } else { slope };
     let square = slope * slope;
     let polynomial =
         ARCTANGENT[1..].iter().fold(ARCTANGENT[0], |sum, &term| sum.mul_add(square, term));

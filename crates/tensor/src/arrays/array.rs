@@ -147,7 +147,15 @@ impl<E: Element> Array<E> {
         if self.is_contiguous() {
             return self.clone();
         }
-        self.map(op, |x| x)
+        self.copy(op)
+    }
+
+    /// A copy of the elements in row-major order.
+    #[track_caller]
+    fn copy(&self, op: &str) -> Array<E> {
+        Array::build(op, self.shape().clone(), |out| {
+            kernels::copy(out, self.shape(), self.strided_slice());
+        })
     }
 
     /// A contiguous array of the same elements that fills its storage; copies only if this does
@@ -156,7 +164,7 @@ impl<E: Element> Array<E> {
     #[inline]
     pub(crate) fn compact(&self, op: &str) -> Array<E> {
         let whole = self.storage.as_slice().len() == self.numel();
-        if whole && self.is_contiguous() { self.clone() } else { self.map(op, |x| x) }
+        if whole && self.is_contiguous() { self.clone() } else { self.copy(op) }
     }
 
     /// The elements to write to, if they are contiguous and not shared.
@@ -181,7 +189,7 @@ impl<E: Element> Array<E> {
     pub(crate) fn make_mut_for(&mut self, op: &str) -> &mut [E] {
         // `get_mut` twice, since the borrow checker rejects an early return.
         if self.get_mut().is_none() {
-            *self = self.map(op, |x| x);
+            *self = self.copy(op);
         }
         self.get_mut().expect("a new array is contiguous and unshared")
     }
@@ -254,7 +262,7 @@ impl<E: Element> Array<E> {
     pub(crate) fn reshape(&self, op: &str, shape: Shape) -> Array<E> {
         match self.layout.reshape(&shape) {
             Some(layout) => self.with_layout(layout),
-            None => self.map(op, |x| x).with_layout(Layout::contiguous(shape)),
+            None => self.copy(op).with_layout(Layout::contiguous(shape)),
         }
     }
 

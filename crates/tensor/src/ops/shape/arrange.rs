@@ -54,8 +54,9 @@ impl<T: Float> Tensor<T> {
             return self.clone();
         }
         let cut = (size - shift.rem_euclid(size as isize) as usize) % size;
-        let (head, tail) = (self.narrow(dim, 0, cut), self.narrow(dim, cut, size - cut));
-        Tensor::cat(&[&tail, &head], dim)
+        let mut order = with_room("roll", size);
+        order.extend((cut..size).chain(0..cut));
+        self.index_select(dim, &order)
     }
 
     /// The tensor repeated `times[d]` times along dimension `d` of the result. A `times` that is

@@ -25,6 +25,7 @@ mod logarithm;
 mod memory;
 mod normalize;
 mod packing;
+mod pad;
 mod parallel;
 mod pool;
 mod power;
@@ -59,6 +60,7 @@ pub use memory::CacheLine;
 pub use normalize::{
     by_segment, column_sums, column_sums_with, moments, weighted_sums, with_moments,
 };
+pub use pad::pad;
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
 pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,

@@ -13,6 +13,8 @@ use crate::strided::{Nest, View};
 pub(crate) const LANES: usize = 32;
 /// Rows that are added in sequence before sums are added pairwise.
 const BLOCK: usize = 32;
+/// Elements in a piece of work on whole rows, several of which are reduced to one.
+const PART: usize = 4 * CHUNK;
 /// The bits of the number of blocks: there are fewer than 2⁶⁴ rows, and a block has at least
 /// [`BLOCK`].
 const DEEPEST: usize = 64 - BLOCK.trailing_zeros() as usize;
@@ -62,22 +64,23 @@ pub fn sum_of<T: Float>(
         let pieces = out.chunks_mut(rows).zip(x.chunks(rows * reduce));
         drain(pieces, x.len(), |(out, x)| sum_rows(out, x, reduce, f));
     } else {
-        // The pairwise sum of all rows contains the sums of parts of 2ⁿ blocks as subtrees.
-        let rows = (4 * CHUNK / inner).next_power_of_two().max(BLOCK); // of a part
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
-            if reduce <= rows {
-                // Columns per piece of work, in whole tiles.
-                let width = (CHUNK.div_ceil(reduce)).next_multiple_of(LANES).min(inner);
-                drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
-                    simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK, f));
-                });
-            } else {
+            // The pairwise sum of all rows contains the sums of parts of 2ⁿ blocks as subtrees.
+            let rows = (PART / inner).next_power_of_two(); // of a part
+            if BLOCK <= rows && rows < reduce {
                 let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
                 let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));
                 drain(parts, x.len(), |(partial, x)| {
                     simd!(|| sum_columns(partial, x, inner, BLOCK, f));
                 });
                 simd!(|| sum_columns(out, &partial, inner, 1, |x| x));
+            } else {
+                // Columns per piece of work, in whole tiles.
+                let width = CHUNK.div_ceil(reduce).next_multiple_of(LANES).max(8 * LANES);
+                let width = width.min(inner);
+                drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
+                    simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK, f));
+                });
             }
         }
     }
@@ -429,7 +432,7 @@ pub fn best<T: Float>(
     }
     assert!(reduce > 0, "there is nothing to choose from");
     if inner > 1 {
-        let rows = (4 * CHUNK).div_ceil(inner); // in a piece of work
+        let rows = PART.div_ceil(inner).max(BLOCK); // in a piece of work
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
             let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));

@@ -80,7 +80,8 @@ impl<T: Float> Tensor<T> {
 
     /// `x / (1 + |x|)`, element by element.
     ///
-    /// Gradient: `g / (1 + |x|)²`. PyTorch: `torch.nn.functional.softsign(x)`.
+    /// Gradient: `g / (1 + |x|)²`, as PyTorch computes it: `g / (1 + |x|) − g |x| / (1 + |x|)²`.
+    /// PyTorch: `torch.nn.functional.softsign(x)`.
     ///
     /// ```
     /// use adamant_tensor::Tensor;
@@ -89,16 +90,21 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn softsign(&self) -> Tensor<T> {
-        let value = self.array.map("softsign", |x| x / (T::ONE + x.abs()));
+        let value = self.array.map("softsign", |x| x / (x.abs() + T::ONE));
         let x = self.clone();
         record("softsign", [self], value, move |ctx| {
             let gradient = ctx.chain(
                 &x,
                 |g, x| {
-                    let size = T::ONE + x.abs();
-                    g / (size * size)
+                    let size = x.abs() + T::ONE;
+                    let slope = x / size / size;
+                    let side = if x == T::ZERO { T::ZERO } else { T::ONE.copysign(x) };
+                    g / size - g * slope * side
                 },
-                |g, x| g / (x.abs() + T::ONE).square(),
+                |g, x| {
+                    let size = x.abs() + T::ONE;
+                    g / &size - g * (x / &size / &size) * x.sign()
+                },
             );
             [Some(gradient)]
         })

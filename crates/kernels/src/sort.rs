@@ -83,10 +83,10 @@ pub fn sort_rows<T: Float>(
     descending: bool,
 ) {
     assert_eq!(values.len(), indices.len(), "an index for each value");
-    assert!(k <= row && row as u128 <= T::INDICES, "k is {k} for rows of {row} elements");
     if values.is_empty() {
         return;
     }
+    assert!(k <= row && row as u128 <= T::INDICES, "k is {k} for rows of {row} elements");
     assert!(
         x.len().is_multiple_of(row) && x.len() / row * k == values.len(),
         "a result for each row"

@@ -209,7 +209,11 @@ fn take_runs<E: Element>(mut out: &mut [E], x: &[E], first: usize, runs: &[Run],
         let x = &x[run.from * inner..][..own.len()];
         match (run.down, inner) {
             (false, _) => own.copy_from_slice(x),
-            (true, 1) => own.iter_mut().zip(x.iter().rev()).for_each(|(out, &x)| *out = x),
+            (true, 1) => simd!(|| {
+                for (out, &x) in own.iter_mut().zip(x.iter().rev()) {
+                    *out = x;
+                }
+            }),
             (true, _) => {
                 let rows = own.chunks_exact_mut(inner).zip(x.chunks_exact(inner).rev());
                 rows.for_each(|(out, x)| out.copy_from_slice(x));
@@ -240,7 +244,11 @@ pub fn add_rows<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3], index: &[us
         shape,
         index,
         #[inline(always)]
-        |out, x| out.iter_mut().zip(x).for_each(|(out, &x)| *out += x),
+        |out, x| {
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out += x;
+            }
+        },
     );
 }
 

@@ -111,12 +111,16 @@ fn moments_of<'x, T: Float>(
 ) -> (f64, f64) {
     let mut mean = 0.0;
     if center {
-        segments.clone().for_each(|x| mean += sum_of(x, |x| x));
+        for x in segments.clone() {
+            mean += sum_of(x, |x| x);
+        }
         mean /= count;
     }
     let m = T::from_f64(mean);
     let mut squares = 0.0;
-    segments.for_each(|x| squares += sum_of(x, |x| (x - m) * (x - m)));
+    for x in segments {
+        squares += sum_of(x, |x| (x - m) * (x - m));
+    }
     // Minus the error from rounding the mean to T.
     let off = mean - m.to_f64();
     (mean, not_negative(squares / count - off * off))
@@ -175,9 +179,17 @@ fn column_moments<T: Float>(out: &mut [(f64, f64)], x: &[T], count: f64, center:
     let columns = out.len();
     let mut mean = vec![T::ZERO; columns];
     if center {
-        let sums = column_sums(x, x, columns, |_, x, _, p, _| {
-            p.iter_mut().zip(x).for_each(|(p, &x)| *p += x);
-        });
+        let sums = column_sums(
+            x,
+            x,
+            columns,
+            #[inline(always)]
+            |_, x, _, p, _| {
+                for (p, &x) in p.iter_mut().zip(x) {
+                    *p += x;
+                }
+            },
+        );
         for ((out, mean), &sum) in out.iter_mut().zip(&mut mean).zip(&sums[..columns]) {
             out.0 = sum / count;
             *mean = T::from_f64(out.0);
@@ -185,11 +197,17 @@ fn column_moments<T: Float>(out: &mut [(f64, f64)], x: &[T], count: f64, center:
     } else {
         out.iter_mut().for_each(|out| out.0 = 0.0);
     }
-    let squares = column_sums(x, x, columns, |_, x, _, p, _| {
-        for ((p, &x), &m) in p.iter_mut().zip(x).zip(&mean) {
-            *p += (x - m) * (x - m);
-        }
-    });
+    let squares = column_sums(
+        x,
+        x,
+        columns,
+        #[inline(always)]
+        |_, x, _, p, _| {
+            for ((p, &x), &m) in p.iter_mut().zip(x).zip(&mean) {
+                *p += (x - m) * (x - m);
+            }
+        },
+    );
     for ((out, mean), &sum) in out.iter_mut().zip(&mean).zip(&squares) {
         let off = out.0 - mean.to_f64();
         out.1 = not_negative(sum / count - off * off);

@@ -24,6 +24,9 @@ pub(crate) struct Reduction {
     pub(crate) count: usize,
 }
 
+/// Sums over fewer elements are too many to store.
+const FEW: usize = 16;
+
 impl Reduction {
     /// Panics if `x` has no such dimensions, or one is named twice.
     #[track_caller]
@@ -106,17 +109,28 @@ impl Reduction {
         }
     }
 
-    /// The sums over the reduced dimensions: over adjacent ones at once, from the last to the first.
+    /// The sums over the reduced dimensions.
     #[track_caller]
     pub(crate) fn sum<T: Float>(&self, x: &Array<T>) -> Array<T> {
-        let mut sums = x.clone();
-        let mut left = &self.dims[..];
-        while let Some((&last, _)) = left.split_last() {
-            let adjacent = left.iter().rev().zip((0..=last).rev()).take_while(|(a, b)| **a == *b);
-            let count = adjacent.count();
-            sums = sums.sum_range(self.op, last + 1 - count..last + 1);
-            left = &left[..left.len() - count];
-        }
+        let dims = &self.dims;
+        let Some(&last) = dims.last() else { return x.clone() };
+        // The last of the reduced dimensions that are adjacent.
+        let back = dims.iter().rev().zip((0..=last).rev());
+        let adjacent = last + 1 - back.take_while(|(dim, d)| *dim == d).count()..last + 1;
+        let before = &dims[..dims.len() - adjacent.len()];
+        let sums = if before.is_empty() {
+            x.sum_range(self.op, adjacent)
+        } else if self.shape[adjacent.clone()].iter().product::<usize>() >= FEW {
+            // The sums over these, then over the others: a small part of the elements is
+            // stored meanwhile.
+            let sums = x.sum_range(self.op, adjacent);
+            let result = sums.shape().reduced(before, false);
+            let (shape, dims) = (sums.shape().clone(), before.into());
+            Reduction { shape, dims, result, ..self.clone() }.sum(&sums)
+        } else {
+            let kept = self.shape.len() - dims.len();
+            x.with_layout(x.layout().move_last(dims)).sum_range(self.op, kept..self.shape.len())
+        };
         sums.reshape(self.op, self.result.clone())
     }
 

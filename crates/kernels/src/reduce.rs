@@ -220,13 +220,23 @@ pub(crate) fn sum_row_inline<T: Float>(row: &[T]) -> T {
 fn sum_short_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy) -> T {
     const DEPTH: usize = (CHUNK / (LANES * BLOCK)).ilog2() as usize + 1;
     let (body, tail) = row.split_at(row.len() - row.len() % LANES);
-    let mut lanes = sum_tile::<T, LANES, DEPTH>(body, LANES, BLOCK, f);
+    let mut lanes = [T::ZERO; LANES];
+    if body.len() <= LANES * BLOCK {
+        for x in body.as_chunks::<LANES>().0 {
+            for i in 0..LANES {
+                lanes[i] += f(x[i]);
+            }
+        }
+    } else {
+        lanes = sum_tile::<T, LANES, DEPTH>(body, LANES, BLOCK, f);
+    }
     for (lane, &x) in lanes.iter_mut().zip(tail) {
         *lane += f(x);
     }
     sum_lanes(lanes)
 }
 
+#[inline(never)]
 fn sum_long_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy + Sync) -> T {
     let mut partial = vec![T::ZERO; row.len().div_ceil(CHUNK)];
     drain(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {

@@ -1,7 +1,7 @@
 //! Rows joined end to end.
 
 use crate::elementwise::copy_slice;
-use crate::parallel::{drain, piece};
+use crate::parallel::{piece, share};
 
 /// Rows below this many elements are not worth a copy of a slice for each part.
 const SHORT: usize = 16;
@@ -30,7 +30,7 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
     let (cost, piece_len) = (out.len(), piece(out.len()));
     if row < SHORT {
         let count = piece_len / row; // rows in a piece of work
-        return drain(out.chunks_mut(count * row).enumerate(), cost, |(piece, out)| {
+        return share(out.chunks_mut(count * row).enumerate(), cost, |(piece, out)| {
             let mut offset = 0;
             for &(part, len) in parts {
                 let part = &part[piece * count * len..];
@@ -42,7 +42,7 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
             }
         });
     }
-    drain(out.chunks_mut(piece_len).enumerate(), cost, |(piece, mut out)| {
+    share(out.chunks_mut(piece_len).enumerate(), cost, |(piece, mut out)| {
         let (mut r, mut skipped) = (piece * piece_len / row, piece * piece_len % row);
         while !out.is_empty() {
             for &(part, len) in parts {

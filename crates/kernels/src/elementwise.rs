@@ -4,7 +4,7 @@
 //! read through a reference, since `out` might overwrite it. So captures should be moved into `f`.
 
 use crate::float::Float;
-use crate::parallel::{drain, piece};
+use crate::parallel::{piece, share};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
 use crate::transpose::{contiguous_dim, map_transposed};
@@ -74,7 +74,7 @@ where
         return map_transposed(out, &nest, dim, x.data, f);
     }
     let (cost, piece) = (out.len(), piece(out.len()));
-    drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+    share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
         simd!(|| map_from(out, &nest, chunk * piece, x.data, f));
     });
 }
@@ -97,7 +97,7 @@ pub fn copy<T: Copy + Send + Sync>(out: &mut [T], shape: &[usize], x: View<'_, T
     }
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let (cost, piece) = (out.len(), piece(out.len()));
-    drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+    share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
         let start = chunk * piece;
         nest.runs(start..start + out.len(), |run, [x0]| {
             let x = &x.data[x0..x0 + run.len()];
@@ -163,7 +163,7 @@ where
     let nest = Nest::new(shape, [x.strides, y.strides]);
     let steps = nest.inner_strides();
     let (cost, piece) = (out.len(), piece(out.len()));
-    drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+    share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
         simd!(|| {
             let start = chunk * piece;
             nest.runs(
@@ -219,7 +219,7 @@ where
         return simd!(|| each(out, x.iter().copied(), f));
     }
     let (cost, piece) = (out.len(), piece(out.len()));
-    drain(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
+    share(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
         simd!(|| each(out, x.iter().copied(), f));
     });
 }
@@ -248,7 +248,7 @@ where
     }
     let (cost, piece) = (out.len(), piece(out.len()));
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece)).zip(y.chunks(piece));
-    drain(pieces, cost, |((out, x), y)| {
+    share(pieces, cost, |((out, x), y)| {
         simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), f));
     });
 }
@@ -285,7 +285,7 @@ pub fn zip3<A, B, C, U, F>(
     let nest = Nest::new(shape, [x.strides, y.strides, z.strides]);
     let steps = nest.inner_strides();
     let (cost, piece) = (out.len(), piece(out.len()));
-    drain(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+    share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
         simd!(|| {
             let start = chunk * piece;
             nest.runs(
@@ -338,7 +338,7 @@ fn each_triple<const X: usize, const Y: usize, const Z: usize, A: Copy, B: Copy,
 /// ```
 pub fn fill<T: Copy + Send + Sync>(out: &mut [T], value: T) {
     let (cost, piece) = (out.len(), piece(out.len()));
-    drain(out.chunks_mut(piece), cost, |out| out.fill(value));
+    share(out.chunks_mut(piece), cost, |out| out.fill(value));
 }
 
 /// `x[i] ← f(x[i])`, in place.
@@ -354,7 +354,7 @@ where
     F: Fn(T) -> T + Copy + Sync,
 {
     let (cost, piece) = (x.len(), piece(x.len()));
-    drain(x.chunks_mut(piece), cost, |x| {
+    share(x.chunks_mut(piece), cost, |x| {
         simd!(|| change(x, f));
     });
 }
@@ -376,7 +376,7 @@ where
 {
     assert_eq!(x.len(), y.len(), "operands of one length");
     let (cost, piece) = (x.len(), piece(x.len()));
-    drain(x.chunks_mut(piece).zip(y.chunks(piece)), cost, |(x, y)| {
+    share(x.chunks_mut(piece).zip(y.chunks(piece)), cost, |(x, y)| {
         simd!(|| change_pair(x, y, f));
     });
 }

@@ -4,7 +4,7 @@
 //! that is written to one element is written in order, by one thread.
 
 use crate::float::{Element, Float};
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 use crate::simd::simd;
 use crate::strided::Nest;
 use std::slice::{from_mut, from_ref};
@@ -43,7 +43,7 @@ pub fn gather<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
     let nest = Nest::new(shape, [strides]);
     let [stride] = nest.inner_strides();
     let cost = out.len().saturating_mul(4);
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
+    share(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
         let start = chunk * CHUNK;
         let index = &index[start..start + out.len()];
         nest.runs(start..start + out.len(), |run, [offset]| {
@@ -87,7 +87,7 @@ pub fn scatter_add<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
             let count = CHUNK.div_ceil(slice); // in a piece of work
             let pieces = x.chunks(count * slice).zip(index.chunks(count * slice));
             let cost = x.len().saturating_mul(4);
-            drain(out.chunks_mut(count * stride).zip(pieces), cost, |(out, (x, index))| {
+            share(out.chunks_mut(count * stride).zip(pieces), cost, |(out, (x, index))| {
                 let slices = x.chunks(slice).zip(index.chunks(slice));
                 for (out, (x, index)) in out.chunks_mut(*stride).zip(slices) {
                     add(out, x, &nest, index);
@@ -106,7 +106,7 @@ pub fn scatter_add<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
 #[must_use]
 pub fn all_below(index: &[usize], size: usize) -> bool {
     let outside = AtomicBool::new(false);
-    drain(index.chunks(CHUNK), index.len(), |index| {
+    share(index.chunks(CHUNK), index.len(), |index| {
         let is_outside = simd!(|| index.iter().fold(false, |any, &index| any | (index >= size)));
         if is_outside {
             outside.store(true, Ordering::Relaxed);
@@ -135,7 +135,7 @@ pub fn take_rows<E: Element>(out: &mut [E], x: &[E], shape: [usize; 3], index: &
     let runs = Run::all(index);
     let rows = CHUNK.div_ceil(inner); // per piece of work
     let cost = out.len();
-    drain(out.chunks_mut(rows * inner).enumerate(), cost, |(piece, mut out)| {
+    share(out.chunks_mut(rows * inner).enumerate(), cost, |(piece, mut out)| {
         let mut row = piece * rows;
         while !out.is_empty() {
             let x = &x[row / index.len() * size * inner..][..size * inner];
@@ -288,7 +288,7 @@ fn each_row<T: Float>(
     let rows = size.div_ceil(ranges);
     let cost = x.len().saturating_mul(2);
     if ranges > 1 {
-        drain(out.chunks_mut(rows * inner).enumerate(), cost, |(range, out)| {
+        share(out.chunks_mut(rows * inner).enumerate(), cost, |(range, out)| {
             let first = range * rows;
             let own = first..first + out.len() / inner;
             simd!(|| {
@@ -302,7 +302,7 @@ fn each_row<T: Float>(
     } else {
         let slices = CHUNK.div_ceil(size * inner); // per piece of work
         let pieces = x.chunks(slices * index.len() * inner);
-        drain(out.chunks_mut(slices * size * inner).zip(pieces), cost, |(out, x)| {
+        share(out.chunks_mut(slices * size * inner).zip(pieces), cost, |(out, x)| {
             let slices = x.chunks_exact(index.len() * inner);
             simd!(|| {
                 for (out, x) in out.chunks_exact_mut(size * inner).zip(slices) {

@@ -3,7 +3,7 @@
 //! Long sums accumulate blocks in `f64`, in an order that follows from the shape alone.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 use crate::reduce::{LANES, sum_lanes};
 use crate::simd::simd;
 
@@ -91,7 +91,7 @@ pub fn moments<T: Float>(out: &mut [(f64, f64)], x: &[T], segment: usize, center
         return column_moments(out, x, count, center);
     }
     let piece = CHUNK.div_ceil(x.len() / groups);
-    drain(out.chunks_mut(piece).enumerate(), x.len(), |(i, out)| {
+    share(out.chunks_mut(piece).enumerate(), x.len(), |(i, out)| {
         simd!(|| {
             for (k, out) in out.iter_mut().enumerate() {
                 let first = (i * piece + k) * segment;
@@ -154,7 +154,7 @@ pub fn with_moments<T: Float>(
     let len = x.len() / of_groups.len();
     let piece = CHUNK.div_ceil(len); // groups in a piece of work
     let pieces = out.chunks_mut(piece * len).zip(x.chunks(piece * len));
-    drain(
+    share(
         of_groups.chunks_mut(piece).zip(pieces).enumerate(),
         x.len(),
         |(i, (found, (out, x)))| {
@@ -291,7 +291,7 @@ pub fn column_sums_with<T: Float>(
 /// The sums over pieces of `len` elements in rows of `columns`: `add(i, piece, p, q)` adds the rows
 /// of piece `i`.
 fn sums_of_pieces<P: Send, T: Float>(
-    pieces: impl ExactSizeIterator<Item = P> + Send,
+    pieces: impl ExactSizeIterator<Item = P> + DoubleEndedIterator + Send,
     len: usize,
     columns: usize,
     add: impl Fn(usize, P, &mut [T], &mut [T]) + Sync,
@@ -303,7 +303,7 @@ fn sums_of_pieces<P: Send, T: Float>(
     assert!(len.is_multiple_of(columns), "rows of one length");
     let mut partial = vec![T::ZERO; pieces.len() * 2 * columns];
     let work = partial.chunks_mut(2 * columns).zip(pieces).enumerate();
-    drain(work, len, |(i, (partial, piece))| {
+    share(work, len, |(i, (partial, piece))| {
         let (p, q) = partial.split_at_mut(columns);
         simd!(|| add(i, piece, p, q));
     });
@@ -339,7 +339,7 @@ pub fn by_segment<T: Float>(
     let segments = CHUNK.div_ceil(len);
     let piece = segments * len;
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece).zip(g.chunks(piece)));
-    drain(pieces.enumerate(), x.len(), |(i, (out, (x, g)))| {
+    share(pieces.enumerate(), x.len(), |(i, (out, (x, g)))| {
         simd!(|| {
             let parts = out.chunks_mut(len).zip(x.chunks(len).zip(g.chunks(len)));
             for (k, (out, (x, g))) in parts.enumerate() {

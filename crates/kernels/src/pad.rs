@@ -1,6 +1,6 @@
 //! Padding with a constant.
 
-use crate::parallel::{drain, piece};
+use crate::parallel::{piece, share};
 use crate::strided::View;
 
 /// Copies `x`, of shape `inner`, into `out`, of shape `outer`, with `before[d]` elements before it in
@@ -37,7 +37,7 @@ pub fn pad<E: Copy + Send + Sync>(
     let (stride, start, len) = (x.strides[last], before[last], inner[last]);
     let count = piece(out.len()).div_ceil(row); // rows in a piece of work
     let cost = out.len();
-    drain(out.chunks_mut(count * row).enumerate(), cost, |(piece, out)| {
+    share(out.chunks_mut(count * row).enumerate(), cost, |(piece, out)| {
         for (r, out) in (piece * count..).zip(out.chunks_exact_mut(row)) {
             let Some(offset) = offset(r, rows, inner, before, x.strides) else {
                 out.fill(value);

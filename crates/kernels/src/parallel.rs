@@ -54,6 +54,33 @@ where
     });
 }
 
+/// [`drain`], in which the caller takes items from the front and the other threads from the back.
+///
+/// So from one operation to the next, a thread meets the same part of the memory, which is in its
+/// own caches. Threads that take every other item read each other's.
+pub(crate) fn share<W>(work: W, cost: usize, job: impl Fn(W::Item) + Sync)
+where
+    W: ExactSizeIterator + DoubleEndedIterator + Send,
+    W::Item: Send,
+{
+    let threads = if cost < GRAIN { 1 } else { num_threads().min(work.len()) };
+    if threads < 2 {
+        return work.for_each(job);
+    }
+    let work = Mutex::new(work);
+    let caller = std::thread::current().id();
+    team::run(threads - 1, &|| {
+        let is_caller = std::thread::current().id() == caller;
+        let next = || {
+            let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_caller { work.next() } else { work.next_back() }
+        };
+        while let Some(item) = next() {
+            job(item);
+        }
+    });
+}
+
 /// The number of threads for large operations: those of the caller's rayon pool, or of the global
 /// pool (`RAYON_NUM_THREADS`, or one per core).
 ///
@@ -93,6 +120,8 @@ mod tests {
             let mut seen = vec![0; 1000];
             drain(seen.iter_mut(), cost, |x| *x += 1);
             assert!(seen.iter().all(|&x| x == 1));
+            share(seen.iter_mut(), cost, |x| *x += 1);
+            assert!(seen.iter().all(|&x| x == 2));
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::elementwise::map_from;
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
 
@@ -62,7 +62,7 @@ pub fn sum_of<T: Float>(
     if inner == 1 {
         let rows = CHUNK.div_ceil(reduce); // per piece of work
         let pieces = out.chunks_mut(rows).zip(x.chunks(rows * reduce));
-        drain(pieces, x.len(), |(out, x)| sum_rows(out, x, reduce, f));
+        share(pieces, x.len(), |(out, x)| sum_rows(out, x, reduce, f));
     } else {
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             // The pairwise sum of all rows contains the sums of parts of 2ⁿ blocks as subtrees.
@@ -70,7 +70,7 @@ pub fn sum_of<T: Float>(
             if BLOCK <= rows && rows < reduce {
                 let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
                 let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));
-                drain(parts, x.len(), |(partial, x)| {
+                share(parts, x.len(), |(partial, x)| {
                     simd!(|| sum_columns(partial, x, inner, BLOCK, f));
                 });
                 simd!(|| sum_columns(out, &partial, inner, 1, |x| x));
@@ -78,7 +78,7 @@ pub fn sum_of<T: Float>(
                 // Columns per piece of work, in whole tiles.
                 let width = CHUNK.div_ceil(reduce).next_multiple_of(LANES).max(8 * LANES);
                 let width = width.min(inner);
-                drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
+                share(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
                     simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK, f));
                 });
             }
@@ -120,7 +120,7 @@ pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split:
         }
     } else if reduce <= CHUNK {
         let rows = CHUNK.div_ceil(reduce); // per piece of work
-        drain(out.chunks_mut(rows).enumerate(), cost, |(piece, out)| {
+        share(out.chunks_mut(rows).enumerate(), cost, |(piece, out)| {
             let mut block = vec![T::ZERO; out.len() * reduce];
             read(&mut block, piece * rows * reduce);
             sum_rows(out, &block, reduce, |x| x);
@@ -129,7 +129,7 @@ pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split:
         // Sums of blocks, as in `sum_row`.
         for (row, out) in out.iter_mut().enumerate() {
             let mut partial = vec![T::ZERO; reduce.div_ceil(CHUNK)];
-            drain(partial.iter_mut().enumerate(), reduce, |(i, partial)| {
+            share(partial.iter_mut().enumerate(), reduce, |(i, partial)| {
                 let mut block = vec![T::ZERO; CHUNK.min(reduce - i * CHUNK)];
                 read(&mut block, row * reduce + i * CHUNK);
                 *partial = sum_row(&block);
@@ -152,10 +152,10 @@ fn sum_columns_of<T: Float>(
     let narrowest = inner.min(LANES).next_power_of_two();
     let rows = reduce.next_power_of_two().clamp(BLOCK, CHUNK / narrowest); // of a part
     let width = (CHUNK / rows).min(inner);
-    drain(out.chunks_mut(width).enumerate(), reduce.saturating_mul(inner), |(piece, out)| {
+    share(out.chunks_mut(width).enumerate(), reduce.saturating_mul(inner), |(piece, out)| {
         let columns = out.len();
         let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * columns];
-        drain(partial.chunks_mut(columns).enumerate(), reduce * columns, |(part, partial)| {
+        share(partial.chunks_mut(columns).enumerate(), reduce * columns, |(part, partial)| {
             let first = part * rows;
             let mut block = vec![T::ZERO; rows.min(reduce - first) * columns];
             for (row, out) in block.chunks_exact_mut(columns).enumerate() {
@@ -239,7 +239,7 @@ fn sum_short_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy) -> T {
 #[inline(never)]
 fn sum_long_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy + Sync) -> T {
     let mut partial = vec![T::ZERO; row.len().div_ceil(CHUNK)];
-    drain(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
+    share(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
         *partial = simd!(|| sum_short_row(block, f));
     });
     sum_row(&partial)
@@ -410,7 +410,7 @@ pub fn reduce_rows<T: Sync, U: Send>(
         return out.iter_mut().for_each(|out| *out = f(&[]));
     }
     let rows = CHUNK.div_ceil(row); // per piece of work
-    drain(out.chunks_mut(rows).zip(x.chunks(rows * row)), x.len(), |(out, x)| {
+    share(out.chunks_mut(rows).zip(x.chunks(rows * row)), x.len(), |(out, x)| {
         for (out, x) in out.iter_mut().zip(x.chunks_exact(row)) {
             *out = f(x);
         }
@@ -446,13 +446,13 @@ pub fn best<T: Float>(
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
             let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));
-            drain(parts, x.len(), |(partial, x)| simd!(|| best_of_rows(partial, x, better)));
+            share(parts, x.len(), |(partial, x)| simd!(|| best_of_rows(partial, x, better)));
             best_of_rows(out, &partial, better);
         }
     } else if reduce > CHUNK {
         for (out, x) in out.iter_mut().zip(x.chunks_exact(reduce)) {
             let mut partial = vec![T::ZERO; reduce.div_ceil(CHUNK)];
-            drain(partial.iter_mut().zip(x.chunks(CHUNK)), reduce, |(partial, x)| {
+            share(partial.iter_mut().zip(x.chunks(CHUNK)), reduce, |(partial, x)| {
                 *partial = simd!(|| best_of_row(x, better));
             });
             *out = best_of_row(&partial, better);
@@ -510,7 +510,7 @@ pub fn product_row<T: Float>(row: &[T]) -> f64 {
     const LANES: usize = 16;
     if row.len() > CHUNK {
         let mut partial = vec![1.0; row.len().div_ceil(CHUNK)];
-        drain(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
+        share(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
             *partial = product_row(block);
         });
         return partial.iter().product();

@@ -1,7 +1,7 @@
 //! Running sums and products.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 
 /// `out[o, r, i] ← f(… f(f(init, x[o, 0, i]), x[o, 1, i]) …, x[o, r, i])` for `x` of shape
 /// `[outer, scanned, inner]`; from the last `r` to the first if `reverse`.
@@ -33,7 +33,7 @@ pub fn scan<T: Float>(
     let slab = scanned * inner;
     let slabs = CHUNK.div_ceil(slab); // per piece of work
     let pieces = out.chunks_mut(slabs * slab).zip(x.chunks(slabs * slab));
-    drain(pieces, x.len().saturating_mul(2), |(out, x)| {
+    share(pieces, x.len().saturating_mul(2), |(out, x)| {
         if inner == 1 {
             let side = scanned * SIDE;
             let (whole, rest) = out.split_at_mut(out.len() - out.len() % side);

@@ -1,7 +1,7 @@
 //! Softmax and log-softmax over rows, stable for any finite input.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 use crate::reduce::{sum_row, sum_row_inline};
 use crate::simd::simd;
 
@@ -66,11 +66,11 @@ pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
 pub fn logsumexp_row<T: Float>(x: &[T]) -> T {
     let mut partial = vec![T::ZERO; x.len().div_ceil(CHUNK)];
     let blocks = || x.chunks(CHUNK);
-    drain(partial.iter_mut().zip(blocks()), x.len(), |(partial, x)| *partial = simd!(|| max(x)));
+    share(partial.iter_mut().zip(blocks()), x.len(), |(partial, x)| *partial = simd!(|| max(x)));
     let max = simd!(|| max(&partial));
     // With an infinite maximum, ∞ − ∞ would be NaN.
     let max = if max.is_finite() { max } else { T::ZERO };
-    drain(partial.iter_mut().zip(blocks()), x.len().saturating_mul(8), |(partial, x)| {
+    share(partial.iter_mut().zip(blocks()), x.len().saturating_mul(8), |(partial, x)| {
         let mut terms = vec![T::ZERO; x.len()];
         *partial = simd!(|| exp_less_max(&mut terms, x, max));
     });
@@ -92,7 +92,7 @@ fn rows<T: Float, const N: usize>(
     assert!(out.len().is_multiple_of(row), "rows of one length");
     let piece = CHUNK.div_ceil(row); // rows per piece of work
     let cost = out.len().saturating_mul(8); // an exponential: about 8 additions
-    drain(out.chunks_mut(piece * row).enumerate(), cost, |(p, out)| {
+    share(out.chunks_mut(piece * row).enumerate(), cost, |(p, out)| {
         simd!(|| {
             for (r, out) in (p * piece..).zip(out.chunks_exact_mut(row)) {
                 f(r, out, operands.map(|x| &x[r * row..][..row]));
@@ -227,7 +227,7 @@ pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
     let row = row_of(x, targets);
     let piece = CHUNK.div_ceil(row); // rows per piece of work
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece * row)).zip(targets.chunks(piece));
-    drain(pieces, x.len().saturating_mul(8), |((out, x), targets)| {
+    share(pieces, x.len().saturating_mul(8), |((out, x), targets)| {
         let mut scratch = vec![T::ZERO; row];
         simd!(|| {
             for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {

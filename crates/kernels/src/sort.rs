@@ -5,7 +5,7 @@
 //! any algorithm sorts them stably.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 use crate::simd::simd;
 
 /// The keys and entries of a type's elements.
@@ -94,7 +94,7 @@ pub fn sort_rows<T: Float>(
     let rows = CHUNK.div_ceil(row); // per piece of work
     let results = values.chunks_mut(rows * k).zip(indices.chunks_mut(rows * k));
     let cost = x.len().saturating_mul(8);
-    drain(results.zip(x.chunks(rows * row)), cost, |((values, indices), x)| {
+    share(results.zip(x.chunks(rows * row)), cost, |((values, indices), x)| {
         let mut entries = Vec::new();
         let results = values.chunks_exact_mut(k).zip(indices.chunks_exact_mut(k));
         for ((values, indices), x) in results.zip(x.chunks_exact(row)) {

@@ -3,7 +3,7 @@
 //! Read along a row of the result, such an operand costs a cache line for each element. A square
 //! tile whose sides are a cache line reads and writes whole lines.
 
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 use crate::simd::simd;
 use crate::strided::Nest;
 
@@ -34,7 +34,7 @@ where
     let row: usize = rest[1..].iter().map(|dim| dim.size).product();
     let band = CHUNK.div_ceil(row).next_multiple_of(BAND); // rows in a piece of work
     let cost = out.len().saturating_mul(2);
-    drain(out.chunks_mut(band * row).enumerate(), cost, |(piece, mut out)| {
+    share(out.chunks_mut(band * row).enumerate(), cost, |(piece, mut out)| {
         let mut first = piece * band;
         while !out.is_empty() {
             let start = first % rows;

@@ -3,7 +3,7 @@
 
 use crate::elementwise::map_dense;
 use crate::float::Float;
-use crate::parallel::{drain, piece};
+use crate::parallel::{piece, share};
 use crate::simd::simd;
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, PI};
 
@@ -69,7 +69,7 @@ pub fn cos<T: Float>(out: &mut [T], x: &[T]) {
 fn waves<const QUARTERS: u64>(out: &mut [f32], x: &[f32], exact: fn(f32) -> f32) {
     assert_eq!(out.len(), x.len(), "operands of one length");
     let (cost, piece) = (out.len().saturating_mul(8), piece(out.len()));
-    drain(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
+    share(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
         let is_far = |x: f32| x.abs() > FAR;
         let any_far = simd!(|| {
             for (out, &x) in out.iter_mut().zip(x) {

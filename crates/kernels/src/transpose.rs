@@ -5,7 +5,7 @@
 
 use crate::parallel::{CHUNK, share};
 use crate::simd::simd;
-use crate::strided::Nest;
+use crate::strided::{Dim, Nest};
 
 /// The side of a tile: a cache line of `f32`.
 const TILE: usize = 16;
@@ -16,7 +16,7 @@ const BAND: usize = 4 * TILE;
 pub(crate) fn contiguous_dim(nest: &Nest<1>) -> Option<usize> {
     let (inner, outer) = nest.dims.split_last()?;
     let is_strided = inner.strides[0] > 1 && inner.size >= TILE;
-    let is_contiguous = |dim: &crate::strided::Dim<1>| dim.strides[0] == 1 && dim.size >= TILE;
+    let is_contiguous = |dim: &Dim<1>| dim.strides == [1] && dim.size >= TILE;
     if is_strided { outer.iter().position(is_contiguous) } else { None }
 }
 
@@ -40,10 +40,10 @@ where
             let start = first % rows;
             let count = (rows - start).min(out.len() / row);
             let (own, others) = out.split_at_mut(count * row);
-            let offset = offset(before, first / rows) + start;
+            let offset = offset_of(before, first / rows) + start;
             for part in 0..row / inner.size {
                 let (own, x) =
-                    (&mut own[part * inner.size..], &x[offset + self::offset(between, part)..]);
+                    (&mut own[part * inner.size..], &x[offset + offset_of(between, part)..]);
                 simd!(|| transpose(own, row, x, inner.strides[0], [count, inner.size], f));
             }
             out = others;
@@ -53,7 +53,7 @@ where
 }
 
 /// The offset of the `i`-th position of `dims`.
-fn offset(dims: &[crate::strided::Dim<1>], mut i: usize) -> usize {
+fn offset_of(dims: &[Dim<1>], mut i: usize) -> usize {
     let mut offset = 0;
     for dim in dims.iter().rev() {
         offset += i % dim.size * dim.strides[0];

@@ -9,7 +9,8 @@ use crate::strided::{Dim, Nest};
 
 /// The side of a tile: a cache line of `f32`.
 const TILE: usize = 16;
-/// Rows of the result in a piece of work, so that the lines around a tile are read in sequence.
+/// Rows of the result in a piece of work, a *band*, so that the lines around a tile are read in
+/// sequence.
 const BAND: usize = 4 * TILE;
 
 /// The dimension along which the operand is contiguous, if that is not the innermost one.
@@ -32,7 +33,8 @@ where
     let (rows, inner) = (rest[0].size, rest[rest.len() - 1]);
     let between = &rest[1..rest.len() - 1];
     let row: usize = rest[1..].iter().map(|dim| dim.size).product();
-    let band = CHUNK.div_ceil(row).next_multiple_of(BAND); // rows in a piece of work
+    let is_wide = out.len() / row.max(1) < 8 * BAND; // then there are few bands
+    let band = CHUNK.div_ceil(row.max(1)).next_multiple_of(if is_wide { TILE } else { BAND });
     let cost = out.len().saturating_mul(2);
     share(out.chunks_mut(band * row).enumerate(), cost, |(piece, mut out)| {
         let mut first = piece * band;

@@ -29,12 +29,15 @@ where
     U: Copy + Send,
     F: Fn(T) -> U + Copy + Sync,
 {
+    if out.is_empty() {
+        return;
+    }
     let (before, rest) = nest.dims.split_at(dim);
     let (rows, inner) = (rest[0].size, rest[rest.len() - 1]);
     let between = &rest[1..rest.len() - 1];
     let row: usize = rest[1..].iter().map(|dim| dim.size).product();
-    let is_wide = out.len() / row.max(1) < 8 * BAND; // then there are few bands
-    let band = CHUNK.div_ceil(row.max(1)).next_multiple_of(if is_wide { TILE } else { BAND });
+    let is_wide = out.len() / row < 8 * BAND; // then there are few bands
+    let band = CHUNK.div_ceil(row).next_multiple_of(if is_wide { TILE } else { BAND });
     let cost = out.len().saturating_mul(2);
     share(out.chunks_mut(band * row).enumerate(), cost, |(piece, mut out)| {
         let mut first = piece * band;
@@ -115,6 +118,8 @@ mod tests {
             ([40, 17, 64], [0, 2, 1]),
             ([3, 16, 16], [1, 2, 0]),
             ([64, 3, 5000], [2, 1, 0]),
+            ([20, 0, 30], [2, 1, 0]),
+            ([1, 40_000, 20], [0, 2, 1]),
         ] {
             let len: usize = sizes.iter().product();
             let x: Vec<usize> = (0..len).collect();

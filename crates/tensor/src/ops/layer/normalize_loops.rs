@@ -233,8 +233,9 @@ fn normal_line<const C: usize, const G: usize, T: Float>(
     let len = out.len();
     let (x, groups) = (&x[..len], &groups[..passed(G, len)]);
     let (w, b) = (&w[..passed(C, len)], &b[..passed(C, len)]);
+    let first = groups[0]; // read once: `out` might overwrite the slice, as far as is known
     for j in 0..len {
-        let group = groups[G * j];
+        let group = if G == 0 { first } else { groups[j] };
         out[j] = (x[j] - group.mean) * (group.scale * w[C * j]) + b[C * j];
     }
 }
@@ -309,8 +310,9 @@ fn gradient_line<const C: usize, const G: usize, T: Float>(
     let len = out.len();
     let (x, g, w) = (&x[..len], &g[..len], &w[..passed(C, len)]);
     let (groups, slopes) = (&groups[..passed(G, len)], &slopes[..passed(G, len)]);
+    let first = (groups[0], slopes[0]);
     for j in 0..len {
-        let (group, [shift, slope]) = (groups[G * j], slopes[G * j]);
+        let (group, [shift, slope]) = if G == 0 { first } else { (groups[j], slopes[j]) };
         out[j] = (g[j] * w[C * j] - shift - (x[j] - group.mean) * slope) * group.scale;
     }
 }
@@ -417,8 +419,9 @@ fn add_line<const C: usize, const G: usize, T: Float>(
 ) {
     let len = p.len();
     let (q, x, g, groups) = (&mut q[..len], &x[..len], &g[..len], &groups[..passed(G, len)]);
+    let first = groups[0];
     for j in 0..len {
-        let Group { mean, scale } = groups[G * j];
+        let Group { mean, scale } = if G == 0 { first } else { groups[j] };
         p[j] += g[j];
         q[j] += g[j] * ((x[j] - mean) * scale);
     }

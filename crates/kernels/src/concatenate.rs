@@ -1,6 +1,10 @@
 //! Rows joined end to end.
 
-use crate::parallel::{CHUNK, drain};
+use crate::elementwise::copy_slice;
+use crate::parallel::{piece, share};
+
+/// Rows below this many elements are not worth a copy of a slice for each part.
+const SHORT: usize = 16;
 
 /// `out[r] ← parts[0][r] ++ parts[1][r] ++ …` for each row `r`: a part is a slice of rows and the
 /// length of one of them.
@@ -20,9 +24,26 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
     for (part, len) in parts {
         assert_eq!(part.len(), rows * len, "a row for each of the result");
     }
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(piece, mut out)| {
-        let (mut r, mut skipped) = (piece * CHUNK / row, piece * CHUNK % row);
+    if out.is_empty() {
+        return;
+    }
+    let (cost, piece_len) = (out.len(), piece(out.len()));
+    if row < SHORT {
+        let count = piece_len / row; // rows in a piece of work
+        return share(out.chunks_mut(count * row).enumerate(), cost, |(piece, out)| {
+            let mut offset = 0;
+            for &(part, len) in parts {
+                let part = &part[piece * count * len..];
+                for i in 0..len {
+                    let out = out[offset + i..].iter_mut().step_by(row);
+                    out.zip(part[i..].iter().step_by(len)).for_each(|(out, &x)| *out = x);
+                }
+                offset += len;
+            }
+        });
+    }
+    share(out.chunks_mut(piece_len).enumerate(), cost, |(piece, mut out)| {
+        let (mut r, mut skipped) = (piece * piece_len / row, piece * piece_len % row);
         while !out.is_empty() {
             for &(part, len) in parts {
                 let start = skipped.min(len);
@@ -30,7 +51,7 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
                 let count = (len - start).min(out.len());
                 let from = r * len + start;
                 let (filled, rest) = out.split_at_mut(count);
-                filled.copy_from_slice(&part[from..from + count]);
+                copy_slice(filled, &part[from..from + count]);
                 out = rest;
             }
             r += 1;
@@ -41,6 +62,7 @@ pub fn concatenate<E: Copy + Send + Sync>(out: &mut [E], parts: &[(&[E], usize)]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CHUNK;
 
     #[test]
     fn every_row_has_its_parts_in_order() {

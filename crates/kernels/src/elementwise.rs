@@ -1,9 +1,13 @@
 //! Elementwise loops: `out[i] ← f(x[i])` and `out[i] ← f(x[i], y[i])`.
+//!
+//! A loop has its own copy of `f`: what `f` captures could not be kept in registers if it were
+//! read through a reference, since `out` might overwrite it. So captures should be moved into `f`.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{piece, share};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
+use crate::transpose::{contiguous_dim, map_transposed};
 use std::iter::repeat;
 
 /// `out[i] ← f(x[i])`.
@@ -11,7 +15,7 @@ use std::iter::repeat;
 /// A plain `for` loop: an iterator method with a closure may not be inlined whole, and what is
 /// left of it is not vectorized.
 #[inline(always)]
-fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: &impl Fn(X) -> U) {
+fn each<X, U>(out: &mut [U], x: impl IntoIterator<Item = X>, f: impl Fn(X) -> U) {
     for (out, x) in out.iter_mut().zip(x) {
         *out = f(x);
     }
@@ -23,10 +27,26 @@ fn each_pair<X, Y, U>(
     out: &mut [U],
     x: impl IntoIterator<Item = X>,
     y: impl IntoIterator<Item = Y>,
-    f: &impl Fn(X, Y) -> U,
+    f: impl Fn(X, Y) -> U,
 ) {
     for (out, (x, y)) in out.iter_mut().zip(x.into_iter().zip(y)) {
         *out = f(x, y);
+    }
+}
+
+/// `x[i] ← f(x[i])`; see [`each`].
+#[inline(always)]
+fn change<T: Copy>(x: &mut [T], f: impl Fn(T) -> T) {
+    for x in x {
+        *x = f(*x);
+    }
+}
+
+/// `x[i] ← f(x[i], y[i])`; see [`each`].
+#[inline(always)]
+fn change_pair<T: Copy>(x: &mut [T], y: &[T], f: impl Fn(T, T) -> T) {
+    for (x, &y) in x.iter_mut().zip(y) {
+        *x = f(*x, y);
     }
 }
 
@@ -46,14 +66,53 @@ pub fn map<T, U, F>(out: &mut [U], shape: &[usize], x: View<'_, T>, f: F)
 where
     T: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T) -> U + Sync,
+    F: Fn(T) -> U + Copy + Sync,
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides]);
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        simd!(|| map_from(out, &nest, chunk * CHUNK, x.data, &f));
+    if let Some(dim) = contiguous_dim(&nest) {
+        return map_transposed(out, &nest, dim, x.data, f);
+    }
+    let (cost, piece) = (out.len(), piece(out.len()));
+    share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+        simd!(|| map_from(out, &nest, chunk * piece, x.data, f));
     });
+}
+
+/// `out[i] ← x[i]` for every position of `shape`, row-major in `out`.
+///
+/// # Panics
+/// If `out` does not have the elements of `shape`, or `x` is too short.
+///
+/// ```
+/// use adamant_kernels::{View, copy};
+/// let mut out = [0.0f32; 4];
+/// copy(&mut out, &[2, 2], View { data: &[1.0, 2.0, 3.0, 4.0], strides: &[1, 2] }); // transposed
+/// assert_eq!(out, [1.0, 3.0, 2.0, 4.0]);
+/// ```
+pub fn copy<T: Copy + Send + Sync>(out: &mut [T], shape: &[usize], x: View<'_, T>) {
+    let nest = Nest::new(shape, [x.strides]);
+    if nest.inner_strides() != [1] {
+        return map(out, shape, x, |x| x);
+    }
+    assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
+    let (cost, piece) = (out.len(), piece(out.len()));
+    share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+        let start = chunk * piece;
+        nest.runs(start..start + out.len(), |run, [x0]| {
+            let x = &x.data[x0..x0 + run.len()];
+            copy_slice(&mut out[run], x);
+        });
+    });
+}
+
+/// `copy_from_slice` in short parts: the C library copies long ones past the cache.
+pub(crate) fn copy_slice<T: Copy>(out: &mut [T], x: &[T]) {
+    const PART: usize = 256;
+    assert_eq!(out.len(), x.len(), "operands of one length");
+    for (out, x) in out.chunks_mut(PART).zip(x.chunks(PART)) {
+        out.copy_from_slice(x);
+    }
 }
 
 /// `out[i] ← f(x)` for the elements of `data` that `nest` visits from position `start`.
@@ -63,7 +122,7 @@ pub(crate) fn map_from<T: Copy, U: Copy>(
     nest: &Nest<1>,
     start: usize,
     data: &[T],
-    f: &impl Fn(T) -> U,
+    f: impl Fn(T) -> U + Copy,
 ) {
     let [step] = nest.inner_strides();
     nest.runs(
@@ -98,15 +157,15 @@ where
     T: Copy + Sync,
     V: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T, V) -> U + Sync,
+    F: Fn(T, V) -> U + Copy + Sync,
 {
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let nest = Nest::new(shape, [x.strides, y.strides]);
     let steps = nest.inner_strides();
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
+    let (cost, piece) = (out.len(), piece(out.len()));
+    share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
         simd!(|| {
-            let start = chunk * CHUNK;
+            let start = chunk * piece;
             nest.runs(
                 start..start + out.len(),
                 #[inline(always)]
@@ -116,18 +175,17 @@ where
                     match steps {
                         [1, 1] => {
                             let (x, y) = (x[..len].iter(), y[..len].iter());
-                            each_pair(out, x.copied(), y.copied(), &f);
+                            each_pair(out, x.copied(), y.copied(), f);
                         }
                         [1, 0] => {
-                            each_pair(out, x[..len].iter().copied(), repeat(y[0]), &f);
+                            each_pair(out, x[..len].iter().copied(), repeat(y[0]), f);
                         }
                         [0, 1] => {
-                            each_pair(out, repeat(x[0]), y[..len].iter().copied(), &f);
+                            each_pair(out, repeat(x[0]), y[..len].iter().copied(), f);
                         }
                         [x_step, y_step] => {
-                            for (i, out) in out.iter_mut().enumerate() {
-                                *out = f(x[i * x_step], y[i * y_step]);
-                            }
+                            let (x, y) = (|i| x[i * x_step], |i| y[i * y_step]);
+                            each_pair(out, (0..len).map(x), (0..len).map(y), f);
                         }
                     }
                 },
@@ -136,7 +194,7 @@ where
     });
 }
 
-/// Up to this many elements, a plain loop finishes before SIMD or threads would pay off.
+/// Up to this many elements, a plain loop finishes before threads would pay off.
 const SHORT: usize = 32;
 
 /// [`map`] for a contiguous slice: `out[i] ← f(x[i])`.
@@ -154,15 +212,15 @@ pub fn map_dense<T, U, F>(out: &mut [U], x: &[T], f: F)
 where
     T: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T) -> U + Sync,
+    F: Fn(T) -> U + Copy + Sync,
 {
     assert_eq!(out.len(), x.len(), "operands of one length");
     if out.len() <= SHORT {
-        return each(out, x.iter().copied(), &f);
+        return simd!(|| each(out, x.iter().copied(), f));
     }
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)), cost, |(out, x)| {
-        simd!(|| each(out, x.iter().copied(), &f));
+    let (cost, piece) = (out.len(), piece(out.len()));
+    share(out.chunks_mut(piece).zip(x.chunks(piece)), cost, |(out, x)| {
+        simd!(|| each(out, x.iter().copied(), f));
     });
 }
 
@@ -182,54 +240,105 @@ where
     T: Copy + Sync,
     V: Copy + Sync,
     U: Copy + Send,
-    F: Fn(T, V) -> U + Sync,
+    F: Fn(T, V) -> U + Copy + Sync,
 {
     assert!(out.len() == x.len() && x.len() == y.len(), "operands of one length");
     if out.len() <= SHORT {
-        return each_pair(out, x.iter().copied(), y.iter().copied(), &f);
+        return simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), f));
     }
-    let cost = out.len();
-    let pieces = out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK));
-    drain(pieces, cost, |((out, x), y)| {
-        simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), &f));
+    let (cost, piece) = (out.len(), piece(out.len()));
+    let pieces = out.chunks_mut(piece).zip(x.chunks(piece)).zip(y.chunks(piece));
+    share(pieces, cost, |((out, x), y)| {
+        simd!(|| each_pair(out, x.iter().copied(), y.iter().copied(), f));
     });
 }
 
-/// `out[i] ← x[i]` where `mask[i]` is not 0, else `y[i]`, for every position of `shape`, row-major
-/// in `out`.
+/// `out[i] ← f(x[i], y[i], z[i])` for every position of `shape`, row-major in `out`.
 ///
 /// # Panics
 /// If `out` does not have the elements of `shape`, or an operand is too short.
 ///
 /// ```
-/// use adamant_kernels::{View, choose};
+/// use adamant_kernels::{View, zip3};
 /// let (mask, x, y) = ([1u8, 0], [1.0f32, 2.0], [0.0f32]);
 /// let mut out = [0.0; 2];
+/// let mask = View { data: &mask, strides: &[1] };
 /// let (x, y) = (View { data: &x, strides: &[1] }, View { data: &y, strides: &[0] });
-/// choose(&mut out, &[2], View { data: &mask, strides: &[1] }, x, y);
+/// zip3(&mut out, &[2], mask, x, y, |mask, x, y| if mask == 1 { x } else { y });
 /// assert_eq!(out, [1.0, 0.0]);
 /// ```
-pub fn choose<T: Copy + Send + Sync>(
-    out: &mut [T],
+pub fn zip3<A, B, C, U, F>(
+    out: &mut [U],
     shape: &[usize],
-    mask: View<'_, u8>,
-    x: View<'_, T>,
-    y: View<'_, T>,
-) {
+    x: View<'_, A>,
+    y: View<'_, B>,
+    z: View<'_, C>,
+    f: F,
+) where
+    A: Copy + Sync,
+    B: Copy + Sync,
+    C: Copy + Sync,
+    U: Copy + Send,
+    F: Fn(A, B, C) -> U + Copy + Sync,
+{
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
-    let nest = Nest::new(shape, [mask.strides, x.strides, y.strides]);
-    let [mask_step, x_step, y_step] = nest.inner_strides();
-    let cost = out.len();
-    drain(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
-        let start = chunk * CHUNK;
-        nest.runs(start..start + out.len(), |run, [mask0, x0, y0]| {
-            let (mask, x, y) = (&mask.data[mask0..], &x.data[x0..], &y.data[y0..]);
-            for (i, out) in out[run].iter_mut().enumerate() {
-                let chosen = mask[i * mask_step] != 0;
-                *out = if chosen { x[i * x_step] } else { y[i * y_step] };
-            }
+    let nest = Nest::new(shape, [x.strides, y.strides, z.strides]);
+    let steps = nest.inner_strides();
+    let (cost, piece) = (out.len(), piece(out.len()));
+    share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+        simd!(|| {
+            let start = chunk * piece;
+            nest.runs(
+                start..start + out.len(),
+                #[inline(always)]
+                |run, [x0, y0, z0]| {
+                    let out = &mut out[run];
+                    let (x, y, z) = (&x.data[x0..], &y.data[y0..], &z.data[z0..]);
+                    match steps {
+                        [1, 1, 1] => each_triple::<1, 1, 1, _, _, _, _>(out, x, y, z, f),
+                        [1, 1, 0] => each_triple::<1, 1, 0, _, _, _, _>(out, x, y, z, f),
+                        [1, 0, 1] => each_triple::<1, 0, 1, _, _, _, _>(out, x, y, z, f),
+                        [0, 1, 1] => each_triple::<0, 1, 1, _, _, _, _>(out, x, y, z, f),
+                        [1, 0, 0] => each_triple::<1, 0, 0, _, _, _, _>(out, x, y, z, f),
+                        [x_step, y_step, z_step] => {
+                            let (x, y) = (|i| (x[i * x_step], y[i * y_step]), |i| z[i * z_step]);
+                            let len = out.len();
+                            let f = move |(x, y), z| f(x, y, z);
+                            each_pair(out, (0..len).map(x), (0..len).map(y), f);
+                        }
+                    }
+                },
+            );
         });
     });
+}
+
+/// `out[i] ← f(x[i · X], y[i · Y], z[i · Z])`, where each stride is 0 or 1.
+#[inline(always)]
+fn each_triple<const X: usize, const Y: usize, const Z: usize, A: Copy, B: Copy, C: Copy, U>(
+    out: &mut [U],
+    x: &[A],
+    y: &[B],
+    z: &[C],
+    f: impl Fn(A, B, C) -> U,
+) {
+    let last = out.len() - 1; // a run has an element
+    let (x, y, z) = (&x[..=last * X], &y[..=last * Y], &z[..=last * Z]);
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = f(x[i * X], y[i * Y], z[i * Z]);
+    }
+}
+
+/// `out[i] ← value`.
+///
+/// ```
+/// let mut out = [0.0f32; 2];
+/// adamant_kernels::fill(&mut out, 3.0);
+/// assert_eq!(out, [3.0, 3.0]);
+/// ```
+pub fn fill<T: Copy + Send + Sync>(out: &mut [T], value: T) {
+    let (cost, piece) = (out.len(), piece(out.len()));
+    share(out.chunks_mut(piece), cost, |out| out.fill(value));
 }
 
 /// `x[i] ← f(x[i])`, in place.
@@ -242,15 +351,11 @@ pub fn choose<T: Copy + Send + Sync>(
 pub fn map_assign<T, F>(x: &mut [T], f: F)
 where
     T: Copy + Send,
-    F: Fn(T) -> T + Sync,
+    F: Fn(T) -> T + Copy + Sync,
 {
-    let cost = x.len();
-    drain(x.chunks_mut(CHUNK), cost, |x| {
-        simd!(|| {
-            for x in x {
-                *x = f(*x);
-            }
-        });
+    let (cost, piece) = (x.len(), piece(x.len()));
+    share(x.chunks_mut(piece), cost, |x| {
+        simd!(|| change(x, f));
     });
 }
 
@@ -267,16 +372,12 @@ where
 pub fn zip_assign<T, F>(x: &mut [T], y: &[T], f: F)
 where
     T: Copy + Send + Sync,
-    F: Fn(T, T) -> T + Sync,
+    F: Fn(T, T) -> T + Copy + Sync,
 {
     assert_eq!(x.len(), y.len(), "operands of one length");
-    let cost = x.len();
-    drain(x.chunks_mut(CHUNK).zip(y.chunks(CHUNK)), cost, |(x, y)| {
-        simd!(|| {
-            for (x, &y) in x.iter_mut().zip(y) {
-                *x = f(*x, y);
-            }
-        });
+    let (cost, piece) = (x.len(), piece(x.len()));
+    share(x.chunks_mut(piece).zip(y.chunks(piece)), cost, |(x, y)| {
+        simd!(|| change_pair(x, y, f));
     });
 }
 

@@ -4,6 +4,9 @@ use crate::erf;
 use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
 use crate::panel::Panels;
+use crate::sort::Sortable;
+use crate::trigonometry::{self, Trigonometric};
+use crate::{logarithm, power};
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
@@ -41,6 +44,8 @@ pub trait Float:
     + Exponential
     + Gemm
     + Panels
+    + Sortable
+    + Trigonometric
     + Display
     + LowerExp
     + Sum
@@ -86,10 +91,6 @@ pub trait Float:
     fn ln_1p(self) -> Self;
     /// log₂ self
     fn log2(self) -> Self;
-    /// sin self
-    fn sin(self) -> Self;
-    /// cos self
-    fn cos(self) -> Self;
     /// The angle of the point (x, self), in radians.
     fn atan2(self, x: Self) -> Self;
     /// tanh self
@@ -123,7 +124,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $erf:path) => {
+    ($t:ident, $erf:path, $ln:path, $ln_1p:path, $log2:path, $powf:path, $atan2:path) => {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -154,31 +155,23 @@ macro_rules! float {
             }
             #[inline(always)]
             fn exp_m1(self) -> Self {
-                $t::exp_m1(self)
+                exponential::exp_m1(self)
             }
             #[inline(always)]
             fn ln(self) -> Self {
-                $t::ln(self)
+                $ln(self)
             }
             #[inline(always)]
             fn ln_1p(self) -> Self {
-                $t::ln_1p(self)
+                $ln_1p(self)
             }
             #[inline(always)]
             fn log2(self) -> Self {
-                $t::log2(self)
-            }
-            #[inline(always)]
-            fn sin(self) -> Self {
-                $t::sin(self)
-            }
-            #[inline(always)]
-            fn cos(self) -> Self {
-                $t::cos(self)
+                $log2(self)
             }
             #[inline(always)]
             fn atan2(self, x: Self) -> Self {
-                $t::atan2(self, x)
+                $atan2(self, x)
             }
             #[inline(always)]
             fn erf(self) -> Self {
@@ -190,7 +183,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn powf(self, e: Self) -> Self {
-                $t::powf(self, e)
+                $powf(self, e)
             }
             #[inline(always)]
             fn abs(self) -> Self {
@@ -228,5 +221,13 @@ macro_rules! float {
     };
 }
 
-float!(f32, erf::erf);
-float!(f64, libm::erf);
+float!(
+    f32,
+    erf::erf,
+    logarithm::ln,
+    logarithm::ln_1p,
+    logarithm::log2,
+    power::powf,
+    trigonometry::atan2
+);
+float!(f64, libm::erf, f64::ln, f64::ln_1p, f64::log2, f64::powf, f64::atan2);

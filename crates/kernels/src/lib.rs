@@ -21,13 +21,16 @@ mod float;
 mod gemm;
 mod gemv;
 mod indexing;
+mod logarithm;
 mod memory;
 mod normalize;
 mod packed;
 mod packing;
+mod pad;
 mod panel;
 mod parallel;
 mod pool;
+mod power;
 mod recurrence;
 mod recurrent_cell;
 mod reduce;
@@ -35,9 +38,12 @@ mod scan;
 mod sgd;
 mod simd;
 mod softmax;
+mod sort;
 mod strided;
 mod sweep;
 mod team;
+mod transpose;
+mod trigonometry;
 mod windows;
 
 pub use adam::{AdamScalars, adam};
@@ -48,13 +54,17 @@ pub use attention::{
 pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
-    add_strided, choose, convert_bytes, map, map_assign, map_dense, zip, zip_assign, zip_dense,
+    add_strided, convert_bytes, copy, fill, map, map_assign, map_dense, zip, zip_assign, zip_dense,
+    zip3,
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
-pub use indexing::{Lookup, add_rows, gather, put_rows, scatter_add, take_rows};
+pub use indexing::{Lookup, add_rows, all_below, gather, put_rows, scatter_add, take_rows};
 pub use memory::CacheLine;
-pub use normalize::{by_segment, column_sums, moments, weighted_sums};
+pub use normalize::{
+    by_segment, column_sums, column_sums_with, moments, weighted_sums, with_moments,
+};
+pub use pad::pad;
 pub use parallel::{CHUNK, drain, num_threads, set_num_threads};
 pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,
@@ -62,7 +72,7 @@ pub use pool::{
 };
 pub use recurrence::{Recurrence, RecurrenceGradients, recurrence, recurrence_backward};
 pub use recurrent_cell::RecurrentCell;
-pub use reduce::{arg_best, reduce_rows, sum, sum_row, sum_view};
+pub use reduce::{arg_best, best, product_row, reduce_rows, sum, sum_of, sum_row, sum_view};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};
 pub use simd::vectorize;
@@ -70,6 +80,8 @@ pub use softmax::{
     log_softmax_rows, log_softmax_rows_backward, logsumexp_row, nll_rows, nll_rows_backward,
     softmax_rows, softmax_rows_backward,
 };
+pub use sort::sort_rows;
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};
+pub use trigonometry::{cos, sin};
 pub use windows::Windows;

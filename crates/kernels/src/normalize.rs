@@ -3,7 +3,7 @@
 //! Long sums accumulate blocks in `f64`, in an order that follows from the shape alone.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 use crate::reduce::{LANES, sum_lanes};
 use crate::simd::simd;
 
@@ -91,25 +91,82 @@ pub fn moments<T: Float>(out: &mut [(f64, f64)], x: &[T], segment: usize, center
         return column_moments(out, x, count, center);
     }
     let piece = CHUNK.div_ceil(x.len() / groups);
-    drain(out.chunks_mut(piece).enumerate(), x.len(), |(i, out)| {
+    share(out.chunks_mut(piece).enumerate(), x.len(), |(i, out)| {
         simd!(|| {
             for (k, out) in out.iter_mut().enumerate() {
                 let first = (i * piece + k) * segment;
-                let segments = || x[first..].chunks(groups * segment).map(|x| &x[..segment]);
-                let mut mean = 0.0;
-                if center {
-                    segments().for_each(|x| mean += sum_of(x, |x| x));
-                    mean /= count;
-                }
-                let m = T::from_f64(mean);
-                let mut squares = 0.0;
-                segments().for_each(|x| squares += sum_of(x, |x| (x - m) * (x - m)));
-                // Minus the error from rounding the mean to T.
-                let off = mean - m.to_f64();
-                *out = (mean, not_negative(squares / count - off * off));
+                let segments = x[first..].chunks(groups * segment).map(|x| &x[..segment]);
+                *out = moments_of(segments, count, center);
             }
         });
     });
+}
+
+/// The mean and the biased variance of `count` elements in segments.
+#[inline(always)]
+fn moments_of<'x, T: Float>(
+    segments: impl Iterator<Item = &'x [T]> + Clone,
+    count: f64,
+    center: bool,
+) -> (f64, f64) {
+    let mut mean = 0.0;
+    if center {
+        for x in segments.clone() {
+            mean += sum_of(x, |x| x);
+        }
+        mean /= count;
+    }
+    let m = T::from_f64(mean);
+    let mut squares = 0.0;
+    for x in segments {
+        squares += sum_of(x, |x| (x - m) * (x - m));
+    }
+    // Minus the error from rounding the mean to T.
+    let off = mean - m.to_f64();
+    (mean, not_negative(squares / count - off * off))
+}
+
+/// [`moments`] of groups of one segment each, and `f(i, moments, out, x)` for each group `i` while
+/// it is in the cache.
+///
+/// # Panics
+/// If the lengths do not match.
+///
+/// ```
+/// let (x, mut out, mut of_groups) = ([1.0f32, 3.0], [0.0; 2], [(0.0, 0.0)]);
+/// adamant_kernels::with_moments(&mut out, &mut of_groups, &x, true, |_, (mean, _), out, x| {
+///     out.iter_mut().zip(x).for_each(|(out, &x)| *out = x - mean as f32);
+/// });
+/// assert_eq!((out, of_groups), ([-1.0, 1.0], [(2.0, 1.0)]));
+/// ```
+pub fn with_moments<T: Float>(
+    out: &mut [T],
+    of_groups: &mut [(f64, f64)],
+    x: &[T],
+    center: bool,
+    f: impl Fn(usize, (f64, f64), &mut [T], &[T]) + Sync,
+) {
+    assert_eq!(out.len(), x.len(), "operands of one length");
+    if x.is_empty() {
+        return of_groups.fill((f64::NAN, f64::NAN));
+    }
+    assert!(x.len().is_multiple_of(of_groups.len()), "groups of one length");
+    let len = x.len() / of_groups.len();
+    let piece = CHUNK.div_ceil(len); // groups in a piece of work
+    let pieces = out.chunks_mut(piece * len).zip(x.chunks(piece * len));
+    share(
+        of_groups.chunks_mut(piece).zip(pieces).enumerate(),
+        x.len(),
+        |(i, (found, (out, x)))| {
+            simd!(|| {
+                let groups = found.iter_mut().zip(out.chunks_mut(len).zip(x.chunks(len)));
+                for (k, (found, (out, x))) in groups.enumerate() {
+                    *found = moments_of(std::iter::once(x), len as f64, center);
+                    f(i * piece + k, *found, out, x);
+                }
+            });
+        },
+    );
 }
 
 /// Replaces a variance that rounding made negative by 0. `max` would replace NaN too.
@@ -122,9 +179,17 @@ fn column_moments<T: Float>(out: &mut [(f64, f64)], x: &[T], count: f64, center:
     let columns = out.len();
     let mut mean = vec![T::ZERO; columns];
     if center {
-        let sums = column_sums(x, x, columns, |_, x, _, p, _| {
-            p.iter_mut().zip(x).for_each(|(p, &x)| *p += x);
-        });
+        let sums = column_sums(
+            x,
+            x,
+            columns,
+            #[inline(always)]
+            |_, x, _, p, _| {
+                for (p, &x) in p.iter_mut().zip(x) {
+                    *p += x;
+                }
+            },
+        );
         for ((out, mean), &sum) in out.iter_mut().zip(&mut mean).zip(&sums[..columns]) {
             out.0 = sum / count;
             *mean = T::from_f64(out.0);
@@ -132,11 +197,17 @@ fn column_moments<T: Float>(out: &mut [(f64, f64)], x: &[T], count: f64, center:
     } else {
         out.iter_mut().for_each(|out| out.0 = 0.0);
     }
-    let squares = column_sums(x, x, columns, |_, x, _, p, _| {
-        for ((p, &x), &m) in p.iter_mut().zip(x).zip(&mean) {
-            *p += (x - m) * (x - m);
-        }
-    });
+    let squares = column_sums(
+        x,
+        x,
+        columns,
+        #[inline(always)]
+        |_, x, _, p, _| {
+            for ((p, &x), &m) in p.iter_mut().zip(x).zip(&mean) {
+                *p += (x - m) * (x - m);
+            }
+        },
+    );
     for ((out, mean), &sum) in out.iter_mut().zip(&mean).zip(&squares) {
         let off = out.0 - mean.to_f64();
         out.1 = not_negative(sum / count - off * off);
@@ -164,21 +235,77 @@ pub fn column_sums<T: Float>(
     add: impl Fn(usize, &[T], &[T], &mut [T], &mut [T]) + Sync,
 ) -> Vec<f64> {
     assert_eq!(x.len(), g.len(), "operands of one length");
-    let mut total = vec![0.0; 2 * columns];
-    if x.is_empty() {
-        return total;
-    }
-    assert!(x.len().is_multiple_of(columns), "rows of one length");
-    let piece = ROWS * columns;
-    let mut partial = vec![T::ZERO; x.len().div_ceil(piece) * 2 * columns];
-    let pieces = partial.chunks_mut(2 * columns).zip(x.chunks(piece).zip(g.chunks(piece)));
-    drain(pieces.enumerate(), x.len(), |(i, (partial, (x, g)))| {
-        let (p, q) = partial.split_at_mut(columns);
-        simd!(|| {
+    let piece = ROWS * columns.max(1);
+    let pieces = x.chunks(piece).zip(g.chunks(piece));
+    sums_of_pieces(
+        pieces,
+        x.len(),
+        columns,
+        #[inline(always)]
+        |i, (x, g), p, q| {
             for (k, (x, g)) in x.chunks(columns).zip(g.chunks(columns)).enumerate() {
                 add(i * ROWS + k, x, g, p, q);
             }
-        });
+        },
+    )
+}
+
+/// [`column_sums`], where `add(row, out, x, g, p, q)` also writes a row of `out`.
+///
+/// # Panics
+/// If the lengths differ or are not multiples of `columns`.
+///
+/// ```
+/// let (x, mut out) = ([1.0f32, 2.0, 3.0, 4.0], [0.0; 4]);
+/// let sums = adamant_kernels::column_sums_with(&mut out, &x, &x, 2, |_, out, x, _, p, _| {
+///     out.copy_from_slice(x);
+///     p.iter_mut().zip(x).for_each(|(p, &x)| *p += x);
+/// });
+/// assert_eq!((sums.as_slice(), out), ([4.0, 6.0, 0.0, 0.0].as_slice(), x));
+/// ```
+#[must_use]
+pub fn column_sums_with<T: Float>(
+    out: &mut [T],
+    x: &[T],
+    g: &[T],
+    columns: usize,
+    add: impl Fn(usize, &mut [T], &[T], &[T], &mut [T], &mut [T]) + Sync,
+) -> Vec<f64> {
+    assert!(out.len() == x.len() && x.len() == g.len(), "operands of one length");
+    let piece = ROWS * columns.max(1);
+    let pieces = out.chunks_mut(piece).zip(x.chunks(piece).zip(g.chunks(piece)));
+    sums_of_pieces(
+        pieces,
+        x.len(),
+        columns,
+        #[inline(always)]
+        |i, (out, (x, g)), p, q| {
+            let rows = out.chunks_mut(columns).zip(x.chunks(columns).zip(g.chunks(columns)));
+            for (k, (out, (x, g))) in rows.enumerate() {
+                add(i * ROWS + k, out, x, g, p, q);
+            }
+        },
+    )
+}
+
+/// The sums over pieces of `len` elements in rows of `columns`: `add(i, piece, p, q)` adds the rows
+/// of piece `i`.
+fn sums_of_pieces<P: Send, T: Float>(
+    pieces: impl ExactSizeIterator<Item = P> + DoubleEndedIterator + Send,
+    len: usize,
+    columns: usize,
+    add: impl Fn(usize, P, &mut [T], &mut [T]) + Sync,
+) -> Vec<f64> {
+    let mut total = vec![0.0; 2 * columns];
+    if len == 0 {
+        return total;
+    }
+    assert!(len.is_multiple_of(columns), "rows of one length");
+    let mut partial = vec![T::ZERO; pieces.len() * 2 * columns];
+    let work = partial.chunks_mut(2 * columns).zip(pieces).enumerate();
+    share(work, len, |(i, (partial, piece))| {
+        let (p, q) = partial.split_at_mut(columns);
+        simd!(|| add(i, piece, p, q));
     });
     for partial in partial.chunks(2 * columns) {
         total.iter_mut().zip(partial).for_each(|(total, x)| *total += x.to_f64());
@@ -212,7 +339,7 @@ pub fn by_segment<T: Float>(
     let segments = CHUNK.div_ceil(len);
     let piece = segments * len;
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece).zip(g.chunks(piece)));
-    drain(pieces.enumerate(), x.len(), |(i, (out, (x, g)))| {
+    share(pieces.enumerate(), x.len(), |(i, (out, (x, g)))| {
         simd!(|| {
             let parts = out.chunks_mut(len).zip(x.chunks(len).zip(g.chunks(len)));
             for (k, (out, (x, g))) in parts.enumerate() {

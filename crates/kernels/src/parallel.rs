@@ -8,6 +8,12 @@ use std::sync::{Mutex, PoisonError};
 /// in the L2 cache.
 pub const CHUNK: usize = 1 << 14;
 
+/// Elements in a piece of elementwise work of `len` elements: longer pieces keep memory streaming,
+/// but there must be enough of them for all threads.
+pub(crate) fn piece(len: usize) -> usize {
+    (len / 16).next_multiple_of(64).clamp(CHUNK, 4 * CHUNK)
+}
+
 /// Work below this many elementary operations stays on the caller's thread: it takes about 2 µs,
 /// as long as sharing it would.
 const GRAIN: usize = 1 << 15;
@@ -42,6 +48,33 @@ where
     let work = Mutex::new(work);
     let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
     team::run(threads - 1, &|| {
+        while let Some(item) = next() {
+            job(item);
+        }
+    });
+}
+
+/// [`drain`], in which the caller takes items from the front and the other threads from the back.
+///
+/// So from one operation to the next, a thread meets the same part of the memory, which is in its
+/// own caches. Threads that take every other item read each other's.
+pub(crate) fn share<W>(work: W, cost: usize, job: impl Fn(W::Item) + Sync)
+where
+    W: ExactSizeIterator + DoubleEndedIterator + Send,
+    W::Item: Send,
+{
+    let threads = if cost < GRAIN { 1 } else { num_threads().min(work.len()) };
+    if threads < 2 {
+        return work.for_each(job);
+    }
+    let work = Mutex::new(work);
+    let caller = std::thread::current().id();
+    team::run(threads - 1, &|| {
+        let is_caller = std::thread::current().id() == caller;
+        let next = || {
+            let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_caller { work.next() } else { work.next_back() }
+        };
         while let Some(item) = next() {
             job(item);
         }
@@ -87,6 +120,8 @@ mod tests {
             let mut seen = vec![0; 1000];
             drain(seen.iter_mut(), cost, |x| *x += 1);
             assert!(seen.iter().all(|&x| x == 1));
+            share(seen.iter_mut(), cost, |x| *x += 1);
+            assert!(seen.iter().all(|&x| x == 2));
         }
     }
 

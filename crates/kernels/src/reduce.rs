@@ -5,7 +5,7 @@
 
 use crate::elementwise::map_from;
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
+use crate::parallel::{CHUNK, share};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
 
@@ -13,6 +13,8 @@ use crate::strided::{Nest, View};
 pub(crate) const LANES: usize = 32;
 /// Rows that are added in sequence before sums are added pairwise.
 const BLOCK: usize = 32;
+/// Elements in a piece of work on whole rows, several of which are reduced to one.
+const PART: usize = 4 * CHUNK;
 /// The bits of the number of blocks: there are fewer than 2⁶⁴ rows, and a block has at least
 /// [`BLOCK`].
 const DEEPEST: usize = 64 - BLOCK.trailing_zeros() as usize;
@@ -32,6 +34,25 @@ const DEEPEST: usize = 64 - BLOCK.trailing_zeros() as usize;
 /// assert_eq!((rows, columns), ([6.0, 15.0], [5.0, 7.0, 9.0]));
 /// ```
 pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
+    sum_of(out, x, shape, |x| x);
+}
+
+/// [`sum`] of `f` of each element.
+///
+/// # Panics
+/// If a length does not match `shape`.
+///
+/// ```
+/// let mut squares = [0.0; 2];
+/// adamant_kernels::sum_of(&mut squares, &[1.0f32, 2.0, 3.0, 4.0], [2, 2, 1], |x| x * x);
+/// assert_eq!(squares, [5.0, 25.0]);
+/// ```
+pub fn sum_of<T: Float>(
+    out: &mut [T],
+    x: &[T],
+    shape: [usize; 3],
+    f: impl Fn(T) -> T + Copy + Sync,
+) {
     let [outer, reduce, inner] = shape;
     assert_eq!(out.len(), outer * inner, "one sum for each remaining position");
     assert_eq!(x.len(), outer * reduce * inner, "the operand has its shape");
@@ -41,14 +62,26 @@ pub fn sum<T: Float>(out: &mut [T], x: &[T], shape: [usize; 3]) {
     if inner == 1 {
         let rows = CHUNK.div_ceil(reduce); // per piece of work
         let pieces = out.chunks_mut(rows).zip(x.chunks(rows * reduce));
-        drain(pieces, x.len(), |(out, x)| sum_rows(out, x, reduce));
+        share(pieces, x.len(), |(out, x)| sum_rows(out, x, reduce, f));
     } else {
-        // Columns per piece of work, in whole tiles.
-        let width = (CHUNK.div_ceil(reduce)).next_multiple_of(LANES).min(inner);
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
-            drain(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
-                simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK));
-            });
+            // The pairwise sum of all rows contains the sums of parts of 2ⁿ blocks as subtrees.
+            let rows = (PART / inner).next_power_of_two(); // of a part
+            if BLOCK <= rows && rows < reduce {
+                let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
+                let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));
+                share(parts, x.len(), |(partial, x)| {
+                    simd!(|| sum_columns(partial, x, inner, BLOCK, f));
+                });
+                simd!(|| sum_columns(out, &partial, inner, 1, |x| x));
+            } else {
+                // Columns per piece of work, in whole tiles.
+                let width = CHUNK.div_ceil(reduce).next_multiple_of(LANES).max(8 * LANES);
+                let width = width.min(inner);
+                share(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
+                    simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK, f));
+                });
+            }
         }
     }
 }
@@ -78,7 +111,7 @@ pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split:
         return out.fill(T::ZERO);
     }
     let nest = Nest::new(shape, [x.strides]);
-    let read = |out: &mut [T], start: usize| map_from(out, &nest, start, x.data, &|x| x);
+    let read = |out: &mut [T], start: usize| map_from(out, &nest, start, x.data, |x| x);
     if inner > 1 {
         for (o, out) in out.chunks_exact_mut(inner).enumerate() {
             sum_columns_of(out, reduce, |out, row, column| {
@@ -87,16 +120,16 @@ pub fn sum_view<T: Float>(out: &mut [T], shape: &[usize], x: View<'_, T>, split:
         }
     } else if reduce <= CHUNK {
         let rows = CHUNK.div_ceil(reduce); // per piece of work
-        drain(out.chunks_mut(rows).enumerate(), cost, |(piece, out)| {
+        share(out.chunks_mut(rows).enumerate(), cost, |(piece, out)| {
             let mut block = vec![T::ZERO; out.len() * reduce];
             read(&mut block, piece * rows * reduce);
-            sum_rows(out, &block, reduce);
+            sum_rows(out, &block, reduce, |x| x);
         });
     } else {
         // Sums of blocks, as in `sum_row`.
         for (row, out) in out.iter_mut().enumerate() {
             let mut partial = vec![T::ZERO; reduce.div_ceil(CHUNK)];
-            drain(partial.iter_mut().enumerate(), reduce, |(i, partial)| {
+            share(partial.iter_mut().enumerate(), reduce, |(i, partial)| {
                 let mut block = vec![T::ZERO; CHUNK.min(reduce - i * CHUNK)];
                 read(&mut block, row * reduce + i * CHUNK);
                 *partial = sum_row(&block);
@@ -119,26 +152,46 @@ fn sum_columns_of<T: Float>(
     let narrowest = inner.min(LANES).next_power_of_two();
     let rows = reduce.next_power_of_two().clamp(BLOCK, CHUNK / narrowest); // of a part
     let width = (CHUNK / rows).min(inner);
-    drain(out.chunks_mut(width).enumerate(), reduce.saturating_mul(inner), |(piece, out)| {
+    share(out.chunks_mut(width).enumerate(), reduce.saturating_mul(inner), |(piece, out)| {
         let columns = out.len();
         let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * columns];
-        drain(partial.chunks_mut(columns).enumerate(), reduce * columns, |(part, partial)| {
+        share(partial.chunks_mut(columns).enumerate(), reduce * columns, |(part, partial)| {
             let first = part * rows;
             let mut block = vec![T::ZERO; rows.min(reduce - first) * columns];
             for (row, out) in block.chunks_exact_mut(columns).enumerate() {
                 read(out, first + row, piece * width);
             }
-            simd!(|| sum_columns(partial, &block, columns, BLOCK));
+            simd!(|| sum_columns(partial, &block, columns, BLOCK, |x| x));
         });
-        simd!(|| sum_columns(out, &partial, columns, 1));
+        simd!(|| sum_columns(out, &partial, columns, 1, |x| x));
     });
 }
 
-/// `out[r] ← Σᵢ x[r · len + i]`
-fn sum_rows<T: Float>(out: &mut [T], x: &[T], len: usize) {
-    simd!(|| {
+/// `out[r] ← Σᵢ f(x[r · len + i])`
+fn sum_rows<T: Float>(out: &mut [T], x: &[T], len: usize, f: impl Fn(T) -> T + Copy + Sync) {
+    if len > CHUNK {
         for (out, row) in out.iter_mut().zip(x.chunks_exact(len)) {
-            *out = sum_row_inline(row);
+            *out = sum_long_row(row, f);
+        }
+        return;
+    }
+    simd!(|| {
+        let tail = len - len % LANES..len;
+        let is_short = len <= LANES * BLOCK; // one block
+        let fours = if is_short { out.len() / 4 * 4 } else { 0 };
+        let (grouped, rest) = out.split_at_mut(fours);
+        let (x, x_rest) = x.split_at(fours * len);
+        for (out, x) in grouped.chunks_exact_mut(4).zip(x.chunks_exact(4 * len)) {
+            let sums = sum_four_blocks::<T, LANES>(x, len, LANES, len / LANES, f);
+            for ((out, mut lanes), row) in out.iter_mut().zip(sums).zip(x.chunks_exact(len)) {
+                for (lane, &x) in lanes.iter_mut().zip(&row[tail.clone()]) {
+                    *lane += f(x);
+                }
+                *out = sum_lanes(lanes);
+            }
+        }
+        for (out, row) in rest.iter_mut().zip(x_rest.chunks_exact(len)) {
+            *out = sum_short_row(row, f);
         }
     });
 }
@@ -156,22 +209,38 @@ pub fn sum_row<T: Float>(row: &[T]) -> T {
 /// [`sum_row`] for a caller that is compiled by `simd!` itself.
 #[inline(always)]
 pub(crate) fn sum_row_inline<T: Float>(row: &[T]) -> T {
-    const DEPTH: usize = (CHUNK / (LANES * BLOCK)).ilog2() as usize + 1;
     if row.len() > CHUNK {
-        return sum_long_row(row);
+        return sum_long_row(row, |x| x);
     }
+    sum_short_row(row, |x| x)
+}
+
+/// The sum of a row of at most [`CHUNK`] elements.
+#[inline(always)]
+fn sum_short_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy) -> T {
+    const DEPTH: usize = (CHUNK / (LANES * BLOCK)).ilog2() as usize + 1;
     let (body, tail) = row.split_at(row.len() - row.len() % LANES);
-    let mut lanes = sum_tile::<T, LANES, DEPTH>(body, LANES, BLOCK);
+    let mut lanes = [T::ZERO; LANES];
+    if body.len() <= LANES * BLOCK {
+        for x in body.as_chunks::<LANES>().0 {
+            for i in 0..LANES {
+                lanes[i] += f(x[i]);
+            }
+        }
+    } else {
+        lanes = sum_tile::<T, LANES, DEPTH>(body, LANES, BLOCK, f);
+    }
     for (lane, &x) in lanes.iter_mut().zip(tail) {
-        *lane += x;
+        *lane += f(x);
     }
     sum_lanes(lanes)
 }
 
-fn sum_long_row<T: Float>(row: &[T]) -> T {
+#[inline(never)]
+fn sum_long_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy + Sync) -> T {
     let mut partial = vec![T::ZERO; row.len().div_ceil(CHUNK)];
-    drain(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
-        *partial = sum_row(block);
+    share(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
+        *partial = simd!(|| sum_short_row(block, f));
     });
     sum_row(&partial)
 }
@@ -189,29 +258,36 @@ pub(crate) fn sum_lanes<T: Float>(mut lanes: [T; LANES]) -> T {
     lanes[0]
 }
 
-/// `out[i] ← Σᵣ x[r · stride + i]`, in blocks of `block` rows.
+/// `out[i] ← Σᵣ f(x[r · stride + i])`, in blocks of `block` rows.
 #[inline(always)]
-fn sum_columns<T: Float>(out: &mut [T], x: &[T], stride: usize, block: usize) {
+fn sum_columns<T: Float>(
+    out: &mut [T],
+    x: &[T],
+    stride: usize,
+    block: usize,
+    f: impl Fn(T) -> T + Copy,
+) {
     let mut at = 0;
     while at < out.len() {
         // A tile's width does not change the order of additions in a column.
         let left = out.len() - at;
         let x = &x[at..];
         if left >= LANES {
-            out[at..at + LANES].copy_from_slice(&sum_tile::<T, LANES, DEEPEST>(x, stride, block));
+            let sums = sum_tile::<T, LANES, DEEPEST>(x, stride, block, f);
+            out[at..at + LANES].copy_from_slice(&sums);
             at += LANES;
         } else if left >= 8 {
-            out[at..at + 8].copy_from_slice(&sum_tile::<T, 8, DEEPEST>(x, stride, block));
+            out[at..at + 8].copy_from_slice(&sum_tile::<T, 8, DEEPEST>(x, stride, block, f));
             at += 8;
         } else {
-            out[at] = sum_tile::<T, 1, DEEPEST>(x, stride, block)[0];
+            out[at] = sum_tile::<T, 1, DEEPEST>(x, stride, block, f)[0];
             at += 1;
         }
     }
 }
 
-/// The sum of the rows `x[r · stride ..][.. W]`: blocks of `block` rows, then pairs of blocks,
-/// then pairs of pairs.
+/// The sum of `f` of the rows `x[r · stride ..][.. W]`: blocks of `block` rows, then pairs of
+/// blocks, then pairs of pairs.
 ///
 /// The stack is a binary counter: it holds one sum for each bit set in the number of blocks so
 /// far, of which there are fewer than 2^`DEPTH`.
@@ -220,41 +296,97 @@ fn sum_tile<T: Float, const W: usize, const DEPTH: usize>(
     x: &[T],
     stride: usize,
     block: usize,
+    f: impl Fn(T) -> T + Copy,
 ) -> [T; W] {
-    let sum_block = |block: &[T]| {
-        let mut sum = [T::ZERO; W];
-        for row in block.chunks(stride) {
-            // The operand's last row may be shorter than its stride.
-            let Some(row) = row.first_chunk::<W>() else { break };
-            for i in 0..W {
-                sum[i] += row[i];
-            }
-        }
-        sum
-    };
     if x.len() <= block * stride {
-        return sum_block(x); // without a stack
+        return sum_block(x, stride, f); // without a stack
     }
     let mut stack = [[T::ZERO; W]; DEPTH];
-    let mut depth = 0;
-    for (count, block) in x.chunks(block * stride).enumerate() {
-        let mut sum = sum_block(block);
-        for _ in 0..(count + 1).trailing_zeros() {
+    let (mut depth, mut count) = (0, 0usize);
+    let mut rest = x;
+    while !rest.is_empty() {
+        // The sum of four blocks is a subtree of the whole.
+        let four = 4 * block * stride;
+        let (mut sum, level) = if rest.len() >= four {
+            let sums = sum_four_blocks(&rest[..four], block * stride, stride, block, f);
+            rest = &rest[four..];
+            count += 4;
+            (add(add(sums[0], sums[1]), add(sums[2], sums[3])), 2)
+        } else {
+            let (first, others) = rest.split_at(rest.len().min(block * stride));
+            rest = others;
+            count += 1;
+            (sum_block(first, stride, f), 0)
+        };
+        for _ in level..count.trailing_zeros() {
             depth -= 1;
-            for i in 0..W {
-                sum[i] += stack[depth][i];
-            }
+            sum = add(sum, stack[depth]);
         }
         stack[depth] = sum;
         depth += 1;
     }
     let mut total = [T::ZERO; W];
-    for sum in stack[..depth].iter().rev() {
-        for i in 0..W {
-            total[i] += sum[i];
-        }
+    for &sum in stack[..depth].iter().rev() {
+        total = add(total, sum);
     }
     total
+}
+
+#[inline(always)]
+fn add<T: Float, const W: usize>(mut sum: [T; W], x: [T; W]) -> [T; W] {
+    for i in 0..W {
+        sum[i] += x[i];
+    }
+    sum
+}
+
+/// The sum of `f` of the rows of one block.
+#[inline(always)]
+fn sum_block<T: Float, const W: usize>(
+    block: &[T],
+    stride: usize,
+    f: impl Fn(T) -> T + Copy,
+) -> [T; W] {
+    let mut sum = [T::ZERO; W];
+    for row in block.chunks(stride) {
+        // The operand's last row may be shorter than its stride.
+        let Some(row) = row.first_chunk::<W>() else { break };
+        for i in 0..W {
+            sum[i] += f(row[i]);
+        }
+    }
+    sum
+}
+
+/// [`sum_block`] of each of four blocks of `rows` rows, the starts of which are `pitch` elements
+/// apart: side by side, since an addition waits for the one before it.
+#[inline(always)]
+fn sum_four_blocks<T: Float, const W: usize>(
+    x: &[T],
+    pitch: usize,
+    stride: usize,
+    rows: usize,
+    f: impl Fn(T) -> T + Copy,
+) -> [[T; W]; 4] {
+    let [mut a, mut b, mut c, mut d] = [[T::ZERO; W]; 4];
+    let (x0, rest) = x.split_at(pitch);
+    let (x1, rest) = rest.split_at(pitch);
+    let (x2, x3) = rest.split_at(pitch);
+    for at in (0..rows * stride).step_by(stride) {
+        add_row(&mut a, &x0[at..], f);
+        add_row(&mut b, &x1[at..], f);
+        add_row(&mut c, &x2[at..], f);
+        add_row(&mut d, &x3[at..], f);
+    }
+    [a, b, c, d]
+}
+
+#[inline(always)]
+fn add_row<T: Float, const W: usize>(sum: &mut [T; W], row: &[T], f: impl Fn(T) -> T) {
+    let row = row.first_chunk::<W>().expect("a whole row");
+    for i in 0..W {
+        sum[i] += f(row[i]);
+    }
 }
 
 /// `out[r] ← f(x[r])` for each row of `row` elements; `row` may be 0.
@@ -278,11 +410,121 @@ pub fn reduce_rows<T: Sync, U: Send>(
         return out.iter_mut().for_each(|out| *out = f(&[]));
     }
     let rows = CHUNK.div_ceil(row); // per piece of work
-    drain(out.chunks_mut(rows).zip(x.chunks(rows * row)), x.len(), |(out, x)| {
+    share(out.chunks_mut(rows).zip(x.chunks(rows * row)), x.len(), |(out, x)| {
         for (out, x) in out.iter_mut().zip(x.chunks_exact(row)) {
             *out = f(x);
         }
     });
+}
+
+/// `out[o, i] ← ` the best of the `x[o, r, i]` for row-major `x` of shape `[outer, reduce, inner]`:
+/// NaN if there is one.
+///
+/// # Panics
+/// If a length does not match `shape`, or `reduce` is 0.
+///
+/// ```
+/// let mut largest = [0.0f32; 2];
+/// adamant_kernels::best(&mut largest, &[1.0, 4.0, 2.0, 3.0], [1, 2, 2], |x, best| x > best);
+/// assert_eq!(largest, [2.0, 4.0]);
+/// ```
+pub fn best<T: Float>(
+    out: &mut [T],
+    x: &[T],
+    shape: [usize; 3],
+    better: impl Fn(T, T) -> bool + Copy + Sync,
+) {
+    let [outer, reduce, inner] = shape;
+    assert_eq!(out.len(), outer * inner, "one result for each remaining position");
+    assert_eq!(x.len(), outer * reduce * inner, "the operand has its shape");
+    if out.is_empty() {
+        return;
+    }
+    assert!(reduce > 0, "there is nothing to choose from");
+    if inner > 1 {
+        let rows = PART.div_ceil(inner).max(BLOCK); // in a piece of work
+        for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
+            let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
+            let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));
+            share(parts, x.len(), |(partial, x)| simd!(|| best_of_rows(partial, x, better)));
+            best_of_rows(out, &partial, better);
+        }
+    } else if reduce > CHUNK {
+        for (out, x) in out.iter_mut().zip(x.chunks_exact(reduce)) {
+            let mut partial = vec![T::ZERO; reduce.div_ceil(CHUNK)];
+            share(partial.iter_mut().zip(x.chunks(CHUNK)), reduce, |(partial, x)| {
+                *partial = simd!(|| best_of_row(x, better));
+            });
+            *out = best_of_row(&partial, better);
+        }
+    } else {
+        reduce_rows(out, x, reduce, |row| simd!(|| best_of_row(row, better)));
+    }
+}
+
+/// The better of the two, or NaN if either is NaN.
+#[inline(always)]
+fn better_of<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
+    if better(x, best) || x.is_nan() { x } else { best }
+}
+
+/// `out[i] ← ` the best of the `x[r, i]`.
+#[inline(always)]
+fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, T) -> bool + Copy) {
+    let inner = out.len();
+    out.copy_from_slice(&x[..inner]);
+    for row in x.chunks_exact(inner).skip(1) {
+        for (out, &x) in out.iter_mut().zip(row) {
+            *out = better_of(x, *out, better);
+        }
+    }
+}
+
+/// The best element of a row that has one.
+#[inline(always)]
+fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
+    let mut lanes = [row[0]; LANES];
+    let (body, tail) = row.as_chunks::<LANES>();
+    for x in body {
+        for i in 0..LANES {
+            lanes[i] = better_of(x[i], lanes[i], better);
+        }
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] = better_of(lanes[i + width], lanes[i], better);
+        }
+    }
+    tail.iter().fold(lanes[0], |best, &x| better_of(x, best, better))
+}
+
+/// The product of a row, in `f64`, in blocks of [`CHUNK`].
+///
+/// ```
+/// assert_eq!(adamant_kernels::product_row(&[2.0f32, 3.0, 4.0]), 24.0);
+/// ```
+#[must_use]
+pub fn product_row<T: Float>(row: &[T]) -> f64 {
+    const LANES: usize = 16;
+    if row.len() > CHUNK {
+        let mut partial = vec![1.0; row.len().div_ceil(CHUNK)];
+        share(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
+            *partial = product_row(block);
+        });
+        return partial.iter().product();
+    }
+    simd!(|| {
+        let mut lanes = [1.0; LANES];
+        let (body, tail) = row.as_chunks::<LANES>();
+        for x in body {
+            for i in 0..LANES {
+                lanes[i] *= x[i].to_f64();
+            }
+        }
+        lanes.iter().product::<f64>() * tail.iter().fold(1.0, |product, x| product * x.to_f64())
+    })
 }
 
 /// The index of the best element of `row`: the first of equals, or the first NaN if there is one.

@@ -1,26 +1,40 @@
 //! Softmax and log-softmax over rows, stable for any finite input.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, drain};
-use crate::reduce::sum_row_inline;
+use crate::parallel::{CHUNK, share};
+use crate::reduce::{sum_row, sum_row_inline};
 use crate::simd::simd;
-
-/// Partial maxima side by side.
-const LANES: usize = 16;
 
 /// The largest element, or NaN if there is one; −∞ for an empty row.
 #[inline(always)]
 fn max<T: Float>(row: &[T]) -> T {
-    let (body, tail) = row.as_chunks::<LANES>();
-    let max = tail.iter().fold(T::NEG_INFINITY, |max, &x| x.maximum(max));
-    let mut blocks = body.iter();
-    let Some(&(mut lanes)) = blocks.next() else { return max };
+    let (max, rest) = if row.len() < 512 {
+        max_in_lanes::<16, T>(row)
+    } else {
+        max_in_lanes::<64, T>(row) // since a comparison waits for the one before it
+    };
+    rest.iter().fold(max, |max, &x| x.maximum(max))
+}
+
+/// The largest element of whole blocks of `LANES`, and the rest of the row.
+#[inline(always)]
+fn max_in_lanes<const LANES: usize, T: Float>(row: &[T]) -> (T, &[T]) {
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    let Some((first, blocks)) = blocks.split_first() else { return (T::NEG_INFINITY, rest) };
+    let mut lanes = *first;
     for x in blocks {
         for (lane, &x) in lanes.iter_mut().zip(x) {
             *lane = x.maximum(*lane);
         }
     }
-    lanes.iter().fold(max, |max, &x| x.maximum(max))
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] = lanes[i].maximum(lanes[i + width]);
+        }
+    }
+    (lanes[0], rest)
 }
 
 /// `out[i] ← exp(x[i] − max)`; returns the sum.
@@ -50,13 +64,17 @@ pub(crate) fn exp_of_row<T: Float>(x: &mut [T]) -> [T; 2] {
 /// ```
 #[must_use]
 pub fn logsumexp_row<T: Float>(x: &[T]) -> T {
-    let mut terms = vec![T::ZERO; x.len()];
-    simd!(|| {
-        let max = max(x);
-        // With an infinite maximum, ∞ − ∞ would be NaN.
-        let max = if max.is_finite() { max } else { T::ZERO };
-        exp_less_max(&mut terms, x, max).ln() + max
-    })
+    let mut partial = vec![T::ZERO; x.len().div_ceil(CHUNK)];
+    let blocks = || x.chunks(CHUNK);
+    share(partial.iter_mut().zip(blocks()), x.len(), |(partial, x)| *partial = simd!(|| max(x)));
+    let max = simd!(|| max(&partial));
+    // With an infinite maximum, ∞ − ∞ would be NaN.
+    let max = if max.is_finite() { max } else { T::ZERO };
+    share(partial.iter_mut().zip(blocks()), x.len().saturating_mul(8), |(partial, x)| {
+        let mut terms = vec![T::ZERO; x.len()];
+        *partial = simd!(|| exp_less_max(&mut terms, x, max));
+    });
+    sum_row(&partial).ln() + max
 }
 
 /// Calls `f(r, out_row, operand_rows)` for each row `r` of `row` elements; `f` must be
@@ -74,7 +92,7 @@ fn rows<T: Float, const N: usize>(
     assert!(out.len().is_multiple_of(row), "rows of one length");
     let piece = CHUNK.div_ceil(row); // rows per piece of work
     let cost = out.len().saturating_mul(8); // an exponential: about 8 additions
-    drain(out.chunks_mut(piece * row).enumerate(), cost, |(p, out)| {
+    share(out.chunks_mut(piece * row).enumerate(), cost, |(p, out)| {
         simd!(|| {
             for (r, out) in (p * piece..).zip(out.chunks_exact_mut(row)) {
                 f(r, out, operands.map(|x| &x[r * row..][..row]));
@@ -86,9 +104,9 @@ fn rows<T: Float, const N: usize>(
 /// `out[i] ← exp(x[i] − max) / Σⱼ exp(x[j] − max)` for one row.
 #[inline(always)]
 fn softmax_row<T: Float>(out: &mut [T], x: &[T]) {
-    let sum = exp_less_max(out, x, max(x));
+    let scale = T::ONE / exp_less_max(out, x, max(x));
     for out in out {
-        *out /= sum;
+        *out *= scale;
     }
 }
 
@@ -209,7 +227,7 @@ pub fn nll_rows<T: Float>(out: &mut [T], x: &[T], targets: &[usize]) {
     let row = row_of(x, targets);
     let piece = CHUNK.div_ceil(row); // rows per piece of work
     let pieces = out.chunks_mut(piece).zip(x.chunks(piece * row)).zip(targets.chunks(piece));
-    drain(pieces, x.len().saturating_mul(8), |((out, x), targets)| {
+    share(pieces, x.len().saturating_mul(8), |((out, x), targets)| {
         let mut scratch = vec![T::ZERO; row];
         simd!(|| {
             for ((out, x), &target) in out.iter_mut().zip(x.chunks_exact(row)).zip(targets) {
@@ -262,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_maximum_is_found_at_any_index_and_nan_wins() {
-        for len in [1, 15, 16, 17, 33, 50] {
+        for len in [1, 15, 16, 17, 33, 50, 512, 600] {
             for i in 0..len {
                 let mut row = vec![-2.0f32; len];
                 row[i] = 3.0;

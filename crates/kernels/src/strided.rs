@@ -34,13 +34,13 @@ pub fn contiguous_strides(shape: &[usize]) -> SmallVec<[usize; 4]> {
 
 /// A loop nest over `N` operands, outermost dimension first; never empty.
 pub(crate) struct Nest<const N: usize> {
-    dims: SmallVec<[Dim<N>; 4]>,
+    pub(crate) dims: SmallVec<[Dim<N>; 4]>,
 }
 
 #[derive(Clone, Copy)]
-struct Dim<const N: usize> {
-    size: usize,
-    strides: [usize; N],
+pub(crate) struct Dim<const N: usize> {
+    pub(crate) size: usize,
+    pub(crate) strides: [usize; N],
 }
 
 impl<const N: usize> Nest<N> {
@@ -75,20 +75,37 @@ impl<const N: usize> Nest<N> {
     pub(crate) fn runs(&self, range: Range<usize>, mut f: impl FnMut(Range<usize>, [usize; N])) {
         let (inner, outer) = self.dims.split_last().expect("a nest is never empty");
         let mut at = range.start;
-        while at < range.end {
-            let within = at % inner.size;
-            let len = (inner.size - within).min(range.end - at);
-            let mut offsets = inner.strides.map(|s| s * within);
-            let mut rest = at / inner.size;
-            for dim in outer.iter().rev() {
-                let index = rest % dim.size;
-                rest /= dim.size;
-                for (offset, stride) in offsets.iter_mut().zip(dim.strides) {
-                    *offset += index * stride;
-                }
+        // The position of the run that contains `at`, and its offsets.
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
+        let mut offsets = [0; N];
+        let mut rest = at / inner.size.max(1);
+        for (dim, index) in outer.iter().zip(&mut index).rev() {
+            *index = rest % dim.size.max(1);
+            rest /= dim.size.max(1);
+            for (offset, stride) in offsets.iter_mut().zip(dim.strides) {
+                *offset += *index * stride;
             }
-            f(at - range.start..at - range.start + len, offsets);
+        }
+        let mut within = at % inner.size.max(1);
+        while at < range.end {
+            let len = (inner.size - within).min(range.end - at);
+            let starts = std::array::from_fn(|i| offsets[i] + inner.strides[i] * within);
+            f(at - range.start..at - range.start + len, starts);
             at += len;
+            within = 0;
+            // The next run: the last dimension moves on, or starts over and the one before moves.
+            for (dim, index) in outer.iter().zip(&mut index).rev() {
+                *index += 1;
+                let is_over = *index == dim.size;
+                for (offset, stride) in offsets.iter_mut().zip(dim.strides) {
+                    *offset =
+                        if is_over { *offset - (*index - 1) * stride } else { *offset + stride };
+                }
+                if !is_over {
+                    break;
+                }
+                *index = 0;
+            }
         }
     }
 }

@@ -73,7 +73,7 @@ impl<E: Element> Array<E> {
     /// [`full`](Self::full) for operation `op`.
     #[track_caller]
     pub(crate) fn full_for(op: &str, shape: Shape, value: E) -> Self {
-        Array::build(op, shape, |out| out.fill(value))
+        Array::build(op, shape, |out| kernels::fill(out, value))
     }
 
     /// An array of these elements, given in row-major order.
@@ -147,7 +147,15 @@ impl<E: Element> Array<E> {
         if self.is_contiguous() {
             return self.clone();
         }
-        self.map(op, |x| x)
+        self.copy(op)
+    }
+
+    /// A copy of the elements in row-major order.
+    #[track_caller]
+    fn copy(&self, op: &str) -> Array<E> {
+        Array::build(op, self.shape().clone(), |out| {
+            kernels::copy(out, self.shape(), self.strided_slice());
+        })
     }
 
     /// A contiguous array of the same elements that fills its storage; copies only if this does
@@ -156,7 +164,7 @@ impl<E: Element> Array<E> {
     #[inline]
     pub(crate) fn compact(&self, op: &str) -> Array<E> {
         let whole = self.storage.as_slice().len() == self.numel();
-        if whole && self.is_contiguous() { self.clone() } else { self.map(op, |x| x) }
+        if whole && self.is_contiguous() { self.clone() } else { self.copy(op) }
     }
 
     /// The elements to write to, if they are contiguous and not shared.
@@ -181,14 +189,14 @@ impl<E: Element> Array<E> {
     pub(crate) fn make_mut_for(&mut self, op: &str) -> &mut [E] {
         // `get_mut` twice, since the borrow checker rejects an early return.
         if self.get_mut().is_none() {
-            *self = self.map(op, |x| x);
+            *self = self.copy(op);
         }
         self.get_mut().expect("a new array is contiguous and unshared")
     }
 
     /// Applies `f` to each element.
     #[track_caller]
-    pub(crate) fn map<U: Element>(&self, op: &str, f: impl Fn(E) -> U + Sync) -> Array<U> {
+    pub(crate) fn map<U: Element>(&self, op: &str, f: impl Fn(E) -> U + Copy + Sync) -> Array<U> {
         Array::build(op, self.shape().clone(), |out| match self.as_slice() {
             Some(x) => kernels::map_dense(out, x, f),
             None => kernels::map(out, self.shape(), self.strided_slice(), f),
@@ -202,7 +210,7 @@ impl<E: Element> Array<E> {
         op: &str,
         other: &Array<V>,
         shape: Shape,
-        f: impl Fn(E, V) -> U + Sync,
+        f: impl Fn(E, V) -> U + Copy + Sync,
     ) -> Array<U> {
         if *self.shape() == shape
             && *other.shape() == shape
@@ -213,6 +221,24 @@ impl<E: Element> Array<E> {
         let (a, b) = (self.broadcast_to(&shape), other.broadcast_to(&shape));
         Array::build(op, shape, |out| {
             kernels::zip(out, a.shape(), a.strided_slice(), b.strided_slice(), f);
+        })
+    }
+
+    /// Applies `f` to each triple of elements, with all three arrays broadcast to `shape`.
+    #[track_caller]
+    pub(crate) fn zip3<V: Element, W: Element, U: Element>(
+        &self,
+        op: &str,
+        second: &Array<V>,
+        third: &Array<W>,
+        shape: Shape,
+        f: impl Fn(E, V, W) -> U + Copy + Sync,
+    ) -> Array<U> {
+        let (a, b, c) =
+            (self.broadcast_to(&shape), second.broadcast_to(&shape), third.broadcast_to(&shape));
+        Array::build(op, shape, |out| {
+            let (x, y, z) = (a.strided_slice(), b.strided_slice(), c.strided_slice());
+            kernels::zip3(out, a.shape(), x, y, z, f);
         })
     }
 
@@ -236,7 +262,7 @@ impl<E: Element> Array<E> {
     pub(crate) fn reshape(&self, op: &str, shape: Shape) -> Array<E> {
         match self.layout.reshape(&shape) {
             Some(layout) => self.with_layout(layout),
-            None => self.map(op, |x| x).with_layout(Layout::contiguous(shape)),
+            None => self.copy(op).with_layout(Layout::contiguous(shape)),
         }
     }
 
@@ -275,7 +301,7 @@ impl<T: Float> Array<T> {
     #[track_caller]
     pub(crate) fn scatter(&self, shape: &Shape, layout: &Layout) -> Array<T> {
         Array::build("backward", shape.clone(), |out| {
-            out.fill(T::ZERO);
+            kernels::fill(out, T::ZERO);
             self.add_to(out, layout);
         })
     }

@@ -71,6 +71,9 @@ impl Indices {
     #[track_caller]
     pub(crate) fn find_outside(&self, op: &str, size: usize) -> Option<(usize, usize)> {
         let indices = self.array.contiguous(op);
+        if adamant_kernels::all_below(indices.contiguous_slice(), size) {
+            return None;
+        }
         indices.contiguous_slice().iter().copied().enumerate().find(|&(_, index)| index >= size)
     }
 }

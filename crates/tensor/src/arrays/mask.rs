@@ -210,7 +210,7 @@ impl Mask {
     }
 
     #[track_caller]
-    fn zip(&self, op: &str, other: &Mask, f: impl Fn(u8, u8) -> u8 + Sync) -> Mask {
+    fn zip(&self, op: &str, other: &Mask, f: impl Fn(u8, u8) -> u8 + Copy + Sync) -> Mask {
         let shape = self.array.shape().broadcast_with(op, other.array.shape());
         Mask { array: self.array.zip(op, &other.array, shape, f) }
     }

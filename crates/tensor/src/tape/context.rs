@@ -69,7 +69,7 @@ impl<'a, T: Float> Context<'a, T> {
     pub(crate) fn chain(
         &self,
         x: &Tensor<T>,
-        in_one_loop: impl Fn(T, T) -> T + Sync,
+        in_one_loop: impl Fn(T, T) -> T + Copy + Sync,
         in_operations: impl FnOnce(&Tensor<T>, &Tensor<T>) -> Tensor<T>,
     ) -> Tensor<T> {
         if is_pass_recorded() {

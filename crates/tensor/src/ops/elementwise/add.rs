@@ -24,13 +24,13 @@ pub(crate) fn sub<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
 
 #[track_caller]
 pub(crate) fn add_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
-    record("add", [a], a.array.map("add", |a| a + b), |ctx| [Some(ctx.grad().clone())])
+    record("add", [a], a.array.map("add", move |a| a + b), |ctx| [Some(ctx.grad().clone())])
 }
 
 /// `a − b` for a scalar `a`.
 #[track_caller]
 pub(crate) fn scalar_sub<T: Float>(a: T, b: &Tensor<T>) -> Tensor<T> {
-    record("sub", [b], b.array.map("sub", |b| a - b), |ctx| [Some(neg(ctx.grad()))])
+    record("sub", [b], b.array.map("sub", move |b| a - b), |ctx| [Some(neg(ctx.grad()))])
 }
 
 #[track_caller]

@@ -241,18 +241,15 @@ fn bounded_by_tensors<T: Float>(x: &Tensor<T>, min: &Tensor<T>, max: &Tensor<T>)
     let bounds = min.broadcast_with("clamp", max);
     let shape = x.array.shape().broadcast_with("clamp", &bounds);
     let (a, low, high) = (&x.array, &min.array, &max.array);
-    let raised =
-        a.zip("clamp", low, shape.clone(), |x, min| if x < min || min.is_nan() { min } else { x });
-    let value = raised
-        .zip("clamp", high, shape.clone(), |x, max| if x > max || max.is_nan() { max } else { x });
+    let value = a.zip3("clamp", low, high, shape.clone(), |x, min, max| {
+        let x = if x < min || min.is_nan() { min } else { x };
+        if x > max || max.is_nan() { max } else { x }
+    });
     let recorded = [x, min, max].iter().any(|input| input.wants_grad());
     let receivers = if recorded {
-        let element_min = a.zip("clamp", low, shape.clone(), compare);
-        let element_max = a.zip("clamp", high, shape.clone(), compare);
-        let min_max = low.zip("clamp", high, bounds, compare);
-        let both = element_min.zip("clamp", &element_max, shape.clone(), |min, max| min << 2 | max);
-        let receiver = |both, min_max| receiver(both >> 2, both & 3, min_max);
-        Some(both.zip("clamp", &min_max, shape, receiver))
+        Some(a.zip3("clamp", low, high, shape, |x, min, max| {
+            receiver(compare(x, min), compare(x, max), compare(min, max))
+        }))
     } else {
         None
     };

@@ -96,10 +96,15 @@ impl<T: Float> Tensor<T> {
     }
 
     #[track_caller]
-    fn compare(&self, op: &str, other: impl Operand<T>, f: impl Fn(T, T) -> bool + Sync) -> Mask {
+    fn compare(
+        &self,
+        op: &str,
+        other: impl Operand<T>,
+        f: impl Fn(T, T) -> bool + Copy + Sync,
+    ) -> Mask {
         let other = other.operand();
         let shape = self.broadcast_with(op, &other);
-        Mask { array: self.array.zip(op, &other.array, shape, |x, y| u8::from(f(x, y))) }
+        Mask { array: self.array.zip(op, &other.array, shape, move |x, y| u8::from(f(x, y))) }
     }
 }
 

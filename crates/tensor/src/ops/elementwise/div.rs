@@ -25,14 +25,16 @@ pub(crate) fn div<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
 
 #[track_caller]
 pub(crate) fn div_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
-    record("div", [a], a.array.map("div", |a| a / b), move |ctx| [Some(div_scalar(ctx.grad(), b))])
+    record("div", [a], a.array.map("div", move |a| a / b), move |ctx| {
+        [Some(div_scalar(ctx.grad(), b))]
+    })
 }
 
 /// `a / b` for a scalar `a`.
 #[track_caller]
 pub(crate) fn scalar_div<T: Float>(a: T, b: &Tensor<T>) -> Tensor<T> {
     let divisor = b.clone();
-    record("div", [b], b.array.map("div", |b| a / b), move |ctx| {
+    record("div", [b], b.array.map("div", move |b| a / b), move |ctx| {
         [Some(neg(&(ctx.grad() * div(&scalar_div(a, &divisor), &divisor))))]
     })
 }

@@ -68,7 +68,7 @@ fn flat<T: Float>(
     op: &'static str,
     x: &Tensor<T>,
     y: &Tensor<T>,
-    f: impl Fn(T, T) -> T + Sync,
+    f: impl Fn(T, T) -> T + Copy + Sync,
 ) -> Tensor<T> {
     let value = x.array.zip(op, &y.array, x.broadcast_with(op, y), f);
     record(op, [x, y], value, |ctx| {

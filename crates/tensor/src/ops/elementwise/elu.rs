@@ -20,15 +20,22 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn elu(&self, alpha: f64) -> Tensor<T> {
         let alpha = T::from_f64(alpha);
-        let value =
-            self.array.map("elu", move |x| if x < T::ZERO { x.exp_m1() * alpha } else { x });
+        let value = self.array.map(
+            "elu",
+            #[inline(always)]
+            move |x| if x < T::ZERO { x.exp_m1() * alpha } else { x },
+        );
         let x = self.clone();
         record("elu", [self], value, move |ctx| {
-            let in_one_loop = move |g: T, x: T| if x <= T::ZERO { g * alpha * x.exp() } else { g };
-            let gradient = ctx.chain(&x, in_one_loop, |g, x| {
-                let (above, below) = (x.gt(T::ZERO), x.clamp_max(0.0));
-                g.where_(&above, g * alpha * below.exp())
-            });
+            let gradient = ctx.chain(
+                &x,
+                #[inline(always)]
+                move |g, x| if x <= T::ZERO { g * alpha * x.exp() } else { g },
+                |g, x| {
+                    let (above, below) = (x.gt(T::ZERO), x.clamp_max(0.0));
+                    g.where_(&above, g * alpha * below.exp())
+                },
+            );
             [Some(gradient)]
         })
     }

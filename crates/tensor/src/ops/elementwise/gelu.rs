@@ -20,7 +20,12 @@ impl<T: Float> Tensor<T> {
         let x = self.clone();
         let scale = T::from_f64(FRAC_2_SQRT_PI);
         record("erf", [self], self.array.map("erf", T::erf), move |ctx| {
-            [Some((-(&x * &x)).exp() * scale * ctx.grad())]
+            [Some(ctx.chain(
+                &x,
+                #[inline(always)]
+                move |g, x| (-(x * x)).exp() * scale * g,
+                |g, x| (-(x * x)).exp() * scale * g,
+            ))]
         })
     }
 

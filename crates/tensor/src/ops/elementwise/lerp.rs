@@ -29,17 +29,11 @@ impl<T: Float> Tensor<T> {
         let shape = self.broadcast_with("lerp", end).broadcast_with("lerp", weight.array.shape());
         // As in PyTorch, computed from the nearer end.
         let half = T::from_f64(0.5);
-        let rise = end.array.zip("lerp", &self.array, shape.clone(), |end, x| end - x);
-        let from_start = rise.zip("lerp", &weight.array, shape.clone(), |rise, w| rise * w);
-        let from_start = from_start.zip("lerp", &self.array, shape.clone(), |step, x| x + step);
-        let from_end =
-            rise.zip("lerp", &weight.array, shape.clone(), |rise, w| rise * (T::ONE - w));
-        let from_end = end.array.zip("lerp", &from_end, shape.clone(), |end, step| end - step);
-        let nearer = weight.array.map("lerp", |w| u8::from(w.abs() < half)).broadcast_to(&shape);
-        let value = crate::Array::build("lerp", shape.clone(), |out| {
-            let (a, b) = (from_start.strided_slice(), from_end.strided_slice());
-            adamant_kernels::choose(out, &shape, nearer.strided_slice(), a, b);
-        });
+        let interpolate = move |x: T, end: T, w: T| {
+            let rise = end - x;
+            if w.abs() < half { x + rise * w } else { end - rise * (T::ONE - w) }
+        };
+        let value = self.array.zip3("lerp", &end.array, &weight.array, shape, interpolate);
         let w = weight.clone().into_owned();
         let ends = weight.wants_grad().then(|| (self.clone(), end.clone()));
         record("lerp", [self, end, &weight], value, move |ctx| {

@@ -17,7 +17,9 @@ pub(crate) fn mul<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
 
 #[track_caller]
 pub(crate) fn mul_scalar<T: Float>(a: &Tensor<T>, b: T) -> Tensor<T> {
-    record("mul", [a], a.array.map("mul", |a| a * b), move |ctx| [Some(mul_scalar(ctx.grad(), b))])
+    record("mul", [a], a.array.map("mul", move |a| a * b), move |ctx| {
+        [Some(mul_scalar(ctx.grad(), b))]
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(crate) fn record_pieces<T: Float>(
     name: &'static str,
     x: &Tensor<T>,
     value: Array<T>,
-    piece: impl Fn(T) -> u8 + Sync,
+    piece: impl Fn(T) -> u8 + Copy + Sync,
     slope: impl Fn(T, u8) -> T + Copy + Send + Sync + 'static,
 ) -> Tensor<T> {
     // Not with `then`: a closure would hide the caller.

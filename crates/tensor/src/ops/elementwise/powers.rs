@@ -24,13 +24,19 @@ impl<T: Float> Tensor<T> {
     pub fn powf(&self, e: f64) -> Tensor<T> {
         let exponent = T::from_f64(e);
         let value = match e {
+            0.0 => Array::full_for("powf", self.array.shape().clone(), T::ONE), // of NaN too
+            1.0 => self.array.clone(),
             2.0 => self.array.map("powf", |x| x * x),
             3.0 => self.array.map("powf", |x| x * x * x),
             0.5 => self.array.map("powf", T::sqrt),
             -0.5 => self.array.map("powf", |x| T::ONE / x.sqrt()),
             -1.0 => self.array.map("powf", |x| T::ONE / x),
             -2.0 => self.array.map("powf", |x| T::ONE / (x * x)),
-            _ => self.array.map("powf", move |x| x.powf(exponent)),
+            _ => self.array.map(
+                "powf",
+                #[inline(always)]
+                move |x| x.powf(exponent),
+            ),
         };
         let x = self.clone();
         record("powf", [self], value, move |ctx| {
@@ -38,7 +44,12 @@ impl<T: Float> Tensor<T> {
             let gradient = if e == 0.0 {
                 Tensor::zeros(x.array.shape())
             } else {
-                ctx.grad() * (x.powf(e - 1.0) * exponent)
+                let power = x.powf(e - 1.0);
+                ctx.chain(
+                    &power,
+                    move |g, power| g * (power * exponent),
+                    |g, power| g * (power * exponent),
+                )
             };
             [Some(gradient)]
         })

@@ -79,7 +79,7 @@ impl<T: Float> Tensor<T> {
 pub(crate) fn flat<T: Float>(
     name: &'static str,
     x: &Tensor<T>,
-    f: impl Fn(T) -> T + Sync,
+    f: impl Fn(T) -> T + Copy + Sync,
 ) -> Tensor<T> {
     record(name, [x], x.array.map(name, f), |ctx| [Some(Tensor::zeros(ctx.grad().shape()))])
 }

@@ -55,25 +55,32 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn softplus(&self, beta: f64, threshold: f64) -> Tensor<T> {
         let (beta, limit) = (T::from_f64(beta), T::from_f64(threshold));
-        let value = self.array.map("softplus", move |x| {
-            if x * beta > limit { x } else { (x * beta).exp().ln_1p() / beta }
-        });
+        let value = self.array.map(
+            "softplus",
+            #[inline(always)]
+            move |x| if x * beta > limit { x } else { (x * beta).exp().ln_1p() / beta },
+        );
         let x = self.clone();
         record("softplus", [self], value, move |ctx| {
-            let in_one_loop = move |g: T, x: T| {
-                let z = (x * beta).exp();
-                if x * beta > limit { g } else { g * z / (z + T::ONE) }
-            };
-            let gradient = ctx.chain(&x, in_one_loop, |g, x| {
-                let steep = x * beta;
-                g.where_(&steep.gt(limit), g * steep.sigmoid())
-            });
+            let gradient = ctx.chain(
+                &x,
+                #[inline(always)]
+                move |g, x| {
+                    let z = (x * beta).exp();
+                    if x * beta > limit { g } else { g * z / (z + T::ONE) }
+                },
+                |g, x| {
+                    let steep = x * beta;
+                    g.where_(&steep.gt(limit), g * steep.sigmoid())
+                },
+            );
             [Some(gradient)]
         })
     }
 
     /// `x / (1 + |x|)`, element by element.
     ///
+    /// Gradient: `g / (1 + |x|)²`, as PyTorch computes it: `g / (1 + |x|) − g |x| / (1 + |x|)²`.
     /// PyTorch: `torch.nn.functional.softsign(x)`.
     ///
     /// ```
@@ -83,7 +90,24 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn softsign(&self) -> Tensor<T> {
-        self / (self.abs() + T::ONE)
+        let value = self.array.map("softsign", |x| x / (x.abs() + T::ONE));
+        let x = self.clone();
+        record("softsign", [self], value, move |ctx| {
+            let gradient = ctx.chain(
+                &x,
+                |g, x| {
+                    let size = x.abs() + T::ONE;
+                    let slope = x / size / size;
+                    let side = if x == T::ZERO { T::ZERO } else { T::ONE.copysign(x) };
+                    g / size - g * slope * side
+                },
+                |g, x| {
+                    let size = x.abs() + T::ONE;
+                    g / &size - g * (x / &size / &size) * x.sign()
+                },
+            );
+            [Some(gradient)]
+        })
     }
 }
 

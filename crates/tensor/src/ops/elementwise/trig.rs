@@ -1,9 +1,10 @@
 //! Trigonometric functions.
 
+use crate::arrays::array::Array;
 use crate::ops::elementwise::add::neg;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::Float;
+use adamant_kernels::{self as kernels, Float};
 
 impl<T: Float> Tensor<T> {
     /// `sin x`, in radians, element by element.
@@ -18,7 +19,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn sin(&self) -> Tensor<T> {
         let x = self.clone();
-        record("sin", [self], self.array.map("sin", T::sin), move |ctx| {
+        record("sin", [self], wave("sin", &self.array, kernels::sin), move |ctx| {
             [Some(ctx.grad() * x.cos())]
         })
     }
@@ -35,7 +36,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn cos(&self) -> Tensor<T> {
         let x = self.clone();
-        record("cos", [self], self.array.map("cos", T::cos), move |ctx| {
+        record("cos", [self], wave("cos", &self.array, kernels::cos), move |ctx| {
             [Some(ctx.grad() * neg(&x.sin()))]
         })
     }
@@ -72,6 +73,13 @@ impl<T: Float> Tensor<T> {
             ]
         })
     }
+}
+
+/// `f` of the elements.
+#[track_caller]
+fn wave<T: Float>(op: &str, x: &Array<T>, f: fn(&mut [T], &[T])) -> Array<T> {
+    let x = x.contiguous(op);
+    Array::build(op, x.shape().clone(), |out| f(out, x.contiguous_slice()))
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! A choice between two tensors, element by element.
 
-use crate::arrays::array::Array;
 use crate::arrays::mask::Mask;
 use crate::ops::elementwise::operand::Operand;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, choose};
+use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
     /// The elements of this tensor where the mask is true, those of `other` elsewhere; all three
@@ -56,14 +55,8 @@ impl<T: Float> Tensor<T> {
 #[track_caller]
 fn choice<T: Float>(op: &'static str, mask: &Mask, a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     let shape = a.broadcast_with(op, b).broadcast_with(op, mask.array.shape());
-    let (m, x, y) = (
-        mask.array.broadcast_to(&shape),
-        a.array.broadcast_to(&shape),
-        b.array.broadcast_to(&shape),
-    );
-    let value = Array::build(op, shape, |out| {
-        choose(out, x.shape(), m.strided_slice(), x.strided_slice(), y.strided_slice());
-    });
+    let pick = |chosen, a, b| if chosen != 0 { a } else { b };
+    let value = mask.array.zip3(op, &a.array, &b.array, shape, pick);
     let mask = mask.clone();
     record(op, [a, b], value, move |ctx| {
         let zero = Tensor::scalar(T::ZERO);

@@ -54,10 +54,7 @@ impl<T: Float> Tensor<T> {
         let value = Array::build("gather", indices.shape().clone(), |out| {
             kernels::gather(out, view.data, lookup);
         });
-        let (shape, index) = (shape.clone(), index.clone());
-        record("gather", [self], value, move |ctx| {
-            [Some(scattered(ctx.grad(), &shape, dim, &index))]
-        })
+        gathered("gather", self, value, dim, index)
     }
 
     /// This tensor with `out[.., index[.., i, ..], ..] += source[.., i, ..]` along dimension `dim`;
@@ -122,6 +119,19 @@ impl<T: Float> Tensor<T> {
             ]
         })
     }
+}
+
+/// `value`, the elements of `x` at the indices, recorded.
+#[track_caller]
+pub(crate) fn gathered<T: Float>(
+    op: &'static str,
+    x: &Tensor<T>,
+    value: Array<T>,
+    dim: usize,
+    index: &Indices,
+) -> Tensor<T> {
+    let (shape, index) = (x.array.shape().clone(), index.clone());
+    record(op, [x], value, move |ctx| [Some(scattered(ctx.grad(), &shape, dim, &index))])
 }
 
 /// `out` with `source` added at the indices; in place if nothing else shares it.

@@ -228,7 +228,7 @@ impl Resolved {
             };
             let both = index.shape().broadcast_with(op, found.shape());
             let size = shape[dims.clone()].iter().product::<usize>();
-            index = index.zip(op, &found, both, |outer, inner| outer * size + inner);
+            index = index.zip(op, &found, both, move |outer, inner| outer * size + inner);
             indexed.extend(dims);
         }
         let whole = |item: &&Item<'_>| matches!(item, Item::All);

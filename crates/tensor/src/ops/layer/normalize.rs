@@ -12,7 +12,9 @@
 
 use crate::arrays::array::Array;
 use crate::arrays::keepdim::keepdim;
-use crate::ops::layer::normalize_loops::{Group, NormLayout, forward, in_loops};
+use crate::ops::layer::normalize_loops::{
+    Group, NormLayout, forward, forward_in_samples, in_loops,
+};
 use crate::tape::context::Context;
 use crate::tape::mode::is_pass_recorded;
 use crate::tape::node::Gradients;
@@ -137,8 +139,7 @@ impl<T: Float> Tensor<T> {
             "group_norm: an input of shape {shape} is one sample with 1 value for each of \
              {groups} groups; expected at least 2: one value is its own mean"
         );
-        let stats = layout.stats(&self.array);
-        normalize(self, weight, bias, layout, &stats)
+        normalize_samples(self, weight, bias, layout)
     }
 
     /// `(x − mean) / √(var + eps) · weight + bias` over the last dimensions, whose sizes are
@@ -166,8 +167,7 @@ impl<T: Float> Tensor<T> {
     ) -> Tensor<T> {
         let layout =
             NormLayout::trailing("layer_norm", &self.array, shape, [weight, bias], true, eps);
-        let stats = layout.stats(&self.array);
-        normalize(self, weight, bias, layout, &stats)
+        normalize_samples(self, weight, bias, layout)
     }
 
     /// `x / √(mean(x²) + eps) · weight` over the last dimensions, whose sizes are `shape`, which is
@@ -190,11 +190,11 @@ impl<T: Float> Tensor<T> {
     pub fn rms_norm(&self, shape: &[usize], weight: Option<&Tensor<T>>, eps: f64) -> Tensor<T> {
         let layout =
             NormLayout::trailing("rms_norm", &self.array, shape, [weight, None], false, eps);
-        let stats = layout.stats(&self.array);
-        normalize(self, weight, None, layout, &stats)
+        normalize_samples(self, weight, None, layout)
     }
 }
 
+/// With these statistics of each group.
 #[track_caller]
 fn normalize<T: Float>(
     x: &Tensor<T>,
@@ -203,10 +203,34 @@ fn normalize<T: Float>(
     layout: NormLayout,
     stats: &[(f64, f64)],
 ) -> Tensor<T> {
-    let scale = |var: f64| T::from_f64(1.0 / (var + layout.eps).sqrt());
-    let group = |&(mean, var): &(f64, f64)| Group { mean: T::from_f64(mean), scale: scale(var) };
-    let groups: Vec<Group<T>> = stats.iter().map(group).collect();
+    let groups: Vec<Group<T>> = stats.iter().map(|stats| layout.group(stats)).collect();
     let value = forward(&x.array.contiguous(layout.op), weight, bias, layout, &groups);
+    record_normal(x, weight, bias, layout, groups, value)
+}
+
+/// With the statistics of each group, which lies within a sample.
+#[track_caller]
+fn normalize_samples<T: Float>(
+    x: &Tensor<T>,
+    weight: Option<&Tensor<T>>,
+    bias: Option<&Tensor<T>>,
+    layout: NormLayout,
+) -> Tensor<T> {
+    let input = x.array.contiguous(layout.op);
+    let (value, groups) = forward_in_samples(&input, weight, bias, layout);
+    record_normal(x, weight, bias, layout, groups, value)
+}
+
+/// The result `value`, recorded.
+#[track_caller]
+fn record_normal<T: Float>(
+    x: &Tensor<T>,
+    weight: Option<&Tensor<T>>,
+    bias: Option<&Tensor<T>>,
+    layout: NormLayout,
+    groups: Vec<Group<T>>,
+    value: Array<T>,
+) -> Tensor<T> {
     let (saved, saved_weight) = (x.clone(), weight.cloned());
     let (has_weight, has_bias) = (weight.is_some(), bias.is_some());
     let shapes = [weight, bias].map(|other| other.map(|other| other.array.shape().clone()));

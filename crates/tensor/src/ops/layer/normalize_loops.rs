@@ -7,7 +7,9 @@ use crate::arrays::array::{Array, with_room};
 use crate::arrays::shape::Shape;
 use crate::tape::context::Context;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, by_segment, column_sums, drain, moments, weighted_sums};
+use adamant_kernels::{
+    Float, by_segment, column_sums, column_sums_with, drain, moments, weighted_sums, with_moments,
+};
 
 /// How an input is divided into samples, channels and groups.
 #[derive(Clone, Copy)]
@@ -88,18 +90,29 @@ impl NormLayout {
         if self.across { self.n * self.s } else { self.c / self.groups * self.s }
     }
 
-    /// Mean and variance of each group: by channel, or by sample and group.
+    /// Mean and variance of each channel, for groups across samples.
     #[track_caller]
     pub(crate) fn stats<T: Float>(&self, x: &Array<T>) -> Vec<(f64, f64)> {
-        let (groups, segment) = match self.across {
-            true => (self.c, self.s),
-            false => (self.n * self.groups, self.count()),
-        };
         let x = x.contiguous(self.op);
-        let mut stats = with_room(self.op, groups);
-        stats.resize(groups, (0.0, 0.0));
-        moments(&mut stats, x.contiguous_slice(), segment, self.center);
+        let mut stats = with_room(self.op, self.c);
+        stats.resize(self.c, (0.0, 0.0));
+        moments(&mut stats, x.contiguous_slice(), self.s, self.center);
         stats
+    }
+
+    /// The shift and scale of a group with this mean and variance.
+    pub(crate) fn group<T: Float>(&self, &(mean, var): &(f64, f64)) -> Group<T> {
+        Group { mean: T::from_f64(mean), scale: T::from_f64(1.0 / (var + self.eps).sqrt()) }
+    }
+
+    /// `[shift, slope]` of the gradient of a group, from Σ ĝ and scale · Σ ĝ x̂:
+    /// dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope).
+    ///
+    /// The subtraction comes before the scaling: 1/√eps would magnify the rounding errors of terms
+    /// that cancel.
+    fn slopes<T: Float>(&self, [p, q]: [f64; 2]) -> [T; 2] {
+        let count = self.count() as f64;
+        [if self.center { p / count } else { 0.0 }, q / count].map(T::from_f64)
     }
 
     /// The length of a line: the positions of a channel, or without positions the channels of a
@@ -157,11 +170,51 @@ pub(crate) fn forward<T: Float>(
     let (w, b) = (or_full(weight, layout.c, T::ONE), or_full(bias, layout.c, T::ZERO));
     let x_ = x.contiguous_slice();
     Array::build(layout.op, x.shape().clone(), |out| {
-        by_segment(out, x_, x_, layout.line(), |i, out, x, _| {
-            let (channel, group) = layout.start(i);
-            along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &groups[group..]));
-        });
+        by_segment(
+            out,
+            x_,
+            x_,
+            layout.line(),
+            #[inline(always)]
+            |i, out, x, _| {
+                let (channel, group) = layout.start(i);
+                along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &groups[group..]));
+            },
+        );
     })
+}
+
+/// [`forward`] with the statistics of `x` itself, in which a group lies within a sample, and these
+/// statistics.
+#[track_caller]
+pub(crate) fn forward_in_samples<T: Float>(
+    x: &Array<T>,
+    weight: Option<&Tensor<T>>,
+    bias: Option<&Tensor<T>>,
+    layout: NormLayout,
+) -> (Array<T>, Vec<Group<T>>) {
+    let (w, b) = (or_full(weight, layout.c, T::ONE), or_full(bias, layout.c, T::ZERO));
+    let groups = layout.n * layout.groups;
+    let mut stats = with_room(layout.op, groups);
+    stats.resize(groups, (0.0, 0.0));
+    let value = Array::build(layout.op, x.shape().clone(), |out| {
+        with_moments(
+            out,
+            &mut stats,
+            x.contiguous_slice(),
+            layout.center,
+            #[inline(always)]
+            |i, stats, out, x| {
+                let (line, group) = (layout.line(), [layout.group(&stats)]);
+                let first = i * (x.len() / line);
+                for (k, (out, x)) in out.chunks_mut(line).zip(x.chunks(line)).enumerate() {
+                    let channel = layout.start(first + k).0;
+                    along!(layout, normal_line(out, x, &w[channel..], &b[channel..], &group));
+                }
+            },
+        );
+    });
+    (value, stats.iter().map(|stats| layout.group(stats)).collect())
 }
 
 /// The number of channels or groups that a line of `len` elements spans, advancing by `step`.
@@ -180,8 +233,9 @@ fn normal_line<const C: usize, const G: usize, T: Float>(
     let len = out.len();
     let (x, groups) = (&x[..len], &groups[..passed(G, len)]);
     let (w, b) = (&w[..passed(C, len)], &b[..passed(C, len)]);
+    let first = groups[0]; // read once: `out` might overwrite the slice, as far as is known
     for j in 0..len {
-        let group = groups[G * j];
+        let group = if G == 0 { first } else { groups[j] };
         out[j] = (x[j] - group.mean) * (group.scale * w[C * j]) + b[C * j];
     }
 }
@@ -198,44 +252,50 @@ pub(crate) fn in_loops<T: Float>(
     let g = ctx.grad().array.contiguous(layout.op);
     let (x_, g_) = (x.contiguous_slice(), g.contiguous_slice());
     let w = or_full(weight, layout.c, T::ONE);
+    let column = |sums: &[f64]| {
+        let values: Vec<T> = sums.iter().map(|&sum| T::from_f64(sum)).collect();
+        Tensor::from(Array::from_slice_for(layout.op, [layout.c].into(), &values))
+    };
+    if layout.s == 1 && !layout.across {
+        let mut both = vec![];
+        let dx = Array::build(layout.op, x.shape().clone(), |out| {
+            both = gradient_of_rows(out, x_, g_, &w, layout, groups);
+        });
+        let (db, dw) = both.split_at(layout.c);
+        return [dx.into(), column(dw), column(db)];
+    }
     let Sums { db, dw, of_groups } = match layout.s {
         0 => Sums { db: vec![0.0; layout.c], dw: vec![0.0; layout.c], of_groups: vec![] },
         1 => sums_of_columns(x_, g_, &w, layout, groups),
         _ => sums_of_lines(x_, g_, &w, layout, groups),
-    };
-    let column = |sums: Vec<f64>| {
-        let values: Vec<T> = sums.into_iter().map(T::from_f64).collect();
-        Tensor::from(Array::from_slice_for(layout.op, [layout.c].into(), &values))
     };
     if layout.fixed {
         // The input has no influence, not even if it is NaN.
         let still: Vec<Group<T>> =
             groups.iter().map(|group| Group { mean: T::ZERO, ..*group }).collect();
         let dx = forward(&g, weight, None, layout, &still);
-        return [dx.into(), column(dw), column(db)];
+        return [dx.into(), column(&dw), column(&db)];
     }
-    // dx = scale (ĝ − mean ĝ − x̂ mean ĝ x̂) = scale (ĝ − shift − (x − mean) slope). The
-    // subtraction comes before the scaling: 1/√eps would magnify the rounding errors of terms that
-    // cancel.
-    let count = layout.count() as f64;
     let slopes: Vec<[T; 2]> = groups
         .iter()
         .zip(&of_groups)
-        .map(|(group, [p, q])| {
-            let scale = group.scale.to_f64();
-            let p = if layout.center { *p } else { 0.0 };
-            let both = [p / count, scale * q / count];
-            both.map(T::from_f64)
-        })
+        .map(|(group, &[p, q])| layout.slopes([p, group.scale.to_f64() * q]))
         .collect();
     let dx = Array::build(layout.op, x.shape().clone(), |out| {
-        by_segment(out, x_, g_, layout.line(), |i, out, x, g| {
-            let (channel, group) = layout.start(i);
-            let (w, groups, slopes) = (&w[channel..], &groups[group..], &slopes[group..]);
-            along!(layout, gradient_line(out, x, g, w, groups, slopes));
-        });
+        by_segment(
+            out,
+            x_,
+            g_,
+            layout.line(),
+            #[inline(always)]
+            |i, out, x, g| {
+                let (channel, group) = layout.start(i);
+                let (w, groups, slopes) = (&w[channel..], &groups[group..], &slopes[group..]);
+                along!(layout, gradient_line(out, x, g, w, groups, slopes));
+            },
+        );
     });
-    [dx.into(), column(dw), column(db)]
+    [dx.into(), column(&dw), column(&db)]
 }
 
 #[inline(always)]
@@ -250,8 +310,9 @@ fn gradient_line<const C: usize, const G: usize, T: Float>(
     let len = out.len();
     let (x, g, w) = (&x[..len], &g[..len], &w[..passed(C, len)]);
     let (groups, slopes) = (&groups[..passed(G, len)], &slopes[..passed(G, len)]);
+    let first = (groups[0], slopes[0]);
     for j in 0..len {
-        let (group, [shift, slope]) = (groups[G * j], slopes[G * j]);
+        let (group, [shift, slope]) = if G == 0 { first } else { (groups[j], slopes[j]) };
         out[j] = (g[j] * w[C * j] - shift - (x[j] - group.mean) * slope) * group.scale;
     }
 }
@@ -276,9 +337,12 @@ fn sums_of_lines<T: Float>(
     let mut of_groups = vec![[0.0; 2]; groups.len()];
     let ones = vec![T::ONE; s];
     let mut parts = vec![[0.0; 2]; layout.n * c];
-    drain(parts.iter_mut().enumerate(), x.len(), |(i, part)| {
-        let range = i * s..(i + 1) * s;
-        *part = weighted_sums(&x[range.clone()], &g[range], &ones, groups[layout.start(i).1].mean);
+    let piece = adamant_kernels::CHUNK.div_ceil(s); // lines in a piece of work
+    drain(parts.chunks_mut(piece).enumerate(), x.len(), |(first, parts)| {
+        for (i, part) in (first * piece..).zip(parts) {
+            let (x, g) = (&x[i * s..(i + 1) * s], &g[i * s..(i + 1) * s]);
+            *part = weighted_sums(x, g, &ones, groups[layout.start(i).1].mean);
+        }
     });
     for (i, [p, q]) in parts.into_iter().enumerate() {
         let (channel, group) = layout.start(i);
@@ -291,7 +355,7 @@ fn sums_of_lines<T: Float>(
     Sums { db, dw, of_groups }
 }
 
-/// For lines across channels: sums over the samples, and for groups of channels also along lines.
+/// For lines across channels and groups: sums over the samples.
 fn sums_of_columns<T: Float>(
     x: &[T],
     g: &[T],
@@ -299,31 +363,50 @@ fn sums_of_columns<T: Float>(
     layout: NormLayout,
     groups: &[Group<T>],
 ) -> Sums {
-    let (c, len) = (layout.c, layout.line());
-    let mut both = column_sums(x, g, c, |row, x, g, p, q| {
-        for (part, (p, q)) in p.chunks_mut(len).zip(q.chunks_mut(len)).enumerate() {
-            let (channel, group) = layout.start(row * (c / len) + part);
-            along!(layout, add_line(p, q, &x[channel..], &g[channel..], &groups[group..]));
-        }
-    });
+    let c = layout.c;
+    let mut both = column_sums(
+        x,
+        g,
+        c,
+        #[inline(always)]
+        |_, x, g, p, q| add_line::<1, 1, T>(p, q, x, g, groups),
+    );
     let (dw, db) = (both.split_off(c), both);
-    let of_groups = if layout.across {
-        let weighted = |((db, dw), w): ((&f64, &f64), &T)| [db * w.to_f64(), dw * w.to_f64()];
-        db.iter().zip(&dw).zip(w).map(weighted).collect()
-    } else {
-        let mut sums = vec![[0.0; 2]; groups.len()];
-        let piece = 1.max((1 << 14) / len.max(1)); // groups in a piece of work
-        drain(sums.chunks_mut(piece).enumerate(), x.len(), |(first, sums)| {
-            for (i, sums) in (first * piece..).zip(sums) {
-                let (own, channel) = (i * len..(i + 1) * len, layout.start(i).0);
-                let w = &w[channel..channel + len];
-                let [p, q] = weighted_sums(&x[own.clone()], &g[own], w, groups[i].mean);
-                *sums = [p, q * groups[i].scale.to_f64()];
-            }
-        });
-        sums
-    };
+    let weighted = |((db, dw), w): ((&f64, &f64), &T)| [db * w.to_f64(), dw * w.to_f64()];
+    let of_groups = db.iter().zip(&dw).zip(w).map(weighted).collect();
     Sums { db, dw, of_groups }
+}
+
+/// The gradient of the input, for groups of channels without positions; returns Σ g for each
+/// channel, then Σ g x̂.
+fn gradient_of_rows<T: Float>(
+    out: &mut [T],
+    x: &[T],
+    g: &[T],
+    w: &[T],
+    layout: NormLayout,
+    groups: &[Group<T>],
+) -> Vec<f64> {
+    let len = layout.line();
+    column_sums_with(
+        out,
+        x,
+        g,
+        layout.c,
+        #[inline(always)]
+        |row, out, x, g, p, q| {
+            for (part, group) in groups[row * layout.groups..][..layout.groups].iter().enumerate() {
+                let own = part * len..(part + 1) * len;
+                let (x, g, w) = (&x[own.clone()], &g[own.clone()], &w[own.clone()]);
+                let [sum, product] = weighted_sums(x, g, w, group.mean);
+                let scale = group.scale.to_f64();
+                let slopes = [layout.slopes([sum, scale * (scale * product)])];
+                let group = std::slice::from_ref(group);
+                gradient_line::<1, 0, T>(&mut out[own.clone()], x, g, w, group, &slopes);
+                add_line::<1, 0, T>(&mut p[own.clone()], &mut q[own], x, g, group);
+            }
+        },
+    )
 }
 
 #[inline(always)]
@@ -336,8 +419,9 @@ fn add_line<const C: usize, const G: usize, T: Float>(
 ) {
     let len = p.len();
     let (q, x, g, groups) = (&mut q[..len], &x[..len], &g[..len], &groups[..passed(G, len)]);
+    let first = groups[0];
     for j in 0..len {
-        let Group { mean, scale } = groups[G * j];
+        let Group { mean, scale } = if G == 0 { first } else { groups[j] };
         p[j] += g[j];
         q[j] += g[j] * ((x[j] - mean) * scale);
     }

@@ -7,7 +7,7 @@ use crate::ops::index::index_select::around;
 use crate::ops::reduce::reduction::Reduction;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, scan};
+use adamant_kernels::{Float, product_row, scan};
 
 impl<T: Float> Tensor<T> {
     /// The running sums `out[i] = x[0] + … + x[i]` along dimension `dim`.
@@ -99,9 +99,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn prod_dim(&self, dim: impl ReduceDims<Dims: Dim>) -> Tensor<T> {
         let over = Reduction::new("prod_dim", self, dim);
-        let value = over.rows(&self.array, |row| {
-            T::from_f64(row.iter().fold(1.0, |product, x| product * x.to_f64()))
-        });
+        let value = over.rows(&self.array, |row| T::from_f64(product_row(row)));
         let (x, saved) = (self.clone(), value.clone());
         record("prod_dim", [self], value, move |ctx| {
             let g = over.spread(ctx.grad());

@@ -6,7 +6,7 @@ use crate::arrays::keepdim::ReduceDims;
 use crate::ops::reduce::reduction::Reduction;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, arg_best};
+use adamant_kernels::Float;
 
 impl<T: Float> Tensor<T> {
     /// The largest element, of shape `[]`; NaN if there is one.
@@ -156,11 +156,11 @@ pub(crate) fn best<T: Float>(
     x: &Tensor<T>,
     dims: impl ReduceDims,
     nan_is_chosen: bool,
-    better: impl Fn(T, T) -> bool + Sync,
+    better: impl Fn(T, T) -> bool + Copy + Sync,
 ) -> Tensor<T> {
     let over = Reduction::new(op, x, dims);
     over.refuse_empty();
-    let value = over.rows(&x.array, |row| row[arg_best(row, &better)]);
+    let value = over.best(&x.array, better);
     let (input, result) = (x.array.clone(), value.clone());
     record(op, [x], value, move |ctx| {
         let spread = result.reshape(op, over.kept.clone()).broadcast_to(&over.shape);

@@ -67,11 +67,11 @@ fn norm<T: Float>(op: &'static str, x: &Tensor<T>, p: f64, dims: impl ReduceDims
         over.refuse_empty();
     }
     if p == 0.0 {
-        let value = over.sum(&x.array.map(op, |x| if x == T::ZERO { T::ZERO } else { T::ONE }));
+        let value = over.sum_of(&x.array, |x| if x == T::ZERO { T::ZERO } else { T::ONE });
         return record(op, [x], value, move |_| [Some(Tensor::zeros(&over.shape))]);
     }
     if p == 1.0 {
-        let value = over.sum(&x.array.map(op, T::abs));
+        let value = over.sum_of(&x.array, T::abs);
         let sides = if x.wants_grad() { Some(x.array.map(op, side)) } else { None };
         return record(op, [x], value, move |ctx| {
             let g = over.spread(ctx.grad());
@@ -79,17 +79,21 @@ fn norm<T: Float>(op: &'static str, x: &Tensor<T>, p: f64, dims: impl ReduceDims
         });
     }
     let value = if p == 2.0 {
-        over.sum(&x.array.map(op, |x| x * x)).map(op, T::sqrt)
+        over.sum_of(&x.array, |x| x * x).map(op, T::sqrt)
     } else {
         let (e, root) = (T::from_f64(p), T::from_f64(1.0 / p));
-        over.sum(&x.array.map(op, move |x| x.abs().powf(e))).map(op, move |sum| sum.powf(root))
+        let sums = over.sum_of(
+            &x.array,
+            #[inline(always)]
+            move |x| x.abs().powf(e),
+        );
+        sums.map(op, move |sum| sum.powf(root))
     };
     let (x_saved, saved) = (x.clone(), value.clone());
     record(op, [x], value, move |ctx| {
         let (g, x, y) = (ctx.grad(), &x_saved, ctx.output(&saved));
         let gradient = if p == 2.0 {
-            let y = over.spread(&y);
-            over.spread(g) * (x / &y).masked_fill(&y.eq(T::ZERO), T::ZERO)
+            x * over.spread(&(g / &y).masked_fill(&y.eq(T::ZERO), T::ZERO))
         } else if p < 1.0 {
             let slopes = x.sign() * x.abs().powf(p - 1.0).masked_fill(&x.eq(T::ZERO), T::ZERO);
             slopes * over.spread(g) * over.spread(&y.powf(1.0 - p))

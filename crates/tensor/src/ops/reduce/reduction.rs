@@ -24,6 +24,9 @@ pub(crate) struct Reduction {
     pub(crate) count: usize,
 }
 
+/// Sums over fewer elements are too many to store.
+const FEW: usize = 16;
+
 impl Reduction {
     /// Panics if `x` has no such dimensions, or one is named twice.
     #[track_caller]
@@ -63,19 +66,70 @@ impl Reduction {
         })
     }
 
+    /// The elements of `x` as `[outer, reduced, inner]`, if they are contiguous and the reduced
+    /// dimensions adjacent.
+    fn split<'x, T: Float>(&self, x: &'x Array<T>) -> Option<(&'x [T], [usize; 3])> {
+        let (&first, &last) = (self.dims.first()?, self.dims.last()?);
+        let size = |sizes: &[usize]| sizes.iter().product::<usize>();
+        let split = [size(&self.shape[..first]), self.count, size(&self.shape[last + 1..])];
+        if last - first + 1 == self.dims.len() { Some((x.as_slice()?, split)) } else { None }
+    }
+
+    /// The best of each group of reduced elements, or NaN if one is NaN.
+    #[track_caller]
+    pub(crate) fn best<T: Float>(
+        &self,
+        x: &Array<T>,
+        better: impl Fn(T, T) -> bool + Copy + Sync,
+    ) -> Array<T> {
+        if let Some((x, split)) = self.split(x) {
+            return Array::build(self.op, self.result.clone(), |out| {
+                adamant_kernels::best(out, x, split, better);
+            });
+        }
+        let rows = x.rows(self.op, &self.dims);
+        Array::build(self.op, self.result.clone(), |out| {
+            let split = [out.len(), self.count, 1];
+            adamant_kernels::best(out, rows.contiguous_slice(), split, better);
+        })
+    }
+
+    /// The sums of `f` of the elements over the reduced dimensions.
+    #[track_caller]
+    pub(crate) fn sum_of<T: Float>(
+        &self,
+        x: &Array<T>,
+        f: impl Fn(T) -> T + Copy + Sync,
+    ) -> Array<T> {
+        match self.split(x) {
+            Some((x, split)) => Array::build(self.op, self.result.clone(), |out| {
+                adamant_kernels::sum_of(out, x, split, f);
+            }),
+            None => self.sum(&x.map(self.op, f)),
+        }
+    }
+
     /// The sums over the reduced dimensions.
     #[track_caller]
     pub(crate) fn sum<T: Float>(&self, x: &Array<T>) -> Array<T> {
         let dims = &self.dims;
-        let sums = match (dims.first(), dims.last()) {
-            (Some(&first), Some(&last)) if last - first + 1 == dims.len() => {
-                x.sum_range(self.op, first..last + 1)
-            }
-            (Some(_), _) => {
-                let kept = self.shape.len() - dims.len();
-                x.with_layout(x.layout().move_last(dims)).sum_range(self.op, kept..self.shape.len())
-            }
-            (None, _) => x.clone(),
+        let Some(&last) = dims.last() else { return x.clone() };
+        // The last of the reduced dimensions that are adjacent.
+        let back = dims.iter().rev().zip((0..=last).rev());
+        let adjacent = last + 1 - back.take_while(|(dim, d)| *dim == d).count()..last + 1;
+        let before = &dims[..dims.len() - adjacent.len()];
+        let sums = if before.is_empty() {
+            x.sum_range(self.op, adjacent)
+        } else if self.shape[adjacent.clone()].iter().product::<usize>() >= FEW {
+            // The sums over these, then over the others: a small part of the elements is
+            // stored meanwhile.
+            let sums = x.sum_range(self.op, adjacent);
+            let result = sums.shape().reduced(before, false);
+            let (shape, dims) = (sums.shape().clone(), before.into());
+            Reduction { shape, dims, result, ..self.clone() }.sum(&sums)
+        } else {
+            let kept = self.shape.len() - dims.len();
+            x.with_layout(x.layout().move_last(dims)).sum_range(self.op, kept..self.shape.len())
         };
         sums.reshape(self.op, self.result.clone())
     }

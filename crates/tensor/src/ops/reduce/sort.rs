@@ -1,11 +1,11 @@
 //! Sorting.
 
-use crate::arrays::array::{Array, with_room};
+use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::indices::Indices;
+use crate::ops::index::gather::gathered;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::Float;
-use std::cmp::Ordering;
+use adamant_kernels::{Float, sort_rows};
 
 impl<T: Float> Tensor<T> {
     /// The elements along dimension `dim` in ascending order, and their original indices.
@@ -94,7 +94,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     fn in_order(
         &self,
-        op: &str,
+        op: &'static str,
         dim: impl Dim,
         k: Option<usize>,
         descending: bool,
@@ -114,40 +114,19 @@ impl<T: Float> Tensor<T> {
             "{op}: {k} elements of dimension {dim} of a tensor of shape {shape}, which has {size}"
         );
         let rows = self.array.rows(op, &[dim]);
-        let mut sizes = rows.shape().clone();
-        sizes = sizes.with_size(shape.len() - 1, k);
-        let mut order = with_room(op, if rows.numel() == 0 { 0 } else { size });
-        let indices = Array::build(op, sizes, |out| {
-            if k == 0 {
-                return;
-            }
-            for (out, row) in
-                out.chunks_exact_mut(k).zip(rows.contiguous_slice().chunks_exact(size))
-            {
-                let before = |&a: &usize, &b: &usize| {
-                    let order = nan_last(row[a], row[b]);
-                    (if descending { order.reverse() } else { order }).then(a.cmp(&b))
-                };
-                order.clear();
-                order.extend(0..size);
-                if k < size {
-                    order.select_nth_unstable_by(k - 1, before);
-                }
-                order[..k].sort_unstable_by(before);
-                out.copy_from_slice(&order[..k]);
-            }
+        let sizes = rows.shape().clone().with_size(shape.len() - 1, k);
+        let mut indices = Array::build(op, sizes.clone(), |_| {});
+        let values = Array::build(op, sizes, |values| {
+            let indices = indices.make_mut_for(op);
+            sort_rows(values, indices, rows.contiguous_slice(), size, k, descending);
         });
         // Moves the last dimension back to `dim`.
         let mut back: Vec<usize> = (0..shape.len() - 1).collect();
         back.insert(dim, shape.len() - 1);
         let indices = Indices { array: indices.permute(&back).contiguous(op) };
-        (self.gather(dim, &indices), indices)
+        let values = values.permute(&back).contiguous(op);
+        (gathered(op, self, values, dim, &indices), indices)
     }
-}
-
-/// The order of elements, NaN last.
-fn nan_last<T: Float>(a: T, b: T) -> Ordering {
-    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
 #[cfg(test)]

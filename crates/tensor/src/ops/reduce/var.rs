@@ -2,6 +2,7 @@
 
 use crate::arrays::keepdim::ReduceDims;
 use crate::ops::reduce::reduction::Reduction;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
@@ -112,8 +113,13 @@ fn variance<T: Float>(
             let slope = Tensor::full(x.shape(), T::INFINITY).masked_fill(&at_mean, T::NAN);
             return [Some(over.spread(ctx.grad()) * slope)];
         }
-        let slope = T::from_f64(2.0 / freedom);
-        [Some((x - mean) * over.spread(&(ctx.grad() * slope)))]
+        let slope = over.spread(&(ctx.grad() * T::from_f64(2.0 / freedom)));
+        if is_pass_recorded() {
+            return [Some((x - mean) * slope)];
+        }
+        let in_one_loop = |x, mean, slope| (x - mean) * slope;
+        let gradient = x.array.zip3(op, &mean.array, &slope.array, over.shape.clone(), in_one_loop);
+        [Some(gradient.into())]
     })
 }
 

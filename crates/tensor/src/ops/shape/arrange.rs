@@ -3,8 +3,9 @@
 use crate::arrays::array::{Array, with_room};
 use crate::arrays::dims::{Dim, Dims, check_dim, check_dims};
 use crate::arrays::mask::Mask;
+use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::Float;
+use adamant_kernels::{self as kernels, Float};
 
 impl<T: Float> Tensor<T> {
     /// The elements in reverse order along dimensions `dims`.
@@ -54,8 +55,9 @@ impl<T: Float> Tensor<T> {
             return self.clone();
         }
         let cut = (size - shift.rem_euclid(size as isize) as usize) % size;
-        let (head, tail) = (self.narrow(dim, 0, cut), self.narrow(dim, cut, size - cut));
-        Tensor::cat(&[&tail, &head], dim)
+        let mut order = with_room("roll", size);
+        order.extend((cut..size).chain(0..cut));
+        self.index_select(dim, &order)
     }
 
     /// The tensor repeated `times[d]` times along dimension `d` of the result. A `times` that is
@@ -115,7 +117,8 @@ impl<T: Float> Tensor<T> {
             "pad: {} pairs for a tensor of shape {shape}; expected at most one for each dimension",
             around.len()
         );
-        let mut padded = self.clone();
+        // What is left of the tensor, its position in the result, and the shape of the result.
+        let (mut kept, mut start, mut padded) = (self.clone(), vec![0; shape.len()], shape.clone());
         for (i, &(before, after)) in around.iter().enumerate() {
             let dim = shape.len() - 1 - i;
             let cut = [before, after].map(|n| n.min(0).unsigned_abs());
@@ -128,17 +131,29 @@ impl<T: Float> Tensor<T> {
                 )
             };
             if cut != [0, 0] {
-                padded = padded.narrow(dim, cut[0], left);
+                kept = kept.narrow(dim, cut[0], left);
             }
-            if before > 0 || after > 0 {
-                let size = |n: isize| padded.array.shape().with_size(dim, n.max(0).unsigned_abs());
-                // Not in the closure, which would hide the caller.
-                let head = Tensor::from(Array::full_for("pad", size(before), value));
-                let tail = Tensor::from(Array::full_for("pad", size(after), value));
-                padded = Tensor::cat(&[&head, &padded, &tail], dim);
-            }
+            let [before, after] = [before, after].map(|n| n.max(0).unsigned_abs());
+            start[dim] = before;
+            let size = left.saturating_add(before).saturating_add(after);
+            padded = padded.with_size(dim, size);
         }
-        padded
+        let padded = padded.checked("pad");
+        if padded == *kept.array.shape() {
+            return kept;
+        }
+        let result = Array::build("pad", padded.clone(), |out| {
+            let x = kept.array.strided_slice();
+            kernels::pad(out, &padded, x, kept.array.shape(), &start, value);
+        });
+        let sizes = kept.array.shape().clone();
+        record("pad", [&kept], result, move |ctx| {
+            let mut gradient = ctx.grad().clone();
+            for (dim, &start) in start.iter().enumerate() {
+                gradient = gradient.narrow(dim, start, sizes[dim]);
+            }
+            [Some(gradient)]
+        })
     }
 
     /// The lower triangle of each matrix: its elements on and below a diagonal, 0 above it.
@@ -193,8 +208,10 @@ impl<T: Float> Tensor<T> {
             panic!("{op}: a tensor of shape {shape}; expected at least 2 dimensions")
         };
         let array = Array::build(op, [rows, cols].into(), |out| {
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = u8::from(f((i / cols) as isize, (i % cols) as isize));
+            for (row, out) in out.chunks_exact_mut(cols.max(1)).enumerate() {
+                for (col, out) in out.iter_mut().enumerate() {
+                    *out = u8::from(f(row as isize, col as isize));
+                }
             }
         });
         Mask { array }

@@ -43,6 +43,17 @@ struct Layout {
     channel: usize,
     /// Where each tap starts to read.
     taps: Vec<usize>,
+    /// The elements of a channel that the windows read, by rows.
+    runs: Vec<Run>,
+}
+
+/// Elements of a row of an image that are a stride apart.
+struct Run {
+    /// The position of the first.
+    position: usize,
+    /// Where they are laid out.
+    start: usize,
+    len: usize,
 }
 
 impl Layout {
@@ -57,7 +68,20 @@ impl Layout {
             let at = [tap / cols * windows.dilation[0], tap % cols * windows.dilation[1]];
             c * channel + Self::offset(&sizes, plane, at)
         });
-        Layout { sizes, plane, channel, taps: taps.collect() }
+        let taps = taps.collect();
+        let [[height, width], [top, left]] = [windows.input, windows.padding];
+        let [down, across] = windows.stride;
+        let mut runs = Vec::new();
+        for row in 0..height.min((plane[0] * down).saturating_sub(top)) {
+            for first in 0..across.min(width) {
+                let at = [row + top, first + left];
+                let room = plane[1].saturating_sub(at[1] / across);
+                let len = (width - first).div_ceil(across).min(room);
+                let start = Self::offset(&sizes, plane, at);
+                runs.push(Run { position: row * width + first, start, len });
+            }
+        }
+        Layout { sizes, plane, channel, taps, runs }
     }
 
     /// Where an element of the padded image is.
@@ -78,49 +102,24 @@ impl Layout {
         self.sizes.in_channels * self.channel + LANES
     }
 
-    /// Where the elements of an image are that the windows read: calls `f(position, start, len)` for
-    /// each run of elements of its rows, from `position` on and a stride apart.
-    #[inline(always)]
-    fn for_each_run(&self, mut f: impl FnMut(usize, usize, usize)) {
-        let windows = self.sizes.windows;
-        let [[height, width], [top, left]] = [windows.input, windows.padding];
-        let [down, across] = windows.stride;
-        for row in 0..height.min((self.plane[0] * down).saturating_sub(top)) {
-            for first in 0..across.min(width) {
-                let at = [row + top, first + left];
-                let room = self.plane[1].saturating_sub(at[1] / across);
-                let len = (width - first).div_ceil(across).min(room);
-                f(row * width + first, Self::offset(&self.sizes, self.plane, at), len);
-            }
-        }
-    }
-
     /// Lays out the channels of an image. The padding is not written: it must be 0.
     #[inline(always)]
     fn load<T: Float>(&self, image: &[T], out: &mut [T]) {
         let (len, step) = (self.sizes.windows.input_len(), self.sizes.windows.stride[1]);
         for (image, out) in image.chunks_exact(len).zip(out.chunks_mut(self.channel)) {
-            self.for_each_run(
-                #[inline(always)]
-                |position, start, len| {
-                    copy_step(&mut out[start..start + len], &image[position..], step);
-                },
-            );
+            for &Run { position, start, len } in &self.runs {
+                copy_step(&mut out[start..start + len], &image[position..], step);
+            }
         }
     }
 
-    /// The adjoint of [`load`](Self::load): adds what was laid out to an image.
+    /// The adjoint of [`load`](Self::load): adds what was laid out to a channel of an image.
     #[inline(always)]
     fn add_to<T: Float>(&self, image: &mut [T], laid_out: &[T]) {
-        let (len, step) = (self.sizes.windows.input_len(), self.sizes.windows.stride[1]);
-        for (image, laid_out) in image.chunks_exact_mut(len).zip(laid_out.chunks(self.channel)) {
-            self.for_each_run(
-                #[inline(always)]
-                |position, start, len| {
-                    let image = image[position..].iter_mut().step_by(step);
-                    image.zip(&laid_out[start..start + len]).for_each(|(image, &x)| *image += x);
-                },
-            );
+        let step = self.sizes.windows.stride[1];
+        for &Run { position, start, len } in &self.runs {
+            let image = image[position..].iter_mut().step_by(step);
+            image.zip(&laid_out[start..start + len]).for_each(|(image, &x)| *image += x);
         }
     }
 
@@ -135,63 +134,88 @@ impl Layout {
     }
 }
 
+/// The number of images and groups in a piece of work: small ones are cheaper than sharing them.
+fn batch(sizes: &Conv) -> usize {
+    const PRODUCTS: usize = 1 << 17;
+    PRODUCTS.div_ceil(sizes.weight_len() * sizes.windows.output_len())
+}
+
 /// `Y ← W · im2col(X) + b`
 pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
     let layout = Layout::new(*sizes);
-    let ((input, output), channels) = (sizes.group_len(), sizes.out_channels);
-    let (cols, windows) = (sizes.windows.output[1], sizes.windows.output_len());
+    let ((input, output), batch) = (sizes.group_len(), batch(sizes));
     let scratch = Scratch::new(layout.image_len() + OUTPUTS * layout.sums());
-    drain(y.chunks_mut(output).enumerate(), sizes.cost(), |(i, y)| {
-        let group = i % sizes.groups;
-        let weight = &weight[group * sizes.weight_len()..];
+    drain(y.chunks_mut(batch * output).enumerate(), sizes.cost(), |(piece, y)| {
         scratch.with(|scratch| {
             let (image, sums) = scratch.split_at_mut(layout.image_len());
-            simd!(|| {
-                layout.load(&x[i * input..][..input], image);
-                for (block, y) in y.chunks_mut(OUTPUTS * windows).enumerate() {
-                    let first = block * OUTPUTS;
-                    let weight = &weight[first * layout.taps.len()..];
-                    if y.len() == OUTPUTS * windows {
-                        window_sums::<T, OUTPUTS>(image, &layout.taps, weight, sums);
-                    } else {
-                        for (o, sums) in
-                            sums.chunks_exact_mut(layout.sums()).enumerate().take(y.len() / windows)
-                        {
-                            let weight = &weight[o * layout.taps.len()..];
-                            window_sums::<T, 1>(image, &layout.taps, weight, sums);
-                        }
-                    }
-                    let sums = sums.chunks_exact(layout.sums());
-                    for ((o, y), sums) in y.chunks_exact_mut(windows).enumerate().zip(sums) {
-                        let bias = bias.map_or(T::ZERO, |b| b[group * channels + first + o]);
-                        for (y, sums) in y.chunks_exact_mut(cols).zip(sums.chunks(layout.plane[1]))
-                        {
-                            y.iter_mut().zip(sums).for_each(|(y, &sum)| *y = sum + bias);
-                        }
-                    }
-                }
-            });
+            for (i, y) in y.chunks_exact_mut(output).enumerate() {
+                let part = piece * batch + i;
+                let group = part % sizes.groups;
+                let weight = &weight[group * sizes.weight_len()..];
+                let bias = bias.map(|bias| &bias[group * sizes.out_channels..]);
+                simd!(|| {
+                    layout.load(&x[part * input..][..input], image);
+                    channel_sums(&layout, y, image, weight, bias, sums);
+                });
+            }
         });
     });
 }
 
-/// `sums[o][i] ← Σ weight[o][t] · image[taps[t] + i]` for `N` output channels.
+/// The output channels of a group of one image, from its layout.
+#[inline(always)]
+fn channel_sums<T: Float>(
+    layout: &Layout,
+    y: &mut [T],
+    image: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    sums: &mut [T],
+) {
+    let (windows, taps) = (layout.sizes.windows.output_len(), &layout.taps);
+    for (block, y) in y.chunks_mut(OUTPUTS * windows).enumerate() {
+        let first = block * OUTPUTS;
+        let bias = |o: usize| bias.map_or(T::ZERO, |bias| bias[first + o]);
+        let weight = &weight[first * taps.len()..];
+        if y.len() == OUTPUTS * windows {
+            window_sums(image, taps, weight, [bias(0), bias(1), bias(2), bias(3)], sums);
+        } else {
+            let sums = sums.chunks_exact_mut(layout.sums()).enumerate();
+            for (o, sums) in sums.take(y.len() / windows) {
+                window_sums(image, taps, &weight[o * taps.len()..], [bias(o)], sums);
+            }
+        }
+        for (y, sums) in y.chunks_exact_mut(windows).zip(sums.chunks_exact(layout.sums())) {
+            let rows = y.chunks_exact_mut(layout.sizes.windows.output[1]);
+            rows.zip(sums.chunks(layout.plane[1])).for_each(
+                #[inline(always)]
+                |(y, sums)| copy(y, sums),
+            );
+        }
+    }
+}
+
+/// `sums[o][i] ← bias[o] + Σ weight[o][t] · image[taps[t] + i]` for `N` output channels.
 #[inline(always)]
 fn window_sums<T: Float, const N: usize>(
     image: &[T],
     taps: &[usize],
     weight: &[T],
+    bias: [T; N],
     sums: &mut [T],
 ) {
-    let len = sums.len() / if N == 1 { 1 } else { OUTPUTS };
-    let weight: [&[T]; N] = std::array::from_fn(|o| &weight[o * taps.len()..][..taps.len()]);
+    let len = sums.len() / N;
+    let mut rows = [weight; N];
+    for (o, row) in rows.iter_mut().enumerate() {
+        *row = &weight[o * taps.len()..][..taps.len()];
+    }
     for start in (0..len).step_by(LANES) {
-        let mut total = [[T::ZERO; LANES]; N];
+        let mut total = bias.map(|bias| [bias; LANES]);
         for (t, &tap) in taps.iter().enumerate() {
             let x = &image[tap + start..][..LANES];
-            for (total, weight) in total.iter_mut().zip(weight) {
+            for (total, row) in total.iter_mut().zip(rows) {
                 for (sum, &x) in total.iter_mut().zip(x) {
-                    *sum = weight[t].mul_add(x, *sum);
+                    *sum = row[t].mul_add(x, *sum);
                 }
             }
         }
@@ -214,28 +238,55 @@ pub(super) fn conv_input<T: Float>(
 ) {
     let layout = Layout::new(*sizes);
     let ((input, output), positions) = (sizes.group_len(), sizes.windows.input_len());
-    let (windows, taps) = (sizes.windows.output_len(), sizes.taps());
-    let scratch = Scratch::new(layout.image_len() + layout.sums());
-    drain(x.chunks_mut(input).enumerate(), sizes.cost(), |(i, x)| {
-        let group = i % sizes.groups;
-        let weight = &weight[group * sizes.weight_len()..][..sizes.weight_len()];
-        for (c, x) in x.chunks_exact_mut(positions).enumerate() {
-            x.fill(bias.map_or(T::ZERO, |bias| bias[group * sizes.in_channels + c]));
-        }
+    let (windows, kernel) = (sizes.windows.output_len(), sizes.windows.kernel_len());
+    // Element `i` of a plane is the sum over its taps of `weight · g[i − tap]`: a sum of shifted
+    // gradients, which are laid out with zeros before and after them.
+    let plane_len = layout.plane[0] * layout.plane[1];
+    let sums_len = plane_len.next_multiple_of(LANES);
+    let taps = &layout.taps[..kernel];
+    let before = taps.iter().map(|tap| tap % plane_len).max().unwrap_or(0);
+    let gradient_len = before + sums_len.max(layout.sums());
+    let planes: Vec<(Vec<usize>, Vec<usize>)> = (0..layout.channel / plane_len)
+        .map(|plane| {
+            let of_plane = |o: usize| {
+                let taps = taps.iter().enumerate().filter(|(_, tap)| *tap / plane_len == plane);
+                taps.map(move |(t, tap)| {
+                    (o * gradient_len + before - tap % plane_len, o * sizes.taps() + t)
+                })
+            };
+            (0..sizes.out_channels).flat_map(of_plane).unzip()
+        })
+        .collect();
+    let gradients_len = sizes.out_channels * gradient_len;
+    let of_weight = sizes.out_channels * kernel;
+    let scratch = Scratch::new(gradients_len + sums_len + layout.channel + of_weight);
+    let batch = batch(sizes);
+    drain(x.chunks_mut(batch * input).enumerate(), sizes.cost(), |(piece, x)| {
         scratch.with(|scratch| {
-            let (image, gradient) = scratch.split_at_mut(layout.image_len());
-            image.fill(T::ZERO);
-            let g = g[i * output..].chunks_exact(windows);
-            simd!(|| {
-                for (g, weight) in g.zip(weight.chunks_exact(taps)) {
-                    layout.spread(g, gradient);
-                    for (&tap, &weight) in layout.taps.iter().zip(weight) {
-                        let image = image[tap..].iter_mut();
-                        image.zip(&*gradient).for_each(|(x, &g)| *x = weight.mul_add(g, *x));
+            let (gradients, scratch) = scratch.split_at_mut(gradients_len);
+            let (sums, scratch) = scratch.split_at_mut(sums_len);
+            let (image, some_weights) = scratch.split_at_mut(layout.channel);
+            for (i, x) in x.chunks_exact_mut(positions).enumerate() {
+                let (part, c) = (piece * batch + i / sizes.in_channels, i % sizes.in_channels);
+                let group = part % sizes.groups;
+                if c == 0 {
+                    let g = g[part * output..].chunks_exact(windows);
+                    for (g, out) in g.zip(gradients.chunks_exact_mut(gradient_len)) {
+                        simd!(|| layout.spread(g, &mut out[before..]));
                     }
                 }
-                layout.add_to(x, image);
-            });
+                let weight = &weight[group * sizes.weight_len() + c * kernel..];
+                for ((taps, weights), image) in planes.iter().zip(image.chunks_mut(plane_len)) {
+                    let some_weights = &mut some_weights[..weights.len()];
+                    for (some, &w) in some_weights.iter_mut().zip(weights) {
+                        *some = weight[w];
+                    }
+                    simd!(|| window_sums(gradients, taps, some_weights, [T::ZERO], sums));
+                    image.copy_from_slice(&sums[..plane_len]);
+                }
+                x.fill(bias.map_or(T::ZERO, |bias| bias[group * sizes.in_channels + c]));
+                simd!(|| layout.add_to(x, image));
+            }
         });
     });
     if !x.iter().all(|x| x.is_finite()) {

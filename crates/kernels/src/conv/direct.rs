@@ -122,7 +122,7 @@ pub(super) fn some_channels<T: Float>(
         for start in (0..end).step_by(PANELS * width) {
             let block = start..end.min(start + PANELS * width);
             simd!(|| product(sums, weight, x, &patches, sizes.taps(), block.clone(), panels));
-            for (row, channel) in rows.clone().enumerate() {
+            simd!(|| for (row, channel) in rows.clone().enumerate() {
                 let bias = bias.map_or(T::ZERO, |bias| bias[channel]);
                 // By panels of sums and by images.
                 let mut at = start;
@@ -132,11 +132,12 @@ pub(super) fn some_channels<T: Float>(
                     let len = (block.end - at).min(windows - window).min(width - lane);
                     let y = (image * channels + channel - first) * windows + window;
                     let sums = &sums[(panel * rows.len() + row) * width + lane..][..len];
-                    let y = out[y..y + len].iter_mut();
-                    y.zip(sums).for_each(|(y, &sum)| *y = sum + bias);
+                    for (y, &sum) in out[y..y + len].iter_mut().zip(sums) {
+                        *y = sum + bias;
+                    }
                     at += len;
                 }
-            }
+            });
         }
     }
 }

@@ -370,6 +370,24 @@ mod tests {
     }
 
     #[test]
+    fn huge_strides_take_no_memory() {
+        let windows = Windows {
+            input: [1, 40],
+            output: [1, 40],
+            kernel: [1, 1],
+            stride: [1 << 40, 1],
+            padding: [0, 0],
+            dilation: [1 << 40, 1],
+        };
+        let sizes = Conv { images: 1, groups: 1, in_channels: 1, out_channels: 1, windows };
+        let x: Vec<f32> = (0..40u8).map(f32::from).collect();
+        let operands = [x.clone(), vec![2.0], x.clone()];
+        let [y, gx, gw] = maps(&operands, &sizes);
+        let doubled: Vec<f32> = x.iter().map(|x| 2.0 * x).collect();
+        assert_eq!((y, gx, gw[0]), (doubled.clone(), doubled, x.iter().map(|x| x * x).sum()));
+    }
+
+    #[test]
     fn infinite_elements_reach_their_windows_only() {
         for channels in [[20, 20], [1, 1]] {
             let sizes = same_size(3, 2, channels, [8, 11]);

@@ -12,6 +12,7 @@ use super::{Conv, Scratch, direct};
 use crate::float::Float;
 use crate::parallel::drain;
 use crate::simd::simd;
+use crate::windows::Windows;
 
 /// Sums that are computed side by side.
 const LANES: usize = 32;
@@ -29,9 +30,22 @@ pub(super) fn is_suitable_for_weight(sizes: &Conv) -> bool {
     sizes.in_channels == 1 && has_few_gaps(sizes)
 }
 
+/// Whether most sums have a window, and most of what is laid out is read: not so with a large
+/// stride, dilation or padding.
 fn has_few_gaps(sizes: &Conv) -> bool {
     let windows = sizes.windows.output_len();
-    windows >= LANES && Layout::new(*sizes).sums() <= 2 * windows
+    let [rows, cols] = plane_size(sizes);
+    let [down, across] = sizes.windows.stride;
+    let channel = [down, across, rows].iter().try_fold(cols, |len, &n| len.checked_mul(n));
+    windows >= LANES
+        && rows.saturating_mul(cols) <= 2 * windows
+        && channel.is_some_and(|len| len <= 4 * sizes.windows.input_len().max(windows))
+}
+
+/// The rows and columns of a plane.
+fn plane_size(sizes: &Conv) -> [usize; 2] {
+    let Windows { output, kernel, stride, dilation, .. } = sizes.windows;
+    [0, 1].map(|d| output[d] + (kernel[d] - 1) * dilation[d] / stride[d])
 }
 
 /// The layout of the channels of a group.
@@ -59,8 +73,7 @@ struct Run {
 impl Layout {
     fn new(sizes: Conv) -> Self {
         let windows = sizes.windows;
-        let last = |d: usize| (windows.kernel[d] - 1) * windows.dilation[d] / windows.stride[d];
-        let plane = [0, 1].map(|d| windows.output[d] + last(d));
+        let plane = plane_size(&sizes);
         let channel = windows.stride[0] * windows.stride[1] * plane[0] * plane[1];
         let [rows, cols] = windows.kernel;
         let taps = (0..sizes.taps()).map(|tap| {

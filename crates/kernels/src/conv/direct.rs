@@ -37,8 +37,10 @@ impl<'a, T: Float> Piece<'a, T> {
         let image_len = channels * len;
         let images = out.len() / image_len;
         let parts = if images < num_threads() { num_threads() } else { 1 };
-        let (batch, some) =
-            if parts == 1 { (batch, channels) } else { (1, channels.div_ceil(parts)) };
+        let (batch, some) = match parts {
+            1 => (batch.min(images / num_threads()), channels),
+            _ => (1, channels.div_ceil(parts)),
+        };
         let mut pieces = Vec::with_capacity(images.div_ceil(batch) * parts);
         for (i, out) in out.chunks_mut(batch * image_len).enumerate() {
             for (part, out) in out.chunks_mut(batch * some * len).enumerate() {
@@ -59,17 +61,10 @@ impl<'a, T: Float> Piece<'a, T> {
         all: usize,
         len: usize,
         of_group: usize,
-    ) -> impl Iterator<Item = (usize, Range<usize>)> + use<T> {
+    ) -> impl Iterator<Item = (usize, Range<usize>)> + Clone + use<T> {
         let (first, end) = (self.channel, self.channel + self.channels(all, len));
         (first / of_group..end.div_ceil(of_group))
             .map(move |group| (group, first.max(group * of_group)..end.min((group + 1) * of_group)))
-    }
-
-    /// The images, one at a time.
-    pub(super) fn images(self, all: usize, len: usize) -> impl Iterator<Item = Piece<'a, T>> {
-        let channels = self.channels(all, len);
-        let images = self.out.chunks_exact_mut(channels * len).enumerate();
-        images.map(move |(i, out)| Piece { out, image: self.image + i, channel: self.channel })
     }
 }
 
@@ -83,23 +78,18 @@ fn scratch_len<T: Float>(sizes: &Conv) -> usize {
     PANELS * T::panel_width() * (TERMS + sizes.out_channels)
 }
 
-/// Buffers for [`some_channels`].
-pub(super) fn scratch<T: Float>(sizes: &Conv) -> Scratch<T> {
-    Scratch::new(scratch_len::<T>(sizes))
-}
-
 /// `Y ← W · im2col(X) + b`
 pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
     let (windows, channels) = (sizes.windows.output_len(), sizes.groups * sizes.out_channels);
     let pieces = Piece::cut(y, channels, windows, batch::<T>(windows));
-    let scratch = scratch(sizes);
+    let scratch = Scratch::new(scratch_len::<T>(sizes));
     drain(pieces.into_iter(), sizes.cost(), |piece| {
         scratch.with(|scratch| some_channels(piece, x, weight, bias, sizes, scratch));
     });
 }
 
 /// Computes a piece of the output.
-pub(super) fn some_channels<T: Float>(
+fn some_channels<T: Float>(
     piece: Piece<'_, T>,
     x: &[T],
     weight: &[T],
@@ -209,13 +199,14 @@ pub(super) fn conv_input<T: Float>(
     let scratch = Scratch::new(buffer_len + batch * channels * kernel * windows);
     let patches: Vec<_> = (0..sizes.groups).map(|group| Patches::new(group, *sizes)).collect();
     let pieces = Piece::cut(x, channels, positions, batch);
-    drain(pieces.into_iter(), sizes.cost(), |Piece { out: x, image, channel }| {
+    drain(pieces.into_iter(), sizes.cost(), |piece| {
+        let count = piece.channels(channels, positions);
+        let Piece { out: x, image, channel } = piece;
         scratch.with(|scratch| {
             let (scratch, columns) = scratch.split_at_mut(buffer_len);
             let columns = &mut columns[..x.len() / positions * kernel * windows];
             let piece = Piece { out: columns, image, channel: channel * kernel };
             some_channels(piece, g, &transposed, None, &columns_sizes, scratch);
-            let count = (x.len() / positions).min(channels); // channels of the piece
             let start = channel * positions;
             for (i, x) in x.chunks_exact_mut(positions).enumerate() {
                 x.fill(bias.map_or(T::ZERO, |bias| bias[channel + i % count]));

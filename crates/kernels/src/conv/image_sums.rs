@@ -8,8 +8,8 @@ use std::ops::Range;
 
 /// Blocks of images that are summed separately.
 const BLOCKS: usize = 16;
-/// The most elements that these sums have in total.
-const BLOCK_SUMS: usize = 1 << 22;
+/// The most weights that all blocks have, unless there is a single one.
+const BLOCK_WEIGHTS: usize = 1 << 22;
 
 /// Some panels of the sums of one group over some images.
 pub(super) struct SumsPiece<'a, T> {
@@ -29,8 +29,9 @@ pub(super) fn sum_over_images<T: Float>(
     f: impl Fn(SumsPiece<'_, T>) + Sync,
 ) -> Vec<T> {
     let len = sizes.groups * panels * panel_len;
-    // From the sizes alone: the bits must not depend on the number of threads.
-    let blocks = (BLOCK_SUMS / len.max(1)).clamp(1, BLOCKS.min(sizes.images));
+    // From the sizes alone: the bits must not depend on the number of threads, or on the panels.
+    let weights = sizes.groups * sizes.weight_len();
+    let blocks = (BLOCK_WEIGHTS / weights.max(1)).clamp(1, BLOCKS.min(sizes.images));
     let images = sizes.images.div_ceil(blocks);
     let blocks = sizes.images.div_ceil(images);
 

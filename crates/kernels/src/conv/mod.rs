@@ -6,7 +6,7 @@
 //!
 //! * `Y ← W · im2col(X)`, the convolution;
 //! * `X ← col2im(Wᵀ · G)`, its adjoint in the input, which is a convolution with the mirrored kernel
-//!   unless there is a stride;
+//!   unless there is a stride, or more padding than the kernel reaches over;
 //! * `W ← Σ G · im2col(X)ᵀ` over the images, its adjoint in the weight.
 //!
 //! They are computed in one of three ways: [`winograd`] for 3 × 3 kernels, [`shifted`] where a
@@ -87,7 +87,8 @@ impl Conv {
     }
 
     /// The convolution of the output with the mirrored kernel that is the adjoint of this one in its
-    /// input, if there is one: with a stride, the adjoint is not a convolution.
+    /// input, if there is one: with a stride, or more padding than the kernel reaches over, the
+    /// adjoint is not a convolution.
     fn mirrored(&self) -> Option<Conv> {
         let Windows { input, output, kernel, stride, padding, dilation } = self.windows;
         if stride != [1, 1] {
@@ -181,10 +182,15 @@ pub fn conv_input<T: Float>(x: &mut [T], g: &[T], weight: &[T], bias: Option<&[T
         return;
     }
     // Mirrored, an infinite weight would make NaN of the padding; the adjoint does not read it.
-    match sizes.mirrored().filter(|_| weight.iter().all(|w| w.is_finite())) {
-        Some(mirrored) => conv(x, g, &mirrored_weight(weight, sizes), bias, &mirrored),
-        None if shifted::is_suitable(sizes) => shifted::conv_input(x, g, weight, bias, sizes),
-        None => direct::conv_input(x, g, weight, bias, sizes),
+    let finite = weight.iter().all(|w| w.is_finite());
+    match sizes.mirrored() {
+        Some(mirrored) if finite => {
+            conv(x, g, &mirrored_weight(weight, sizes), bias, &mirrored);
+        }
+        None if finite && shifted::is_suitable(sizes) => {
+            shifted::conv_input(x, g, weight, bias, sizes);
+        }
+        _ => direct::conv_input(x, g, weight, bias, sizes),
     }
 }
 
@@ -299,6 +305,13 @@ mod tests {
             (0, 1, 2, 2, [3, 3], [2, 2], plain),
             (2, 1, 0, 2, [3, 3], [2, 2], plain),
             (2, 1, 2, 0, [3, 3], [2, 2], plain),
+            (2, 1, 0, 2, [8, 8], [3, 3], plain),
+            (2, 1, 2, 0, [8, 8], [3, 3], plain),
+            (1, 1, 1, 1, [0, 5], [1, 1], ([1, 1], [4, 4], [1, 1])), // padding only
+            (1, 1, 1, 1, [1, 8], [1, 1], ([1, 1], [4, 14], [1, 1])),
+            (2, 1, 16, 20, [1, 40], [3, 3], ([1, 1], [1, 1], [1, 1])),
+            (2, 1, 20, 24, [9, 8], [3, 3], ([2, 2], [1, 1], [1, 1])),
+            (1, 1, 2, 3, [40, 40], [3, 3], plain), // one image, on several threads
         ] {
             let size = |d: usize| {
                 (input[d] + 2 * padding[d] - dilation[d] * (kernel[d] - 1) - 1) / stride[d] + 1
@@ -424,9 +437,17 @@ mod tests {
 
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
-        for (images, groups, channels) in [(37, 1, 24), (3, 2, 20), (1, 1, 64), (5, 3, 1)] {
+        for (images, groups, channels, weight) in [
+            (37, 1, 24, 1.0),
+            (3, 2, 20, 1.0),
+            (1, 1, 64, f32::INFINITY),
+            (1, 1, 64, 1.0),
+            (5, 3, 1, 1.0),
+            (1, 1, 1, f32::INFINITY),
+        ] {
             let sizes = same_size(images, groups, [channels, channels + 3], [14, 13]);
-            let operands = operands(&sizes);
+            let mut operands = operands(&sizes);
+            operands[1][0] = weight;
             let run = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let found = pool.install(|| maps(&operands, &sizes));

@@ -134,6 +134,11 @@ impl Patches {
         let [rows, cols] = windows.kernel;
         let mut reads = Vec::with_capacity(runs.len());
         for (row, col) in (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))) {
+            let (tap, kernel) = (row * cols + col, rows * cols);
+            let first = taps.start + (tap + kernel - taps.start % kernel) % kernel;
+            if first >= taps.end {
+                continue;
+            }
             // What a tap reads is the same in all channels, one image further.
             reads.clear();
             for &run in runs {
@@ -149,8 +154,6 @@ impl Patches {
                 let position = line * windows.input[1] + windows.position(1, start, col);
                 reads.push(Read { run, inside: start - run.col..end - run.col, position });
             }
-            let (tap, kernel) = (row * cols + col, rows * cols);
-            let first = taps.start + (tap + kernel - taps.start % kernel) % kernel;
             for tap in (first..taps.end).step_by(kernel) {
                 let channel = tap / kernel * windows.input_len();
                 for read in &reads {

@@ -6,12 +6,14 @@
 //! modulo `s`. A row of a plane is a little longer than a row of the output, so some sums in between
 //! have no window. They are dropped.
 
+use super::direct::Piece;
 use super::image_sums::{SumsPiece, sum_over_images};
 use super::patches::{copy, copy_step};
 use super::{Conv, Scratch, direct};
 use crate::float::Float;
+use crate::packing::TERMS;
 use crate::parallel::drain;
-use crate::simd::simd;
+use crate::simd::{has_fma, simd};
 use crate::windows::Windows;
 
 /// Sums that are computed side by side.
@@ -22,7 +24,9 @@ const OUTPUTS: usize = 4;
 /// Whether this is the fastest way for the output. Few products of each element do not pay for a
 /// panel, and most sums should have a window.
 pub(super) fn is_suitable(sizes: &Conv) -> bool {
-    (sizes.in_channels == 1 || sizes.out_channels <= 16) && has_few_gaps(sizes)
+    let has_few_products = sizes.in_channels == 1 || sizes.out_channels <= 16;
+    // A sum is not cut in parts: more terms would be less accurate than in other products.
+    has_few_products && sizes.taps() <= 4 * TERMS && has_few_gaps(sizes)
 }
 
 /// Whether this is the fastest way for the gradient of the weight.
@@ -38,6 +42,7 @@ fn has_few_gaps(sizes: &Conv) -> bool {
     let [down, across] = sizes.windows.stride;
     let channel = [down, across, rows].iter().try_fold(cols, |len, &n| len.checked_mul(n));
     windows >= LANES
+        && has_fma() // or each product is a call
         && rows.saturating_mul(cols) <= 2 * windows
         && channel.is_some_and(|len| len <= 4 * sizes.windows.input_len().max(windows))
 }
@@ -58,11 +63,11 @@ struct Layout {
     /// Where each tap starts to read.
     taps: Vec<usize>,
     /// The elements of a channel that the windows read, by rows.
-    runs: Vec<Run>,
+    lines: Vec<Line>,
 }
 
 /// Elements of a row of an image that are a stride apart.
-struct Run {
+struct Line {
     /// The position of the first.
     position: usize,
     /// Where they are laid out.
@@ -84,17 +89,19 @@ impl Layout {
         let taps = taps.collect();
         let [[height, width], [top, left]] = [windows.input, windows.padding];
         let [down, across] = windows.stride;
-        let mut runs = Vec::new();
+        let mut lines = Vec::new();
         for row in 0..height.min((plane[0] * down).saturating_sub(top)) {
             for first in 0..across.min(width) {
                 let at = [row + top, first + left];
                 let room = plane[1].saturating_sub(at[1] / across);
                 let len = (width - first).div_ceil(across).min(room);
                 let start = Self::offset(&sizes, plane, at);
-                runs.push(Run { position: row * width + first, start, len });
+                if len > 0 {
+                    lines.push(Line { position: row * width + first, start, len });
+                }
             }
         }
-        Layout { sizes, plane, channel, taps, runs }
+        Layout { sizes, plane, channel, taps, lines }
     }
 
     /// Where an element of the padded image is.
@@ -119,8 +126,8 @@ impl Layout {
     #[inline(always)]
     fn load<T: Float>(&self, image: &[T], out: &mut [T]) {
         let (len, step) = (self.sizes.windows.input_len(), self.sizes.windows.stride[1]);
-        for (image, out) in image.chunks_exact(len).zip(out.chunks_mut(self.channel)) {
-            for &Run { position, start, len } in &self.runs {
+        for (image, out) in image.chunks_exact(len.max(1)).zip(out.chunks_mut(self.channel)) {
+            for &Line { position, start, len } in &self.lines {
                 copy_step(&mut out[start..start + len], &image[position..], step);
             }
         }
@@ -130,7 +137,7 @@ impl Layout {
     #[inline(always)]
     fn add_to<T: Float>(&self, image: &mut [T], laid_out: &[T]) {
         let step = self.sizes.windows.stride[1];
-        for &Run { position, start, len } in &self.runs {
+        for &Line { position, start, len } in &self.lines {
             let image = image[position..].iter_mut().step_by(step);
             image.zip(&laid_out[start..start + len]).for_each(|(image, &x)| *image += x);
         }
@@ -150,26 +157,34 @@ impl Layout {
 /// The number of images and groups in a piece of work: small ones are cheaper than sharing them.
 fn batch(sizes: &Conv) -> usize {
     const PRODUCTS: usize = 1 << 17;
-    PRODUCTS.div_ceil(sizes.weight_len() * sizes.windows.output_len())
+    PRODUCTS.div_ceil((sizes.weight_len() * sizes.windows.output_len()).max(1))
 }
 
 /// `Y ← W · im2col(X) + b`
 pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[T]>, sizes: &Conv) {
     let layout = Layout::new(*sizes);
-    let ((input, output), batch) = (sizes.group_len(), batch(sizes));
+    let (all, windows, taps) =
+        (sizes.groups * sizes.out_channels, sizes.windows.output_len(), sizes.taps());
+    let input = sizes.in_channels * sizes.windows.input_len();
+    let images = batch(sizes).div_ceil(sizes.groups);
     let scratch = Scratch::new(layout.image_len() + OUTPUTS * layout.sums());
-    drain(y.chunks_mut(batch * output).enumerate(), sizes.cost(), |(piece, y)| {
+    drain(Piece::cut(y, all, windows, images).into_iter(), sizes.cost(), |piece| {
+        let groups = piece.groups(all, windows, sizes.out_channels);
+        let channels = piece.channels(all, windows);
+        let Piece { out, image: first_image, channel: first } = piece;
         scratch.with(|scratch| {
-            let (image, sums) = scratch.split_at_mut(layout.image_len());
-            for (i, y) in y.chunks_exact_mut(output).enumerate() {
-                let part = piece * batch + i;
-                let group = part % sizes.groups;
-                let weight = &weight[group * sizes.weight_len()..];
-                let bias = bias.map(|bias| &bias[group * sizes.out_channels..]);
-                simd!(|| {
-                    layout.load(&x[part * input..][..input], image);
-                    channel_sums(&layout, y, image, weight, bias, sums);
-                });
+            let (laid_out, sums) = scratch.split_at_mut(layout.image_len());
+            for (i, y) in out.chunks_exact_mut(channels * windows).enumerate() {
+                for (group, rows) in groups.clone() {
+                    let x = &x[((first_image + i) * sizes.groups + group) * input..][..input];
+                    let y = &mut y[(rows.start - first) * windows..(rows.end - first) * windows];
+                    let weight = &weight[rows.start * taps..];
+                    let bias = bias.map(|bias| &bias[rows.start..]);
+                    simd!(|| {
+                        layout.load(x, laid_out);
+                        channel_sums(&layout, y, laid_out, weight, bias, sums);
+                    });
+                }
             }
         });
     });
@@ -240,8 +255,8 @@ fn window_sums<T: Float, const N: usize>(
 
 /// `X ← col2im(Wᵀ · G) + b`
 ///
-/// Sums without a window have a gradient of 0, times a weight: an image that is not finite is
-/// computed again, directly.
+/// Sums without a window have a gradient of 0, times a weight: if the result is not finite, all of it
+/// is computed again, directly.
 pub(super) fn conv_input<T: Float>(
     x: &mut [T],
     g: &[T],
@@ -315,8 +330,8 @@ pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &
     let layout = Layout::new(*sizes);
     let ((input, output), windows) = (sizes.group_len(), sizes.windows.output_len());
     let scratch = Scratch::new(layout.image_len() + layout.sums());
-    let total = sum_over_images(sizes, 1, sizes.weight_len(), |piece| {
-        let SumsPiece { sums, images, group, .. } = piece;
+    let total = sum_over_images(sizes, sizes.out_channels, sizes.taps(), |piece| {
+        let SumsPiece { sums, images, group, panels } = piece; // a panel for each output channel
         scratch.with(|scratch| {
             let (image, gradient) = scratch.split_at_mut(layout.image_len());
             for n in images {
@@ -325,7 +340,7 @@ pub(super) fn conv_weight<T: Float>(weight: &mut [T], x: &[T], g: &[T], sizes: &
                 simd!(|| {
                     layout.load(x, image);
                     let sums = sums.chunks_exact_mut(sizes.taps());
-                    for (g, sums) in g.chunks_exact(windows).zip(sums) {
+                    for (g, sums) in g.chunks_exact(windows).skip(panels.start).zip(sums) {
                         layout.spread(g, gradient);
                         dots(gradient, image, &layout.taps, sums);
                     }

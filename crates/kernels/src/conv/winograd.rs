@@ -1,6 +1,6 @@
 //! Convolutions with 3 × 3 kernels by Winograd's algorithm F(2 × 2, 3 × 3).
 //!
-//! Four outputs of a line's convolution with three weights, `y₀ = w₀d₀ + w₁d₁ + w₂d₂` and
+//! Two outputs of a line's convolution with three weights, `y₀ = w₀d₀ + w₁d₁ + w₂d₂` and
 //! `y₁ = w₀d₁ + w₁d₂ + w₂d₃`, need four products instead of six: `y = Aᵀ (G w ⊙ Bᵀ d)` with
 //!
 //! ```text
@@ -29,6 +29,7 @@ use crate::parallel::drain;
 use crate::simd::simd;
 use crate::windows::Windows;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Output channels that are multiplied with several panels in turn.
 const ROWS: usize = 16;
@@ -36,8 +37,9 @@ const ROWS: usize = 16;
 /// Whether the algorithm is possible, and faster than the direct one: the transforms take time in
 /// proportion to the channels, the products to their square.
 pub(super) fn is_suitable(sizes: &Conv) -> bool {
-    let Windows { kernel, stride, dilation, .. } = sizes.windows;
+    let Windows { output, kernel, stride, dilation, .. } = sizes.windows;
     (kernel, stride, dilation) == ([3, 3], [1, 1], [1, 1])
+        && output.iter().all(|&size| size > 1)
         && sizes.in_channels >= 16
         && sizes.out_channels >= 16
 }
@@ -85,38 +87,38 @@ pub(super) fn conv<T: Float>(y: &mut [T], x: &[T], weight: &[T], bias: Option<&[
     let pieces = Piece::cut(y, channels, len, batch);
     let points = POINTS * (stride_of(panels * sizes.in_channels * width) + panels * ROWS * width);
     let scratch = Scratch::new(tiles.buffer_len() + points + 4 * width);
-    let direct_scratch = direct::scratch(sizes);
-    drain(pieces.into_iter(), sizes.cost(), |mut piece| {
-        let mut finite = Vec::new();
+    let finite: Vec<AtomicBool> = (0..sizes.images).map(|_| true.into()).collect();
+    drain(pieces.into_iter(), sizes.cost(), |piece| {
         scratch.with(|scratch| {
-            finite = some_channels(&mut piece, x, &transformed, bias, sizes, scratch);
+            some_channels(piece, x, &transformed, bias, sizes, scratch, &finite);
         });
-        for (piece, finite) in piece.images(channels, len).zip(finite) {
-            if !finite {
-                direct_scratch.with(|scratch| {
-                    direct::some_channels(piece, x, weight, bias, sizes, scratch);
-                });
-            }
-        }
     });
+    let image = Conv { images: 1, ..*sizes };
+    let images = y.chunks_exact_mut(channels * len).zip(x.chunks_exact(sizes.image_len()));
+    for ((y, x), finite) in images.zip(finite) {
+        if !finite.into_inner() {
+            direct::conv(y, x, weight, bias, &image);
+        }
+    }
 }
 
-/// Computes a piece of the output. Returns for each of its images whether its outputs are finite.
+/// Computes a piece of the output, and notes which images have an output that is not finite.
 fn some_channels<T: Float>(
-    piece: &mut Piece<'_, T>,
+    mut piece: Piece<'_, T>,
     x: &[T],
     weight: &[T],
     bias: Option<&[T]>,
     sizes: &Conv,
     scratch: &mut [T],
-) -> Vec<bool> {
+    finite: &[AtomicBool],
+) {
     let tiles = InputTiles::new(sizes.windows);
     let (width, panels, channels) = (T::panel_width(), panels_at_once(sizes), sizes.in_channels);
     let (len, input_len) = (sizes.windows.output_len(), sizes.windows.input_len());
     let all = sizes.groups * sizes.out_channels;
     let images = piece.out.len() / (piece.channels(all, len) * len);
     let end = images * tiles.of_image();
-    let mut finite = vec![true; images];
+    let finite = &finite[piece.image..];
 
     let (buffer, scratch) = scratch.split_at_mut(tiles.buffer_len());
     buffer.fill(T::ZERO);
@@ -151,16 +153,15 @@ fn some_channels<T: Float>(
                     products,
                     outputs,
                     block.clone(),
-                    piece,
+                    &mut piece,
                     rows.clone(),
                     bias,
-                    &mut finite,
+                    finite,
                     sizes
                 ));
             }
         }
     }
-    finite
 }
 
 /// The products of some rows of the weight, and of `panels` panels of tiles whose points are
@@ -200,7 +201,7 @@ fn store<T: Float>(
     piece: &mut Piece<'_, T>,
     rows: Range<usize>,
     bias: Option<&[T]>,
-    finite: &mut [bool],
+    finite: &[AtomicBool],
     sizes: &Conv,
 ) {
     let (width, len) = (T::panel_width(), sizes.windows.output_len());
@@ -220,7 +221,9 @@ fn store<T: Float>(
                 let y = &mut piece.out[y..y + len];
                 let outputs = &outputs[at - start..];
                 at += some.len();
-                finite[image] &= store_image(y, sizes.windows.output, some, outputs, width, bias);
+                if !store_image(y, sizes.windows.output, some, outputs, width, bias) {
+                    finite[image].store(false, Ordering::Relaxed);
+                }
             }
         }
     }

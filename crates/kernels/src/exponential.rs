@@ -123,7 +123,8 @@ pub(crate) fn exp_m1_within<T: Float>(x: T) -> T {
     let (rounded, exp_m1) = parts(x);
     let power = T::half_power_of_two(rounded);
     let half = power.mul_add(exp_m1, power - T::from_f64(0.5));
-    half + half
+    // With n = 0, half of a subnormal number would be rounded.
+    if rounded == T::ROUND { exp_m1 } else { half + half }
 }
 
 /// `eˣ − 1`; in `f32`, the error is below 2 units in the last place.
@@ -203,5 +204,9 @@ mod tests {
         }
         check::<f32>();
         check::<f64>();
+        for bits in [1, 2, 3] {
+            assert_eq!(Float::exp_m1(f32::from_bits(bits)).to_bits(), bits);
+            assert_eq!(Float::exp_m1(f64::from_bits(bits.into())).to_bits(), bits.into());
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! that is written to one element is written in order, by one thread.
 
 use crate::float::{Element, Float};
-use crate::parallel::{CHUNK, share};
+use crate::parallel::{CHUNK, num_threads, share};
 use crate::simd::simd;
 use crate::strided::Nest;
 use std::slice::{from_mut, from_ref};
@@ -283,10 +283,11 @@ fn each_row<T: Float>(
     }
     let last = index.iter().max().expect("there is an index for each row");
     assert!(*last < size, "index {last} of {size} rows");
-    // A piece is a range of rows of the result, which finds its indices among all.
-    let ranges = if outer > 1 { 1 } else { RANGES.min(size) };
-    let rows = size.div_ceil(ranges);
     let cost = x.len().saturating_mul(2);
+    // A piece is a range of rows of the result, which finds its indices among all. The ranges do not
+    // change the order in which rows are added to an element.
+    let ranges = if outer > 1 || num_threads() == 1 { 1 } else { RANGES.min(size) };
+    let rows = size.div_ceil(ranges);
     if ranges > 1 {
         share(out.chunks_mut(rows * inner).enumerate(), cost, |(range, out)| {
             let first = range * rows;

@@ -56,7 +56,7 @@ impl<T: Float> Packed<T> {
     /// If the lengths do not match.
     pub(crate) fn add_product(&self, a: &[T], c: &mut [T]) {
         let (k, n) = (self.rows, self.cols);
-        if k == 0 || n == 0 {
+        if k == 0 || c.is_empty() {
             return;
         }
         let m = c.len() / n;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn products_of_integers_are_exact() {
-        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (21, 7, 70), (16, 40, 64), (2, 0, 3), (0, 3, 2)] {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (21, 7, 70), (16, 40, 64), (2, 0, 3), (0, 3, 70)] {
             let values =
                 |len: usize| -> Vec<f64> { (0..len).map(|i| ((i * 7) % 13) as f64).collect() };
             let (a, b) = (values(m * k), values(k * n));

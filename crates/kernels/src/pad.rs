@@ -29,6 +29,8 @@ pub fn pad<E: Copy + Send + Sync>(
         outer.len() == inner.len() && inner.len() == before.len(),
         "equal numbers of dimensions"
     );
+    let fits = (0..outer.len()).all(|d| before[d] + inner[d] <= outer[d]);
+    assert!(fits, "{inner:?} fits into {outer:?} after {before:?}");
     let Some((&row, rows)) = outer.split_last() else { panic!("at least one dimension") };
     let last = rows.len();
     if out.is_empty() {

@@ -6,6 +6,7 @@
 use crate::conv::transform_output;
 use crate::float::Float;
 use crate::simd::{has_fma, simd, vector_bytes};
+use std::ops::Range;
 
 pub(crate) use crate::packing::TERMS;
 
@@ -73,27 +74,30 @@ fn add_product<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     len: usize,
 ) {
     let panel = panel.as_chunks::<NR>().0;
-    let (rows, mut row) = (c.len().div_ceil(c_stride), 0);
-    let strides = [a_stride, c_stride];
-    while rows - row >= MR {
+    let (rows, strides) = (c.len().div_ceil(c_stride), [a_stride, c_stride]);
+    let row = tiles::<T, MR, NR, FMA>(a, panel, c, strides, len, 0..rows);
+    let row = tiles::<T, 4, NR, FMA>(a, panel, c, strides, len, row..rows);
+    let row = tiles::<T, 2, NR, FMA>(a, panel, c, strides, len, row..rows);
+    tiles::<T, 1, NR, FMA>(a, panel, c, strides, len, row..rows);
+}
+
+/// Tiles of `MR` rows, as long as that many are left. Returns the next row.
+#[inline(always)]
+fn tiles<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
+    a: &[T],
+    panel: &[[T; NR]],
+    c: &mut [T],
+    [a_stride, c_stride]: [usize; 2],
+    len: usize,
+    rows: Range<usize>,
+) -> usize {
+    let mut row = rows.start;
+    while rows.end - row >= MR {
         let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
-        tile::<T, MR, NR, FMA>(a, panel, c, strides, len);
+        tile::<T, MR, NR, FMA>(a, panel, c, [a_stride, c_stride], len);
         row += MR;
     }
-    while rows - row >= 4 {
-        let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
-        tile::<T, 4, NR, FMA>(a, panel, c, strides, len);
-        row += 4;
-    }
-    while rows - row >= 2 {
-        let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
-        tile::<T, 2, NR, FMA>(a, panel, c, strides, len);
-        row += 2;
-    }
-    if rows > row {
-        let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
-        tile::<T, 1, NR, FMA>(a, panel, c, strides, len);
-    }
+    row
 }
 
 /// Adds the products of `MR` rows of `A` with a part of a panel to the first `len` columns of `C`.

@@ -38,6 +38,34 @@ where
     W: ExactSizeIterator + Send,
     W::Item: Send,
 {
+    run(work, cost, |work, _| work.next(), job);
+}
+
+/// [`drain`], in which the caller takes items from the front and the other threads from the back.
+///
+/// So from one operation to the next, two threads each meet the same half of the memory, which is in
+/// their own caches. Threads that take every other item read each other's.
+pub(crate) fn share<W>(work: W, cost: usize, job: impl Fn(W::Item) + Sync)
+where
+    W: ExactSizeIterator + DoubleEndedIterator + Send,
+    W::Item: Send,
+{
+    let next = |work: &mut W, is_caller: bool| {
+        if is_caller { work.next() } else { work.next_back() }
+    };
+    run(work, cost, next, job);
+}
+
+/// Runs `job` on the items that `next(work, is_caller)` takes.
+fn run<W>(
+    work: W,
+    cost: usize,
+    next: impl Fn(&mut W, bool) -> Option<W::Item> + Sync,
+    job: impl Fn(W::Item) + Sync,
+) where
+    W: ExactSizeIterator + Send,
+    W::Item: Send,
+{
     if cost < GRAIN || work.len() < 2 {
         return work.for_each(job);
     }
@@ -46,35 +74,10 @@ where
         return work.for_each(job);
     }
     let work = Mutex::new(work);
-    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
-    team::run(threads - 1, &|| {
-        while let Some(item) = next() {
-            job(item);
-        }
-    });
-}
-
-/// [`drain`], in which the caller takes items from the front and the other threads from the back.
-///
-/// So from one operation to the next, a thread meets the same part of the memory, which is in its
-/// own caches. Threads that take every other item read each other's.
-pub(crate) fn share<W>(work: W, cost: usize, job: impl Fn(W::Item) + Sync)
-where
-    W: ExactSizeIterator + DoubleEndedIterator + Send,
-    W::Item: Send,
-{
-    let threads = if cost < GRAIN { 1 } else { num_threads().min(work.len()) };
-    if threads < 2 {
-        return work.for_each(job);
-    }
-    let work = Mutex::new(work);
     let caller = std::thread::current().id();
     team::run(threads - 1, &|| {
         let is_caller = std::thread::current().id() == caller;
-        let next = || {
-            let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
-            if is_caller { work.next() } else { work.next_back() }
-        };
+        let next = || next(&mut work.lock().unwrap_or_else(PoisonError::into_inner), is_caller);
         while let Some(item) = next() {
             job(item);
         }

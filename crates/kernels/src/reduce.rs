@@ -63,6 +63,16 @@ pub fn sum_of<T: Float>(
         let rows = CHUNK.div_ceil(reduce); // per piece of work
         let pieces = out.chunks_mut(rows).zip(x.chunks(rows * reduce));
         share(pieces, x.len(), |(out, x)| sum_rows(out, x, reduce, f));
+    } else if outer > 1 && reduce * inner <= PART {
+        let slabs = PART.div_ceil(reduce * inner); // per piece of work
+        let pieces = out.chunks_mut(slabs * inner).zip(x.chunks(slabs * reduce * inner));
+        share(pieces, x.len(), |(out, x)| {
+            simd!(
+                || for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
+                    sum_columns(out, x, inner, BLOCK, f);
+                }
+            );
+        });
     } else {
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             // The pairwise sum of all rows contains the sums of parts of 2ⁿ blocks as subtrees.
@@ -441,7 +451,17 @@ pub fn best<T: Float>(
         return;
     }
     assert!(reduce > 0, "there is nothing to choose from");
-    if inner > 1 {
+    if inner > 1 && reduce * inner <= PART {
+        let slabs = PART.div_ceil(reduce * inner); // per piece of work
+        let pieces = out.chunks_mut(slabs * inner).zip(x.chunks(slabs * reduce * inner));
+        share(pieces, x.len(), |(out, x)| {
+            simd!(
+                || for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
+                    best_of_rows(out, x, better);
+                }
+            );
+        });
+    } else if inner > 1 {
         let rows = PART.div_ceil(inner).max(BLOCK); // in a piece of work
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];

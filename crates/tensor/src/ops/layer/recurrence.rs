@@ -254,7 +254,8 @@ impl<T: Float> Layer<T> {
         let mut dgates = Array::build(op, [positions, width].into(), |_| {});
         let mut dmore = Array::build(op, [positions, more_width].into(), |_| {});
         let mut dh = Array::build(op, [rows, output].into(), |_| {});
-        let last: Shape = [rows, g_last.len() / rows.max(1)].into();
+        let cells = if self.state.len() == 2 { hidden } else { 0 };
+        let last: Shape = [rows, cells].into();
         let mut dc = Array::from_slice_for(op, last, g_last);
         let gradients = RecurrenceGradients {
             x: dx.make_mut_for(op),
@@ -466,6 +467,23 @@ mod tests {
             &shapes,
             -1.0..1.0,
         );
+    }
+
+    #[test]
+    fn an_empty_batch_has_gradients() {
+        for cell in CELLS {
+            let mut shapes = shapes(cell, 2, true, None);
+            let states = shapes.len() - if cell == RecurrentCell::Lstm { 2 } else { 1 };
+            shapes[0][0] = 0;
+            shapes[states..].iter_mut().for_each(|shape| shape[0] = 0);
+            let x: Vec<_> = shapes.iter().map(|s| Tensor::ones(&s[..]).requires_grad()).collect();
+            run(&layer(cell, &x, true, false, Direction::Forward)).sum().backward();
+            for (x, shape) in x.iter().zip(&shapes) {
+                let g = x.grad().unwrap();
+                assert_eq!(g.shape(), shape);
+                assert!(g.to_vec().iter().all(|&g| g == 0.0));
+            }
+        }
     }
 
     #[test]

@@ -93,7 +93,8 @@ fn norm<T: Float>(op: &'static str, x: &Tensor<T>, p: f64, dims: impl ReduceDims
     record(op, [x], value, move |ctx| {
         let (g, x, y) = (ctx.grad(), &x_saved, ctx.output(&saved));
         let gradient = if p == 2.0 {
-            x * over.spread(&(g / &y).masked_fill(&y.eq(T::ZERO), T::ZERO))
+            let y = over.spread(&y);
+            over.spread(g) * (x / &y).masked_fill(&y.eq(T::ZERO), T::ZERO)
         } else if p < 1.0 {
             let slopes = x.sign() * x.abs().powf(p - 1.0).masked_fill(&x.eq(T::ZERO), T::ZERO);
             slopes * over.spread(g) * over.spread(&y.powf(1.0 - p))
@@ -133,6 +134,16 @@ mod tests {
             x.norm(p).backward();
             assert_eq!(x.grad().unwrap().to_vec(), [0.0; 3], "p = {p}");
         }
+    }
+
+    #[test]
+    fn gradients_that_arrive_may_be_nan_or_large() {
+        let x = Tensor::from([0.0f32, 0.0]).requires_grad();
+        x.norm(2.0).backward_with(&Tensor::scalar(f32::NAN));
+        assert!(x.grad().unwrap().to_vec().iter().all(|g| g.is_nan()));
+        let x = Tensor::from([3e-22f32, 4e-22]).requires_grad();
+        x.norm(2.0).backward_with(&Tensor::scalar(1e20));
+        assert!(x.grad().unwrap().to_vec().iter().all(|g| g.is_finite()));
     }
 
     #[test]

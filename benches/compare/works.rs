@@ -133,7 +133,7 @@ fn language_model(sizes: &Sizes<'_>, rng: &mut Generator) -> Work {
     })
 }
 
-/// A step of the facade's first example, exclusive or with 2-16-2 and tanh: overhead only.
+/// A step of 2-16-2 with tanh on random inputs: overhead only.
 fn tiny_step(sizes: &Sizes<'_>, rng: &mut Generator) -> Work {
     let net = Sequential::new().add(Linear::new(2, 16, rng)).add(Tanh).add(Linear::new(16, 2, rng));
     let batch = sizes.number("batch");

@@ -194,7 +194,7 @@ where
     });
 }
 
-/// Up to this many elements, a plain loop finishes before threads would pay off.
+/// Up to this many elements, one loop is cheaper than cutting them into pieces.
 const SHORT: usize = 32;
 
 /// [`map`] for a contiguous slice: `out[i] ← f(x[i])`.

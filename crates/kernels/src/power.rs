@@ -2,7 +2,7 @@
 
 use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
 
-/// The series in `s²` of `artanh(s) / s`, from the highest power: the next term is below 2⁻⁴⁰ for
+/// The series in `s²` of `artanh(s) / s`, from the highest power: the next term is below 2⁻³⁹ for
 /// `s` up to `(√2 − 1) / (√2 + 1)`.
 const ARTANH: [f64; 7] = [1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0];
 /// The series of `eʳ`, from the highest power: the next term is below 2⁻³² for `r` up to `½ ln 2`.

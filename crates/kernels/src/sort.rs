@@ -136,8 +136,8 @@ fn first<const DESCENDING: bool, T: Float>(entries: &mut Vec<T::Entry>, row: &[T
     keep::<T>(entries, k);
 }
 
-/// Keeps the first `k` entries of their order, if there are more, and returns the key of the last
-/// of them.
+/// Keeps the first `k` entries of their order and returns the key of the last of them, if there are
+/// more than `k`; else all entries are kept and the key is that of any of them.
 fn keep<T: Float>(entries: &mut Vec<T::Entry>, k: usize) -> T::Key {
     if k < entries.len() {
         entries.select_nth_unstable(k - 1);

@@ -18,6 +18,7 @@ import io
 import json
 import os
 import pathlib
+import platform
 import re
 import statistics
 import subprocess
@@ -25,7 +26,6 @@ import sys
 import time
 
 import works
-from works import Work
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -96,7 +96,9 @@ class Systems:
             if time.monotonic() > self.end:
                 sys.exit(3)
             answers = {}
-            for label, (worker, work) in columns.items():
+            order = list(columns.items())
+            turn = max(len(values or []) for values in times.values()) % len(order)
+            for label, (worker, work) in order[turn:] + order[:turn]:  # another begins each round
                 if times[label] is not None:
                     answers[label] = worker.ask("measure", seconds, *work.request)
             for label, answer in answers.items():
@@ -230,6 +232,8 @@ def run_profile(systems, results, wanted, rounds):
             continue
         once = systems.get("adamant").ask("measure", 0.1, *work.request)
         systems.get("adamant").ask("forget")
+        if once is None:
+            continue
         data, times = RESULTS.parent / "perf.data", str(max(2, int(3e9 / once)))
         environment = {**os.environ, "RAYON_NUM_THREADS": str(systems.args.threads)}
         record = ["perf", "record", "-q", "-e", "cpu-clock", "-o", data]
@@ -315,7 +319,10 @@ def work_row(work, result):
 def operation_row(expression, result):
     times, columns = result["times"], []
     for one in ["forward", "both"]:
-        columns += [shown_time(times.get(f"adamant {one}")), shown_ratio(times, f"adamant {one}", f"eager {one}")]
+        ours, theirs = f"adamant {one}", f"eager {one}"
+        shown = shown_ratio(times, ours, theirs)
+        is_behind = shown != "–" and ratio(times[ours], times[theirs])[1] > 1
+        columns += [shown_time(times.get(ours)), f"**{shown}**" if is_behind else shown]
     code = lambda text: "`" + text.replace("|", "\\|") + "`"
     return cells(code(expression), result["shapes"].replace(",", "×").replace(";", ", "), *columns)
 
@@ -353,7 +360,7 @@ def print_tables(results):
     every = [result for name in found for _, result in complete(name)]
     dates, commits = sorted({r["date"] for r in every}), sorted({r["commit"] for r in every})
     machine = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    about = [f"{len(machine)} × {machine[0]}", *results.all.get("versions", [])]
+    about = [f"{len(machine)} × {machine[0]}" if machine else platform.machine(), *results.all.get("versions", [])]
     print(f"{', '.join(about)}; {' and '.join(dates)}; at {', '.join(commits)}. A ratio is the time of adamant to")
     print("the other's: the median of the rounds' ratios, and their quartiles.")
     table("Works", "work", "adamant", "eager", "fused", "compile", "JAX", "JAX scan", "targets")
@@ -361,6 +368,7 @@ def print_tables(results):
     order = list(named)
     for name, result in sorted((e for e in complete("works") if e[0] in named), key=lambda e: order.index(e[0])):
         print(work_row(named[name], result))
+    print("\nIn the table of operations, a ratio above 1 is **bold**.")
     table("Operations", "PyTorch's expression", "inputs", "forward", "ratio", "forward + backward", "ratio")
     for name, result in complete("operations"):
         print(operation_row(name, result))

@@ -1,4 +1,4 @@
-"""The works of the comparison: names, sizes, and the targets of issue 15.
+"""The works of the comparison: names, sizes, and targets.
 
 A kind of work is a function of the same name in works.rs, torch_worker.py and jax_worker.py; the
 sizes are sent to all of them. The operations are listed by operations.rs.

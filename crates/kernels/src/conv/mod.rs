@@ -16,6 +16,7 @@
 mod direct;
 mod image_sums;
 mod patches;
+mod piece;
 mod shifted;
 mod tiles;
 mod winograd;

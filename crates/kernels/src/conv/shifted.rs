@@ -6,9 +6,9 @@
 //! modulo `s`. A row of a plane is a little longer than a row of the output, so some sums in between
 //! have no window. They are dropped.
 
-use super::direct::Piece;
 use super::image_sums::{SumsPiece, sum_over_images};
 use super::patches::{copy, copy_step};
+use super::piece::Piece;
 use super::{Conv, Scratch, direct};
 use crate::float::Float;
 use crate::packing::TERMS;

@@ -19,10 +19,10 @@
 //! that does not depend on an infinite input. So an image with an output that is not finite is
 //! computed again, directly.
 
-use super::direct::{self, Piece};
 use super::image_sums::{SumsPiece, sum_over_images};
+use super::piece::Piece;
 use super::tiles::{InputTiles, POINTS, split_pairs, transform_gradient};
-use super::{Conv, Scratch};
+use super::{Conv, Scratch, direct};
 use crate::float::Float;
 use crate::panel::{TERMS, transpose_into_panel};
 use crate::parallel::drain;

@@ -60,12 +60,14 @@ fn crates_depend_on_lower_crates() {
         ("kernels", &[][..]),
         ("files", &[]),
         ("tensor", &["kernels"]),
-        ("nn-derive", &[]),
-        ("nn", &["nn-derive", "tensor"]),
+        ("derive", &[]),
+        ("nn", &["derive", "tensor"]),
         ("optim", &["kernels", "tensor"]),
         ("data", &["files", "kernels", "tensor"]),
         ("checkpoint", &["files", "tensor"]),
-        ("adamant", &["checkpoint", "data", "nn", "optim", "tensor"]),
+        ("train", &["checkpoint", "data", "derive", "files", "nn", "optim", "tensor"]),
+        ("cli", &["checkpoint", "files", "tensor", "train"]),
+        ("adamant", &["checkpoint", "data", "nn", "optim", "tensor", "train"]),
     ]
     .into();
     let mut found: Vec<String> = fs::read_dir(crates())

@@ -8,7 +8,8 @@
 //! * [`nn`] — modules, layers, losses;
 //! * [`optim`] — Adam, SGD, schedules, clipping;
 //! * [`data`] — data sets and loaders;
-//! * [`checkpoint`] — state in files: a run resumes where it was, to the bit.
+//! * [`checkpoint`] — state in files: a run resumes where it was, to the bit;
+//! * [`train`] — runs, metrics, training helpers.
 //!
 //! ```
 //! use adamant::prelude::*;
@@ -35,6 +36,7 @@ pub use adamant_data as data;
 pub use adamant_nn as nn;
 pub use adamant_optim as optim;
 pub use adamant_tensor as tensor;
+pub use adamant_train as train;
 
 pub use adamant_tensor::{
     empty_cache, memory_stats, num_threads, reset_peak_memory_stats, set_num_threads,

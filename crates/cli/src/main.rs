@@ -1,0 +1,5 @@
+//! The command `adamant`.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

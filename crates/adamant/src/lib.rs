@@ -47,7 +47,9 @@ pub mod prelude {
     pub use adamant_checkpoint::{
         Checkpoint, CheckpointManager, load_safetensors, save_safetensors,
     };
-    pub use adamant_data::{Batch, DataLoader, Dataset, Mnist};
+    pub use adamant_data::{
+        Batch, ByteRows, DataLoader, LabeledImages, Mnist, Subset, TensorDataset, TokenWindows,
+    };
     pub use adamant_nn::{
         AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AttentionMasks,
         AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions, BceLoss, BceWithLogitsLoss,

@@ -1,0 +1,31 @@
+//! Metrics: what is measured over many batches.
+//!
+//! A metric holds counts, sums in `f64`, or what it cannot sum up. `update` adds a batch, `merge`
+//! adds another metric of the same kind, and the values are computed where they are read. No
+//! metric records on the tape.
+//!
+//! * An update checks its arguments first: one that panics has changed nothing.
+//! * Merging metrics of the shards of a data set yields the same as one metric of the whole:
+//!   exactly for counts and ranks, up to rounding for sums.
+//! * A metric of no samples is NaN.
+//! * All are [`Stateful`](adamant_tensor::Stateful): a metric saved in the middle of an epoch
+//!   resumes to the bit.
+
+mod accuracy;
+mod auroc;
+mod checks;
+mod class_counts;
+mod confusion_matrix;
+mod confusion_table;
+mod fields;
+mod mean;
+mod perplexity;
+mod regression;
+
+pub use accuracy::Accuracy;
+pub use auroc::Auroc;
+pub use class_counts::ClassCounts;
+pub use confusion_matrix::{Average, ConfusionMatrix};
+pub use mean::Mean;
+pub use perplexity::Perplexity;
+pub use regression::{OutputErrors, RegressionErrors};

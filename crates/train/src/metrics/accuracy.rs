@@ -23,7 +23,7 @@ use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 /// top2.update(&logits, &[1, 2]);
 /// assert_eq!((accuracy.value(), top2.value()), (0.5, 1.0));
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accuracy {
     top_k: usize,
     correct: u64,

@@ -122,13 +122,12 @@ impl ConfusionMatrix {
     #[must_use]
     #[track_caller]
     pub fn get(&self, target: usize, prediction: usize) -> u64 {
-        check_classes(
-            "ConfusionMatrix::get",
-            "[target, prediction]",
-            &[target, prediction],
-            self.classes,
-        );
-        self.counts[target * self.classes + prediction]
+        let classes = self.classes;
+        for (name, class) in [("target", target), ("prediction", prediction)] {
+            let op = "ConfusionMatrix::get";
+            assert!(class < classes, "{op}: {name} is {class}; expected a class below {classes}");
+        }
+        self.counts[target * classes + prediction]
     }
 
     /// The number of samples for each prediction, in a row for each target.

@@ -45,10 +45,13 @@ pub struct OutputErrors {
     absolute: f64,
     /// Σ (prediction − target)²
     squared: f64,
-    /// The mean of the targets; 0 if there are none.
+    /// The first target. The mean is kept as a difference from it: rounded to the targets' spread,
+    /// not to their size, so R² stays exact far from 0, and for targets that are all equal.
+    origin: f64,
+    /// The mean of target − origin.
     mean: f64,
-    /// Σ (target − mean)². Kept instead of Σ target², from which it would be a difference of two
-    /// large numbers.
+    /// Σ (target − origin − mean)². Kept instead of Σ target², from which it would be a difference
+    /// of two large numbers.
     deviations: f64,
 }
 
@@ -90,21 +93,19 @@ impl OutputErrors {
     /// The errors of a batch of pairs of prediction and target.
     fn of(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
         let mut batch = OutputErrors::default();
-        // The mean from differences to one of the targets, exact if all targets are equal.
-        let origin = pairs.clone().next().map_or(0.0, |(_, target)| target);
-        let mut offset = 0.0;
+        let Some((_, origin)) = pairs.clone().next() else { return batch };
+        batch.origin = origin;
+        let mut sum = 0.0;
         for (prediction, target) in pairs.clone() {
             let error = prediction - target;
             batch.count += 1;
             batch.absolute += error.abs();
             batch.squared += error * error;
-            offset += target - origin;
+            sum += target - origin;
         }
-        if batch.count > 0 {
-            batch.mean = origin + offset / batch.count as f64;
-        }
-        let mean = batch.mean;
-        batch.deviations = pairs.map(|(_, target)| (target - mean) * (target - mean)).sum();
+        let mean = sum / batch.count as f64;
+        batch.mean = mean;
+        batch.deviations = pairs.map(|(_, target)| (target - origin - mean).powi(2)).sum();
         batch
     }
 
@@ -119,7 +120,7 @@ impl OutputErrors {
             return;
         }
         let (n, m) = (self.count as f64, other.count as f64);
-        let difference = other.mean - self.mean;
+        let difference = (other.origin - self.origin) + (other.mean - self.mean);
         self.mean += difference * m / (n + m);
         self.deviations += other.deviations + difference * difference * n * m / (n + m);
         self.count += other.count;
@@ -240,18 +241,22 @@ impl RegressionErrors {
 
     fn read(&self, state: &StateDict) -> Result<Self, StateError> {
         let shape = [self.outputs.len()];
-        let names = ["count", "absolute", "squared", "mean", "deviations"];
+        let names = ["count", "absolute", "squared", "origin", "mean", "deviations"];
         let mut fields = Fields::new(state, &names);
         let count = fields.count("count");
-        let [absolute, squared, mean, deviations] =
-            ["absolute", "squared", "mean", "deviations"].map(|name| fields.floats(name, &shape));
+        let mut floats = |name| fields.floats(name, &shape);
+        let (absolute, squared) = (floats("absolute"), floats("squared"));
+        let (origin, mean) = (floats("origin"), floats("mean"));
+        let deviations = floats("deviations");
         let read = || {
             let count = count?;
-            let (absolute, squared, mean, deviations) = (absolute?, squared?, mean?, deviations?);
+            let (absolute, squared) = (absolute?, squared?);
+            let (origin, mean, deviations) = (origin?, mean?, deviations?);
             let output = |i| OutputErrors {
                 count,
                 absolute: absolute[i],
                 squared: squared[i],
+                origin: origin[i],
                 mean: mean[i],
                 deviations: deviations[i],
             };
@@ -261,8 +266,8 @@ impl RegressionErrors {
     }
 }
 
-/// `count`, and for each output the sums `absolute`, `squared` and `deviations` and the targets'
-/// `mean`.
+/// `count`, and for each output the sums `absolute` and `squared`, and the targets' `origin`, `mean`
+/// (from it) and `deviations`.
 impl Stateful for RegressionErrors {
     fn state_dict(&self) -> StateDict {
         let floats = |field: fn(&OutputErrors) -> f64| {
@@ -273,6 +278,7 @@ impl Stateful for RegressionErrors {
         state.insert("count", self.count() as i64);
         state.insert("absolute", floats(|output| output.absolute));
         state.insert("squared", floats(|output| output.squared));
+        state.insert("origin", floats(|output| output.origin));
         state.insert("mean", floats(|output| output.mean));
         state.insert("deviations", floats(|output| output.deviations));
         state
@@ -285,5 +291,44 @@ impl Stateful for RegressionErrors {
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
         *self = self.read(state)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_batches(batches: &[(&[f64], &[f64])]) -> RegressionErrors {
+        let mut errors = RegressionErrors::new();
+        for (predictions, targets) in batches {
+            let tensor = |x: &[f64]| Tensor::from_vec(x.to_vec(), [x.len()]).unwrap();
+            errors.update(&tensor(predictions), &tensor(targets));
+        }
+        errors
+    }
+
+    #[test]
+    fn equal_targets_have_no_deviation() {
+        // scikit-learn's mean of three times 0.1 is not 0.1, and its R² here is −1.7e31.
+        let errors = of_batches(&[(&[0.1, 0.2, 0.1], &[0.1; 3]), (&[0.1], &[0.1])]);
+        assert_eq!(errors.r2(), 0.0);
+        assert_eq!(of_batches(&[(&[0.1; 3], &[0.1; 3]), (&[0.1], &[0.1])]).r2(), 1.0);
+    }
+
+    #[test]
+    fn an_empty_batch_changes_nothing() {
+        let errors = of_batches(&[(&[], &[])]);
+        assert!(errors.mse().is_nan() && errors.r2().is_nan());
+        let errors = of_batches(&[(&[], &[]), (&[1.0, 2.0], &[1.0, 4.0]), (&[], &[])]);
+        assert_eq!((errors.count(), errors.mse(), errors.mae()), (2, 2.0, 1.0));
+        assert_eq!(errors.r2(), 1.0 - 4.0 / 4.5);
+    }
+
+    #[test]
+    fn nan_and_infinity_show() {
+        let errors = of_batches(&[(&[f64::NAN, 1.0], &[1.0, 1.0])]);
+        assert!(errors.mse().is_nan() && errors.mae().is_nan() && errors.r2().is_nan());
+        let errors = of_batches(&[(&[f64::INFINITY, 1.0], &[1.0, 2.0])]);
+        assert_eq!((errors.rmse(), errors.r2()), (f64::INFINITY, f64::NEG_INFINITY));
     }
 }

@@ -12,7 +12,7 @@ use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 /// scikit-learn's default is the score of class 1: `matrix.per_class()[1].f1()`.
 ///
 /// [`Display`](std::fmt::Display) shows a table of at most 60 columns, with each class's recall: all
-/// counts if they fit, else the most frequent error of each class.
+/// counts if they fit, else the class that each is most often mistaken for, with its count.
 ///
 /// PyTorch: `torchmetrics.classification.MulticlassConfusionMatrix`. scikit-learn:
 /// `confusion_matrix`, `precision_score`, `recall_score`, `f1_score`.

@@ -39,7 +39,7 @@ fn all_counts(matrix: &ConfusionMatrix, cell: usize, f: &mut fmt::Formatter<'_>)
 
 /// A line for each class: the wrong prediction that its samples get most often.
 fn most_frequent_errors(matrix: &ConfusionMatrix, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{TARGET}{:>13}{:>RECALL$}    most frequent error", "samples", "recall")?;
+    write!(f, "{TARGET}{:>13}{:>RECALL$}    most often mistaken for", "samples", "recall")?;
     for (target, row) in matrix.rows().enumerate() {
         let samples: u64 = row.iter().sum();
         write!(f, "\n{target:>width$}{samples:>13}", width = TARGET.len())?;
@@ -93,7 +93,7 @@ mod tests {
         matrix.update_predictions(&[7, 7, 3, 3], &[2; 4]);
         let table = matrix.to_string();
         let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(lines[0], "target      samples     recall    most frequent error");
+        assert_eq!(lines[0], "target      samples     recall    most often mistaken for");
         assert_eq!(lines[1], "     0            4     75.0 %    1 (1)");
         assert_eq!(lines[3], "     2            8     37.5 %    3 (3)");
         matrix.reset();

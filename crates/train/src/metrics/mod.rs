@@ -19,13 +19,15 @@ mod confusion_matrix;
 mod confusion_table;
 mod fields;
 mod mean;
+mod output_errors;
 mod perplexity;
-mod regression;
+mod regression_errors;
 
 pub use accuracy::Accuracy;
 pub use auroc::Auroc;
 pub use class_counts::ClassCounts;
 pub use confusion_matrix::{Average, ConfusionMatrix};
 pub use mean::Mean;
+pub use output_errors::OutputErrors;
 pub use perplexity::Perplexity;
-pub use regression::{OutputErrors, RegressionErrors};
+pub use regression_errors::RegressionErrors;

@@ -1,5 +1,6 @@
 //! States of metrics: saved in the middle of an epoch, and resumed to the bit.
 
+use adamant_checkpoint::{Checkpoint, load_safetensors, save_safetensors};
 use adamant_tensor::{Array, Generator, StateDict, Stateful, Tensor, Value};
 use adamant_train::*;
 
@@ -70,13 +71,32 @@ fn a_saved_metric_resumes_to_the_bit() {
     assert_resumes(&RegressionErrors::with_outputs(3), update, RegressionErrors::reset);
 }
 
+/// Saves states to both kinds of files and loads them again: of new metrics, whose arrays are empty,
+/// and of metrics that have become NaN.
 #[test]
-fn a_mean_of_nan_is_saved() {
+fn files_keep_every_bit() {
+    let nan = Tensor::full([1, 3], f64::NAN);
     let mut mean = Mean::new();
-    mean.update(f64::NAN, 1);
-    let mut other = Mean::new();
-    other.load_state_dict(&mean.state_dict()).unwrap();
-    assert_eq!(other.state_dict(), mean.state_dict());
+    mean.update(-f64::NAN, 1);
+    let mut auroc = Auroc::with_classes(3);
+    auroc.update(&nan, &[2]);
+    let mut errors = RegressionErrors::with_outputs(3);
+    errors.update(&nan, &nan);
+    let folder = tempfile::tempdir().unwrap();
+    let (new, several) = (Auroc::new(), Auroc::with_classes(3));
+    let metrics: [&dyn Stateful; 7] =
+        [&mean, &auroc, &errors, &new, &several, &ConfusionMatrix::new(2), &Accuracy::new()];
+    for (i, metric) in metrics.into_iter().enumerate() {
+        let state = metric.state_dict();
+        let path = folder.path().join(i.to_string());
+        Checkpoint::new().with("metric", metric).save(&path).unwrap();
+        assert_eq!(Checkpoint::load(&path).unwrap().part("metric"), Some(&state));
+        let path = path.with_extension("safetensors");
+        save_safetensors(&state, &path).unwrap();
+        let loaded = load_safetensors(&path).unwrap();
+        metric.check_state_dict(&loaded).unwrap();
+        state.iter().for_each(|(name, value)| assert_eq!(&loaded[name], value));
+    }
 }
 
 /// Asserts that a state with these entries is refused for these reasons alone, and that the metric

@@ -169,7 +169,7 @@ fn area(samples: &mut [(f64, bool)]) -> f64 {
     if samples.iter().any(|(score, _)| score.is_nan()) {
         return f64::NAN;
     }
-    samples.sort_unstable_by(|(a, _), (b, _)| a.partial_cmp(b).expect("none is NaN"));
+    samples.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
     let (mut positives, mut negatives) = (0u128, 0u128);
     // Twice the number of pairs of a positive sample and a negative one below it; a tie is half.
     let mut twice_below = 0u128;

@@ -11,8 +11,9 @@ use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 /// The scores of single classes are those of [`per_class`](Self::per_class). For two classes,
 /// scikit-learn's default is the score of class 1: `matrix.per_class()[1].f1()`.
 ///
-/// [`Display`](std::fmt::Display) shows a table of at most 60 columns, with each class's recall: all
-/// counts if they fit, else the class that each is most often mistaken for, with its count.
+/// [`Display`](std::fmt::Display) shows a table of at most 60 columns: all counts and the recall of
+/// each class, or the counts alone; if they do not fit (ten classes with counts of four digits do),
+/// the class that each is most often mistaken for, with its count.
 ///
 /// PyTorch: `torchmetrics.classification.MulticlassConfusionMatrix`. scikit-learn:
 /// `confusion_matrix`, `precision_score`, `recall_score`, `f1_score`.
@@ -24,11 +25,11 @@ use adamant_tensor::{Float, StateDict, StateError, Stateful, Tensor};
 /// assert_eq!((matrix.get(1, 2), matrix.per_class()[2].support()), (1, 3));
 /// assert_eq!(matrix.recall(Average::Macro), (1.0 + 1.0 / 2.0 + 2.0 / 3.0) / 3.0);
 /// let table = [
-///     "          predicted",
-///     "target    0    1    2     recall",
-///     "     0    1    0    0    100.0 %",
-///     "     1    0    1    1     50.0 %",
-///     "     2    1    0    2     66.7 %",
+///     "         predicted",
+///     "target   0   1   2     recall",
+///     "     0   1   0   0    100.0 %",
+///     "     1   0   1   1     50.0 %",
+///     "     2   1   0   2     66.7 %",
 /// ];
 /// assert_eq!(matrix.to_string(), table.join("\n"));
 /// ```

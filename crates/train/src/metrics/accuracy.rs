@@ -121,7 +121,7 @@ impl Accuracy {
         *self = Accuracy { top_k: self.top_k, ..Self::new() };
     }
 
-    /// Adds the samples of `other`.
+    /// Adds the samples of `other`. Metrics of shards become exactly that of all samples.
     ///
     /// # Panics
     /// If `other` has another `top_k`.

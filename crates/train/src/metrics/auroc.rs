@@ -135,7 +135,7 @@ impl Auroc {
         self.targets.clear();
     }
 
-    /// Adds the samples of `other`. The value does not depend on their order.
+    /// Adds the samples of `other`. The value is exactly that of all samples, in any order.
     ///
     /// # Panics
     /// If `other` has another number of scores for each sample.
@@ -144,7 +144,7 @@ impl Auroc {
         let (found, expected) = (other.columns, self.columns);
         assert!(
             found == expected,
-            "Auroc::merge: the number of scores for each sample of other is {found}; expected {expected}"
+            "Auroc::merge: other has {found} scores for each sample; expected {expected}"
         );
         self.scores.extend(&other.scores);
         self.targets.extend(&other.targets);

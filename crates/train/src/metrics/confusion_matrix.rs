@@ -203,7 +203,7 @@ impl ConfusionMatrix {
         self.counts.fill(0);
     }
 
-    /// Adds the samples of `other`.
+    /// Adds the samples of `other`. Metrics of shards become exactly that of all samples.
     ///
     /// # Panics
     /// If `other` has another number of classes.

@@ -54,7 +54,7 @@ impl Mean {
         *self = Self::new();
     }
 
-    /// Adds the values of `other`.
+    /// Adds the values of `other`. Metrics of shards become that of all values, up to rounding.
     pub fn merge(&mut self, other: &Self) {
         self.sum += other.sum;
         self.count += other.count;

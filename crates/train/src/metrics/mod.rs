@@ -1,8 +1,8 @@
 //! Metrics: what is measured over many batches.
 //!
-//! A metric holds counts, sums in `f64`, or what it cannot sum up. `update` adds a batch, `merge`
-//! adds another metric of the same kind, and the values are computed where they are read. No
-//! metric records on the tape.
+//! A metric holds counts, sums in `f64`, or, for ranks, all samples. `update` adds a batch, `merge`
+//! adds another metric of the same kind, and values are computed when they are read. Nothing is
+//! recorded on the tape.
 //!
 //! * An update checks its arguments first: one that panics has changed nothing.
 //! * Merging metrics of the shards of a data set yields the same as one metric of the whole:

@@ -1,6 +1,6 @@
 //! The errors of one output: MSE, RMSE, MAE and R².
 
-/// The errors of one output of [`RegressionErrors`].
+/// The errors of one output of [`RegressionErrors`](crate::RegressionErrors).
 ///
 /// All values are NaN if there are no samples.
 ///

@@ -53,7 +53,7 @@ impl Perplexity {
         *self = Self::new();
     }
 
-    /// Adds the tokens of `other`.
+    /// Adds the tokens of `other`. Metrics of shards become that of all tokens, up to rounding.
     pub fn merge(&mut self, other: &Self) {
         self.nll.merge(&other.nll);
     }

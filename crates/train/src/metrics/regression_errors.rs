@@ -119,7 +119,7 @@ impl RegressionErrors {
         self.outputs.fill(OutputErrors::default());
     }
 
-    /// Adds the samples of `other`.
+    /// Adds the samples of `other`. Metrics of shards become that of all samples, up to rounding.
     ///
     /// # Panics
     /// If `other` has another number of outputs.

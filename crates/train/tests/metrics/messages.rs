@@ -82,7 +82,7 @@ fn mistakes_are_named_at_the_callers_line() {
     check("Auroc::update: targets[1] is 2; expected a class below 2", &|| {
         here!(binary.borrow_mut().update(&vector, &[0, 2]));
     });
-    check("Auroc::merge: the number of scores for each sample of other is 3; expected 1", &|| {
+    check("Auroc::merge: other has 3 scores for each sample; expected 1", &|| {
         here!(binary.borrow_mut().merge(&several.borrow()));
     });
     assert_eq!(*binary.borrow(), Auroc::new());

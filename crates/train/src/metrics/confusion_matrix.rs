@@ -43,6 +43,15 @@ pub struct ConfusionMatrix {
 /// How the scores of several classes become one.
 ///
 /// PyTorch and scikit-learn: the argument `average`.
+///
+/// ```
+/// use adamant_train::{Average, ConfusionMatrix};
+/// let mut matrix = ConfusionMatrix::new(2);
+/// matrix.update_predictions(&[0, 0, 0, 1], &[0, 0, 0, 0]); // recalls 0.75 and 0
+/// let recall = |average| matrix.recall(average);
+/// assert_eq!((recall(Average::Micro), recall(Average::Weighted)), (0.75, 0.75));
+/// assert_eq!(recall(Average::Macro), 0.375);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Average {
     /// The score of the counts summed over all classes. As each sample has one target and one

@@ -90,3 +90,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/adding-a-layer.md")]
 struct AddingALayer;
+
+/// The programs of this page are compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/data.md")]
+struct Data;

@@ -111,14 +111,13 @@ impl Rule for Swa {
     }
 
     fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
-        let before = self.weight(epoch - 1);
-        if before == 1.0 || self.options.anneal_epochs == 0 {
+        let (before, after) = (self.weight(epoch - 1), self.weight(epoch));
+        if before == 1.0 {
             return self.swa_lr;
         }
-        // The rate that the schedule started from, if nothing else has changed the rate since.
-        let start = (lr - before * self.swa_lr) / (1.0 - before);
-        let weight = self.weight(epoch);
-        // Rounding leads below 0 if the rates are far apart.
-        (self.swa_lr * weight + start * (1.0 - weight)).max(0.0)
+        // Of the way that is left. PyTorch computes the first rate from the current one, and the
+        // next rate from that: the same, but for rounding.
+        let part = (after - before) / (1.0 - before);
+        lr * (1.0 - part) + self.swa_lr * part
     }
 }

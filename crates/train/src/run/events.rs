@@ -129,10 +129,9 @@ mod tests {
 
     #[test]
     fn a_checksum_is_a_masked_crc_32c() {
-        // The check value of CRC-32C, 0xe3069283, masked by hand.
-        let masked = 0xe306_9283u32;
-        let masked = ((masked >> 15) | (masked << 17)).wrapping_add(0xa282_ead8);
-        assert_eq!(checksum(b"123456789"), masked.to_le_bytes());
+        // The check value of CRC-32C is 0xe3069283: its low 15 bits 0x1283 above the other 17 bits
+        // 0x1c60d are 0x2507c60d, plus the offset.
+        assert_eq!(checksum(b"123456789"), 0xc78a_b0e5u32.to_le_bytes());
     }
 
     #[test]

@@ -197,7 +197,8 @@ impl RunFolder {
     ///
     /// ```
     /// use adamant_train::Run;
-    /// use adamant_nn::{Linear, Module};
+    /// use adamant_nn::Linear;
+    /// use adamant_tensor::Stateful;
     /// # use adamant_tensor::Generator;
     /// # let runs = tempfile::tempdir().unwrap();
     /// # let folder = runs.path().join("digits");

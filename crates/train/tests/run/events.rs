@@ -1,6 +1,6 @@
 //! Event files, read by a reader that shares nothing with the writer.
 //!
-//! `tests/tensorboard.py` reads the same files by TensorBoard's own reader.
+//! `tests/event_files.py` reads the same files by TensorBoard's own reader.
 
 use crate::training::{Training, open};
 use adamant_train::History;

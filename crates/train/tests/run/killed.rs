@@ -1,8 +1,10 @@
 //! A run that is killed at random moments.
 
-use crate::training::{Training, logged, open, straight};
+use crate::training::{Training, logged, open, saved_steps, straight};
 use crate::{child, order};
 use adamant_tensor::Generator;
+use std::collections::HashSet;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,25 +30,24 @@ fn a_run_killed_at_any_moment_ends_in_the_same_bits_and_the_same_log() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Generator::seed(3);
-    let mut killed = 0;
+    let (mut killed, mut saves) = (0, HashSet::new());
     while killed < KILLS {
         let mut child = child(TEST, "train", folder.path()).spawn().unwrap();
         std::thread::sleep(Duration::from_secs_f64(0.01 + 0.09 * rng.uniform()));
         let _ = child.kill(); // it may have ended
-        killed += u64::from(!child.wait().unwrap().success());
-        if training_is_complete(folder.path()) {
+        let status = child.wait().unwrap();
+        assert!(status.signal() == Some(9) || status.success(), "{status}");
+        killed += u64::from(status.signal() == Some(9));
+        if status.success() {
             break;
         }
+        saves.extend(saved_steps(folder.path()));
     }
-    assert!(killed > 3, "{killed} kills");
+    assert!(killed > 3 && saves.len() > 3, "{killed} kills, {saves:?} saved");
     assert!(child(TEST, "train", folder.path()).status().unwrap().success());
     let (state, log) = straight(STEPS);
     let (step, found) = open(folder.path()).newest().unwrap().unwrap();
     assert_eq!(step, STEPS);
     assert!(found == state, "other bits");
     assert_eq!(logged(folder.path()), log);
-}
-
-fn training_is_complete(folder: &Path) -> bool {
-    open(folder).newest().unwrap().is_some_and(|(step, _)| step == STEPS)
 }

@@ -2,6 +2,7 @@
 
 mod events;
 mod files;
+#[cfg(unix)]
 mod killed;
 #[cfg(unix)]
 mod signals;

@@ -1,7 +1,7 @@
 """Checks by TensorBoard's own reader that it sees what a run has logged, also after a resume.
 
     python -m venv VENV && VENV/bin/pip install tensorboard
-    VENV/bin/python crates/train/tests/tensorboard.py
+    VENV/bin/python crates/train/tests/event_files.py
 
 A test of the workspace writes the folder: a run of three sessions, each of which resumes before
 the last step of the one before.

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// The time between two lines, where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// How often the bar is drawn in a second.
+const RATE: u8 = 20;
+
 /// How progress is shown.
 #[derive(Clone, Copy, PartialEq)]
 enum Shown {
@@ -63,7 +66,8 @@ impl Progress {
             self.info(&format!("resumed after step {step}"));
         }
         if self.shown == Shown::Bar {
-            self.bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(Margin(terminal))));
+            let terminal = Box::new(Margin(terminal));
+            self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(terminal, RATE));
         }
     }
 

@@ -1,11 +1,11 @@
 //! A run's folder before its training resumes, and after its end.
 
+use super::Run;
 use super::config::{RunConfig, Session};
 use super::error::RunError;
 use super::exit;
 use super::log::Log;
 use super::progress::Progress;
-use super::session::Run;
 use super::signals::OpenRun;
 use adamant_checkpoint::{Checkpoint, CheckpointManager, host_name};
 use adamant_files::FileError;

@@ -3,6 +3,8 @@
 //! The handlers are installed with the first run of a process, once. Without an open run, a signal
 //! ends the program at once. During a run, the first signal is a request, which the run reads after
 //! its current step, and the second one ends the program at once.
+//!
+//! SIGHUP, at the end of a terminal, is left as it is: `nohup` works by having it ignored.
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;

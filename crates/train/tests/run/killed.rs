@@ -4,8 +4,10 @@ use crate::training::{Training, logged, open, saved_steps, straight};
 use crate::{child, order};
 use adamant_tensor::Generator;
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 const TEST: &str = "killed::a_run_killed_at_any_moment_ends_in_the_same_bits_and_the_same_log";
@@ -16,6 +18,7 @@ fn train(folder: &Path) {
     let mut training = Training::new(8);
     let run = open(folder).save_every_steps(7).keep_last(2).resume(&mut training);
     let mut run = run.unwrap();
+    println!("\nready");
     while training.step < STEPS {
         training.train(&mut run, training.step + 1).unwrap();
         std::thread::sleep(Duration::from_millis(1));
@@ -31,9 +34,14 @@ fn a_run_killed_at_any_moment_ends_in_the_same_bits_and_the_same_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Generator::seed(3);
     let (mut killed, mut saves) = (0, HashSet::new());
-    while killed < KILLS {
-        let mut child = child(TEST, "train", folder.path()).spawn().unwrap();
-        std::thread::sleep(Duration::from_secs_f64(0.01 + 0.09 * rng.uniform()));
+    while killed < KILLS || saves.len() < 4 {
+        let mut child = child(TEST, "train", folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+        // Mostly killed while it trains and saves, sometimes while it starts.
+        if rng.below(4) > 0 {
+            let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+            lines.map_while(Result::ok).find(|line| line == "ready");
+        }
+        std::thread::sleep(Duration::from_secs_f64(0.05 * rng.uniform()));
         let _ = child.kill(); // it may have ended
         let status = child.wait().unwrap();
         assert!(status.signal() == Some(9) || status.success(), "{status}");

@@ -50,7 +50,7 @@ impl Contents {
             kind: Kind::Checkpoint,
             len,
             notes: saved.notes().map(|(key, text)| (key.into(), text.into())).collect(),
-            parts: saved.parts().map(|(name, state)| (name.into(), state.clone())).collect(),
+            parts: saved.parts().flat_map(|(name, state)| parts(name, state)).collect(),
         })
     }
 
@@ -74,5 +74,47 @@ impl Contents {
         self.parts = vec![(String::new(), self.parts.swap_remove(index).1)];
         self.notes.clear();
         Ok(self)
+    }
+}
+
+/// The part of a run's checkpoint, with the state of everything that the run trains.
+const TRAINING: &str = "training";
+
+/// A part of a checkpoint. For that of a run, its fields instead, such as `model` and `optimizer`;
+/// plain values among the fields stay together.
+fn parts(name: &str, state: &StateDict) -> Vec<(String, StateDict)> {
+    if name != TRAINING {
+        return vec![(name.into(), state.clone())];
+    }
+    let mut parts: Vec<(String, StateDict)> = Vec::new();
+    for (name, value) in state.iter() {
+        let (field, rest) = name.split_once('.').unwrap_or((TRAINING, name));
+        let index = parts.iter().position(|(part, _)| part == field).unwrap_or_else(|| {
+            parts.push((field.into(), StateDict::new()));
+            parts.len() - 1
+        });
+        parts[index].1.insert(rest, value.clone());
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_run_are_parts() {
+        let names = ["model.0.weight", "model.0.bias", "epoch", "rng.seed", "best"];
+        let state = StateDict::from_iter(names.map(|name| (name, 1)));
+        let found = parts("training", &state);
+        let found: Vec<(&str, Vec<&str>)> =
+            found.iter().map(|(name, state)| (name.as_str(), state.keys().collect())).collect();
+        let expected = [
+            ("model", vec!["0.weight", "0.bias"]),
+            ("training", vec!["epoch", "best"]),
+            ("rng", vec!["seed"]),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(parts("model", &state), [("model".to_string(), state)]);
     }
 }

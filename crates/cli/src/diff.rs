@@ -70,6 +70,7 @@ fn name((part, name): Location<'_>) -> String {
     match part {
         None => format!("note {name}"),
         Some("") => name.into(),
+        Some(part) if name.is_empty() => part.into(), // a plain value
         Some(part) => format!("{part}.{name}"),
     }
 }

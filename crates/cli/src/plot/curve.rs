@@ -2,6 +2,8 @@
 
 /// The number of intervals of the x axis within which a curve is reduced to its extremes.
 const INTERVALS: usize = 1000;
+/// Larger values are not drawn: the range of an axis must be finite.
+const LARGEST: f64 = 1e300;
 
 /// A curve of one run.
 pub(super) struct Curve {
@@ -22,7 +24,8 @@ pub(super) struct Point {
 impl Curve {
     /// The curve of these points; with a window, in steps, also that of the means of neighbors.
     pub(super) fn new(points: &[Point], window: Option<u64>) -> Self {
-        let raw = points.iter().map(|point| (point.x, point.y)).collect();
+        let y = |y: f64| if y.abs() <= LARGEST { y } else { f64::NAN };
+        let raw = points.iter().map(|point| (point.x, y(point.y))).collect();
         Curve { raw, smooth: window.map(|window| means(points, window)) }
     }
 
@@ -54,21 +57,24 @@ impl Curve {
     }
 }
 
-/// At each point, the mean of the finite values at most half a window away; at the ends, these are
-/// on one side only. A point that is not finite stays one.
+/// The mean of the finite values at most half a window away from a point; at the ends, these are on
+/// one side only. A point that is not finite stays one. Of many points, only some are kept.
 fn means(points: &[Point], window: u64) -> Vec<(f64, f64)> {
-    let mean = |(index, point): (usize, &Point)| {
+    let mean = |index: usize| {
+        let point = &points[index];
         let is_near = |other: &&Point| other.step.abs_diff(point.step) <= window / 2;
         let before = points[..index].iter().rev().take_while(is_near);
         let near = before.chain(points[index..].iter().take_while(is_near)).map(|near| near.y);
         let (mut sum, mut count) = (0.0, 0.0);
-        for y in near.filter(|y| y.is_finite()) {
+        for y in near.filter(|y| y.abs() <= LARGEST) {
             sum += y;
             count += 1.0;
         }
-        (point.x, if point.y.is_finite() { sum / count } else { f64::NAN })
+        (point.x, if point.y.abs() <= LARGEST { sum / count } else { f64::NAN })
     };
-    points.iter().enumerate().map(mean).collect()
+    let last = points.len().saturating_sub(1);
+    let stride = points.len().div_ceil(2 * INTERVALS).max(1);
+    (0..last).step_by(stride).chain(points.last().map(|_| last)).map(mean).collect()
 }
 
 /// The runs of finite points, each reduced to what a reader can see.

@@ -51,10 +51,10 @@ impl Axis {
             let ticks = ticks.into_iter().map(|(tick, label)| (tick.log10(), label)).collect();
             return Axis { low, high, ticks };
         };
-        let plain = ticks.iter().all(|tick| (-3.0..=4.0).contains(tick));
-        let label = |tick: f64| match plain {
+        let is_plain = ticks.iter().all(|tick| (-3.0..=4.0).contains(tick));
+        let label = |tick: f64| match is_plain {
             true => short(exp10(tick)),
-            false => scientific(tick),
+            false => typeset(&format!("{:.1e}", exp10(tick)).replace(".0e", "e")),
         };
         let ticks = ticks.into_iter().map(|tick| (tick, label(tick))).collect();
         Axis { low, high, ticks }
@@ -96,9 +96,10 @@ fn label(tick: f64, step: f64, largest: f64) -> String {
         return format!("{tick:.digits$}");
     }
     match step {
-        1e6.. => format!("{}M", tick / 1e6),
-        1e3.. => format!("{}k", tick / 1e3),
-        _ => short(tick),
+        _ if tick == 0.0 => "0".into(),
+        1e3..1e6 => format!("{}k", tick / 1e3),
+        1e6..1e9 => format!("{}M", tick / 1e6),
+        _ => typeset(&short(tick)),
     }
 }
 
@@ -106,17 +107,17 @@ fn exp10(x: f64) -> f64 {
     10f64.powf(x)
 }
 
-/// `2×10⁻⁵` of its logarithm.
-fn scientific(log: f64) -> String {
-    let exponent = (log + 1e-9).floor();
-    let factor = exp10(log - exponent).round();
-    let superscript = |char: char| match char {
-        '-' => '⁻',
-        digit => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit as usize - '0' as usize],
+/// `2×10⁻⁵` for `2e-5`; a number without an exponent stays as it is.
+fn typeset(number: &str) -> String {
+    let Some((factor, exponent)) = number.split_once('e') else { return number.into() };
+    let superscript = |char: char| match char.to_digit(10) {
+        Some(digit) => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit as usize],
+        None => '⁻',
     };
-    let power: String = format!("{exponent}").chars().map(superscript).collect();
+    let power: String = exponent.chars().map(superscript).collect();
     match factor {
-        1.0 => format!("10{power}"),
+        "1" => format!("10{power}"),
+        "-1" => format!("-10{power}"),
         _ => format!("{factor}×10{power}"),
     }
 }
@@ -163,9 +164,10 @@ mod tests {
         assert_eq!(labels(&linear(0.01, 0.22)), ["0.05", "0.10", "0.15", "0.20"]);
         assert_eq!(labels(&linear(-1.0, 1.0)), ["-1.0", "-0.5", "0.0", "0.5", "1.0"]);
         assert_eq!(labels(&linear(0.0, 3000.0)), ["0", "1000", "2000", "3000"]);
-        assert_eq!(labels(&linear(0.0, 52_000.0)), ["0k", "20k", "40k"]);
+        assert_eq!(labels(&linear(0.0, 52_000.0)), ["0", "20k", "40k"]);
         assert_eq!(labels(&linear(7.0, 7.0)), ["6.5", "7.0", "7.5"]);
-        assert_eq!(labels(&linear(1e-7, 5e-7)), ["1e-7", "2e-7", "3e-7", "4e-7", "5e-7"]);
+        assert_eq!(labels(&linear(1e-7, 5e-7)), ["10⁻⁷", "2×10⁻⁷", "3×10⁻⁷", "4×10⁻⁷", "5×10⁻⁷"]);
+        assert_eq!(labels(&linear(-1e300, 1e300)), ["-10³⁰⁰", "-5×10²⁹⁹", "0", "5×10²⁹⁹", "10³⁰⁰"]);
     }
 
     #[test]

@@ -3,3 +3,7 @@
 //! The loop itself stays the user's: nothing here owns it.
 
 #![forbid(unsafe_code)]
+
+mod run;
+
+pub use run::{History, Interrupted, Row, Run, RunConfig, RunError, RunFolder, Session, exit};

@@ -15,11 +15,10 @@
 
 mod contents;
 mod diff;
-mod history;
 mod inspect;
 mod plot;
-mod run_folder;
 mod runs;
+mod saved_run;
 mod table;
 mod text;
 mod values;

@@ -4,10 +4,10 @@ mod curve;
 mod figure;
 mod ticks;
 
-use crate::history::History;
-use crate::run_folder::RunFolder;
+use crate::saved_run::SavedRun;
 use crate::{Outcome, Status, warn};
 use adamant_checkpoint::FileError;
+use adamant_train::{History, Row};
 use curve::{Curve, Point};
 use figure::{Figure, Panel};
 use std::io::Write;
@@ -56,7 +56,7 @@ fn svg(path: &str) -> Result<PathBuf, String> {
 
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let read = |path: &PathBuf| {
-        let history = RunFolder::open(path)?.history()?;
+        let history = SavedRun::open(path)?.history()?;
         match history.rows.is_empty() {
             true => Err(FileError::format(path, "a run without metrics", "at least one row")),
             false => Ok(history),
@@ -101,12 +101,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
 /// Checks that a run has the metric.
 fn check_known(metric: &str, args: &Args, histories: &[History]) -> Result<(), FileError> {
     let mut known: Vec<&str> = Vec::new();
-    let rows = histories.iter().flat_map(|history| &history.rows);
-    for (name, _) in rows.flat_map(|row| &row.values) {
+    for name in histories.iter().flat_map(History::names) {
         if name == metric {
             return Ok(());
         }
-        if !known.contains(&name.as_str()) {
+        if !known.contains(&name) {
             known.push(name);
         }
     }
@@ -115,21 +114,17 @@ fn check_known(metric: &str, args: &Args, histories: &[History]) -> Result<(), F
     Err(FileError::format(Path::new(&runs.join(", ")), format!("no metric `{metric}`"), expected))
 }
 
-/// The points of a metric.
+/// The points of a metric; the time is measured from the first row.
 fn points(history: &History, metric: &str, x: X, unit: f64) -> Vec<Point> {
     let start = history.rows.first().map_or(0.0, |row| row.time);
-    let mut elapsed = 0.0f64;
-    let mut points = Vec::new();
-    for row in &history.rows {
-        elapsed = elapsed.max(row.time - start); // a clock may go backwards
-        let Some((_, y)) = row.values.iter().find(|(name, _)| name == metric) else { continue };
+    let point = |row: &Row| {
         let x = match x {
             X::Step => row.step as f64,
-            X::Time => elapsed / unit,
+            X::Time => (row.time - start) / unit,
         };
-        points.push(Point { step: row.step, x, y: *y });
-    }
-    points
+        Some(Point { step: row.step, x, y: row.get(metric)? })
+    };
+    history.rows.iter().filter_map(point).collect()
 }
 
 /// The unit of time for the longest run: its seconds and its name.

@@ -1,10 +1,10 @@
 //! `adamant runs`: the runs below a folder.
 
-use crate::history::{History, Row};
-use crate::run_folder::RunFolder;
+use crate::saved_run::SavedRun;
 use crate::table::Table;
 use crate::text::{duration, grouped, short};
 use crate::{Outcome, Status, report};
+use adamant_checkpoint::FileError;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     table.row(["run", "state", "step", "took", "updated", "checkpoints", "last metrics"]);
     let mut empty = true;
     for folder in &args.folders {
-        let runs = RunFolder::find(folder)?;
+        let runs = SavedRun::find(folder)?;
         if runs.is_empty() {
             writeln!(out, "{}: no runs", folder.display())?;
         }
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     Ok(status)
 }
 
-fn row(run: &RunFolder, metrics: &[String]) -> Result<[String; 7], adamant_checkpoint::FileError> {
+fn row(run: &SavedRun, metrics: &[String]) -> Result<[String; 7], FileError> {
     let history = run.history()?;
     let state = if run.is_running() { "running" } else { "ended" };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -62,9 +62,9 @@ fn row(run: &RunFolder, metrics: &[String]) -> Result<[String; 7], adamant_check
         [only] => (grouped(only.step), duration(0.0), ago(now - only.time)),
     };
     let shown = |name: &str| metrics.is_empty() || metrics.iter().any(|metric| metric == name);
-    let last = last_values(&history);
-    let last = last.iter().filter(|(name, _)| shown(name));
-    let last: Vec<String> = last.map(|(name, x)| format!("{name} {}", short(*x))).collect();
+    let names = history.names().into_iter().filter(|name| shown(name));
+    let last = names.filter_map(|name| Some(format!("{name} {}", short(history.last(name)?))));
+    let last: Vec<String> = last.collect();
     let checkpoints = run.checkpoints()?.to_string();
     let path = run.path.display().to_string();
     Ok([path, state.into(), step, took, updated, checkpoints, last.join(", ")])
@@ -72,18 +72,4 @@ fn row(run: &RunFolder, metrics: &[String]) -> Result<[String; 7], adamant_check
 
 fn ago(seconds: f64) -> String {
     format!("{} ago", duration(seconds))
-}
-
-/// The last value of each metric, in the order of their first rows.
-fn last_values(history: &History) -> Vec<(&str, f64)> {
-    let mut last: Vec<(&str, f64)> = Vec::new();
-    for Row { values, .. } in &history.rows {
-        for (name, x) in values {
-            match last.iter_mut().find(|(known, _)| known == name) {
-                Some((_, last)) => *last = *x,
-                None => last.push((name, *x)),
-            }
-        }
-    }
-    last
 }

@@ -1,7 +1,9 @@
 //! `runs`.
 
 use super::adamant;
-use std::fs::{self, File};
+use adamant_tensor::Generator;
+use adamant_train::Run;
+use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -10,10 +12,10 @@ use tempfile::TempDir;
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = ["runs/first", "runs/sweep/second"].map(|run| folder.path().join(run));
-    fs::create_dir_all(first.join("checkpoints")).unwrap();
+    fs::create_dir_all(&first).unwrap();
     fs::create_dir_all(&second).unwrap();
-    fs::write(first.join("checkpoints/000000-step-1000.ckpt"), "").unwrap();
-    fs::write(second.join("config.json"), "{}").unwrap();
+    fs::write(first.join("000000-step-1000.ckpt"), "").unwrap();
+    fs::write(second.join("metrics.jsonl"), "").unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     let start = now - 7_230.0;
     metrics(
@@ -55,14 +57,22 @@ fn metrics_are_selected() {
 
 #[test]
 fn a_locked_run_is_running() {
-    let folder = folder();
-    let lock = File::create(folder.path().join("runs/first/.lock")).unwrap();
-    lock.lock().unwrap();
-    let text = adamant(folder.path(), &["runs", "runs/first"]).succeeds();
-    assert!(text.contains("running"), "{text}");
-    drop(lock);
-    let text = adamant(folder.path(), &["runs", "runs/first"]).succeeds();
-    assert!(text.contains("ended"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs/digits");
+    let mut training = Generator::seed(0);
+    let open = Run::open(&path).unwrap().quiet();
+    let mut run = open.resume(&mut training).unwrap();
+    run.step(1, &training).unwrap();
+    run.log(1, &[("loss", 0.25)]);
+    let state = || {
+        let text = adamant(folder.path(), &["runs"]).succeeds();
+        text.lines().nth(1).unwrap().split_whitespace().map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(state()[..3], ["runs/digits", "running", "1"]);
+    drop(run.finish(1, &training).unwrap());
+    let ended = state();
+    assert_eq!(ended[..3], ["runs/digits", "ended", "1"]);
+    assert_eq!(ended[ended.len() - 3..], ["1", "loss", "0.25"]);
 }
 
 #[test]

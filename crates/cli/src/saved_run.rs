@@ -1,20 +1,21 @@
 //! The folder of a run, as `adamant_train` writes it.
 
-use crate::history::History;
 use adamant_checkpoint::FileError;
-use std::ffi::{OsStr, OsString};
+use adamant_train::History;
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The file that makes a folder that of a run, there from its start.
 const METRICS: &str = "metrics.jsonl";
 
 /// The folder of a run.
-pub(crate) struct RunFolder {
+pub(crate) struct SavedRun {
     pub(crate) path: PathBuf,
 }
 
-impl RunFolder {
+impl SavedRun {
     /// The folder at this path.
     ///
     /// # Errors
@@ -28,7 +29,7 @@ impl RunFolder {
             };
             return Err(FileError::format(path, found, "the folder of a run"));
         }
-        Ok(RunFolder { path: path.into() })
+        Ok(SavedRun { path: path.into() })
     }
 
     /// The runs in a folder and the folders below it, sorted by path. A run is not searched for
@@ -41,7 +42,7 @@ impl RunFolder {
         while let Some(folder) = folders.pop() {
             let names = names(&folder)?;
             if is_run(&names) {
-                runs.push(RunFolder { path: folder });
+                runs.push(SavedRun { path: folder });
                 continue;
             }
             let paths = names.iter().map(|name| folder.join(name));
@@ -51,15 +52,12 @@ impl RunFolder {
         Ok(runs)
     }
 
-    /// The metrics of the run; none before the first row.
+    /// The metrics of the run.
     ///
     /// # Errors
     /// If they cannot be read, or are damaged.
     pub(crate) fn history(&self) -> Result<History, FileError> {
-        match self.path.join(METRICS).exists() {
-            true => History::read(&self.path),
-            false => Ok(History { rows: Vec::new() }),
-        }
+        History::read(&self.path)
     }
 
     /// The number of checkpoints.
@@ -67,25 +65,15 @@ impl RunFolder {
     /// # Errors
     /// If a folder cannot be read.
     pub(crate) fn checkpoints(&self) -> Result<usize, FileError> {
-        let mut all = names(&self.path)?;
-        let folder = self.path.join("checkpoints");
-        if folder.is_dir() {
-            all.extend(names(&folder)?);
-        }
-        Ok(all
-            .iter()
-            .filter(|name| Path::new(name).extension() == Some(OsStr::new("ckpt")))
-            .count())
+        let is_checkpoint = |name: &&OsString| Path::new(name).extension() == Some("ckpt".as_ref());
+        Ok(names(&self.path)?.iter().filter(is_checkpoint).count())
     }
 
     /// Whether a process holds the folder's lock.
     pub(crate) fn is_running(&self) -> bool {
-        let locks = ["", "checkpoints"].map(|folder| self.path.join(folder).join(".lock"));
         // A shared lock is released at once. A folder that cannot be locked counts as not running.
-        locks.iter().any(|path| {
-            File::open(path)
-                .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
-        })
+        File::open(self.path.join(".lock"))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }
 
@@ -98,5 +86,5 @@ fn names(folder: &Path) -> Result<Vec<OsString>, FileError> {
 }
 
 fn is_run(names: &[OsString]) -> bool {
-    names.iter().any(|name| name == METRICS || name == "config.json")
+    names.iter().any(|name| name == METRICS)
 }

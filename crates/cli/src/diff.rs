@@ -16,7 +16,9 @@ use std::path::PathBuf;
 /// status is 0 if the files are equal, 1 if they differ, 2 for an error.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// The first file
     a: PathBuf,
+    /// The second file
     b: PathBuf,
     /// Compare only this part of each checkpoint, with the whole of a safetensors file
     #[arg(long, value_name = "NAME")]

@@ -12,9 +12,10 @@ use std::path::PathBuf;
 /// List what is in a checkpoint or a safetensors file
 ///
 /// The file is read whole, and its checksums are verified. Arrays with NaN or infinite elements are
-/// reported.
+/// reported. The fields of what a run trains are listed as the parts of its checkpoint.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// A checkpoint or a safetensors file
     file: PathBuf,
     /// Add the range and the mean of each array's finite elements
     #[arg(long)]

@@ -6,7 +6,7 @@ mod ticks;
 
 use crate::saved_run::SavedRun;
 use crate::{Outcome, Status, warn};
-use adamant_checkpoint::FileError;
+use adamant_checkpoint::{FileError, write_atomically};
 use adamant_train::{History, Row};
 use curve::{Curve, Point};
 use figure::{Figure, Panel};
@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// Draw curves of one or several runs as SVG
 ///
-/// One panel for each metric, with a curve for each run. The picture is as wide as a column of a
-/// two-column paper. NaN and infinite values leave gaps.
+/// One panel for each metric, with a curve for each run, in colors and dashes that color blindness
+/// and gray print leave distinct. The picture is 86 mm wide, as a column of a two-column paper. NaN
+/// and infinite values leave gaps.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Folders of runs
@@ -73,27 +74,20 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
             (unit, format!("time ({name})"))
         }
     };
-    let panel = |metric: &String| {
-        let curve = |history: &History| {
+    let mut panels = Vec::new();
+    for metric in &args.metrics {
+        let mut curves = Vec::new();
+        for (run, history) in args.runs.iter().zip(&histories) {
             let curve = Curve::new(&points(history, metric, args.x, unit), args.smooth);
-            if args.log_y { curve.log10() } else { curve }
-        };
-        Panel { metric: metric.clone(), curves: histories.iter().map(curve).collect() }
-    };
-    let panels: Vec<Panel> = args.metrics.iter().map(panel).collect();
-    for panel in &panels {
-        for (curve, run) in panel.curves.iter().zip(&args.runs) {
-            let gaps = curve.gaps();
-            if gaps > 0 {
-                let kind = if args.log_y { "positive and finite" } else { "finite" };
-                let (run, metric) = (run.display(), &panel.metric);
-                warn(&format!("{run}: {gaps} values of {metric} are not {kind}, and leave gaps"));
-            }
+            let curve = if args.log_y { curve.log10() } else { curve };
+            warn_of_gaps(run, metric, &curve, args.log_y);
+            curves.push(curve);
         }
+        panels.push(Panel { metric: metric.replace('_', " "), curves });
     }
     let figure = Figure { x, runs: labels(&args.runs), panels, log_y: args.log_y };
     let svg = figure.to_svg();
-    std::fs::write(&args.out, svg).map_err(|error| FileError::io(&args.out, error))?;
+    write_atomically(&args.out, |file| file.write_all(svg.as_bytes()))?;
     writeln!(out, "{}", args.out.display())?;
     Ok(Status::Success)
 }
@@ -112,6 +106,19 @@ fn check_known(metric: &str, args: &Args, histories: &[History]) -> Result<(), F
     let runs: Vec<String> = args.runs.iter().map(|run| run.display().to_string()).collect();
     let expected = format!("one of {}", known.join(", "));
     Err(FileError::format(Path::new(&runs.join(", ")), format!("no metric `{metric}`"), expected))
+}
+
+/// Warns of what a reader of the picture might miss.
+fn warn_of_gaps(run: &Path, metric: &str, curve: &Curve, log_y: bool) {
+    let run = run.display();
+    if curve.is_empty() {
+        warn(&format!("{run}: has no metric `{metric}`"));
+    }
+    let gaps = curve.gaps();
+    if gaps > 0 {
+        let kind = if log_y { "positive and finite" } else { "finite" };
+        warn(&format!("{run}: {gaps} values of {metric} are not {kind}, and leave gaps"));
+    }
 }
 
 /// The points of a metric; the time is measured from the first row.

@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// metrics to the last one, `updated` the time since then.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Folders to search
     #[arg(default_value = "runs")]
     folders: Vec<PathBuf>,
     /// Show these metrics only; default: all

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 /// or cannot be read.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Checkpoints and safetensors files
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }

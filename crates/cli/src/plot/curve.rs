@@ -36,6 +36,11 @@ impl Curve {
         Curve { raw: all(self.raw), smooth: self.smooth.map(all) }
     }
 
+    /// Whether there are no values.
+    pub(super) fn is_empty(&self) -> bool {
+        self.raw.is_empty()
+    }
+
     /// The number of values that cannot be drawn.
     pub(super) fn gaps(&self) -> usize {
         self.raw.iter().filter(|(_, y)| !y.is_finite()).count()
@@ -57,12 +62,14 @@ impl Curve {
     }
 }
 
-/// The mean of the finite values at most half a window away from a point; at the ends, these are on
-/// one side only. A point that is not finite stays one. Of many points, only some are kept.
+/// The mean of the finite values at most half a window away from a point. Near the start, where
+/// curves are steep, the window is smaller, so that it stays centered; at the end, it is cut off.
+/// A point that is not finite stays one. Of many points, only some are kept.
 fn means(points: &[Point], window: u64) -> Vec<(f64, f64)> {
     let mean = |index: usize| {
         let point = &points[index];
-        let is_near = |other: &&Point| other.step.abs_diff(point.step) <= window / 2;
+        let radius = (window / 2).min(point.step.abs_diff(points[0].step));
+        let is_near = |other: &&Point| other.step.abs_diff(point.step) <= radius;
         let before = points[..index].iter().rev().take_while(is_near);
         let near = before.chain(points[index..].iter().take_while(is_near)).map(|near| near.y);
         let (mut sum, mut count) = (0.0, 0.0);
@@ -121,7 +128,7 @@ mod tests {
     #[test]
     fn means_are_centered_and_skip_gaps() {
         let curve = curve(&[1.0, 3.0, 8.0, f64::NAN, 4.0], Some(20));
-        assert_eq!(heights(curve.line()), [vec![2.0, 4.0, 5.5], vec![4.0]]);
+        assert_eq!(heights(curve.line()), [vec![1.0, 4.0, 5.5], vec![4.0]]);
         assert_eq!(heights(curve.faint()), [vec![1.0, 3.0, 8.0], vec![4.0]]);
         assert_eq!(curve.gaps(), 1);
     }

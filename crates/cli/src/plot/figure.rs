@@ -23,6 +23,7 @@ pub(super) struct Figure {
 
 /// The curves of one metric.
 pub(super) struct Panel {
+    /// The label of the y axis.
     pub(super) metric: String,
     /// A curve for each run, in order; it may have no points.
     pub(super) curves: Vec<Curve>,

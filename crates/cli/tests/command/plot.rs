@@ -64,7 +64,10 @@ fn runs_share_a_panel_for_each_metric() {
         ["plot", "fast", "slow", "--metric", "loss", "--metric", "accuracy", "--out", "x.svg"];
     let ran = adamant(folder.path(), &args);
     assert_eq!((ran.status, ran.out.as_str()), (0, "x.svg\n"));
-    assert_eq!(ran.err, "warning: slow: 10 values of loss are not finite, and leave gaps\n");
+    let expected = "warning: slow: 10 values of loss are not finite, and leave gaps
+warning: slow: has no metric `accuracy`
+";
+    assert_eq!(ran.err, expected);
     let svg = read(&folder, "x.svg");
     let texts = texts(&svg);
     for text in ["fast", "slow", "loss", "accuracy", "step"] {

@@ -171,14 +171,12 @@ mod tests {
 
     #[test]
     fn differences_count_bits_and_name_the_largest() {
-        let value = |x: [f32; 3]| Value::from(Tensor::from(x));
-        let a = value([1.0, 0.0, f32::NAN]);
-        assert_eq!(
-            difference(&a, &value([1.5, -0.0, f32::NAN])),
-            "f32 [3]  2 of 3 differ, by up to 0.5"
-        );
-        assert_eq!(difference(&a, &Value::from(7)), "f32 [3] and int 7");
+        let value = |x: [f32; 4]| Value::from(Tensor::from(x));
+        let a = value([1.0, 0.0, 0.0, f32::NAN]);
+        let b = value([1.5, -0.0, -0.0, f32::NAN]);
+        assert_eq!(difference(&a, &b), "f32 [4]  3 of 4 differ, by up to 0.5");
+        assert_eq!(difference(&a, &Value::from(7)), "f32 [4] and int 7");
         let one = Value::from(Tensor::from([2.5f64]));
-        assert_eq!(difference(&a, &one), "f32 [3] and f64 [1] = 2.5");
+        assert_eq!(difference(&a, &one), "f32 [4] and f64 [1] = 2.5");
     }
 }

@@ -141,6 +141,14 @@ mod tests {
     }
 
     #[test]
+    fn values_beyond_every_axis_are_gaps() {
+        let curve = curve(&[1.0, f64::MAX, 3.0, -f64::INFINITY], Some(100));
+        assert_eq!(curve.gaps(), 2);
+        assert_eq!(heights(curve.line()), [vec![1.0], vec![2.0]]);
+        assert_eq!(curve.finite().count(), 2);
+    }
+
+    #[test]
     fn long_curves_keep_their_extremes() {
         let mut y: Vec<f64> = (0..100_000).map(|i| f64::from(i % 7)).collect();
         y[33_333] = 50.0;

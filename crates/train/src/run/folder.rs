@@ -143,7 +143,7 @@ impl RunFolder {
     /// If a checkpoint does not fit `training` ([`RunError::State`]), or a file cannot be read or
     /// written. `training` is unchanged then.
     pub fn resume<S: Stateful + ?Sized>(mut self, training: &mut S) -> Result<Run, RunError> {
-        let mut progress = Progress::new(self.total_steps, self.quiet);
+        let progress = Progress::new(self.total_steps, self.quiet);
         let note = progress.notes();
         self.checkpoints =
             self.checkpoints.on_warning(move |error| note(&format!("warning: {error}")));
@@ -164,14 +164,15 @@ impl RunFolder {
         config.sessions.push(session);
         config.write(&self.path)?;
         let signals = OpenRun::new().map_err(|error| FileError::io(&self.path, error))?;
-        if let Some((step, state)) = &saved {
-            if let Err(error) = training.load_state_dict(state) {
-                panic!("resume: `training` rejects a state that it accepted in its check: {error}");
-            }
-            progress.resume(*step);
-        } else if removed > 0 {
+        if let Some((_, state)) = &saved
+            && let Err(error) = training.load_state_dict(state)
+        {
+            panic!("resume: `training` rejects a state that it accepted in its check: {error}");
+        }
+        if resumed.is_none() && removed > 0 {
             progress.info("no checkpoint was saved: starts from the beginning");
         }
+        progress.start(resumed);
         Ok(Run::new(self, log, progress, signals, resumed))
     }
 

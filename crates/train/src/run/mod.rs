@@ -9,6 +9,7 @@ mod exit;
 mod folder;
 mod history;
 mod log;
+mod margin;
 mod progress;
 mod session;
 mod signals;

@@ -1,6 +1,10 @@
 //! Progress on the standard error: a bar on a terminal, lines elsewhere.
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use super::margin::Margin;
+use console::Term;
+use indicatif::{
+    HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike,
+};
 use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -8,12 +12,18 @@ use std::time::{Duration, Instant};
 /// The time between two lines, where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// How progress is shown.
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    Bar,
+    Lines,
+    Not,
+}
+
 /// The progress of a run. The bar appears at the first step, and is removed when this is dropped.
 pub(super) struct Progress {
     bar: ProgressBar,
-    /// Whether it is written as lines.
-    lines: bool,
-    quiet: bool,
+    shown: Shown,
     /// The last logged values.
     values: String,
     /// The last written line, and its time.
@@ -23,33 +33,38 @@ pub(super) struct Progress {
 impl Progress {
     /// `total` is the number of steps, if it is known.
     pub(super) fn new(total: Option<u64>, quiet: bool) -> Self {
-        Progress::on(
-            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
+        Progress::shown(
             total,
-            quiet,
+            match quiet {
+                true => Shown::Not,
+                false if Term::stderr().features().is_attended() => Shown::Bar,
+                false => Shown::Lines,
+            },
         )
     }
 
-    fn on(target: ProgressDrawTarget, total: Option<u64>, quiet: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(total, target).with_style(style(total));
-        let lines = !quiet && bar.is_hidden();
-        Progress { bar, lines, quiet, values: String::new(), last: None }
+    fn shown(total: Option<u64>, shown: Shown) -> Self {
+        let hidden = ProgressDrawTarget::hidden();
+        let bar = ProgressBar::with_draw_target(total, hidden).with_style(style(total));
+        Progress { bar, shown, values: String::new(), last: None }
     }
 
-    /// Sets the step after which the run resumes.
-    pub(super) fn resume(&mut self, step: u64) {
-        // The speed is measured from here, so the estimate must know the position before it is
-        // reset; a hidden bar learns it without being drawn.
-        let target = if self.quiet || self.lines {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
-        self.bar.set_draw_target(ProgressDrawTarget::hidden());
-        self.bar.set_position(step);
+    /// Starts after this step, or at the beginning.
+    pub(super) fn start(&self, resumed: Option<u64>) {
+        self.start_on(Term::stderr(), resumed);
+    }
+
+    fn start_on(&self, terminal: impl TermLike + 'static, resumed: Option<u64>) {
+        // The speed is measured from here on, so the bar must know the position before it is reset.
+        // A hidden bar learns it without being drawn.
+        self.bar.set_position(resumed.unwrap_or(0));
         self.bar.reset_eta();
-        self.bar.set_draw_target(target);
-        self.info(&format!("resumed after step {step}"));
+        if let Some(step) = resumed {
+            self.info(&format!("resumed after step {step}"));
+        }
+        if self.shown == Shown::Bar {
+            self.bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(Margin(terminal))));
+        }
     }
 
     pub(super) fn step(&self, step: u64) {
@@ -58,12 +73,12 @@ impl Progress {
 
     /// Shows the values. Elsewhere than on a terminal, writes a line unless the last one is recent.
     pub(super) fn log(&mut self, step: u64, values: &[(&str, f64)]) {
-        if self.quiet {
+        if self.shown == Shown::Not {
             return;
         }
         let values = values.iter().map(|&(name, value)| format!("{name} {}", short(value)));
         let values: Vec<String> = values.collect();
-        if self.lines {
+        if self.shown == Shown::Lines {
             self.values = values.join(", ");
             let now = Instant::now();
             if self.last.is_none_or(|(_, last)| now - last >= PAUSE) {
@@ -83,14 +98,14 @@ impl Progress {
     /// Removes the bar; writes the last line.
     pub(super) fn finish(&mut self, step: u64) {
         self.bar.finish_and_clear();
-        if self.lines && self.last.is_some_and(|(last, _)| last != step) {
+        if self.shown == Shown::Lines && self.last.is_some_and(|(last, _)| last != step) {
             self.line(step, Instant::now());
         }
     }
 
     /// Writes a line about the run, unless it is quiet.
     pub(super) fn info(&self, text: &str) {
-        if !self.quiet {
+        if self.shown != Shown::Not {
             self.note(text);
         }
     }
@@ -123,7 +138,7 @@ fn note(bar: &ProgressBar, text: &str) {
     let _ = bar.suspend(|| writeln!(io::stderr(), "{text}"));
 }
 
-/// In 60 columns, about 30 are left for the message, which is cut at the end of the line.
+/// The message is cut at the end of the line. In 60 columns, about 20 are left for it.
 fn style(total: Option<u64>) -> ProgressStyle {
     let template = match total {
         Some(_) => "{bar:14} {percent:>3} %  {eta} left  {speed}  {wide_msg}",
@@ -211,8 +226,9 @@ mod tests {
 
     fn on_terminal(columns: u16, total: Option<u64>) -> (InMemoryTerm, Progress) {
         let terminal = InMemoryTerm::new(6, columns);
-        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
-        (terminal, Progress::on(target, total, false))
+        let progress = Progress::shown(total, Shown::Bar);
+        progress.start_on(terminal.clone(), None);
+        (terminal, progress)
     }
 
     #[test]
@@ -236,6 +252,8 @@ mod tests {
             let whole = screen.contains("accuracy 93.07  learning rate 0.001");
             assert_eq!(whole, columns == 200, "{screen}");
             progress.suspend(|| assert_eq!(terminal.contents(), ""));
+            progress.bar.force_draw();
+            terminal.write_str("^C").unwrap(); // as the terminal does
             drop(progress);
             assert_eq!(terminal.contents(), "");
         }
@@ -243,8 +261,7 @@ mod tests {
 
     #[test]
     fn lines_are_rare() {
-        let mut progress = Progress::on(ProgressDrawTarget::hidden(), Some(100), false);
-        assert!(progress.lines);
+        let mut progress = Progress::shown(Some(100), Shown::Lines);
         let written = |progress: &Progress| progress.last.map(|(step, _)| step);
         assert_eq!(written(&progress), None);
         progress.log(1, &[("loss", 0.5)]);
@@ -259,8 +276,8 @@ mod tests {
 
     #[test]
     fn the_speed_of_a_resumed_run_is_measured_from_its_resume() {
-        let mut progress = Progress::on(ProgressDrawTarget::hidden(), Some(2_000_000), true);
-        progress.resume(1_000_000);
+        let progress = Progress::shown(Some(2_000_000), Shown::Not);
+        progress.start(Some(1_000_000));
         std::thread::sleep(Duration::from_millis(20));
         progress.step(1_000_001);
         let speed = progress.bar.per_sec();

@@ -82,8 +82,8 @@ pub struct Run {
     progress: Progress,
     signals: OpenRun,
     resumed: Option<u64>,
-    /// Whether a step was made since the run was resumed.
-    advanced: bool,
+    /// The step of the newest checkpoint.
+    saved: Option<u64>,
 }
 
 impl Run {
@@ -103,7 +103,7 @@ impl Run {
         signals: OpenRun,
         resumed: Option<u64>,
     ) -> Self {
-        Run { folder, log, progress, signals, resumed, advanced: false }
+        Run { folder, log, progress, signals, resumed, saved: resumed }
     }
 
     /// The run's folder.
@@ -200,7 +200,6 @@ impl Run {
         metric: Option<f64>,
         training: &S,
     ) -> Result<(), RunError> {
-        self.advanced = true;
         self.progress.step(step);
         if self.signals.interrupted() {
             self.save_and_wait(step, metric, training)?;
@@ -223,6 +222,7 @@ impl Run {
         for message in self.log.sync() {
             self.progress.note(&message);
         }
+        self.saved = Some(step);
         let checkpoint = checkpoint(training);
         match metric {
             Some(metric) => self.folder.checkpoints.save_with_metric(step, metric, checkpoint),
@@ -245,6 +245,11 @@ impl Run {
         self.folder.checkpoints.finish()
     }
 
+    /// Whether the newest checkpoint is good and contains the state of `training`.
+    fn newest_is<S: Stateful + ?Sized>(&mut self, training: &S) -> bool {
+        matches!(self.folder.newest(), Ok(Some((_, saved))) if saved == training.state_dict())
+    }
+
     fn interrupted(&mut self, step: u64) -> RunError {
         if let Err(error) = self.log.close() {
             self.progress.note(&format!("warning: {error}"));
@@ -252,8 +257,8 @@ impl Run {
         Interrupted { step, folder: self.folder.path.clone(), command: command() }.into()
     }
 
-    /// Saves after the last step, and waits until the checkpoint is on the disk. A run that was
-    /// complete when it resumed is not saved again.
+    /// Saves after the last step, unless the newest checkpoint is the same, and waits until it is on
+    /// the disk.
     ///
     /// # Errors
     /// If the save failed; if something that was logged could not be written; or if the run was
@@ -263,7 +268,7 @@ impl Run {
         step: u64,
         training: &S,
     ) -> Result<RunFolder, RunError> {
-        if self.advanced || self.resumed != Some(step) {
+        if self.saved != Some(step) || !self.newest_is(training) {
             self.save_and_wait(step, None, training)?;
         }
         self.progress.finish(step);

@@ -40,11 +40,12 @@ fn a_run_that_saved_nothing_starts_from_the_beginning() {
 }
 
 #[test]
-fn a_complete_run_is_not_saved_again() {
+fn a_state_is_not_saved_twice() {
     let folder = tempfile::tempdir().unwrap();
     for starts in 1..=3 {
         let mut training = Training::new(8);
-        let mut run = open(folder.path()).resume(&mut training).unwrap();
+        let run = open(folder.path()).save_every_steps(5).resume(&mut training);
+        let mut run = run.unwrap();
         training.train(&mut run, 5).unwrap();
         run.finish(training.step, &training).unwrap();
         assert_eq!(saved_steps(folder.path()), [5]);
@@ -52,12 +53,20 @@ fn a_complete_run_is_not_saved_again() {
         let sessions = RunConfig::read(folder.path()).unwrap().sessions;
         assert_eq!(sessions.len(), starts);
     }
+    // What has changed after the last step is saved.
+    let mut training = Training::new(8);
+    let run = open(folder.path()).resume(&mut training).unwrap();
+    training.rng = adamant_tensor::Generator::seed(99);
+    let mut after = run.finish(5, &training).unwrap();
+    assert_eq!(saved_steps(folder.path()), [5, 5]);
+    assert_eq!(after.newest().unwrap(), Some((5, training.state_dict())));
 }
 
 #[test]
 fn the_best_state_is_kept_and_returned() {
     let folder = tempfile::tempdir().unwrap();
     let mut training = Training::new(8);
+    let path = folder.path().to_path_buf();
     let run = open(folder.path()).keep_last(1).keep_highest().save_every_steps(1);
     let mut run = run.resume(&mut training).unwrap();
     let mut best = None;
@@ -70,6 +79,7 @@ fn the_best_state_is_kept_and_returned() {
     }
     let mut folder = run.finish(4, &training).unwrap();
     assert_eq!(folder.best().unwrap(), best);
+    assert_eq!(saved_steps(&path), [2, 4]);
     assert_eq!(folder.newest().unwrap(), Some((4, training.state_dict())));
     drop(folder);
     let folder = tempfile::tempdir().unwrap();

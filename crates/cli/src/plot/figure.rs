@@ -101,16 +101,12 @@ impl Figure {
         let labels =
             axes.iter().flat_map(|axis| &axis.ticks).map(|(_, label)| label.chars().count());
         let labels = labels.max().unwrap_or(0) as f64 * TICK_LABEL * CHAR + LABEL + 7.0;
-        let mut rest = rest;
-        for (index, (panel, y)) in self.panels.iter().zip(&axes).enumerate() {
-            let is_last = index + 1 == self.panels.len();
-            let area;
-            (area, rest) = match is_last {
-                true => (rest.clone(), rest),
-                false => rest.split_vertically(units(PANEL_HEIGHT)),
-            };
-            let x_label = if is_last { Some(self.x.as_str()) } else { None };
-            panel.draw(&area, &x, y, x_label, labels)?;
+        let ends: Vec<u32> =
+            (1..self.panels.len()).map(|panels| units(PANEL_HEIGHT * panels as f64)).collect();
+        let areas = rest.split_by_breakpoints::<u32, _, _, _>(&[], &ends);
+        for (index, area) in areas.iter().enumerate() {
+            let x_label = (index + 1 == areas.len()).then_some(self.x.as_str());
+            self.panels[index].draw(area, &x, &axes[index], x_label, labels)?;
         }
         root.present()?;
         Ok(())

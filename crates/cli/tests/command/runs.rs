@@ -60,7 +60,7 @@ fn a_locked_run_is_running() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs/digits");
     let mut training = Generator::seed(0);
-    let open = Run::open(&path).unwrap().quiet();
+    let open = Run::open(&path).unwrap().quiet().save_every_steps(1);
     let mut run = open.resume(&mut training).unwrap();
     run.step(1, &training).unwrap();
     run.log(1, &[("loss", 0.25)]);

@@ -19,6 +19,7 @@ mod dataset;
 mod epoch;
 mod error;
 mod idx;
+mod images;
 mod loader;
 mod map;
 mod mnist;
@@ -38,6 +39,12 @@ pub use concat::Concat;
 pub use dataset::{Dataset, Labeled};
 pub use error::DataError;
 pub use idx::{Idx, read_idx};
+#[cfg(feature = "image")]
+pub use images::ImageFolder;
+pub use images::{
+    ColorJitter, Image, MixUp, PaddingMode, RandomCrop, RandomErasing, RandomHorizontalFlip,
+    RandomResizedCrop,
+};
 pub use loader::{DataLoader, Epoch, TryEpoch};
 pub use map::Map;
 pub use mnist::{LabeledImages, Mnist};

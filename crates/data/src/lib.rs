@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cifar;
 mod dataset;
 mod encode;
 mod error;
@@ -12,15 +13,20 @@ mod idx;
 mod input;
 mod loader;
 mod mnist;
+mod npy;
 mod table;
+mod text;
 mod value_error;
 
 pub use adamant_files::FileError;
+pub use cifar::{CIFAR10_CLASSES, CifarFile, read_cifar10, read_cifar10_folder};
 pub use dataset::{Batch, Dataset};
 pub use encode::{Standardize, TableEncoder};
 pub use error::DataError;
 pub use idx::{Idx, read_idx};
 pub use loader::{DataLoader, Epoch};
 pub use mnist::Mnist;
+pub use npy::{Npy, NpyElements, Npz};
 pub use table::{Classes, Csv, SkippedLines, Table};
+pub use text::{CharVocabulary, read_text};
 pub use value_error::ValueError;

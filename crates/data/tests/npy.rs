@@ -73,9 +73,17 @@ fn integers_are_indices() {
     let indices = Npy::read(fixture("vector.npy")).unwrap().indices().unwrap();
     assert_eq!((indices.shape(), indices.to_vec()), (&[3][..], vec![2, 0, 1]));
     let error = |name: &str| Npy::read(fixture(name)).unwrap().indices().err().unwrap();
-    assert_eq!(error("i4_big_F.npy").to_string(), "element 0: found -3, expected an index");
-    assert_eq!(error("f4_little_C.npy").to_string(), "array: found floats, expected integers");
-    assert_eq!(error("b1_bytes_C.npy").to_string(), "array: found booleans, expected integers");
+    for (name, expected) in [
+        ("i4_big_F.npy", "i4_big_F.npy, element 0: found -3, expected an index"),
+        ("f4_little_C.npy", "f4_little_C.npy: found floats, expected integers"),
+        ("b1_bytes_C.npy", "b1_bytes_C.npy: found booleans, expected integers"),
+    ] {
+        let text = error(name).to_string();
+        assert!(text.ends_with(expected), "{text}");
+    }
+    let mut archive = Npz::open(fixture("stored.npz")).unwrap();
+    let floats = archive.read("x").unwrap().indices().err().unwrap().to_string();
+    assert!(floats.ends_with("stored.npz, array `x`: found floats, expected integers"), "{floats}");
 }
 
 #[test]
@@ -147,7 +155,7 @@ fn any_changed_byte_is_an_error_or_an_array_of_the_file_s_size() {
     for name in ["i4_big_F.npy", "u1_bytes_C.npy"] {
         let whole = std::fs::read(fixture(name)).unwrap();
         for at in 0..whole.len() {
-            for change in [1, 0x10, 0x80, 0xff] {
+            for change in [1, 0x80] {
                 let mut damaged = whole.clone();
                 damaged[at] ^= change;
                 if let Ok(array) = read(&damaged) {
@@ -200,11 +208,13 @@ fn a_changed_byte_of_an_archive_does_not_change_an_array() {
         let whole = std::fs::read(fixture(name)).unwrap();
         let arrays = read_all(&whole).unwrap();
         for at in 0..whole.len() {
-            for change in [1, 0x10, 0x80, 0xff] {
+            for change in [1, 0x80] {
                 let mut damaged = whole.clone();
                 damaged[at] ^= change;
                 for (read_name, array) in read_all(&damaged).unwrap_or_default() {
-                    let same = arrays.iter().any(|(_, other)| *other == array);
+                    let same = arrays.iter().any(|(_, other)| {
+                        other.shape() == array.shape() && other.elements() == array.elements()
+                    });
                     assert!(same, "{name} changed at {at}: {read_name}");
                 }
             }

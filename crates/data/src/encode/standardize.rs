@@ -68,7 +68,14 @@ impl Standardize {
     #[track_caller]
     pub fn fit<T: Float>(&mut self, x: &Tensor<T>) -> Result<(), ValueError> {
         let [outer, features, inner] = self.split("fit", x.shape());
-        let values = x.to_vec();
+        let copy;
+        let values = match x.array().as_slice() {
+            Some(values) => values,
+            None => {
+                copy = x.to_vec();
+                &copy
+            }
+        };
         let finite = |x: &T| x.to_f64().is_finite();
         if let Some(index) = values.iter().position(|x| !finite(x)) {
             let found = format!("{}", values[index].to_f64());

@@ -12,7 +12,8 @@ use std::collections::HashSet;
 /// those of the table that it was [`fit`](TableEncoder::fit) to, the training part. A missing
 /// number becomes the mean of the column, and a missing category becomes zeros.
 ///
-/// scikit-learn: `ColumnTransformer` with `SimpleImputer`, `StandardScaler` and `OneHotEncoder`.
+/// scikit-learn: `ColumnTransformer` with `StandardScaler`, then `SimpleImputer` of 0, and with
+/// `OneHotEncoder`.
 ///
 /// ```
 /// use adamant_data::{Table, TableEncoder};

@@ -1,10 +1,10 @@
 //! Arrays in NumPy's format.
 
 use super::elements::{NpyElements, ReadError, wrong_len};
-use super::header::{Header, PRELUDE, lengths};
+use super::header::{Header, lengths};
 use crate::value_error::ValueError;
 use adamant_files::{FileError, FormatError, START, open};
-use adamant_tensor::{Float, Indices, ShapeError, Tensor};
+use adamant_tensor::{Float, Indices, Shape, ShapeError, Tensor};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -24,11 +24,16 @@ use std::path::Path;
 /// let read: Tensor = Npy::read(&path).unwrap().tensor();
 /// assert_eq!((read.shape(), read.to_vec()), (x.shape(), x.to_vec()));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Npy {
     shape: Vec<usize>,
     elements: NpyElements,
+    /// Where it was read from, for messages.
+    source: String,
 }
+
+/// The source of an array that is not from a file.
+const MEMORY: &str = "array";
 
 impl Npy {
     /// An array of these elements, in row-major order.
@@ -36,10 +41,11 @@ impl Npy {
     /// # Errors
     /// If the number of elements is not that of the shape.
     pub fn new(shape: impl Into<Vec<usize>>, elements: NpyElements) -> Result<Self, ShapeError> {
-        let (shape, found) = (shape.into(), elements.len());
-        match adamant_tensor::Shape::from(shape.as_slice()) {
-            checked if checked.checked_numel() == Some(found) => Ok(Npy { shape, elements }),
-            shape => Err(ShapeError { shape, found }),
+        let (sizes, found) = (shape.into(), elements.len());
+        let shape = Shape::from(sizes.as_slice());
+        match shape.checked_numel() == Some(found) {
+            true => Ok(Npy { shape: sizes, elements, source: MEMORY.into() }),
+            false => Err(ShapeError { shape, found }),
         }
     }
 
@@ -52,7 +58,9 @@ impl Npy {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let (file, len) = open(path)?;
-        Self::from_reader(&mut BufReader::new(file), Some(len)).map_err(|error| match error {
+        let source = path.display().to_string();
+        Self::from_reader(&mut BufReader::new(file), Some(len), source).map_err(|error| match error
+        {
             ReadError::Io(error) => FileError::io(path, error),
             ReadError::Format(error) => error.at(path),
         })
@@ -60,24 +68,23 @@ impl Npy {
 
     /// Reads an array up to the end of the input. `len` is its length if it is known, and then
     /// checked before there is memory for the elements.
-    pub(super) fn from_reader(input: &mut impl Read, len: Option<u64>) -> Result<Self, ReadError> {
-        let mut start = up_to(input, PRELUDE)?;
-        let (before, dictionary_len) = match lengths(&start) {
-            Ok(lengths) => lengths,
-            Err(_) => {
-                // More bytes tell the kinds of other files apart.
-                start.extend(up_to(input, START - PRELUDE)?);
-                return Err(lengths(&start).err().expect("the same first bytes").into());
-            }
-        };
-        let mut dictionary = start.split_off(before);
+    pub(super) fn from_reader(
+        input: &mut impl Read,
+        len: Option<u64>,
+        source: String,
+    ) -> Result<Self, ReadError> {
+        // As many bytes as it takes to recognize a file of another kind.
+        let start = up_to(input, START)?;
+        let (before, dictionary_len) = lengths(&start)?;
+        let input = &mut start.chain(input);
         let expected = before + dictionary_len;
-        dictionary.extend(up_to(input, dictionary_len.saturating_sub(dictionary.len()))?);
-        if dictionary.len() != dictionary_len {
-            let found = format!("a header of {} bytes", before + dictionary.len());
+        let bytes = up_to(input, expected)?;
+        if bytes.len() < expected {
+            let found = format!("a header of {} bytes", bytes.len());
             return Err(FormatError::new(found, format!("{expected} bytes")).into());
         }
-        let header = Header::parse(&dictionary)?;
+        let dictionary = &bytes[before..];
+        let header = Header::parse(dictionary)?;
         if let Some(len) = len {
             let (found, size) = (len.saturating_sub(expected as u64), header.kind.size() as u64);
             let expected = header.len as u64 * size; // `checked_numel` is for eight bytes each
@@ -88,7 +95,7 @@ impl Npy {
             }
         }
         let elements = NpyElements::read(&header, input, len.is_some())?;
-        Ok(Npy { shape: header.shape, elements })
+        Ok(Npy { shape: header.shape, elements, source })
     }
 
     /// Writes a `.npy` file, in C order and little-endian, which replaces one of this name.
@@ -152,27 +159,30 @@ impl Npy {
     /// assert_eq!(labels.indices().unwrap().to_vec(), [2, 0, 1]);
     /// let wrong = Npy::new([2], NpyElements::I64(vec![2, -1])).unwrap();
     /// let error = wrong.indices().unwrap_err().to_string();
-    /// assert_eq!(error, "element 1: found -1, expected an index");
+    /// assert_eq!(error, "array, element 1: found -1, expected an index");
     /// ```
     pub fn indices(&self) -> Result<Indices, ValueError> {
+        let source = &self.source;
         fn convert<E: Copy + TryInto<usize> + ToString>(
+            source: &str,
             values: &[E],
         ) -> Result<Vec<usize>, ValueError> {
             let index = |(i, &value): (usize, &E)| {
-                let error =
-                    || ValueError::new(format!("element {i}"), value.to_string(), "an index");
-                value.try_into().map_err(|_| error())
+                value.try_into().map_err(|_| {
+                    let at = format!("{source}, element {i}");
+                    ValueError::new(at, value.to_string(), "an index")
+                })
             };
             values.iter().enumerate().map(index).collect()
         }
         let values = match &self.elements {
-            NpyElements::I32(values) => convert(values)?,
-            NpyElements::I64(values) => convert(values)?,
-            NpyElements::U8(values) => convert(values)?,
+            NpyElements::I32(values) => convert(source, values)?,
+            NpyElements::I64(values) => convert(source, values)?,
+            NpyElements::U8(values) => convert(source, values)?,
             NpyElements::F32(_) | NpyElements::F64(_) => {
-                return Err(ValueError::new("array", "floats", "integers"));
+                return Err(ValueError::new(source, "floats", "integers"));
             }
-            NpyElements::Bool(_) => return Err(ValueError::new("array", "booleans", "integers")),
+            NpyElements::Bool(_) => return Err(ValueError::new(source, "booleans", "integers")),
         };
         Ok(Indices::from_vec(values, self.shape.as_slice()).expect("the elements of the shape"))
     }
@@ -187,13 +197,13 @@ fn up_to(input: &mut impl Read, len: usize) -> Result<Vec<u8>, ReadError> {
 
 impl From<&Tensor<f32>> for Npy {
     fn from(tensor: &Tensor<f32>) -> Self {
-        Npy { shape: tensor.shape().into(), elements: NpyElements::F32(tensor.to_vec()) }
+        Npy::of(tensor.shape(), NpyElements::F32(tensor.to_vec()))
     }
 }
 
 impl From<&Tensor<f64>> for Npy {
     fn from(tensor: &Tensor<f64>) -> Self {
-        Npy { shape: tensor.shape().into(), elements: NpyElements::F64(tensor.to_vec()) }
+        Npy::of(tensor.shape(), NpyElements::F64(tensor.to_vec()))
     }
 }
 
@@ -203,6 +213,12 @@ impl From<&Indices> for Npy {
         let values = indices.to_vec().into_iter();
         // An index beyond i64 does not index anything.
         let values = values.map(|index| i64::try_from(index).unwrap_or(i64::MAX)).collect();
-        Npy { shape: indices.shape().into(), elements: NpyElements::I64(values) }
+        Npy::of(indices.shape(), NpyElements::I64(values))
+    }
+}
+
+impl Npy {
+    fn of(shape: &[usize], elements: NpyElements) -> Self {
+        Npy::new(shape, elements).expect("the elements of the shape")
     }
 }

@@ -7,13 +7,10 @@
 use adamant_files::{FormatError, other_kind};
 use adamant_tensor::Shape;
 
-pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
+const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// The longest header that is read. NumPy's own default limit is 10,000 bytes.
 const LONGEST: usize = 1 << 16;
-
-/// The number of bytes that are read before the header's length is known.
-pub(super) const PRELUDE: usize = 12;
 
 /// What a file claims about its elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +58,7 @@ impl Kind {
     }
 }
 
-/// The lengths of what comes before the dictionary and of the dictionary, from the first
-/// [`PRELUDE`] bytes, or fewer at the end of a file.
+/// The lengths of what comes before the dictionary and of the dictionary, from the first bytes.
 pub(super) fn lengths(start: &[u8]) -> Result<(usize, usize), FormatError> {
     let expected = "a NumPy array (.npy)";
     let (before, len) = match start.strip_prefix(MAGIC) {
@@ -251,7 +247,7 @@ mod tests {
         for shape in [vec![], vec![3], vec![1, 2, 3], vec![usize::MAX >> 8], vec![1; 32]] {
             let bytes = Header::write(Kind::I64, &shape);
             assert_eq!(bytes.len() % 64, 0);
-            let (before, len) = lengths(&bytes[..PRELUDE]).unwrap();
+            let (before, len) = lengths(&bytes).unwrap();
             assert_eq!(before + len, bytes.len());
             let header = Header::parse(&bytes[before..]).unwrap();
             assert_eq!((header.kind, header.shape), (Kind::I64, shape));

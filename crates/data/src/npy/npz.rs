@@ -71,7 +71,8 @@ impl Npz {
         let path = &self.path;
         let mut file = self.archive.by_index(index).map_err(|error| file_error(path, error))?;
         // Its length in the archive is a claim too.
-        Npy::from_reader(&mut file, None).map_err(|error| match error {
+        let source = format!("{}, array `{name}`", path.display());
+        Npy::from_reader(&mut file, None, source).map_err(|error| match error {
             ReadError::Format(FormatError { found, expected }) => {
                 FileError::format(path, format!("{found} in `{name}`"), expected)
             }

@@ -13,7 +13,7 @@ const IMAGE: usize = 3 * 32 * 32;
 
 /// Images and their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CifarFile {
+pub struct CifarImages {
     /// The pixels: `[N, 3, 32, 32]`, row-major.
     pub images: Vec<u8>,
     /// The class of each image, below 10.
@@ -32,8 +32,8 @@ pub struct CifarFile {
 /// let file = adamant_data::read_cifar10(&path).unwrap();
 /// assert_eq!((file.labels, file.images.len()), (vec![7, 2], 2 * 3 * 32 * 32));
 /// ```
-pub fn read_cifar10(path: impl AsRef<Path>) -> Result<CifarFile, FileError> {
-    let mut file = CifarFile::default();
+pub fn read_cifar10(path: impl AsRef<Path>) -> Result<CifarImages, FileError> {
+    let mut file = CifarImages::default();
     file.append(path.as_ref())?;
     Ok(file)
 }
@@ -45,14 +45,16 @@ pub fn read_cifar10(path: impl AsRef<Path>) -> Result<CifarFile, FileError> {
 ///
 /// # Errors
 /// If a file is missing, or as [`read_cifar10`].
-pub fn read_cifar10_folder(folder: impl AsRef<Path>) -> Result<(CifarFile, CifarFile), FileError> {
+pub fn read_cifar10_folder(
+    folder: impl AsRef<Path>,
+) -> Result<(CifarImages, CifarImages), FileError> {
     let folder = folder.as_ref();
-    let mut train = CifarFile::default();
+    let mut train = CifarImages::default();
     (1..=5).try_for_each(|i| train.append(&folder.join(format!("data_batch_{i}.bin"))))?;
     Ok((train, read_cifar10(folder.join("test_batch.bin"))?))
 }
 
-impl CifarFile {
+impl CifarImages {
     fn append(&mut self, path: &Path) -> Result<(), FileError> {
         const RECORD: u64 = 1 + IMAGE as u64;
         let (file, len) = open(path)?;

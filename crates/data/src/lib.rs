@@ -19,7 +19,7 @@ mod text;
 mod value_error;
 
 pub use adamant_files::FileError;
-pub use cifar::{CIFAR10_CLASSES, CifarFile, read_cifar10, read_cifar10_folder};
+pub use cifar::{CIFAR10_CLASSES, CifarImages, read_cifar10, read_cifar10_folder};
 pub use dataset::{Batch, Dataset};
 pub use encode::{Standardize, TableEncoder};
 pub use error::DataError;

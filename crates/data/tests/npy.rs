@@ -2,7 +2,10 @@
 
 use adamant_data::{FileError, Npy, NpyElements, Npz};
 use adamant_tensor::{Indices, Tensor};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/npy").join(name)
@@ -124,12 +127,14 @@ fn other_files_are_rejected() {
     assert!(error("missing.npy").contains("missing.npy: "));
 }
 
+/// A header of `float32` elements in Fortran order.
+fn header(shape: &str) -> Vec<u8> {
+    let text = format!("{{'descr': '<f4', 'fortran_order': True, 'shape': {shape}}}");
+    [b"\x93NUMPY\x01\0", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat()
+}
+
 #[test]
 fn a_wrong_length_is_rejected_before_there_is_memory() {
-    let header = |shape: &str| {
-        let text = format!("{{'descr': '<f4', 'fortran_order': True, 'shape': {shape}}}");
-        [b"\x93NUMPY\x01\0", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat()
-    };
     let huge = header("(1099511627776,)");
     assert_rejected(&huge, "found only 0 bytes, expected the 4398046511104 bytes of shape");
     assert_rejected(&header("(1152921504606846976, 0)"), "found a header with shape");
@@ -189,6 +194,31 @@ fn read_all(bytes: &[u8]) -> Result<Vec<(String, Npy)>, FileError> {
         let names = file.names();
         names.into_iter().map(|name| Ok((name.clone(), file.read(&name)?))).collect()
     })
+}
+
+#[test]
+fn memory_for_an_array_of_an_archive_follows_its_data() {
+    for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(method);
+        for (name, shape) in [("huge", "(1099511627776,)"), ("more", "(1,)"), ("fits", "(2,)")] {
+            archive.start_file(format!("{name}.npy"), options).unwrap();
+            archive.write_all(&[header(shape), vec![0; 8]].concat()).unwrap();
+        }
+        archive.start_file("notes.txt", options).unwrap();
+        let bytes = archive.finish().unwrap().into_inner();
+        with_file(&bytes, |path| {
+            let mut file = Npz::open(path).unwrap();
+            assert_eq!(file.names(), ["huge", "more", "fits"]);
+            assert_eq!(file.read("fits").unwrap().shape(), [2]);
+            let huge = file.read("huge").unwrap_err().to_string();
+            let expected =
+                "found only 8 bytes in `huge`, expected the 4398046511104 bytes of shape";
+            assert!(huge.contains(expected), "{huge}");
+            let more = file.read("more").unwrap_err().to_string();
+            assert!(more.contains("found more bytes in `more`, expected the 4 bytes"), "{more}");
+        });
+    }
 }
 
 #[test]

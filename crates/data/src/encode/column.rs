@@ -96,7 +96,7 @@ impl Encoded {
                         _ => value,
                     } as f32;
                     if !feature.is_finite() {
-                        let (at, found) = (table.place(row, &self.name), format!("{value:e}"));
+                        let (at, found) = (table.position(row, &self.name), format!("{value:e}"));
                         return Err(ValueError::new(at, found, "a feature in the range of f32"));
                     }
                     set(row, 0, feature);
@@ -114,7 +114,7 @@ impl Encoded {
                         None => {
                             let expected = format!("one of {categories:?}");
                             let found = format!("{category:?}");
-                            let at = table.place(row, &self.name);
+                            let at = table.position(row, &self.name);
                             return Err(ValueError::new(at, found, expected));
                         }
                     }

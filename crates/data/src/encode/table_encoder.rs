@@ -3,7 +3,7 @@
 use super::column::{Encoded, Encoding, Fitted};
 use crate::table::Table;
 use crate::value_error::ValueError;
-use adamant_tensor::{Mismatch, StateDict, StateError, Stateful, Tensor};
+use adamant_tensor::{Array, Mismatch, StateDict, StateError, Stateful, Tensor};
 use std::collections::HashSet;
 
 /// Turns the columns of a table into a tensor `[rows, features]`.
@@ -125,15 +125,30 @@ impl TableEncoder {
     /// The features of each row: `[rows, features]`.
     ///
     /// # Errors
-    /// If a column does not exist or contains strings that should be numbers, or a category is
-    /// unknown: the message names the row, or its file and line.
+    /// If a column does not exist or contains strings that should be numbers, a category is
+    /// unknown, or a feature is beyond `f32`: the message names the row, or its file and line.
     ///
     /// # Panics
     /// If neither [`fit`](TableEncoder::fit) nor a state came before.
     #[track_caller]
     pub fn transform(&self, table: &Table) -> Result<Tensor, ValueError> {
-        let features = self.width("transform");
-        let mut values = vec![0.0; table.len() * features];
+        let (rows, features) = (table.len(), self.width("transform"));
+        let mut written = Ok(());
+        let array = Array::try_build([rows, features].into(), |values| {
+            values.fill(0.0);
+            written = self.write(table, values, features);
+        });
+        written?;
+        // A column of names that are all different has a feature for each row.
+        let array = array.map_err(|_| {
+            let found = format!("{features} features in {rows} rows");
+            ValueError::new(table.name(), found, "a tensor that fits in memory")
+        })?;
+        Ok(array.into())
+    }
+
+    /// Writes the features that are not 0.
+    fn write(&self, table: &Table, values: &mut [f32], features: usize) -> Result<(), ValueError> {
         let mut first = 0;
         for column in &self.columns {
             let fitted = column.fitted("transform");
@@ -142,7 +157,7 @@ impl TableEncoder {
             })?;
             first += fitted.width();
         }
-        Ok(Tensor::from_vec(values, [table.len(), features]).expect("rows of features"))
+        Ok(())
     }
 
     /// The number of features.

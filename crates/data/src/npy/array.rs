@@ -4,7 +4,7 @@ use super::elements::{NpyElements, ReadError, wrong_len};
 use super::header::{Header, lengths};
 use crate::value_error::ValueError;
 use adamant_files::{FileError, FormatError, START, open};
-use adamant_tensor::{Float, Indices, Shape, ShapeError, Tensor};
+use adamant_tensor::{Array, Float, Indices, Shape, ShapeError, Tensor};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -134,18 +134,21 @@ impl Npy {
     /// A tensor of the elements, rounded to nearest if `T` cannot represent them; `true` is 1.
     #[must_use]
     pub fn tensor<T: Float>(&self) -> Tensor<T> {
-        fn convert<T: Float, E: Copy>(values: &[E], convert: impl Fn(E) -> f64) -> Vec<T> {
-            values.iter().map(|&value| T::from_f64(convert(value))).collect()
+        fn write<T: Float, E: Copy>(out: &mut [T], values: &[E], convert: impl Fn(E) -> f64) {
+            for (out, &value) in out.iter_mut().zip(values) {
+                *out = T::from_f64(convert(value));
+            }
         }
-        let values = match &self.elements {
-            NpyElements::F32(values) => convert(values, f64::from),
-            NpyElements::F64(values) => convert(values, |value| value),
-            NpyElements::I32(values) => convert(values, f64::from),
-            NpyElements::I64(values) => convert(values, |value| value as f64),
-            NpyElements::U8(values) => convert(values, f64::from),
-            NpyElements::Bool(values) => convert(values, f64::from),
-        };
-        Tensor::from_vec(values, self.shape.as_slice()).expect("the elements of the shape")
+        let array =
+            Array::build("tensor", self.shape.as_slice().into(), |out| match &self.elements {
+                NpyElements::F32(values) => write(out, values, f64::from),
+                NpyElements::F64(values) => write(out, values, |value| value),
+                NpyElements::I32(values) => write(out, values, f64::from),
+                NpyElements::I64(values) => write(out, values, |value| value as f64),
+                NpyElements::U8(values) => write(out, values, f64::from),
+                NpyElements::Bool(values) => write(out, values, f64::from),
+            });
+        array.into()
     }
 
     /// The elements of an array of integers as indices, such as classes or tokens.

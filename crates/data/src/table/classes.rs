@@ -61,7 +61,7 @@ impl Table {
             value.as_deref().and_then(|value| known.get(value).copied()).ok_or_else(|| {
                 let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
                 let found = value.map_or("no value".into(), |value| format!("{value:?}"));
-                ValueError::new(self.place(row, column), found, format!("one of {names:?}"))
+                ValueError::new(self.position(row, column), found, format!("one of {names:?}"))
             })
         };
         (0..self.len()).map(index).collect()

@@ -11,8 +11,8 @@ use std::path::Path;
 ///
 /// A column contains numbers or strings. It contains numbers if each of its values that is not
 /// missing is a finite number, unless [`numbers`](Csv::numbers) or [`strings`](Csv::strings) names
-/// it. White space around a value is removed. The file is UTF-8, plain or compressed by gzip. It is
-/// read twice, first for the types; a column costs memory for its values only.
+/// it. White space around a value is removed, and empty lines are skipped. The file is UTF-8, plain
+/// or compressed by gzip. It is read twice, first for the types, so only the values take memory.
 ///
 /// pandas: `pandas.read_csv`.
 ///

@@ -167,10 +167,10 @@ impl Table {
         let float = |(row, value): (usize, &Option<f64>)| match value {
             Some(value) if (*value as f32).is_finite() => Ok(*value as f32),
             Some(value) => {
-                let at = self.place(row, column);
+                let at = self.position(row, column);
                 Err(ValueError::new(at, format!("{value:e}"), "a number in the range of f32"))
             }
-            None => Err(ValueError::new(self.place(row, column), "no value", "a number")),
+            None => Err(ValueError::new(self.position(row, column), "no value", "a number")),
         };
         let values = self.numbers(column)?.iter().enumerate().map(float);
         Ok(Tensor::from(values.collect::<Result<Vec<f32>, _>>()?))
@@ -224,7 +224,7 @@ impl Table {
     }
 
     /// The file and line of a value, for messages.
-    pub(crate) fn place(&self, row: usize, column: &str) -> String {
+    pub(crate) fn position(&self, row: usize, column: &str) -> String {
         match &self.source {
             Some(Source { path, lines }) => {
                 format!("{}, line {}, column `{column}`", path.display(), lines[row])

@@ -1,5 +1,6 @@
 //! Images and their random transforms.
 
+mod cifar10;
 mod color;
 #[cfg(feature = "image")]
 mod decode;
@@ -13,6 +14,7 @@ mod random_flip;
 mod resize;
 mod window;
 
+pub use self::cifar10::Cifar10;
 pub use self::color::ColorJitter;
 #[cfg(feature = "image")]
 pub use self::folder::ImageFolder;

@@ -23,7 +23,8 @@ enum Shown {
     Not,
 }
 
-/// The progress of a run. The bar appears at the first step, and is removed when this is dropped.
+/// The progress of a run. The bar appears at the first step, and removes itself when its last clone
+/// is dropped.
 pub(super) struct Progress {
     bar: ProgressBar,
     shown: Shown,
@@ -129,12 +130,6 @@ impl Progress {
     /// Runs `f` without the bar on the screen.
     pub(super) fn suspend<R>(&self, f: impl FnOnce() -> R) -> R {
         self.bar.suspend(f)
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
     }
 }
 

@@ -108,6 +108,8 @@ impl Run {
     /// Opens a run's folder, and creates it if it does not exist. No other process can open it
     /// until the run is over or its process ends in any way.
     ///
+    /// Without options, a run is saved on Ctrl-C and at its end, and keeps all checkpoints.
+    ///
     /// # Errors
     /// If the folder cannot be created, or another run uses it ([`FileError::InUse`]).
     pub fn open(folder: impl Into<PathBuf>) -> Result<RunFolder, FileError> {

@@ -23,7 +23,8 @@ enum Shown {
     Not,
 }
 
-/// The progress of a run. The bar appears at the first step, and is removed when this is dropped.
+/// The progress of a run. The bar appears at the first step, and removes itself when its last clone
+/// is dropped.
 pub(super) struct Progress {
     bar: ProgressBar,
     shown: Shown,
@@ -36,14 +37,13 @@ pub(super) struct Progress {
 impl Progress {
     /// `total` is the number of steps, if it is known.
     pub(super) fn new(total: Option<u64>, quiet: bool) -> Self {
-        Progress::shown(
-            total,
-            match quiet {
-                true => Shown::Not,
-                false if Term::stderr().features().is_attended() => Shown::Bar,
-                false => Shown::Lines,
-            },
-        )
+        let terminal = Term::stderr().features().is_attended();
+        let shown = match (quiet, terminal) {
+            (true, _) => Shown::Not,
+            (false, true) => Shown::Bar,
+            (false, false) => Shown::Lines,
+        };
+        Progress::shown(total, shown)
     }
 
     fn shown(total: Option<u64>, shown: Shown) -> Self {
@@ -132,12 +132,6 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
 fn note(bar: &ProgressBar, text: &str) {
     let _ = bar.suspend(|| writeln!(io::stderr(), "{text}"));
 }
@@ -169,10 +163,13 @@ fn line(step: u64, total: Option<u64>, values: &str, speed: f64, left: Duration)
 
 /// A number with four significant digits.
 fn short(value: f64) -> String {
-    let magnitude = value.abs().log10().floor();
-    if value == 0.0 || !value.is_finite() {
-        return value.abs().to_string().replace("inf", if value < 0.0 { "-inf" } else { "inf" });
+    if !value.is_finite() {
+        return value.to_string();
     }
+    if value == 0.0 {
+        return "0".into();
+    }
+    let magnitude = value.abs().log10().floor();
     if !(-4.0..6.0).contains(&magnitude) {
         return format!("{value:.3e}");
     }

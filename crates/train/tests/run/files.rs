@@ -67,7 +67,7 @@ fn the_best_state_is_kept_and_returned() {
     let folder = tempfile::tempdir().unwrap();
     let mut training = Training::new(8);
     let path = folder.path().to_path_buf();
-    let run = open(folder.path()).keep_last(1).keep_highest().save_every_steps(1);
+    let run = open(folder.path()).keep_last(1).keep_highest();
     let mut run = run.resume(&mut training).unwrap();
     let mut best = None;
     for (step, metric) in (1..).zip([0.5, 0.9, f64::NAN, 0.7]) {

@@ -8,9 +8,18 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+/// A time in which each signal arrives.
+const LONG: Duration = Duration::from_secs(20);
+
 /// Tells the parent where this child is.
 fn report(what: &str) {
     println!("\n{what}");
+}
+
+/// Waits until the parent has sent its signal, and the handler has run, perhaps on another thread.
+fn wait_for_parent() {
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
 }
 
 /// A child with its output.
@@ -19,7 +28,8 @@ struct Started(Child, BufReader<ChildStdout>);
 impl Started {
     fn new(test: &str, work: &str, folder: &Path) -> Self {
         let mut command = child(test, work, folder);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Started(child, out)
     }
@@ -33,6 +43,11 @@ impl Started {
     fn send(&self, signal: &str) {
         let id = self.0.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// Ends [`wait_for_parent`] in the child.
+    fn resume(&mut self) {
+        drop(self.0.stdin.take());
     }
 
     /// Waits for the end: the status, the rest of the output, and the errors.
@@ -101,15 +116,14 @@ fn a_second_signal_ends_the_program_at_once() {
         let mut training = Training::new(8);
         let run = open(&folder).resume(&mut training).unwrap();
         report("in a long step");
-        std::thread::sleep(Duration::from_secs(600));
-        drop(run);
-        return;
+        std::thread::sleep(LONG);
+        return drop(run);
     }
     let folder = tempfile::tempdir().unwrap();
     let mut child = Started::new(TEST, "train", folder.path());
     child.wait_for("in a long step");
     child.send("-INT");
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(300));
     assert!(child.0.try_wait().unwrap().is_none(), "ended after one signal");
     child.send("-INT");
     assert_eq!(child.end().0, Some(130));
@@ -126,8 +140,7 @@ fn without_a_run_a_signal_ends_the_program_at_once() {
             run.finish(1, &training).unwrap();
         }
         report("no run");
-        std::thread::sleep(Duration::from_secs(600));
-        return;
+        return std::thread::sleep(LONG);
     }
     for (work, status) in [("before", None), ("after", Some(130))] {
         let folder = tempfile::tempdir().unwrap();
@@ -174,20 +187,39 @@ fn a_signal_during_the_end_of_a_run_is_not_lost() {
         let mut run = open(&folder).resume(&mut training).unwrap();
         training.train(&mut run, 5).unwrap();
         report("last step");
-        std::io::stdin().read_line(&mut String::new()).unwrap(); // until the signal was sent
+        wait_for_parent();
         end(run.finish(5, &training).map(drop));
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut command = child(TEST, "train", folder.path());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let out = BufReader::new(child.stdout.take().unwrap());
-    let mut child = Started(child, out);
+    let mut child = Started::new(TEST, "train", folder.path());
     child.wait_for("last step");
     child.send("-TERM");
-    drop(child.0.stdin.take());
+    child.resume();
     let (status, _, errors) = child.end();
     assert_eq!(status, Some(130), "{errors}");
     assert!(errors.contains("interrupted after step 5"), "{errors}");
     assert_eq!(saved_steps(folder.path()), [5]);
+}
+
+#[test]
+fn a_run_that_cannot_be_saved_is_not_reported_as_saved() {
+    const TEST: &str = "signals::a_run_that_cannot_be_saved_is_not_reported_as_saved";
+    if let Some((_, folder)) = order() {
+        let mut training = Training::new(8);
+        let mut run = open(&folder).resume(&mut training).unwrap();
+        training.train(&mut run, 5).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        report("ready");
+        wait_for_parent();
+        let error = training.train(&mut run, u64::MAX).unwrap_err();
+        assert!(matches!(error, RunError::File(_)), "{error}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Started::new(TEST, "train", &folder.path().join("run"));
+    child.wait_for("ready");
+    child.send("-INT");
+    child.resume();
+    let (status, _, errors) = child.end();
+    assert_eq!(status, Some(0), "{errors}");
 }

@@ -102,7 +102,7 @@ fn a_second_process_is_refused() {
     if let Some((_, folder)) = order() {
         let run = open(&folder).resume(&mut Training::new(8)).unwrap();
         println!("\nready");
-        std::thread::sleep(std::time::Duration::from_secs(600));
+        std::thread::sleep(std::time::Duration::from_secs(60));
         drop(run);
         return;
     }

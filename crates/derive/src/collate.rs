@@ -38,6 +38,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     Ok(quote! {
         #[doc = #doc]
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #[allow(dead_code)] // a field that no program reads
         #visibility struct #batch { #(#batch_fields),* }
 
         #[automatically_derived]

@@ -180,7 +180,7 @@ mod tests {
         assert_restored(&[Some(1i8), None], &["len", "0.is_some", "0.value", "1.is_some"]);
         assert_restored(&[StateDict::from_iter([("", 1), ("a", 2)])], &["len", "0", "0.a"]);
         assert_restored(&[StateDict::new(), StateDict::from_iter([("a", 2)])], &["len", "1.a"]);
-        assert_restored(&vec![(true, 1u8); 12], &{
+        assert_restored(&[(true, 1u8); 12], &{
             let mut names = vec!["len".to_string()];
             names.extend((0..12).flat_map(|i| [format!("{i}.0"), format!("{i}.1")]));
             names.leak().iter().map(String::as_str).collect::<Vec<_>>()

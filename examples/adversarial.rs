@@ -20,6 +20,7 @@
 
 mod common;
 
+use adamant::data::Dataset;
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Saves, Saving};
@@ -91,7 +92,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 
     // From here on, the pixels require gradients, not the weights.
     model.set_requires_grad(false);
-    let test = mnist.test.batch(&(0..2000).collect::<Vec<_>>());
+    let test = mnist.test.batch(&(0..2000).collect::<Vec<_>>())?;
     let images = gray(&test.inputs).requires_grad();
     let loss = cross_entropy(&model.forward(&images), &test.targets);
     let [slope] = &grad(&loss, &[&images], GradOptions::default())[..] else {

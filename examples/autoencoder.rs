@@ -19,6 +19,7 @@
 
 mod common;
 
+use adamant::data::Dataset;
 use adamant::prelude::*;
 use clap::Parser;
 use common::saves::{Mean, Saves, Saving};
@@ -106,12 +107,9 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         mnist.train.len()
     )?;
 
-    let test_error = |model: &Autoencoder| {
-        no_grad(|| {
-            let images = gray(&mnist.test.batch(&(0..1000).collect::<Vec<_>>()).inputs);
-            mse_loss(&model.forward(&images), &images).item()
-        })
-    };
+    let images = gray(&mnist.test.batch(&(0..1000).collect::<Vec<_>>())?.inputs);
+    let test_error =
+        |model: &Autoencoder| no_grad(|| mse_loss(&model.forward(&images), &images).item());
     let mut saves = Saves::new(&args.saving, "autoencoder")?;
     let bar = progress_bar("training", steps);
     let (mut step, mut mean) = (0, Mean::default());
@@ -152,7 +150,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     }
     bar.finish_and_clear();
 
-    let digits = gray(&mnist.test.batch(&(0..SHOWN).collect::<Vec<_>>()).inputs);
+    let digits = gray(&mnist.test.batch(&(0..SHOWN).collect::<Vec<_>>())?.inputs);
     let back = no_grad(|| model.forward(&digits));
     let png = args.png.clone().unwrap_or_else(|| in_build_folder("autoencoder.png"));
     write_digits(&png, &[digits, back])?;

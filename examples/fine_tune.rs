@@ -33,6 +33,7 @@
 
 mod common;
 
+use adamant::data::Dataset;
 use adamant::optim::AdamGroup;
 use adamant::prelude::*;
 use clap::Parser;
@@ -126,7 +127,9 @@ fn main() -> ExitCode {
 fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut rng = Generator::seed(args.seed);
     let mnist = Mnist::bundled()?;
-    let low = five(&mnist.train, 0)?.take(args.images.map_or(usize::MAX, |images| images as usize));
+    let low = five(&mnist.train, 0)?;
+    let images = args.images.map_or(low.len(), |images| low.len().min(images as usize));
+    let low = low.subset((0..images).collect());
     let high = five(&first_of_each(&mnist.train, args.tune_images), 5)?;
     let [test_low, test_high] = [five(&mnist.test, 0)?, five(&mnist.test, 5)?];
     writeln!(out, "{} images of 0 to 4, {} of 5 to 9\n", low.len(), high.len())?;
@@ -191,15 +194,15 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 }
 
 /// The images of the five digits from `first`, as classes 0 to 4.
-fn five(data: &Dataset, first: usize) -> Result<Dataset, Box<dyn Error>> {
+fn five(data: &LabeledImages, first: usize) -> Result<TensorDataset, Box<dyn Error>> {
     let part = data.filter(|_index, target| (first..first + 5).contains(&target));
-    let all = part.batch(&(0..part.len()).collect::<Vec<_>>());
+    let all = part.batch(&(0..part.len()).collect::<Vec<_>>())?;
     let classes = all.targets.iter().map(|target| target - first).collect();
-    Ok(Dataset::new(&all.inputs, classes)?)
+    Ok(TensorDataset::new(all.inputs, classes)?)
 }
 
 /// The first `images` images of each digit.
-fn first_of_each(data: &Dataset, images: u32) -> Dataset {
+fn first_of_each(data: &LabeledImages, images: u32) -> LabeledImages {
     let mut taken = [0; 10];
     data.filter(|_index, digit| {
         taken[digit] += 1;
@@ -212,7 +215,7 @@ impl Run {
     fn train(
         &mut self,
         stage: u64,
-        loader: &mut DataLoader<'_>,
+        loader: &mut DataLoader,
         epochs: u32,
         saves: &mut Saves,
         out: &mut impl Write,

@@ -197,7 +197,7 @@ fn svg_in_a_folder(path: &str) -> Result<PathBuf, String> {
 }
 
 /// Counts of each digit (row) classified as each digit (column).
-fn confusion_matrix(model: &Sequential, data: &Dataset) -> Vec<[usize; CLASSES]> {
+fn confusion_matrix(model: &Sequential, data: &LabeledImages) -> Vec<[usize; CLASSES]> {
     let mut counts = vec![[0; CLASSES]; CLASSES];
     no_grad(|| {
         for batch in DataLoader::new(data, 1000).epoch() {

@@ -66,7 +66,7 @@ fn images<const D: usize>(
 
 /// An epoch of MNIST in a new order; the last partial batch is dropped.
 fn epoch(net: impl Forward + Module + 'static, batch: usize, rng: &mut Generator) -> Work {
-    let mnist: &'static Mnist = Box::leak(Box::new(Mnist::bundled().expect("the bundled files")));
+    let mnist = Mnist::bundled().expect("the bundled files");
     let mut loader = DataLoader::new(&mnist.train, batch).shuffle(rng).drop_last(true);
     let mut adam = Adam::new(net.parameters(), AdamOptions::default()).unwrap();
     timed(move || {

@@ -5,6 +5,7 @@
 
 pub(crate) mod saves;
 
+use adamant::data::IntoSource;
 use adamant::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
@@ -64,15 +65,20 @@ pub(crate) fn percent(part: usize, whole: usize) -> f64 {
 }
 
 /// The accuracy in percent. Sets the net to training mode afterwards.
-pub(crate) fn accuracy(net: &mut (impl Module + Forward), data: &Dataset) -> f64 {
+pub(crate) fn accuracy(
+    net: &mut (impl Module + Forward),
+    data: impl IntoSource<Batch = Batch>,
+) -> f64 {
     net.eval();
-    let right = no_grad(|| {
-        let mut loader = DataLoader::new(data, 500);
-        let right = |batch: Batch| hits(&net.forward(&batch.inputs).argmax(1), &batch.targets);
-        loader.epoch().map(right).sum()
+    let (mut right, mut all) = (0, 0);
+    no_grad(|| {
+        for batch in DataLoader::new(data, 500).epoch() {
+            right += hits(&net.forward(&batch.inputs).argmax(1), &batch.targets);
+            all += batch.targets.len();
+        }
     });
     net.train();
-    percent(right, data.len())
+    percent(right, all)
 }
 
 /// Parses a learning rate.

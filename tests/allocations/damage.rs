@@ -108,16 +108,16 @@ struct Net {
 }
 
 /// Everything that a run restores.
-struct Run<'d> {
+struct Run {
     net: Net,
     adam: Adam,
     schedule: StepLr,
-    loader: DataLoader<'d>,
+    loader: DataLoader,
     rng: Generator,
 }
 
-impl<'d> Run<'d> {
-    fn new(data: &'d Dataset) -> Self {
+impl Run {
+    fn new(data: &TensorDataset) -> Self {
         let mut rng = Generator::seed(1);
         let net = Net {
             characters: Embedding::new(3, 2, &mut rng),
@@ -161,8 +161,8 @@ impl<'d> Run<'d> {
     }
 }
 
-fn samples() -> Dataset {
-    Dataset::new(&Tensor::zeros([5, 2]), vec![0; 5]).unwrap()
+fn samples() -> TensorDataset {
+    TensorDataset::new(Tensor::zeros([5, 2]), vec![0; 5]).unwrap()
 }
 
 fn saved(checkpoint: &Checkpoint) -> Vec<u8> {

@@ -18,7 +18,10 @@ fn ten_thousand_steps_do_not_change_memory() {
         .add(Dropout::new(0.1, &mut rng))
         .add(Linear::new(30, 5, &mut rng));
     let mut adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
-    let data = Dataset::new(&Tensor::randn([200, 20], &mut rng), (0..200).map(|i| i % 5).collect());
+    let data = TensorDataset::new(
+        Tensor::<f32>::randn([200, 20], &mut rng),
+        (0..200usize).map(|i| i % 5).collect::<Vec<_>>(),
+    );
     let data = data.unwrap();
     let mut loader = DataLoader::new(&data, 8).shuffle(&mut rng);
     let addresses = || -> Vec<usize> {

@@ -45,7 +45,7 @@ fn with_run<R>(seed: u64, f: impl FnOnce(&mut [(&str, &mut dyn Stateful)]) -> R)
     let mut sgd = Sgd::new([other.clone()], SgdOptions::default().lr(0.5).momentum(0.5)).unwrap();
     let (warm_up, down) = (LinearLr::new(&mut sgd, 0.5, 1.0, 2), ExponentialLr::new(&sgd, 0.5));
     let mut sequence = SequentialLr::new(&mut sgd, warm_up).then(2, down);
-    let data = Dataset::new(&Tensor::zeros([5, 2]), vec![0; 5]).unwrap();
+    let data = TensorDataset::new(Tensor::<f32>::zeros([5, 2]), vec![0usize; 5]).unwrap();
     let mut loader = DataLoader::new(&data, 2).shuffle(&mut rng);
     for (i, parameter) in net.parameters().iter().enumerate() {
         parameter.set_value(&Tensor::full(parameter.shape(), i as f32));

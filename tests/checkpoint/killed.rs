@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const TEST: &str = "killed::a_run_killed_at_any_moment_ends_in_the_same_bits";
 const STEPS: u64 = 150;
 
-fn new(data: &Dataset, seed: u64) -> Run<'_> {
+fn new(data: &TensorDataset<ByteRows>, seed: u64) -> Run {
     Run::new(data, NETS[1].1, PLANS[3].1, seed)
 }
 

@@ -11,18 +11,18 @@ struct Net {
 }
 
 /// Everything that has a state.
-struct Run<'d> {
+struct Run {
     net: Net,
     adam: Adam,
     schedule: CosineAnnealingLr,
     plateau: ReduceLrOnPlateau,
-    loader: DataLoader<'d>,
+    loader: DataLoader,
     rng: Generator,
     steps: u64,
 }
 
-impl<'d> Run<'d> {
-    fn new(data: &'d Dataset, seed: u64) -> Self {
+impl Run {
+    fn new(data: &TensorDataset, seed: u64) -> Self {
         let mut rng = Generator::seed(seed);
         let net = Net {
             linear: Linear::new(2, 3, &mut rng),
@@ -83,7 +83,7 @@ impl<'d> Run<'d> {
 #[test]
 fn checkpoints_after_an_overflow_restore() {
     let inputs = Tensor::randn([10, 2], &mut Generator::seed(0));
-    let data = Dataset::new(&inputs, (0..10).map(|i| i % 2).collect()).unwrap();
+    let data = TensorDataset::new(inputs, (0..10).map(|i| i % 2).collect()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut checkpoints = CheckpointManager::new(folder.path()).unwrap().keep_last(2);
     let mut run = Run::new(&data, 1);

@@ -167,23 +167,29 @@ pub(crate) const PLANS: [(&str, MakePlan); 9] = [
 ];
 
 /// Forty images of 8 × 8.
-pub(crate) fn images() -> Dataset {
+pub(crate) fn images() -> TensorDataset<ByteRows> {
     let mut rng = Generator::seed(11);
     let bytes = (0..40 * 64).map(|_| rng.below(16) as u8).collect();
-    Dataset::from_bytes(bytes, [1, 8, 8], 1.0, 0.0, (0..40).map(|i| i % 10).collect()).unwrap()
+    let images = ByteRows::new(bytes, [1, 8, 8]).unwrap();
+    TensorDataset::new(images, (0..40).map(|i| i % 10).collect()).unwrap()
 }
 
-pub(crate) struct Run<'d> {
+pub(crate) struct Run {
     net: Box<dyn Net>,
     adam: Adam,
     plan: Plan,
-    loader: DataLoader<'d>,
+    loader: DataLoader,
     rng: Generator,
 }
 
-impl<'d> Run<'d> {
+impl Run {
     /// With batches of 6: an epoch has seven, the last one of 4.
-    pub(crate) fn new(data: &'d Dataset, net: MakeNet, plan: MakePlan, seed: u64) -> Self {
+    pub(crate) fn new(
+        data: &TensorDataset<ByteRows>,
+        net: MakeNet,
+        plan: MakePlan,
+        seed: u64,
+    ) -> Self {
         let mut rng = Generator::seed(seed);
         let net = net(&mut rng);
         let [head, _] = net.head_and_body();

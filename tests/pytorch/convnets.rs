@@ -3,6 +3,7 @@
 
 use crate::close::close;
 use crate::common::{fixture, numbers};
+use adamant::data::Dataset;
 use adamant::nn::{Conv2d, Flatten, MaxPool2d};
 use adamant::prelude::*;
 
@@ -20,7 +21,7 @@ fn follows_pytorch(name: &str, model: &Sequential) {
     let mut adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
     let mut losses = Vec::new();
     for step in 0..10 {
-        let batch = mnist.batch(&(8 * step..8 * (step + 1)).collect::<Vec<_>>());
+        let batch = mnist.batch(&(8 * step..8 * (step + 1)).collect::<Vec<_>>()).unwrap();
         let images = batch.inputs.reshape([8, 1, 28, 28]);
         adam.zero_grad();
         let loss = cross_entropy(&model.forward(&images), &batch.targets);

@@ -494,8 +494,7 @@ mod tests {
         let mut manager = new().unwrap();
         let error = new().unwrap_err();
         assert!(matches!(error, FileError::InUse { .. }), "{error}");
-        let expected =
-            "found a folder in use by another manager of this process, expected one that";
+        let expected = "found a folder in use by this process itself, expected one that";
         assert!(error.to_string().contains(expected), "{error}");
         manager.save(1, snapshot(1)).unwrap();
         drop(manager);

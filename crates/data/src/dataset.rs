@@ -1,206 +1,279 @@
-//! Samples with targets.
+//! What a data set is, and what can be made of one.
 
+use crate::collate::Collate;
+use crate::concat::Concat;
 use crate::error::DataError;
-use adamant_kernels::convert_bytes;
-use adamant_tensor::{Shape, Tensor};
+use crate::map::Map;
+use crate::source::{BatchSeed, Source, load};
+use crate::subset::Subset;
+use adamant_tensor::{Float, Generator, Indices, Tensor};
 use std::sync::Arc;
 
-/// Samples of one shape, each with a target class.
+/// Samples by index.
 ///
-/// `clone`, `filter` and `take` share the samples and copy only lists of indices.
-#[derive(Clone, Debug)]
-pub struct Dataset {
-    samples: Samples,
-    /// The shape of one sample.
-    shape: Shape,
-    targets: Arc<[usize]>,
-    /// The indices of this set's samples, in its order.
-    indices: Arc<[usize]>,
-}
-
-#[derive(Clone)]
-enum Samples {
-    // `Arc<Vec>`, since making an `Arc<[_]>` of a vector copies it.
-    /// Bytes that become `byte · scale + shift` in a batch: a quarter of the memory of floats.
-    Bytes {
-        bytes: Arc<Vec<u8>>,
-        scale: f32,
-        shift: f32,
-    },
-    Floats(Arc<Vec<f32>>),
-}
-
-impl std::fmt::Debug for Samples {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Samples::Bytes { bytes, .. } => write!(f, "{} bytes", bytes.len()),
-            Samples::Floats(floats) => write!(f, "{} floats", floats.len()),
-        }
-    }
-}
-
-/// Some samples of a [`Dataset`], ready for a model.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// `[batch, …]`: the samples, stacked.
-    pub inputs: Tensor,
-    /// The class of each sample.
-    pub targets: Vec<usize>,
-}
-
-impl Dataset {
-    /// A set of the rows of `inputs` (`[N, …]`) and their targets.
-    ///
-    /// PyTorch: `torch.utils.data.TensorDataset`.
-    ///
-    /// # Errors
-    /// If the numbers of rows and targets differ.
-    ///
-    /// ```
-    /// use adamant_data::Dataset;
-    /// use adamant_tensor::Tensor;
-    /// let inputs = Tensor::from_vec(vec![0.0, 1.0, 2.0, 3.0], [2, 2]).unwrap();
-    /// let set = Dataset::new(&inputs, vec![0, 1]).unwrap();
-    /// assert_eq!(set.batch(&[1]).inputs.to_vec(), [2.0, 3.0]);
-    /// ```
-    pub fn new(inputs: &Tensor, targets: Vec<usize>) -> Result<Self, DataError> {
-        let samples = inputs.shape().first().copied().unwrap_or(0);
-        let shape = Shape::from(inputs.shape().get(1..).unwrap_or(&[]));
-        Self::from_samples(Samples::Floats(inputs.to_vec().into()), samples, shape, targets)
-    }
-
-    /// A set of samples of this shape, whose bytes become `byte · scale + shift` in a batch.
-    ///
-    /// # Errors
-    /// If the bytes do not make one sample for each target.
-    pub fn from_bytes(
-        bytes: Vec<u8>,
-        shape: impl Into<Shape>,
-        scale: f32,
-        shift: f32,
-        targets: Vec<usize>,
-    ) -> Result<Self, DataError> {
-        let shape = shape.into();
-        let needed = shape.checked_numel().and_then(|size| size.checked_mul(targets.len()));
-        if needed != Some(bytes.len()) {
-            return Err(DataError::Bytes { shape, bytes: bytes.len(), targets: targets.len() });
-        }
-        let bytes = Samples::Bytes { bytes: bytes.into(), scale, shift };
-        Self::from_samples(bytes, targets.len(), shape, targets)
-    }
-
-    fn from_samples(
-        samples: Samples,
-        len: usize,
-        shape: Shape,
-        targets: Vec<usize>,
-    ) -> Result<Self, DataError> {
-        if targets.len() != len {
-            return Err(DataError::Lengths { samples: len, targets: targets.len() });
-        }
-        Ok(Dataset { samples, shape, targets: targets.into(), indices: (0..len).collect() })
-    }
+/// A data set is a function of the index: the same index is always the same sample. What changes
+/// from epoch to epoch, the order and random transforms, belongs to the
+/// [`DataLoader`](crate::DataLoader).
+///
+/// Tensors (their rows), [`Indices`], slices, vectors, and `Arc`s and `Box`es of data sets are data
+/// sets too.
+///
+/// PyTorch: `torch.utils.data.Dataset`.
+///
+/// ```
+/// use adamant_data::{DataError, DataLoader, Dataset};
+///
+/// /// The points of a parabola.
+/// struct Parabola;
+///
+/// impl Dataset for Parabola {
+///     type Sample = ([f32; 1], f32); // an input and its target
+///
+///     fn len(&self) -> usize {
+///         100
+///     }
+///
+///     fn get(&self, index: usize) -> Result<Self::Sample, DataError> {
+///         let x = index as f32 / 100.0;
+///         Ok(([x], x * x))
+///     }
+/// }
+///
+/// let mut loader = DataLoader::new(Parabola, 32);
+/// let batch = loader.next_batch();
+/// assert_eq!((batch.inputs.shape(), batch.targets.shape()), (&[32, 1][..], &[32][..]));
+/// ```
+pub trait Dataset {
+    /// A sample. A [`DataLoader`](crate::DataLoader) needs samples that can be
+    /// [collated](Collate); [`map`](Dataset::map) makes such samples of any others.
+    type Sample;
 
     /// The number of samples.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.indices.len()
-    }
+    fn len(&self) -> usize;
+
+    /// The sample at `index`.
+    ///
+    /// # Errors
+    /// If it cannot be loaded.
+    ///
+    /// # Panics
+    /// If `index` is not below the number of samples.
+    fn get(&self, index: usize) -> Result<Self::Sample, DataError>;
 
     /// Whether there are no samples.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.indices.is_empty()
+    fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
-    /// The targets, in order.
-    pub fn targets(&self) -> impl ExactSizeIterator<Item = usize> {
-        self.indices.iter().map(|&index| self.targets[index])
+    /// The samples at these indices, collated.
+    ///
+    /// # Errors
+    /// If one cannot be loaded (or its code panics), or they cannot be collated: with the index.
+    fn batch(&self, indices: &[usize]) -> Result<<Self::Sample as Collate>::Batch, DataError>
+    where
+        Self::Sample: Collate,
+    {
+        load(indices, |index| self.get(index))
     }
 
-    /// The samples for which `keep(position, target)`.
+    /// The same samples, each transformed by `f`. Must not draw random numbers, see
+    /// [`augment`](Dataset::augment).
     ///
     /// ```
     /// use adamant_data::Dataset;
-    /// use adamant_tensor::Tensor;
-    /// let set = Dataset::new(&Tensor::ones([4, 2]), vec![0, 7, 1, 7]).unwrap();
-    /// assert_eq!(set.filter(|_position, target| target < 5).len(), 2);
+    /// let squares = vec![1, 2, 3].map(|x| Ok(x * x));
+    /// assert_eq!(squares.get(2).unwrap(), 9);
     /// ```
-    #[must_use]
-    pub fn filter(&self, mut keep: impl FnMut(usize, usize) -> bool) -> Self {
-        let kept = self.indices.iter().enumerate();
-        let kept = kept.filter(|&(position, &index)| keep(position, self.targets[index]));
-        Dataset { indices: kept.map(|(_, &index)| index).collect(), ..self.clone() }
+    fn map<S, F>(self, f: F) -> Map<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Self::Sample) -> Result<S, DataError>,
+    {
+        Map::new(self, f)
     }
 
-    /// The first `n` samples, or all of them if there are fewer.
-    #[must_use]
-    pub fn take(&self, n: usize) -> Self {
-        Dataset { indices: self.indices[..n.min(self.len())].into(), ..self.clone() }
-    }
-
-    /// The samples at these positions, stacked.
+    /// The samples at these indices, in their order.
+    ///
+    /// PyTorch: `torch.utils.data.Subset`.
     ///
     /// # Panics
-    /// If a position is not below the number of samples.
-    #[must_use]
+    /// If an index is not below the number of samples.
     #[track_caller]
-    pub fn batch(&self, positions: &[usize]) -> Batch {
-        let len = self.len();
-        if let Some(position) = positions.iter().find(|&&position| position >= len) {
-            panic!(
-                "batch: position is {position}; expected less than {len}, the number of samples"
-            );
-        }
-        let indices: Vec<usize> =
-            positions.iter().map(|&position| self.indices[position]).collect();
-        let width = self.shape.numel();
-        let shape: Shape = [indices.len()].into_iter().chain(self.shape.iter().copied()).collect();
-        let inputs = Tensor::build(shape, |out| {
-            for (out, &index) in out.chunks_exact_mut(width.max(1)).zip(&indices) {
-                let range = index * width..(index + 1) * width;
-                match &self.samples {
-                    Samples::Bytes { bytes, scale, shift } => {
-                        convert_bytes(out, &bytes[range], *scale, *shift);
-                    }
-                    Samples::Floats(floats) => out.copy_from_slice(&floats[range]),
-                }
-            }
-        });
-        Batch { inputs, targets: indices.iter().map(|&index| self.targets[index]).collect() }
+    fn subset(self, indices: Vec<usize>) -> Subset<Self>
+    where
+        Self: Sized,
+    {
+        Subset::new(self, indices)
+    }
+
+    /// The samples of this set, then those of the other.
+    ///
+    /// PyTorch: `torch.utils.data.ConcatDataset`.
+    fn concat<D>(self, other: D) -> Concat<Self, D>
+    where
+        Self: Sized,
+        D: Dataset<Sample = Self::Sample>,
+    {
+        Concat::new(self, other)
+    }
+
+    /// Batches of samples that are transformed at random, differently in each epoch.
+    ///
+    /// The generator of a sample derives from the loader's seed, the epoch and the index of the
+    /// sample alone, so neither the order, the number of workers nor a resumed run changes it. The
+    /// result goes to [`DataLoader::new`](crate::DataLoader::new).
+    ///
+    /// ```
+    /// use adamant_data::{DataLoader, Dataset, TensorDataset};
+    /// use adamant_tensor::Tensor;
+    /// let set = TensorDataset::new(Tensor::<f32>::zeros([10, 3]), vec![0usize; 10]).unwrap();
+    /// let noisy = set.augment(|(x, class), rng| Ok((&x + Tensor::randn([3], rng) * 0.1, class)));
+    /// let mut loader = DataLoader::new(noisy, 5).seed(1).workers(2);
+    /// assert_ne!(loader.next_batch().inputs.to_vec(), loader.next_batch().inputs.to_vec());
+    /// ```
+    fn augment<S, F>(self, f: F) -> Source<S::Batch>
+    where
+        Self: Sized + Send + Sync + 'static,
+        S: Collate,
+        F: Fn(Self::Sample, &mut Generator) -> Result<S, DataError> + Send + Sync + 'static,
+    {
+        Source::new(self.len(), move |indices: &[usize], seed: BatchSeed| {
+            load(indices, |index| f(self.get(index)?, &mut seed.sample(index)))
+        })
+    }
+
+    /// Batches made by `f` of their samples, in place of [`Collate`].
+    ///
+    /// PyTorch: the `collate_fn` of a `DataLoader`.
+    ///
+    /// ```
+    /// use adamant_data::{DataLoader, Dataset, pad_indices};
+    /// let lines = vec![vec![3, 1], vec![4, 1, 5]];
+    /// let padded = lines.collate(|lines| Ok(pad_indices(&lines, 9)));
+    /// assert_eq!(DataLoader::new(padded, 2).next_batch().values.to_vec(), [3, 1, 9, 4, 1, 5]);
+    /// ```
+    fn collate<B, F>(self, f: F) -> Source<B>
+    where
+        Self: Sized + Send + Sync + 'static,
+        B: Send + 'static,
+        F: Fn(Vec<Self::Sample>) -> Result<B, DataError> + Send + Sync + 'static,
+    {
+        Source::new(self.len(), move |indices: &[usize], _| {
+            let samples = crate::source::samples(indices, |index| self.get(index))?;
+            f(samples).map_err(|error| error.of_batch(indices))
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The class of each sample, known without loading the sample.
+pub trait Labeled: Dataset {
+    /// The class of the sample at `index`.
+    ///
+    /// # Panics
+    /// If `index` is not below the number of samples.
+    fn label(&self, index: usize) -> usize;
 
-    fn numbered(n: usize) -> Dataset {
-        Dataset::from_bytes((0..n as u8).collect(), [1], 2.0, 0.5, (0..n).collect()).unwrap()
+    /// The classes of all samples, in order.
+    fn labels(&self) -> Vec<usize> {
+        (0..self.len()).map(|index| self.label(index)).collect()
+    }
+}
+
+/// The rows of a tensor `[N, …]`: views that copy nothing.
+impl<T: Float> Dataset for Tensor<T> {
+    type Sample = Tensor<T>;
+
+    fn len(&self) -> usize {
+        self.shape().first().copied().unwrap_or(0)
     }
 
-    #[test]
-    fn subsets_of_subsets_keep_their_order() {
-        let part = numbered(10).filter(|_, target| target % 2 == 1).filter(|i, _| i != 1).take(3);
-        assert_eq!(part.targets().collect::<Vec<_>>(), [1, 5, 7]);
-        let batch = part.batch(&[2, 0]);
-        assert_eq!((batch.inputs.to_vec(), batch.targets), (vec![14.5, 2.5], vec![7, 1]));
-        assert_eq!(numbered(3).take(100).len(), 3);
+    fn get(&self, index: usize) -> Result<Tensor<T>, DataError> {
+        Ok(self.select(0, index))
+    }
+}
+
+/// The rows of indices `[N, …]`.
+impl Dataset for Indices {
+    type Sample = Indices;
+
+    fn len(&self) -> usize {
+        self.shape().first().copied().unwrap_or(0)
     }
 
-    #[test]
-    fn samples_without_targets_are_rejected() {
-        let error = Dataset::new(&Tensor::ones([3, 2]), vec![0]).unwrap_err().to_string();
-        assert_eq!(error, "Dataset: found 1 targets for 3 samples, expected one for each");
-        let error = Dataset::from_bytes(vec![0; 5], [2, 2], 1.0, 0.0, vec![0]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "Dataset: found 5 bytes for 1 targets, expected [2, 2] for each"
-        );
-        let shape = [usize::MAX, 2]; // too large for any array
-        let error = Dataset::from_bytes(vec![0; 5], shape, 1.0, 0.0, vec![0]).unwrap_err();
-        assert!(
-            error.to_string().starts_with("Dataset: found 5 bytes for 1 targets, expected [1844")
-        );
+    fn get(&self, index: usize) -> Result<Indices, DataError> {
+        Ok(self.select(index))
+    }
+}
+
+impl<S: Clone> Dataset for [S] {
+    type Sample = S;
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, index: usize) -> Result<S, DataError> {
+        Ok(self[index].clone())
+    }
+}
+
+impl<S: Clone> Dataset for Vec<S> {
+    type Sample = S;
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, index: usize) -> Result<S, DataError> {
+        Ok(self[index].clone())
+    }
+}
+
+impl<D: Dataset + ?Sized> Dataset for Arc<D> {
+    type Sample = D::Sample;
+
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn get(&self, index: usize) -> Result<D::Sample, DataError> {
+        (**self).get(index)
+    }
+}
+
+impl<D: Dataset + ?Sized> Dataset for Box<D> {
+    type Sample = D::Sample;
+
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn get(&self, index: usize) -> Result<D::Sample, DataError> {
+        (**self).get(index)
+    }
+}
+
+/// Each element is a class.
+impl Labeled for [usize] {
+    fn label(&self, index: usize) -> usize {
+        self[index]
+    }
+}
+
+impl Labeled for Vec<usize> {
+    fn label(&self, index: usize) -> usize {
+        self[index]
+    }
+}
+
+impl<D: Labeled + ?Sized> Labeled for Arc<D> {
+    fn label(&self, index: usize) -> usize {
+        (**self).label(index)
+    }
+}
+
+impl<D: Labeled + ?Sized> Labeled for Box<D> {
+    fn label(&self, index: usize) -> usize {
+        (**self).label(index)
     }
 }

@@ -1,19 +1,73 @@
-//! Data sets: from files to batches.
+//! From your own data to batches.
 //!
-//! [`Mnist`] reads IDX files, a [`Dataset`] holds samples with targets, and a [`DataLoader`] makes
-//! batches of them in a seeded order. This crate does not know models or optimizers.
+//! * A [`Dataset`] is samples by index; anything can be one. [`TensorDataset`], [`ByteRows`],
+//!   [`TokenWindows`] and [`Mnist`] are the ones here.
+//! * [`map`](Dataset::map), [`subset`](Dataset::subset), [`concat`](Dataset::concat),
+//!   [`random_split`], [`stratified_split`] and [`k_fold`] make others of them.
+//! * [`Collate`] makes a batch of samples.
+//! * A [`DataLoader`] yields the batches of each epoch in the order of a [`Sampler`], loaded by
+//!   threads if requested.
+//!
+//! This crate does not know models or optimizers.
 
 #![forbid(unsafe_code)]
 
+mod bytes;
+mod cifar;
+mod collate;
+mod concat;
 mod dataset;
+mod encode;
+mod epoch;
 mod error;
 mod idx;
+mod images;
+mod input;
 mod loader;
+mod map;
 mod mnist;
+mod npy;
+mod padding;
+mod sampler;
+mod source;
+mod split;
+mod subset;
+mod table;
+mod tensors;
+mod text;
+mod value_error;
+mod windows;
+mod workers;
 
 pub use adamant_files::FileError;
-pub use dataset::{Batch, Dataset};
+pub use bytes::{ByteRow, ByteRows};
+pub use cifar::{CIFAR10_CLASSES, CifarImages, read_cifar10, read_cifar10_folder};
+pub use collate::{Batch, Collate};
+pub use concat::Concat;
+pub use dataset::{Dataset, Labeled};
+pub use encode::{Standardize, TableEncoder};
 pub use error::DataError;
 pub use idx::{Idx, read_idx};
-pub use loader::{DataLoader, Epoch};
-pub use mnist::Mnist;
+#[cfg(feature = "image")]
+pub use images::ImageFolder;
+pub use images::{
+    Cifar10, ColorJitter, Image, MixUp, PaddingMode, RandomCrop, RandomErasing,
+    RandomHorizontalFlip, RandomResizedCrop,
+};
+pub use loader::{DataLoader, Epoch, TryEpoch};
+pub use map::Map;
+pub use mnist::{LabeledImages, Mnist};
+pub use npy::{Npy, NpyElements, Npz};
+pub use padding::{Padded, pad_indices, pad_tensors};
+pub use sampler::{
+    RandomSampler, Sampler, SequentialSampler, SimilarLengthSampler, StratifiedSampler,
+    WeightedRandomSampler,
+};
+pub use source::{IntoSource, Source};
+pub use split::{Fold, k_fold, random_split, stratified_split};
+pub use subset::Subset;
+pub use table::{Classes, Csv, SkippedLines, Table};
+pub use tensors::TensorDataset;
+pub use text::{CharVocabulary, read_text};
+pub use value_error::ValueError;
+pub use windows::{TokenWindow, TokenWindows};

@@ -1,71 +1,246 @@
 //! Batches in a seeded order.
 
-use crate::dataset::{Batch, Dataset};
+use crate::collate::Batch;
+use crate::epoch::{EpochPlan, Loaded, Shard};
+use crate::error::DataError;
+use crate::sampler::{RandomSampler, Sampler, SequentialSampler};
+use crate::source::{IntoSource, Source};
+use crate::workers::Workers;
 use adamant_tensor::{Generator, Mismatch, StateDict, StateError, Stateful};
+use std::fmt;
+use std::sync::Arc;
 
 /// Batches of a data set, for any number of epochs.
+///
+/// The loader owns its data, or shares it with its clones. Its type names only what it yields: for
+/// inputs and classes, `DataLoader`.
+///
+/// [`epoch`](DataLoader::epoch) and [`next_batch`](DataLoader::next_batch) are for data that is
+/// known to be good, such as tensors in memory: they panic if a sample cannot be loaded.
+/// [`try_epoch`](DataLoader::try_epoch) and [`try_next_batch`](DataLoader::try_next_batch) return
+/// the error.
 ///
 /// PyTorch: `torch.utils.data.DataLoader`.
 ///
 /// ```
-/// use adamant_data::{DataLoader, Dataset};
+/// use adamant_data::{DataLoader, TensorDataset};
 /// use adamant_tensor::{Generator, Tensor};
-/// let set = Dataset::new(&Tensor::ones([10, 2]), (0..10).collect()).unwrap();
-/// let mut loader = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(0));
+/// let set = TensorDataset::new(Tensor::<f32>::ones([10, 2]), (0..10).collect::<Vec<usize>>()).unwrap();
+/// let mut loader = DataLoader::new(set, 4).shuffle(&mut Generator::seed(0));
 /// let sizes: Vec<usize> = loader.epoch().map(|batch| batch.targets.len()).collect();
 /// assert_eq!(sizes, [4, 4, 2]);
 /// ```
-#[derive(Clone, Debug)]
-pub struct DataLoader<'d> {
-    dataset: &'d Dataset,
+pub struct DataLoader<B = Batch> {
+    source: Source<B>,
     batch_size: usize,
     drop_last: bool,
-    shuffle: Option<Shuffle>,
-    /// The positions of this epoch's samples, in its order.
-    order: Vec<usize>,
-    /// The number of samples of this epoch that have been returned; before the first epoch, all.
-    given: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Shuffle {
+    shard: Shard,
+    sampler: Arc<dyn Sampler>,
+    /// The sampler's generator.
     rng: Generator,
     /// The generator before it drew the order of this epoch.
     before: Generator,
+    /// The origin of the random numbers of samples and batches.
+    seed: u64,
+    /// The number of epochs that have been started.
+    epochs: u64,
+    /// The current epoch; `None` before the first one.
+    plan: Option<Arc<EpochPlan<B>>>,
+    /// The number of samples of this epoch that have been returned; before the first epoch, all.
+    given: usize,
+    threads: usize,
+    workers: Option<Workers<B>>,
+    skip: Option<OnSkip>,
+    skipped: u64,
 }
 
-impl<'d> DataLoader<'d> {
+type OnSkip = Arc<dyn Fn(&DataError) + Send + Sync>;
+
+/// A clone shares the data, and is at the same position.
+impl<B> Clone for DataLoader<B> {
+    fn clone(&self) -> Self {
+        DataLoader {
+            source: self.source.clone(),
+            sampler: self.sampler.clone(),
+            rng: self.rng.clone(),
+            before: self.before.clone(),
+            plan: self.plan.clone(),
+            workers: None,
+            skip: self.skip.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<B> fmt::Debug for DataLoader<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DataLoader { source, batch_size, sampler, given, .. } = self;
+        write!(f, "DataLoader({source:?}, batch_size {batch_size}, {sampler:?}, at {given})")
+    }
+}
+
+impl<B: Send + 'static> DataLoader<B> {
     /// Batches of `batch_size` samples, in the set's order; the last one may be smaller.
     ///
     /// # Panics
     /// If `batch_size` is 0.
     #[must_use]
     #[track_caller]
-    pub fn new(dataset: &'d Dataset, batch_size: usize) -> Self {
+    pub fn new(data: impl IntoSource<Batch = B>, batch_size: usize) -> Self {
         assert!(batch_size > 0, "DataLoader: batch_size is 0; expected at least 1");
-        let order: Vec<usize> = (0..dataset.len()).collect();
+        let source = data.into_source();
         DataLoader {
-            dataset,
+            given: source.samples(),
+            source,
             batch_size,
             drop_last: false,
-            shuffle: None,
-            given: order.len(),
-            order,
+            shard: Shard { rank: 0, ranks: 1 },
+            sampler: Arc::new(SequentialSampler),
+            rng: Generator::seed(0),
+            before: Generator::seed(0),
+            seed: 0,
+            epochs: 0,
+            plan: None,
+            threads: 0,
+            workers: None,
+            skip: None,
+            skipped: 0,
         }
     }
 
-    /// Draws a new random order for each epoch, from a generator forked from `rng`.
+    /// Draws a new random order for each epoch, from a generator forked from `rng`; default: the
+    /// order of the set.
     #[must_use]
-    pub fn shuffle(mut self, rng: &mut Generator) -> Self {
-        let rng = rng.fork();
-        self.shuffle = Some(Shuffle { before: rng.clone(), rng });
-        self
+    pub fn shuffle(self, rng: &mut Generator) -> Self {
+        self.sampler(RandomSampler, rng)
+    }
+
+    /// Takes the samples of each epoch from `sampler`, which draws from a generator forked from
+    /// `rng`; default: [`SequentialSampler`].
+    #[must_use]
+    pub fn sampler(mut self, sampler: impl Sampler + 'static, rng: &mut Generator) -> Self {
+        self.sampler = Arc::new(sampler);
+        self.rng = rng.fork();
+        self.before = self.rng.clone();
+        self.rewind()
+    }
+
+    /// The seed of random transforms, [`augment`](crate::Dataset::augment) and
+    /// [`map`](DataLoader::map); default 0.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self.rewind()
     }
 
     /// Whether to drop a last batch that is smaller than the others; default: no.
     #[must_use]
     pub fn drop_last(mut self, on: bool) -> Self {
         self.drop_last = on;
+        self.rewind()
+    }
+
+    /// Loads batches ahead, on this number of threads; default 0: when they are requested.
+    ///
+    /// The batches and their order do not depend on it. At most `2 · threads` batches are in memory
+    /// that have not been returned. The threads end with the epoch.
+    #[must_use]
+    pub fn workers(mut self, threads: usize) -> Self {
+        (self.threads, self.workers) = (threads, None);
+        self
+    }
+
+    /// Loads only the part `rank` of `ranks` equal parts of each batch, for data-parallel training.
+    ///
+    /// `batch_size` is that of all ranks together. The order of the epoch is that of one process,
+    /// and so is the [state](Stateful): it loads into a loader with another number of ranks.
+    ///
+    /// PyTorch: `torch.utils.data.distributed.DistributedSampler`.
+    ///
+    /// # Panics
+    /// If `rank` is not below `ranks`, or there are more ranks than samples in a batch.
+    #[must_use]
+    #[track_caller]
+    pub fn shard(mut self, rank: usize, ranks: usize) -> Self {
+        assert!(rank < ranks, "shard: rank is {rank}; expected less than {ranks}");
+        assert!(
+            ranks <= self.batch_size,
+            "shard: ranks is {ranks}; expected at most {}, the size of a batch",
+            self.batch_size
+        );
+        self.shard = Shard { rank, ranks };
+        self.rewind()
+    }
+
+    /// Leaves samples out of their batch that cannot be loaded, and calls `on_skip` with the error;
+    /// default: returns the error. A batch without any good sample is an error nevertheless.
+    ///
+    /// ```
+    /// use adamant_data::{DataLoader, Dataset};
+    /// let files = (0..10).collect::<Vec<usize>>();
+    /// let images = files.map(|i| if i == 3 { Err("damaged".into()) } else { Ok(i) });
+    /// let mut loader = DataLoader::new(images, 5)
+    ///     .skip_errors(|error| assert_eq!(error.to_string(), "sample 3: damaged"));
+    /// assert_eq!(loader.next_batch(), [0, 1, 2, 4]);
+    /// assert_eq!(loader.skipped(), 1);
+    /// ```
+    #[must_use]
+    pub fn skip_errors(mut self, on_skip: impl Fn(&DataError) + Send + Sync + 'static) -> Self {
+        self.skip = Some(Arc::new(on_skip));
+        self.rewind()
+    }
+
+    /// The number of samples that have been left out, of all epochs.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Transforms each batch, on the threads that load it.
+    ///
+    /// The generator derives from the loader's seed, the epoch and the number of the batch.
+    ///
+    /// ```
+    /// use adamant_data::{Batch, DataLoader, TensorDataset};
+    /// use adamant_tensor::Tensor;
+    /// let set = TensorDataset::new(Tensor::<f32>::ones([4, 2]), vec![0usize; 4]).unwrap();
+    /// let mut loader = DataLoader::new(set, 2)
+    ///     .map(|Batch { inputs, targets }, rng| Ok((&inputs + Tensor::randn([2, 2], rng), targets)));
+    /// let (noisy, _targets) = loader.next_batch();
+    /// assert_eq!(noisy.shape(), [2, 2]);
+    /// ```
+    #[must_use]
+    pub fn map<C: Send + 'static>(
+        self,
+        f: impl Fn(B, &mut Generator) -> Result<C, DataError> + Send + Sync + 'static,
+    ) -> DataLoader<C> {
+        DataLoader {
+            source: self.source.map(f),
+            batch_size: self.batch_size,
+            drop_last: self.drop_last,
+            shard: self.shard,
+            sampler: self.sampler,
+            rng: self.before.clone(),
+            before: self.before,
+            seed: self.seed,
+            epochs: 0,
+            plan: None,
+            given: usize::MAX,
+            threads: self.threads,
+            workers: None,
+            skip: self.skip,
+            skipped: 0,
+        }
+        .rewind()
+    }
+
+    /// Before the first epoch: options change what an epoch is.
+    fn rewind(mut self) -> Self {
+        self.workers = None;
+        self.plan = None;
+        self.rng.clone_from(&self.before);
+        self.epochs = 0;
+        self.given = self.samples_per_epoch();
         self
     }
 
@@ -84,10 +259,10 @@ impl<'d> DataLoader<'d> {
     /// The number of batches left in this epoch: 0 at its end, and before the first epoch.
     ///
     /// ```
-    /// use adamant_data::{DataLoader, Dataset};
+    /// use adamant_data::{DataLoader, TensorDataset};
     /// use adamant_tensor::Tensor;
-    /// let set = Dataset::new(&Tensor::ones([10, 2]), (0..10).collect()).unwrap();
-    /// let mut loader = DataLoader::new(&set, 4);
+    /// let set = TensorDataset::new(Tensor::<f32>::ones([10, 2]), (0..10).collect::<Vec<usize>>()).unwrap();
+    /// let mut loader = DataLoader::new(set, 4);
     /// let left: Vec<usize> = (0..4)
     ///     .map(|_| {
     ///         let _batch = loader.next_batch();
@@ -102,31 +277,62 @@ impl<'d> DataLoader<'d> {
     }
 
     fn samples_per_epoch(&self) -> usize {
-        let len = self.order.len();
+        let len = self.sampler.len(self.source.samples());
         if self.drop_last { len - len % self.batch_size } else { len }
     }
 
     /// Starts a new epoch, and returns all its batches. The rest of the previous epoch is dropped.
+    ///
+    /// # Panics
+    /// If a sample cannot be loaded, when its batch is requested.
     #[must_use]
-    pub fn epoch(&mut self) -> Epoch<'_, 'd> {
+    pub fn epoch(&mut self) -> Epoch<'_, B> {
         self.start_epoch();
         Epoch { loader: self }
+    }
+
+    /// [`epoch`](DataLoader::epoch) with the error of each batch that cannot be loaded; the next
+    /// one follows it.
+    ///
+    /// ```
+    /// use adamant_data::{DataLoader, Dataset};
+    /// let files = vec![0, 1, 2, 3].map(|i| if i == 1 { Err("damaged".into()) } else { Ok(i as i64) });
+    /// let mut loader = DataLoader::new(files, 2);
+    /// let batches: Vec<_> = loader.try_epoch().collect();
+    /// assert_eq!(batches[0].as_ref().unwrap_err().to_string(), "sample 1: damaged");
+    /// assert_eq!(batches[1].as_ref().unwrap(), &[2, 3]);
+    /// ```
+    #[must_use]
+    pub fn try_epoch(&mut self) -> TryEpoch<'_, B> {
+        self.start_epoch();
+        TryEpoch { loader: self }
     }
 
     /// The next batch of this epoch, or the first of a new epoch.
     ///
     /// # Panics
-    /// If an epoch has no batches.
+    /// If an epoch has no batches, or a sample cannot be loaded.
     #[must_use]
     #[track_caller]
-    pub fn next_batch(&mut self) -> Batch {
-        assert!(
-            !self.is_empty(),
-            "next_batch: {} samples; expected at least one batch of {}{}",
-            self.order.len(),
-            self.batch_size,
-            if self.drop_last { " with drop_last" } else { "" }
-        );
+    pub fn next_batch(&mut self) -> B {
+        match self.try_next_batch() {
+            Ok(batch) => batch,
+            Err(error) => panic!("next_batch: {error}"),
+        }
+    }
+
+    /// The next batch of this epoch, or the first of a new epoch. After an error, the next call
+    /// returns the batch that follows.
+    ///
+    /// # Errors
+    /// If an epoch has no batches, or a sample cannot be loaded.
+    pub fn try_next_batch(&mut self) -> Result<B, DataError> {
+        if self.is_empty() {
+            let found = format!("{} samples", self.source.samples());
+            let drop_last = if self.drop_last { " with drop_last" } else { "" };
+            let expected = format!("at least one batch of {}{drop_last}", self.batch_size);
+            return Err(DataError::Unfit { operation: "DataLoader", found, expected });
+        }
         if self.batches_left() == 0 {
             self.start_epoch();
         }
@@ -134,42 +340,73 @@ impl<'d> DataLoader<'d> {
     }
 
     fn start_epoch(&mut self) {
+        self.workers = None;
+        self.before.clone_from(&self.rng);
+        let samples = self.source.samples();
+        let mut order = self.sampler.order(samples, self.batch_size, &mut self.rng);
+        order.truncate(self.samples_per_epoch());
+        let plan = EpochPlan {
+            source: self.source.clone(),
+            order,
+            batch_size: self.batch_size,
+            shard: self.shard,
+            seed: self.seed,
+            epoch: self.epochs,
+            skip_errors: self.skip.is_some(),
+        };
+        self.plan = Some(Arc::new(plan));
+        self.epochs += 1;
         self.given = 0;
-        if let Some(Shuffle { rng, before }) = &mut self.shuffle {
-            before.clone_from(rng);
-            // From the set's order, so that an epoch follows from the generator alone.
-            self.order.iter_mut().enumerate().for_each(|(i, position)| *position = i);
-            rng.shuffle(&mut self.order);
-        }
     }
 
-    fn take(&mut self) -> Option<Batch> {
-        let end = self.samples_per_epoch().min(self.given.saturating_add(self.batch_size));
-        let positions =
-            self.order.get(self.given..end).filter(|positions| !positions.is_empty())?;
-        self.given = end;
-        Some(self.dataset.batch(positions))
+    /// The next batch of this epoch, or `None` at its end.
+    fn take(&mut self) -> Option<Result<B, DataError>> {
+        let plan = self.plan.as_ref()?;
+        if self.given >= plan.order.len() {
+            return None;
+        }
+        let number = self.given / self.batch_size;
+        self.given = plan.order.len().min(self.given.saturating_add(self.batch_size));
+        let Loaded { batch, skipped } = if self.threads == 0 {
+            plan.load(number)
+        } else {
+            let start = || Workers::start(plan.clone(), number, self.threads);
+            self.workers.get_or_insert_with(start).take(number)
+        };
+        if self.given == plan.order.len() {
+            self.workers = None;
+        }
+        self.skipped += skipped.len() as u64;
+        if let Some(on_skip) = &self.skip {
+            skipped.iter().for_each(|error| on_skip(error));
+        }
+        Some(batch)
     }
 }
 
-/// The position within the epoch, so that an interrupted run resumes with the next batch.
+/// The position within the epoch, so that an interrupted run resumes with the next batch, to the
+/// bit, with any number of workers.
 ///
-/// `samples`, `batch_size`, `drop_last` and `shuffle` must equal those of the loader that loads the
+/// `samples`, `batch_size`, `drop_last` and `sampler` must equal those of the loader that loads the
 /// state. `given` is the number of samples of the epoch that have been returned: all of them
-/// between epochs. `rng` is the generator before it drew the order of the epoch to resume.
-impl Stateful for DataLoader<'_> {
+/// between epochs. `epoch` is the number of the epoch to resume or to start next, from 0, and `rng`
+/// the sampler's generator before it drew the order of that epoch.
+impl<B: Send + 'static> Stateful for DataLoader<B> {
     fn state_dict(&self) -> StateDict {
+        let between = self.batches_left() == 0;
         let given = self.samples_per_epoch().min(self.given);
         let mut state = StateDict::new();
-        state.insert("samples", self.order.len() as i64);
+        state.insert("samples", self.source.samples() as i64);
         state.insert("batch_size", saved_size(self.batch_size));
         state.insert("drop_last", self.drop_last);
-        state.insert("shuffle", self.shuffle.is_some());
+        state.insert("sampler", self.sampler.name().to_string());
         state.insert("given", given as i64);
-        if let Some(Shuffle { rng, before }) = &self.shuffle {
-            let rng = if self.batches_left() == 0 { rng } else { before };
-            state.insert_part("rng", rng.state_dict());
-        }
+        state.insert("seed", self.seed.cast_signed());
+        let epoch = if between { self.epochs } else { self.epochs - 1 };
+        state.insert("epoch", epoch.cast_signed());
+        state.insert("skipped", self.skipped.cast_signed());
+        let rng = if between { &self.rng } else { &self.before };
+        state.insert_part("rng", rng.state_dict());
         state
     }
 
@@ -178,10 +415,10 @@ impl Stateful for DataLoader<'_> {
     }
 
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
-        let (given, rng) = self.read(state)?;
-        if let Some(rng) = rng {
-            self.shuffle = Some(Shuffle { before: rng.clone(), rng });
-        }
+        let Position { given, seed, epoch, skipped, rng } = self.read(state)?;
+        (self.plan, self.workers) = (None, None);
+        (self.seed, self.epochs, self.skipped) = (seed, epoch, skipped);
+        (self.before, self.rng) = (rng.clone(), rng);
         if given < self.samples_per_epoch() {
             self.start_epoch();
         }
@@ -190,19 +427,29 @@ impl Stateful for DataLoader<'_> {
     }
 }
 
+/// What changes in a loader's state.
+struct Position {
+    given: usize,
+    seed: u64,
+    epoch: u64,
+    skipped: u64,
+    rng: Generator,
+}
+
 /// A batch size can be as large as `usize::MAX`: all samples in one batch.
 fn saved_size(batch_size: usize) -> i64 {
     i64::try_from(batch_size).unwrap_or(i64::MAX)
 }
 
-impl DataLoader<'_> {
-    /// The number of returned samples, and the generator, from a state. Changes nothing.
-    fn read(&self, state: &StateDict) -> Result<(usize, Option<Generator>), StateError> {
+impl<B: Send + 'static> DataLoader<B> {
+    /// The position in a state. Changes nothing.
+    fn read(&self, state: &StateDict) -> Result<Position, StateError> {
         let mut errors = StateError::new();
-        let known = ["samples", "batch_size", "drop_last", "shuffle", "given"];
-        let rng = |name: &&str| self.shuffle.is_some() && name.starts_with("rng.");
-        let others = state.iter().map(|(name, _)| name).filter(rng);
-        errors.check_names(state, known.into_iter().chain(others));
+        let names =
+            ["samples", "batch_size", "drop_last", "sampler", "given", "seed", "epoch", "skipped"];
+        let rng = |name: &&str| name.starts_with("rng.");
+        let others = state.keys().filter(rng);
+        errors.check_names(state, names.into_iter().chain(others));
         fn same<V: PartialEq + ToString>(
             errors: &mut StateError,
             name: &str,
@@ -215,10 +462,10 @@ impl DataLoader<'_> {
                 errors.push(Mismatch::wrong(name, found.to_string(), expected.to_string()));
             }
         }
-        same(&mut errors, "samples", state.int("samples"), self.order.len() as i64);
+        same(&mut errors, "samples", state.int("samples"), self.source.samples() as i64);
         same(&mut errors, "batch_size", state.int("batch_size"), saved_size(self.batch_size));
         same(&mut errors, "drop_last", state.bool("drop_last"), self.drop_last);
-        same(&mut errors, "shuffle", state.bool("shuffle"), self.shuffle.is_some());
+        same(&mut errors, "sampler", state.text("sampler"), self.sampler.name());
         let all = self.samples_per_epoch();
         let given = errors.take(state.int("given")).unwrap_or(0);
         let position = usize::try_from(given).ok();
@@ -228,26 +475,57 @@ impl DataLoader<'_> {
             let expected = format!("a multiple of {} below {all}, or {all}", self.batch_size);
             errors.push(Mismatch::wrong("given", given.to_string(), expected));
         }
-        let rng = self.shuffle.as_ref().map(|Shuffle { rng, .. }| {
-            let mut rng = rng.clone();
-            errors.extend("rng", rng.load_state_dict(&state.part("rng")));
-            rng
-        });
+        let seed = errors.take(state.int("seed")).unwrap_or(0).cast_unsigned();
+        let mut count = |name: &str| {
+            let found = errors.take(state.int(name)).unwrap_or(0);
+            if found < 0 {
+                errors.push(Mismatch::wrong(name, found.to_string(), "a count"));
+            }
+            found.cast_unsigned()
+        };
+        let (epoch, skipped) = (count("epoch"), count("skipped"));
+        let mut rng = self.rng.clone();
+        errors.extend("rng", rng.load_state_dict(&state.part("rng")));
         errors.into_result()?;
-        Ok((position.unwrap_or(all), rng))
+        Ok(Position { given: position.unwrap_or(all), seed, epoch, skipped, rng })
     }
 }
 
-/// The batches of one epoch.
+/// The batches of one epoch: [`DataLoader::epoch`].
 #[derive(Debug)]
-pub struct Epoch<'l, 'd> {
-    loader: &'l mut DataLoader<'d>,
+pub struct Epoch<'l, B> {
+    loader: &'l mut DataLoader<B>,
 }
 
-impl Iterator for Epoch<'_, '_> {
-    type Item = Batch;
+impl<B: Send + 'static> Iterator for Epoch<'_, B> {
+    type Item = B;
 
-    fn next(&mut self) -> Option<Batch> {
+    #[track_caller]
+    fn next(&mut self) -> Option<B> {
+        match self.loader.take()? {
+            Ok(batch) => Some(batch),
+            Err(error) => panic!("epoch: {error}"),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let batches = self.loader.batches_left();
+        (batches, Some(batches))
+    }
+}
+
+impl<B: Send + 'static> ExactSizeIterator for Epoch<'_, B> {}
+
+/// The batches of one epoch, or their errors: [`DataLoader::try_epoch`].
+#[derive(Debug)]
+pub struct TryEpoch<'l, B> {
+    loader: &'l mut DataLoader<B>,
+}
+
+impl<B: Send + 'static> Iterator for TryEpoch<'_, B> {
+    type Item = Result<B, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
         self.loader.take()
     }
 
@@ -257,111 +535,212 @@ impl Iterator for Epoch<'_, '_> {
     }
 }
 
-impl ExactSizeIterator for Epoch<'_, '_> {}
+impl<B: Send + 'static> ExactSizeIterator for TryEpoch<'_, B> {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Dataset;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn dataset(n: usize) -> Dataset {
-        Dataset::from_bytes(vec![0; n], [1], 1.0, 0.0, (0..n).collect()).unwrap()
+    /// The numbers below `n`: a batch is a vector of them.
+    fn numbers(n: usize) -> Vec<usize> {
+        (0..n).collect()
     }
 
-    fn targets(batches: impl Iterator<Item = Batch>) -> Vec<usize> {
-        batches.flat_map(|batch| batch.targets).collect()
+    fn all(batches: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
+        batches.flatten().collect()
     }
 
     #[test]
     fn an_epoch_is_a_new_permutation_of_all_samples() {
-        let set = dataset(100);
-        let mut loader = DataLoader::new(&set, 7).shuffle(&mut Generator::seed(0));
-        let (first, second) = (targets(loader.epoch()), targets(loader.epoch()));
+        let mut loader = DataLoader::new(numbers(100), 7).shuffle(&mut Generator::seed(0));
+        let (first, second) = (all(loader.epoch()), all(loader.epoch()));
         assert_ne!(first, second);
         for mut epoch in [first, second] {
             assert!(!epoch.is_sorted());
             epoch.sort_unstable();
-            assert_eq!(epoch, (0..100).collect::<Vec<_>>());
+            assert_eq!(epoch, numbers(100));
         }
     }
 
     #[test]
     fn the_last_batch_can_be_dropped() {
-        let set = dataset(10);
-        let sizes = |mut loader: DataLoader<'_>| -> Vec<usize> {
+        let sizes = |mut loader: DataLoader<Vec<usize>>| -> Vec<usize> {
             assert_eq!(loader.epoch().len(), loader.len());
-            loader.epoch().map(|batch| batch.targets.len()).collect()
+            loader.epoch().map(|batch| batch.len()).collect()
         };
-        assert_eq!(sizes(DataLoader::new(&set, 4)), [4, 4, 2]);
-        assert_eq!(sizes(DataLoader::new(&set, 4).drop_last(true)), [4, 4]);
-        assert_eq!(sizes(DataLoader::new(&set, 11).drop_last(true)), [0; 0]);
-        assert_eq!(sizes(DataLoader::new(&set, usize::MAX)), [10]);
+        assert_eq!(sizes(DataLoader::new(numbers(10), 4)), [4, 4, 2]);
+        assert_eq!(sizes(DataLoader::new(numbers(10), 4).drop_last(true)), [4, 4]);
+        assert_eq!(sizes(DataLoader::new(numbers(10), 11).drop_last(true)), [0; 0]);
+        assert_eq!(sizes(DataLoader::new(numbers(10), usize::MAX)), [10]);
     }
 
     #[test]
     fn next_batch_continues_into_the_next_epoch() {
-        let set = dataset(6);
-        let mut by_epoch = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(0));
+        let mut by_epoch = DataLoader::new(numbers(6), 4).shuffle(&mut Generator::seed(0));
         let mut by_batch = by_epoch.clone();
-        let expected = [targets(by_epoch.epoch()), targets(by_epoch.epoch())].concat();
-        let found = targets((0..4).map(|_| by_batch.next_batch()));
-        assert_eq!(found, expected);
+        let expected = [all(by_epoch.epoch()), all(by_epoch.epoch())].concat();
+        assert_eq!(all((0..4).map(|_| by_batch.next_batch())), expected);
+    }
+
+    /// A loader whose samples and batches draw random numbers.
+    fn random(workers: usize) -> DataLoader<(Vec<i64>, u64)> {
+        let noisy = numbers(10)
+            .augment(|index, rng| Ok((index as i64) << 32 | (rng.next_u64() >> 33) as i64));
+        DataLoader::new(noisy, 3)
+            .shuffle(&mut Generator::seed(4))
+            .seed(5)
+            .workers(workers)
+            .map(|batch, rng| Ok((batch, rng.next_u64())))
+    }
+
+    #[test]
+    fn workers_change_nothing() {
+        let mut plain = random(0);
+        let expected: Vec<_> = (0..20).map(|_| plain.next_batch()).collect();
+        assert!(expected[0] != expected[4] && expected[0].1 != expected[4].1);
+        for workers in [1, 2, 4, 7] {
+            let mut loader = random(workers);
+            let found: Vec<_> = (0..20).map(|_| loader.next_batch()).collect();
+            assert_eq!(found, expected, "{workers} workers");
+        }
     }
 
     #[test]
     fn a_loaded_state_resumes_at_any_batch() {
-        let set = dataset(10);
-        let plain = DataLoader::new(&set, 4);
-        let shuffled = plain.clone().shuffle(&mut Generator::seed(0));
-        for loader in [plain, shuffled.clone(), shuffled.drop_last(true)] {
-            for steps in 0..8 {
-                let mut straight = loader.clone();
+        for workers in [0, 1, 4] {
+            for steps in 0..10 {
+                let mut straight = random(0);
                 (0..steps).for_each(|_| drop(straight.next_batch()));
                 let state = straight.state_dict();
-                let mut other = loader.clone();
-                if loader.shuffle.is_some() {
-                    other = other.shuffle(&mut Generator::seed(9));
-                }
+                let mut other = random(workers).seed(77);
                 (0..2).for_each(|_| drop(other.next_batch()));
                 other.load_state_dict(&state).unwrap();
                 assert_eq!(other.state_dict(), state);
                 assert_eq!(other.batches_left(), straight.batches_left());
-                let next =
-                    |mut loader: DataLoader<'_>| targets((0..9).map(|_| loader.next_batch()));
-                assert_eq!(next(other), next(straight), "after {steps} batches");
+                for _ in 0..9 {
+                    assert_eq!(other.next_batch(), straight.next_batch(), "after {steps} batches");
+                }
             }
         }
     }
 
     #[test]
     fn an_epoch_without_a_returned_batch_is_resumed() {
-        let set = dataset(10);
-        let mut loader = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(0));
+        let mut loader = random(0);
         let _ = loader.epoch();
-        let mut other = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(1));
+        let mut other = random(2);
         other.load_state_dict(&loader.state_dict()).unwrap();
-        let next = |loader: &mut DataLoader<'_>| targets((0..6).map(|_| loader.next_batch()));
-        assert_eq!(next(&mut other), next(&mut loader));
+        (0..6).for_each(|_| assert_eq!(other.next_batch(), loader.next_batch()));
+    }
+
+    #[test]
+    fn ranks_share_the_batches_of_one_process() {
+        let mut whole = DataLoader::new(numbers(11), 5).shuffle(&mut Generator::seed(0));
+        for ranks in [1, 2, 3, 5] {
+            let part = |rank| whole.clone().drop_last(true).shard(rank, ranks);
+            let mut parts: Vec<_> = (0..ranks).map(part).collect();
+            let mut one = whole.clone().drop_last(true);
+            for _ in 0..5 {
+                let joined: Vec<usize> =
+                    parts.iter_mut().flat_map(|part| part.next_batch()).collect();
+                assert_eq!(joined, one.next_batch(), "{ranks} ranks");
+                assert_eq!(parts[0].state_dict(), one.state_dict());
+            }
+        }
+        // A last batch of one sample cannot be shared.
+        let mut part = DataLoader::new(numbers(11), 5).shard(0, 2);
+        let last = part.try_epoch().last().unwrap().unwrap_err().to_string();
+        assert!(last.contains("found a batch of 1 samples for 2 ranks"), "{last}");
+        drop(whole.next_batch());
+    }
+
+    #[test]
+    fn errors_and_panics_name_the_sample() {
+        for workers in [0, 2] {
+            let data = numbers(9).map(|i| match i {
+                4 => Err(DataError::from("damaged")),
+                7 => panic!("no more room for {i}"),
+                i => Ok(i),
+            });
+            let mut loader = DataLoader::new(data, 3).workers(workers);
+            let batches: Vec<_> = loader.try_epoch().collect();
+            assert_eq!(batches[0].as_ref().unwrap(), &[0, 1, 2]);
+            assert_eq!(batches[1].as_ref().unwrap_err().to_string(), "sample 4: damaged");
+            let error = batches[2].as_ref().unwrap_err();
+            assert_eq!(error.to_string(), "sample 7: panicked: no more room for 7");
+            assert_eq!(error.index(), Some(7));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "epoch: sample 2: damaged")]
+    fn an_epoch_panics_with_the_sample() {
+        let data = numbers(3).map(|i| if i == 2 { Err("damaged".into()) } else { Ok(i) });
+        let _ = all(DataLoader::new(data, 3).epoch());
+    }
+
+    #[test]
+    #[should_panic(expected = "in a transform")]
+    fn panics_outside_a_sample_are_raised_again() {
+        let loader = DataLoader::new(numbers(3), 3).workers(1);
+        let _ = loader.map::<usize>(|_, _| panic!("in a transform")).next_batch();
+    }
+
+    #[test]
+    fn errors_can_be_skipped() {
+        for workers in [0, 3] {
+            let data = numbers(12).map(|i| if i % 5 == 4 { Err("damaged".into()) } else { Ok(i) });
+            let seen = Arc::new(AtomicUsize::new(0));
+            let counted = seen.clone();
+            let mut loader = DataLoader::new(data, 4).workers(workers).skip_errors(move |_| {
+                counted.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(all(loader.epoch()), [0, 1, 2, 3, 5, 6, 7, 8, 10, 11]);
+            assert_eq!((loader.skipped(), seen.load(Ordering::Relaxed)), (2, 2));
+        }
+        let none = numbers(2).map::<usize, _>(|_| Err("damaged".into()));
+        let mut loader = DataLoader::new(none, 2).skip_errors(|_| ());
+        assert_eq!(loader.try_next_batch().unwrap_err().to_string(), "sample 1: damaged");
+    }
+
+    #[test]
+    fn few_batches_are_ahead_of_a_slow_caller() {
+        let loaded = Arc::new(AtomicUsize::new(0));
+        let counted = loaded.clone();
+        let data = numbers(1000).map(move |i| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(i)
+        });
+        let mut loader = DataLoader::new(data, 1).workers(3);
+        for taken in 1..20 {
+            drop(loader.next_batch());
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            assert!(loaded.load(Ordering::Relaxed) <= taken + 6);
+        }
+        drop(loader); // does not wait for the rest
+        assert!(loaded.load(Ordering::Relaxed) < 30);
     }
 
     #[test]
     fn a_state_of_another_loader_changes_nothing() {
-        let (set, other) = (dataset(10), dataset(12));
-        let saved = DataLoader::new(&other, 5).shuffle(&mut Generator::seed(0)).drop_last(true);
-        let mut loader = DataLoader::new(&set, 4);
+        let rng = &mut Generator::seed(0);
+        let saved = DataLoader::new(numbers(12), 5).shuffle(rng).drop_last(true);
+        let mut loader = DataLoader::new(numbers(10), 4);
         let before = loader.state_dict();
         let error = loader.load_state_dict(&saved.state_dict()).unwrap_err().to_string();
         for line in [
             "`samples`: found 12, expected 10",
             "`batch_size`: found 5, expected 4",
             "`drop_last`: found true, expected false",
-            "`shuffle`: found true, expected false",
-            "`rng.seed`: found the string",
+            "`sampler`: found random, expected sequential",
         ] {
             assert!(error.contains(line), "{line}: {error}");
         }
         assert_eq!(loader.state_dict(), before);
 
-        let mut loader = DataLoader::new(&set, 4).shuffle(&mut Generator::seed(0));
+        let mut loader = DataLoader::new(numbers(10), 4).shuffle(&mut Generator::seed(0));
         for (given, fits) in
             [(-4, false), (0, true), (3, false), (8, true), (10, true), (12, false)]
         {
@@ -370,13 +749,12 @@ mod tests {
             assert_eq!(loader.load_state_dict(&state).is_ok(), fits, "{given}");
         }
         let error = loader.load_state_dict(&StateDict::new()).unwrap_err();
-        assert_eq!(error.mismatches().len(), 8, "{error}");
+        assert_eq!(error.mismatches().len(), 11, "{error}");
     }
 
     #[test]
-    #[should_panic(expected = "3 samples; expected at least one batch of 4 with drop_last")]
+    #[should_panic(expected = "3 samples, expected at least one batch of 4 with drop_last")]
     fn a_loader_without_batches_panics() {
-        let set = dataset(3);
-        let _ = DataLoader::new(&set, 4).drop_last(true).next_batch();
+        let _ = DataLoader::new(numbers(3), 4).drop_last(true).next_batch();
     }
 }

@@ -1,9 +1,14 @@
 //! MNIST, and data sets in the same format.
 
-use crate::dataset::Dataset;
+use crate::bytes::{ByteRows, scale_and_shift};
 use crate::idx::IdxFile;
+use crate::subset::Subset;
+use crate::tensors::TensorDataset;
 use adamant_files::FileError;
 use std::path::{Path, PathBuf};
+
+/// Images with their classes, as bytes in memory.
+pub type LabeledImages = Subset<TensorDataset<ByteRows, Vec<usize>>>;
 
 /// Handwritten digits: images of 28 × 28, classes 0 to 9.
 ///
@@ -12,9 +17,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct Mnist {
     /// The training set: 60,000 images.
-    pub train: Dataset,
+    pub train: LabeledImages,
     /// The test set: 10,000 images.
-    pub test: Dataset,
+    pub test: LabeledImages,
 }
 
 /// The mean and standard deviation of the training images' pixels.
@@ -50,7 +55,7 @@ impl Mnist {
     }
 }
 
-fn open_part(folder: &Path, part: &str) -> Result<Dataset, FileError> {
+fn open_part(folder: &Path, part: &str) -> Result<LabeledImages, FileError> {
     let images_path = find(folder, &format!("{part}-images-idx3-ubyte"))?;
     let labels_path = find(folder, &format!("{part}-labels-idx1-ubyte"))?;
     let (labels, images) = (IdxFile::open(&labels_path)?, IdxFile::open(&images_path)?);
@@ -68,10 +73,11 @@ fn open_part(folder: &Path, part: &str) -> Result<Dataset, FileError> {
         return Err(FileError::format(&labels_path, found, "labels from 0 to 9"));
     }
     let images = images.read()?.bytes;
-    let (scale, shift) = ((1.0 / (255.0 * STD)) as f32, (-MEAN / STD) as f32);
-    let targets = labels.into_iter().map(usize::from).collect();
-    let set = Dataset::from_bytes(images, [28 * 28], scale, shift, targets);
-    Ok(set.expect("one image for each label"))
+    let (scale, shift) = scale_and_shift(MEAN, STD);
+    let images = ByteRows::new(images, [28 * 28]).expect("images of 784 bytes");
+    let labels = labels.into_iter().map(usize::from).collect();
+    let images = images.scale(scale, shift);
+    Ok(Subset::all(TensorDataset::new(images, labels).expect("one image for each label")))
 }
 
 /// The path of the plain file if it exists, else of the compressed one.
@@ -88,15 +94,16 @@ fn find(folder: &Path, name: &str) -> Result<PathBuf, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::{Dataset, Labeled};
 
     #[test]
     fn the_bundled_set_is_mnist() {
         let mnist = Mnist::bundled().unwrap();
         let mut counts = [0; 10];
-        mnist.train.targets().for_each(|target| counts[target] += 1);
+        mnist.train.labels().iter().for_each(|&label| counts[label] += 1);
         assert_eq!(counts, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
-        assert_eq!(mnist.test.targets().take(5).collect::<Vec<_>>(), [7, 2, 1, 0, 4]);
-        let pixels = mnist.train.batch(&(0..1000).collect::<Vec<_>>()).inputs;
+        assert_eq!(mnist.test.labels()[..5], [7, 2, 1, 0, 4]);
+        let pixels = mnist.train.batch(&(0..1000).collect::<Vec<_>>()).unwrap().inputs;
         assert!(pixels.mean().item().abs() < 0.05);
     }
 

@@ -67,6 +67,30 @@ impl Indices {
         }
     }
 
+    /// The view at `index` of the first dimension, which disappears.
+    ///
+    /// PyTorch: `x[index]`.
+    ///
+    /// # Panics
+    /// If there is no such index.
+    ///
+    /// ```
+    /// use adamant_tensor::Indices;
+    /// let rows = Indices::from_vec(vec![2, 0, 1, 1], [2, 2]).unwrap();
+    /// assert_eq!(rows.select(1).to_vec(), [1, 1]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn select(&self, index: usize) -> Indices {
+        let shape = self.array.shape();
+        let len = shape.first().copied().unwrap_or(0);
+        assert!(
+            index < len,
+            "select: index {index} of indices of shape {shape}; expected less than {len}"
+        );
+        Indices { array: self.array.with_layout(self.array.layout().select(0, index)) }
+    }
+
     /// The first index that is not below `size`, and its position.
     #[track_caller]
     pub(crate) fn find_outside(&self, op: &str, size: usize) -> Option<(usize, usize)> {

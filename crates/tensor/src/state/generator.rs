@@ -8,7 +8,7 @@ use adamant_kernels::{CHUNK, Float, WeightDropout, drain, simd};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
+use rand_distr::{Beta, StandardNormal};
 
 /// A source of random numbers: ChaCha with 8 rounds.
 ///
@@ -78,6 +78,27 @@ impl Generator {
     /// A number drawn from the normal distribution with mean 0 and variance 1.
     pub fn normal(&mut self) -> f64 {
         draw(&mut self.0, |rng| rng.sample(StandardNormal))
+    }
+
+    /// A number in `[0, 1]` drawn from the beta distribution, whose density is proportional to
+    /// `x^(a − 1) · (1 − x)^(b − 1)`.
+    ///
+    /// PyTorch: `torch.distributions.Beta(a, b).sample()`.
+    ///
+    /// # Panics
+    /// If `a` or `b` is not positive and finite.
+    ///
+    /// ```
+    /// use adamant_tensor::Generator;
+    /// let share = Generator::seed(0).beta(0.2, 0.2);
+    /// assert!((0.0..=1.0).contains(&share));
+    /// ```
+    #[track_caller]
+    pub fn beta(&mut self, a: f64, b: f64) -> f64 {
+        let is_valid = |x: f64| 0.0 < x && x < f64::INFINITY;
+        assert!(is_valid(a) && is_valid(b), "beta: a is {a} and b is {b}; expected above 0");
+        let beta = Beta::new(a, b).expect("positive parameters");
+        draw(&mut self.0, |rng| rng.sample(beta))
     }
 
     /// An integer drawn uniformly from `0 .. n`.
@@ -361,6 +382,14 @@ mod tests {
         let normal: Vec<f64> = (0..n).map(|_| rng.normal()).collect();
         let squares: Vec<f64> = normal.iter().map(|x| x * x).collect();
         assert!(mean(&normal).abs() < 2e-2 && (mean(&squares) - 1.0).abs() < 2e-2);
+        for (a, b) in [(0.3f64, 0.3), (2.0, 0.5), (3.0, 5.0)] {
+            let beta: Vec<f64> = (0..n).map(|_| rng.beta(a, b)).collect();
+            let (center, sum) = (a / (a + b), a + b);
+            let squares: Vec<f64> = beta.iter().map(|x| (x - center).powi(2)).collect();
+            assert!(beta.iter().all(|x| (0.0..=1.0).contains(x)));
+            assert!((mean(&beta) - center).abs() < 5e-3);
+            assert!((mean(&squares) - center * (1.0 - center) / (sum + 1.0)).abs() < 3e-3);
+        }
         let mut mask = vec![0.0f32; n];
         rng.bernoulli_mask(&mut mask, 0.25, 2.0);
         let kept = mask.iter().filter(|&&x| x == 2.0).count();

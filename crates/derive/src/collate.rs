@@ -38,9 +38,11 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     Ok(quote! {
         #[doc = #doc]
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #[allow(dead_code, unused_qualifications)]
         #visibility struct #batch { #(#batch_fields),* }
 
         #[automatically_derived]
+        #[allow(unused_qualifications)]
         impl #data::Collate for #sample {
             type Batch = #batch;
 

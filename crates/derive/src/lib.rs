@@ -86,20 +86,30 @@ pub fn derive_stateful(input: proc_macro::TokenStream) -> proc_macro::TokenStrea
 /// Implements `Collate` for a sample with named fields: a batch is a struct with the same fields,
 /// each of them the batch of the samples' fields.
 ///
-/// For `struct Sample { image: Tensor, label: usize }` this writes
-///
-/// ```text
-/// #[derive(Clone, Debug)]
-/// struct SampleBatch {
-///     image: <Tensor as Collate>::Batch, // a `Tensor`, stacked
-///     label: <usize as Collate>::Batch, // a `Vec<usize>`
-/// }
-/// ```
-///
-/// with the visibility of the struct and of its fields. An error names the field.
+/// The batch of `Sample` is named `SampleBatch`. It has the visibility of the struct and of its
+/// fields, and is `Clone` and `Debug`. An error names the field.
 ///
 /// * `#[collate(crate = path)]` on the type is the path of the `data` crate; default
 ///   `::adamant::data`.
+///
+/// ```
+/// use adamant_data::DataLoader;
+/// use adamant_derive::Collate;
+/// use adamant_tensor::Tensor;
+///
+/// #[derive(Clone, Collate)]
+/// # #[collate(crate = adamant_data)]
+/// struct Sample {
+///     image: Tensor,
+///     label: usize,
+/// }
+///
+/// let sample = |label| Sample { image: Tensor::ones([3, 8, 8]), label };
+/// let mut loader = DataLoader::new(vec![sample(0), sample(1), sample(2)], 2);
+/// let batch: SampleBatch = loader.next_batch();
+/// assert_eq!(batch.image.shape(), [2, 3, 8, 8]);
+/// assert_eq!(batch.label, [0, 1]);
+/// ```
 #[proc_macro_derive(Collate, attributes(collate))]
 pub fn derive_collate(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

@@ -266,8 +266,8 @@ mod tests {
                 .add(Linear::new(3, 8, rng))
                 .add(Dropout::new(0.5, rng))
                 .add(Linear::new(8, 1, rng));
-            let mut adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
-            let schedule = ExponentialLr::new(&mut adam, 0.9);
+            let adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
+            let schedule = ExponentialLr::new(&adam, 0.9);
             Run { model, adam, schedule, rng: Generator::seed(1), step: 0 }
         }
 

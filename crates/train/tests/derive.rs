@@ -35,7 +35,7 @@ impl Run {
         let mut optimizer = Adam::new(model.parameters(), AdamOptions::default().lr(0.1)).unwrap();
         Run {
             averaged: AveragedModel::ema(&model, 0.9),
-            schedule: ExponentialLr::new(&mut optimizer, 0.95),
+            schedule: ExponentialLr::new(&optimizer, 0.95),
             stopping: EarlyStopping::new(PlateauMode::Min),
             rng: rng.fork(),
             step: 0,

@@ -1,11 +1,11 @@
 //! The states of lists and arrays.
 
-use super::dict::StateDict;
+use super::dict::{StateDict, joined};
 use super::mismatch::{Mismatch, StateError};
 use super::stateful::Stateful;
 use super::value::Value;
 use crate::arrays::array::Array;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The length is part of the state: a longer or shorter list loads, its elements being made by
 /// `Default` first. Numbers are one array; other elements are named by their index, after `len`.
@@ -37,16 +37,17 @@ fn insert_elements(state: &mut StateDict, elements: &[impl Stateful]) {
 
 /// The array of elements that are all integers or all floats; `None` if there are others, or none.
 fn packed(elements: &[impl Stateful]) -> Option<Value> {
-    let first = elements.first()?.state_dict();
+    let states = || elements.iter().map(Stateful::state_dict);
+    let is_one = |state: &StateDict| state.len() == 1;
     let shape = || [elements.len()].into();
-    // Each element's only value, or `None` as soon as there is none of this type.
-    match first.get("")? {
+    // Collecting stops at the first element that is something else.
+    match states().next().filter(is_one)?.get("")? {
         Value::Float(_) => {
-            let values = elements.iter().map(|x| x.state_dict().float("").ok());
+            let values = states().map(|state| state.float("").ok().filter(|_| is_one(&state)));
             Some(Array::from_slice(shape(), &values.collect::<Option<Vec<f64>>>()?).into())
         }
         Value::Int(_) => {
-            let values = elements.iter().map(|x| x.state_dict().int("").ok());
+            let values = states().map(|state| state.int("").ok().filter(|_| is_one(&state)));
             let values = values.collect::<Option<Vec<i64>>>()?;
             Some(Value::I64(Array::from_slice(shape(), &values)))
         }
@@ -86,24 +87,35 @@ fn read_array<S: Stateful + Default>(values: Vec<impl Into<Value>>) -> Result<Ve
 /// Elements that are named by their index.
 fn read_numbered<S: Stateful + Default>(state: &StateDict) -> Result<Vec<S>, StateError> {
     let len = state.int("len").map_err(only)?;
-    let mut parts: HashMap<&str, StateDict> = HashMap::new();
+    if len < 0 {
+        return Err(only(Mismatch::wrong("len", len.to_string(), "a number of elements")));
+    }
+    let mut parts: BTreeMap<&str, StateDict> = BTreeMap::new();
     for (name, value) in state.iter().filter(|(name, _)| *name != "len") {
         let (index, name) = name.split_once('.').unwrap_or((name, ""));
         parts.entry(index).or_default().insert(name, value.clone());
     }
-    // As many as there are, so that a wrong length cannot ask for more.
-    let found: Vec<StateDict> =
-        (0..parts.len()).map_while(|i| parts.remove(i.to_string().as_str())).collect();
-    if !parts.is_empty() || usize::try_from(len) != Ok(found.len()) {
-        let expected = format!("{}, the number of elements from `0` on", found.len());
-        return Err(only(Mismatch::wrong("len", len.to_string(), expected)));
-    }
     let mut errors = StateError::new();
     let mut elements = Vec::new();
-    for (i, state) in found.iter().enumerate() {
+    for i in 0..len {
+        let name = i.to_string();
+        let part = parts.remove(name.as_str());
         let mut element = S::default();
-        errors.extend(&i.to_string(), element.load_state_dict(state));
+        let loaded = element.load_state_dict(part.as_ref().unwrap_or(&StateDict::new()));
+        // An element whose state is empty may have no entry. Any other is missing, and so are those
+        // after it, however many a wrong length claims.
+        if part.is_none() && loaded.is_err() {
+            let expected = format!("{i}, the number of elements from `0` on");
+            return Err(only(Mismatch::wrong("len", len.to_string(), expected)));
+        }
+        errors.extend(&name, loaded);
         elements.push(element);
+    }
+    for (index, rest) in parts {
+        for (name, value) in rest.iter() {
+            let name = joined(index, name);
+            errors.push(Mismatch::Unexpected { name, found: value.kind() });
+        }
     }
     errors.into_result()?;
     Ok(elements)
@@ -166,7 +178,9 @@ mod tests {
         assert_restored(&[[1.0, 2.0], [3.0, 4.0]], &["len", "0.0", "0.1", "1.0", "1.1"]);
         assert_restored(&[vec![1u32], vec![]], &["len", "0", "1.len"]);
         assert_restored(&[Some(1i8), None], &["len", "0.is_some", "0.value", "1.is_some"]);
-        assert_restored(&vec![(true, 1u8); 12], &{
+        assert_restored(&[StateDict::from_iter([("", 1), ("a", 2)])], &["len", "0", "0.a"]);
+        assert_restored(&[StateDict::new(), StateDict::from_iter([("a", 2)])], &["len", "1.a"]);
+        assert_restored(&[(true, 1u8); 12], &{
             let mut names = vec!["len".to_string()];
             names.extend((0..12).flat_map(|i| [format!("{i}.0"), format!("{i}.1")]));
             names.leak().iter().map(String::as_str).collect::<Vec<_>>()
@@ -190,7 +204,11 @@ mod tests {
             "`1`: found the integer 256, expected a u8"
         );
         assert_eq!(mismatch(&[("", Value::Int(1))]), "found the integer 1, expected a list");
-        for len in [i64::MAX, -1, 0, 2] {
+        assert_eq!(
+            mismatch(&[("len", (-1).into())]),
+            "`len`: found -1, expected a number of elements"
+        );
+        for len in [i64::MAX, 2] {
             assert_eq!(
                 mismatch(&[("len", Value::Int(len)), ("0", Value::Int(1))]),
                 format!("`len`: found {len}, expected 1, the number of elements from `0` on")
@@ -199,6 +217,11 @@ mod tests {
         assert_eq!(
             mismatch(&[("len", 3.into()), ("0", 1.into()), ("2", 1.into()), ("x", 1.into())]),
             "`len`: found 3, expected 1, the number of elements from `0` on"
+        );
+        assert_eq!(
+            mismatch(&[("len", 1.into()), ("0", 1.into()), ("2", 1.into()), ("x.y", 2.into())]),
+            "`2`: found the integer 1, expected nothing of this name; \
+             `x.y`: found the integer 2, expected nothing of this name"
         );
         assert_eq!(
             mismatch(&[("len", 2.into()), ("0", "a".into()), ("1", true.into())]),

@@ -145,7 +145,7 @@ fn unreadable_folders_and_links_are_errors() {
     assert!(open_error(folder.path()).contains("found a name that is not UTF-8"));
     fs::remove_dir(invalid).unwrap();
 
-    fs::set_permissions(&dog, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&dog, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(&dog).is_err() {
         // Root may read it.
         assert!(open_error(folder.path()).contains("dog: "), "{}", open_error(folder.path()));

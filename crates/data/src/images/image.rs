@@ -12,8 +12,7 @@ use std::fmt;
 /// [`normalize`](Image::normalize) and [`to_tensor`](Image::to_tensor) make the tensor of a model's
 /// input. A batch of images is [`to_tensor`](Image::to_tensor) of each, stacked.
 ///
-/// With the feature `image`, [`Image::open`] decodes a file, and [`ImageFolder`](crate::ImageFolder)
-/// is a data set of files.
+/// With the feature `image`, `Image::open` decodes a file, and `ImageFolder` is a data set of files.
 ///
 /// PyTorch: a `PIL.Image` of mode `L` or `RGB`.
 ///

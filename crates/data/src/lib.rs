@@ -4,6 +4,8 @@
 //!   [`TokenWindows`] and [`Mnist`] are the ones here.
 //! * [`map`](Dataset::map), [`subset`](Dataset::subset), [`concat`](Dataset::concat),
 //!   [`random_split`], [`stratified_split`] and [`k_fold`] make others of them.
+//! * [`Image`]s come from [`Cifar10`] or, with the feature `image`, from folders of PNG and JPEG
+//!   files; [`RandomCrop`] and others transform them at random.
 //! * [`Collate`] makes a batch of samples.
 //! * A [`DataLoader`] yields the batches of each epoch in the order of a [`Sampler`], loaded by
 //!   threads if requested.

@@ -103,7 +103,7 @@ impl Image {
 #[track_caller]
 fn check_factor(op: &str, factor: f64) {
     assert!(
-        0.0 <= factor && factor < f64::INFINITY,
+        (0.0..f64::INFINITY).contains(&factor),
         "{op}: factor is {factor}; expected at least 0"
     );
 }
@@ -188,7 +188,7 @@ impl ColorJitter {
 #[track_caller]
 fn check_jitter(name: &str, most: f64) {
     assert!(
-        0.0 <= most && most < f64::INFINITY,
+        (0.0..f64::INFINITY).contains(&most),
         "ColorJitter: {name} is {most}; expected at least 0"
     );
 }

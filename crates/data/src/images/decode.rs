@@ -16,7 +16,8 @@ impl Image {
     /// Requires the feature `image`.
     ///
     /// Transparency is dropped, and 16 bits become 8. The orientation in a photo's EXIF data is not
-    /// applied, as in torchvision.
+    /// applied, as in torchvision. A JPEG image's bytes differ from Pillow's by a few units, as its
+    /// decoder rounds and interpolates differently.
     ///
     /// PyTorch: `torchvision.datasets.folder.pil_loader`.
     ///

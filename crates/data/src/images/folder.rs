@@ -131,7 +131,8 @@ impl Dataset for ImageFolder {
 
     fn get(&self, index: usize) -> Result<(Image, usize), DataError> {
         let File { path, class } = self.file(index);
-        Ok((read(path, self.max_pixels)?.to_rgb(), *class))
+        let image = read(path, self.max_pixels)?;
+        Ok((if image.channels() == 3 { image } else { image.to_rgb() }, *class))
     }
 }
 

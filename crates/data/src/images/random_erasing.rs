@@ -5,8 +5,8 @@ use adamant_tensor::{Generator, Tensor};
 
 /// Erases a rectangle of random area and aspect ratio from an image with probability `p`.
 ///
-/// It takes the tensor `[channels, height, width]` of an image, usually a normalised one, whose
-/// mean is 0.
+/// It takes the tensor `[channels, height, width]` of an image, usually a
+/// [normalized](crate::Image::normalize) one, whose mean is 0.
 ///
 /// PyTorch: `torchvision.transforms.RandomErasing`.
 ///

@@ -32,7 +32,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         let rng = &mut Generator::seed(seed);
         let model = Net { fc1: Linear::new(3, 4, rng), fc2: Linear::new(4, 1, rng) };
-        let mut optimizer = Adam::new(model.parameters(), AdamOptions::default().lr(0.1)).unwrap();
+        let optimizer = Adam::new(model.parameters(), AdamOptions::default().lr(0.1)).unwrap();
         Run {
             averaged: AveragedModel::ema(&model, 0.9),
             schedule: ExponentialLr::new(&optimizer, 0.95),

@@ -7,7 +7,7 @@
 //! * [`tensor`] — tensors and the tape;
 //! * [`nn`] — modules, layers, losses;
 //! * [`optim`] — Adam, SGD, schedules, clipping;
-//! * [`data`] — data sets and loaders;
+//! * [`data`] — data sets, readers, loaders;
 //! * [`checkpoint`] — state in files: a run resumes where it was, to the bit;
 //! * [`train`] — runs, metrics, training helpers.
 //!
@@ -47,9 +47,14 @@ pub mod prelude {
     pub use adamant_checkpoint::{
         Checkpoint, CheckpointManager, load_safetensors, save_safetensors,
     };
+    #[cfg(feature = "image")]
+    pub use adamant_data::ImageFolder;
     pub use adamant_data::{
-        Batch, ByteRows, DataLoader, LabeledImages, Mnist, Subset, TensorDataset, TokenWindows,
+        Batch, ByteRows, CharVocabulary, Cifar10, Collate, Csv, DataError, DataLoader, Image,
+        LabeledImages, Mnist, Standardize, Subset, Table, TableEncoder, TensorDataset,
+        TokenWindows, k_fold, random_split, stratified_split,
     };
+    pub use adamant_derive::{Collate, Stateful};
     pub use adamant_nn::{
         AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AttentionMasks,
         AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions, BceLoss, BceWithLogitsLoss,
@@ -70,14 +75,18 @@ pub mod prelude {
         Adam, AdamOptions, AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions,
         ExponentialLr, LambdaLr, LearningRates, LinearLr, MultiStepLr, OneCycleLr,
         OneCycleLrOptions, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
-        ReduceLrOnPlateauOptions, Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, ThresholdMode,
-        clip_grad_norm, clip_grad_norm_if_finite, clip_grad_value,
+        ReduceLrOnPlateauOptions, Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, SwaLr,
+        ThresholdMode, clip_grad_norm, clip_grad_norm_if_finite, clip_grad_value,
     };
     pub use adamant_tensor::{
         Array, AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Float, Generator,
         GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,
         StateError, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad, grad,
         gradcheck, gradgradcheck, keepdim, no_grad, scaled_dot_product_attention,
+    };
+    pub use adamant_train::{
+        Accuracy, Auroc, Average, AveragedModel, ConfusionMatrix, EarlyStopping, History, LrFinder,
+        Mean, Perplexity, RegressionErrors, Run, RunFolder, Seeds, accumulate, update_bn,
     };
 }
 
@@ -90,3 +99,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/adding-a-layer.md")]
 struct AddingALayer;
+
+/// The programs of this page are compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/data.md")]
+struct Data;

@@ -7,16 +7,26 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Replaces the file at `path` with the bytes that `write` writes. On an error, the old file is
-/// unchanged, unless the last call failed, the sync of the folder: then the new file is there, but
-/// may be lost with the power.
+/// Replaces the file at `path` with the bytes that `write` writes.
 ///
 /// The bytes go to a temporary file next to the target, which is renamed once all of them are on
 /// the disk. A rename is atomic: at any moment the path leads to the complete old file or the
 /// complete new one. The folder is synced too, so that the new name survives a loss of power. The
 /// new file has the old one's permissions, and a link stays a link. Temporary files that killed
 /// saves to this path left behind are removed first.
-pub(crate) fn write_atomically(
+///
+/// # Errors
+/// If `write` or a system call fails. The old file is then unchanged, unless the last call failed,
+/// the sync of the folder: then the new file is there, but may be lost with the power.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("notes.txt");
+/// adamant_checkpoint::write_atomically(&path, |out| out.write_all(b"complete"))?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "complete");
+/// # Ok::<(), adamant_checkpoint::FileError>(())
+/// ```
+pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FileError> {

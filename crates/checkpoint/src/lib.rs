@@ -2,6 +2,7 @@
 //!
 //! * A [`Checkpoint`] is a whole run in one file: model, optimizer, schedule, loader, generators.
 //! * A [`CheckpointManager`] maintains a folder of checkpoints during a run.
+//! * [`write_atomically`] replaces any file: the complete new one, or the unchanged old one.
 //! * [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch.
 //!
 //! This crate saves any [`StateDict`](adamant_tensor::StateDict) and does not know whose it is. A
@@ -22,7 +23,10 @@ mod read;
 mod safetensors;
 mod write;
 
+pub use crate::atomic::write_atomically;
 pub use crate::container::{Checkpoint, PartialRestore};
+#[doc(hidden)]
+pub use crate::lock::host_name;
 pub use crate::manager::CheckpointManager;
 pub use crate::safetensors::{load_safetensors, save_safetensors};
 pub use adamant_files::FileError;

@@ -49,7 +49,7 @@ impl FolderLock {
                 let read = file.take(300).read_to_string(&mut text);
                 let holder = match text {
                     text if read.is_err() || text.is_empty() => "another process".into(),
-                    text if text == own => "another manager of this process".into(),
+                    text if text == own => "this process itself".into(),
                     text => text,
                 };
                 Err(FileError::InUse { path: folder.into(), holder })
@@ -60,11 +60,18 @@ impl FolderLock {
 
 /// A description of this process.
 fn holder() -> String {
+    let host = host_name().unwrap_or("an unknown host".into());
+    format!("process {} on {host}", std::process::id())
+}
+
+/// This computer's name, as far as known.
+#[doc(hidden)]
+#[must_use]
+pub fn host_name() -> Option<String> {
     let host = fs::read_to_string("/proc/sys/kernel/hostname")
         .or_else(|_| std::env::var("HOSTNAME"))
         .or_else(|_| std::env::var("COMPUTERNAME"));
-    let host = host.as_deref().map_or("an unknown host", str::trim);
-    format!("process {} on {host}", std::process::id())
+    Some(host.ok()?.trim().into())
 }
 
 #[cfg(test)]
@@ -81,7 +88,7 @@ mod tests {
             (&b""[..], "another process"),
             (b"\xff\xfe", "another process"),
             (b"process 7 on mars", "process 7 on mars"),
-            (holder().as_bytes(), "another manager of this process"),
+            (holder().as_bytes(), "this process itself"),
         ] {
             fs::write(&path, text).unwrap();
             let error = FolderLock::take(folder.path()).err().unwrap().to_string();

@@ -262,6 +262,17 @@ impl CheckpointManager {
         self.first_good(&names)
     }
 
+    /// Removes all checkpoints of the folder, the oldest first.
+    ///
+    /// # Errors
+    /// If one cannot be removed, or the previous save failed.
+    pub fn clear(&mut self) -> Result<(), FileError> {
+        self.finish()?;
+        let names = list(&self.folder)?;
+        self.last_step = 0;
+        remove(&self.folder, names).into_iter().next().map_or(Ok(()), Err)
+    }
+
     fn first_good(&mut self, names: &[Name]) -> Result<Option<(u64, Checkpoint)>, FileError> {
         for name in names {
             match Checkpoint::load(self.folder.join(name.to_string())) {
@@ -494,8 +505,7 @@ mod tests {
         let mut manager = new().unwrap();
         let error = new().unwrap_err();
         assert!(matches!(error, FileError::InUse { .. }), "{error}");
-        let expected =
-            "found a folder in use by another manager of this process, expected one that";
+        let expected = "found a folder in use by this process itself, expected one that";
         assert!(error.to_string().contains(expected), "{error}");
         manager.save(1, snapshot(1)).unwrap();
         drop(manager);

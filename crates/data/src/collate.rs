@@ -60,8 +60,17 @@ impl<T: Float> Collate for Tensor<T> {
     type Batch = Tensor<T>;
 
     fn collate(samples: Vec<Self>) -> Result<Tensor<T>, DataError> {
-        common_shape(samples.iter().map(Tensor::shape))?;
-        Ok(Tensor::stack(&samples.iter().collect::<Vec<_>>(), 0))
+        let shape = common_shape(samples.iter().map(Tensor::shape))?;
+        let batch: Shape = [samples.len()].into_iter().chain(shape.iter().copied()).collect();
+        Ok(Tensor::build(batch, |out| {
+            let rows = out.chunks_exact_mut(shape.numel().max(1));
+            for (out, sample) in rows.zip(&samples) {
+                match sample.array().as_slice() {
+                    Some(elements) => out.copy_from_slice(elements),
+                    None => out.copy_from_slice(&sample.to_vec()),
+                }
+            }
+        }))
     }
 }
 

@@ -66,7 +66,7 @@ pub use sampler::{
     WeightedRandomSampler,
 };
 pub use source::{IntoSource, Source};
-pub use split::{k_fold, random_split, stratified_split};
+pub use split::{Fold, k_fold, random_split, stratified_split};
 pub use subset::Subset;
 pub use table::{Classes, Csv, SkippedLines, Table};
 pub use tensors::TensorDataset;

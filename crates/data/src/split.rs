@@ -89,8 +89,16 @@ pub fn stratified_split<D: Labeled, const N: usize>(
     subsets("stratified_split", data, parts)
 }
 
-/// For each of `k` folds, the samples of the other folds and those of the fold, at random:
-/// cross-validation.
+/// A fold of a cross-validation: [`k_fold`].
+#[derive(Debug)]
+pub struct Fold<D> {
+    /// The samples of the other folds.
+    pub train: Subset<D>,
+    /// The samples of this fold.
+    pub test: Subset<D>,
+}
+
+/// Cuts a data set into `k` folds at random, each of which is tested on once: cross-validation.
 ///
 /// The sizes of the folds differ by at most one.
 ///
@@ -103,15 +111,15 @@ pub fn stratified_split<D: Labeled, const N: usize>(
 /// use adamant_data::k_fold;
 /// use adamant_tensor::Generator;
 /// let data: Vec<usize> = (0..10).collect();
-/// for (train, test) in k_fold(data, 5, &mut Generator::seed(0)).unwrap() {
-///     assert_eq!((train.len(), test.len()), (8, 2));
+/// for fold in k_fold(data, 5, &mut Generator::seed(0)).unwrap() {
+///     assert_eq!((fold.train.len(), fold.test.len()), (8, 2));
 /// }
 /// ```
 pub fn k_fold<D: Dataset>(
     data: D,
     k: usize,
     rng: &mut Generator,
-) -> Result<Vec<(Subset<D>, Subset<D>)>, DataError> {
+) -> Result<Vec<Fold<D>>, DataError> {
     let len = data.len();
     if k < 2 || len < k {
         let found = format!("{k} folds of {len} samples");
@@ -124,7 +132,7 @@ pub fn k_fold<D: Dataset>(
     let fold = |i| {
         let (start, end) = (len * i / k, len * (i + 1) / k);
         let train = [&order[..start], &order[end..]].concat();
-        (all.select(&train), all.select(&order[start..end]))
+        Fold { train: all.select(&train), test: all.select(&order[start..end]) }
     };
     Ok((0..k).map(fold).collect())
 }
@@ -193,9 +201,9 @@ mod tests {
                 }
             }
             let folds = k_fold(classes, 3, &mut rng).unwrap();
-            let tests: Vec<_> = folds.iter().map(|(_, test)| test.clone()).collect();
+            let tests: Vec<_> = folds.iter().map(|fold| fold.test.clone()).collect();
             assert_eq!(members(&tests), (0..len).collect::<Vec<_>>());
-            for (train, test) in folds {
+            for Fold { train, test } in folds {
                 assert_eq!(members(&[train, test]), (0..len).collect::<Vec<_>>());
             }
         }

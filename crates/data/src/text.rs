@@ -214,6 +214,14 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_character_is_named_with_its_line() {
+        let vocabulary = CharVocabulary::fit("\u{e9}a\n");
+        let error = |text: &str| vocabulary.encode(text).unwrap_err().at;
+        assert_eq!(error("x"), "line 1, character 1");
+        assert_eq!(error("a\n\u{e9}\u{e9}x"), "line 2, character 3");
+    }
+
+    #[test]
     fn a_state_that_does_not_fit_changes_nothing() {
         let mut vocabulary = CharVocabulary::fit("ab");
         for (state, expected) in [

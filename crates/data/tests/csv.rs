@@ -120,6 +120,9 @@ fn bad_lines_can_be_skipped_and_are_counted() {
     let first = table.skipped().first.clone().unwrap();
     assert!(first.ends_with(": found 1 value in line 3, expected 2, one for each column"));
     assert_eq!(table.rows(&[0]).skipped().count, 0);
+    // Their values say nothing about types.
+    let table = read_bytes(&csv, b"s,x\n1,2\na,b\n").unwrap();
+    assert_eq!(table.numbers("s").unwrap(), [Some(1.0)]);
     let none = read_bytes(&csv, b"s,x\na\nb\n");
     assert_rejected(none, "found 2 bad lines and no good one (");
     // The rest of a file after an open quote is not a line.

@@ -1,13 +1,13 @@
-//! `#[derive(Module)]`: a model is the list of its fields.
+//! The derive macros of adamant: a struct is the list of its fields.
 
 #![forbid(unsafe_code)]
 
-use proc_macro2::{TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
-use std::collections::BTreeMap;
-use syn::ext::IdentExt;
-use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, Ident, Member, Path, Type, parse_macro_input};
+mod collate;
+mod module;
+mod parts;
+mod stateful;
+
+use syn::{DeriveInput, Error, parse_macro_input};
 
 /// Implements `Module` and `Stateful` for a struct whose fields are modules, or an enum whose
 /// variants' fields are modules.
@@ -28,240 +28,90 @@ use syn::{Data, DeriveInput, Error, Fields, Ident, Member, Path, Type, parse_mac
 #[proc_macro_derive(Module, attributes(module))]
 pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand(&input).unwrap_or_else(Error::into_compile_error).into()
+    module::expand(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
-fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
-    let Options { nn, float, clone } = &Options::of(input)?;
-    let variants = variants(input)?;
-    let (mut visits, mut visits_mut, mut clones) = (Vec::new(), Vec::new(), Vec::new());
-    for variant @ Variant { path, fields } in &variants {
-        let visit = variant.parts().map(|Field { name, binding, ty, .. }| {
-            // With the span of the type, so that an error about it points there.
-            let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::visit_part);
-            match name {
-                Some(name) => quote!(path.child(#name, |path| #part(#binding, path, visit));),
-                None => quote!(#part(#binding, path, visit);),
-            }
-        });
-        let visit_mut = variant.parts().map(|Field { binding, ty, .. }| {
-            let part = quote_spanned!(ty.span()=> <#ty as #nn::Part<#float>>::visit_part_mut);
-            quote!(#part(#binding, visit);)
-        });
-        let clone = fields.iter().map(|Field { member, binding, ty, .. }| {
-            let clone = quote_spanned!(ty.span()=> <#ty as ::core::clone::Clone>::clone);
-            quote!(#member: #clone(#binding))
-        });
-        let patterns = fields.iter().map(|Field { member, binding, .. }| quote!(#member: #binding));
-        let pattern = quote!(#path { #(#patterns),* });
-        clones.push(quote!(#pattern => #path { #(#clone),* }));
-        visits.push(quote!(#pattern => { #(#visit)* }));
-        visits_mut.push(quote!(#pattern => { #(#visit_mut)* }));
-    }
-
-    let ident = &input.ident;
-    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
-    let predicates = where_clause.map(|clause| clause.predicates.iter());
-    let predicates = predicates.into_iter().flatten();
-    let predicates = quote!(#(#predicates),*);
-
-    let modules = bounded(variants.iter().flat_map(Variant::parts), input, float);
-    let modules = quote!(#(#modules: #nn::Module<#float>,)*);
-    let bounds = quote!(where #modules #predicates);
-    let clone = clone.then(|| {
-        let cloned = bounded(variants.iter().flat_map(|variant| &variant.fields), input, float);
-        quote! {
-            #[automatically_derived]
-            impl #impl_generics ::core::clone::Clone for #ident #type_generics
-            where #modules #(#cloned: ::core::clone::Clone,)* #predicates
-            {
-                fn clone(&self) -> Self {
-                    #nn::deep_copy::<#float, Self>(self, match self { #(#clones,)* })
-                }
-            }
-        }
-    });
-    Ok(quote! {
-        #[automatically_derived]
-        #[allow(unused_variables)]
-        impl #impl_generics #nn::Module<#float> for #ident #type_generics #bounds {
-            fn visit(&self, path: &mut #nn::Path, visit: &mut dyn FnMut(&str, #nn::Leaf<'_, #float>)) {
-                path.enter(self);
-                match self { #(#visits)* }
-            }
-            fn visit_mut(&mut self, visit: &mut dyn FnMut(#nn::LeafMut<'_, #float>)) {
-                match self { #(#visits_mut)* }
-            }
-        }
-        #[automatically_derived]
-        impl #impl_generics #nn::Stateful for #ident #type_generics #bounds {
-            fn state_dict(&self) -> #nn::StateDict {
-                #nn::module_state::<#float>(self)
-            }
-            fn check_state_dict(&self, state: &#nn::StateDict) -> ::core::result::Result<(), #nn::StateError> {
-                #nn::check_module_state::<#float>(self, state)
-            }
-            fn load_state_dict(&mut self, state: &#nn::StateDict) -> ::core::result::Result<(), #nn::StateError> {
-                #nn::load_module_state::<#float>(self, state)
-            }
-        }
-        #clone
-    })
+/// Implements `Stateful` for a struct whose fields are `Stateful`: a whole run, or any part of one.
+///
+/// Models, optimizers, schedules, loaders, metrics and generators are `Stateful`, and so are
+/// numbers, `bool`s, `String`s, `Option`s, `Vec`s, arrays and tuples. An entry's name is its path:
+/// `model.fc1.weight`, `step`. A field of a tuple struct is named by its index.
+///
+/// Loading is all or nothing: every field is checked before the first is loaded, and all mismatches
+/// are reported with their paths, also names that belong to no field.
+///
+/// * `#[stateful(skip)]` on a field leaves it out: it is not part of the state.
+/// * `#[stateful(crate = path)]` on the type is the path of the `tensor` crate; default
+///   `::adamant::tensor`.
+///
+/// A model has `#[derive(Module)]` instead, which implements `Stateful` too.
+///
+/// ```
+/// use adamant_derive::Stateful;
+/// use adamant_tensor::{Generator, Stateful as _};
+///
+/// #[derive(Stateful)]
+/// # #[stateful(crate = adamant_tensor)]
+/// struct Progress {
+///     step: u64,
+///     best_loss: Option<f64>,
+///     rng: Generator,
+///     #[stateful(skip)]
+///     log: String,
+/// }
+///
+/// let rng = Generator::seed(0);
+/// let mut progress = Progress { step: 3, best_loss: Some(0.5), rng, log: String::new() };
+/// let state = progress.state_dict();
+/// assert_eq!(state.int("step"), Ok(3));
+/// progress.step = 4;
+/// progress.load_state_dict(&state).unwrap();
+/// assert_eq!(progress.step, 3);
+///
+/// let mut old = state.clone();
+/// old.rename("step", "steps").unwrap();
+/// let error = progress.load_state_dict(&old).unwrap_err();
+/// let expected = [
+///     "`step`: missing, expected a u64",
+///     "`steps`: found the integer 3, expected nothing of this name",
+/// ];
+/// assert_eq!(error.mismatches(), expected);
+/// ```
+#[proc_macro_derive(Stateful, attributes(stateful))]
+pub fn derive_stateful(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    stateful::expand(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
-/// The types within those of `fields` that begin with a type parameter other than `float`: the ones
-/// that need a bound.
-fn bounded<'f>(
-    fields: impl Iterator<Item = &'f Field<'f>>,
-    input: &DeriveInput,
-    float: &Type,
-) -> impl Iterator<Item = TokenStream> {
-    let float_name = float.to_token_stream().to_string();
-    let mut types = BTreeMap::new(); // by their tokens, each once
-    for ty in fields.map(|field| field.ty.to_token_stream()) {
-        // A recursive field needs no bound beyond those of the other fields.
-        if !mentions(ty.clone(), &input.ident) {
-            for param in input.generics.type_params().filter(|param| param.ident != float_name) {
-                let named = named_by(ty.clone(), &param.ident).into_iter();
-                types.extend(named.map(|named| (named.to_string(), named)));
-            }
-        }
-    }
-    types.into_values()
-}
-
-/// The types that begin with the parameter: `M` itself, or `M::Layer`. (Not `<M as Trait>::Layer`:
-/// its bound is left to the author.)
-fn named_by(tokens: TokenStream, param: &Ident) -> Vec<TokenStream> {
-    let mut found = Vec::new();
-    let mut tokens = tokens.into_iter().peekable();
-    while let Some(token) = tokens.next() {
-        match token {
-            TokenTree::Group(group) => found.extend(named_by(group.stream(), param)),
-            TokenTree::Ident(name) if name == *param => {
-                let mut ty = name.into_token_stream();
-                while tokens.peek().is_some_and(|next| next.to_string() == ":") {
-                    ty.extend(tokens.by_ref().take(3)); // `:`, `:` and a name
-                }
-                found.push(ty);
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-/// Whether `tokens` name `ident` anywhere.
-fn mentions(tokens: TokenStream, ident: &Ident) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(found) => found == *ident,
-        TokenTree::Group(group) => mentions(group.stream(), ident),
-        _ => false,
-    })
-}
-
-/// A form of the type: a struct has one, an enum several.
-struct Variant<'i> {
-    /// `Self` or `Self::Name`.
-    path: TokenStream,
-    fields: Vec<Field<'i>>,
-}
-
-impl<'i> Variant<'i> {
-    /// The fields that are modules.
-    fn parts(&self) -> impl Iterator<Item = &Field<'i>> {
-        self.fields.iter().filter(|field| !field.skip)
-    }
-}
-
-struct Field<'i> {
-    member: Member,
-    /// In paths; `None` if it has the path of the whole.
-    name: Option<String>,
-    binding: Ident,
-    ty: &'i Type,
-    skip: bool,
-}
-
-fn variants(input: &DeriveInput) -> syn::Result<Vec<Variant<'_>>> {
-    let no_union = "Module cannot be derived for a union: its active field is unknown; use an enum";
-    match &input.data {
-        Data::Struct(data) => Ok(vec![variant(quote!(Self), &data.fields, false)?]),
-        Data::Enum(data) => {
-            if data.variants.is_empty() {
-                let message = "Module cannot be derived for an enum without variants";
-                return Err(Error::new_spanned(&input.ident, message));
-            }
-            let mut variants = Vec::new();
-            for found in &data.variants {
-                if let Some(attribute) = found.attrs.iter().find(|a| a.path().is_ident("module")) {
-                    let message = "`#[module(…)]` belongs on a field or on the whole type";
-                    return Err(Error::new_spanned(attribute, message));
-                }
-                let ident = &found.ident;
-                variants.push(variant(quote!(Self::#ident), &found.fields, true)?);
-            }
-            Ok(variants)
-        }
-        Data::Union(data) => Err(Error::new_spanned(data.union_token, no_union)),
-    }
-}
-
-fn variant(path: TokenStream, fields: &Fields, of_enum: bool) -> syn::Result<Variant<'_>> {
-    let transparent =
-        of_enum && matches!(fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1);
-    let mut found = Vec::new();
-    for (index, (member, field)) in fields.members().zip(fields).enumerate() {
-        let mut skip = false;
-        for attribute in field.attrs.iter().filter(|a| a.path().is_ident("module")) {
-            attribute.parse_nested_meta(|meta| {
-                skip = meta.path.is_ident("skip");
-                if skip {
-                    Ok(())
-                } else {
-                    Err(meta.error("expected `skip`, the only option of a field"))
-                }
-            })?;
-        }
-        let name = match &member {
-            Member::Named(ident) => ident.unraw().to_string(), // `r#type` is named `type`
-            Member::Unnamed(index) => index.index.to_string(),
-        };
-        let (name, binding) = ((!transparent).then_some(name), format_ident!("field_{index}"));
-        found.push(Field { member, name, binding, ty: &field.ty, skip });
-    }
-    Ok(Variant { path, fields: found })
-}
-
-struct Options {
-    nn: Path,
-    float: Type,
-    clone: bool,
-}
-
-impl Options {
-    fn of(input: &DeriveInput) -> syn::Result<Self> {
-        let mut options = Options {
-            nn: syn::parse_quote!(::adamant::nn),
-            float: syn::parse_quote!(f32),
-            clone: false,
-        };
-        for attribute in input.attrs.iter().filter(|a| a.path().is_ident("module")) {
-            attribute.parse_nested_meta(|meta| {
-                if meta.path.is_ident("crate") {
-                    options.nn = meta.value()?.call(Path::parse_mod_style)?;
-                } else if meta.path.is_ident("float") {
-                    options.float = meta.value()?.parse()?;
-                } else if meta.path.is_ident("clone") {
-                    options.clone = true;
-                } else {
-                    let message =
-                        "expected `clone`, `float = …` or `crate = …`; `skip` belongs on a field";
-                    return Err(meta.error(message));
-                }
-                Ok(())
-            })?;
-        }
-        Ok(options)
-    }
+/// Implements `Collate` for a sample with named fields: a batch is a struct with the same fields,
+/// each of them the batch of the samples' fields.
+///
+/// The batch of `Sample` is named `SampleBatch`. It has the visibility of the struct and of its
+/// fields, and is `Clone` and `Debug`. An error names the field.
+///
+/// * `#[collate(crate = path)]` on the type is the path of the `data` crate; default
+///   `::adamant::data`.
+///
+/// ```
+/// use adamant_data::DataLoader;
+/// use adamant_derive::Collate;
+/// use adamant_tensor::Tensor;
+///
+/// #[derive(Clone, Collate)]
+/// # #[collate(crate = adamant_data)]
+/// struct Sample {
+///     image: Tensor,
+///     label: usize,
+/// }
+///
+/// let sample = |label| Sample { image: Tensor::ones([3, 8, 8]), label };
+/// let mut loader = DataLoader::new(vec![sample(0), sample(1), sample(2)], 2);
+/// let batch: SampleBatch = loader.next_batch();
+/// assert_eq!(batch.image.shape(), [2, 3, 8, 8]);
+/// assert_eq!(batch.label, [0, 1]);
+/// ```
+#[proc_macro_derive(Collate, attributes(collate))]
+pub fn derive_collate(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    collate::expand(&input).unwrap_or_else(Error::into_compile_error).into()
 }

@@ -18,7 +18,7 @@ mod losses;
 mod summary;
 mod tree;
 
-pub use adamant_derive::Module;
+pub use adamant_derive::{Module, Stateful};
 pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
 pub use layers::activation::{
     Elu, Gelu, GeluTanh, Hardtanh, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus,

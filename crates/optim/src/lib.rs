@@ -43,12 +43,13 @@ pub use param_group::{NamedParameter, ParamGroup};
 pub use scheduler::{
     AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions, ExponentialLr, LambdaLr, LinearLr,
     MultiStepLr, OneCycleLr, OneCycleLrOptions, PlateauMode, ReduceLrOnPlateau,
-    ReduceLrOnPlateauOptions, Rule, Schedule, Scheduler, SequentialLr, StepLr, ThresholdMode,
+    ReduceLrOnPlateauOptions, Rule, Schedule, Scheduler, SequentialLr, StepLr, SwaLr, SwaLrOptions,
+    ThresholdMode,
 };
 /// The rules of this crate's schedules: a [`StepLr`] is a `Schedule<rules::Step>`.
 pub mod rules {
     pub use crate::scheduler::{
-        CosineAnnealing, Exponential, Lambda, Linear, MultiStep, OneCycle, Step,
+        CosineAnnealing, Exponential, Lambda, Linear, MultiStep, OneCycle, Step, Swa,
     };
 }
 pub use sgd::{Sgd, SgdOptions, SgdState};

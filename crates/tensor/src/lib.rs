@@ -43,6 +43,8 @@ pub use state::dict::StateDict;
 pub use state::generator::Generator;
 pub use state::mismatch::{Mismatch, StateError};
 pub use state::stateful::Stateful;
+#[doc(hidden)]
+pub use state::stateful::StatefulField;
 pub use state::value::Value;
 pub use tape::anomaly::detect_anomaly;
 pub use tape::hooks::HookHandle;

@@ -1,12 +1,33 @@
-//! From a training loop to a finished run: metrics, and what surrounds the loop.
+//! From a training loop to a finished run.
 //!
-//! The loop itself stays the user's: nothing here owns it.
+//! * [`Run`] is a folder with checkpoints, metrics and configuration: a run that can be watched,
+//!   killed and resumed.
+//! * [`Mean`], [`Accuracy`], [`ConfusionMatrix`], [`Auroc`], [`Perplexity`] and
+//!   [`RegressionErrors`] measure, over any number of batches.
+//! * [`accumulate`], [`EarlyStopping`], [`AveragedModel`], [`LrFinder`] and [`Seeds`] help with the
+//!   training itself.
+//!
+//! The loop stays the program's own: nothing here owns it.
 
 #![forbid(unsafe_code)]
 
+mod accumulate;
+mod averaged_model;
+mod early_stopping;
+mod lr_finder;
 mod metrics;
+mod run;
+mod seeds;
+mod update_bn;
 
+pub use accumulate::accumulate;
+pub use averaged_model::AveragedModel;
+pub use early_stopping::EarlyStopping;
+pub use lr_finder::{LrCurve, LrFinder};
 pub use metrics::{
     Accuracy, Auroc, Average, ClassCounts, ConfusionMatrix, Mean, OutputErrors, Perplexity,
     RegressionErrors,
 };
+pub use run::{History, Interrupted, Row, Run, RunConfig, RunError, RunFolder, Session, exit};
+pub use seeds::Seeds;
+pub use update_bn::update_bn;

@@ -123,19 +123,17 @@ impl Standardize {
         let Some(statistics) = &self.statistics else {
             panic!("{function}: no statistics; expected fit or load_state_dict before")
         };
-        let [_, found, inner] = self.split(function, shape);
+        let [_, found, _] = self.split(function, shape);
         let expected = statistics.len();
         assert!(
             found == expected,
             "{function}: x has shape {}, {found} features; expected {expected}",
             Shape::from(shape)
         );
-        let inner_dims = match inner {
-            _ if shape.len() <= 1 => 0,
-            _ => shape.len() - 1 - self.index(function, shape),
-        };
-        let mut broadcast = vec![1; inner_dims + 1];
-        broadcast[0] = expected;
+        let mut broadcast = vec![1; shape.len()];
+        if shape.len() > 1 {
+            broadcast[self.index(function, shape)] = expected;
+        }
         let tensor = |values: Vec<f64>| {
             let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
             Tensor::from(values).reshape(broadcast.as_slice())
@@ -255,6 +253,8 @@ mod tests {
         }
         let targets = Tensor::from([1.0f32, 3.0]);
         assert_eq!(fitted(&targets, -1).transform(&targets).to_vec(), [-1.0, 1.0]);
+        let scalar = fitted(&targets, -1).inverse(&Tensor::scalar(1.0f32));
+        assert_eq!((scalar.shape(), scalar.item()), (&[][..], 3.0));
         // More dimensions in front.
         let standardize = fitted(&x, -1);
         assert_eq!(standardize.transform(&x.select(0, 0)).shape(), [3, 4]);

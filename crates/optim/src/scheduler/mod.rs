@@ -10,6 +10,7 @@ mod plateau;
 mod rules;
 mod schedule;
 mod sequential;
+mod swa;
 
 pub use one_cycle::{AnnealStrategy, OneCycle, OneCycleLr, OneCycleLrOptions};
 pub use plateau::{PlateauMode, ReduceLrOnPlateau, ReduceLrOnPlateauOptions, ThresholdMode};
@@ -19,6 +20,7 @@ pub use rules::{
 };
 pub use schedule::{Rule, Schedule};
 pub use sequential::SequentialLr;
+pub use swa::{Swa, SwaLr, SwaLrOptions};
 
 use crate::error::OptimError;
 use crate::learning_rates::LearningRates;

@@ -133,7 +133,7 @@ pub enum AnnealStrategy {
 
 impl AnnealStrategy {
     /// The value at this `part` of the way between two others.
-    fn between(self, from: f64, to: f64, part: f64) -> f64 {
+    pub(super) fn between(self, from: f64, to: f64, part: f64) -> f64 {
         match self {
             AnnealStrategy::Cosine => to + (from - to) / 2.0 * ((PI * part).cos() + 1.0),
             // No further: another step would make the rate negative.

@@ -98,6 +98,9 @@ fn an_invalid_value_is_named_at_the_callers_line() {
         one_cycle(1.0, 0.0);
     });
     check("OneCycleLr: final_div_factor is 0.000", &|| one_cycle(1e-200, 1e-200));
+    check(&format!("SwaLr: swa_lr is -1; {at_least_0}"), &|| {
+        here!(SwaLr::new(&mut *adam.borrow_mut(), -1.0));
+    });
     let plateau = |options| here!(ReduceLrOnPlateau::with_options(PlateauMode::Min, options));
     let options = ReduceLrOnPlateauOptions::default;
     check("ReduceLrOnPlateau: factor is 1; expected a number from 0 to below 1", &|| {

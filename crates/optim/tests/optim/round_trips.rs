@@ -7,7 +7,8 @@ use adamant_optim::{
     AdamOptions, Algorithm, Amsgrad, AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions,
     ExponentialLr, GroupOptimizer, LambdaLr, LearningRates, LinearLr, MultiStepLr, OneCycleLr,
     OneCycleLrOptions, Optimizer, ParamGroup, PlateauMode, ReduceLrOnPlateau,
-    ReduceLrOnPlateauOptions, Scheduler, SequentialLr, SgdOptions, StepLr, ThresholdMode,
+    ReduceLrOnPlateauOptions, Scheduler, SequentialLr, SgdOptions, StepLr, SwaLr, SwaLrOptions,
+    ThresholdMode,
 };
 use adamant_tensor::{Generator, Parameter, StateDict, Stateful, Tensor, Value};
 
@@ -58,7 +59,7 @@ enum Plan {
     Plateau(ReduceLrOnPlateau),
 }
 
-const PLANS: usize = 9;
+const PLANS: usize = 10;
 
 impl Plan {
     fn draw<A: Draw>(
@@ -118,6 +119,13 @@ impl Plan {
                     .min_lr(pick(rng, &[0.0, 1e-3]))
                     .eps(pick(rng, &[0.0, 1e-8]));
                 return Plan::Plateau(ReduceLrOnPlateau::with_options(mode, options));
+            }
+            9 => {
+                let options = SwaLrOptions::default()
+                    .anneal_epochs(pick(rng, &[0, 1, 4, 20, u64::MAX]))
+                    .anneal_strategy(pick(rng, &[AnnealStrategy::Cosine, AnnealStrategy::Linear]));
+                let swa_lr = pick(rng, &[0.0, 1e-3, 0.5]);
+                Box::new(SwaLr::with_options(optimizer, swa_lr, options))
             }
             _ => unreachable!("one of PLANS"),
         })

@@ -105,13 +105,14 @@ fn one_cycle_may_lead_nesterovs_momentum_through_0() {
 fn a_step_from_the_last_epoch_changes_nothing() {
     let adam = &mut adam(0.5);
     let steps = StepLr::new(adam, 7, 0.5); // 7 divides the last epoch
-    let schedules: [Box<dyn Scheduler>; 7] = [
+    let schedules: [Box<dyn Scheduler>; 8] = [
         Box::new(steps.clone()),
         Box::new(MultiStepLr::new(adam, [u64::MAX], 0.5)),
         Box::new(ExponentialLr::new(adam, 0.5)),
         Box::new(CosineAnnealingLr::new(adam, u64::MAX)),
         Box::new(LinearLr::new(adam, 1.0, 0.5, u64::MAX)),
         Box::new(OneCycleLr::new(adam, 0.5, u64::MAX)),
+        Box::new(SwaLr::new(adam, 0.1)),
         Box::new(
             SequentialLr::new(adam, steps.clone())
                 .then(3, steps)
@@ -217,4 +218,31 @@ fn an_invalid_rate_changes_no_group() {
     let before = (schedule.state_dict(), adam.state_dict());
     assert!(catch_unwind(AssertUnwindSafe(|| schedule.step(&mut adam))).is_err());
     assert_eq!((schedule.state_dict(), adam.state_dict()), before);
+}
+
+#[test]
+fn the_rates_of_swa_stay_between_both_ends_however_far_apart() {
+    for (from, swa_lr, epochs) in [
+        (1.0, 1e-300, 9),
+        (1e-300, 1.0, 9),
+        (1e300, 1e-300, 17),
+        (0.0, 0.3, 100_003),
+        (0.3, 0.0, 100_003),
+    ] {
+        for strategy in [AnnealStrategy::Cosine, AnnealStrategy::Linear] {
+            let mut adam = adam(from);
+            let options = SwaLrOptions::default().anneal_epochs(epochs).anneal_strategy(strategy);
+            let mut schedule = SwaLr::with_options(&mut adam, swa_lr, options);
+            let (low, high) = (f64::min(from, swa_lr), f64::max(from, swa_lr));
+            for epoch in 1..epochs + 3 {
+                schedule.step(&mut adam);
+                let lr = adam.lr(0);
+                assert!(
+                    (low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(&lr),
+                    "{epoch}: {lr:e}"
+                );
+            }
+            assert_eq!(adam.lr(0), swa_lr);
+        }
+    }
 }

@@ -191,17 +191,32 @@ impl StateDict {
         Ok(())
     }
 
-    /// Adds the entries of a part; their names begin with `part.` here.
+    /// Adds the entries of a part; their names begin with `part.` here. The entry with the empty
+    /// name, which is the whole state of a plain value such as a count, is named `part`.
+    ///
+    /// ```
+    /// use adamant_tensor::{Generator, StateDict, Stateful};
+    /// let mut state = StateDict::new();
+    /// state.insert_part("step", 7u64.state_dict());
+    /// state.insert_part("rng", Generator::seed(0).state_dict());
+    /// let names: Vec<&str> = state.keys().collect();
+    /// assert_eq!(names, ["step", "rng.algorithm", "rng.seed", "rng.position"]);
+    /// assert_eq!(state.part("step"), 7u64.state_dict());
+    /// ```
     pub fn insert_part(&mut self, part: &str, state: StateDict) {
         for (name, value) in state.entries {
-            self.insert(format!("{part}.{name}"), value);
+            self.insert(joined(part, &name), value);
         }
     }
 
-    /// The entries whose names begin with `part.`, without it.
+    /// The entries whose names begin with `part.`, without it, and the entry `part` under the empty
+    /// name.
     #[must_use]
     pub fn part(&self, part: &str) -> StateDict {
-        let rest = |name: &str| Some(name.strip_prefix(part)?.strip_prefix('.')?.to_string());
+        let rest = |name: &str| match name.strip_prefix(part)? {
+            "" => Some(String::new()),
+            rest => rest.strip_prefix('.').map(String::from),
+        };
         self.iter().filter_map(|(name, value)| Some((rest(name)?, value.clone()))).collect()
     }
 
@@ -322,6 +337,11 @@ impl StateDict {
     }
 }
 
+/// The name in the whole of the entry `name` of a part.
+pub(super) fn joined(part: &str, name: &str) -> String {
+    if name.is_empty() { part.into() } else { format!("{part}.{name}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -387,6 +407,15 @@ mod tests {
     #[should_panic(expected = "StateDict: no `d`; expected one of [\"a\", \"b\", \"c\"]")]
     fn indexing_names_what_is_there() {
         let _ = &abc()["d"];
+    }
+
+    #[test]
+    fn a_part_may_be_one_value() {
+        let mut state = StateDict::from_iter([("steps", 1), ("a.step", 2)]);
+        state.insert_part("step", StateDict::from_iter([("", 3)]));
+        assert_eq!(entries(&state), [("steps", 1), ("a.step", 2), ("step", 3)]);
+        assert_eq!(entries(&state.part("step")), [("", 3)]);
+        assert_eq!(entries(&state.part("a")), [("step", 2)]);
     }
 
     #[test]

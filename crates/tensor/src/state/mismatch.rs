@@ -1,6 +1,6 @@
 //! Why a state does not fit.
 
-use super::dict::StateDict;
+use super::dict::{StateDict, joined};
 use std::collections::HashSet;
 use std::fmt;
 
@@ -29,9 +29,19 @@ impl Mismatch {
         Mismatch::Wrong { name: name.into(), found: found.into(), expected: expected.into() }
     }
 
+    /// The name of the entry, which is empty for a state of one value; `None` for other mismatches.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Mismatch::Missing { name, .. }
+            | Mismatch::Wrong { name, .. }
+            | Mismatch::Unexpected { name, .. } => Some(name),
+            Mismatch::Other(_) => None,
+        }
+    }
+
     /// This as a mismatch of the whole that `part` belongs to.
     fn within(self, part: &str) -> Mismatch {
-        let longer = |name: String| format!("{part}.{name}");
+        let longer = |name: String| joined(part, &name);
         match self {
             Mismatch::Missing { name, expected } => {
                 Mismatch::Missing { name: longer(name), expected }
@@ -52,15 +62,19 @@ impl Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = self.name().filter(|name| !name.is_empty()) {
+            write!(f, "`{name}`: ")?;
+        }
         match self {
-            Mismatch::Missing { name, expected } => {
-                write!(f, "`{name}`: missing, expected {expected}")
+            Mismatch::Missing { expected, .. } => write!(f, "missing, expected {expected}"),
+            Mismatch::Wrong { found, expected, .. } => {
+                write!(f, "found {found}, expected {expected}")
             }
-            Mismatch::Wrong { name, found, expected } => {
-                write!(f, "`{name}`: found {found}, expected {expected}")
+            Mismatch::Unexpected { name, found } if name.is_empty() => {
+                write!(f, "found {found}, expected entries with names")
             }
-            Mismatch::Unexpected { name, found } => {
-                write!(f, "`{name}`: found {found}, expected nothing of this name")
+            Mismatch::Unexpected { found, .. } => {
+                write!(f, "found {found}, expected nothing of this name")
             }
             Mismatch::Other(text) => f.write_str(text),
         }

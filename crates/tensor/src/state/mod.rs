@@ -3,6 +3,9 @@
 pub(crate) mod dict;
 pub(crate) mod draw_tape;
 pub(crate) mod generator;
+mod list;
 pub(crate) mod mismatch;
+mod parts;
+mod plain;
 pub(crate) mod stateful;
 pub(crate) mod value;

@@ -4,6 +4,26 @@ use super::dict::StateDict;
 use super::mismatch::StateError;
 
 /// An object whose state can be saved to a [`StateDict`] and loaded from it.
+///
+/// Models, optimizers, schedules, loaders, metrics and generators are. So are numbers, `bool`s,
+/// `String`s, and `Option`s, `Vec`s, arrays and tuples of what is. A struct whose fields are becomes
+/// one by `#[derive(Stateful)]`, for which see [`adamant_nn::Stateful`][derive].
+///
+/// A plain value is one entry with the empty name, which [`StateDict::insert_part`] turns into the
+/// part's. An `Option` is `is_some` and, if it is, `value`. A `Vec` of numbers is one array; another
+/// one is its `len` and the elements by their index. Loading an `Option` or a `Vec` makes its
+/// values by `Default` and loads them.
+///
+/// [derive]: https://docs.rs/adamant-nn/latest/adamant_nn/derive.Stateful.html
+///
+/// ```
+/// use adamant_tensor::Stateful;
+/// let state = (7u64, Some(0.5), vec![1.0f32, 2.0]).state_dict();
+/// assert_eq!(state.keys().collect::<Vec<_>>(), ["0", "1.is_some", "1.value", "2"]);
+/// let mut loaded = (0, None, vec![]);
+/// loaded.load_state_dict(&state).unwrap();
+/// assert_eq!(loaded, (7u64, Some(0.5), vec![1.0f32, 2.0]));
+/// ```
 pub trait Stateful {
     /// The current state, as a snapshot: later changes do not show in it.
     fn state_dict(&self) -> StateDict;
@@ -21,16 +41,45 @@ pub trait Stateful {
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError>;
 }
 
-impl<S: Stateful + ?Sized> Stateful for Box<S> {
-    fn state_dict(&self) -> StateDict {
-        (**self).state_dict()
-    }
+macro_rules! behind_pointer {
+    ($($Pointer:ty),+) => {$(
+        impl<S: Stateful + ?Sized> Stateful for $Pointer {
+            fn state_dict(&self) -> StateDict {
+                (**self).state_dict()
+            }
 
-    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
-        (**self).check_state_dict(state)
-    }
+            fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+                (**self).check_state_dict(state)
+            }
 
-    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
-        (**self).load_state_dict(state)
+            fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+                (**self).load_state_dict(state)
+            }
+        }
+    )+};
+}
+behind_pointer!(Box<S>, &mut S);
+
+/// The bound on the fields of a derived [`Stateful`]: the same trait. A field without it gets a
+/// short error with this one, instead of a list of all types that have a state.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not have a state that can be saved",
+    label = "not `Stateful`",
+    note = "`#[stateful(skip)]` leaves out a field that is not part of the state",
+    note = "an `Option` or a `Vec` is `Stateful` if its values are `Stateful` and `Default`"
+)]
+pub trait StatefulField {
+    fn as_stateful(&self) -> &dyn Stateful;
+    fn as_stateful_mut(&mut self) -> &mut dyn Stateful;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: Stateful> StatefulField for S {
+    fn as_stateful(&self) -> &dyn Stateful {
+        self
+    }
+    fn as_stateful_mut(&mut self) -> &mut dyn Stateful {
+        self
     }
 }

@@ -1,0 +1,121 @@
+//! How a program ends, and the command that starts it again.
+
+use super::error::{Interrupted, RunError};
+use std::error::Error;
+use std::io::{self, Write};
+use std::iter::successors;
+use std::process::ExitCode;
+
+/// The exit status of a program that trains: 0 for `Ok`, 130 for [`Interrupted`], else 1 with the
+/// error printed. A closed pipe, as in `train | head`, is a success.
+///
+/// ```
+/// use std::error::Error;
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     adamant_train::exit(train())
+/// }
+///
+/// fn train() -> Result<(), Box<dyn Error>> {
+///     // … open a run, train, finish it …
+///     Ok(())
+/// }
+/// ```
+pub fn exit(result: Result<(), impl Into<Box<dyn Error>>>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let error = error.into();
+    if let Some(error) = error.downcast_ref::<io::Error>()
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        return ExitCode::SUCCESS;
+    }
+    // A message that cannot be printed must not change the status.
+    if successors(Some(&*error), |&error| error.source()).any(is_interrupted) {
+        let _ = writeln!(io::stderr(), "\n{error}");
+        return ExitCode::from(super::signals::STATUS);
+    }
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::FAILURE
+}
+
+fn is_interrupted(error: &(dyn Error + 'static)) -> bool {
+    error.is::<Interrupted>()
+        || matches!(error.downcast_ref::<RunError>(), Some(RunError::Interrupted(_)))
+}
+
+/// The arguments of this process, after the program.
+pub(super) fn arguments() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// The path by which this process was started.
+pub(super) fn program() -> String {
+    std::env::args_os().next().map_or(String::new(), |path| path.to_string_lossy().into_owned())
+}
+
+/// The command that started this process, for a shell.
+pub(super) fn command() -> String {
+    let words: Vec<String> = [program()].into_iter().chain(arguments()).collect();
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Quotes a word for a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=+,.:/@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thiserror::Error;
+
+    fn interrupted() -> Interrupted {
+        Interrupted { step: 5, folder: "runs/a".into(), command: "train --lr 0.1".into() }
+    }
+
+    /// `ExitCode` has no equality, but its `Debug` shows the number.
+    fn status(result: Result<(), impl Into<Box<dyn Error>>>) -> String {
+        format!("{:?}", exit(result))
+    }
+
+    #[test]
+    fn the_status_follows_from_the_error() {
+        #[derive(Debug, Error)]
+        #[error("in fold 3")]
+        struct Fold(#[source] RunError);
+        let code = |code: u8| format!("{:?}", ExitCode::from(code));
+        assert_eq!(status(Ok::<(), Box<dyn Error>>(())), code(0));
+        assert_eq!(status(Err("no data")), code(1));
+        assert_eq!(status(Err(io::Error::from(io::ErrorKind::BrokenPipe))), code(0));
+        assert_eq!(status(Err(io::Error::from(io::ErrorKind::NotFound))), code(1));
+        assert_eq!(status(Err(interrupted())), code(130));
+        assert_eq!(status(Err(RunError::from(interrupted()))), code(130));
+        assert_eq!(status(Err(Fold(interrupted().into()))), code(130));
+    }
+
+    #[test]
+    fn the_message_has_the_step_and_the_command() {
+        let expected =
+            "interrupted after step 5, which is saved in runs/a; to resume:\n  train --lr 0.1";
+        assert_eq!(interrupted().to_string(), expected);
+        assert_eq!(format!("{:?}", RunError::from(interrupted())), expected);
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (word, expected) in [
+            ("--lr=0.1", "--lr=0.1"),
+            ("", "''"),
+            ("my data", "'my data'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME", "'$HOME'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Ctrl-C and SIGTERM.
+//!
+//! The handlers are installed with the first run of a process, once. Without an open run, a signal
+//! ends the program at once. During a run, the first signal is a request, which the run reads after
+//! its current step, and the second one ends the program at once.
+//!
+//! SIGHUP, at the end of a terminal, is left as it is: `nohup` works by having it ignored.
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The usual exit status of a program that Ctrl-C ended.
+pub(super) const STATUS: u8 = 130;
+
+struct Signals {
+    /// Whether a signal has arrived.
+    requested: Arc<AtomicBool>,
+    /// Whether the next signal ends the program at once.
+    at_once: Arc<AtomicBool>,
+    /// The number of open runs.
+    runs: usize,
+    /// Whether a run has read the request.
+    delivered: bool,
+}
+
+static SIGNALS: Mutex<Option<Signals>> = Mutex::new(None);
+
+fn signals() -> MutexGuard<'static, Option<Signals>> {
+    SIGNALS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        let (requested, at_once) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal sets the flag that the second one reads.
+            flag::register_conditional_shutdown(signal, STATUS.into(), at_once.clone())?;
+            flag::register(signal, at_once.clone())?;
+            flag::register(signal, requested.clone())?;
+        }
+        Ok(Signals { requested, at_once, runs: 0, delivered: false })
+    }
+}
+
+/// An open run. When the last one is dropped, a request that was read is forgotten: the next run of
+/// the process starts without it.
+pub(super) struct OpenRun {
+    requested: Arc<AtomicBool>,
+}
+
+impl OpenRun {
+    pub(super) fn new() -> io::Result<Self> {
+        let mut installed = signals();
+        let signals = match &mut *installed {
+            Some(signals) => signals,
+            none => none.insert(Signals::install()?),
+        };
+        signals.runs += 1;
+        signals.at_once.store(signals.requested.load(SeqCst), SeqCst);
+        Ok(OpenRun { requested: signals.requested.clone() })
+    }
+
+    /// Whether the run has to stop.
+    pub(super) fn interrupted(&self) -> bool {
+        let requested = self.requested.load(SeqCst);
+        if requested && let Some(signals) = &mut *signals() {
+            signals.delivered = true;
+        }
+        requested
+    }
+}
+
+impl Drop for OpenRun {
+    fn drop(&mut self) {
+        let Some(signals) = &mut *signals() else { return };
+        signals.runs -= 1;
+        if signals.runs == 0 {
+            if std::mem::take(&mut signals.delivered) {
+                signals.requested.store(false, SeqCst);
+            }
+            signals.at_once.store(true, SeqCst);
+        }
+    }
+}

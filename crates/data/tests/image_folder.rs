@@ -177,6 +177,31 @@ fn truncated_files_are_errors() {
 }
 
 #[test]
+fn changed_bytes_do_not_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize
+    };
+    let mut errors = 0;
+    for name in ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "palette.png", "rgba.png"] {
+        let whole = fs::read(fixtures().join(name)).unwrap();
+        for _ in 0..100 {
+            let mut bytes = whole.clone();
+            for _ in 0..3 {
+                let at = next() % bytes.len();
+                bytes[at] = next() as u8;
+            }
+            fs::write(&path, bytes).unwrap();
+            errors += usize::from(Image::open(&path).is_err());
+        }
+    }
+    assert!(errors > 100, "{errors}");
+}
+
+#[test]
 fn other_files_are_errors() {
     for bytes in [&b"This is a text."[..], b"GIF89a....", b"RIFF\0\0\0\0WEBP", &[0; 100]] {
         let text = decode_error("x.png", bytes);

@@ -207,6 +207,14 @@ mod tests {
     }
 
     #[test]
+    fn no_contrast_is_the_rounded_mean() {
+        let gray = |bytes: &[u8]| Image::new(bytes.to_vec(), [1, bytes.len(), 1]).unwrap();
+        assert_eq!(gray(&[10, 11]).adjust_contrast(0.0).bytes, [11, 11]);
+        assert_eq!(gray(&[10, 10, 11]).adjust_contrast(0.0).bytes, [10; 3]);
+        assert_eq!(gray(&[0, 200]).adjust_contrast(9.0).bytes, [0, 255]);
+    }
+
+    #[test]
     fn each_option_draws_its_factor() {
         let image = Image::new(vec![100, 100, 100, 50, 50, 50], [1, 2, 3]).unwrap();
         let rng = &mut Generator::seed(0);

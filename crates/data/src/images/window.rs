@@ -84,7 +84,9 @@ impl Image {
     /// # Errors
     /// If it is empty, or the image is smaller.
     pub fn center_crop(&self, height: usize, width: usize) -> Result<Image, DataError> {
-        let start = |size: usize, len: usize| size.saturating_sub(len).div_ceil(2);
+        // Rounded as in torchvision.
+        let half = |rest: usize| (rest as f64 / 2.0).round_ties_even() as usize;
+        let start = |size: usize, len: usize| half(size.saturating_sub(len));
         self.crop(start(self.height, height), start(self.width, width), height, width)
     }
 
@@ -224,6 +226,8 @@ mod tests {
         let image = Image::new((0..18).collect(), [2, 3, 3]).unwrap();
         assert_eq!(image.crop(1, 1, 1, 2).unwrap().bytes, [12, 13, 14, 15, 16, 17]);
         assert_eq!(image.center_crop(2, 1).unwrap().bytes, [3, 4, 5, 12, 13, 14]);
+        let middle = |len| line(&[0, 1, 2, 3, 4]).center_crop(1, len).unwrap().bytes[0];
+        assert_eq!([1, 2, 3, 4, 5].map(middle), [2, 2, 1, 0, 0]);
         assert_eq!(image.flip_horizontal().bytes[..6], [6, 7, 8, 3, 4, 5]);
         assert_eq!(image.flip_horizontal().flip_horizontal(), image);
     }

@@ -4,7 +4,7 @@ use crate::collate::Collate;
 use crate::concat::Concat;
 use crate::error::DataError;
 use crate::map::Map;
-use crate::source::{BatchSeed, Source, load};
+use crate::source::{Source, batch, load};
 use crate::subset::Subset;
 use adamant_tensor::{Float, Generator, Indices, Tensor};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub trait Dataset {
     where
         Self::Sample: Collate,
     {
-        load(indices, |index| self.get(index))
+        batch(indices, |index| self.get(index))
     }
 
     /// The same samples, each transformed by `f`. Must not draw random numbers, see
@@ -137,8 +137,9 @@ pub trait Dataset {
         S: Collate,
         F: Fn(Self::Sample, &mut Generator) -> Result<S, DataError> + Send + Sync + 'static,
     {
-        Source::new(self.len(), move |indices: &[usize], seed: BatchSeed| {
-            load(indices, |index| f(self.get(index)?, &mut seed.sample(index)))
+        Source::new(self.len(), move |request| {
+            let seed = request.seed;
+            load(request, |index| f(self.get(index)?, &mut seed.sample(index)), S::collate)
         })
     }
 
@@ -158,10 +159,7 @@ pub trait Dataset {
         B: Send + 'static,
         F: Fn(Vec<Self::Sample>) -> Result<B, DataError> + Send + Sync + 'static,
     {
-        Source::new(self.len(), move |indices: &[usize], _| {
-            let samples = crate::source::samples(indices, |index| self.get(index))?;
-            f(samples).map_err(|error| error.of_batch(indices))
-        })
+        Source::new(self.len(), move |request| load(request, |index| self.get(index), &f))
     }
 }
 

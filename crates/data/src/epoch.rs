@@ -1,7 +1,7 @@
 //! An epoch: its order, cut into batches.
 
 use crate::error::DataError;
-use crate::source::{BatchSeed, Source};
+use crate::source::{BatchRequest, BatchSeed, Source};
 use std::ops::Range;
 
 /// Everything that determines the batches of an epoch. Workers share it.
@@ -48,7 +48,7 @@ impl<B: 'static> EpochPlan<B> {
     pub(crate) fn load(&self, number: usize) -> Loaded<B> {
         let start = number * self.batch_size;
         let batch = &self.order[start..self.order.len().min(start.saturating_add(self.batch_size))];
-        let mut indices = batch[self.shard.part(batch.len())].to_vec();
+        let indices = batch[self.shard.part(batch.len())].to_vec();
         if indices.is_empty() {
             let found =
                 format!("a batch of {} samples for {} ranks", batch.len(), self.shard.ranks);
@@ -57,19 +57,21 @@ impl<B: 'static> EpochPlan<B> {
             return Loaded { batch: Err(error), skipped: Vec::new() };
         }
         let seed = BatchSeed { seed: self.seed, epoch: self.epoch, batch: number as u64 };
-        let mut skipped = Vec::new();
+        let skipped = self.skip_errors.then(Vec::new);
+        let mut request = BatchRequest { indices, seed, skipped };
         loop {
-            let batch = self.source.load(&indices, seed);
-            match batch {
-                Err(error) if self.skip_errors && indices.len() > 1 && error.index().is_some() => {
-                    indices.retain(|&index| Some(index) != error.index());
+            let batch = self.source.load(&mut request);
+            match (batch, &mut request.skipped) {
+                // A sample that does not fit the others.
+                (Err(error), Some(skipped))
+                    if request.indices.len() > 1 && error.index().is_some() =>
+                {
+                    request.indices.retain(|&index| Some(index) != error.index());
                     skipped.push(error);
                 }
-                batch => return Loaded { batch, skipped },
-            }
-            if indices.is_empty() {
-                // The same sample several times, and no other.
-                return Loaded { batch: Err(skipped.remove(0)), skipped };
+                (batch, _) => {
+                    return Loaded { batch, skipped: request.skipped.unwrap_or_default() };
+                }
             }
         }
     }

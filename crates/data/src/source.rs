@@ -20,7 +20,7 @@ pub struct Source<B> {
     load: Load<B>,
 }
 
-type Load<B> = Arc<dyn Fn(&[usize], BatchSeed) -> Result<B, DataError> + Send + Sync>;
+type Load<B> = Arc<dyn Fn(&mut BatchRequest) -> Result<B, DataError> + Send + Sync>;
 
 impl<B> Clone for Source<B> {
     fn clone(&self) -> Self {
@@ -37,7 +37,7 @@ impl<B> fmt::Debug for Source<B> {
 impl<B: 'static> Source<B> {
     pub(crate) fn new(
         samples: usize,
-        load: impl Fn(&[usize], BatchSeed) -> Result<B, DataError> + Send + Sync + 'static,
+        load: impl Fn(&mut BatchRequest) -> Result<B, DataError> + Send + Sync + 'static,
     ) -> Self {
         Source { samples, load: Arc::new(load) }
     }
@@ -47,17 +47,26 @@ impl<B: 'static> Source<B> {
         f: impl Fn(B, &mut Generator) -> Result<C, DataError> + Send + Sync + 'static,
     ) -> Source<C> {
         let Source { samples, load } = self;
-        Source::new(samples, move |indices, seed| f(load(indices, seed)?, &mut seed.batch()))
+        Source::new(samples, move |request| f(load(request)?, &mut request.seed.batch()))
     }
 
-    pub(crate) fn load(&self, indices: &[usize], seed: BatchSeed) -> Result<B, DataError> {
-        (self.load)(indices, seed)
+    pub(crate) fn load(&self, request: &mut BatchRequest) -> Result<B, DataError> {
+        (self.load)(request)
     }
 
     /// The number of samples.
     pub(crate) fn samples(&self) -> usize {
         self.samples
     }
+}
+
+/// A batch to load.
+pub(crate) struct BatchRequest {
+    /// The indices of its samples. Those that are skipped are removed.
+    pub(crate) indices: Vec<usize>,
+    pub(crate) seed: BatchSeed,
+    /// The errors of the skipped samples; `None` if an error is to be returned.
+    pub(crate) skipped: Option<Vec<DataError>>,
 }
 
 /// The origin of all random numbers of a batch.
@@ -84,29 +93,53 @@ impl BatchSeed {
     }
 }
 
-/// The samples at these indices. An error or a panic of `get` becomes the error of its sample.
-pub(crate) fn samples<S>(
-    indices: &[usize],
-    get: impl Fn(usize) -> Result<S, DataError>,
-) -> Result<Vec<S>, DataError> {
-    let sample = |&index: &usize| {
-        // The samples of a batch that panicked are dropped: nobody sees a half-made one.
-        let sample = catch_unwind(AssertUnwindSafe(|| get(index))).unwrap_or_else(|panic| {
-            let message = panic.downcast_ref::<String>().map(String::as_str);
-            let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(DataError::Panic { message: message.unwrap_or("without a message").into() })
-        });
-        sample.map_err(|error| error.of_sample(index))
-    };
-    indices.iter().map(sample).collect()
+/// The sample at an index. An error or a panic of `get` becomes the error of the sample.
+fn sample<S>(index: usize, get: impl Fn(usize) -> Result<S, DataError>) -> Result<S, DataError> {
+    // The samples of a batch that panicked are dropped: nobody sees a half-made one.
+    let sample = catch_unwind(AssertUnwindSafe(|| get(index))).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(DataError::Panic { message: message.unwrap_or("without a message").into() })
+    });
+    sample.map_err(|error| error.of_sample(index))
 }
 
 /// The samples at these indices, collated.
-pub(crate) fn load<S: Collate>(
+pub(crate) fn batch<S: Collate>(
     indices: &[usize],
     get: impl Fn(usize) -> Result<S, DataError>,
 ) -> Result<S::Batch, DataError> {
-    S::collate(samples(indices, get)?).map_err(|error| error.of_batch(indices))
+    let samples = indices.iter().map(|&index| sample(index, &get)).collect::<Result<_, _>>()?;
+    S::collate(samples).map_err(|error| error.of_batch(indices))
+}
+
+/// The samples of a request, collated. Samples with an error are skipped if the request allows it,
+/// but not all of them.
+pub(crate) fn load<S, B>(
+    request: &mut BatchRequest,
+    get: impl Fn(usize) -> Result<S, DataError>,
+    collate: impl Fn(Vec<S>) -> Result<B, DataError>,
+) -> Result<B, DataError> {
+    let BatchRequest { indices, skipped, .. } = request;
+    let (mut samples, mut kept) = (Vec::with_capacity(indices.len()), Vec::new());
+    let mut last = None;
+    for &index in &*indices {
+        match (sample(index, &get), skipped.as_mut()) {
+            (Ok(sample), _) => {
+                samples.push(sample);
+                kept.push(index);
+            }
+            (Err(error), Some(skipped)) => skipped.extend(last.replace(error)),
+            (Err(error), None) => return Err(error),
+        }
+    }
+    *indices = kept;
+    match (last, skipped) {
+        (Some(error), Some(skipped)) if !samples.is_empty() => skipped.push(error),
+        (Some(error), _) => return Err(error),
+        (None, _) => {}
+    }
+    collate(samples).map_err(|error| error.of_batch(indices))
 }
 
 /// What a [`DataLoader`](crate::DataLoader) takes: any [`Dataset`] whose samples can be
@@ -128,7 +161,9 @@ where
     type Batch = <D::Sample as Collate>::Batch;
 
     fn into_source(self) -> Source<Self::Batch> {
-        Source::new(self.len(), move |indices: &[usize], _| self.batch(indices))
+        Source::new(self.len(), move |request| {
+            load(request, |index| self.get(index), Collate::collate)
+        })
     }
 }
 

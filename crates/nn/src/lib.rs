@@ -25,6 +25,8 @@ pub use layers::activation::{
     Softsign, Tanh,
 };
 pub use layers::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
+#[doc(hidden)]
+pub use layers::batch_norm::with_cumulative_statistics;
 pub use layers::batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
 pub use layers::bilinear::{Bilinear, BilinearOptions};
 pub use layers::conv::{

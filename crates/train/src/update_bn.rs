@@ -1,6 +1,6 @@
 //! The statistics of batch normalizations, computed anew.
 
-use adamant_nn::{Leaf, LeafMut, Module, Path, Training};
+use adamant_nn::{Leaf, LeafMut, Module, Path, Training, with_cumulative_statistics};
 use adamant_tensor::{Float, Tensor, no_grad};
 
 /// Resets the running statistics of every batch normalization in `model`, and computes them from
@@ -8,18 +8,15 @@ use adamant_tensor::{Float, Tensor, no_grad};
 /// [`AveragedModel`](crate::AveragedModel), whose weights no batch has seen before. Afterwards
 /// each layer is in the mode that it was in.
 ///
-/// The statistics are the means over all batches for layers whose momentum is `None`
-/// ([`BatchNormOptions::momentum`](adamant_nn::BatchNormOptions::momentum)). Others weight the
-/// batches by their momentum as in training, so the last ones count most.
+/// The statistics are the means over all batches, whatever the momentum of a layer.
 ///
-/// PyTorch: `torch.optim.swa_utils.update_bn(loader, model)`, which computes means for all layers.
+/// PyTorch: `torch.optim.swa_utils.update_bn(loader, model)`.
 ///
 /// ```
-/// use adamant_nn::{BatchNorm1d, BatchNormOptions, Forward};
+/// use adamant_nn::{BatchNorm1d, Forward};
 /// use adamant_tensor::Tensor;
 /// use adamant_train::update_bn;
-/// let options = BatchNormOptions::default().momentum(None);
-/// let mut model = BatchNorm1d::<f32>::with_options(1, options);
+/// let mut model = BatchNorm1d::new(1);
 /// let batches = [Tensor::from([[1.0f32], [3.0]]), Tensor::from([[5.0], [7.0]])];
 /// update_bn(&mut model, batches, |model, x| model.forward(&x));
 /// assert_eq!(model.running_mean.unwrap().tensor().to_vec(), [4.0]);
@@ -33,7 +30,7 @@ pub fn update_bn<T: Float, M: Module<T>, B, R>(
     let modes = modes(model);
     model.train();
     for batch in batches {
-        no_grad(|| drop(forward(model, batch)));
+        no_grad(|| with_cumulative_statistics(|| drop(forward(model, batch))));
     }
     let mut modes = modes.into_iter();
     model.visit_mut(&mut |leaf| {

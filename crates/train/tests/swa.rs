@@ -30,7 +30,7 @@ fn numbers<T: Float>(seed: u64, shape: &[usize]) -> Tensor<T> {
 
 fn model<T: Float>() -> Sequential<T> {
     let rng = &mut Generator::seed(0);
-    let norm = BatchNormOptions::default().momentum(None);
+    let norm = BatchNormOptions::default();
     Sequential::default()
         .add(Linear::with_options(3, 4, LinearOptions::default(), rng))
         .add(BatchNorm1d::with_options(4, norm))

@@ -3,6 +3,7 @@
 use crate::tree::observe::{is_observing, observe};
 use crate::{Buffer, Counter, Forward, Module, Training, check};
 use adamant_tensor::{Float, Parameter, Tensor, no_grad};
+use std::cell::Cell;
 
 /// The options of [`BatchNorm1d`] and [`BatchNorm2d`], with PyTorch's defaults.
 ///
@@ -196,6 +197,26 @@ macro_rules! batch_norm {
     };
 }
 
+thread_local! {
+    static CUMULATIVE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`, during which batch normalizations in training mode on this thread behave as if their
+/// momentum was `None`: their running statistics are the means over all batches.
+///
+/// For `update_bn` of the crate `train`.
+#[doc(hidden)]
+pub fn with_cumulative_statistics<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CUMULATIVE.set(self.0);
+        }
+    }
+    let _restore = Restore(CUMULATIVE.replace(true));
+    f()
+}
+
 /// The running statistics of a layer. Forward passes update and read them under one lock: passes on
 /// several threads lose no update, and none reads the mean of one batch and the variance of another.
 /// Saving, loading and cloning a model do not lock them.
@@ -221,6 +242,7 @@ impl<T: Float> Running<'_, T> {
         if values == 0 {
             return; // an empty batch has no statistics
         }
+        let momentum = momentum.filter(|_| !CUMULATIVE.get());
         let new = momentum.unwrap_or(1.0 / count as f64);
         no_grad(|| {
             let unbiased = var * T::from_f64(values as f64 / (values - 1) as f64);

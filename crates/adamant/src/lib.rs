@@ -104,3 +104,8 @@ struct AddingALayer;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/data.md")]
 struct Data;
+
+/// The program of this page is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/runs.md")]
+struct Runs;

@@ -4,10 +4,10 @@
 //! of each as a big-endian u32, then the elements. Memory for the elements is allocated only once
 //! the file is known to hold them: the header is not trusted.
 
-use adamant_files::{FileError, FormatError, START, open, other_kind};
-use flate2::bufread::MultiGzDecoder;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use crate::input::Input;
+use adamant_files::{FileError, FormatError, START, other_kind};
+use std::io::{self, Read};
+use std::path::Path;
 
 /// The contents of an IDX file of unsigned bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,6 @@ pub struct Idx {
 }
 
 const UNSIGNED_BYTE: u8 = 8;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Up to this length, the elements of a compressed file are read directly. More are counted first,
 /// by decompressing and discarding them: 1 MiB of gzip may claim to hold 1 GiB.
@@ -37,82 +36,64 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx, FileError> {
 /// An IDX file whose header has been read and whose length has been checked against it, as far as
 /// that takes no memory for the elements.
 pub(crate) struct IdxFile {
-    path: PathBuf,
     pub(crate) shape: Vec<usize>,
     /// The number of elements.
     len: usize,
-    gzip: bool,
-    /// The decompressed bytes after the header.
-    elements: Box<dyn Read>,
+    /// The file after the header.
+    input: Input,
 }
 
 impl IdxFile {
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
-        let (mut opened, file_len) = Self::open_header(path)?;
-        if !opened.gzip {
+        let mut opened = Self::open_header(path)?;
+        if !opened.input.gzip {
             let header_len = 4 + 4 * opened.shape.len() as u64;
-            opened.check_len(file_len.saturating_sub(header_len))?;
+            opened.check_len(opened.input.file_len.saturating_sub(header_len))?;
         } else if opened.len as u64 > UNCOUNTED {
-            let mut elements = (&mut opened.elements).take(opened.len as u64 + 1);
+            let mut elements = (&mut opened.input).take(opened.len as u64 + 1);
             let counted = io::copy(&mut elements, &mut io::sink());
-            opened.check_len(counted.map_err(|error| opened.error(error))?)?;
-            (opened, _) = Self::open_header(path)?;
+            opened.check_len(counted.map_err(|error| opened.input.error(error))?)?;
+            opened = Self::open_header(path)?;
         }
         Ok(opened)
     }
 
-    /// Reads the header; also returns the length of the file on disk.
-    fn open_header(path: &Path) -> Result<(Self, u64), FileError> {
-        let (file, file_len) = open(path)?;
-        let mut file = BufReader::new(file);
-        let start = file.fill_buf().map_err(|error| FileError::io(path, error))?;
-        let gzip = start.starts_with(&GZIP_MAGIC);
-        let elements: Box<dyn Read> = match gzip {
-            true => Box::new(MultiGzDecoder::new(file)),
-            false => Box::new(file),
-        };
-        let mut opened = IdxFile { path: path.into(), shape: Vec::new(), len: 0, gzip, elements };
-        let start = opened.up_to(4)?;
+    fn open_header(path: &Path) -> Result<Self, FileError> {
+        let mut opened = IdxFile { shape: Vec::new(), len: 0, input: Input::open(path)? };
+        let input = &mut opened.input;
+        let start = input.up_to(4)?;
         let &[0, 0, kind @ (8 | 9 | 11..=14), dims] = &start[..] else {
-            let start = [start, opened.up_to(START - 4)?].concat();
+            let start = [start, input.up_to(START - 4)?].concat();
             let FormatError { found, expected } = other_kind(&start, "an IDX file");
-            let found = if gzip { format!("{found}, in gzip") } else { found };
-            return Err(opened.mismatch(found, expected));
+            let found = if input.gzip { format!("{found}, in gzip") } else { found };
+            return Err(input.mismatch(found, expected));
         };
         if kind != UNSIGNED_BYTE {
             let found = format!("an IDX file with elements of type {kind:#04x}");
-            return Err(opened.mismatch(found, "unsigned bytes (0x08)"));
+            return Err(input.mismatch(found, "unsigned bytes (0x08)"));
         }
         let dims = usize::from(dims);
-        let sizes = opened.up_to(4 * dims)?;
+        let sizes = input.up_to(4 * dims)?;
         if sizes.len() < 4 * dims {
             let found = format!("a header of {} bytes", 4 + sizes.len());
             let expected = format!("{} bytes for {dims} dimensions", 4 + 4 * dims);
-            return Err(opened.mismatch(found, expected));
+            return Err(input.mismatch(found, expected));
         }
         let sizes = sizes.as_chunks().0.iter();
         opened.shape = sizes.map(|&size| u32::from_be_bytes(size) as usize).collect();
         let len = opened.shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
         opened.len = len.ok_or_else(|| opened.wrong_shape("a size that fits in memory"))?;
-        Ok((opened, file_len))
+        Ok(opened)
     }
 
     pub(crate) fn read(mut self) -> Result<Idx, FileError> {
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(self.len).map_err(|error| self.error(error.into()))?;
-        let read = (&mut self.elements).take(self.len as u64).read_to_end(&mut bytes);
+        bytes.try_reserve_exact(self.len).map_err(|error| self.input.error(error.into()))?;
+        let read = (&mut self.input).take(self.len as u64).read_to_end(&mut bytes);
         // Read to the end of the file, where gzip has its checksum.
-        let more = read.and_then(|_| io::copy(&mut (&mut self.elements).take(1), &mut io::sink()));
-        self.check_len(bytes.len() as u64 + more.map_err(|error| self.error(error))?)?;
+        let more = read.and_then(|_| io::copy(&mut (&mut self.input).take(1), &mut io::sink()));
+        self.check_len(bytes.len() as u64 + more.map_err(|error| self.input.error(error))?)?;
         Ok(Idx { shape: self.shape, bytes })
-    }
-
-    /// The next `len` bytes, or fewer at the end of the file.
-    fn up_to(&mut self, len: usize) -> Result<Vec<u8>, FileError> {
-        let mut bytes = Vec::new();
-        let read = (&mut self.elements).take(len as u64).read_to_end(&mut bytes);
-        read.map_err(|error| self.error(error))?;
-        Ok(bytes)
     }
 
     fn check_len(&self, found: u64) -> Result<(), FileError> {
@@ -122,26 +103,11 @@ impl IdxFile {
         }
         let found = if found > len { "more bytes".into() } else { format!("only {found} bytes") };
         let expected = format!("the {len} bytes of shape {:?} after the header", self.shape);
-        Err(self.mismatch(found, expected))
+        Err(self.input.mismatch(found, expected))
     }
 
     pub(crate) fn wrong_shape(&self, expected: impl Into<String>) -> FileError {
-        self.mismatch(format!("a header with shape {:?}", self.shape), expected)
-    }
-
-    fn mismatch(&self, found: impl Into<String>, expected: impl Into<String>) -> FileError {
-        FileError::format(&self.path, found, expected)
-    }
-
-    fn error(&self, error: io::Error) -> FileError {
-        // The kinds of error that the decoder reports for an invalid gzip stream.
-        use ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-        match error.kind() {
-            InvalidData | InvalidInput | UnexpectedEof if self.gzip => {
-                self.mismatch(format!("damage ({error})"), "an intact gzip stream")
-            }
-            _ => FileError::io(&self.path, error),
-        }
+        self.input.mismatch(format!("a header with shape {:?}", self.shape), expected)
     }
 }
 

@@ -182,7 +182,8 @@ fn archives_are_read_by_name() {
         assert_eq!(file.read("labels").unwrap().indices().unwrap().to_vec(), [1, 0]);
     }
     let error = Npz::open(fixture("vector.npy")).unwrap_err().to_string();
-    let expected = "found a NumPy array (.npy), expected an archive of NumPy arrays (.npz)";
+    let expected =
+        "found a NumPy array (.npy), expected an archive of NumPy arrays (.npz); use Npy::read";
     assert!(error.ends_with(expected), "{error}");
     assert!(with_file(b"", |path| Npz::open(path)).unwrap_err().to_string().contains("an empty"));
 }

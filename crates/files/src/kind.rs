@@ -22,7 +22,7 @@ const DOWNLOAD: &str = "download it again: servers send such a page in place of 
 /// Files by their first bytes. If two entries match, the longer one must come first.
 const MAGICS: &[(&[u8], Kind)] = &[
     (b"\x93ADM", kind("an adamant checkpoint", "use Checkpoint::load")),
-    (b"\x93NUMPY", kind("a NumPy array (.npy)", "")),
+    (b"\x93NUMPY", kind("a NumPy array (.npy)", "use Npy::read")),
     (b"\x1f\x8b", kind("a gzip stream", "decompress it with gunzip")),
     (b"BZh", kind("a bzip2 stream", "decompress it with bunzip2")),
     (b"\xfd7zXZ\0", kind("an xz stream", "decompress it with unxz")),
@@ -75,7 +75,7 @@ fn zip(start: &[u8]) -> Kind {
         start.get(26..28).map_or(0, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));
     let name = start.get(30..).map_or(&[][..], |rest| &rest[..length.min(rest.len())]);
     if name.ends_with(b".npy") {
-        kind("an archive of NumPy arrays (.npz)", "")
+        kind("an archive of NumPy arrays (.npz)", "use Npz::open")
     } else if name.ends_with(b"/data.pkl") {
         kind("an archive of torch.save (.pt, .pth)", CONVERT)
     } else {

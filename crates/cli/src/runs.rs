@@ -11,7 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// List the runs below a folder, with their last metrics
 ///
-/// A run is running if a process has locked its folder. `took` is the time from its first row of
+/// A run is running if a process has locked its folder, and stopped if its program has not finished
+/// it: the same command resumes it. `took` is the time from its first row of
 /// metrics to the last one, `updated` the time since then.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -53,7 +54,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
 
 fn row(run: &SavedRun, metrics: &[String]) -> Result<[String; 7], FileError> {
     let history = run.history()?;
-    let state = if run.is_running() { "running" } else { "ended" };
+    let state = match run.is_running() {
+        true => "running",
+        false if run.is_finished() => "finished",
+        false => "stopped",
+    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let (step, took, updated) = match &history.rows[..] {
         [] => Default::default(),

@@ -1,7 +1,7 @@
 //! The folder of a run, as `adamant_train` writes it.
 
 use adamant_checkpoint::FileError;
-use adamant_train::History;
+use adamant_train::{History, RunConfig};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -67,6 +67,13 @@ impl SavedRun {
     pub(crate) fn checkpoints(&self) -> Result<usize, FileError> {
         let is_checkpoint = |name: &&OsString| Path::new(name).extension() == Some("ckpt".as_ref());
         Ok(names(&self.path)?.iter().filter(is_checkpoint).count())
+    }
+
+    /// Whether the program has finished the run.
+    pub(crate) fn is_finished(&self) -> bool {
+        // A run whose configuration is damaged counts as stopped.
+        RunConfig::read(&self.path)
+            .is_ok_and(|config| config.sessions.last().is_some_and(|session| session.finished))
     }
 
     /// Whether a process holds the folder's lock.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
-/// A folder with the runs `runs/first`, which ended, and `runs/sweep/second`, which has no metrics.
+/// A folder with the runs `runs/first`, which was stopped, and `runs/sweep/second`, which has no metrics.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = ["runs/first", "runs/sweep/second"].map(|run| folder.path().join(run));
@@ -39,8 +39,8 @@ fn runs_are_listed_with_their_last_metrics() {
     let text = adamant(folder.path(), &["runs"]).succeeds();
     let expected = "\
 run                state   step  took        updated        checkpoints  last metrics
-runs/first         ended  1,200  1 min 15 s  1 h 59 min ago            1  loss NaN, accuracy 97.5
-runs/sweep/second  ended                                               0
+runs/first         stopped  1,200  1 min 15 s  1 h 59 min ago            1  loss NaN, accuracy 97.5
+runs/sweep/second  stopped                                               0
 ";
     // The columns depend on the time.
     let words = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
@@ -70,9 +70,9 @@ fn a_locked_run_is_running() {
     };
     assert_eq!(state()[..3], ["runs/digits", "running", "1"]);
     drop(run.finish(1, &training).unwrap());
-    let ended = state();
-    assert_eq!(ended[..3], ["runs/digits", "ended", "1"]);
-    assert_eq!(ended[ended.len() - 3..], ["1", "loss", "0.25"]);
+    let finished = state();
+    assert_eq!(finished[..3], ["runs/digits", "finished", "1"]);
+    assert_eq!(finished[finished.len() - 3..], ["1", "loss", "0.25"]);
 }
 
 #[test]

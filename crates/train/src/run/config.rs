@@ -52,6 +52,9 @@ pub struct Session {
     pub process: u32,
     /// What [`RunFolder::config`](crate::RunFolder::config) has set.
     pub config: BTreeMap<String, String>,
+    /// Whether the run was [finished](crate::Run::finish).
+    #[serde(default)]
+    pub finished: bool,
 }
 
 impl RunConfig {
@@ -76,6 +79,14 @@ impl RunConfig {
             }
             read => read,
         }
+    }
+
+    /// Records that the last session has finished the run.
+    pub(super) fn finish(folder: &Path) -> Result<(), FileError> {
+        let mut config = RunConfig::read_or_new(folder)?;
+        let Some(session) = config.sessions.last_mut() else { return Ok(()) };
+        session.finished = true;
+        config.write(folder)
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), FileError> {
@@ -126,6 +137,7 @@ mod tests {
             arguments: vec!["--lr".into(), "0.1".into()],
             host: None,
             process: 7,
+            finished: false,
             config: config.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
         }
     }
@@ -138,6 +150,12 @@ mod tests {
         config.sessions.push(session(None, &[]));
         config.write(folder.path()).unwrap();
         assert_eq!(RunConfig::read(folder.path()).unwrap(), config);
+        RunConfig::finish(folder.path()).unwrap();
+        let finished = RunConfig::read(folder.path()).unwrap().sessions;
+        assert_eq!(
+            finished.iter().map(|session| session.finished).collect::<Vec<_>>(),
+            [false, true]
+        );
         let missing = RunConfig::read(folder.path().join("missing")).unwrap_err();
         assert!(matches!(missing, FileError::Io { .. }), "{missing}");
         std::fs::write(folder.path().join(NAME), "{}").unwrap();

@@ -296,6 +296,7 @@ impl Run {
             return Err(self.interrupted(step));
         }
         self.log.close()?;
+        RunConfig::finish(&self.folder.path)?;
         Ok(self.folder)
     }
 

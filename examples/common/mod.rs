@@ -23,8 +23,24 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// Opens the folder, by default that of this example. Saves every ten seconds.
     pub(crate) fn open(&self, example: &str) -> Result<RunFolder, Box<dyn Error>> {
-        let folder = self.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(example));
-        let folder = Run::open(folder)?.save_every_minutes(1.0 / 6.0).keep_last(2);
+        self.open_path(self.path(example))
+    }
+
+    /// Opens a folder within that of this example, for a stage that is a run of its own.
+    pub(crate) fn open_stage(
+        &self,
+        example: &str,
+        stage: &str,
+    ) -> Result<RunFolder, Box<dyn Error>> {
+        self.open_path(self.path(example).join(stage))
+    }
+
+    fn path(&self, example: &str) -> PathBuf {
+        self.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(example))
+    }
+
+    fn open_path(&self, path: PathBuf) -> Result<RunFolder, Box<dyn Error>> {
+        let folder = Run::open(path)?.save_every_minutes(1.0 / 6.0).keep_last(2);
         Ok(if self.fresh { folder.clear()? } else { folder })
     }
 }

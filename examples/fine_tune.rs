@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cargo run --release --example fine_tune
+//! cargo run --release -p adamant-cli -- plot runs/fine_tune/5-9-all runs/fine_tune/scratch
 //! ```
 //!
 //! ```text
@@ -176,7 +177,8 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     now.loader = high;
     now.run(head_run?, args.tune_epochs, &test_high)?;
 
-    // Thaw the body into a group of its own, with its own learning rate and some weight decay.
+    // Thaw the body into a group of its own, with its own learning rate and some weight decay. The
+    // run resumes after that: what it has saved belongs to an optimizer with both groups.
     now.net.body.set_requires_grad(true);
     let body = ParamGroup::new(now.net.body.named_parameters()).name("body");
     now.adam.add_param_group(body.lr(2e-3).weight_decay(1e-4))?;

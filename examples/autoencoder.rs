@@ -23,7 +23,6 @@ use clap::Parser;
 use common::pictures::{self, SIDE, gray};
 use common::{RunArgs, count};
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Compress digits to a few values and reconstruct them
@@ -38,9 +37,6 @@ struct Args {
     /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The picture, as SVG [default: digits.svg in the folder of the run]
-    #[arg(long, value_name = "FILE")]
-    picture: Option<PathBuf>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -126,7 +122,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         run.step(now.step, &now)?;
     }
-    let picture = args.picture.clone().unwrap_or_else(|| run.folder().join("digits.svg"));
+    let picture = run.folder().join("digits.svg");
     run.finish(now.step, &now)?;
 
     let digits = test.narrow(0, 0, 10);

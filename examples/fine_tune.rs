@@ -152,9 +152,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let [high, test_high] = [&few, &mnist.test].map(|set| set.filter(|_, digit| digit >= 5));
     println!("{} images of 0 to 4, {} of 5 to 9\n", low.len(), high.len());
     println!("stage     trained     train loss     accuracy");
-    // All at once: `--fresh` clears the stages to come, too.
-    let [low_run, head_run, all_run, scratch_run] = ["0-4", "5-9-head", "5-9-all", "scratch"]
-        .map(|stage| args.run.open_stage("fine_tune", stage));
+    let stage = |name: &str| args.run.open_stage("fine_tune", name);
 
     let mut rng = Generator::seed(args.seed);
     let low = DataLoader::new(five(&low), 64).shuffle(&mut rng);
@@ -165,7 +163,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let adam = Adam::with_groups([everything], AdamOptions::default())?;
     let schedule = StepLr::new(&adam, 1, 0.3);
     let mut now = Training { net, adam, schedule, loader: low, loss: Mean::new(), step: 0 };
-    now.run(low_run?, args.epochs, &test_low)?;
+    now.run(stage("0-4")?, args.epochs, &test_low)?;
 
     // A new head, and a frozen body: it has no gradient and is not in the new optimizer.
     swap(&mut now.net.head, &mut other_head);
@@ -175,14 +173,14 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let half = args.tune_epochs.div_ceil(2) as u64;
     now.schedule = StepLr::new(&now.adam, half, 0.5);
     now.loader = high;
-    now.run(head_run?, args.tune_epochs, &test_high)?;
+    now.run(stage("5-9-head")?, args.tune_epochs, &test_high)?;
 
     // Thaw the body into a group of its own, with its own learning rate and some weight decay. The
     // run resumes after that: what it has saved belongs to an optimizer with both groups.
     now.net.body.set_requires_grad(true);
     let body = ParamGroup::new(now.net.body.named_parameters()).name("body");
     now.adam.add_param_group(body.lr(2e-3).weight_decay(1e-4))?;
-    let tuned = now.run(all_run?, args.tune_epochs, &test_high)?;
+    let tuned = now.run(stage("5-9-all")?, args.tune_epochs, &test_high)?;
     now.net.head = other_head;
     let old = 100.0 * accuracy(&mut now.net, five(&test_low));
 
@@ -191,7 +189,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let everything = ParamGroup::new(now.net.named_parameters()).name("net");
     now.adam = Adam::with_groups([everything], AdamOptions::default().lr(3e-3))?;
     now.schedule = StepLr::new(&now.adam, half, 0.5);
-    let scratch = now.run(scratch_run?, 2 * args.tune_epochs, &test_high)?;
+    let scratch = now.run(stage("scratch")?, 2 * args.tune_epochs, &test_high)?;
 
     let (images, gain) = (args.tune_images, 100.0 * (tuned - scratch));
     println!("\nfrom the same {images} images of each digit, fine-tuning gains {gain:.2} points");

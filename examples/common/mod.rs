@@ -4,9 +4,8 @@
 
 pub(crate) mod pictures;
 
-use adamant::data::IntoSource;
+use adamant::data::{FileError, IntoSource};
 use adamant::prelude::*;
-use std::error::Error;
 use std::path::PathBuf;
 
 /// Where an example keeps its run.
@@ -15,34 +14,29 @@ pub(crate) struct RunArgs {
     /// The folder of the run, which resumes if it was stopped [default: runs/EXAMPLE]
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,
-    /// Start from the beginning: removes what is in the folder
-    #[arg(long)]
-    fresh: bool,
 }
 
 impl RunArgs {
     /// Opens the folder, by default that of this example. Saves every ten seconds.
-    pub(crate) fn open(&self, example: &str) -> Result<RunFolder, Box<dyn Error>> {
-        self.open_path(self.path(example))
+    pub(crate) fn open(&self, example: &str) -> Result<RunFolder, FileError> {
+        open(self.path(example))
     }
 
     /// Opens a folder within that of this example, for a stage that is a run of its own.
-    pub(crate) fn open_stage(
-        &self,
-        example: &str,
-        stage: &str,
-    ) -> Result<RunFolder, Box<dyn Error>> {
-        self.open_path(self.path(example).join(stage))
+    pub(crate) fn open_stage(&self, example: &str, stage: &str) -> Result<RunFolder, FileError> {
+        open(self.path(example).join(stage))
     }
 
     fn path(&self, example: &str) -> PathBuf {
         self.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(example))
     }
+}
 
-    fn open_path(&self, path: PathBuf) -> Result<RunFolder, Box<dyn Error>> {
-        let folder = Run::open(path)?.save_every_minutes(1.0 / 6.0).keep_last(2);
-        Ok(if self.fresh { folder.clear()? } else { folder })
-    }
+fn open(path: PathBuf) -> Result<RunFolder, FileError> {
+    // A run that resumes with other arguments warns of it.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let folder = Run::open(path)?.save_every_minutes(1.0 / 6.0).keep_last(2);
+    Ok(folder.config("arguments", arguments.join(" ")))
 }
 
 /// The accuracy from 0 to 1. Sets the net to training mode afterwards.

@@ -262,17 +262,6 @@ impl CheckpointManager {
         self.first_good(&names)
     }
 
-    /// Removes all checkpoints of the folder, the oldest first.
-    ///
-    /// # Errors
-    /// If one cannot be removed, or the previous save failed.
-    pub fn clear(&mut self) -> Result<(), FileError> {
-        self.finish()?;
-        let names = list(&self.folder)?;
-        self.last_step = 0;
-        remove(&self.folder, names).into_iter().next().map_or(Ok(()), Err)
-    }
-
     fn first_good(&mut self, names: &[Name]) -> Result<Option<(u64, Checkpoint)>, FileError> {
         for name in names {
             match Checkpoint::load(self.folder.join(name.to_string())) {

@@ -132,28 +132,6 @@ impl RunFolder {
         self
     }
 
-    /// Removes the saved states, so that [`resume`](Self::resume) starts the run from the beginning,
-    /// with an empty log.
-    ///
-    /// # Errors
-    /// If a file cannot be removed.
-    ///
-    /// ```
-    /// # use adamant_tensor::Generator;
-    /// # use adamant_train::Run;
-    /// # let runs = tempfile::tempdir().unwrap();
-    /// # let folder = runs.path().join("digits");
-    /// # let mut training = Generator::seed(0);
-    /// # Run::open(&folder)?.quiet().resume(&mut training)?.finish(7, &training)?;
-    /// let run = Run::open(&folder)?.clear()?.quiet().resume(&mut training)?;
-    /// assert_eq!(run.resumed(), None);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn clear(mut self) -> Result<Self, FileError> {
-        self.checkpoints.clear()?;
-        Ok(self)
-    }
-
     /// Starts or resumes the run: loads the newest good checkpoint into `training` if there is one,
     /// and removes what was logged after its step. From here on, Ctrl-C and SIGTERM are answered
     /// by [`Run::step`].

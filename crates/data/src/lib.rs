@@ -20,7 +20,6 @@ mod cifar;
 mod collate;
 mod dataset;
 mod encode;
-mod epoch;
 mod error;
 mod idx;
 mod images;
@@ -39,7 +38,6 @@ mod tensors;
 mod text;
 mod value_error;
 mod windows;
-mod workers;
 
 pub use adamant_files::FileError;
 pub use bytes::{ByteRow, ByteRows};

@@ -3,9 +3,9 @@
 use crate::error::DataError;
 use crate::source::{BatchRequest, Draw, EpochSeed, Source};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Everything that determines the batches of an epoch. Workers share it.
-#[derive(Debug)]
 pub(crate) struct EpochPlan<B> {
     pub(crate) source: Source<B>,
     /// The indices of the samples, in the order of the epoch.
@@ -15,9 +15,11 @@ pub(crate) struct EpochPlan<B> {
     pub(crate) batch_size: usize,
     pub(crate) shard: Shard,
     pub(crate) seed: EpochSeed,
-    /// Whether to leave out samples that cannot be loaded.
-    pub(crate) skip_errors: bool,
+    /// Called for samples that cannot be loaded and are left out; `None` if none is left out.
+    pub(crate) on_skip: Option<OnSkip>,
 }
+
+pub(crate) type OnSkip = Arc<dyn Fn(&DataError) + Send + Sync>;
 
 /// Which part of each batch is loaded.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +68,7 @@ impl<B: 'static> EpochPlan<B> {
             draws: draws.collect(),
             seed: self.seed,
             rng: self.seed.batch(number),
-            skipped: self.skip_errors.then(Vec::new),
+            skipped: self.on_skip.is_some().then(Vec::new),
         };
         let batch = self.source.load(&mut request);
         let batch = batch.map_err(|error| error.of_batch_number(number));

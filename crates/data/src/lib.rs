@@ -27,6 +27,7 @@ mod images;
 mod input;
 mod loader;
 mod map;
+mod messages;
 mod mnist;
 mod npy;
 mod padding;

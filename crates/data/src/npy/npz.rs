@@ -2,6 +2,7 @@
 
 use super::array::Npy;
 use super::elements::ReadError;
+use crate::messages::one_of;
 use adamant_files::{FileError, FormatError, START, open, other_kind};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek};
@@ -66,7 +67,7 @@ impl Npz {
         let index = self.archive.index_for_name(&format!("{name}{EXTENSION}"));
         let index = index.ok_or_else(|| {
             let found = format!("no array `{name}`");
-            FileError::format(&self.path, found, format!("one of {:?}", self.names()))
+            FileError::format(&self.path, found, one_of(&self.names()))
         })?;
         let path = &self.path;
         let mut file = self.archive.by_index(index).map_err(|error| file_error(path, error))?;

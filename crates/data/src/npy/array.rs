@@ -59,18 +59,17 @@ impl Npy {
         let path = path.as_ref();
         let (file, len) = open(path)?;
         let source = path.display().to_string();
-        Self::from_reader(&mut BufReader::new(file), Some(len), source).map_err(|error| match error
-        {
+        Self::from_reader(&mut BufReader::new(file), len, source).map_err(|error| match error {
             ReadError::Io(error) => FileError::io(path, error),
             ReadError::Format(error) => error.at(path),
         })
     }
 
-    /// Reads an array up to the end of the input. `len` is its length if it is known, and then
-    /// checked before there is memory for the elements.
+    /// Reads an array up to the end of the input, whose length is `len`: it is compared with the
+    /// header's claim before memory is allocated for the elements.
     pub(super) fn from_reader(
         input: &mut impl Read,
-        len: Option<u64>,
+        len: u64,
         source: String,
     ) -> Result<Self, ReadError> {
         // As many bytes as it takes to recognize a file of another kind.
@@ -85,16 +84,14 @@ impl Npy {
         }
         let dictionary = &bytes[before..];
         let header = Header::parse(dictionary)?;
-        if let Some(len) = len {
-            let (found, size) = (len.saturating_sub(expected as u64), header.kind.size() as u64);
-            let expected = header.len as u64 * size; // `checked_numel` is for eight bytes each
-            if found != expected {
-                let more = "more bytes".to_string();
-                let found = if found > expected { more } else { format!("only {found} bytes") };
-                return Err(wrong_len(found, &header).into());
-            }
+        let (found, size) = (len.saturating_sub(expected as u64), header.kind.size() as u64);
+        let expected = header.len as u64 * size; // `checked_numel` is for eight bytes each
+        if found != expected {
+            let more = "more bytes".to_string();
+            let found = if found > expected { more } else { format!("only {found} bytes") };
+            return Err(wrong_len(found, &header).into());
         }
-        let elements = NpyElements::read(&header, input, len.is_some())?;
+        let elements = NpyElements::read(&header, input)?;
         Ok(Npy { shape: header.shape, elements, source })
     }
 

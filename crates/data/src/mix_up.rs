@@ -34,8 +34,8 @@ impl MixUp {
         MixUp { classes, alpha: 1.0 }
     }
 
-    /// Both parameters of the beta distribution; default 1: uniform. Small values leave most samples
-    /// nearly as they are.
+    /// Both parameters of the beta distribution; default 1, which is uniform. Small values leave most
+    /// samples nearly as they are.
     ///
     /// # Panics
     /// If it is not positive and finite.

@@ -99,8 +99,8 @@ impl TableEncoder {
         self
     }
 
-    /// Whether a category that the training part does not have becomes zeros; default: no, it is an
-    /// error.
+    /// Whether a category that the training part does not have becomes zeros, or is an error; default
+    /// `false`.
     ///
     /// An option of the program, not of what was learned: a state does not contain it, and an
     /// encoder that loads one keeps its own.

@@ -38,13 +38,13 @@ impl RandomCrop {
         RandomCrop { height, width, padding: 0, mode: PaddingMode::Constant(0) }
     }
 
-    /// The number of pixels that are added on each side; default: 0.
+    /// The number of pixels that are added on each side; default 0.
     #[must_use]
     pub fn padding(self, padding: usize) -> Self {
         RandomCrop { padding, ..self }
     }
 
-    /// What is added on each side; default: `Constant(0)`, black.
+    /// What is added on each side; default `Constant(0)`, black.
     #[must_use]
     pub fn padding_mode(self, mode: PaddingMode) -> Self {
         RandomCrop { mode, ..self }
@@ -108,7 +108,7 @@ impl RandomResizedCrop {
         RandomResizedCrop { height, width, scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) }
     }
 
-    /// The least and the greatest share of the image's area; default: 0.08 and 1.
+    /// The least and the greatest share of the image's area; default 0.08 and 1.
     ///
     /// # Panics
     /// If not `0 < low <= high`.
@@ -119,7 +119,7 @@ impl RandomResizedCrop {
         RandomResizedCrop { scale: (low, high), ..self }
     }
 
-    /// The least and the greatest ratio of a part's width to its height; default: 3/4 and 4/3.
+    /// The least and the greatest ratio of a part's width to its height; default 3/4 and 4/3.
     ///
     /// # Panics
     /// If not `0 < low <= high`.

@@ -3,10 +3,9 @@
 use super::elements::{NpyElements, ReadError, wrong_len};
 use super::header::{Header, lengths};
 use crate::value_error::ValueError;
-use adamant_files::{FileError, FormatError, START, open};
+use adamant_files::{FileError, FormatError, START, open, write_atomically};
 use adamant_tensor::{Array, Float, Indices, Shape, ShapeError, Tensor};
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// An array as NumPy saves it in a `.npy` file: a shape, and elements of one of six types.
@@ -98,16 +97,12 @@ impl Npy {
     /// Writes a `.npy` file, in C order and little-endian, which replaces one of this name.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written. An old one is then unchanged.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        let path = path.as_ref();
-        let write = || {
-            let mut file = BufWriter::new(File::create(path)?);
-            file.write_all(&Header::write(self.elements.kind(), &self.shape))?;
-            self.elements.write(&mut file)?;
-            file.flush()
-        };
-        write().map_err(|error| FileError::io(path, error))
+        write_atomically(path.as_ref(), |out| {
+            out.write_all(&Header::write(self.elements.kind(), &self.shape))?;
+            self.elements.write(out)
+        })
     }
 
     /// The sizes of the dimensions.

@@ -97,9 +97,9 @@ impl NpyElements {
     }
 
     /// Writes the elements, little-endian.
-    pub(super) fn write(&self, out: &mut impl io::Write) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         fn all<T: Copy, const N: usize>(
-            out: &mut impl io::Write,
+            out: &mut dyn io::Write,
             values: &[T],
             bytes: impl Fn(T) -> [u8; N],
         ) -> io::Result<()> {

@@ -70,7 +70,7 @@ impl Csv {
         }
     }
 
-    /// The byte between two values; default: `b','`.
+    /// The byte between two values; default `b','`.
     ///
     /// # Panics
     /// If it is not ASCII, or is a quote or a line break.
@@ -86,21 +86,21 @@ impl Csv {
         self
     }
 
-    /// Whether the first line contains the names of the columns; default: yes.
+    /// Whether the first line contains the names of the columns; default `true`.
     #[must_use]
     pub fn has_header(mut self, on: bool) -> Self {
         self.has_header = on;
         self
     }
 
-    /// The names of the columns; default: those of the header, or `"0"`, `"1"`, … without one.
+    /// The names of the columns; default those of the header, or `"0"`, `"1"`, … without one.
     #[must_use]
     pub fn names(mut self, names: impl IntoIterator<Item: Into<String>>) -> Self {
         self.names = Some(owned(names));
         self
     }
 
-    /// The texts that stand for a missing value; default: `""`, `"NA"`, `"N/A"`, `"NaN"`, `"nan"`,
+    /// The texts that stand for a missing value; default `""`, `"NA"`, `"N/A"`, `"NaN"`, `"nan"`,
     /// `"null"` and `"NULL"`.
     #[must_use]
     pub fn missing(mut self, texts: impl IntoIterator<Item: Into<String>>) -> Self {
@@ -109,14 +109,14 @@ impl Csv {
     }
 
     /// The columns that must contain numbers, rounded to `f64`: another value is an error;
-    /// default: none.
+    /// default none.
     #[must_use]
     pub fn numbers(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.numbers = owned(columns);
         self
     }
 
-    /// The columns that contain strings, even if all of them look like numbers; default: none.
+    /// The columns that contain strings, even if all of them look like numbers; default none.
     #[must_use]
     pub fn strings(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.strings = owned(columns);
@@ -124,8 +124,8 @@ impl Csv {
     }
 
     /// Whether to skip lines with a wrong number of values, invalid text, or a value other than a
-    /// number in a column of [`numbers`](Csv::numbers); [`Table::skipped`] reports them; default:
-    /// no, they are an error.
+    /// number in a column of [`numbers`](Csv::numbers), which are errors otherwise; default `false`.
+    /// [`Table::skipped`] reports them.
     ///
     /// In a column that is not named, such a value is not a mistake: it makes a column of strings.
     #[must_use]

@@ -1,7 +1,7 @@
 //! An epoch: its order, cut into batches.
 
 use crate::error::DataError;
-use crate::source::{BatchRequest, BatchSeed, Source};
+use crate::source::{BatchRequest, Draw, EpochSeed, Source};
 use std::ops::Range;
 
 /// Everything that determines the batches of an epoch. Workers share it.
@@ -10,10 +10,11 @@ pub(crate) struct EpochPlan<B> {
     pub(crate) source: Source<B>,
     /// The indices of the samples, in the order of the epoch.
     pub(crate) order: Vec<usize>,
+    /// How often the same index precedes each position; empty if none does.
+    pub(crate) repeats: Vec<u32>,
     pub(crate) batch_size: usize,
     pub(crate) shard: Shard,
-    pub(crate) seed: u64,
-    pub(crate) epoch: u64,
+    pub(crate) seed: EpochSeed,
     /// Whether to leave out samples that cannot be loaded.
     pub(crate) skip_errors: bool,
 }
@@ -47,32 +48,39 @@ impl<B: 'static> EpochPlan<B> {
     /// The batch of this number.
     pub(crate) fn load(&self, number: usize) -> Loaded<B> {
         let start = number * self.batch_size;
-        let batch = &self.order[start..self.order.len().min(start.saturating_add(self.batch_size))];
-        let indices = batch[self.shard.part(batch.len())].to_vec();
-        if indices.is_empty() {
+        let end = self.order.len().min(start.saturating_add(self.batch_size));
+        if end - start < self.shard.ranks {
+            // The same for all ranks: none may wait for another.
             let found =
-                format!("a batch of {} samples for {} ranks", batch.len(), self.shard.ranks);
+                format!("{} samples in a batch for {} ranks", end - start, self.shard.ranks);
             let expected = "a sample for each; drop_last leaves out smaller batches".into();
             let error = DataError::Unfit { operation: "DataLoader", found, expected };
             return Loaded { batch: Err(error), skipped: Vec::new() };
         }
-        let seed = BatchSeed { seed: self.seed, epoch: self.epoch, batch: number as u64 };
-        let skipped = self.skip_errors.then(Vec::new);
-        let mut request = BatchRequest { indices, seed, skipped };
-        loop {
-            let batch = self.source.load(&mut request);
-            match (batch, &mut request.skipped) {
-                // A sample that does not fit the others.
-                (Err(error), Some(skipped))
-                    if request.indices.len() > 1 && error.index().is_some() =>
-                {
-                    request.indices.retain(|&index| Some(index) != error.index());
-                    skipped.push(error);
-                }
-                (batch, _) => {
-                    return Loaded { batch, skipped: request.skipped.unwrap_or_default() };
-                }
-            }
-        }
+        let part = self.shard.part(end - start);
+        let draws = (start + part.start..start + part.end).map(|position| Draw {
+            index: self.order[position],
+            repeat: self.repeats.get(position).copied().unwrap_or(0),
+        });
+        let mut request = BatchRequest {
+            draws: draws.collect(),
+            seed: self.seed,
+            rng: self.seed.batch(number),
+            skipped: self.skip_errors.then(Vec::new),
+        };
+        let batch = self.source.load(&mut request);
+        let batch = batch.map_err(|error| error.of_batch_number(number));
+        Loaded { batch, skipped: request.skipped.unwrap_or_default() }
     }
+}
+
+/// For each position of an order, how often the same index precedes it; empty if none does.
+pub(crate) fn repeats(order: &[usize], samples: usize) -> Vec<u32> {
+    let mut counts = vec![0; samples];
+    let mut repeats = Vec::with_capacity(order.len());
+    for &index in order {
+        repeats.push(counts[index]);
+        counts[index] += 1;
+    }
+    if repeats.iter().any(|&repeat| repeat > 0) { repeats } else { Vec::new() }
 }

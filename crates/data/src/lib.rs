@@ -2,7 +2,7 @@
 //!
 //! * A [`Dataset`] is samples by index; anything can be one. [`TensorDataset`], [`ByteRows`],
 //!   [`TokenWindows`] and [`Mnist`] are the ones here.
-//! * [`map`](Dataset::map), [`subset`](Dataset::subset), [`concat`](Dataset::concat),
+//! * [`map`](Dataset::map), [`subset`](Dataset::subset), [`chain`](Dataset::chain),
 //!   [`random_split`], [`stratified_split`] and [`k_fold`] make others of them.
 //! * [`Image`]s come from [`Cifar10`] or, with the feature `image`, from folders of PNG and JPEG
 //!   files; [`RandomCrop`] and others transform them at random.
@@ -15,9 +15,9 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod chain;
 mod cifar10;
 mod collate;
-mod concat;
 mod dataset;
 mod encode;
 mod epoch;
@@ -45,9 +45,9 @@ mod workers;
 
 pub use adamant_files::FileError;
 pub use bytes::{ByteRow, ByteRows};
+pub use chain::Chain;
 pub use cifar10::Cifar10;
 pub use collate::{Batch, Collate};
-pub use concat::Concat;
 pub use dataset::{Dataset, Labeled};
 pub use encode::{Standardize, TableEncoder};
 pub use error::DataError;
@@ -68,7 +68,7 @@ pub use sampler::{
     RandomSampler, Sampler, SequentialSampler, SimilarLengthSampler, StratifiedSampler,
     WeightedRandomSampler,
 };
-pub use source::{IntoSource, Source};
+pub use source::{Augmented, IntoSource, Source};
 pub use split::{Fold, k_fold, random_split, stratified_split};
 pub use subset::Subset;
 pub use table::{Classes, Csv, SkippedLines, Table};

@@ -1,10 +1,10 @@
 //! Batches in a seeded order.
 
 use crate::collate::Batch;
-use crate::epoch::{EpochPlan, Loaded, Shard};
+use crate::epoch::{EpochPlan, Loaded, Shard, repeats};
 use crate::error::DataError;
 use crate::sampler::{RandomSampler, Sampler, SequentialSampler};
-use crate::source::{IntoSource, Source};
+use crate::source::{EpochSeed, IntoSource, Source};
 use crate::workers::Workers;
 use adamant_tensor::{Generator, Mismatch, StateDict, StateError, Stateful};
 use std::fmt;
@@ -40,14 +40,18 @@ pub struct DataLoader<B = Batch> {
     rng: Generator,
     /// The generator before it drew the order of this epoch.
     before: Generator,
-    /// The origin of the random numbers of samples and batches.
-    seed: u64,
+    /// The generator before the first epoch.
+    initial: Generator,
+    /// The origin of the random numbers of samples and batches; `None` before it is needed.
+    seed: Option<u64>,
     /// The number of epochs that have been started.
     epochs: u64,
     /// The current epoch; `None` before the first one.
     plan: Option<Arc<EpochPlan<B>>>,
     /// The number of samples of this epoch that have been returned; before the first epoch, all.
-    given: usize,
+    returned: usize,
+    /// Whether a state was loaded in the middle of an epoch, which [`DataLoader::epoch`] resumes.
+    resumes: bool,
     threads: usize,
     workers: Option<Workers<B>>,
     skip: Option<OnSkip>,
@@ -64,6 +68,7 @@ impl<B> Clone for DataLoader<B> {
             sampler: self.sampler.clone(),
             rng: self.rng.clone(),
             before: self.before.clone(),
+            initial: self.initial.clone(),
             plan: self.plan.clone(),
             workers: None,
             skip: self.skip.clone(),
@@ -74,8 +79,8 @@ impl<B> Clone for DataLoader<B> {
 
 impl<B> fmt::Debug for DataLoader<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DataLoader { source, batch_size, sampler, given, .. } = self;
-        write!(f, "DataLoader({source:?}, batch_size {batch_size}, {sampler:?}, at {given})")
+        let DataLoader { source, batch_size, sampler, returned, .. } = self;
+        write!(f, "DataLoader({source:?}, batch_size {batch_size}, {sampler:?}, at {returned})")
     }
 }
 
@@ -90,7 +95,8 @@ impl<B: Send + 'static> DataLoader<B> {
         assert!(batch_size > 0, "DataLoader: batch_size is 0; expected at least 1");
         let source = data.into_source();
         DataLoader {
-            given: source.samples(),
+            returned: source.samples(),
+            resumes: false,
             source,
             batch_size,
             drop_last: false,
@@ -98,7 +104,8 @@ impl<B: Send + 'static> DataLoader<B> {
             sampler: Arc::new(SequentialSampler),
             rng: Generator::seed(0),
             before: Generator::seed(0),
-            seed: 0,
+            initial: Generator::seed(0),
+            seed: None,
             epochs: 0,
             plan: None,
             threads: 0,
@@ -117,19 +124,26 @@ impl<B: Send + 'static> DataLoader<B> {
 
     /// Takes the samples of each epoch from `sampler`, which draws from a generator forked from
     /// `rng`; default: [`SequentialSampler`].
+    ///
+    /// # Panics
+    /// If the sampler is not for data of this number of samples.
     #[must_use]
+    #[track_caller]
     pub fn sampler(mut self, sampler: impl Sampler + 'static, rng: &mut Generator) -> Self {
+        if let Err(error) = sampler.check(self.source.samples()) {
+            panic!("{error}");
+        }
         self.sampler = Arc::new(sampler);
-        self.rng = rng.fork();
-        self.before = self.rng.clone();
+        self.initial = rng.fork();
         self.rewind()
     }
 
     /// The seed of random transforms, [`augment`](crate::Dataset::augment) and
-    /// [`map`](DataLoader::map); default 0.
+    /// [`map`](DataLoader::map); default: from the generator of the [`sampler`](DataLoader::sampler)
+    /// or of [`shuffle`](DataLoader::shuffle).
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = Some(seed);
         self.rewind()
     }
 
@@ -220,12 +234,14 @@ impl<B: Send + 'static> DataLoader<B> {
             drop_last: self.drop_last,
             shard: self.shard,
             sampler: self.sampler,
-            rng: self.before.clone(),
+            rng: self.rng,
             before: self.before,
+            initial: self.initial,
             seed: self.seed,
             epochs: 0,
             plan: None,
-            given: usize::MAX,
+            returned: 0,
+            resumes: false,
             threads: self.threads,
             workers: None,
             skip: self.skip,
@@ -238,9 +254,10 @@ impl<B: Send + 'static> DataLoader<B> {
     fn rewind(mut self) -> Self {
         self.workers = None;
         self.plan = None;
-        self.rng.clone_from(&self.before);
-        self.epochs = 0;
-        self.given = self.samples_per_epoch();
+        self.rng.clone_from(&self.initial);
+        self.before.clone_from(&self.initial);
+        (self.epochs, self.skipped, self.resumes) = (0, 0, false);
+        self.returned = self.samples_per_epoch();
         self
     }
 
@@ -273,7 +290,7 @@ impl<B: Send + 'static> DataLoader<B> {
     /// ```
     #[must_use]
     pub fn batches_left(&self) -> usize {
-        self.samples_per_epoch().saturating_sub(self.given).div_ceil(self.batch_size)
+        self.samples_per_epoch().saturating_sub(self.returned).div_ceil(self.batch_size)
     }
 
     fn samples_per_epoch(&self) -> usize {
@@ -283,16 +300,23 @@ impl<B: Send + 'static> DataLoader<B> {
 
     /// Starts a new epoch, and returns all its batches. The rest of the previous epoch is dropped.
     ///
+    /// After a state was loaded that was saved in the middle of an epoch, the first call returns the
+    /// rest of that epoch.
+    ///
     /// # Panics
-    /// If a sample cannot be loaded, when its batch is requested.
+    /// If an epoch has no batches; if a sample cannot be loaded, when its batch is requested.
     #[must_use]
+    #[track_caller]
     pub fn epoch(&mut self) -> Epoch<'_, B> {
-        self.start_epoch();
+        if let Some(error) = self.no_batches() {
+            panic!("epoch: {error}");
+        }
+        self.start_or_resume();
         Epoch { loader: self }
     }
 
     /// [`epoch`](DataLoader::epoch) with the error of each batch that cannot be loaded; the next
-    /// one follows it.
+    /// one follows it. If an epoch has no batches, the only item is an error.
     ///
     /// ```
     /// use adamant_data::{DataLoader, Dataset};
@@ -304,8 +328,9 @@ impl<B: Send + 'static> DataLoader<B> {
     /// ```
     #[must_use]
     pub fn try_epoch(&mut self) -> TryEpoch<'_, B> {
-        self.start_epoch();
-        TryEpoch { loader: self }
+        let error = self.no_batches();
+        self.start_or_resume();
+        TryEpoch { loader: self, error }
     }
 
     /// The next batch of this epoch, or the first of a new epoch.
@@ -327,16 +352,33 @@ impl<B: Send + 'static> DataLoader<B> {
     /// # Errors
     /// If an epoch has no batches, or a sample cannot be loaded.
     pub fn try_next_batch(&mut self) -> Result<B, DataError> {
-        if self.is_empty() {
-            let found = format!("{} samples", self.source.samples());
-            let drop_last = if self.drop_last { " with drop_last" } else { "" };
-            let expected = format!("at least one batch of {}{drop_last}", self.batch_size);
-            return Err(DataError::Unfit { operation: "DataLoader", found, expected });
+        if let Some(error) = self.no_batches() {
+            return Err(error);
         }
+        self.resumes = false;
         if self.batches_left() == 0 {
             self.start_epoch();
         }
         self.take().expect("an epoch has a batch")
+    }
+
+    /// The error of a loader whose epochs have no batches.
+    fn no_batches(&self) -> Option<DataError> {
+        self.is_empty().then(|| DataError::Unfit {
+            operation: "DataLoader",
+            found: format!("{} samples", self.source.samples()),
+            expected: format!(
+                "at least one batch of {}{}",
+                self.batch_size,
+                if self.drop_last { " with drop_last" } else { "" }
+            ),
+        })
+    }
+
+    fn start_or_resume(&mut self) {
+        if !std::mem::take(&mut self.resumes) {
+            self.start_epoch();
+        }
     }
 
     fn start_epoch(&mut self) {
@@ -344,36 +386,43 @@ impl<B: Send + 'static> DataLoader<B> {
         self.before.clone_from(&self.rng);
         let samples = self.source.samples();
         let mut order = self.sampler.order(samples, self.batch_size, &mut self.rng);
+        let (name, expected) = (self.sampler.name(), self.sampler.len(samples));
+        assert!(
+            order.len() == expected && order.iter().all(|&index| index < samples),
+            "sampler `{name}`: an order of {} indices; expected {expected}, all below {samples}",
+            order.len()
+        );
         order.truncate(self.samples_per_epoch());
+        let seed = *self.seed.get_or_insert_with(|| self.initial.clone().next_u64());
         let plan = EpochPlan {
             source: self.source.clone(),
+            repeats: repeats(&order, samples),
             order,
             batch_size: self.batch_size,
             shard: self.shard,
-            seed: self.seed,
-            epoch: self.epochs,
+            seed: EpochSeed { seed, epoch: self.epochs },
             skip_errors: self.skip.is_some(),
         };
         self.plan = Some(Arc::new(plan));
         self.epochs += 1;
-        self.given = 0;
+        self.returned = 0;
     }
 
     /// The next batch of this epoch, or `None` at its end.
     fn take(&mut self) -> Option<Result<B, DataError>> {
         let plan = self.plan.as_ref()?;
-        if self.given >= plan.order.len() {
+        if self.returned >= plan.order.len() {
             return None;
         }
-        let number = self.given / self.batch_size;
-        self.given = plan.order.len().min(self.given.saturating_add(self.batch_size));
+        let number = self.returned / self.batch_size;
+        self.returned = plan.order.len().min(self.returned.saturating_add(self.batch_size));
         let Loaded { batch, skipped } = if self.threads == 0 {
             plan.load(number)
         } else {
             let start = || Workers::start(plan.clone(), number, self.threads);
             self.workers.get_or_insert_with(start).take(number)
         };
-        if self.given == plan.order.len() {
+        if self.returned == plan.order.len() {
             self.workers = None;
         }
         self.skipped += skipped.len() as u64;
@@ -388,20 +437,21 @@ impl<B: Send + 'static> DataLoader<B> {
 /// bit, with any number of workers.
 ///
 /// `samples`, `batch_size`, `drop_last` and `sampler` must equal those of the loader that loads the
-/// state. `given` is the number of samples of the epoch that have been returned: all of them
+/// state. `returned` is the number of samples of the epoch that have been returned: all of them
 /// between epochs. `epoch` is the number of the epoch to resume or to start next, from 0, and `rng`
 /// the sampler's generator before it drew the order of that epoch.
 impl<B: Send + 'static> Stateful for DataLoader<B> {
     fn state_dict(&self) -> StateDict {
         let between = self.batches_left() == 0;
-        let given = self.samples_per_epoch().min(self.given);
+        let returned = self.samples_per_epoch().min(self.returned);
         let mut state = StateDict::new();
         state.insert("samples", self.source.samples() as i64);
         state.insert("batch_size", saved_size(self.batch_size));
         state.insert("drop_last", self.drop_last);
         state.insert("sampler", self.sampler.name().to_string());
-        state.insert("given", given as i64);
-        state.insert("seed", self.seed.cast_signed());
+        state.insert("returned", returned as i64);
+        let seed = self.seed.unwrap_or_else(|| self.initial.clone().next_u64());
+        state.insert("seed", seed.cast_signed());
         let epoch = if between { self.epochs } else { self.epochs - 1 };
         state.insert("epoch", epoch.cast_signed());
         state.insert("skipped", self.skipped.cast_signed());
@@ -415,21 +465,22 @@ impl<B: Send + 'static> Stateful for DataLoader<B> {
     }
 
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
-        let Position { given, seed, epoch, skipped, rng } = self.read(state)?;
+        let Position { returned, seed, epoch, skipped, rng } = self.read(state)?;
         (self.plan, self.workers) = (None, None);
-        (self.seed, self.epochs, self.skipped) = (seed, epoch, skipped);
+        (self.seed, self.epochs, self.skipped) = (Some(seed), epoch, skipped);
         (self.before, self.rng) = (rng.clone(), rng);
-        if given < self.samples_per_epoch() {
+        self.resumes = returned < self.samples_per_epoch();
+        if self.resumes {
             self.start_epoch();
         }
-        self.given = given;
+        self.returned = returned;
         Ok(())
     }
 }
 
 /// What changes in a loader's state.
 struct Position {
-    given: usize,
+    returned: usize,
     seed: u64,
     epoch: u64,
     skipped: u64,
@@ -445,8 +496,16 @@ impl<B: Send + 'static> DataLoader<B> {
     /// The position in a state. Changes nothing.
     fn read(&self, state: &StateDict) -> Result<Position, StateError> {
         let mut errors = StateError::new();
-        let names =
-            ["samples", "batch_size", "drop_last", "sampler", "given", "seed", "epoch", "skipped"];
+        let names = [
+            "samples",
+            "batch_size",
+            "drop_last",
+            "sampler",
+            "returned",
+            "seed",
+            "epoch",
+            "skipped",
+        ];
         let rng = |name: &&str| name.starts_with("rng.");
         let others = state.keys().filter(rng);
         errors.check_names(state, names.into_iter().chain(others));
@@ -467,13 +526,13 @@ impl<B: Send + 'static> DataLoader<B> {
         same(&mut errors, "drop_last", state.bool("drop_last"), self.drop_last);
         same(&mut errors, "sampler", state.text("sampler"), self.sampler.name());
         let all = self.samples_per_epoch();
-        let given = errors.take(state.int("given")).unwrap_or(0);
-        let position = usize::try_from(given).ok();
+        let returned = errors.take(state.int("returned")).unwrap_or(0);
+        let position = usize::try_from(returned).ok();
         let position =
             position.filter(|&n| n == all || n < all && n.is_multiple_of(self.batch_size));
         if position.is_none() {
             let expected = format!("a multiple of {} below {all}, or {all}", self.batch_size);
-            errors.push(Mismatch::wrong("given", given.to_string(), expected));
+            errors.push(Mismatch::wrong("returned", returned.to_string(), expected));
         }
         let seed = errors.take(state.int("seed")).unwrap_or(0).cast_unsigned();
         let mut count = |name: &str| {
@@ -487,7 +546,7 @@ impl<B: Send + 'static> DataLoader<B> {
         let mut rng = self.rng.clone();
         errors.extend("rng", rng.load_state_dict(&state.part("rng")));
         errors.into_result()?;
-        Ok(Position { given: position.unwrap_or(all), seed, epoch, skipped, rng })
+        Ok(Position { returned: position.unwrap_or(all), seed, epoch, skipped, rng })
     }
 }
 
@@ -520,17 +579,22 @@ impl<B: Send + 'static> ExactSizeIterator for Epoch<'_, B> {}
 #[derive(Debug)]
 pub struct TryEpoch<'l, B> {
     loader: &'l mut DataLoader<B>,
+    /// The error of a loader whose epochs have no batches.
+    error: Option<DataError>,
 }
 
 impl<B: Send + 'static> Iterator for TryEpoch<'_, B> {
     type Item = Result<B, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.loader.take()
+        match self.error.take() {
+            Some(error) => Some(Err(error)),
+            None => self.loader.take(),
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let batches = self.loader.batches_left();
+        let batches = self.loader.batches_left() + usize::from(self.error.is_some());
         (batches, Some(batches))
     }
 }
@@ -541,6 +605,8 @@ impl<B: Send + 'static> ExactSizeIterator for TryEpoch<'_, B> {}
 mod tests {
     use super::*;
     use crate::dataset::Dataset;
+    use crate::sampler::WeightedRandomSampler;
+    use adamant_tensor::Tensor;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// The numbers below `n`: a batch is a vector of them.
@@ -572,7 +638,6 @@ mod tests {
         };
         assert_eq!(sizes(DataLoader::new(numbers(10), 4)), [4, 4, 2]);
         assert_eq!(sizes(DataLoader::new(numbers(10), 4).drop_last(true)), [4, 4]);
-        assert_eq!(sizes(DataLoader::new(numbers(10), 11).drop_last(true)), [0; 0]);
         assert_eq!(sizes(DataLoader::new(numbers(10), usize::MAX)), [10]);
     }
 
@@ -636,6 +701,61 @@ mod tests {
     }
 
     #[test]
+    fn epoch_resumes_the_epoch_of_a_loaded_state() {
+        for workers in [0, 2] {
+            let mut straight = random(0);
+            (0..5).for_each(|_| drop(straight.next_batch()));
+            let mut other = random(workers);
+            other.load_state_dict(&straight.state_dict()).unwrap();
+            let rest: Vec<_> = other.epoch().collect();
+            assert_eq!(rest.len(), 3);
+            assert_eq!(rest, (0..3).map(|_| straight.next_batch()).collect::<Vec<_>>());
+            assert_eq!(other.epoch().len(), 4);
+        }
+    }
+
+    #[test]
+    fn transforms_draw_different_numbers() {
+        let draw = |_: Vec<usize>, rng: &mut Generator| Ok(vec![rng.next_u64()]);
+        let again = |mut numbers: Vec<u64>, rng: &mut Generator| {
+            numbers.push(rng.next_u64());
+            Ok(numbers)
+        };
+        let mut loader = DataLoader::new(numbers(4), 2).map(draw).map(again);
+        let drawn: Vec<u64> = loader.epoch().flatten().collect();
+        assert_eq!(drawn.iter().collect::<std::collections::HashSet<_>>().len(), 4, "{drawn:?}");
+    }
+
+    #[test]
+    fn a_sample_drawn_twice_is_transformed_twice() {
+        let sampler = WeightedRandomSampler::new(vec![1.0], 4).unwrap();
+        let noise = vec![0usize].augment(|_, rng| Ok(rng.next_u64() as i64));
+        let mut loader = DataLoader::new(noise, 2).sampler(sampler, &mut Generator::seed(0));
+        let drawn: Vec<i64> = loader.epoch().flatten().collect();
+        assert_eq!(drawn.iter().collect::<std::collections::HashSet<_>>().len(), 4, "{drawn:?}");
+    }
+
+    #[test]
+    fn transforms_follow_the_generator_of_shuffle() {
+        let first = |seed, explicit: Option<u64>| {
+            let noise = vec![0usize].augment(|_, rng| Ok(rng.next_u64() as i64));
+            let loader = DataLoader::new(noise, 1).shuffle(&mut Generator::seed(seed));
+            explicit.into_iter().fold(loader, DataLoader::seed).next_batch()
+        };
+        assert_ne!(first(0, None), first(1, None));
+        assert_eq!(first(0, Some(7)), first(1, Some(7)));
+    }
+
+    #[test]
+    fn options_restart_a_used_loader() {
+        let mut used = random(0);
+        (0..6).for_each(|_| drop(used.next_batch()));
+        let (mut used, mut fresh) = (used.drop_last(true), random(0).drop_last(true));
+        assert_eq!(used.state_dict(), fresh.state_dict());
+        (0..5).for_each(|_| assert_eq!(used.next_batch(), fresh.next_batch()));
+    }
+
+    #[test]
     fn ranks_share_the_batches_of_one_process() {
         let mut whole = DataLoader::new(numbers(11), 5).shuffle(&mut Generator::seed(0));
         for ranks in [1, 2, 3, 5] {
@@ -650,9 +770,11 @@ mod tests {
             }
         }
         // A last batch of one sample cannot be shared.
-        let mut part = DataLoader::new(numbers(11), 5).shard(0, 2);
-        let last = part.try_epoch().last().unwrap().unwrap_err().to_string();
-        assert!(last.contains("found a batch of 1 samples for 2 ranks"), "{last}");
+        for rank in 0..2 {
+            let mut part = DataLoader::new(numbers(11), 5).shard(rank, 2);
+            let last = part.try_epoch().last().unwrap().unwrap_err().to_string();
+            assert!(last.contains("found 1 samples in a batch for 2 ranks"), "{last}");
+        }
         drop(whole.next_batch());
     }
 
@@ -706,6 +828,31 @@ mod tests {
     }
 
     #[test]
+    fn panics_are_not_skipped() {
+        let data = numbers(4).map(|i| if i == 2 { panic!("a mistake") } else { Ok(i) });
+        let mut loader = DataLoader::new(data, 4).skip_errors(|_| ());
+        let error = loader.try_next_batch().unwrap_err().to_string();
+        assert_eq!(error, "sample 2: panicked: a mistake");
+    }
+
+    #[test]
+    fn samples_of_other_shapes_are_not_skipped() {
+        let data = vec![1, 2, 1].map(|n: usize| Ok(Tensor::<f32>::ones([n])));
+        let mut loader = DataLoader::new(data, 3).skip_errors(|_| ());
+        let error = loader.try_next_batch().unwrap_err().to_string();
+        assert!(error.starts_with("sample 1: found shape [2], expected [1]"), "{error}");
+    }
+
+    #[test]
+    fn errors_of_transforms_name_the_batch() {
+        let fail =
+            |_: Vec<usize>, _: &mut Generator| -> Result<usize, _> { Err("too small".into()) };
+        let mut loader = DataLoader::new(numbers(4), 2).map(fail);
+        let error = loader.try_epoch().last().unwrap().unwrap_err().to_string();
+        assert_eq!(error, "batch 1 of the epoch: too small");
+    }
+
+    #[test]
     fn few_batches_are_ahead_of_a_slow_caller() {
         let loaded = Arc::new(AtomicUsize::new(0));
         let counted = loaded.clone();
@@ -741,15 +888,37 @@ mod tests {
         assert_eq!(loader.state_dict(), before);
 
         let mut loader = DataLoader::new(numbers(10), 4).shuffle(&mut Generator::seed(0));
-        for (given, fits) in
+        for (returned, fits) in
             [(-4, false), (0, true), (3, false), (8, true), (10, true), (12, false)]
         {
             let mut state = loader.state_dict();
-            state.insert("given", given);
-            assert_eq!(loader.load_state_dict(&state).is_ok(), fits, "{given}");
+            state.insert("returned", returned);
+            assert_eq!(loader.load_state_dict(&state).is_ok(), fits, "{returned}");
         }
         let error = loader.load_state_dict(&StateDict::new()).unwrap_err();
         assert_eq!(error.mismatches().len(), 11, "{error}");
+    }
+
+    #[test]
+    fn an_empty_set_is_an_error() {
+        let mut loader = DataLoader::new(numbers(0), 4);
+        let items: Vec<_> = loader.try_epoch().collect();
+        let [Err(error)] = &items[..] else { panic!("{items:?}") };
+        assert_eq!(
+            error.to_string(),
+            "DataLoader: found 0 samples, expected at least one batch of 4"
+        );
+        let epoch = std::panic::AssertUnwindSafe(|| drop(loader.epoch()));
+        assert!(std::panic::catch_unwind(epoch).is_err());
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "StratifiedSampler: found 2 classes, expected one for each of 3 samples"
+    )]
+    fn a_sampler_is_checked_at_once() {
+        let sampler = crate::StratifiedSampler::new(vec![0, 1]);
+        let _ = DataLoader::new(numbers(3), 1).sampler(sampler, &mut Generator::seed(0));
     }
 
     #[test]

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_no_class_is_an_error() {
+    fn a_target_beyond_the_classes_is_an_error() {
         let error = MixUp::new(2).apply(batch(), &mut Generator::seed(0)).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -78,7 +78,7 @@ pub(super) struct NonNumber {
 }
 
 impl NonNumber {
-    /// The text, if a column with it contains strings: it is no number, or another text, such as
+    /// The text, if a column with it contains strings: it is not a number, or another text, such as
     /// another code or identifier, would be the same number.
     pub(super) fn of(text: &str, line: u64) -> Option<Self> {
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);

@@ -11,7 +11,6 @@
 
 #![forbid(unsafe_code)]
 
-mod atomic;
 mod container;
 mod folder;
 mod format;
@@ -23,10 +22,9 @@ mod read;
 mod safetensors;
 mod write;
 
-pub use crate::atomic::write_atomically;
 pub use crate::container::{Checkpoint, PartialRestore};
 #[doc(hidden)]
 pub use crate::lock::host_name;
 pub use crate::manager::CheckpointManager;
 pub use crate::safetensors::{load_safetensors, save_safetensors};
-pub use adamant_files::FileError;
+pub use adamant_files::{FileError, write_atomically};

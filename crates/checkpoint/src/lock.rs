@@ -1,7 +1,6 @@
 //! A lock, so that one manager uses a folder at a time.
 
-use crate::atomic::try_lock;
-use adamant_files::FileError;
+use adamant_files::{FileError, try_lock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;

@@ -1,11 +1,10 @@
 //! A folder of checkpoints, maintained during a run.
 
-use crate::atomic::{create_folder, remove_stale};
 use crate::container::Checkpoint;
 use crate::folder::{Better, Keep, Name, best_first, list, remove};
 use crate::lock::FolderLock;
 use crate::read::check;
-use adamant_files::FileError;
+use adamant_files::{FileError, create_folder, remove_stale};
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
@@ -353,7 +352,7 @@ impl fmt::Debug for CheckpointManager {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic::faults::failing;
+    use adamant_files::failing;
     use adamant_tensor::Generator;
     use std::fs;
     use std::path::Path;

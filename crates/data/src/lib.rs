@@ -16,7 +16,7 @@
 
 mod bytes;
 mod chain;
-mod cifar;
+mod cifar10;
 mod collate;
 mod dataset;
 mod encode;
@@ -26,6 +26,8 @@ mod images;
 mod input;
 mod loader;
 mod map;
+mod messages;
+mod mix_up;
 mod mnist;
 mod npy;
 mod padding;
@@ -42,7 +44,7 @@ mod windows;
 pub use adamant_files::FileError;
 pub use bytes::{ByteRow, ByteRows};
 pub use chain::Chain;
-pub use cifar::{CIFAR10_CLASSES, CifarImages, read_cifar10, read_cifar10_folder};
+pub use cifar10::Cifar10;
 pub use collate::{Batch, Collate};
 pub use dataset::{Dataset, Labeled};
 pub use encode::{Standardize, TableEncoder};
@@ -51,11 +53,12 @@ pub use idx::{Idx, read_idx};
 #[cfg(feature = "image")]
 pub use images::ImageFolder;
 pub use images::{
-    Cifar10, ColorJitter, Image, MixUp, PaddingMode, RandomCrop, RandomErasing,
-    RandomHorizontalFlip, RandomResizedCrop,
+    ColorJitter, Image, PaddingMode, RandomCrop, RandomErasing, RandomHorizontalFlip,
+    RandomResizedCrop,
 };
 pub use loader::{DataLoader, Epoch, TryEpoch};
 pub use map::Map;
+pub use mix_up::MixUp;
 pub use mnist::{LabeledImages, Mnist};
 pub use npy::{Npy, NpyElements, Npz};
 pub use padding::{Padded, pad_indices, pad_tensors};

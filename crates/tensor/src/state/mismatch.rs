@@ -195,10 +195,17 @@ impl StateError {
     }
 }
 
+/// The number of mismatches in a message; all of them are in [`StateError::mismatches`].
+const SHOWN: usize = 20;
+
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the state does not fit; nothing was changed:")?;
-        self.mismatches.iter().try_for_each(|mismatch| write!(f, "\n  {mismatch}"))?;
+        let shown = self.mismatches.len().min(SHOWN);
+        self.mismatches[..shown].iter().try_for_each(|mismatch| write!(f, "\n  {mismatch}"))?;
+        if shown < self.mismatches.len() {
+            write!(f, "\n  … and {} more", self.mismatches.len() - shown)?;
+        }
         if let Some((part, prefix)) = self.surplus_prefix() {
             let part = part.trim_end_matches('.');
             let whose = if part.is_empty() { String::new() } else { format!(" of `{part}`") };

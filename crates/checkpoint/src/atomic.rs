@@ -231,7 +231,7 @@ impl Folder {
 }
 
 /// Makes a system call. Tests can make it fail by its name.
-fn call<R>(_name: &'static str, make: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+pub(crate) fn call<R>(_name: &'static str, make: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     #[cfg(test)]
     faults::attempt(_name)?;
     make()

@@ -2,14 +2,16 @@
 
 use crate::atomic::{create_folder, remove_stale};
 use crate::container::Checkpoint;
-use crate::folder::{Better, Keep, Name, best_first, list, remove};
+use crate::folder::{Better, Keep, Name, list, remove};
 use crate::lock::FolderLock;
 use crate::read::check;
+use crate::search::{Order, first_good};
 use adamant_files::FileError;
 use std::collections::HashSet;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -46,12 +48,13 @@ use std::time::{Duration, Instant};
 ///
 /// Only one manager can use a folder at a time: it locks the file `.lock` there, and a second one,
 /// in this process or another, is an error. A killed process does not keep its lock. To read the
-/// files of a run in progress, use [`Checkpoint::load`].
+/// files of a run in progress, use [`find_checkpoint`](crate::find_checkpoint) or
+/// [`Checkpoint::load`].
 ///
 /// Dropping the manager waits for the save in the background; only [`finish`](Self::finish) returns
 /// its error.
 pub struct CheckpointManager {
-    _lock: FolderLock,
+    lock: FolderLock,
     folder: PathBuf,
     every_steps: Option<u64>,
     every: Option<Duration>,
@@ -63,8 +66,12 @@ pub struct CheckpointManager {
     damaged: HashSet<u64>,
     /// The save in the background.
     running: Option<JoinHandle<Saved>>,
+    before_save: BeforeSave,
     warn: Box<dyn Fn(&FileError) + Send>,
 }
+
+/// Work to be done before each save; returns warnings.
+type BeforeSave = Arc<dyn Fn() -> Vec<FileError> + Send + Sync>;
 
 /// The result of a save. Old files that could not be removed are warnings, not a failure.
 type Saved = Result<Vec<FileError>, FileError>;
@@ -78,7 +85,7 @@ impl CheckpointManager {
         let folder = folder.into();
         create_folder(&folder)?;
         Ok(CheckpointManager {
-            _lock: FolderLock::take(&folder)?,
+            lock: FolderLock::take(&folder)?,
             folder,
             every_steps: None,
             every: None,
@@ -87,7 +94,10 @@ impl CheckpointManager {
             last_time: Instant::now(),
             damaged: HashSet::new(),
             running: None,
-            warn: Box::new(|error| eprintln!("warning: {error}")),
+            before_save: Arc::new(Vec::new),
+            warn: Box::new(|error| {
+                let _ = writeln!(io::stderr(), "warning: {error}"); // it may be closed
+            }),
         })
     }
 
@@ -157,6 +167,18 @@ impl CheckpointManager {
         self
     }
 
+    /// Calls `prepare` at the start of each save, in the background, before the checkpoint is
+    /// written: for other files that must be on the disk when the checkpoint is, such as a log. It
+    /// returns warnings; default: nothing.
+    #[must_use]
+    pub fn before_save(
+        mut self,
+        prepare: impl Fn() -> Vec<FileError> + Send + Sync + 'static,
+    ) -> Self {
+        self.before_save = Arc::new(prepare);
+        self
+    }
+
     /// Whether a save is due, by [`every_steps`](Self::every_steps) or
     /// [`every_minutes`](Self::every_minutes).
     #[must_use]
@@ -194,6 +216,7 @@ impl CheckpointManager {
         metric: Option<f64>,
         checkpoint: Checkpoint,
     ) -> Result<(), FileError> {
+        self.warn_if_unlocked();
         let before = self.finish();
         (self.last_step, self.last_time) = (step, Instant::now());
         let save = Save {
@@ -203,6 +226,7 @@ impl CheckpointManager {
             step,
             metric,
             checkpoint,
+            before: self.before_save.clone(),
         };
         let running = thread::Builder::new().name("checkpoint".into()).spawn(|| save.run());
         match running {
@@ -240,9 +264,7 @@ impl CheckpointManager {
     /// intact), or the previous save failed.
     pub fn newest(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
-        let mut names = list(&self.folder)?;
-        names.reverse();
-        let found = self.first_good(&names)?;
+        let found = self.first_good(Order::Newest)?;
         if let Some((step, _)) = found {
             self.last_step = step;
         }
@@ -257,30 +279,24 @@ impl CheckpointManager {
     /// Like [`newest`](Self::newest).
     pub fn best(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
-        let better = self.keep.best.unwrap_or(Better::Lower);
-        let names = best_first(&list(&self.folder)?, better);
-        self.first_good(&names)
+        self.first_good(match self.keep.best {
+            Some(Better::Higher) => Order::Highest,
+            Some(Better::Lower) | None => Order::Lowest,
+        })
     }
 
-    fn first_good(&mut self, names: &[Name]) -> Result<Option<(u64, Checkpoint)>, FileError> {
-        for name in names {
-            match Checkpoint::load(self.folder.join(name.to_string())) {
-                Ok(checkpoint) => return Ok(Some((name.step, checkpoint))),
-                Err(error @ FileError::Format { .. }) => {
-                    (self.warn)(&error);
-                    self.damaged.insert(name.number);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        match names.len() {
-            0 => Ok(None),
-            n => Err(FileError::format(
-                &self.folder,
-                format!("{n} damaged checkpoints"),
-                "a good one",
-            )),
-        }
+    fn first_good(&mut self, order: Order) -> Result<Option<(u64, Checkpoint)>, FileError> {
+        self.warn_if_unlocked();
+        let CheckpointManager { folder, warn, damaged, .. } = self;
+        first_good(folder, order, &mut |number, error| {
+            warn(error);
+            damaged.insert(number);
+        })
+    }
+
+    /// Warns once if a second process can use the folder.
+    fn warn_if_unlocked(&mut self) {
+        self.lock.warning.take().iter().for_each(&self.warn);
     }
 }
 
@@ -292,12 +308,14 @@ struct Save {
     step: u64,
     metric: Option<f64>,
     checkpoint: Checkpoint,
+    before: BeforeSave,
 }
 
 impl Save {
     fn run(self) -> Saved {
-        let Save { folder, keep, damaged, step, metric, checkpoint } = self;
-        let mut warnings = remove_stale(&folder, |target| Name::parse(target).is_some())?;
+        let Save { folder, keep, damaged, step, metric, checkpoint, before } = self;
+        let mut warnings = before();
+        warnings.extend(remove_stale(&folder, |target| Name::parse(target).is_some())?);
         let mut saved = list(&folder)?;
         let number = saved.last().map_or(0, |name| name.number + 1);
         let name = Name { number, step, metric };
@@ -526,6 +544,7 @@ mod tests {
             step: 4,
             metric: None,
             checkpoint: snapshot(4),
+            before: Arc::new(Vec::new),
         };
         let (result, calls) = failing(full, io::ErrorKind::StorageFull, || save.run());
         if let Err(error) = &result {

@@ -7,10 +7,12 @@
 
 mod error;
 mod format_error;
+mod host;
 mod kind;
 mod open;
 
 pub use crate::error::FileError;
 pub use crate::format_error::FormatError;
+pub use crate::host::host_name;
 pub use crate::kind::{START, is_safetensors, other_kind};
 pub use crate::open::{check_is_file, open};

@@ -26,6 +26,8 @@ mod write;
 
 pub use crate::atomic::write_atomically;
 pub use crate::container::{Checkpoint, PartialRestore};
+#[doc(hidden)]
+pub use crate::lock::NAME as LOCK;
 pub use crate::manager::CheckpointManager;
 pub use crate::safetensors::{load_safetensors, save_safetensors};
 pub use crate::search::{Order, find_checkpoint};

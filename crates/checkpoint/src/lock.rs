@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The file that is locked. It is never removed: another process may just have locked it.
-pub(crate) const NAME: &str = ".lock";
+pub const NAME: &str = ".lock";
 
 /// How long another holder is waited for. `adamant runs` locks a folder for a moment to see whether
 /// it is in use, and a process that is just being started may hold its parent's lock.
@@ -114,7 +114,7 @@ mod tests {
         let lock = failing(0..1, ErrorKind::Unsupported, take).0;
         let warning = lock.warning.unwrap().to_string();
         assert!(
-            warning.contains("found a file system without locks (unsupported), expected"),
+            warning.contains("found a file system without locks (injected into lock), expected"),
             "{warning}"
         );
         assert!(take().warning.is_none());

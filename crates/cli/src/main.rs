@@ -53,10 +53,10 @@ enum Command {
 enum Status {
     Success = 0,
     Different = 1,
-    Trouble = 2,
+    Error = 2,
 }
 
-/// An error is printed by `main`, and ends with [`Status::Trouble`].
+/// An error is printed by `main`, and ends with [`Status::Error`].
 type Outcome = Result<Status, Box<dyn Error>>;
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Some(error) if error.kind() == ErrorKind::BrokenPipe => Status::Success, // as in `… | head`
         _ => {
             report(&*error);
-            Status::Trouble
+            Status::Error
         }
     });
     ExitCode::from(status as u8)

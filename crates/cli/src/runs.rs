@@ -2,9 +2,10 @@
 
 use crate::saved_run::SavedRun;
 use crate::table::Table;
-use crate::text::{duration, grouped, short};
+use crate::text::{duration, grouped};
 use crate::{Outcome, Status, report};
 use adamant_checkpoint::FileError;
+use adamant_train::short;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
                 Ok(row) => table.row(row),
                 Err(error) => {
                     report(&error);
-                    status = Status::Trouble;
+                    status = Status::Error;
                     continue;
                 }
             }

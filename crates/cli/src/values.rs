@@ -1,7 +1,8 @@
 //! The values of states: their sizes, statistics, differences and descriptions.
 
-use crate::text::{count, grouped, short};
+use crate::text::{count, grouped};
 use adamant_tensor::{Array, Value};
+use adamant_train::short;
 use std::borrow::Cow;
 
 /// The number of elements of an array and of bytes of each.

@@ -29,5 +29,7 @@ pub use metrics::{
     RegressionErrors,
 };
 pub use run::{History, Interrupted, Row, Run, RunConfig, RunError, RunFolder, Session, exit};
+#[doc(hidden)]
+pub use run::{names, short};
 pub use seeds::Seeds;
 pub use update_bn::update_bn;

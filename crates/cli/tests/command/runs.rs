@@ -69,7 +69,7 @@ fn a_locked_run_is_running() {
         text.lines().nth(1).unwrap().split_whitespace().map(String::from).collect::<Vec<_>>()
     };
     assert_eq!(state()[..3], ["runs/digits", "running", "1"]);
-    drop(run.finish(1, &training).unwrap());
+    run.finish(1, &training).unwrap();
     let finished = state();
     assert_eq!(finished[..3], ["runs/digits", "finished", "1"]);
     assert_eq!(finished[finished.len() - 3..], ["1", "loss", "0.25"]);

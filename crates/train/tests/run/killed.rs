@@ -3,6 +3,7 @@
 use crate::training::{Training, logged, open, saved_steps, straight};
 use crate::{child, order};
 use adamant_tensor::Generator;
+use adamant_train::Run;
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -54,7 +55,7 @@ fn a_run_killed_at_any_moment_ends_in_the_same_bits_and_the_same_log() {
     assert!(killed > 3 && saves.len() > 3, "{killed} kills, {saves:?} saved");
     assert!(child(TEST, "train", folder.path()).status().unwrap().success());
     let (state, log) = straight(STEPS);
-    let (step, found) = open(folder.path()).newest().unwrap().unwrap();
+    let (step, found) = Run::newest(folder.path()).unwrap();
     assert_eq!(step, STEPS);
     assert!(found == state, "other bits");
     assert_eq!(logged(folder.path()), log);

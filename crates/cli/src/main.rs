@@ -1,4 +1,4 @@
-//! The command `adamant`: looks into checkpoints, lists runs, draws curves.
+//! The command `adamant`: inspects checkpoints, lists runs, draws curves.
 //!
 //! ```text
 //! adamant inspect FILE            what is in a checkpoint or a safetensors file
@@ -29,7 +29,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-/// Look into checkpoints, list runs, draw curves
+/// Inspect checkpoints, list runs, draw curves
 #[derive(Parser)]
 #[command(name = "adamant", version, after_help = STATUS)]
 struct Args {

@@ -31,8 +31,12 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     table.row(["run", "state", "step", "took", "updated", "checkpoints", "last metrics"]);
     let mut empty = true;
     for folder in &args.folders {
-        let runs = SavedRun::find(folder)?;
-        if runs.is_empty() {
+        let (runs, errors) = SavedRun::find(folder)?;
+        for error in &errors {
+            report(error);
+            status = Status::Error;
+        }
+        if runs.is_empty() && errors.is_empty() {
             writeln!(out, "{}: no runs", folder.display())?;
         }
         for run in runs {

@@ -20,7 +20,7 @@ mod run;
 mod seeds;
 mod update_bn;
 
-pub use accumulate::accumulate;
+pub use accumulate::{accumulate, try_accumulate};
 pub use averaged_model::AveragedModel;
 pub use early_stopping::EarlyStopping;
 pub use lr_finder::{LrCurve, LrFinder};

@@ -93,3 +93,22 @@ fn damaged_metrics_are_reported_beside_the_other_runs() {
     let expected = "error: runs/sweep/second/metrics.jsonl: found line 1";
     assert!(ran.err.starts_with(expected), "{}", ran.err);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_read_is_reported_beside_the_other_runs() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let closed = folder.path().join("runs/closed");
+    fs::create_dir(&closed).unwrap();
+    let permissions = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode));
+    permissions(0o000).unwrap();
+    let is_root = fs::read_dir(&closed).is_ok(); // whom permissions do not stop
+    let ran = adamant(folder.path(), &["runs"]);
+    permissions(0o755).unwrap();
+    assert!(ran.out.contains("runs/first") && ran.out.contains("second"), "{}", ran.out);
+    if !is_root {
+        assert_eq!(ran.status, 2);
+        assert!(ran.err.starts_with("error: runs/closed: Permission denied"), "{}", ran.err);
+    }
+}

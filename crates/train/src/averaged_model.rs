@@ -15,7 +15,7 @@ use adamant_tensor::{Float, Parameter, Tensor, no_grad, take_values};
 ///
 /// The first update copies the weights. Buffers, such as the running statistics of a batch
 /// normalization, are copied at each update; [`use_buffers`](AveragedModel::use_buffers) averages
-/// them too, and [`update_bn`](crate::update_bn) computes them anew. The copy is a module with
+/// them too, and [`update_bn`](crate::update_bn) recomputes them. The copy is a module with
 /// PyTorch's names, `n_averaged` and `module.…`; as in PyTorch, neither the kind of average nor the
 /// decay is part of its state.
 ///
@@ -111,7 +111,7 @@ impl<T: Float, M: Module<T>> AveragedModel<M, T> {
         self.n_averaged.get()
     }
 
-    /// Takes in the model's weights: after an optimizer's step, or at the end of an epoch.
+    /// Updates the average with the model's weights: after an optimizer's step, or at the end of an epoch.
     ///
     /// PyTorch: `averaged.update_parameters(model)`.
     ///

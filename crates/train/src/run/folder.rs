@@ -77,7 +77,7 @@ impl RunFolder {
         })
     }
 
-    /// Saves at each multiple of `steps`; default: never.
+    /// Saves at each multiple of `steps`; default never.
     ///
     /// # Panics
     /// If `steps` is 0.
@@ -89,7 +89,7 @@ impl RunFolder {
         self
     }
 
-    /// Saves when this time has passed since the last save; default: never.
+    /// Saves when this time has passed since the last save; default never.
     ///
     /// # Panics
     /// If `minutes` is negative, NaN, or more than a `Duration` can be.
@@ -104,7 +104,7 @@ impl RunFolder {
         self
     }
 
-    /// Keeps the last `count` checkpoints and removes older ones; default: keeps all.
+    /// Keeps the last `count` checkpoints and removes older ones; default all.
     ///
     /// # Panics
     /// If `count` is 0.
@@ -116,7 +116,7 @@ impl RunFolder {
         self
     }
 
-    /// Keeps the checkpoint with the lowest metric, such as a loss, beside the last ones; default:
+    /// Keeps the checkpoint with the lowest metric, such as a loss, beside the last ones; default
     /// none. [`Run::lowest`] reads it.
     #[must_use]
     pub fn keep_lowest(mut self) -> Self {
@@ -125,14 +125,14 @@ impl RunFolder {
     }
 
     /// Keeps the checkpoint with the highest metric, such as an accuracy, beside the last ones;
-    /// default: none. [`Run::highest`] reads it.
+    /// default none. [`Run::highest`] reads it.
     #[must_use]
     pub fn keep_highest(mut self) -> Self {
         self.checkpoints = self.checkpoints.keep_highest();
         self
     }
 
-    /// Adds a value to the configuration in `config.json`; default: none.
+    /// Adds a value to the configuration in `config.json`; default none.
     ///
     /// A resumed run reports the values that differ from those before, as a warning.
     #[must_use]
@@ -141,7 +141,7 @@ impl RunFolder {
         self
     }
 
-    /// The program's version in `config.json`, such as `env!("CARGO_PKG_VERSION")`; default: none.
+    /// The program's version in `config.json`, such as `env!("CARGO_PKG_VERSION")`; default none.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
@@ -149,14 +149,14 @@ impl RunFolder {
     }
 
     /// The number of steps of the whole run, from which progress is a percentage and has a time
-    /// left; default: unknown.
+    /// left; default unknown.
     #[must_use]
     pub fn total_steps(mut self, steps: u64) -> Self {
         self.total_steps = Some(steps);
         self
     }
 
-    /// Shows no progress; warnings are still printed; default: shows progress.
+    /// Shows no progress, only warnings; default shown.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.quiet = true;

@@ -27,7 +27,10 @@ struct Started(Child, BufReader<ChildStdout>);
 
 impl Started {
     fn new(test: &str, work: &str, folder: &Path) -> Self {
-        let mut command = child(test, work, folder);
+        Started::spawn(child(test, work, folder))
+    }
+
+    fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -148,6 +151,35 @@ fn without_a_run_a_signal_ends_the_program_at_once() {
         child.wait_for("no run");
         child.send("-INT");
         assert_eq!(child.end().0, status); // `None`: ended by the signal itself
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_the_parent_ignores_stays_ignored() {
+    const TEST: &str = "signals::a_signal_that_the_parent_ignores_stays_ignored";
+    if let Some((work, folder)) = order() {
+        let mut training = Training::new(8);
+        let mut run = open(&folder).resume(&mut training).unwrap();
+        report("ready");
+        wait_for_parent();
+        end(training.train(&mut run, 5).map_err(|error| {
+            println!("{work}: {error}");
+            error
+        }));
+    }
+    for (signal, status) in [("-INT", 0), ("-TERM", 130)] {
+        let folder = tempfile::tempdir().unwrap();
+        let program = child(TEST, signal, folder.path());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
+        shell.arg(program.get_program()).args(program.get_args());
+        shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = Started::spawn(shell);
+        child.wait_for("ready");
+        child.send(signal);
+        child.resume();
+        assert_eq!(child.end().0, Some(status), "{signal}");
     }
 }
 

@@ -101,7 +101,7 @@ impl CheckpointManager {
         })
     }
 
-    /// A save is due at each multiple of `steps`; default: never.
+    /// A save is due at each multiple of `steps`; default never.
     ///
     /// # Panics
     /// If `steps` is 0.
@@ -113,23 +113,23 @@ impl CheckpointManager {
         self
     }
 
-    /// A save is due when this time has passed since the last one; default: never.
+    /// A save is due when this time has passed since the last one; default never.
     ///
     /// # Panics
-    /// If `minutes` is negative or not finite.
+    /// If `minutes` is negative, NaN, or more than a `Duration` holds.
     #[must_use]
     #[track_caller]
     pub fn every_minutes(mut self, minutes: f64) -> Self {
         let Ok(every) = Duration::try_from_secs_f64(minutes * 60.0) else {
             panic!(
-                "CheckpointManager: every_minutes is {minutes}; expected a finite value of at least 0"
+                "CheckpointManager: every_minutes is {minutes:?}; expected a number from 0 to 3e17"
             );
         };
         self.every = Some(every);
         self
     }
 
-    /// Keeps the last `count` files and removes older ones; default: keeps all.
+    /// Keeps the last `count` files and removes older ones; default all.
     ///
     /// Older files are removed after a save. If the disk is full, they are removed one by one until
     /// the save succeeds, but never the newest good one: with `keep_last(1)`, the disk needs room
@@ -160,7 +160,7 @@ impl CheckpointManager {
     }
 
     /// Calls `warn` for a damaged file that is skipped, a file that cannot be removed, and a failed
-    /// save when the manager is dropped; default: prints to the standard error.
+    /// save when the manager is dropped; default prints to the standard error.
     #[must_use]
     pub fn on_warning(mut self, warn: impl Fn(&FileError) + Send + 'static) -> Self {
         self.warn = Box::new(warn);
@@ -169,7 +169,7 @@ impl CheckpointManager {
 
     /// Calls `prepare` at the start of each save, in the background, before the checkpoint is
     /// written: for other files that must be on the disk when the checkpoint is, such as a log. It
-    /// returns warnings; default: nothing.
+    /// returns warnings; default nothing.
     #[must_use]
     pub fn before_save(
         mut self,
@@ -599,6 +599,51 @@ mod tests {
         fs::create_dir(&newest).unwrap(); // in place of a file that cannot be read
         let error = manager.newest().unwrap_err();
         assert!(matches!(error, FileError::Io { .. }), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "every_minutes is 1e300; expected a number from 0 to 3e17")]
+    fn an_interval_beyond_all_time_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let _ = CheckpointManager::new(folder.path()).unwrap().every_minutes(1e300);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_locked_is_a_warning_once() {
+        let runs = tempfile::tempdir().unwrap();
+        let new = |name: &str| CheckpointManager::new(runs.path().join(name)).unwrap();
+        let (_, calls) = failing(0..0, io::ErrorKind::Unsupported, || new("a"));
+        let lock = calls.iter().position(|&call| call == "lock").unwrap();
+        let manager = failing(lock..lock + 1, io::ErrorKind::Unsupported, || new("b")).0;
+        let (warnings, warn) = warnings();
+        let mut manager = manager.on_warning(warn);
+        assert_eq!(manager.newest().unwrap(), None);
+        manager.save(1, snapshot(1)).unwrap();
+        manager.finish().unwrap();
+        let texts = std::mem::take(&mut *warnings.lock().unwrap());
+        assert_eq!(texts.len(), 1);
+        assert!(texts[0].contains("found a file system without locks"), "{texts:?}");
+    }
+
+    #[test]
+    fn work_is_done_before_each_save() {
+        let folder = tempfile::tempdir().unwrap();
+        let (warnings, warn) = warnings();
+        let path = folder.path().to_path_buf();
+        let mut manager = CheckpointManager::new(folder.path())
+            .unwrap()
+            .on_warning(warn)
+            .before_save(move || {
+                let saved = list(&path).unwrap().len();
+                vec![FileError::io(&path, io::Error::other(format!("after {saved} saves")))]
+            });
+        manager.save(1, snapshot(1)).unwrap();
+        manager.save(2, snapshot(2)).unwrap();
+        manager.finish().unwrap();
+        let texts = std::mem::take(&mut *warnings.lock().unwrap());
+        let ends = ["after 0 saves", "after 1 saves"];
+        assert!(texts.iter().zip(ends).all(|(text, end)| text.ends_with(end)), "{texts:?}");
+        assert_eq!(texts.len(), 2);
     }
 
     #[test]

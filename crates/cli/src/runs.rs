@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Folders to search
     #[arg(default_value = "runs")]
     folders: Vec<PathBuf>,
-    /// Show these metrics only; default: all
+    /// Show these metrics only; default all
     #[arg(long = "metric", value_name = "NAME")]
     metrics: Vec<String>,
 }

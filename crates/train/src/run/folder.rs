@@ -92,13 +92,13 @@ impl RunFolder {
     /// Saves when this time has passed since the last save; default never.
     ///
     /// # Panics
-    /// If `minutes` is negative, NaN, or more than a `Duration` can be.
+    /// If `minutes` is negative, NaN, or more than a `Duration` holds.
     #[must_use]
     #[track_caller]
     pub fn save_every_minutes(mut self, minutes: f64) -> Self {
         assert!(
             Duration::try_from_secs_f64(minutes * 60.0).is_ok(),
-            "Run: save_every_minutes is {minutes:?}; expected a time of at least 0"
+            "Run: save_every_minutes is {minutes:?}; expected a number from 0 to 3e17"
         );
         self.checkpoints = self.checkpoints.every_minutes(minutes);
         self
@@ -164,8 +164,8 @@ impl RunFolder {
     }
 
     /// Starts or resumes the run: loads the newest good checkpoint into `training` if there is one,
-    /// and removes what was logged after it, which the program logs again. From here on, Ctrl-C and SIGTERM are answered
-    /// by [`Run::step`].
+    /// and removes what was logged after it, which the program logs again. From here on, Ctrl-C and
+    /// SIGTERM are answered by [`Run::step`].
     ///
     /// If nothing was saved, `training` stays as it is, and the run starts from the beginning with
     /// an empty log.

@@ -303,6 +303,7 @@ impl Run {
                 Err(error) => {
                     self.failures += 1;
                     if self.failures == FAILURES {
+                        self.failures = 0;
                         return Err(error.into());
                     }
                     self.progress.note(&format!("warning: {error}; training continues"));

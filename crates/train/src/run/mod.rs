@@ -107,9 +107,9 @@ pub struct Run {
     resumed: Option<u64>,
     /// The step of the newest checkpoint.
     saved: Option<u64>,
-    /// The number of rows at the last step: those that the program does not log again if it resumes
-    /// there.
-    rows: u64,
+    /// The last finished step, and the number of rows then: those that the program does not log
+    /// again if it resumes there.
+    position: Option<(u64, u64)>,
     /// The number of saves in a row that have failed.
     failures: u32,
     /// Whether `config.json` states that the run is finished.
@@ -139,8 +139,9 @@ impl Run {
         resumed: Option<u64>,
         finished: bool,
     ) -> Self {
-        let rows = log.rows();
-        Run { folder, log, progress, signals, resumed, saved: resumed, rows, failures: 0, finished }
+        let position = resumed.map(|step| (step, log.rows()));
+        let (saved, failures) = (resumed, 0);
+        Run { folder, log, progress, signals, resumed, saved, position, failures, finished }
     }
 
     /// The newest saved state in a run's folder, with its step. Damaged checkpoints are skipped, with
@@ -205,7 +206,9 @@ impl Run {
     ///
     /// A resumed run keeps the rows from before the call of [`step`](Self::step) that saved, and
     /// only these: the program logs later ones again. So log what a step yields before `step`; what
-    /// is logged at the head of the loop, for the step to come, is as safe.
+    /// is logged at the head of the loop, for the step to come, is as safe. After the last `step`,
+    /// before [`finish`](Self::finish), a result can be logged: a program that is started again after
+    /// its end logs it again.
     ///
     /// A row that cannot be written, on a full disk for example, does not end the training: there
     /// is a warning, and rows wait in memory until the file can be written to.
@@ -289,7 +292,7 @@ impl Run {
         training: &S,
     ) -> Result<(), RunError> {
         self.progress.step(step);
-        self.rows = self.log.rows();
+        self.position = Some((step, self.log.rows()));
         self.reopen(step);
         if self.signals.interrupted() {
             self.save_and_wait(step, metric, training)?;
@@ -340,7 +343,7 @@ impl Run {
         training: &S,
     ) -> Result<(), FileError> {
         self.saved = Some(step);
-        let checkpoint = checkpoint(training, self.rows);
+        let checkpoint = checkpoint(training, self.rows(step));
         match metric {
             Some(metric) => self.folder.checkpoints.save_with_metric(step, metric, checkpoint),
             None => self.folder.checkpoints.save(step, checkpoint),
@@ -363,11 +366,19 @@ impl Run {
         self.folder.checkpoints.finish()
     }
 
+    /// The number of rows that the program does not log again if it resumes after this step.
+    fn rows(&self, step: u64) -> u64 {
+        match self.position {
+            Some((last, rows)) if last == step => rows,
+            _ => self.log.rows(), // `finish` after steps that were not reported
+        }
+    }
+
     /// Whether the newest checkpoint is good and contains the state of `training`.
-    fn newest_is<S: Stateful + ?Sized>(&mut self, training: &S) -> bool {
+    fn newest_is<S: Stateful + ?Sized>(&mut self, step: u64, training: &S) -> bool {
         let Ok(Some((_, saved))) = self.folder.checkpoints.newest() else { return false };
         contents(&self.folder.path, &saved)
-            .is_ok_and(|(state, rows)| rows == self.rows && *state == training.state_dict())
+            .is_ok_and(|(state, rows)| rows == self.rows(step) && *state == training.state_dict())
     }
 
     fn interrupted(&mut self, step: u64) -> RunError {
@@ -384,7 +395,7 @@ impl Run {
     /// If the save failed; if something that was logged could not be written; or if the run was
     /// interrupted since the last step. In the latter two cases, the checkpoint is on the disk.
     pub fn finish<S: Stateful + ?Sized>(mut self, step: u64, training: &S) -> Result<(), RunError> {
-        if self.saved != Some(step) || !self.newest_is(training) {
+        if self.saved != Some(step) || !self.newest_is(step, training) {
             self.save_and_wait(step, None, training)?;
         }
         self.progress.finish(step);

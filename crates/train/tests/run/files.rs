@@ -146,6 +146,22 @@ fn a_resumed_log_is_the_straight_one_wherever_the_loop_logs() {
 }
 
 #[test]
+fn a_program_that_reports_no_steps_keeps_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    for (start, expected) in [(0, 3), (3, 3), (3, 5), (5, 5)] {
+        let mut training = Training::new(8);
+        let mut run = open(folder.path()).resume(&mut training).unwrap();
+        assert_eq!((training.step, logged(folder.path()).len() as u64), (start, start));
+        while training.step < expected {
+            let loss = training.advance();
+            run.log(training.step, &[("loss", loss)]);
+        }
+        run.finish(training.step, &training).unwrap();
+        assert_eq!(logged(folder.path()).len() as u64, expected);
+    }
+}
+
+#[test]
 fn a_finished_run_is_finished_until_it_performs_a_further_step() {
     let folder = tempfile::tempdir().unwrap();
     let finished = || RunConfig::read(folder.path()).unwrap().sessions.last().unwrap().finished;

@@ -14,8 +14,7 @@
 //!                 0.1            9.60 %
 //!                 0.2            0.05 %
 //!
-//! moved by 0.1, it reads 7 as 3, 2 as 5, 1 as 6, 4 as 9, 1 as 7, 4 as 8, 9 as 2, 9 as 4, 0 as 5, 6 as 8
-//! before and after: target/adversarial.png
+//! ten of the digits: runs/adversarial/misread.svg
 //! ```
 
 mod common;
@@ -23,100 +22,96 @@ mod common;
 use adamant::data::Dataset;
 use adamant::prelude::*;
 use clap::Parser;
-use common::saves::{Saves, Saving};
-use common::{
-    end, gray, hits, in_a_folder, in_build_folder, mnist, percent, progress_bar, write_digits,
-};
+use common::pictures::{self, gray};
+use common::{RunArgs, count};
 use std::error::Error;
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Fool a digit classifier with small changes of the pixels
 #[derive(Parser)]
 struct Args {
     /// Passes over the training images
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
+    #[arg(long, default_value_t = 2, value_parser = count)]
+    epochs: usize,
     /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The number of training images [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    images: Option<u32>,
-    /// The picture of misread digits [default: adversarial.png in Cargo's build folder]
-    #[arg(long, value_name = "FILE", value_parser = in_a_folder)]
-    png: Option<PathBuf>,
     #[command(flatten)]
-    saving: Saving,
+    run: RunArgs,
 }
 
 /// The distances by which a pixel is moved; white is 1.
-const STEPS: [f32; 5] = [0.0, 0.02, 0.05, 0.1, 0.2];
-/// The distance in the picture.
-const SHOWN: f32 = 0.1;
+const DISTANCES: [f32; 5] = [0.0, 0.02, 0.05, 0.1, 0.2];
 
-fn main() -> ExitCode {
-    end(run(&Args::parse(), &mut io::stdout().lock()))
+#[derive(Stateful)]
+struct Training {
+    model: Sequential,
+    adam: Adam,
+    loader: DataLoader,
+    loss: Mean,
+    step: u64,
 }
 
-fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let mnist = mnist(args.images)?;
+fn main() -> ExitCode {
+    adamant::train::exit(train(&Args::parse()))
+}
+
+fn train(args: &Args) -> Result<(), Box<dyn Error>> {
+    let mnist = Mnist::bundled()?;
     let mut rng = Generator::seed(args.seed);
-    let mut model = Sequential::new()
+    let model = Sequential::new()
         .add(Linear::new(784, 128, &mut rng))
         .add(Relu)
         .add(Linear::new(128, 10, &mut rng));
-    let mut adam = Adam::new(model.parameters(), AdamOptions::default())?;
-    let mut loader = DataLoader::new(&mnist.train, 64).shuffle(&mut rng);
-    let steps = u64::from(args.epochs) * loader.len() as u64;
-    let mut saves = Saves::new(&args.saving, "adversarial")?;
-    let bar = progress_bar("training", steps);
-    let mut step = 0;
-    while saves.another(
-        &mut step,
-        steps,
-        &mut [("model", &mut model), ("optimizer", &mut adam), ("loader", &mut loader)],
-    )? {
-        let batch = loader.next_batch();
-        adam.zero_grad();
-        let loss = cross_entropy(&model.forward(&gray(&batch.inputs)), &batch.targets);
+    let adam = Adam::new(model.parameters(), AdamOptions::default())?;
+    let loader = DataLoader::new(&mnist.train, 64).shuffle(&mut rng);
+    let steps = (args.epochs * loader.len()) as u64;
+    let mut now = Training { model, adam, loader, loss: Mean::new(), step: 0 };
+    let mut run = args.run.open("adversarial")?.total_steps(steps).resume(&mut now)?;
+    while now.step < steps {
+        let batch = now.loader.next_batch();
+        now.adam.zero_grad();
+        let loss = cross_entropy(&now.model.forward(&gray(&batch.inputs)), &batch.targets);
         loss.backward();
-        adam.step();
-        step += 1;
-        bar.set_position(step);
-        bar.set_message(format!("loss {:.4}", loss.item()));
+        now.adam.step();
+        now.step += 1;
+        now.loss.update(loss.item(), batch.targets.len());
+        if now.step.is_multiple_of(100) {
+            run.log(now.step, &[("loss", now.loss.value())]);
+            now.loss.reset();
+        }
+        run.step(now.step, &now)?;
     }
-    drop(saves);
-    bar.finish_and_clear();
+    let picture = run.folder().join("misread.svg");
+    run.finish(now.step, &now)?;
 
     // From here on, the pixels require gradients, not the weights.
+    let model = now.model;
     model.set_requires_grad(false);
     let test = mnist.test.batch(&(0..2000).collect::<Vec<_>>())?;
     let images = gray(&test.inputs).requires_grad();
     let loss = cross_entropy(&model.forward(&images), &test.targets);
-    let [slope] = &grad(&loss, &[&images], GradOptions::default())[..] else {
-        unreachable!("one gradient for one input")
-    };
-    let moved = |step: f32| (images.detach() + slope.sign() * step).clamp(0.0, 1.0);
+    let slope = grad(&loss, &[&images], GradOptions::default()).remove(0);
+    let moved = |distance: f32| (images.detach() + slope.sign() * distance).clamp(0.0, 1.0);
 
-    writeln!(out, "each pixel moved by     test accuracy")?;
-    for step in STEPS {
-        let guesses = model.forward(&moved(step)).argmax(1);
-        let right = percent(hits(&guesses, &test.targets), test.targets.len());
-        writeln!(out, "{step:19}   {right:13.2} %")?;
+    println!("each pixel moved by     test accuracy");
+    for distance in DISTANCES {
+        let mut accuracy = Accuracy::new();
+        accuracy.update(&model.forward(&moved(distance)), &test.targets);
+        println!("{distance:19}   {:13.2} %", 100.0 * accuracy.value());
     }
 
-    let before = model.forward(&images.detach()).argmax(1);
-    let after = model.forward(&moved(SHOWN)).argmax(1);
-    let is_fooled = |&i: &usize| before[i] == test.targets[i] && after[i] != test.targets[i];
-    let fooled: Vec<usize> = (0..test.targets.len()).filter(is_fooled).take(10).collect();
-    let pick = |x: &Tensor| x.index_select(0, &fooled);
-    let png = args.png.clone().unwrap_or_else(|| in_build_folder("adversarial.png"));
-    write_digits(&png, &[pick(&images.detach()), pick(&moved(SHOWN))])?;
-    let readings: Vec<String> =
-        fooled.iter().map(|&i| format!("{} as {}", before[i], after[i])).collect();
-    writeln!(out, "\nmoved by {SHOWN}, it reads {}", readings.join(", "))?;
-    writeln!(out, "before and after: {}", png.display())?;
+    // Digits that are read correctly until each pixel is moved by 0.1.
+    let [right, wrong] = [0.0, 0.1].map(|distance| model.forward(&moved(distance)).argmax(1));
+    let misread = |&i: &usize| right[i] == test.targets[i] && wrong[i] != test.targets[i];
+    let misread: Vec<usize> = (0..test.targets.len()).filter(misread).take(10).collect();
+    let rows = DISTANCES.map(|distance| {
+        let images = moved(distance).index_select(0, &misread);
+        let read = model.forward(&images).argmax(1);
+        (format!("each pixel moved by {distance}: read as {read:?}"), images)
+    });
+    let rows = rows.each_ref().map(|(caption, images)| (caption.as_str(), images.clone()));
+    pictures::write(&picture, "Digits, and what they are read as", &rows)?;
+    println!("\nten of the digits: {}", picture.display());
     Ok(())
 }

@@ -6,41 +6,40 @@
 //!
 //! ```text
 //! 60000 images, 1199882 parameters, 2 threads
-//!
-//! epoch 1/2: loss 0.2350, test accuracy 98.41 % (1237 images/s)
-//! epoch 2/2: loss 0.0656, test accuracy 99.14 % (1209 images/s)
+//! epoch 1/2: loss 0.2330, test accuracy 98.41 %
+//! epoch 2/2: loss 0.0654, test accuracy 99.00 %
+//! test accuracy 99.00 %
 //! ```
 
 mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::saves::{Mean, Saves, Saving, Stopwatch};
-use common::{SIDE, accuracy, end, mnist, progress_bar, rate};
+use common::pictures::SIDE;
+use common::{RunArgs, accuracy, count, rate};
 use std::error::Error;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Train a convolutional net on MNIST
 #[derive(Parser)]
 struct Args {
     /// Passes over the training images
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
+    #[arg(long, default_value_t = 2, value_parser = count)]
+    epochs: usize,
     /// Images in a batch
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: u32,
+    #[arg(long, default_value_t = 16, value_parser = count)]
+    batch_size: usize,
     /// Adam's highest learning rate; it rises for the first 10 % of the steps, then falls to almost 0
     #[arg(long, default_value_t = 2e-3, value_parser = rate, allow_negative_numbers = true)]
     lr: f64,
     /// The seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The number of training images [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    images: Option<u32>,
+    /// The number of training images
+    #[arg(long, default_value_t = 60_000, value_parser = count)]
+    images: usize,
     #[command(flatten)]
-    saving: Saving,
+    run: RunArgs,
 }
 
 #[derive(Module)]
@@ -79,74 +78,62 @@ impl Forward for Net {
     }
 }
 
-fn main() -> ExitCode {
-    end(run(&Args::parse(), &mut io::stdout().lock()))
+#[derive(Stateful)]
+struct Training {
+    net: Net,
+    adam: Adam,
+    schedule: OneCycleLr,
+    loader: DataLoader,
+    loss: Mean,
+    step: u64,
 }
 
-fn run(args: &Args, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let mnist = mnist(args.images)?;
+fn main() -> ExitCode {
+    adamant::train::exit(train(&Args::parse()))
+}
+
+fn train(args: &Args) -> Result<(), Box<dyn Error>> {
+    let Mnist { train, test } = Mnist::bundled()?;
+    let train = train.take(args.images);
     let mut rng = Generator::seed(args.seed);
-    let mut net = Net::new(&mut rng);
-    let mut adam = Adam::new(net.parameters(), AdamOptions::adamw().lr(args.lr).weight_decay(0.1))?;
-    let mut loader = DataLoader::new(&mnist.train, args.batch_size as usize).shuffle(&mut rng);
-    let steps = u64::from(args.epochs) * loader.len() as u64;
-    let mut schedule = OneCycleLr::with_options(
-        &mut adam,
-        args.lr,
-        steps,
-        OneCycleLrOptions::default().pct_start(0.1),
-    );
-    writeln!(
-        out,
-        "{} images, {} parameters, {} threads\n",
-        mnist.train.len(),
-        net.num_parameters(),
-        adamant::num_threads()
-    )?;
+    let net = Net::new(&mut rng);
+    let options = AdamOptions::adamw().lr(args.lr).weight_decay(0.1);
+    let mut adam = Adam::new(net.parameters(), options)?;
+    let loader = DataLoader::new(&train, args.batch_size).shuffle(&mut rng);
+    let steps = (args.epochs * loader.len()) as u64;
+    let cycle = OneCycleLrOptions::default().pct_start(0.1);
+    let schedule = OneCycleLr::with_options(&mut adam, args.lr, steps, cycle);
+    let (images, parameters) = (train.len(), net.num_parameters());
+    println!("{images} images, {parameters} parameters, {} threads", adamant::num_threads());
 
-    let mut saves = Saves::new(&args.saving, "mnist_cnn")?;
-    let bar = progress_bar("training", steps);
-    let (mut step, mut mean) = (0, Mean::default());
-    let mut time = Stopwatch::start();
-    while saves.another(
-        &mut step,
-        steps,
-        &mut [
-            ("model", &mut net),
-            ("optimizer", &mut adam),
-            ("schedule", &mut schedule),
-            ("loader", &mut loader),
-            ("mean", &mut mean),
-            ("time", &mut time),
-        ],
-    )? {
-        let batch = loader.next_batch();
-        adam.zero_grad();
-        let loss = cross_entropy(&net.forward(&batch.inputs), &batch.targets);
+    let mut now = Training { net, adam, schedule, loader, loss: Mean::new(), step: 0 };
+    let mut run = args.run.open("mnist_cnn")?.total_steps(steps).resume(&mut now)?;
+    while now.step < steps {
+        let batch = now.loader.next_batch();
+        now.adam.zero_grad();
+        let loss = cross_entropy(&now.net.forward(&batch.inputs), &batch.targets);
         loss.backward();
-        adam.step();
-        schedule.step(&mut adam);
+        now.adam.step();
+        now.schedule.step(&mut now.adam);
 
-        step += 1;
-        mean.add(loss.item(), batch.targets.len());
-        bar.set_position(step);
-        bar.set_message(format!("loss {:.4}", mean.get()));
-        if loader.batches_left() == 0 {
-            let seconds = time.seconds();
-            let accuracy = accuracy(&mut net, &mnist.test);
-            bar.suspend(|| {
-                writeln!(
-                    out,
-                    "epoch {}/{}: loss {:.4}, test accuracy {accuracy:.2} % ({:.0} images/s)",
-                    step / loader.len() as u64,
-                    args.epochs,
-                    mean.get(),
-                    mean.count() / seconds
-                )
-            })?;
-            (mean, time) = (Mean::default(), Stopwatch::start());
+        now.step += 1;
+        now.loss.update(loss.item(), batch.targets.len());
+        let loss = now.loss.value();
+        if now.loader.batches_left() == 0 {
+            let (test, epoch) = (accuracy(&mut now.net, &test), now.step / now.loader.len() as u64);
+            run.log(now.step, &[("loss", loss), ("test accuracy", test)]);
+            let test = 100.0 * test;
+            run.println(format!(
+                "epoch {epoch}/{}: loss {loss:.4}, test accuracy {test:.2} %",
+                args.epochs
+            ))?;
+            now.loss = Mean::new();
+        } else if now.step.is_multiple_of(100) {
+            run.log(now.step, &[("loss", loss)]);
         }
+        run.step(now.step, &now)?;
     }
-    bar.finish_and_clear();
+    run.finish(now.step, &now)?;
+    println!("test accuracy {:.2} %", 100.0 * accuracy(&mut now.net, &test));
     Ok(())
 }

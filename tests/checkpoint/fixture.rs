@@ -87,7 +87,7 @@ fn a_file_of_version_1_round_trips() {
     assert_eq!(saved, expected);
     let weight = saved.part("model").unwrap().array::<f32>("0.weight", &[1, 2]).unwrap();
     assert_eq!(weight.to_vec(), [-0.49999994; 2]);
-    assert_eq!(saved.part("loader").unwrap().int("given"), Ok(4));
+    assert_eq!(saved.part("loader").unwrap().int("returned"), Ok(4));
 
     let restored = with_run(8, |targets| {
         saved.restore(targets).unwrap();

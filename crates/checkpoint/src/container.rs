@@ -1,8 +1,7 @@
 //! A whole run in one file.
 
-use crate::atomic::write_atomically;
 use crate::write::Plan;
-use adamant_files::FileError;
+use adamant_files::{FileError, write_atomically};
 use adamant_tensor::{Mismatch, StateDict, StateError, Stateful};
 use std::collections::HashSet;
 use std::path::Path;

@@ -11,7 +11,6 @@
 
 #![forbid(unsafe_code)]
 
-mod atomic;
 mod container;
 mod folder;
 mod format;
@@ -24,11 +23,10 @@ mod safetensors;
 mod search;
 mod write;
 
-pub use crate::atomic::write_atomically;
 pub use crate::container::{Checkpoint, PartialRestore};
 #[doc(hidden)]
 pub use crate::lock::NAME as LOCK;
 pub use crate::manager::CheckpointManager;
 pub use crate::safetensors::{load_safetensors, save_safetensors};
 pub use crate::search::{Order, find_checkpoint};
-pub use adamant_files::FileError;
+pub use adamant_files::{FileError, write_atomically};

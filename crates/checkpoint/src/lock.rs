@@ -1,7 +1,6 @@
 //! A lock, so that one manager uses a folder at a time.
 
-use crate::atomic::{call, try_lock};
-use adamant_files::{FileError, host_name};
+use adamant_files::{FileError, call, host_name, try_lock};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
@@ -91,7 +90,7 @@ fn holder() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic::faults::failing;
+    use adamant_files::failing;
     use std::fs;
 
     #[test]

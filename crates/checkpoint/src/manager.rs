@@ -1,12 +1,11 @@
 //! A folder of checkpoints, maintained during a run.
 
-use crate::atomic::{create_folder, remove_stale};
 use crate::container::Checkpoint;
 use crate::folder::{Better, Keep, Name, list, remove};
 use crate::lock::FolderLock;
 use crate::read::check;
 use crate::search::{Order, first_good};
-use adamant_files::FileError;
+use adamant_files::{FileError, create_folder, remove_stale};
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
@@ -371,7 +370,7 @@ impl fmt::Debug for CheckpointManager {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic::faults::failing;
+    use adamant_files::failing;
     use adamant_tensor::Generator;
     use std::fs;
     use std::path::Path;

@@ -6,10 +6,11 @@
 mod header;
 
 use self::header::{Array, Header};
-use crate::atomic::write_atomically;
 use crate::limits;
 use crate::payload::{Dtype, build, payload};
-use adamant_files::{FileError, FormatError, START, is_safetensors, open, other_kind};
+use adamant_files::{
+    FileError, FormatError, START, is_safetensors, open, other_kind, write_atomically,
+};
 use adamant_tensor::{StateDict, Value};
 use safetensors::tensor::View;
 use serde_json::Value as Json;

@@ -25,7 +25,7 @@ pub struct ByteRows {
 }
 
 struct Rows {
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     /// The shape of a sample.
     shape: Shape,
     /// `scale` and `shift`: of all bytes, or of each channel, which is the first dimension.
@@ -49,13 +49,13 @@ impl ByteRows {
         match size.filter(|&size| bytes.len().is_multiple_of(size)) {
             Some(size) => Ok(ByteRows {
                 len: bytes.len() / size,
-                rows: Rows { bytes, shape, channels: vec![(1.0, 0.0)] }.into(),
+                rows: Rows { bytes: bytes.into(), shape, channels: vec![(1.0, 0.0)] }.into(),
             }),
             None => Err(DataError::Bytes { shape, bytes: bytes.len() }),
         }
     }
 
-    /// A byte `b` becomes `b · scale + shift`; default: the float of its value.
+    /// A byte `b` becomes `b · scale + shift`; default the float of its value.
     #[must_use]
     pub fn scale(self, scale: f32, shift: f32) -> Self {
         self.with_channels(vec![(scale, shift)])
@@ -67,30 +67,41 @@ impl ByteRows {
     /// PyTorch: `ToTensor` and `Normalize` of torchvision.
     ///
     /// # Panics
-    /// If the numbers of means, standard deviations and channels differ.
+    /// If the numbers of means, standard deviations and channels differ, a mean is not finite, or a
+    /// standard deviation is not finite and above 0.
     #[must_use]
     #[track_caller]
     pub fn normalize(self, mean: &[f64], std: &[f64]) -> Self {
         let channels = self.rows.shape.first().copied().unwrap_or(1);
-        assert!(
-            mean.len() == channels && std.len() == channels,
-            "normalize: {} means and {} standard deviations; expected one of each for {channels} channels",
-            mean.len(),
-            std.len()
-        );
+        check_statistics(mean, std, channels);
         let channel = |(&mean, &std): (&f64, &f64)| scale_and_shift(mean, std);
         self.with_channels(mean.iter().zip(std).map(channel).collect())
     }
 
     fn with_channels(self, channels: Vec<(f32, f32)>) -> Self {
-        let rows = match Arc::try_unwrap(self.rows) {
-            Ok(rows) => Rows { channels, ..rows },
-            Err(shared) => {
-                Rows { bytes: shared.bytes.clone(), shape: shared.shape.clone(), channels }
-            }
-        };
+        let Rows { bytes, shape, .. } = &*self.rows;
+        let rows = Rows { bytes: bytes.clone(), shape: shape.clone(), channels };
         ByteRows { len: self.len, rows: rows.into() }
     }
+}
+
+/// Checks the arguments of a `normalize`: one mean and one standard deviation for each channel.
+#[track_caller]
+pub(crate) fn check_statistics(mean: &[f64], std: &[f64], channels: usize) {
+    assert!(
+        mean.len() == channels && std.len() == channels,
+        "normalize: {} means and {} standard deviations; expected one of each for {channels} channels",
+        mean.len(),
+        std.len()
+    );
+    assert!(
+        mean.iter().all(|mean| mean.is_finite()),
+        "normalize: mean is {mean:?}; expected finite numbers"
+    );
+    assert!(
+        std.iter().all(|&std| 0.0 < std && std < f64::INFINITY),
+        "normalize: std is {std:?}; expected finite numbers above 0"
+    );
 }
 
 /// The scale and shift that make `(b / 255 − mean) / std` of a byte `b`.
@@ -173,6 +184,23 @@ mod tests {
         let row = rows.normalize(&[0.0, 0.2], &[1.0, 0.5]).get(0).unwrap().to_tensor().to_vec();
         for (found, expected) in row.into_iter().zip([0.0, 1.0, 0.0, -0.4]) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn a_clone_with_another_scale_shares_the_bytes() {
+        let rows = ByteRows::new(vec![1, 2], [1]).unwrap();
+        let scaled = rows.clone().scale(2.0, 0.0);
+        assert!(Arc::ptr_eq(&rows.rows.bytes, &scaled.rows.bytes));
+        assert_eq!(rows.batch(&[0, 1]).unwrap().to_vec(), [1.0, 2.0]);
+        assert_eq!(scaled.batch(&[0, 1]).unwrap().to_vec(), [2.0, 4.0]);
+    }
+
+    #[test]
+    fn standard_deviations_are_positive() {
+        for (mean, std) in [(0.0, 0.0), (0.0, -1.0), (0.0, f64::NAN), (f64::INFINITY, 1.0)] {
+            let rows = ByteRows::new(vec![1, 2], [1]).unwrap();
+            std::panic::catch_unwind(|| rows.normalize(&[mean], &[std])).unwrap_err();
         }
     }
 

@@ -7,7 +7,7 @@ use adamant_tensor::{Float, Indices, Mask, Shape, Tensor};
 ///
 /// | sample | batch |
 /// |---|---|
-/// | `Tensor` of shape `[…]`, [`ByteRow`](crate::ByteRow) | `Tensor` of shape `[batch, …]` |
+/// | `Tensor` of shape `[…]`, [`ByteRow`](crate::ByteRow), [`Image`](crate::Image) | `Tensor` of shape `[batch, …]` |
 /// | `f32`, `f64` | `Tensor` of shape `[batch]` |
 /// | `[f32; N]`, `[f64; N]` | `Tensor` of shape `[batch, N]` |
 /// | `usize`: a class | `Vec<usize>` |
@@ -22,6 +22,11 @@ use adamant_tensor::{Float, Indices, Mask, Shape, Tensor};
 /// batches with [`Dataset::collate`](crate::Dataset::collate).
 ///
 /// PyTorch: `torch.utils.data.default_collate`.
+#[diagnostic::on_unimplemented(
+    message = "samples of type `{Self}` cannot be collated",
+    note = "map them to a type that can: tensors, floats, arrays of floats, classes (`usize`), tuples of these, \
+            or a struct with `#[derive(Collate)]`; or make batches with `Dataset::collate`"
+)]
 pub trait Collate: Sized {
     /// A batch of samples.
     type Batch: Send + 'static;

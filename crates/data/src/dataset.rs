@@ -1,10 +1,10 @@
 //! What a data set is, and what can be made of one.
 
+use crate::chain::Chain;
 use crate::collate::Collate;
-use crate::concat::Concat;
 use crate::error::DataError;
 use crate::map::Map;
-use crate::source::{Source, batch, load};
+use crate::source::{Augmented, Source, load, sample};
 use crate::subset::Subset;
 use adamant_tensor::{Float, Generator, Indices, Tensor};
 use std::sync::Arc;
@@ -73,7 +73,9 @@ pub trait Dataset {
     where
         Self::Sample: Collate,
     {
-        batch(indices, |index| self.get(index))
+        let samples = indices.iter().map(|&index| sample(index, || self.get(index)));
+        let samples = samples.collect::<Result<_, _>>()?;
+        Collate::collate(samples).map_err(|error: DataError| error.of_batch(indices))
     }
 
     /// The same samples, each transformed by `f`. Must not draw random numbers, see
@@ -84,6 +86,7 @@ pub trait Dataset {
     /// let squares = vec![1, 2, 3].map(|x| Ok(x * x));
     /// assert_eq!(squares.get(2).unwrap(), 9);
     /// ```
+    #[must_use]
     fn map<S, F>(self, f: F) -> Map<Self, F>
     where
         Self: Sized,
@@ -98,6 +101,7 @@ pub trait Dataset {
     ///
     /// # Panics
     /// If an index is not below the number of samples.
+    #[must_use]
     #[track_caller]
     fn subset(self, indices: Vec<usize>) -> Subset<Self>
     where
@@ -109,19 +113,21 @@ pub trait Dataset {
     /// The samples of this set, then those of the other.
     ///
     /// PyTorch: `torch.utils.data.ConcatDataset`.
-    fn concat<D>(self, other: D) -> Concat<Self, D>
+    #[must_use]
+    fn chain<D>(self, other: D) -> Chain<Self, D>
     where
         Self: Sized,
         D: Dataset<Sample = Self::Sample>,
     {
-        Concat::new(self, other)
+        Chain::new(self, other)
     }
 
     /// Batches of samples that are transformed at random, differently in each epoch.
     ///
     /// The generator of a sample derives from the loader's seed, the epoch and the index of the
-    /// sample alone, so neither the order, the number of workers nor a resumed run changes it. The
-    /// result goes to [`DataLoader::new`](crate::DataLoader::new).
+    /// sample alone (and from how often the epoch has drawn it before), so neither the number of
+    /// workers nor a resumed run changes it. The result goes to
+    /// [`DataLoader::new`](crate::DataLoader::new).
     ///
     /// ```
     /// use adamant_data::{DataLoader, Dataset, TensorDataset};
@@ -131,16 +137,13 @@ pub trait Dataset {
     /// let mut loader = DataLoader::new(noisy, 5).seed(1).workers(2);
     /// assert_ne!(loader.next_batch().inputs.to_vec(), loader.next_batch().inputs.to_vec());
     /// ```
-    fn augment<S, F>(self, f: F) -> Source<S::Batch>
+    #[must_use]
+    fn augment<S, F>(self, f: F) -> Augmented<Self, F>
     where
-        Self: Sized + Send + Sync + 'static,
-        S: Collate,
-        F: Fn(Self::Sample, &mut Generator) -> Result<S, DataError> + Send + Sync + 'static,
+        Self: Sized,
+        F: Fn(Self::Sample, &mut Generator) -> Result<S, DataError>,
     {
-        Source::new(self.len(), move |request| {
-            let seed = request.seed;
-            load(request, |index| f(self.get(index)?, &mut seed.sample(index)), S::collate)
-        })
+        Augmented::new(self, f)
     }
 
     /// Batches made by `f` of their samples, in place of [`Collate`].
@@ -153,13 +156,14 @@ pub trait Dataset {
     /// let padded = lines.collate(|lines| Ok(pad_indices(&lines, 9)));
     /// assert_eq!(DataLoader::new(padded, 2).next_batch().values.to_vec(), [3, 1, 9, 4, 1, 5]);
     /// ```
+    #[must_use]
     fn collate<B, F>(self, f: F) -> Source<B>
     where
         Self: Sized + Send + Sync + 'static,
         B: Send + 'static,
         F: Fn(Vec<Self::Sample>) -> Result<B, DataError> + Send + Sync + 'static,
     {
-        Source::new(self.len(), move |request| load(request, |index| self.get(index), &f))
+        Source::new(self.len(), move |request| load(request, |draw| self.get(draw.index), &f))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a sample or a batch could not be made.
 
+use crate::value_error::ValueError;
 use adamant_files::FileError;
 use adamant_tensor::Shape;
 use std::error::Error as StdError;
@@ -8,7 +9,7 @@ use thiserror::Error;
 /// Why data could not be loaded.
 ///
 /// A data set written elsewhere returns its own errors by [`DataError::other`], or by `?` from an
-/// [`std::io::Error`], a [`FileError`] or a string.
+/// [`std::io::Error`], a [`FileError`], a [`ValueError`] or a string.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -17,6 +18,14 @@ pub enum DataError {
     Sample {
         /// Its index in the data set of the loader.
         index: usize,
+        /// The reason.
+        source: Box<DataError>,
+    },
+    /// The batch of this number could not be made of its samples.
+    #[error("batch {number} of the epoch: {source}")]
+    Batch {
+        /// Its position in the epoch, from 0.
+        number: usize,
         /// The reason.
         source: Box<DataError>,
     },
@@ -70,6 +79,9 @@ pub enum DataError {
         /// The message of the panic.
         message: String,
     },
+    /// A value was read, but cannot be used.
+    #[error(transparent)]
+    Value(#[from] ValueError),
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -111,6 +123,23 @@ impl DataError {
         match self.position().and_then(|position| indices.get(position)) {
             Some(&index) => self.of_sample(index),
             None => self,
+        }
+    }
+
+    /// The error of this batch, unless it is that of a sample.
+    pub(crate) fn of_batch_number(self, number: usize) -> Self {
+        match self {
+            DataError::Sample { .. } => self,
+            error => DataError::Batch { number, source: error.into() },
+        }
+    }
+
+    /// Whether the code that loads a sample panicked.
+    pub(crate) fn is_panic(&self) -> bool {
+        match self {
+            DataError::Panic { .. } => true,
+            DataError::Sample { source, .. } => source.is_panic(),
+            _ => false,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! * A [`Dataset`] is samples by index; anything can be one. [`TensorDataset`], [`ByteRows`],
 //!   [`TokenWindows`] and [`Mnist`] are the ones here.
-//! * [`map`](Dataset::map), [`subset`](Dataset::subset), [`concat`](Dataset::concat),
+//! * [`map`](Dataset::map), [`subset`](Dataset::subset), [`chain`](Dataset::chain),
 //!   [`random_split`], [`stratified_split`] and [`k_fold`] make others of them.
 //! * [`Image`]s come from [`Cifar10`] or, with the feature `image`, from folders of PNG and JPEG
 //!   files; [`RandomCrop`] and others transform them at random.
@@ -15,18 +15,19 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
-mod cifar;
+mod chain;
+mod cifar10;
 mod collate;
-mod concat;
 mod dataset;
 mod encode;
-mod epoch;
 mod error;
 mod idx;
 mod images;
 mod input;
 mod loader;
 mod map;
+mod messages;
+mod mix_up;
 mod mnist;
 mod npy;
 mod padding;
@@ -39,13 +40,12 @@ mod tensors;
 mod text;
 mod value_error;
 mod windows;
-mod workers;
 
 pub use adamant_files::FileError;
 pub use bytes::{ByteRow, ByteRows};
-pub use cifar::{CIFAR10_CLASSES, CifarImages, read_cifar10, read_cifar10_folder};
+pub use chain::Chain;
+pub use cifar10::Cifar10;
 pub use collate::{Batch, Collate};
-pub use concat::Concat;
 pub use dataset::{Dataset, Labeled};
 pub use encode::{Standardize, TableEncoder};
 pub use error::DataError;
@@ -53,11 +53,12 @@ pub use idx::{Idx, read_idx};
 #[cfg(feature = "image")]
 pub use images::ImageFolder;
 pub use images::{
-    Cifar10, ColorJitter, Image, MixUp, PaddingMode, RandomCrop, RandomErasing,
-    RandomHorizontalFlip, RandomResizedCrop,
+    ColorJitter, Image, PaddingMode, RandomCrop, RandomErasing, RandomHorizontalFlip,
+    RandomResizedCrop,
 };
 pub use loader::{DataLoader, Epoch, TryEpoch};
 pub use map::Map;
+pub use mix_up::MixUp;
 pub use mnist::{LabeledImages, Mnist};
 pub use npy::{Npy, NpyElements, Npz};
 pub use padding::{Padded, pad_indices, pad_tensors};
@@ -65,7 +66,7 @@ pub use sampler::{
     RandomSampler, Sampler, SequentialSampler, SimilarLengthSampler, StratifiedSampler,
     WeightedRandomSampler,
 };
-pub use source::{IntoSource, Source};
+pub use source::{Augmented, IntoSource, Source};
 pub use split::{Fold, k_fold, random_split, stratified_split};
 pub use subset::Subset;
 pub use table::{Classes, Csv, SkippedLines, Table};

@@ -5,7 +5,7 @@ use crate::error::DataError;
 use adamant_tensor::{Float, Indices, Mask, Shape, Tensor};
 
 /// Sequences padded to the length of the longest.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Padded<V = Indices> {
     /// `[batch, length, …]`: the sequences, each followed by padding.
     pub values: V,

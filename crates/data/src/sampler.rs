@@ -2,6 +2,7 @@
 
 use crate::error::DataError;
 use adamant_tensor::Generator;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 /// Decides which samples an epoch consists of, and in which order.
@@ -18,6 +19,15 @@ pub trait Sampler: Debug + Send + Sync {
     /// The number of samples of an epoch of a data set of `samples`; default: all.
     fn len(&self, samples: usize) -> usize {
         samples
+    }
+
+    /// Checks that the sampler is for a data set of `samples`.
+    ///
+    /// # Errors
+    /// If it is not.
+    fn check(&self, samples: usize) -> Result<(), DataError> {
+        let _ = samples;
+        Ok(())
     }
 
     /// The indices of an epoch, [`len`](Sampler::len) of them. Batches of `batch_size` are cut from
@@ -109,9 +119,10 @@ impl WeightedRandomSampler {
     #[must_use]
     #[track_caller]
     pub fn balanced(classes: &[usize], draws: usize) -> Self {
-        let mut counts = vec![0usize; classes.iter().max().map_or(0, |&class| class + 1)];
-        classes.iter().for_each(|&class| counts[class] += 1);
-        let weights = classes.iter().map(|&class| 1.0 / counts[class] as f64).collect();
+        let mut weights = vec![0.0; classes.len()];
+        for members in by_class(classes) {
+            members.iter().for_each(|&index| weights[index] = 1.0 / members.len() as f64);
+        }
         match Self::new(weights, draws) {
             Ok(sampler) => sampler,
             Err(error) => panic!("{error}"),
@@ -137,6 +148,10 @@ impl WeightedRandomSampler {
 }
 
 impl Sampler for WeightedRandomSampler {
+    fn check(&self, samples: usize) -> Result<(), DataError> {
+        one_for_each("WeightedRandomSampler", "weights", self.weights.len(), samples)
+    }
+
     fn name(&self) -> &'static str {
         "weighted random"
     }
@@ -147,11 +162,6 @@ impl Sampler for WeightedRandomSampler {
 
     fn order(&self, samples: usize, _: usize, rng: &mut Generator) -> Vec<usize> {
         let weights = &self.weights;
-        assert!(
-            weights.len() == samples,
-            "WeightedRandomSampler: {} weights; expected one for each of {samples} samples",
-            weights.len()
-        );
         if !self.replacement {
             // The first arrivals of exponential clocks with these rates are such a draw.
             let mut arrivals: Vec<(f64, usize)> = weights
@@ -204,16 +214,15 @@ impl StratifiedSampler {
 }
 
 impl Sampler for StratifiedSampler {
+    fn check(&self, samples: usize) -> Result<(), DataError> {
+        one_for_each("StratifiedSampler", "classes", self.classes.len(), samples)
+    }
+
     fn name(&self) -> &'static str {
         "stratified"
     }
 
     fn order(&self, samples: usize, _: usize, rng: &mut Generator) -> Vec<usize> {
-        assert!(
-            self.classes.len() == samples,
-            "StratifiedSampler: {} classes; expected one for each of {samples} samples",
-            self.classes.len()
-        );
         // The samples of each class, in random order, are spread evenly over the epoch.
         let mut order: Vec<(f64, usize)> = Vec::with_capacity(samples);
         for mut members in by_class(&self.classes) {
@@ -227,11 +236,27 @@ impl Sampler for StratifiedSampler {
     }
 }
 
-/// The indices of each class, in order.
-pub(crate) fn by_class(classes: &[usize]) -> Vec<Vec<usize>> {
-    let mut members = vec![Vec::new(); classes.iter().max().map_or(0, |&class| class + 1)];
-    classes.iter().enumerate().for_each(|(index, &class)| members[class].push(index));
-    members
+/// The indices of each class, in order; the classes in ascending order.
+pub(crate) fn by_class(classes: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+    let mut members = BTreeMap::<usize, Vec<usize>>::new();
+    for (index, &class) in classes.iter().enumerate() {
+        members.entry(class).or_default().push(index);
+    }
+    members.into_values()
+}
+
+fn one_for_each(
+    operation: &'static str,
+    what: &str,
+    found: usize,
+    samples: usize,
+) -> Result<(), DataError> {
+    if found == samples {
+        return Ok(());
+    }
+    let (found, expected) =
+        (format!("{found} {what}"), format!("one for each of {samples} samples"));
+    Err(DataError::Unfit { operation, found, expected })
 }
 
 /// Batches of sequences of similar length, which need little padding.
@@ -263,16 +288,15 @@ impl SimilarLengthSampler {
 }
 
 impl Sampler for SimilarLengthSampler {
+    fn check(&self, samples: usize) -> Result<(), DataError> {
+        one_for_each("SimilarLengthSampler", "lengths", self.lengths.len(), samples)
+    }
+
     fn name(&self) -> &'static str {
         "similar length"
     }
 
     fn order(&self, samples: usize, batch_size: usize, rng: &mut Generator) -> Vec<usize> {
-        assert!(
-            self.lengths.len() == samples,
-            "SimilarLengthSampler: {} lengths; expected one for each of {samples} samples",
-            self.lengths.len()
-        );
         let mut order: Vec<usize> = (0..samples).collect();
         rng.shuffle(&mut order);
         for group in order.chunks_mut(batch_size.saturating_mul(Self::GROUP)) {

@@ -11,9 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A function from indices to a batch: a data set with the transforms and the collation of its
-/// samples, which are a part of its type no longer.
+/// samples, which are no longer part of its type.
 ///
-/// [`Dataset::augment`] and [`Dataset::collate`] return one; any data set becomes one in
+/// [`Dataset::collate`] returns one; any data set becomes one in
 /// [`DataLoader::new`](crate::DataLoader::new).
 pub struct Source<B> {
     samples: usize,
@@ -47,7 +47,7 @@ impl<B: 'static> Source<B> {
         f: impl Fn(B, &mut Generator) -> Result<C, DataError> + Send + Sync + 'static,
     ) -> Source<C> {
         let Source { samples, load } = self;
-        Source::new(samples, move |request| f(load(request)?, &mut request.seed.batch()))
+        Source::new(samples, move |request| f(load(request)?, &mut request.rng))
     }
 
     pub(crate) fn load(&self, request: &mut BatchRequest) -> Result<B, DataError> {
@@ -62,41 +62,53 @@ impl<B: 'static> Source<B> {
 
 /// A batch to load.
 pub(crate) struct BatchRequest {
-    /// The indices of its samples. Those that are skipped are removed.
-    pub(crate) indices: Vec<usize>,
-    pub(crate) seed: BatchSeed,
-    /// The errors of the skipped samples; `None` if an error is to be returned.
+    pub(crate) draws: Vec<Draw>,
+    pub(crate) seed: EpochSeed,
+    /// The generator of the batch, from which its transforms draw one after another.
+    pub(crate) rng: Generator,
+    /// The errors of the samples that were left out; `None` if an error is to be returned.
     pub(crate) skipped: Option<Vec<DataError>>,
 }
 
-/// The origin of all random numbers of a batch.
+/// A sample of an epoch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BatchSeed {
-    pub(crate) seed: u64,
-    pub(crate) epoch: u64,
-    /// The index of the batch within the epoch.
-    pub(crate) batch: u64,
+pub(crate) struct Draw {
+    pub(crate) index: usize,
+    /// The number of earlier draws of the same sample in the epoch.
+    pub(crate) repeat: u32,
 }
 
-impl BatchSeed {
+/// The origin of all random numbers of an epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EpochSeed {
+    pub(crate) seed: u64,
+    pub(crate) epoch: u64,
+}
+
+impl EpochSeed {
+    // The last word of a key: its lowest byte names the use.
     const SAMPLE: u64 = 1;
     const BATCH: u64 = 2;
 
-    /// The generator of the sample at `index`.
-    pub(crate) fn sample(self, index: usize) -> Generator {
-        Generator::from_key([self.seed, self.epoch, index as u64, Self::SAMPLE])
+    /// The generator of a sample.
+    pub(crate) fn sample(self, draw: Draw) -> Generator {
+        let word = Self::SAMPLE | u64::from(draw.repeat) << 8;
+        Generator::from_key([self.seed, self.epoch, draw.index as u64, word])
     }
 
-    /// The generator of the batch.
-    pub(crate) fn batch(self) -> Generator {
-        Generator::from_key([self.seed, self.epoch, self.batch, Self::BATCH])
+    /// The generator of the batch of this number.
+    pub(crate) fn batch(self, number: usize) -> Generator {
+        Generator::from_key([self.seed, self.epoch, number as u64, Self::BATCH])
     }
 }
 
 /// The sample at an index. An error or a panic of `get` becomes the error of the sample.
-fn sample<S>(index: usize, get: impl Fn(usize) -> Result<S, DataError>) -> Result<S, DataError> {
-    // The samples of a batch that panicked are dropped: nobody sees a half-made one.
-    let sample = catch_unwind(AssertUnwindSafe(|| get(index))).unwrap_or_else(|panic| {
+pub(crate) fn sample<S>(
+    index: usize,
+    get: impl FnOnce() -> Result<S, DataError>,
+) -> Result<S, DataError> {
+    // The samples of a batch that panicked are dropped: no code meets a half-made one.
+    let sample = catch_unwind(AssertUnwindSafe(get)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
         Err(DataError::Panic { message: message.unwrap_or("without a message").into() })
@@ -104,47 +116,75 @@ fn sample<S>(index: usize, get: impl Fn(usize) -> Result<S, DataError>) -> Resul
     sample.map_err(|error| error.of_sample(index))
 }
 
-/// The samples at these indices, collated.
-pub(crate) fn batch<S: Collate>(
-    indices: &[usize],
-    get: impl Fn(usize) -> Result<S, DataError>,
-) -> Result<S::Batch, DataError> {
-    let samples = indices.iter().map(|&index| sample(index, &get)).collect::<Result<_, _>>()?;
-    S::collate(samples).map_err(|error| error.of_batch(indices))
-}
-
-/// The samples of a request, collated. Samples with an error are skipped if the request allows it,
-/// but not all of them.
+/// The samples of a request, collated. Samples that cannot be loaded are left out if the request
+/// allows it, but not all of them.
 pub(crate) fn load<S, B>(
     request: &mut BatchRequest,
-    get: impl Fn(usize) -> Result<S, DataError>,
+    get: impl Fn(Draw) -> Result<S, DataError>,
     collate: impl Fn(Vec<S>) -> Result<B, DataError>,
 ) -> Result<B, DataError> {
-    let BatchRequest { indices, skipped, .. } = request;
-    let (mut samples, mut kept) = (Vec::with_capacity(indices.len()), Vec::new());
+    let (mut samples, mut indices) = (Vec::with_capacity(request.draws.len()), Vec::new());
     let mut last = None;
-    for &index in &*indices {
-        match (sample(index, &get), skipped.as_mut()) {
+    for &draw in &request.draws {
+        match (sample(draw.index, || get(draw)), &mut request.skipped) {
             (Ok(sample), _) => {
                 samples.push(sample);
-                kept.push(index);
+                indices.push(draw.index);
             }
-            (Err(error), Some(skipped)) => skipped.extend(last.replace(error)),
-            (Err(error), None) => return Err(error),
+            // A panic is a mistake in the code, not a damaged sample.
+            (Err(error), Some(skipped)) if !error.is_panic() => skipped.extend(last.replace(error)),
+            (Err(error), _) => return Err(error),
         }
     }
-    *indices = kept;
-    match (last, skipped) {
+    match (last, &mut request.skipped) {
         (Some(error), Some(skipped)) if !samples.is_empty() => skipped.push(error),
         (Some(error), _) => return Err(error),
         (None, _) => {}
     }
-    collate(samples).map_err(|error| error.of_batch(indices))
+    collate(samples).map_err(|error| error.of_batch(&indices))
+}
+
+/// Batches of samples that are transformed at random: [`Dataset::augment`].
+#[derive(Clone, Debug)]
+pub struct Augmented<D, F> {
+    data: D,
+    f: F,
+}
+
+impl<D, F> Augmented<D, F> {
+    pub(crate) fn new(data: D, f: F) -> Self {
+        Augmented { data, f }
+    }
+}
+
+impl<D, S, F> Augmented<D, F>
+where
+    D: Dataset + Send + Sync + 'static,
+    F: Fn(D::Sample, &mut Generator) -> Result<S, DataError> + Send + Sync + 'static,
+{
+    /// Batches made by `collate`, in place of [`Collate`].
+    #[must_use]
+    pub fn collate<B: Send + 'static>(
+        self,
+        collate: impl Fn(Vec<S>) -> Result<B, DataError> + Send + Sync + 'static,
+    ) -> Source<B> {
+        let Augmented { data, f } = self;
+        Source::new(data.len(), move |request| {
+            let seed = request.seed;
+            let get = |draw: Draw| f(data.get(draw.index)?, &mut seed.sample(draw));
+            load(request, get, &collate)
+        })
+    }
 }
 
 /// What a [`DataLoader`](crate::DataLoader) takes: any [`Dataset`] whose samples can be
 /// [collated](Collate), by value or in an `Arc`; a reference to a [`Subset`] or a
-/// [`TensorDataset`], which share their samples with their clones; and a [`Source`].
+/// [`TensorDataset`], which share their samples with their clones; and the results of
+/// [`augment`](Dataset::augment) and [`collate`](Dataset::collate).
+#[diagnostic::on_unimplemented(
+    message = "a loader cannot make batches of `{Self}`",
+    note = "a loader takes a `Dataset` by value or in an `Arc`, whose samples can be collated: see `Collate`"
+)]
 pub trait IntoSource {
     /// A batch.
     type Batch: Send + 'static;
@@ -162,7 +202,7 @@ where
 
     fn into_source(self) -> Source<Self::Batch> {
         Source::new(self.len(), move |request| {
-            load(request, |index| self.get(index), Collate::collate)
+            load(request, |draw| self.get(draw.index), Collate::collate)
         })
     }
 }
@@ -188,6 +228,19 @@ where
 
     fn into_source(self) -> Source<Self::Batch> {
         self.clone().into_source()
+    }
+}
+
+impl<D, S, F> IntoSource for Augmented<D, F>
+where
+    D: Dataset + Send + Sync + 'static,
+    S: Collate + 'static,
+    F: Fn(D::Sample, &mut Generator) -> Result<S, DataError> + Send + Sync + 'static,
+{
+    type Batch = S::Batch;
+
+    fn into_source(self) -> Source<S::Batch> {
+        self.collate(S::collate)
     }
 }
 

@@ -59,28 +59,25 @@ pub fn stratified_split<D: Labeled, const N: usize>(
     rng: &mut Generator,
 ) -> Result<[Subset<D>; N], DataError> {
     check_fractions("stratified_split", &fractions)?;
-    // Each class in random order, one class after another: cut there, no part is off by more than
-    // one sample of its fraction of any class.
+    // What rounding withholds from a part in one class, or lends it, is settled in the next ones.
     let mut parts = fractions.map(|_| Vec::new());
-    let mut rest = vec![0.0; N];
+    let mut owed = [0.0; N];
+    let complete = fractions.iter().sum::<f64>() > 1.0 - 1e-9;
     for mut members in by_class(&data.labels()) {
         rng.shuffle(&mut members);
+        let count = members.len() as f64;
+        owed.iter_mut().zip(&fractions).for_each(|(owed, fraction)| *owed += fraction * count);
         let mut members = members.into_iter();
-        let count = members.len();
-        for (i, part) in parts.iter_mut().enumerate() {
-            // What rounding withheld from a part in one class, it receives in the next.
-            let share = fractions[i] * count as f64 + rest[i];
-            let whole = (share + 1e-9).floor();
-            rest[i] = share - whole;
+        for (part, owed) in parts.iter_mut().zip(&mut owed) {
+            let whole = (*owed + 1e-9).floor().max(0.0).min(members.len() as f64);
+            *owed -= whole;
             part.extend(members.by_ref().take(whole as usize));
         }
-        // Fractions that add up to 1 leave at most N − 1 samples, for the parts that lack most.
-        if fractions.iter().sum::<f64>() > 1.0 - 1e-9 {
-            for index in members {
-                let most = (0..N).max_by(|&a, &b| rest[a].total_cmp(&rest[b])).unwrap_or(0);
-                rest[most] -= 1.0;
-                parts[most].push(index);
-            }
+        // Fractions that add up to 1 leave none out: the rest is for the parts that are owed most.
+        for index in members.filter(|_| complete) {
+            let most = (0..N).max_by(|&a, &b| owed[a].total_cmp(&owed[b])).unwrap_or(0);
+            owed[most] -= 1.0;
+            parts[most].push(index);
         }
     }
     for part in &mut parts {
@@ -216,6 +213,23 @@ mod tests {
         let ones = parts.each_ref().map(|part| part.labels().iter().sum::<usize>());
         assert_eq!((parts.each_ref().map(Subset::len), ones), ([700, 100], [70, 10]));
         assert!(!parts[0].labels().is_sorted());
+    }
+
+    #[test]
+    fn many_small_classes_are_split_in_proportion() {
+        for (size, fractions) in
+            [(5, [0.9, 0.05, 0.05]), (2, [0.6, 0.2, 0.2]), (1, [0.8, 0.1, 0.1])]
+        {
+            let classes: Vec<usize> = (0..1000 * size).map(|i| i / size).collect();
+            let parts = stratified_split(classes, fractions, &mut Generator::seed(0)).unwrap();
+            for (part, fraction) in parts.iter().zip(fractions) {
+                let off = part.len() as f64 - fraction * 1000.0 * size as f64;
+                assert!(off.abs() <= 1.0 + 1e-6, "{size}: {} for {fraction}", part.len());
+            }
+        }
+        let huge = vec![usize::MAX, 0, usize::MAX, 0];
+        let parts = stratified_split(huge, [0.5, 0.5], &mut Generator::seed(0)).unwrap();
+        assert!(parts.iter().all(|part| part.labels().contains(&usize::MAX)));
     }
 
     #[test]

@@ -4,15 +4,20 @@ use crate::input::Input;
 use crate::value_error::ValueError;
 use adamant_files::{FileError, START, other_kind};
 use adamant_tensor::{Mismatch, StateDict, StateError, Stateful};
-use std::io::Read;
 use std::path::Path;
+
+/// The longest text that is read from a compressed file, in bytes.
+const MOST_COMPRESSED: usize = 1 << 30;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reads a text file in UTF-8, plain or compressed by gzip.
 ///
 /// Line breaks stay as they are; a byte order mark at the beginning is removed.
 ///
 /// # Errors
-/// If the file cannot be read, is empty, or is not UTF-8: the message names the line.
+/// If the file cannot be read, is empty, or is not UTF-8: the message names the line. If it is
+/// compressed and holds more than 1 GiB: a file of 1 MiB may.
 ///
 /// ```
 /// let folder = tempfile::tempdir().unwrap();
@@ -21,23 +26,30 @@ use std::path::Path;
 /// assert_eq!(adamant_data::read_text(&path).unwrap(), "Enter HAMLET.\n");
 /// ```
 pub fn read_text(path: impl AsRef<Path>) -> Result<String, FileError> {
-    let path = path.as_ref();
+    read(path.as_ref(), MOST_COMPRESSED)
+}
+
+/// Reads a text file, of at most `most` bytes if it is compressed.
+fn read(path: &Path, most: usize) -> Result<String, FileError> {
     let mut input = Input::open(path)?;
-    let mut bytes = Vec::new();
-    input.read_to_end(&mut bytes).map_err(|error| input.error(error))?;
+    let bytes = input.up_to(if input.gzip { most + 1 } else { usize::MAX })?;
+    if input.gzip && bytes.len() > most {
+        let expected = format!("at most {most}; decompress it with gunzip");
+        return Err(input.mismatch(format!("more than {most} bytes in gzip"), expected));
+    }
     if bytes.is_empty() || bytes[..bytes.len().min(START)].contains(&0) {
         return Err(other_kind(&bytes, "a text file").at(path));
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
+    let mut text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let (before, byte) = (&error.as_bytes()[..at], error.as_bytes()[at]);
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
         FileError::format(path, format!("the byte {byte:#04x} in line {line}"), "UTF-8")
     })?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(text) => text.into(),
-        None => text,
-    })
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
+    Ok(text)
 }
 
 /// The different characters of a text, each with an index.
@@ -169,14 +181,19 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<String, String> {
+        read_limited(bytes, usize::MAX - 1)
+    }
+
+    fn read_limited(bytes: &[u8], most: usize) -> Result<String, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.txt");
         std::fs::write(&path, bytes).unwrap();
-        read_text(&path).map_err(|error| error.to_string())
+        super::read(&path, most).map_err(|error| error.to_string())
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         use flate2::{Compression, read::GzEncoder};
+        use std::io::Read;
         let mut compressed = Vec::new();
         GzEncoder::new(bytes, Compression::fast()).read_to_end(&mut compressed).unwrap();
         compressed
@@ -202,6 +219,15 @@ mod tests {
             let text = error(&whole[..len]);
             assert!(text.contains("expected an intact gzip stream"), "cut at {len}: {text}");
         }
+    }
+
+    #[test]
+    fn a_compressed_text_is_limited() {
+        assert_eq!(read_limited(&gzip(b"four"), 4).unwrap(), "four");
+        assert_eq!(read_limited(b"four", 3).unwrap(), "four");
+        let error = read_limited(&gzip(b"four"), 3).unwrap_err();
+        let expected = "found more than 3 bytes in gzip, expected at most 3; decompress it";
+        assert!(error.contains(expected), "{error}");
     }
 
     #[test]

@@ -20,7 +20,8 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct TokenWindows {
-    tokens: Arc<[usize]>,
+    // `Arc<Vec>`, since making an `Arc<[_]>` of a vector copies it.
+    tokens: Arc<Vec<usize>>,
     context: usize,
     stride: usize,
 }
@@ -47,11 +48,12 @@ impl TokenWindow {
 }
 
 impl TokenWindows {
-    /// Adjacent windows, which do not overlap: an epoch has each token once.
+    /// Adjacent windows, which do not overlap. The last tokens that do not fill a window are left
+    /// out.
     ///
     /// # Errors
     /// If `context` is 0, or there are not more tokens than that.
-    pub fn new(tokens: impl Into<Arc<[usize]>>, context: usize) -> Result<Self, DataError> {
+    pub fn new(tokens: impl Into<Arc<Vec<usize>>>, context: usize) -> Result<Self, DataError> {
         let tokens = tokens.into();
         if context == 0 || tokens.len() <= context {
             let found = format!("{} tokens for windows of {context}", tokens.len());

@@ -46,6 +46,51 @@ fn types_are_inferred_from_all_values() {
     assert_eq!(read("x,y\n,1\n").unwrap().numbers("x").unwrap(), [None]);
 }
 
+/// Requested as numbers, such a column names the value that makes it one of strings.
+#[test]
+fn the_first_value_that_is_not_a_number_is_reported() {
+    for (value, expected) in [
+        ("12,5", "a finite number"),
+        ("-inf", "a finite number"),
+        ("1e400", "a finite number"),
+        ("007", "an integer without leading zeros"),
+        ("+00", "an integer without leading zeros"),
+        ("9007199254740993", "an integer up to 2^53, which an f64 represents exactly"),
+        ("-99999999999999999999", "an integer up to 2^53, which an f64 represents exactly"),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!("id,age\nx,31\n\ny,\"{value}\"\nz,thirty\n");
+        std::fs::write(file.path(), text).unwrap();
+        for skip in [false, true] {
+            let table = Csv::new().skip_bad_lines(skip).read(file.path()).unwrap();
+            assert_eq!(table.len(), 3);
+            // The row need not be in the part that is used.
+            for table in [table.rows(&[0]), table] {
+                let error = table.floats("age").unwrap_err().to_string();
+                let at = format!("{}, line 4, column `age`", file.path().display());
+                let found = format!("found \"{value}\", which makes a column of strings");
+                assert_eq!(error, format!("{at}: {found}, expected {expected}"));
+            }
+        }
+        let strings = Csv::new().strings(["age"]).read(file.path()).unwrap();
+        let error = strings.numbers("age").unwrap_err().to_string();
+        assert!(error.ends_with("found a column of strings, expected a column of numbers"));
+    }
+}
+
+#[test]
+fn identifiers_stay_different_classes() {
+    let table = read("id,zip\n9007199254740992,07\n9007199254740993,7\n").unwrap();
+    for column in ["id", "zip"] {
+        assert_eq!(table.classes(column).unwrap().indices.len(), 2);
+        assert_eq!(table.classes(column).unwrap().names.len(), 2, "{column}");
+    }
+    let exact = read("n\n9007199254740992\n-9007199254740992\n0\n-0\n0.5\n00.5\n").unwrap();
+    assert_eq!(exact.numbers("n").unwrap()[1], Some(-9007199254740992.0));
+    let rounded = read_bytes(&Csv::new().numbers(["id"]), b"id\n9007199254740993\n").unwrap();
+    assert_eq!(rounded.numbers("id").unwrap(), [Some(9007199254740992.0)]);
+}
+
 #[test]
 fn types_can_be_demanded() {
     let csv = Csv::new().strings(["zip"]).numbers(["x"]);

@@ -117,10 +117,6 @@ fn folders_without_images_are_errors() {
     let expected =
         "dog: found no image in it, expected files with the extension .png, .jpg or .jpeg";
     assert!(text.ends_with(expected), "{text}");
-    let other = folder(&[("cat/1.png", png), ("cat/2.webp", b"")]);
-    let text = open_error(other.path());
-    let expected = "2.webp: found an image of another format, expected a PNG or JPEG image";
-    assert!(text.ends_with(expected), "{text}");
 }
 
 #[cfg(unix)]
@@ -133,12 +129,20 @@ fn unreadable_folders_and_links_are_errors() {
     let dog = folder.path().join("dog");
     symlink("1.png", dog.join("2.png")).unwrap();
     assert_eq!(ImageFolder::open(folder.path()).unwrap().len(), 3);
-    symlink("nothing", dog.join("3.png")).unwrap();
-    assert!(open_error(folder.path()).contains("dog/3.png: "));
-    fs::remove_file(dog.join("3.png")).unwrap();
-    symlink(".", dog.join("loop")).unwrap();
-    assert!(open_error(folder.path()).contains("/loop: "), "{}", open_error(folder.path()));
-    fs::remove_file(dog.join("loop")).unwrap();
+    for target in [".", "..", "../cat/../dog"] {
+        symlink(target, dog.join("loop")).unwrap();
+        let text = open_error(folder.path());
+        let expected = "which contains it, expected a folder of images";
+        assert!(text.contains("loop: found a link to ") && text.ends_with(expected), "{text}");
+        fs::remove_file(dog.join("loop")).unwrap();
+    }
+    // The same images twice, but not a loop.
+    symlink("../cat", dog.join("cats")).unwrap();
+    assert_eq!(ImageFolder::open(folder.path()).unwrap().labels(), [0, 1, 1, 1]);
+    // The folder of a class may be missing.
+    symlink("nothing", folder.path().join("bird")).unwrap();
+    assert!(open_error(folder.path()).contains("bird: "));
+    fs::remove_file(folder.path().join("bird")).unwrap();
 
     let invalid = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
     fs::create_dir(&invalid).unwrap();
@@ -258,5 +262,42 @@ fn one_damaged_image_is_named_or_skipped() {
         let batch = loader.next_batch();
         assert_eq!((batch.inputs.shape(), batch.targets), (&[3, 3, 30, 40][..], vec![0, 0, 1]));
         assert_eq!(loader.skipped(), 1);
+    }
+}
+
+/// Other formats and broken links are part of the class, whatever the name of a link is.
+#[cfg(unix)]
+#[test]
+fn images_that_cannot_be_loaded_are_skipped_and_counted() {
+    let png = &encoded(ImageFormat::Png)[..];
+    let folder = folder(&[("cat/1.png", png), ("cat/2.webp", b"RIFF\0\0\0\0WEBP")]);
+    for (link, target) in [("3.png", "nothing"), ("4", "nothing"), ("5", "5")] {
+        std::os::unix::fs::symlink(target, folder.path().join("cat").join(link)).unwrap();
+    }
+    let images = ImageFolder::open(folder.path()).unwrap();
+    let error = |index: usize| images.get(index).unwrap_err().to_string();
+    let expected = "2.webp: found another format, expected a PNG or JPEG image";
+    assert!(error(1).ends_with(expected), "{}", error(1));
+    for (index, name) in [(2, "3.png: "), (3, "4: "), (4, "5: ")] {
+        assert!(error(index).contains(name), "{}", error(index));
+    }
+    let mut loader = DataLoader::new(images, 5).skip_errors(|_| ());
+    assert_eq!((loader.next_batch().targets, loader.skipped()), (vec![0], 4));
+}
+
+#[test]
+fn the_length_of_a_file_is_limited() {
+    for (format, most) in [(ImageFormat::Png, 8 * 1200), (ImageFormat::Jpeg, 4 * 1200)] {
+        let mut bytes = encoded(format);
+        let most = most + (1 << 20);
+        bytes.resize(most, 0);
+        let folder = folder(&[("cat/1.png", &bytes)]);
+        let images = ImageFolder::open(folder.path()).unwrap().max_pixels(1200);
+        assert!(images.get(0).is_ok());
+        bytes.push(0);
+        fs::write(images.path(0), bytes).unwrap();
+        let text = images.get(0).unwrap_err().to_string();
+        let expected = format!("found {} bytes, expected at most {most}, for an", most + 1);
+        assert!(text.contains(&expected), "{text}");
     }
 }

@@ -252,3 +252,18 @@ fn a_changed_byte_of_an_archive_does_not_change_an_array() {
         }
     }
 }
+
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    let [old, new] = [1, 2].map(|byte| Npy::new([3], NpyElements::U8(vec![byte; 3])).unwrap());
+    old.write(&path).unwrap();
+    let full = std::io::ErrorKind::StorageFull;
+    let (result, calls) = adamant_files::failing(0..0, full, || old.write(&path));
+    result.unwrap();
+    let write = calls.iter().position(|&call| call == "write").unwrap();
+    let (result, _) = adamant_files::failing(write..usize::MAX, full, || new.write(&path));
+    assert!(result.unwrap_err().to_string().contains("x.npy: injected into write"));
+    assert_eq!(Npy::read(&path).unwrap().elements(), old.elements());
+}

@@ -1,6 +1,7 @@
 //! One column and its encoding.
 
 use super::statistics::Statistics;
+use crate::messages::{one_of, quoted};
 use crate::table::{Column, Table};
 use crate::value_error::ValueError;
 use adamant_tensor::{Mismatch, StateDict, StateError};
@@ -112,9 +113,8 @@ impl Encoded {
                         Some(&feature) => set(row, feature, 1.0),
                         None if ignore_unknown => {}
                         None => {
-                            let expected = format!("one of {categories:?}");
-                            let found = format!("{category:?}");
                             let at = table.position(row, &self.name);
+                            let (found, expected) = (quoted(&category), one_of(categories));
                             return Err(ValueError::new(at, found, expected));
                         }
                     }

@@ -92,15 +92,18 @@ impl TableEncoder {
             let name = name.into();
             assert!(
                 self.columns.iter().all(|column| column.name != name),
-                "{function}: column `{name}` is there already; expected each column once"
+                "{function}: column `{name}` was already added; expected each column once"
             );
             self.columns.push(Encoded { name, encoding, fitted: None });
         }
         self
     }
 
-    /// Whether a category that the training part does not have becomes zeros; default: no, it is an
-    /// error.
+    /// Whether a category that the training part does not have becomes zeros, or is an error; default
+    /// `false`.
+    ///
+    /// An option of the program, not of what was learned: a state does not contain it, and an
+    /// encoder that loads one keeps its own.
     #[must_use]
     pub fn ignore_unknown(mut self, on: bool) -> Self {
         self.ignore_unknown = on;
@@ -203,7 +206,8 @@ impl TableEncoder {
 /// The columns, their statistics and their categories.
 ///
 /// An encoder without columns takes them from the state; the columns of another one must equal
-/// those of the state. [`ignore_unknown`](TableEncoder::ignore_unknown) is not saved.
+/// those of the state. [`ignore_unknown`](TableEncoder::ignore_unknown) is an option of the program
+/// and not part of the state.
 impl Stateful for TableEncoder {
     fn state_dict(&self) -> StateDict {
         let mut state = StateDict::new();
@@ -319,6 +323,18 @@ mod tests {
         assert_eq!(error, "row 0, column `s`: found \"b\", expected one of [\"a\"]");
         let zeros = encoder.ignore_unknown(true).transform(&new).unwrap();
         assert_eq!(zeros.to_vec()[2..], [0.0, 0.0, 1.0]);
+        // The option is the program's: a state neither contains nor changes it.
+        let state = fitted().state_dict();
+        let unknown = Table::new()
+            .with_numbers("x", [1.0])
+            .with_numbers("constant", [0.5])
+            .with_strings("s", ["c"])
+            .with_numbers("stars", [9.0]);
+        for ignore in [false, true] {
+            let mut loaded = TableEncoder::new().ignore_unknown(ignore);
+            loaded.load_state_dict(&state).unwrap();
+            assert_eq!(loaded.transform(&unknown).is_ok(), ignore);
+        }
     }
 
     #[test]
@@ -423,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "one_hot: column `x` is there already; expected each column once")]
+    #[should_panic(expected = "one_hot: column `x` was already added; expected each column once")]
     fn a_column_is_added_once() {
         let _ = TableEncoder::new().keep(["x"]).one_hot(["x"]);
     }

@@ -8,7 +8,12 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 /// The pixels of the largest image that is decoded, unless the limit is changed: that of Pillow, a
-/// quarter of a GiB as RGB.
+/// quarter of a GiB as RGB. Decoding one takes up to about twenty bytes for each pixel:
+///
+/// * PNG: the file, limited to eight; the decoder's pixels, at most 4 channels of 16 bits; RGB.
+/// * JPEG: the file, limited to four, and the decoder's copy of it; RGB; the coefficients of a
+///   progressive image, 16 bits for each of at most 4 components. `Limits` do not restrict this
+///   decoder's memory, only the limit on pixels does.
 pub(super) const MAX_PIXELS: u64 = (1 << 28) / 3;
 
 impl Image {
@@ -23,24 +28,30 @@ impl Image {
     ///
     /// # Errors
     /// If the file cannot be read, is of another format or damaged, or has more than 89,478,485
-    /// pixels, Pillow's limit.
+    /// pixels, Pillow's limit. An image of that size takes up to 1.8 GB while it is decoded.
     pub fn open(path: impl AsRef<Path>) -> Result<Image, DataError> {
         read(path.as_ref(), MAX_PIXELS)
     }
 }
 
+/// The first bytes of a JPEG file.
+const JPEG_START: [u8; 2] = [0xff, 0xd8];
+
 /// The image in a file, unless it has more pixels.
 pub(super) fn read(path: &Path, max_pixels: u64) -> Result<Image, DataError> {
+    let io = |error| FileError::io(path, error);
     let (file, len) = open(path)?;
-    // A pixel has at most eight bytes: a longer file is no image of so few pixels.
-    let most = max_pixels.saturating_mul(8).saturating_add(1 << 20);
+    let mut bytes = Vec::new();
+    (&file).take(JPEG_START.len() as u64).read_to_end(&mut bytes).map_err(io)?;
+    // A pixel of PNG has at most eight bytes. One of JPEG has three if it is noise of the best
+    // quality. A longer file is not an image of so few pixels.
+    let bytes_per_pixel = if bytes == JPEG_START { 4 } else { 8 };
+    let most = max_pixels.saturating_mul(bytes_per_pixel).saturating_add(1 << 20);
     if len > most {
         let expected = format!("at most {most}, for an image of at most {max_pixels} pixels");
         return Err(FileError::format(path, format!("{len} bytes"), expected).into());
     }
-    let mut bytes = Vec::new();
-    let read = file.take(len).read_to_end(&mut bytes);
-    read.map_err(|error| FileError::io(path, error))?;
+    file.take(len).read_to_end(&mut bytes).map_err(io)?;
     let image = decode(&bytes, max_pixels);
     image.map_err(|(found, expected)| FileError::format(path, found, expected).into())
 }
@@ -57,7 +68,7 @@ fn decode(bytes: &[u8], max_pixels: u64) -> Result<Image, (String, String)> {
     let damaged = |error: ImageError| {
         (format!("a damaged {name} image: {error}"), "an intact one".to_string())
     };
-    // Whatever the file says, no decoder allocates more than this.
+    // For PNG: whatever a chunk says, the decoder does not allocate more than this.
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(max_pixels.saturating_mul(8).saturating_add(1 << 24));
     reader.limits(limits);
@@ -82,7 +93,8 @@ fn decode(bytes: &[u8], max_pixels: u64) -> Result<Image, (String, String)> {
         (image.into_rgb8().into_raw(), 3)
     };
     let shape = [height as usize, width as usize, channels];
-    Image::new(bytes, shape).map_err(|_| (format!("{name} image without pixels"), "some".into()))
+    Image::new(bytes, shape)
+        .map_err(|_| (format!("a {name} image without pixels"), "at least one pixel".into()))
 }
 
 /// Whether a JPEG file is complete: its segments and scans are followed by an end marker.

@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 /// ```
 ///
 /// The classes are sorted by name, and so are the images of each class, those in its subfolders
-/// last. Hidden files and folders are ignored, and so are files that are no images, by their
-/// extension. A sample is an RGB image, also if it is stored as gray, and its class.
+/// last. Links are followed. Hidden files and folders are ignored, and so is a file whose extension
+/// is not that of an image. A sample is an RGB image, also if it is stored as gray, and its class.
 ///
 /// Opening it lists the files. An image is decoded when it is loaded, by the worker that loads it,
-/// and is not kept. One that is damaged is an error with its path, which
-/// [`skip_errors`](crate::DataLoader::skip_errors) skips.
+/// and is not kept. One that is damaged, of another format than PNG and JPEG, or behind a broken
+/// link is an error with its path, which [`skip_errors`](crate::DataLoader::skip_errors) skips and
+/// counts.
 ///
 /// PyTorch: `torchvision.datasets.ImageFolder`.
 ///
@@ -64,16 +65,21 @@ impl ImageFolder {
     /// The images in a folder.
     ///
     /// # Errors
-    /// If a folder cannot be read, there is no folder of a class, one has no images, or one has an
-    /// image of another format than PNG and JPEG.
+    /// If a folder cannot be read, there is no folder of a class, one has no images, a link beside
+    /// the classes is broken, or a link leads to a folder that contains it.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, FileError> {
         let folder = folder.as_ref();
-        let classes = Listing::read(folder)?.folders;
+        let Listing { files, folders: classes } = Listing::read(folder)?;
+        // It may be the folder of a class, which would be missing silently.
+        for path in files {
+            fs::metadata(&path).map_err(|error| FileError::io(&path, error))?;
+        }
         if classes.is_empty() {
             let expected = "one folder for each class";
             return Err(FileError::format(folder, "no folder in it", expected));
         }
         let (mut class_names, mut files) = (Vec::new(), Vec::new());
+        let mut ancestors = vec![canonical(folder)?];
         for (class, path) in classes.into_iter().enumerate() {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 let found = "a name that is not UTF-8";
@@ -81,7 +87,7 @@ impl ImageFolder {
             };
             class_names.push(name.into());
             let first = files.len();
-            add_images(&path, class, &mut files)?;
+            add_images(&path, class, &mut ancestors, &mut files)?;
             if files.len() == first {
                 let expected = "files with the extension .png, .jpg or .jpeg";
                 return Err(FileError::format(&path, "no image in it", expected));
@@ -91,8 +97,10 @@ impl ImageFolder {
         Ok(ImageFolder { class_names, files, max_pixels: MAX_PIXELS })
     }
 
-    /// The pixels of the largest image that is decoded; default 89,478,485, Pillow's limit. A larger
-    /// one is an error: a file of a few bytes may claim any size.
+    /// The pixels of the largest image that is decoded; default 89,478,485, Pillow's limit. A
+    /// larger one is an error: a file of a few bytes may claim any size.
+    ///
+    /// Decoding takes up to twenty bytes for each pixel, in each worker: with the default, 1.8 GB.
     #[must_use]
     pub fn max_pixels(self, max_pixels: u64) -> Self {
         ImageFolder { max_pixels, ..self }
@@ -142,25 +150,49 @@ impl Labeled for ImageFolder {
     }
 }
 
-/// Adds the images below a folder.
-fn add_images(folder: &Path, class: usize, files: &mut Vec<File>) -> Result<(), FileError> {
-    let listing = Listing::read(folder)?;
-    for path in listing.files {
-        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        match extension.as_ref().and_then(|extension| extension.to_str()) {
-            Some("png" | "jpg" | "jpeg") => files.push(File { path: path.into(), class }),
-            // Left out silently, a class would be smaller than its folder.
-            Some("bmp" | "gif" | "heic" | "pgm" | "ppm" | "tif" | "tiff" | "webp") => {
-                let expected = "a PNG or JPEG image";
-                return Err(FileError::format(&path, "an image of another format", expected));
-            }
-            _ => {}
-        }
+/// Adds the images below a folder. `ancestors` are the canonical paths of the folders above it.
+fn add_images(
+    folder: &Path,
+    class: usize,
+    ancestors: &mut Vec<PathBuf>,
+    files: &mut Vec<File>,
+) -> Result<(), FileError> {
+    let target = canonical(folder)?;
+    if ancestors.contains(&target) {
+        let found = format!("a link to {}, which contains it", target.display());
+        return Err(FileError::format(folder, found, "a folder of images"));
     }
-    listing.folders.iter().try_for_each(|folder| add_images(folder, class, files))
+    let listing = Listing::read(folder)?;
+    let images = listing.files.into_iter().filter(|path| is_image(path));
+    files.extend(images.map(|path| File { path: path.into(), class }));
+    ancestors.push(target);
+    for folder in &listing.folders {
+        add_images(folder, class, ancestors, files)?;
+    }
+    ancestors.pop();
+    Ok(())
 }
 
-/// The visible entries of a folder, sorted. Links are followed.
+/// The path without links, of which each folder has one.
+fn canonical(folder: &Path) -> Result<PathBuf, FileError> {
+    fs::canonicalize(folder).map_err(|error| FileError::io(folder, error))
+}
+
+/// Whether a file counts as an image: by its extension, or because it is a broken link, which may
+/// have led to images. One that cannot be loaded is an error when its sample is: left out silently,
+/// a class would be smaller than its folder.
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    match extension.as_ref().and_then(|extension| extension.to_str()) {
+        Some(
+            "bmp" | "gif" | "heic" | "jpeg" | "jpg" | "pgm" | "png" | "ppm" | "tif" | "tiff"
+            | "webp",
+        ) => true,
+        _ => fs::metadata(path).is_err(),
+    }
+}
+
+/// The visible entries of a folder, sorted. Links are followed; a broken one is a file.
 struct Listing {
     files: Vec<PathBuf>,
     folders: Vec<PathBuf>,
@@ -176,12 +208,8 @@ impl Listing {
                 continue;
             }
             let path = entry.path();
-            let mut kind = entry.file_type().map_err(|error| FileError::io(&path, error))?;
-            if kind.is_symlink() {
-                let target = fs::metadata(&path);
-                kind = target.map_err(|error| FileError::io(&path, error))?.file_type();
-            }
-            if kind.is_dir() {
+            let kind = entry.file_type().map_err(|error| FileError::io(&path, error))?;
+            if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
                 listing.folders.push(path);
             } else {
                 listing.files.push(path);

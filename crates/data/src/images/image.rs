@@ -1,6 +1,6 @@
 //! An image of bytes.
 
-use crate::bytes::scale_and_shift;
+use crate::bytes::{check_statistics, scale_and_shift};
 use crate::collate::Collate;
 use crate::error::DataError;
 use adamant_kernels::convert_bytes;
@@ -40,7 +40,7 @@ impl fmt::Debug for Image {
 
 impl Image {
     /// The image of these bytes, which are `[height, width, channels]`: a pixel's channels are
-    /// neighbours.
+    /// neighbors.
     ///
     /// # Errors
     /// If there are not 1 or 3 channels, the height or the width is 0, or the number of bytes is not
@@ -110,7 +110,8 @@ impl Image {
     /// PyTorch: `ToTensor` and `Normalize` of torchvision.
     ///
     /// # Panics
-    /// If the numbers of means, standard deviations and channels differ.
+    /// If the numbers of means, standard deviations and channels differ, a mean is not finite, or a
+    /// standard deviation is not finite and above 0.
     ///
     /// ```
     /// use adamant_data::Image;
@@ -124,12 +125,7 @@ impl Image {
     #[track_caller]
     pub fn normalize(&self, mean: &[f64], std: &[f64]) -> Tensor {
         let n = self.channels;
-        assert!(
-            mean.len() == n && std.len() == n,
-            "normalize: {} means and {} standard deviations; expected one of each for {n} channels",
-            mean.len(),
-            std.len()
-        );
+        check_statistics(mean, std, n);
         let size = self.height * self.width;
         Tensor::build([n, self.height, self.width], |out| {
             let mut plane = vec![0; size];
@@ -207,6 +203,15 @@ mod tests {
         );
         assert!(Image::from_planes(&[0; 12], [1, 3, 4]).is_ok());
         assert!(Image::from_planes(&[0; 12], [2, 2, 3]).is_err());
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "normalize: std is [0.5, -1.0, 1.0]; expected finite numbers above 0"
+    )]
+    fn standard_deviations_are_positive() {
+        let image = Image::new(vec![0; 3], [1, 1, 3]).unwrap();
+        let _ = image.normalize(&[0.0; 3], &[0.5, -1.0, 1.0]);
     }
 
     #[test]

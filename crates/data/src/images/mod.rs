@@ -1,25 +1,21 @@
 //! Images and their random transforms.
 
-mod cifar10;
 mod color;
 #[cfg(feature = "image")]
 mod decode;
 #[cfg(feature = "image")]
 mod folder;
 mod image;
-mod mix_up;
 mod random_crop;
 mod random_erasing;
 mod random_flip;
 mod resize;
 mod window;
 
-pub use self::cifar10::Cifar10;
 pub use self::color::ColorJitter;
 #[cfg(feature = "image")]
 pub use self::folder::ImageFolder;
 pub use self::image::Image;
-pub use self::mix_up::MixUp;
 pub use self::random_crop::{RandomCrop, RandomResizedCrop};
 pub use self::random_erasing::RandomErasing;
 pub use self::random_flip::RandomHorizontalFlip;

@@ -44,7 +44,7 @@ impl RandomCrop {
         RandomCrop { padding, ..self }
     }
 
-    /// What is added on each side; default `Constant(0)`: black.
+    /// What is added on each side; default `Constant(0)`, black.
     #[must_use]
     pub fn padding_mode(self, mode: PaddingMode) -> Self {
         RandomCrop { mode, ..self }
@@ -61,6 +61,7 @@ impl RandomCrop {
         let (rows, columns) = (positions(image.height, height), positions(image.width, width));
         match (rows.filter(|&rows| rows > 0), columns.filter(|&columns| columns > 0)) {
             (Some(rows), Some(columns)) => {
+                image.check_memory("RandomCrop", height, width)?;
                 let (top, left) = (rng.below(rows) as isize, rng.below(columns) as isize);
                 let padding = padding as isize;
                 Ok(image.window(top - padding, left - padding, height, width, mode))

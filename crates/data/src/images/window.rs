@@ -23,7 +23,8 @@ impl PaddingMode {
     /// The largest padding of a line of `size` pixels.
     fn most(self, size: usize) -> usize {
         match self {
-            PaddingMode::Constant(_) | PaddingMode::Edge => usize::MAX,
+            // Far more than fits in memory, so that sizes and positions do not overflow.
+            PaddingMode::Constant(_) | PaddingMode::Edge => isize::MAX as usize / 4,
             PaddingMode::Reflect => size - 1,
             PaddingMode::Symmetric => size,
         }
@@ -95,7 +96,8 @@ impl Image {
     /// PyTorch: `torchvision.transforms.Pad`.
     ///
     /// # Errors
-    /// If the mode mirrors, and the image is not large enough for this padding.
+    /// If the mode mirrors, and the image is not large enough for this padding; or the padded image
+    /// does not fit in memory.
     ///
     /// ```
     /// use adamant_data::{Image, PaddingMode};
@@ -107,6 +109,7 @@ impl Image {
         self.check_padding("pad", padding, mode)?;
         let start = -(padding as isize);
         let (height, width) = (self.height + 2 * padding, self.width + 2 * padding);
+        self.check_memory("pad", height, width)?;
         Ok(self.window(start, start, height, width, mode))
     }
 
@@ -135,6 +138,24 @@ impl Image {
             return Err(self.unfit(operation, expected));
         }
         Ok(())
+    }
+
+    /// Checks that an image of this size, with these channels, fits in memory.
+    pub(super) fn check_memory(
+        &self,
+        operation: &'static str,
+        height: usize,
+        width: usize,
+    ) -> Result<(), DataError> {
+        let len = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(self.channels));
+        match len.map(|len| Vec::<u8>::new().try_reserve_exact(len)) {
+            Some(Ok(())) => Ok(()),
+            _ => {
+                let found = format!("{height} × {width} pixels");
+                let expected = "an image that fits in memory".into();
+                Err(DataError::Unfit { operation, found, expected })
+            }
+        }
     }
 
     /// The error of an image of the wrong size.
@@ -246,5 +267,14 @@ mod tests {
         let text = image.pad(1, PaddingMode::Reflect).unwrap_err().to_string();
         assert!(text.ends_with("expected one that Reflect can pad by 1 pixels"), "{text}");
         assert!(image.pad(1, PaddingMode::Symmetric).is_ok());
+        for mode in [PaddingMode::Constant(0), PaddingMode::Edge] {
+            for padding in [usize::MAX / 2, usize::MAX, isize::MAX as usize / 4 + 1] {
+                assert!(image.pad(padding, mode).unwrap_err().to_string().contains("can pad by"));
+            }
+            for padding in [isize::MAX as usize / 4, 1 << 32, 1 << 28] {
+                let text = image.pad(padding, mode).unwrap_err().to_string();
+                assert!(text.ends_with(", expected an image that fits in memory"), "{text}");
+            }
+        }
     }
 }

@@ -3,10 +3,9 @@
 use super::elements::{NpyElements, ReadError, wrong_len};
 use super::header::{Header, lengths};
 use crate::value_error::ValueError;
-use adamant_files::{FileError, FormatError, START, open};
+use adamant_files::{FileError, FormatError, START, open, write_atomically};
 use adamant_tensor::{Array, Float, Indices, Shape, ShapeError, Tensor};
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// An array as NumPy saves it in a `.npy` file: a shape, and elements of one of six types.
@@ -59,18 +58,17 @@ impl Npy {
         let path = path.as_ref();
         let (file, len) = open(path)?;
         let source = path.display().to_string();
-        Self::from_reader(&mut BufReader::new(file), Some(len), source).map_err(|error| match error
-        {
+        Self::from_reader(&mut BufReader::new(file), len, source).map_err(|error| match error {
             ReadError::Io(error) => FileError::io(path, error),
             ReadError::Format(error) => error.at(path),
         })
     }
 
-    /// Reads an array up to the end of the input. `len` is its length if it is known, and then
-    /// checked before there is memory for the elements.
+    /// Reads an array up to the end of the input, whose length is `len`: it is compared with the
+    /// header's claim before memory is allocated for the elements.
     pub(super) fn from_reader(
         input: &mut impl Read,
-        len: Option<u64>,
+        len: u64,
         source: String,
     ) -> Result<Self, ReadError> {
         // As many bytes as it takes to recognize a file of another kind.
@@ -85,32 +83,26 @@ impl Npy {
         }
         let dictionary = &bytes[before..];
         let header = Header::parse(dictionary)?;
-        if let Some(len) = len {
-            let (found, size) = (len.saturating_sub(expected as u64), header.kind.size() as u64);
-            let expected = header.len as u64 * size; // `checked_numel` is for eight bytes each
-            if found != expected {
-                let more = "more bytes".to_string();
-                let found = if found > expected { more } else { format!("only {found} bytes") };
-                return Err(wrong_len(found, &header).into());
-            }
+        let (found, size) = (len.saturating_sub(expected as u64), header.kind.size() as u64);
+        let expected = header.len as u64 * size; // `checked_numel` is for eight bytes each
+        if found != expected {
+            let more = "more bytes".to_string();
+            let found = if found > expected { more } else { format!("only {found} bytes") };
+            return Err(wrong_len(found, &header).into());
         }
-        let elements = NpyElements::read(&header, input, len.is_some())?;
+        let elements = NpyElements::read(&header, input)?;
         Ok(Npy { shape: header.shape, elements, source })
     }
 
     /// Writes a `.npy` file, in C order and little-endian, which replaces one of this name.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written. An old one is then unchanged.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        let path = path.as_ref();
-        let write = || {
-            let mut file = BufWriter::new(File::create(path)?);
-            file.write_all(&Header::write(self.elements.kind(), &self.shape))?;
-            self.elements.write(&mut file)?;
-            file.flush()
-        };
-        write().map_err(|error| FileError::io(path, error))
+        write_atomically(path.as_ref(), |out| {
+            out.write_all(&Header::write(self.elements.kind(), &self.shape))?;
+            self.elements.write(out)
+        })
     }
 
     /// The sizes of the dimensions.

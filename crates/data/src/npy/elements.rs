@@ -66,29 +66,25 @@ impl NpyElements {
         }
     }
 
-    /// Reads the elements of `header`, and checks that nothing follows. `reserve` is whether the
-    /// input is known to hold them; if not, memory grows with what has been read.
-    pub(super) fn read(
-        header: &Header,
-        input: &mut impl Read,
-        reserve: bool,
-    ) -> Result<Self, ReadError> {
+    /// Reads the elements of `header`, which the input is known to hold, and checks that nothing
+    /// follows.
+    pub(super) fn read(header: &Header, input: &mut impl Read) -> Result<Self, ReadError> {
         let big = header.big_endian;
         let elements = match header.kind {
-            Kind::F32 => NpyElements::F32(values(header, input, reserve, |bytes| {
+            Kind::F32 => NpyElements::F32(values(header, input, |bytes| {
                 Some(if big { f32::from_be_bytes(bytes) } else { f32::from_le_bytes(bytes) })
             })?),
-            Kind::F64 => NpyElements::F64(values(header, input, reserve, |bytes| {
+            Kind::F64 => NpyElements::F64(values(header, input, |bytes| {
                 Some(if big { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) })
             })?),
-            Kind::I32 => NpyElements::I32(values(header, input, reserve, |bytes| {
+            Kind::I32 => NpyElements::I32(values(header, input, |bytes| {
                 Some(if big { i32::from_be_bytes(bytes) } else { i32::from_le_bytes(bytes) })
             })?),
-            Kind::I64 => NpyElements::I64(values(header, input, reserve, |bytes| {
+            Kind::I64 => NpyElements::I64(values(header, input, |bytes| {
                 Some(if big { i64::from_be_bytes(bytes) } else { i64::from_le_bytes(bytes) })
             })?),
-            Kind::U8 => NpyElements::U8(values(header, input, reserve, |[byte]| Some(byte))?),
-            Kind::Bool => NpyElements::Bool(values(header, input, reserve, |[byte]| match byte {
+            Kind::U8 => NpyElements::U8(values(header, input, |[byte]| Some(byte))?),
+            Kind::Bool => NpyElements::Bool(values(header, input, |[byte]| match byte {
                 0 => Some(false),
                 1 => Some(true),
                 _ => None,
@@ -101,9 +97,9 @@ impl NpyElements {
     }
 
     /// Writes the elements, little-endian.
-    pub(super) fn write(&self, out: &mut impl io::Write) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         fn all<T: Copy, const N: usize>(
-            out: &mut impl io::Write,
+            out: &mut dyn io::Write,
             values: &[T],
             bytes: impl Fn(T) -> [u8; N],
         ) -> io::Result<()> {
@@ -131,13 +127,10 @@ pub(super) fn wrong_len(found: String, header: &Header) -> FormatError {
 fn values<T: Copy, const N: usize>(
     header: &Header,
     input: &mut impl Read,
-    reserve: bool,
     value: impl Fn([u8; N]) -> Option<T>,
 ) -> Result<Vec<T>, ReadError> {
     let mut values = Vec::new();
-    if reserve {
-        values.try_reserve_exact(header.len).map_err(io::Error::from)?;
-    }
+    values.try_reserve_exact(header.len).map_err(io::Error::from)?;
     let mut bytes = Vec::with_capacity(PIECE * N);
     while values.len() < header.len {
         let piece = PIECE.min(header.len - values.len()) * N;

@@ -2,9 +2,10 @@
 
 use super::array::Npy;
 use super::elements::ReadError;
+use crate::messages::one_of;
 use adamant_files::{FileError, FormatError, START, open, other_kind};
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Seek};
+use std::io::{self, BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -66,13 +67,18 @@ impl Npz {
         let index = self.archive.index_for_name(&format!("{name}{EXTENSION}"));
         let index = index.ok_or_else(|| {
             let found = format!("no array `{name}`");
-            FileError::format(&self.path, found, format!("one of {:?}", self.names()))
+            FileError::format(&self.path, found, one_of(&self.names()))
         })?;
         let path = &self.path;
+        // Its length in the archive is a claim, as in the array's header: 1 MiB may hold 1 GiB. So
+        // it is decompressed twice, first to count.
         let mut file = self.archive.by_index(index).map_err(|error| file_error(path, error))?;
-        // Its length in the archive is a claim too.
+        let len = io::copy(&mut file, &mut io::sink());
+        let len = len.map_err(|error| file_error(path, error.into()))?;
+        drop(file);
+        let mut file = self.archive.by_index(index).map_err(|error| file_error(path, error))?;
         let source = format!("{}, array `{name}`", path.display());
-        Npy::from_reader(&mut file, None, source).map_err(|error| match error {
+        Npy::from_reader(&mut file, len, source).map_err(|error| match error {
             ReadError::Format(FormatError { found, expected }) => {
                 FileError::format(path, format!("{found} in `{name}`"), expected)
             }

@@ -1,6 +1,7 @@
 //! Class indices of a column.
 
 use super::Table;
+use crate::messages::{one_of, quoted};
 use crate::value_error::ValueError;
 use std::collections::HashMap;
 
@@ -59,9 +60,8 @@ impl Table {
         let index = |row| {
             let value = values.category(row);
             value.as_deref().and_then(|value| known.get(value).copied()).ok_or_else(|| {
-                let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-                let found = value.map_or("no value".into(), |value| format!("{value:?}"));
-                ValueError::new(self.position(row, column), found, format!("one of {names:?}"))
+                let found = value.map_or("no value".into(), |value| quoted(&value));
+                ValueError::new(self.position(row, column), found, one_of(names))
             })
         };
         (0..self.len()).map(index).collect()

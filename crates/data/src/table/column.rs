@@ -67,3 +67,31 @@ impl Column {
 pub(super) fn parse_number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
+
+/// The value that made a column one of strings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NonNumber {
+    pub(super) line: u64,
+    pub(super) text: String,
+    /// What a number would have been.
+    pub(super) expected: &'static str,
+}
+
+impl NonNumber {
+    /// The text, if a column with it contains strings: it is not a number, or another text, such as
+    /// another code or identifier, would be the same number.
+    pub(super) fn of(text: &str, line: u64) -> Option<Self> {
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let expected = if parse_number(text).is_none() {
+            "a finite number"
+        } else if is_integer && digits.len() > 1 && digits.starts_with('0') {
+            "an integer without leading zeros"
+        } else if is_integer && !digits.parse().is_ok_and(|integer: u64| integer <= 1 << 53) {
+            "an integer up to 2^53, which an f64 represents exactly"
+        } else {
+            return None;
+        };
+        Some(NonNumber { line, text: text.into(), expected })
+    }
+}

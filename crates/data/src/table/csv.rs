@@ -1,8 +1,9 @@
 //! Reads a CSV file into a table.
 
-use super::column::{Column, parse_number};
+use super::column::{Column, NonNumber, parse_number};
 use super::records::{Record, Records};
-use super::table::{SkippedLines, Table};
+use super::table::{SkippedLines, Source, Table};
+use crate::messages::{one_of, quoted};
 use adamant_files::{FileError, FormatError};
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,8 +12,12 @@ use std::path::Path;
 ///
 /// A column contains numbers or strings. It contains numbers if each of its values that is not
 /// missing is a finite number, unless [`numbers`](Csv::numbers) or [`strings`](Csv::strings) names
-/// it. White space around a value is removed, and empty lines are skipped. The file is UTF-8, plain
-/// or compressed by gzip. It is read twice, first for the types, so only the values take memory.
+/// it. Integers with leading zeros or above 2^53 make a column of strings, since different ones
+/// could be the same `f64`. If a column of strings is requested as numbers, the error names the
+/// first value that is not one and its line.
+///
+/// White space around a value is removed, and empty lines are skipped. The file is UTF-8, plain or
+/// compressed by gzip. It is read twice, first for the types, so only the values take memory.
 ///
 /// pandas: `pandas.read_csv`.
 ///
@@ -65,7 +70,7 @@ impl Csv {
         }
     }
 
-    /// The byte between two values; default: `b','`.
+    /// The byte between two values; default `b','`.
     ///
     /// # Panics
     /// If it is not ASCII, or is a quote or a line break.
@@ -81,21 +86,21 @@ impl Csv {
         self
     }
 
-    /// Whether the first line contains the names of the columns; default: yes.
+    /// Whether the first line contains the names of the columns; default `true`.
     #[must_use]
     pub fn has_header(mut self, on: bool) -> Self {
         self.has_header = on;
         self
     }
 
-    /// The names of the columns; default: those of the header, or `"0"`, `"1"`, … without one.
+    /// The names of the columns; default those of the header, or `"0"`, `"1"`, … without one.
     #[must_use]
     pub fn names(mut self, names: impl IntoIterator<Item: Into<String>>) -> Self {
         self.names = Some(owned(names));
         self
     }
 
-    /// The texts that stand for a missing value; default: `""`, `"NA"`, `"N/A"`, `"NaN"`, `"nan"`,
+    /// The texts that stand for a missing value; default `""`, `"NA"`, `"N/A"`, `"NaN"`, `"nan"`,
     /// `"null"` and `"NULL"`.
     #[must_use]
     pub fn missing(mut self, texts: impl IntoIterator<Item: Into<String>>) -> Self {
@@ -103,22 +108,26 @@ impl Csv {
         self
     }
 
-    /// The columns that must contain numbers: another value is an error; default: none.
+    /// The columns that must contain numbers, rounded to `f64`: another value is an error;
+    /// default none.
     #[must_use]
     pub fn numbers(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.numbers = owned(columns);
         self
     }
 
-    /// The columns that contain strings, even if all of them look like numbers; default: none.
+    /// The columns that contain strings, even if all of them look like numbers; default none.
     #[must_use]
     pub fn strings(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.strings = owned(columns);
         self
     }
 
-    /// Whether to skip lines with a wrong number of values, invalid text, or a value that is not
-    /// the number it must be; [`Table::skipped`] reports them; default: no, they are an error.
+    /// Whether to skip lines with a wrong number of values, invalid text, or a value other than a
+    /// number in a column of [`numbers`](Csv::numbers), which are errors otherwise; default `false`.
+    /// [`Table::skipped`] reports them.
+    ///
+    /// In a column that is not named, such a value is not a mistake: it makes a column of strings.
     #[must_use]
     pub fn skip_bad_lines(mut self, on: bool) -> Self {
         self.skip_bad_lines = on;
@@ -140,12 +149,12 @@ impl Csv {
                 let index = names.iter().position(|name| name == column);
                 let index = index.ok_or_else(|| {
                     let found = format!("no column `{column}`");
-                    FileError::format(path, found, format!("one of {names:?}"))
+                    FileError::format(path, found, one_of(&names))
                 })?;
                 demanded[index] = Some(kind);
             }
         }
-        let kinds = self.infer(path, &names, demanded)?;
+        let (kinds, non_numbers) = self.infer(path, &names, demanded)?;
         let mut columns: Vec<Column> = kinds.iter().map(|kind| kind.column()).collect();
         let mut lines = Vec::new();
         let skipped = self.each_line(path, &names, |line, values| {
@@ -168,7 +177,10 @@ impl Csv {
             };
             return Err(FileError::format(path, found, "at least one row"));
         }
-        Ok(Table::read(path, names.into_iter().zip(columns).collect(), lines, skipped))
+        let non_numbers = names.iter().cloned().zip(non_numbers);
+        let non_numbers = non_numbers.filter_map(|(name, text)| Some((name, text?))).collect();
+        let source = Source::new(path, lines, non_numbers);
+        Ok(Table::read(names.into_iter().zip(columns).collect(), source, skipped))
     }
 
     /// The names of the columns, from the options or the first record.
@@ -202,29 +214,35 @@ impl Csv {
     }
 
     /// The kinds of the columns, where they are not demanded: numbers until another value is found.
+    /// Returns these values too.
     fn infer(
         &self,
         path: &Path,
         names: &[String],
         demanded: Vec<Option<Kind>>,
-    ) -> Result<Vec<Kind>, FileError> {
-        let mut kinds: Vec<Kind> =
-            demanded.iter().map(|kind| kind.unwrap_or(Kind::Number)).collect();
-        if demanded.iter().all(Option::is_some) {
-            return Ok(kinds);
-        }
-        let known: Vec<Kind> = demanded.iter().map(|kind| kind.unwrap_or(Kind::String)).collect();
-        self.each_line(path, names, |line, values| {
-            numbers(&known, names, line, values)?; // a bad line says nothing about types
-            for ((kind, demanded), value) in kinds.iter_mut().zip(&demanded).zip(values) {
-                let other = || value.is_some_and(|text| parse_number(text).is_none());
-                if demanded.is_none() && *kind == Kind::Number && other() {
-                    *kind = Kind::String;
+    ) -> Result<(Vec<Kind>, Vec<Option<NonNumber>>), FileError> {
+        let mut non_numbers = vec![None; names.len()];
+        if demanded.contains(&None) {
+            let known: Vec<Kind> =
+                demanded.iter().map(|kind| kind.unwrap_or(Kind::String)).collect();
+            self.each_line(path, names, |line, values| {
+                numbers(&known, names, line, values)?; // a bad line says nothing about types
+                for ((first, demanded), value) in non_numbers.iter_mut().zip(&demanded).zip(values)
+                {
+                    if demanded.is_none() && first.is_none() {
+                        *first = value.and_then(|text| NonNumber::of(text, line));
+                    }
                 }
-            }
-            Ok(())
-        })?;
-        Ok(kinds)
+                Ok(())
+            })?;
+        }
+        let inferred = |first: &Option<NonNumber>| match first {
+            Some(_) => Kind::String,
+            None => Kind::Number,
+        };
+        let kinds = demanded.iter().zip(&non_numbers);
+        let kinds = kinds.map(|(kind, first)| kind.unwrap_or_else(|| inferred(first))).collect();
+        Ok((kinds, non_numbers))
     }
 
     /// Calls `use_line` with the values of each line. Skips the lines that are bad, here or there,
@@ -296,7 +314,7 @@ fn numbers(
         .map(|((kind, name), value)| match value {
             Some(text) if *kind == Kind::Number => {
                 let number = parse_number(text).ok_or_else(|| {
-                    let found = format!("{text:?} in line {line}, column `{name}`");
+                    let found = format!("{} in line {line}, column `{name}`", quoted(text));
                     FormatError::new(found, "a finite number")
                 })?;
                 Ok(Some(number))

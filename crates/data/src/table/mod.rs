@@ -4,6 +4,7 @@ mod classes;
 mod column;
 mod csv;
 mod records;
+mod split;
 #[expect(clippy::module_inception, reason = "the type that the folder is about")]
 mod table;
 

@@ -1,8 +1,10 @@
 //! Named columns of numbers and strings.
 
-use super::column::Column;
+use super::column::{Column, NonNumber};
+use crate::messages::{one_of, quoted};
 use crate::value_error::ValueError;
 use adamant_tensor::Tensor;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,10 +33,28 @@ pub struct Table {
 
 /// Where the rows of a table come from.
 #[derive(Clone, Debug)]
-struct Source {
-    path: Arc<PathBuf>,
+pub(super) struct Source {
+    file: Arc<File>,
     /// The line of each row.
     lines: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    /// By the name of a column of strings whose type was inferred: the first of its values that is
+    /// not a number, also if the table does not have its row.
+    non_numbers: HashMap<String, NonNumber>,
+}
+
+impl Source {
+    pub(super) fn new(
+        path: &Path,
+        lines: Vec<u64>,
+        non_numbers: HashMap<String, NonNumber>,
+    ) -> Self {
+        Source { file: Arc::new(File { path: path.into(), non_numbers }), lines }
+    }
 }
 
 /// The lines of a file that are not in the table.
@@ -63,13 +83,11 @@ impl Table {
     }
 
     pub(super) fn read(
-        path: &Path,
         columns: Vec<(String, Column)>,
-        lines: Vec<u64>,
+        source: Source,
         skipped: SkippedLines,
     ) -> Self {
-        let source = Some(Source { path: Arc::new(path.into()), lines });
-        Table { columns, source, skipped }
+        Table { columns, source: Some(source), skipped }
     }
 
     /// The table with another column of numbers: `f64`, or `Option<f64>` if values are missing. A
@@ -106,10 +124,9 @@ impl Table {
 
     #[track_caller]
     fn with_column(mut self, function: &str, name: String, column: Column) -> Self {
-        let names: Vec<&str> = self.column_names().collect();
         assert!(
-            !names.contains(&name.as_str()),
-            "{function}: name is {name:?}; expected a name other than {names:?}"
+            self.column_names().all(|other| other != name),
+            "{function}: name is {name:?}; expected one that no other column has"
         );
         let (found, rows) = (column.len(), self.len());
         assert!(
@@ -140,11 +157,19 @@ impl Table {
     /// The values of a column of numbers; `None` where the value is missing.
     ///
     /// # Errors
-    /// If the column does not exist or contains strings.
+    /// If the column does not exist or contains strings. If its type was inferred from a file, the
+    /// message names the first value that is not a number, and its line.
     pub fn numbers(&self, column: &str) -> Result<&[Option<f64>], ValueError> {
         match self.column(column)? {
             Column::Numbers(values) => Ok(values),
-            other => Err(self.wrong_kind(column, other, "a column of numbers")),
+            other => Err(match self.non_number(column) {
+                Some((path, NonNumber { line, text, expected })) => {
+                    let at = format!("{}, line {line}, column `{column}`", path.display());
+                    let found = format!("{}, which makes a column of strings", quoted(text));
+                    ValueError::new(at, found, *expected)
+                }
+                None => self.wrong_kind(column, other, "a column of numbers"),
+            }),
         }
     }
 
@@ -188,8 +213,8 @@ impl Table {
             panic!("rows: row {row} is out of range; expected a row below {len}");
         }
         let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.rows(rows)));
-        let source = self.source.as_ref().map(|Source { path, lines }| Source {
-            path: path.clone(),
+        let source = self.source.as_ref().map(|Source { file, lines }| Source {
+            file: file.clone(),
             lines: rows.iter().map(|&row| lines[row]).collect(),
         });
         Table { columns: columns.collect(), source, skipped: SkippedLines::default() }
@@ -207,18 +232,24 @@ impl Table {
         column.map(|(_, column)| column).ok_or_else(|| {
             let names: Vec<&str> = self.column_names().collect();
             let found = format!("no column `{name}`");
-            ValueError::new(self.name(), found, format!("one of {names:?}"))
+            ValueError::new(self.name(), found, one_of(&names))
         })
     }
 
-    pub(crate) fn wrong_kind(&self, name: &str, found: &Column, expected: &str) -> ValueError {
+    /// The file, and the first value there that is not a number.
+    fn non_number(&self, column: &str) -> Option<(&Path, &NonNumber)> {
+        let file = &self.source.as_ref()?.file;
+        Some((&file.path, file.non_numbers.get(column)?))
+    }
+
+    fn wrong_kind(&self, name: &str, found: &Column, expected: &str) -> ValueError {
         ValueError::new(format!("{}, column `{name}`", self.name()), found.kind(), expected)
     }
 
     /// The file, for messages.
     pub(crate) fn name(&self) -> String {
         match &self.source {
-            Some(source) => source.path.display().to_string(),
+            Some(source) => source.file.path.display().to_string(),
             None => "table".into(),
         }
     }
@@ -226,8 +257,8 @@ impl Table {
     /// The file and line of a value, for messages.
     pub(crate) fn position(&self, row: usize, column: &str) -> String {
         match &self.source {
-            Some(Source { path, lines }) => {
-                format!("{}, line {}, column `{column}`", path.display(), lines[row])
+            Some(Source { file, lines }) => {
+                format!("{}, line {}, column `{column}`", file.path.display(), lines[row])
             }
             None => format!("row {row}, column `{column}`"),
         }
@@ -280,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "with_strings: name is \"x\"; expected a name other than [\"x\"]")]
+    #[should_panic(expected = "with_strings: name is \"x\"; expected one that no other column has")]
     fn columns_have_different_names() {
         let _ = Table::new().with_numbers("x", [1.0]).with_strings("x", ["a"]);
     }

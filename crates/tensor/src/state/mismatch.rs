@@ -113,6 +113,14 @@ pub struct StateError {
 
 crate::debug_as_display!(Mismatch, StateError);
 
+impl From<Mismatch> for StateError {
+    fn from(mismatch: Mismatch) -> Self {
+        let mut errors = StateError::new();
+        errors.push(mismatch);
+        errors
+    }
+}
+
 impl StateError {
     /// An error without mismatches, to collect them.
     #[must_use]

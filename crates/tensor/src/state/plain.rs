@@ -21,13 +21,15 @@ fn read<V: Plain>(state: &StateDict) -> Result<V, StateError> {
     errors.check_names(state, [""]);
     let restored = match state.get("") {
         None => Err(Mismatch::Missing { name: String::new(), expected: V::EXPECTED.into() }),
-        Some(value) => {
-            V::restored(value).ok_or_else(|| Mismatch::wrong("", value.kind(), V::EXPECTED))
-        }
+        Some(value) => restore(value),
     };
     let restored = errors.take(restored);
     errors.into_result()?;
     Ok(restored.expect("what is missing was an error"))
+}
+
+fn restore<V: Plain>(value: &Value) -> Result<V, Mismatch> {
+    V::restored(value).ok_or_else(|| Mismatch::wrong("", value.kind(), V::EXPECTED))
 }
 
 macro_rules! plain {
@@ -57,6 +59,19 @@ macro_rules! plain {
 
             fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
                 *self = read(state)?;
+                Ok(())
+            }
+
+            fn plain_value(&self) -> Option<Value> {
+                Some(self.saved())
+            }
+
+            fn check_plain_value(&self, value: Value) -> Result<(), StateError> {
+                restore::<$V>(&value).map(drop).map_err(StateError::from)
+            }
+
+            fn load_plain_value(&mut self, value: Value) -> Result<(), StateError> {
+                *self = restore(&value)?;
                 Ok(())
             }
         }

@@ -2,6 +2,7 @@
 
 use super::dict::StateDict;
 use super::mismatch::StateError;
+use super::value::Value;
 
 /// An object whose state can be saved to a [`StateDict`] and loaded from it.
 ///
@@ -11,8 +12,8 @@ use super::mismatch::StateError;
 ///
 /// A plain value is one entry with the empty name, which [`StateDict::insert_part`] turns into the
 /// part's. An `Option` is `is_some` and, if it is, `value`. A `Vec` of numbers is one array; another
-/// one is its `len` and the elements by their index. Loading an `Option` or a `Vec` makes its
-/// values by `Default` and loads them.
+/// one is its `len` and the elements by their index. Loading an `Option` or a `Vec` loads the values
+/// that are there in place, and makes missing ones by `Default`.
 ///
 /// [derive]: https://docs.rs/adamant-nn/latest/adamant_nn/derive.Stateful.html
 ///
@@ -39,6 +40,23 @@ pub trait Stateful {
     /// # Errors
     /// All mismatches at once.
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError>;
+
+    /// The value, if this is a plain one, whose state is one entry with the empty name. This and the
+    /// next two methods are a shorter way for lists of numbers.
+    #[doc(hidden)]
+    fn plain_value(&self) -> Option<Value> {
+        None
+    }
+
+    #[doc(hidden)]
+    fn check_plain_value(&self, value: Value) -> Result<(), StateError> {
+        self.check_state_dict(&StateDict::from_iter([("", value)]))
+    }
+
+    #[doc(hidden)]
+    fn load_plain_value(&mut self, value: Value) -> Result<(), StateError> {
+        self.load_state_dict(&StateDict::from_iter([("", value)]))
+    }
 }
 
 macro_rules! behind_pointer {
@@ -54,6 +72,18 @@ macro_rules! behind_pointer {
 
             fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
                 (**self).load_state_dict(state)
+            }
+
+            fn plain_value(&self) -> Option<Value> {
+                (**self).plain_value()
+            }
+
+            fn check_plain_value(&self, value: Value) -> Result<(), StateError> {
+                (**self).check_plain_value(value)
+            }
+
+            fn load_plain_value(&mut self, value: Value) -> Result<(), StateError> {
+                (**self).load_plain_value(value)
             }
         }
     )+};

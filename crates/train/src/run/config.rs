@@ -1,8 +1,7 @@
 //! What a run was started with, `config.json`.
 
 use super::names::CONFIG;
-use adamant_checkpoint::write_atomically;
-use adamant_files::FileError;
+use adamant_files::{FileError, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;

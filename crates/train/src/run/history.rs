@@ -1,8 +1,7 @@
 //! The metrics of a run, `metrics.jsonl`: a line for each call of [`Run::log`](crate::Run::log).
 
 use super::names::METRICS;
-use adamant_checkpoint::write_atomically;
-use adamant_files::FileError;
+use adamant_files::{FileError, write_atomically};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;

@@ -34,8 +34,8 @@ impl MixUp {
         MixUp { classes, alpha: 1.0 }
     }
 
-    /// Both parameters of the beta distribution; default 1: uniform. Small values leave most samples
-    /// nearly as they are.
+    /// Both parameters of the beta distribution; default 1, which is uniform. Small values leave most
+    /// samples nearly as they are.
     ///
     /// # Panics
     /// If it is not positive and finite.
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_no_class_is_an_error() {
+    fn a_target_beyond_the_classes_is_an_error() {
         let error = MixUp::new(2).apply(batch(), &mut Generator::seed(0)).unwrap_err().to_string();
         assert_eq!(
             error,

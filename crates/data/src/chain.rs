@@ -3,20 +3,20 @@
 use crate::dataset::{Dataset, Labeled};
 use crate::error::DataError;
 
-/// The samples of one data set, then those of another: [`Dataset::concat`].
+/// The samples of one data set, then those of another: [`Dataset::chain`].
 #[derive(Clone, Debug)]
-pub struct Concat<A, B> {
+pub struct Chain<A, B> {
     first: A,
     second: B,
 }
 
-impl<A, B> Concat<A, B> {
+impl<A, B> Chain<A, B> {
     pub(crate) fn new(first: A, second: B) -> Self {
-        Concat { first, second }
+        Chain { first, second }
     }
 }
 
-impl<A: Dataset, B: Dataset<Sample = A::Sample>> Dataset for Concat<A, B> {
+impl<A: Dataset, B: Dataset<Sample = A::Sample>> Dataset for Chain<A, B> {
     type Sample = A::Sample;
 
     fn len(&self) -> usize {
@@ -31,11 +31,24 @@ impl<A: Dataset, B: Dataset<Sample = A::Sample>> Dataset for Concat<A, B> {
     }
 }
 
-impl<A: Labeled, B: Labeled + Dataset<Sample = A::Sample>> Labeled for Concat<A, B> {
+impl<A: Labeled, B: Labeled + Dataset<Sample = A::Sample>> Labeled for Chain<A, B> {
     fn label(&self, index: usize) -> usize {
         match index.checked_sub(self.first.len()) {
             None => self.first.label(index),
             Some(rest) => self.second.label(rest),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_continue_in_the_second_set() {
+        let both = Dataset::chain(vec![5, 6], vec![7usize]).chain(Vec::new());
+        assert_eq!(both.len(), 3);
+        assert_eq!((0..3).map(|i| both.get(i).unwrap()).collect::<Vec<_>>(), [5, 6, 7]);
+        assert_eq!(both.labels(), [5, 6, 7]);
     }
 }

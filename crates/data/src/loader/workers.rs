@@ -1,6 +1,6 @@
 //! Threads that load batches ahead of the caller.
 
-use crate::epoch::{EpochPlan, Loaded};
+use super::plan::{EpochPlan, Loaded};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -20,11 +20,13 @@ mod manager;
 mod payload;
 mod read;
 mod safetensors;
+mod search;
 mod write;
 
 pub use crate::container::{Checkpoint, PartialRestore};
 #[doc(hidden)]
-pub use crate::lock::host_name;
+pub use crate::lock::NAME as LOCK;
 pub use crate::manager::CheckpointManager;
 pub use crate::safetensors::{load_safetensors, save_safetensors};
+pub use crate::search::{Order, find_checkpoint};
 pub use adamant_files::{FileError, write_atomically};

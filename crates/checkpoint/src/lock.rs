@@ -1,12 +1,17 @@
 //! A lock, so that one manager uses a folder at a time.
 
-use adamant_files::{FileError, try_lock};
-use std::fs::{self, File, OpenOptions};
+use adamant_files::{FileError, call, host_name, try_lock};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The file that is locked. It is never removed: another process may just have locked it.
-pub(crate) const NAME: &str = ".lock";
+pub const NAME: &str = ".lock";
+
+/// How long another holder is waited for. `adamant runs` locks a folder for a moment to see whether
+/// it is in use, and a process that is just being started may hold its parent's lock.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Holds a folder's lock until it is dropped or its process ends in any way. The file names the
 /// holder, for messages only: an unlocked file does not count.
@@ -15,12 +20,15 @@ pub(crate) const NAME: &str = ".lock";
 /// file system without locks.
 pub(crate) struct FolderLock {
     _file: Option<File>,
+    /// Why a second process can use the folder at the same time.
+    pub(crate) warning: Option<FileError>,
 }
 
 impl FolderLock {
     pub(crate) fn take(folder: &Path) -> Result<Self, FileError> {
         let path = folder.join(NAME);
         let io = |error| FileError::io(&path, error);
+        let unlocked = FolderLock { _file: None, warning: None };
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = match opened {
@@ -29,19 +37,35 @@ impl FolderLock {
                 // Another user's file: it can be locked without write access.
                 ErrorKind::PermissionDenied => match File::open(&path) {
                     Ok(file) => file,
-                    Err(_) => return Ok(FolderLock { _file: None }),
+                    Err(_) => return Ok(unlocked),
                 },
-                ErrorKind::ReadOnlyFilesystem => return Ok(FolderLock { _file: None }),
+                ErrorKind::ReadOnlyFilesystem => return Ok(unlocked),
                 _ => return Err(io(error)),
             },
         };
         let own = holder();
-        match try_lock(&file) {
-            Err(_) => Ok(FolderLock { _file: None }),
+        let start = Instant::now();
+        let locked = loop {
+            match call("lock", || try_lock(&file)) {
+                Ok(false) if start.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                tried => break tried,
+            }
+        };
+        match locked {
+            Err(error) => {
+                let found = format!("a file system without locks ({error})");
+                let expected = "one that keeps a second process out of the folder";
+                Ok(FolderLock {
+                    warning: Some(FileError::format(&path, found, expected)),
+                    ..unlocked
+                })
+            }
             Ok(true) => {
                 // For messages only.
                 let _ = file.set_len(0).and_then(|()| file.write_all(own.as_bytes()));
-                Ok(FolderLock { _file: Some(file) })
+                Ok(FolderLock { _file: Some(file), warning: None })
             }
             Ok(false) => {
                 let mut text = String::new();
@@ -63,19 +87,37 @@ fn holder() -> String {
     format!("process {} on {host}", std::process::id())
 }
 
-/// This computer's name, as far as known.
-#[doc(hidden)]
-#[must_use]
-pub fn host_name() -> Option<String> {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname")
-        .or_else(|_| std::env::var("HOSTNAME"))
-        .or_else(|_| std::env::var("COMPUTERNAME"));
-    Some(host.ok()?.trim().into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use adamant_files::failing;
+    use std::fs;
+
+    #[test]
+    fn a_lock_that_is_held_for_a_moment_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join(NAME)).unwrap();
+        file.lock_shared().unwrap();
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(PATIENCE / 4);
+            drop(file);
+        });
+        assert!(FolderLock::take(folder.path()).unwrap()._file.is_some());
+        holder.join().unwrap();
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let take = || FolderLock::take(folder.path()).unwrap();
+        let lock = failing(0..1, ErrorKind::Unsupported, take).0;
+        let warning = lock.warning.unwrap().to_string();
+        assert!(
+            warning.contains("found a file system without locks (injected into lock), expected"),
+            "{warning}"
+        );
+        assert!(take().warning.is_none());
+    }
 
     #[test]
     fn the_holder_is_named_as_far_as_known() {

@@ -1,14 +1,16 @@
 //! A folder of checkpoints, maintained during a run.
 
 use crate::container::Checkpoint;
-use crate::folder::{Better, Keep, Name, best_first, list, remove};
+use crate::folder::{Better, Keep, Name, list, remove};
 use crate::lock::FolderLock;
 use crate::read::check;
+use crate::search::{Order, first_good};
 use adamant_files::{FileError, create_folder, remove_stale};
 use std::collections::HashSet;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -45,12 +47,13 @@ use std::time::{Duration, Instant};
 ///
 /// Only one manager can use a folder at a time: it locks the file `.lock` there, and a second one,
 /// in this process or another, is an error. A killed process does not keep its lock. To read the
-/// files of a run in progress, use [`Checkpoint::load`].
+/// files of a run in progress, use [`find_checkpoint`](crate::find_checkpoint) or
+/// [`Checkpoint::load`].
 ///
 /// Dropping the manager waits for the save in the background; only [`finish`](Self::finish) returns
 /// its error.
 pub struct CheckpointManager {
-    _lock: FolderLock,
+    lock: FolderLock,
     folder: PathBuf,
     every_steps: Option<u64>,
     every: Option<Duration>,
@@ -62,8 +65,12 @@ pub struct CheckpointManager {
     damaged: HashSet<u64>,
     /// The save in the background.
     running: Option<JoinHandle<Saved>>,
+    before_save: BeforeSave,
     warn: Box<dyn Fn(&FileError) + Send>,
 }
+
+/// Work to be done before each save; returns warnings.
+type BeforeSave = Arc<dyn Fn() -> Vec<FileError> + Send + Sync>;
 
 /// The result of a save. Old files that could not be removed are warnings, not a failure.
 type Saved = Result<Vec<FileError>, FileError>;
@@ -77,7 +84,7 @@ impl CheckpointManager {
         let folder = folder.into();
         create_folder(&folder)?;
         Ok(CheckpointManager {
-            _lock: FolderLock::take(&folder)?,
+            lock: FolderLock::take(&folder)?,
             folder,
             every_steps: None,
             every: None,
@@ -86,11 +93,14 @@ impl CheckpointManager {
             last_time: Instant::now(),
             damaged: HashSet::new(),
             running: None,
-            warn: Box::new(|error| eprintln!("warning: {error}")),
+            before_save: Arc::new(Vec::new),
+            warn: Box::new(|error| {
+                let _ = writeln!(io::stderr(), "warning: {error}"); // it may be closed
+            }),
         })
     }
 
-    /// A save is due at each multiple of `steps`; default: never.
+    /// A save is due at each multiple of `steps`; default never.
     ///
     /// # Panics
     /// If `steps` is 0.
@@ -102,23 +112,23 @@ impl CheckpointManager {
         self
     }
 
-    /// A save is due when this time has passed since the last one; default: never.
+    /// A save is due when this time has passed since the last one; default never.
     ///
     /// # Panics
-    /// If `minutes` is negative or not finite.
+    /// If `minutes` is negative, NaN, or more than a `Duration` holds.
     #[must_use]
     #[track_caller]
     pub fn every_minutes(mut self, minutes: f64) -> Self {
         let Ok(every) = Duration::try_from_secs_f64(minutes * 60.0) else {
             panic!(
-                "CheckpointManager: every_minutes is {minutes}; expected a finite value of at least 0"
+                "CheckpointManager: every_minutes is {minutes:?}; expected a number from 0 to 3e17"
             );
         };
         self.every = Some(every);
         self
     }
 
-    /// Keeps the last `count` files and removes older ones; default: keeps all.
+    /// Keeps the last `count` files and removes older ones; default all.
     ///
     /// Older files are removed after a save. If the disk is full, they are removed one by one until
     /// the save succeeds, but never the newest good one: with `keep_last(1)`, the disk needs room
@@ -149,10 +159,22 @@ impl CheckpointManager {
     }
 
     /// Calls `warn` for a damaged file that is skipped, a file that cannot be removed, and a failed
-    /// save when the manager is dropped; default: prints to the standard error.
+    /// save when the manager is dropped; default prints to the standard error.
     #[must_use]
     pub fn on_warning(mut self, warn: impl Fn(&FileError) + Send + 'static) -> Self {
         self.warn = Box::new(warn);
+        self
+    }
+
+    /// Calls `prepare` at the start of each save, in the background, before the checkpoint is
+    /// written: for other files that must be on the disk when the checkpoint is, such as a log. It
+    /// returns warnings; default nothing.
+    #[must_use]
+    pub fn before_save(
+        mut self,
+        prepare: impl Fn() -> Vec<FileError> + Send + Sync + 'static,
+    ) -> Self {
+        self.before_save = Arc::new(prepare);
         self
     }
 
@@ -193,6 +215,7 @@ impl CheckpointManager {
         metric: Option<f64>,
         checkpoint: Checkpoint,
     ) -> Result<(), FileError> {
+        self.warn_if_unlocked();
         let before = self.finish();
         (self.last_step, self.last_time) = (step, Instant::now());
         let save = Save {
@@ -202,6 +225,7 @@ impl CheckpointManager {
             step,
             metric,
             checkpoint,
+            before: self.before_save.clone(),
         };
         let running = thread::Builder::new().name("checkpoint".into()).spawn(|| save.run());
         match running {
@@ -239,9 +263,7 @@ impl CheckpointManager {
     /// intact), or the previous save failed.
     pub fn newest(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
-        let mut names = list(&self.folder)?;
-        names.reverse();
-        let found = self.first_good(&names)?;
+        let found = self.first_good(Order::Newest)?;
         if let Some((step, _)) = found {
             self.last_step = step;
         }
@@ -256,30 +278,24 @@ impl CheckpointManager {
     /// Like [`newest`](Self::newest).
     pub fn best(&mut self) -> Result<Option<(u64, Checkpoint)>, FileError> {
         self.finish()?;
-        let better = self.keep.best.unwrap_or(Better::Lower);
-        let names = best_first(&list(&self.folder)?, better);
-        self.first_good(&names)
+        self.first_good(match self.keep.best {
+            Some(Better::Higher) => Order::Highest,
+            Some(Better::Lower) | None => Order::Lowest,
+        })
     }
 
-    fn first_good(&mut self, names: &[Name]) -> Result<Option<(u64, Checkpoint)>, FileError> {
-        for name in names {
-            match Checkpoint::load(self.folder.join(name.to_string())) {
-                Ok(checkpoint) => return Ok(Some((name.step, checkpoint))),
-                Err(error @ FileError::Format { .. }) => {
-                    (self.warn)(&error);
-                    self.damaged.insert(name.number);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        match names.len() {
-            0 => Ok(None),
-            n => Err(FileError::format(
-                &self.folder,
-                format!("{n} damaged checkpoints"),
-                "a good one",
-            )),
-        }
+    fn first_good(&mut self, order: Order) -> Result<Option<(u64, Checkpoint)>, FileError> {
+        self.warn_if_unlocked();
+        let CheckpointManager { folder, warn, damaged, .. } = self;
+        first_good(folder, order, &mut |number, error| {
+            warn(error);
+            damaged.insert(number);
+        })
+    }
+
+    /// Warns once if a second process can use the folder.
+    fn warn_if_unlocked(&mut self) {
+        self.lock.warning.take().iter().for_each(&self.warn);
     }
 }
 
@@ -291,12 +307,14 @@ struct Save {
     step: u64,
     metric: Option<f64>,
     checkpoint: Checkpoint,
+    before: BeforeSave,
 }
 
 impl Save {
     fn run(self) -> Saved {
-        let Save { folder, keep, damaged, step, metric, checkpoint } = self;
-        let mut warnings = remove_stale(&folder, |target| Name::parse(target).is_some())?;
+        let Save { folder, keep, damaged, step, metric, checkpoint, before } = self;
+        let mut warnings = before();
+        warnings.extend(remove_stale(&folder, |target| Name::parse(target).is_some())?);
         let mut saved = list(&folder)?;
         let number = saved.last().map_or(0, |name| name.number + 1);
         let name = Name { number, step, metric };
@@ -525,6 +543,7 @@ mod tests {
             step: 4,
             metric: None,
             checkpoint: snapshot(4),
+            before: Arc::new(Vec::new),
         };
         let (result, calls) = failing(full, io::ErrorKind::StorageFull, || save.run());
         if let Err(error) = &result {
@@ -579,6 +598,51 @@ mod tests {
         fs::create_dir(&newest).unwrap(); // in place of a file that cannot be read
         let error = manager.newest().unwrap_err();
         assert!(matches!(error, FileError::Io { .. }), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "every_minutes is 1e300; expected a number from 0 to 3e17")]
+    fn an_interval_beyond_all_time_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let _ = CheckpointManager::new(folder.path()).unwrap().every_minutes(1e300);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_locked_is_a_warning_once() {
+        let runs = tempfile::tempdir().unwrap();
+        let new = |name: &str| CheckpointManager::new(runs.path().join(name)).unwrap();
+        let (_, calls) = failing(0..0, io::ErrorKind::Unsupported, || new("a"));
+        let lock = calls.iter().position(|&call| call == "lock").unwrap();
+        let manager = failing(lock..lock + 1, io::ErrorKind::Unsupported, || new("b")).0;
+        let (warnings, warn) = warnings();
+        let mut manager = manager.on_warning(warn);
+        assert_eq!(manager.newest().unwrap(), None);
+        manager.save(1, snapshot(1)).unwrap();
+        manager.finish().unwrap();
+        let texts = std::mem::take(&mut *warnings.lock().unwrap());
+        assert_eq!(texts.len(), 1);
+        assert!(texts[0].contains("found a file system without locks"), "{texts:?}");
+    }
+
+    #[test]
+    fn work_is_done_before_each_save() {
+        let folder = tempfile::tempdir().unwrap();
+        let (warnings, warn) = warnings();
+        let path = folder.path().to_path_buf();
+        let mut manager = CheckpointManager::new(folder.path())
+            .unwrap()
+            .on_warning(warn)
+            .before_save(move || {
+                let saved = list(&path).unwrap().len();
+                vec![FileError::io(&path, io::Error::other(format!("after {saved} saves")))]
+            });
+        manager.save(1, snapshot(1)).unwrap();
+        manager.save(2, snapshot(2)).unwrap();
+        manager.finish().unwrap();
+        let texts = std::mem::take(&mut *warnings.lock().unwrap());
+        let ends = ["after 0 saves", "after 1 saves"];
+        assert!(texts.iter().zip(ends).all(|(text, end)| text.ends_with(end)), "{texts:?}");
+        assert_eq!(texts.len(), 2);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use adamant_checkpoint::{Checkpoint, FileError, load_safetensors};
 use adamant_files::{START, is_safetensors, open};
 use adamant_tensor::StateDict;
+use adamant_train::names::TRAINING;
 use std::io::Read;
 use std::path::Path;
 
@@ -50,7 +51,7 @@ impl Contents {
             kind: Kind::Checkpoint,
             len,
             notes: saved.notes().map(|(key, text)| (key.into(), text.into())).collect(),
-            parts: saved.parts().flat_map(|(name, state)| parts(name, state)).collect(),
+            parts: parts(&saved),
         })
     }
 
@@ -77,23 +78,30 @@ impl Contents {
     }
 }
 
-/// The part of a run's checkpoint, with the state of everything that the run trains.
-const TRAINING: &str = "training";
-
-/// A part of a checkpoint. For that of a run, its fields instead, such as `model` and `optimizer`;
-/// plain values among the fields stay together.
-fn parts(name: &str, state: &StateDict) -> Vec<(String, StateDict)> {
-    if name != TRAINING {
-        return vec![(name.into(), state.clone())];
-    }
+/// The parts of a checkpoint. For that of a run, its fields instead, such as `model` and
+/// `optimizer`; plain values among the fields stay together. A field with the name of another part
+/// is called `training.model`.
+fn parts(saved: &Checkpoint) -> Vec<(String, StateDict)> {
     let mut parts: Vec<(String, StateDict)> = Vec::new();
-    for (name, value) in state.iter() {
-        let (field, rest) = name.split_once('.').unwrap_or((TRAINING, name));
-        let index = parts.iter().position(|(part, _)| part == field).unwrap_or_else(|| {
-            parts.push((field.into(), StateDict::new()));
-            parts.len() - 1
-        });
-        parts[index].1.insert(rest, value.clone());
+    for (name, state) in saved.parts() {
+        if name != TRAINING {
+            parts.push((name.into(), state.clone()));
+            continue;
+        }
+        for (entry, value) in state.iter() {
+            let (part, entry) = match entry.split_once('.') {
+                None => (TRAINING.into(), entry),
+                Some((field, rest)) if saved.part(field).is_some() => {
+                    (format!("{TRAINING}.{field}"), rest)
+                }
+                Some((field, rest)) => (field.into(), rest),
+            };
+            let index = parts.iter().position(|(known, _)| *known == part).unwrap_or_else(|| {
+                parts.push((part, StateDict::new()));
+                parts.len() - 1
+            });
+            parts[index].1.insert(entry, value.clone());
+        }
     }
     parts
 }
@@ -104,17 +112,21 @@ mod tests {
 
     #[test]
     fn the_fields_of_a_run_are_parts() {
-        let names = ["model.0.weight", "model.0.bias", "epoch", "rng.seed", "best"];
+        let names =
+            ["model.0.weight", "model.0.bias", "epoch", "rng.seed", "best", "training.epoch"];
         let state = StateDict::from_iter(names.map(|name| (name, 1)));
-        let found = parts("training", &state);
+        let rng = StateDict::from_iter([("key", 2)]);
+        let saved = Checkpoint::new().with("rng", &rng).with("training", &state);
+        let found = parts(&saved);
         let found: Vec<(&str, Vec<&str>)> =
             found.iter().map(|(name, state)| (name.as_str(), state.keys().collect())).collect();
         let expected = [
+            ("rng", vec!["key"]),
             ("model", vec!["0.weight", "0.bias"]),
             ("training", vec!["epoch", "best"]),
-            ("rng", vec!["seed"]),
+            ("training.rng", vec!["seed"]),
+            ("training.training", vec!["epoch"]),
         ];
         assert_eq!(found, expected);
-        assert_eq!(parts("model", &state), [("model".to_string(), state)]);
     }
 }

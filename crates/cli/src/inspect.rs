@@ -2,7 +2,7 @@
 
 use crate::contents::Contents;
 use crate::table::Table;
-use crate::text::{bytes, count};
+use crate::text::{bytes, count, printable};
 use crate::values::{Statistics, shape_or_value, size, type_name};
 use crate::{Outcome, Status};
 use adamant_tensor::StateDict;
@@ -66,7 +66,7 @@ fn part(name: &str, state: &StateDict, args: &Args, out: &mut dyn Write) -> io::
     if others > 0 || sizes.is_empty() {
         line.push(count(others, if sizes.is_empty() { "value" } else { "other value" }));
     }
-    writeln!(out, "\n{name}: {}", line.join(", "))?;
+    writeln!(out, "\n{}: {}", printable(name), line.join(", "))?;
     let mut table = Table::new().right(3);
     let mut not_finite = Table::new();
     for (name, value) in state.iter() {

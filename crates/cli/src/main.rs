@@ -1,4 +1,4 @@
-//! The command `adamant`: looks into checkpoints, lists runs, draws curves.
+//! The command `adamant`: inspects checkpoints, lists runs, draws curves.
 //!
 //! ```text
 //! adamant inspect FILE            what is in a checkpoint or a safetensors file
@@ -29,7 +29,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-/// Look into checkpoints, list runs, draw curves
+/// Inspect checkpoints, list runs, draw curves
 #[derive(Parser)]
 #[command(name = "adamant", version, after_help = STATUS)]
 struct Args {
@@ -53,10 +53,10 @@ enum Command {
 enum Status {
     Success = 0,
     Different = 1,
-    Trouble = 2,
+    Error = 2,
 }
 
-/// An error is printed by `main`, and ends with [`Status::Trouble`].
+/// An error is printed by `main`, and ends with [`Status::Error`].
 type Outcome = Result<Status, Box<dyn Error>>;
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Some(error) if error.kind() == ErrorKind::BrokenPipe => Status::Success, // as in `… | head`
         _ => {
             report(&*error);
-            Status::Trouble
+            Status::Error
         }
     });
     ExitCode::from(status as u8)

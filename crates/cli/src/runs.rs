@@ -2,9 +2,10 @@
 
 use crate::saved_run::SavedRun;
 use crate::table::Table;
-use crate::text::{duration, grouped, short};
+use crate::text::{duration, grouped};
 use crate::{Outcome, Status, report};
 use adamant_checkpoint::FileError;
+use adamant_train::short;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     /// Folders to search
     #[arg(default_value = "runs")]
     folders: Vec<PathBuf>,
-    /// Show these metrics only; default: all
+    /// Show these metrics only; default all
     #[arg(long = "metric", value_name = "NAME")]
     metrics: Vec<String>,
 }
@@ -30,8 +31,12 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     table.row(["run", "state", "step", "took", "updated", "checkpoints", "last metrics"]);
     let mut empty = true;
     for folder in &args.folders {
-        let runs = SavedRun::find(folder)?;
-        if runs.is_empty() {
+        let (runs, errors) = SavedRun::find(folder)?;
+        for error in &errors {
+            report(error);
+            status = Status::Error;
+        }
+        if runs.is_empty() && errors.is_empty() {
             writeln!(out, "{}: no runs", folder.display())?;
         }
         for run in runs {
@@ -39,7 +44,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
                 Ok(row) => table.row(row),
                 Err(error) => {
                     report(&error);
-                    status = Status::Trouble;
+                    status = Status::Error;
                     continue;
                 }
             }

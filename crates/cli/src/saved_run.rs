@@ -1,14 +1,12 @@
 //! The folder of a run, as `adamant_train` writes it.
 
 use adamant_checkpoint::FileError;
+use adamant_train::names::{LOCK, METRICS};
 use adamant_train::{History, RunConfig};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// The file that makes a folder that of a run, there from its start.
-const METRICS: &str = "metrics.jsonl";
 
 /// The folder of a run.
 pub(crate) struct SavedRun {
@@ -32,15 +30,22 @@ impl SavedRun {
         Ok(SavedRun { path: path.into() })
     }
 
-    /// The runs in a folder and the folders below it, sorted by path. A run is not searched for
-    /// others, and links are not followed.
+    /// The runs in a folder and the folders below it, sorted by path, and the errors of folders
+    /// below it that cannot be read. A run is not searched for others, and links are not followed.
     ///
     /// # Errors
-    /// If a folder cannot be read.
-    pub(crate) fn find(below: &Path) -> Result<Vec<Self>, FileError> {
-        let (mut runs, mut folders) = (Vec::new(), vec![below.to_path_buf()]);
+    /// If the folder itself cannot be read.
+    pub(crate) fn find(below: &Path) -> Result<(Vec<Self>, Vec<FileError>), FileError> {
+        let (mut runs, mut errors) = (Vec::new(), Vec::new());
+        let mut folders = vec![below.to_path_buf()];
         while let Some(folder) = folders.pop() {
-            let names = names(&folder)?;
+            let names = match names(&folder) {
+                Err(error) if folder != below => {
+                    errors.push(error);
+                    continue;
+                }
+                names => names?,
+            };
             if is_run(&names) {
                 runs.push(SavedRun { path: folder });
                 continue;
@@ -49,7 +54,7 @@ impl SavedRun {
             folders.extend(paths.filter(|path| path.is_dir() && !path.is_symlink()));
         }
         runs.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(runs)
+        Ok((runs, errors))
     }
 
     /// The metrics of the run.
@@ -69,7 +74,7 @@ impl SavedRun {
         Ok(names(&self.path)?.iter().filter(is_checkpoint).count())
     }
 
-    /// Whether the program has finished the run.
+    /// Whether the run is finished.
     pub(crate) fn is_finished(&self) -> bool {
         // A run whose configuration is damaged counts as stopped.
         RunConfig::read(&self.path)
@@ -79,7 +84,7 @@ impl SavedRun {
     /// Whether a process holds the folder's lock.
     pub(crate) fn is_running(&self) -> bool {
         // A shared lock is released at once. A folder that cannot be locked counts as not running.
-        File::open(self.path.join(".lock"))
+        File::open(self.path.join(LOCK))
             .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }

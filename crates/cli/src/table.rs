@@ -21,7 +21,7 @@ impl Table {
         Self::default()
     }
 
-    /// Aligns this column to the right; default: to the left.
+    /// Aligns this column to the right; default left.
     pub(crate) fn right(mut self, column: usize) -> Self {
         self.right.resize(self.right.len().max(column + 1), false);
         self.right[column] = true;

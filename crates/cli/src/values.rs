@@ -1,7 +1,8 @@
 //! The values of states: their sizes, statistics, differences and descriptions.
 
-use crate::text::{count, grouped, short};
+use crate::text::{count, grouped};
 use adamant_tensor::{Array, Value};
+use adamant_train::short;
 use std::borrow::Cow;
 
 /// The number of elements of an array and of bytes of each.
@@ -133,11 +134,29 @@ pub(crate) fn difference(a: &Value, b: &Value) -> String {
     let (Some(different), Some(x), Some(y)) = (different, floats(a), floats(b)) else {
         return format!("{} and {}", describe(a), describe(b));
     };
-    // NaN if all differences are; they are counted nevertheless.
-    let most = x.zip(y).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+    let (mut most, mut nans) = (None, 0);
+    for (x, y) in x.zip(y) {
+        let difference = (x - y).abs();
+        if x.is_nan() != y.is_nan() {
+            nans += 1;
+        } else if difference >= most.unwrap_or(0.0) {
+            most = Some(difference);
+        }
+    }
     let elements = size(a).map_or(0, |(elements, _)| elements);
-    let [different, elements] = [different, elements].map(|n| grouped(n as u64));
-    format!("{}  {different} of {elements} differ, by up to {}", a.kind(), short(most))
+    let mut text = format!(
+        "{}  {} of {} differ",
+        a.kind(),
+        grouped(different as u64),
+        grouped(elements as u64)
+    );
+    if nans < different {
+        text += &format!(", by up to {}", short(most.unwrap_or(0.0)));
+    }
+    if nans > 0 {
+        text += &format!(", {} between NaN and a number", grouped(nans as u64));
+    }
+    text
 }
 
 /// The number of elements that differ; `None` if the shapes do.
@@ -175,6 +194,12 @@ mod tests {
         let a = value([1.0, 0.0, 0.0, f32::NAN]);
         let b = value([1.5, -0.0, -0.0, f32::NAN]);
         assert_eq!(difference(&a, &b), "f32 [4]  3 of 4 differ, by up to 0.5");
+        let c = value([f32::NAN, 0.0, 0.0, f32::NAN]);
+        let expected = "f32 [4]  1 of 4 differ, 1 between NaN and a number";
+        assert_eq!(difference(&a, &c), expected);
+        let d = value([1.0, f32::NAN, -3.0, f32::INFINITY]);
+        let expected = "f32 [4]  3 of 4 differ, by up to 3, 2 between NaN and a number";
+        assert_eq!(difference(&a, &d), expected);
         assert_eq!(difference(&a, &Value::from(7)), "f32 [4] and int 7");
         let one = Value::from(Tensor::from([2.5f64]));
         assert_eq!(difference(&a, &one), "f32 [4] and f64 [1] = 2.5");

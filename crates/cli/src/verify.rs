@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
             }
             Err(error) => {
                 report(&error);
-                status = Status::Trouble;
+                status = Status::Error;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 /// Makes a system call. Tests can make it fail by its name.
-pub(crate) fn call<R>(_name: &'static str, make: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+pub fn call<R>(_name: &'static str, make: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     #[cfg(any(test, feature = "faults"))]
     injection::attempt(_name)?;
     make()

@@ -9,14 +9,18 @@ mod atomic;
 mod error;
 mod faults;
 mod format_error;
+mod host;
 mod kind;
 mod open;
 
 pub use crate::atomic::{create_folder, remove_stale, try_lock, write_atomically};
 pub use crate::error::FileError;
+#[doc(hidden)]
+pub use crate::faults::call;
 #[cfg(any(test, feature = "faults"))]
 #[doc(hidden)]
 pub use crate::faults::failing;
 pub use crate::format_error::FormatError;
+pub use crate::host::host_name;
 pub use crate::kind::{START, is_safetensors, other_kind};
 pub use crate::open::{check_is_file, open};

@@ -36,11 +36,55 @@ pub fn accumulate<T: Float>(n: usize, mut loss: impl FnMut() -> Tensor<T>) -> T 
     assert!(n > 0, "accumulate: n is 0; expected at least 1");
     let mut sum = 0.0;
     for _ in 0..n {
-        let loss = loss();
-        sum += loss.item().to_f64();
-        (loss / T::from_f64(n as f64)).backward();
+        sum += backward(loss(), n);
     }
     T::from_f64(sum / n as f64)
+}
+
+/// [`accumulate`] for a loss that can fail, because its batch cannot be read for example.
+///
+/// ```
+/// # use adamant_nn::{Forward, Linear, mse_loss};
+/// # use adamant_tensor::{Generator, Tensor};
+/// # use adamant_train::try_accumulate;
+/// # let rng = &mut Generator::seed(0);
+/// # let model = Linear::<f32>::new(3, 1, rng);
+/// # let mut files = ["a", "b"].into_iter();
+/// # let mut read = |_| -> Result<(Tensor, Tensor), std::io::Error> {
+/// #     Ok((Tensor::ones([2, 3]), Tensor::ones([2, 1])))
+/// # };
+/// let loss = try_accumulate(2, || {
+///     let (x, y) = read(files.next().unwrap())?;
+///     Ok::<_, std::io::Error>(mse_loss(&model.forward(&x), &y))
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// The first error of `loss`. The gradients of the losses before it are added up then: call
+/// `zero_grad`.
+///
+/// # Panics
+/// Like [`accumulate`].
+#[track_caller]
+pub fn try_accumulate<T: Float, E>(
+    n: usize,
+    mut loss: impl FnMut() -> Result<Tensor<T>, E>,
+) -> Result<T, E> {
+    assert!(n > 0, "try_accumulate: n is 0; expected at least 1");
+    let mut sum = 0.0;
+    for _ in 0..n {
+        sum += backward(loss()?, n);
+    }
+    Ok(T::from_f64(sum / n as f64))
+}
+
+/// The backward pass of `loss / n`. Returns the loss.
+#[track_caller]
+fn backward<T: Float>(loss: Tensor<T>, n: usize) -> f64 {
+    let value = loss.item().to_f64();
+    (loss / T::from_f64(n as f64)).backward();
+    value
 }
 
 #[cfg(test)]
@@ -79,6 +123,19 @@ mod tests {
                 assert!((found - expected).abs() < 1e-6, "{n}: {found} {expected}");
             }
         }
+    }
+
+    #[test]
+    fn the_first_error_ends_it() {
+        let weight = adamant_tensor::Parameter::new(Tensor::<f32>::ones([1]));
+        let mut calls = 0;
+        let result = try_accumulate(4, || {
+            calls += 1;
+            if calls < 3 { Ok(weight.tensor().sum()) } else { Err("no batch") }
+        });
+        assert_eq!((result, calls), (Err("no batch"), 3));
+        assert_eq!(weight.grad().unwrap().to_vec(), [0.5]);
+        assert_eq!(try_accumulate(2, || Ok::<_, ()>(weight.tensor().sum() * 3.0)), Ok(3.0));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Averages of a model's weights over the steps of a training.
 
+use crate::metrics::elements;
 use adamant_nn::{Buffer, Counter, Forward, Leaf, Module, Path};
-use adamant_tensor::{Float, Parameter, Tensor, no_grad, take_values};
+use adamant_tensor::{Float, Parameter, Tensor, take_values};
 
 /// A copy of a model whose weights are the average of the model's over its updates.
 ///
@@ -15,7 +16,7 @@ use adamant_tensor::{Float, Parameter, Tensor, no_grad, take_values};
 ///
 /// The first update copies the weights. Buffers, such as the running statistics of a batch
 /// normalization, are copied at each update; [`use_buffers`](AveragedModel::use_buffers) averages
-/// them too, and [`update_bn`](crate::update_bn) computes them anew. The copy is a module with
+/// them too, and [`update_bn`](crate::update_bn) recomputes them. The copy is a module with
 /// PyTorch's names, `n_averaged` and `module.…`; as in PyTorch, neither the kind of average nor the
 /// decay is part of its state.
 ///
@@ -111,7 +112,8 @@ impl<T: Float, M: Module<T>> AveragedModel<M, T> {
         self.n_averaged.get()
     }
 
-    /// Takes in the model's weights: after an optimizer's step, or at the end of an epoch.
+    /// Updates the average with the model's weights: after an optimizer's step, or at the end of an
+    /// epoch. After the first update, the values change in place.
     ///
     /// PyTorch: `averaged.update_parameters(model)`.
     ///
@@ -128,42 +130,47 @@ impl<T: Float, M: Module<T>> AveragedModel<M, T> {
             own.shapes()
         );
         let n = self.n_averaged();
-        no_grad(|| {
-            let averaged =
-                own.parameters.iter().zip(&other.parameters).map(|(averaged, current)| {
-                    self.average.next(n, averaged.tensor(), current.tensor())
-                });
-            let averaged: Vec<Tensor<T>> = averaged.collect();
-            let values = take_values("update_parameters", own.parameters.iter());
-            for (mut value, averaged) in values.into_iter().zip(averaged) {
-                value.replace(averaged.array().clone());
+        let next = |averaged, current| self.average.next(n, averaged, current);
+        // Read before the values are taken: until they return, nothing may read a parameter.
+        let current: Vec<Tensor<T>> = other.parameters.iter().map(Parameter::tensor).collect();
+        let values = take_values("update_parameters", own.parameters.iter());
+        for (mut value, current) in values.into_iter().zip(&current) {
+            match n {
+                0 => value.replace(current.array().clone()), // shared until one of them changes
+                _ => update(value.make_mut(), &elements(current), next),
             }
-            for (averaged, current) in own.buffers.iter().zip(&other.buffers) {
-                averaged.set(&match self.use_buffers {
-                    true => self.average.next(n, averaged.tensor(), current.tensor()),
-                    false => current.tensor(),
-                });
+        }
+        for (averaged, current) in own.buffers.iter().zip(&other.buffers) {
+            let mut value = current.tensor();
+            if self.use_buffers {
+                let mut averages = averaged.tensor().to_vec();
+                update(&mut averages, &elements(&value), next);
+                value = Tensor::from_vec(averages, averaged.shape()).expect("as many elements");
             }
-            for (averaged, current) in own.counters.iter().zip(&other.counters) {
-                averaged.set(match self.use_buffers {
-                    true => self.average.next_count(n, averaged.get(), current.get()),
-                    false => current.get(),
-                });
-            }
-        });
+            averaged.set(&value);
+        }
+        for (averaged, current) in own.counters.iter().zip(&other.counters) {
+            averaged.set(match self.use_buffers {
+                true => self.average.next_count(n, averaged.get(), current.get()),
+                false => current.get(),
+            });
+        }
         self.n_averaged.set(n.saturating_add(1));
+    }
+}
+
+fn update<T: Float>(averaged: &mut [T], current: &[T], next: impl Fn(T, T) -> T) {
+    for (averaged, &current) in averaged.iter_mut().zip(current) {
+        *averaged = next(*averaged, current);
     }
 }
 
 impl Average {
     /// The average after another update, the first one if `n` is 0.
-    fn next<T: Float>(self, n: i64, averaged: Tensor<T>, current: Tensor<T>) -> Tensor<T> {
+    fn next<T: Float>(self, n: i64, averaged: T, current: T) -> T {
         match self {
             _ if n == 0 => current,
-            Average::Equal => {
-                let difference = current - &averaged;
-                averaged + difference / T::from_f64((n + 1) as f64)
-            }
+            Average::Equal => averaged + (current - averaged) / T::from_f64((n + 1) as f64),
             Average::Exponential { decay } => {
                 averaged * T::from_f64(decay) + current * T::from_f64(1.0 - decay)
             }
@@ -172,8 +179,7 @@ impl Average {
 
     /// As PyTorch averages a buffer of integers: in `f32`, rounded toward 0.
     fn next_count(self, n: i64, averaged: i64, current: i64) -> i64 {
-        let tensor = |count: i64| Tensor::full([], count as f32);
-        self.next(n, tensor(averaged), tensor(current)).item() as i64
+        self.next(n, averaged as f32, current as f32) as i64
     }
 }
 

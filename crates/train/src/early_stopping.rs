@@ -2,12 +2,13 @@
 
 use adamant_derive::Stateful;
 use adamant_optim::PlateauMode;
-use adamant_tensor::{StateDict, StateError, Stateful};
+use adamant_tensor::{Mismatch, StateDict, StateError, Stateful};
 
 /// Ends a training when a metric has stopped improving, and keeps the best weights.
 ///
-/// The state includes the best weights and the options: a resumed run stops at the same step, with
-/// the same weights, to the bit. A metric that is NaN is never an improvement.
+/// The state includes the best weights: a resumed run stops at the same step, with the same weights,
+/// to the bit. The options are the program's; a state of the other mode does not fit. A metric that
+/// is NaN is never an improvement.
 ///
 /// Lightning: `EarlyStopping`; Keras: `EarlyStopping(restore_best_weights=True)`.
 ///
@@ -29,13 +30,49 @@ use adamant_tensor::{StateDict, StateError, Stateful};
 #[derive(Clone, Debug, Stateful)]
 #[stateful(crate = adamant_tensor)]
 pub struct EarlyStopping {
-    higher_is_better: bool,
+    mode: Mode,
+    #[stateful(skip)]
     patience: u64,
+    #[stateful(skip)]
     min_delta: f64,
     best: Option<f64>,
     bad_steps: u64,
     /// The state of the model at the best metric.
     weights: StateDict,
+}
+
+/// The mode, which a state names but does not change.
+#[derive(Clone, Copy, Debug)]
+struct Mode(PlateauMode);
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self.0 {
+            PlateauMode::Min => "min",
+            PlateauMode::Max => "max",
+        }
+    }
+}
+
+impl Stateful for Mode {
+    fn state_dict(&self) -> StateDict {
+        StateDict::from_iter([("", self.name())])
+    }
+
+    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
+        let mut saved = String::new();
+        saved.load_state_dict(state)?;
+        let mut errors = StateError::new();
+        if saved != self.name() {
+            let (found, expected) = (format!("`{saved}`"), format!("`{}`", self.name()));
+            errors.push(Mismatch::wrong("", found, expected));
+        }
+        errors.into_result()
+    }
+
+    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
+        self.check_state_dict(state)
+    }
 }
 
 impl EarlyStopping {
@@ -44,7 +81,7 @@ impl EarlyStopping {
     #[must_use]
     pub fn new(mode: PlateauMode) -> Self {
         EarlyStopping {
-            higher_is_better: mode == PlateauMode::Max,
+            mode: Mode(mode),
             patience: 3,
             min_delta: 0.0,
             best: None,
@@ -80,7 +117,7 @@ impl EarlyStopping {
         self
     }
 
-    /// Takes in the metric of a validation. If it is the best so far, the state of `model` is kept;
+    /// Records a validation metric. If it is the best so far, the state of `model` is kept;
     /// this copies nothing until the model changes.
     pub fn step(&mut self, metric: f64, model: &impl Stateful) {
         if self.is_better(metric) {
@@ -95,7 +132,7 @@ impl EarlyStopping {
     fn is_better(&self, metric: f64) -> bool {
         match self.best {
             None => !metric.is_nan(),
-            Some(best) if self.higher_is_better => metric > best + self.min_delta,
+            Some(best) if self.mode.0 == PlateauMode::Max => metric > best + self.min_delta,
             Some(best) => metric < best - self.min_delta,
         }
     }
@@ -180,7 +217,7 @@ mod tests {
             (1..)
                 .zip(&metrics[..interrupted])
                 .for_each(|(model, &m)| first.step(m, &(model as u64)));
-            let mut resumed = EarlyStopping::new(PlateauMode::Max).patience(9);
+            let mut resumed = EarlyStopping::new(PlateauMode::Min);
             resumed.step(7.0, &String::from("another model"));
             resumed.load_state_dict(&first.state_dict()).unwrap();
             assert_eq!(resumed.state_dict(), first.state_dict());
@@ -195,6 +232,20 @@ mod tests {
             let _ = resumed.restore_best(&mut model).unwrap();
             assert_eq!((stopped, model), straight, "{interrupted}");
         }
+    }
+
+    #[test]
+    fn options_are_those_of_the_program() {
+        let mut first = EarlyStopping::new(PlateauMode::Min).patience(1);
+        first.step(1.0, &1u64);
+        first.step(2.0, &2u64);
+        let mut resumed = EarlyStopping::new(PlateauMode::Min).patience(2);
+        resumed.load_state_dict(&first.state_dict()).unwrap();
+        assert!(first.should_stop() && !resumed.should_stop());
+        let mut other = EarlyStopping::new(PlateauMode::Max);
+        let error = other.load_state_dict(&first.state_dict()).unwrap_err();
+        assert_eq!(error.mismatches(), ["`mode`: found `min`, expected `max`"]);
+        assert_eq!(other.best(), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod run;
 mod seeds;
 mod update_bn;
 
-pub use accumulate::accumulate;
+pub use accumulate::{accumulate, try_accumulate};
 pub use averaged_model::AveragedModel;
 pub use early_stopping::EarlyStopping;
 pub use lr_finder::{LrCurve, LrFinder};
@@ -29,5 +29,7 @@ pub use metrics::{
     RegressionErrors,
 };
 pub use run::{History, Interrupted, Row, Run, RunConfig, RunError, RunFolder, Session, exit};
+#[doc(hidden)]
+pub use run::{names, short};
 pub use seeds::Seeds;
 pub use update_bn::update_bn;

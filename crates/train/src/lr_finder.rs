@@ -63,34 +63,57 @@ impl LrFinder {
         Self::default()
     }
 
-    /// The first rate, above 0; default 10⁻⁸.
+    /// The first and the last rate, `0 < min_lr < max_lr`; default 10⁻⁸ and 1.
+    ///
+    /// # Panics
+    /// If they are not in this order, or not finite.
     #[must_use]
-    pub fn min_lr(self, min_lr: f64) -> Self {
-        LrFinder { min_lr, ..self }
-    }
-
-    /// The last rate, above the first one; default 1.
-    #[must_use]
-    pub fn max_lr(self, max_lr: f64) -> Self {
-        LrFinder { max_lr, ..self }
+    #[track_caller]
+    pub fn lr_range(self, min_lr: f64, max_lr: f64) -> Self {
+        assert!(
+            min_lr > 0.0 && max_lr > min_lr && max_lr.is_finite(),
+            "LrFinder: rates from {min_lr:?} to {max_lr:?}; expected 0 < min_lr < max_lr"
+        );
+        LrFinder { min_lr, max_lr, ..self }
     }
 
     /// The number of steps, at least 2; default 100.
+    ///
+    /// # Panics
+    /// If it is less.
     #[must_use]
+    #[track_caller]
     pub fn num_training(self, num_training: usize) -> Self {
+        assert!(num_training > 1, "LrFinder: num_training is {num_training}; expected at least 2");
         LrFinder { num_training, ..self }
     }
 
     /// The weight of earlier losses in the smoothed one, within `[0, 1)`; default 0.98.
+    ///
+    /// # Panics
+    /// If it is not in this range.
     #[must_use]
+    #[track_caller]
     pub fn beta(self, beta: f64) -> Self {
+        assert!(
+            (0.0..1.0).contains(&beta),
+            "LrFinder: beta is {beta:?}; expected at least 0 and below 1"
+        );
         LrFinder { beta, ..self }
     }
 
     /// How many times the best smoothed loss ends the test, above 1; infinity never ends it;
     /// default 4.
+    ///
+    /// # Panics
+    /// If it is not above 1.
     #[must_use]
+    #[track_caller]
     pub fn early_stop_threshold(self, threshold: f64) -> Self {
+        assert!(
+            threshold > 1.0,
+            "LrFinder: early_stop_threshold is {threshold:?}; expected more than 1"
+        );
         LrFinder { early_stop_threshold: threshold, ..self }
     }
 
@@ -99,14 +122,13 @@ impl LrFinder {
     /// restored at the end, to the bit. (Gradients are no state: a step begins with `zero_grad`.)
     ///
     /// # Panics
-    /// If an option is out of its range, or `state` does not load its own state.
+    /// If `state` does not load its own state.
     #[track_caller]
     pub fn run<S: Stateful>(
         &self,
         state: &mut S,
         mut step: impl FnMut(&mut S, f64) -> f64,
     ) -> LrCurve {
-        self.check();
         let before = state.state_dict();
         let mut curve = LrCurve { rates: Vec::new(), losses: Vec::new(), diverged: false };
         let (mut average, mut best) = (0.0, f64::INFINITY);
@@ -129,24 +151,6 @@ impl LrFinder {
             panic!("LrFinder: the state from before the test does not load: {error}");
         }
         curve
-    }
-
-    #[track_caller]
-    fn check(&self) {
-        let LrFinder { min_lr, max_lr, num_training, beta, early_stop_threshold } = *self;
-        assert!(
-            min_lr > 0.0 && max_lr > min_lr && max_lr.is_finite(),
-            "LrFinder: rates from {min_lr:?} to {max_lr:?}; expected 0 < min_lr < max_lr"
-        );
-        assert!(num_training > 1, "LrFinder: num_training is {num_training}; expected at least 2");
-        assert!(
-            (0.0..1.0).contains(&beta),
-            "LrFinder: beta is {beta:?}; expected at least 0 and below 1"
-        );
-        assert!(
-            early_stop_threshold > 1.0,
-            "LrFinder: early_stop_threshold is {early_stop_threshold:?}; expected more than 1"
-        );
     }
 }
 
@@ -203,7 +207,7 @@ mod tests {
 
     #[test]
     fn rates_rise_from_the_first_to_the_last() {
-        let finder = LrFinder::new().min_lr(1e-4).max_lr(10.0).num_training(6);
+        let finder = LrFinder::new().lr_range(1e-4, 10.0).num_training(6);
         let rates = curve(&finder, |_| 1.0).rates;
         assert_eq!(rates.len(), 6);
         for (rate, power) in rates.iter().zip(-4..) {
@@ -304,6 +308,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "LrFinder: rates from 1.0 to 1.0; expected 0 < min_lr < max_lr")]
     fn rates_that_do_not_rise_are_refused() {
-        let _ = curve(&LrFinder::new().min_lr(1.0), |_| 1.0);
+        let _ = LrFinder::new().lr_range(1.0, 1.0);
     }
 }

@@ -1,14 +1,18 @@
-//! The statistics of batch normalizations, computed anew.
+//! The statistics of batch normalizations, recomputed.
 
-use adamant_nn::{Leaf, LeafMut, Module, Path, Training, with_cumulative_statistics};
+use adamant_nn::{
+    Buffer, Counter, Leaf, LeafMut, Module, Path, Training, with_cumulative_statistics,
+};
 use adamant_tensor::{Float, Tensor, no_grad};
+use std::collections::HashMap;
 
-/// Resets the running statistics of every batch normalization in `model`, and computes them from
+/// Resets the running statistics of every batch normalization in `model`, and recomputes them from
 /// `batches`: `forward` runs the model on each, in training mode and without gradients. For an
 /// [`AveragedModel`](crate::AveragedModel), whose weights no batch has seen before. Afterwards
 /// each layer is in the mode that it was in.
 ///
-/// The statistics are the means over all batches, whatever the momentum of a layer.
+/// The statistics are the means over all batches, whatever the momentum of a layer. A model without
+/// them is left as it is, and no batch is taken.
 ///
 /// PyTorch: `torch.optim.swa_utils.update_bn(loader, model)`.
 ///
@@ -26,7 +30,9 @@ pub fn update_bn<T: Float, M: Module<T>, B, R>(
     batches: impl IntoIterator<Item = B>,
     mut forward: impl FnMut(&M, B) -> R,
 ) {
-    reset(model);
+    if !reset(model) {
+        return;
+    }
     let modes = modes(model);
     model.train();
     for batch in batches {
@@ -52,15 +58,80 @@ fn modes<T: Float>(model: &mut impl Module<T>) -> Vec<Training> {
     modes
 }
 
-/// PyTorch: `module.reset_running_stats()`.
-fn reset<T: Float>(model: &impl Module<T>) {
-    model.visit(&mut Path::default(), &mut |path, leaf| match (
-        leaf,
-        path.rsplit('.').next().unwrap_or_default(),
-    ) {
-        (Leaf::Buffer(mean), "running_mean") => mean.set(&Tensor::zeros(mean.shape())),
-        (Leaf::Buffer(var), "running_var") => var.set(&Tensor::ones(var.shape())),
-        (Leaf::Counter(count), "num_batches_tracked") => count.set(0),
-        _ => {}
+/// PyTorch: `module.reset_running_stats()`, of each batch normalization. Returns whether there is
+/// one.
+fn reset<T: Float>(model: &impl Module<T>) -> bool {
+    // By the path of a layer: three leaves with these names are a batch normalization.
+    let mut layers = HashMap::<String, Statistics<T>>::new();
+    model.visit(&mut Path::default(), &mut |path, leaf| {
+        let (layer, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let found = layers.entry(layer.into()).or_default();
+        match (leaf, name) {
+            (Leaf::Buffer(mean), "running_mean") => found.mean = Some(mean.clone()),
+            (Leaf::Buffer(var), "running_var") => found.var = Some(var.clone()),
+            (Leaf::Counter(count), "num_batches_tracked") => found.count = Some(count.clone()),
+            _ => {}
+        }
     });
+    let mut any = false;
+    for layer in layers.into_values() {
+        let Statistics { mean: Some(mean), var: Some(var), count: Some(count) } = layer else {
+            continue;
+        };
+        mean.set(&Tensor::zeros(mean.shape()));
+        var.set(&Tensor::ones(var.shape()));
+        count.set(0);
+        any = true;
+    }
+    any
+}
+
+/// What was found of a batch normalization.
+struct Statistics<T: Float> {
+    mean: Option<Buffer<T>>,
+    var: Option<Buffer<T>>,
+    count: Option<Counter>,
+}
+
+impl<T: Float> Default for Statistics<T> {
+    fn default() -> Self {
+        Statistics { mean: None, var: None, count: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adamant_nn::{BatchNorm1d, Forward, Linear, Sequential};
+    use adamant_tensor::Generator;
+
+    #[test]
+    fn a_model_without_statistics_takes_no_batch() {
+        let mut model = Linear::<f32>::new(1, 1, &mut Generator::seed(0));
+        let batches = std::iter::from_fn(|| -> Option<Tensor<f32>> { panic!("a batch is taken") });
+        update_bn(&mut model, batches, |model, x| model.forward(&x));
+    }
+
+    #[derive(Module)]
+    #[module(crate = adamant_nn)]
+    struct Other {
+        running_mean: Buffer<f32>,
+        norms: Sequential,
+    }
+
+    #[test]
+    fn only_batch_normalizations_are_reset() {
+        let norms = Sequential::new().add(BatchNorm1d::new(1)).add(BatchNorm1d::new(1));
+        let mut model = Other { running_mean: Buffer::new(Tensor::from([7.0f32])), norms };
+        let batches = [Tensor::from([[1.0f32], [3.0]])];
+        update_bn(&mut model, batches, |model, x| model.norms.forward(&x));
+        assert_eq!(model.running_mean.tensor().to_vec(), [7.0]);
+        let mut counts = Vec::new();
+        model.visit(&mut Path::default(), &mut |_, leaf| {
+            if let Leaf::Counter(count) = leaf {
+                counts.push(count.get());
+            }
+        });
+        assert_eq!(counts, [1, 1]);
+    }
 }

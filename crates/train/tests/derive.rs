@@ -89,13 +89,13 @@ fn a_mismatch_anywhere_changes_nothing_anywhere() {
     saved.step();
     let mut state = saved.state_dict();
     state.rename("model.fc1.weight", "model.fc0.weight").unwrap();
-    state.insert("stopping.patience", -1);
+    state.insert("stopping.bad_steps", -1);
     let mut run = Run::new(1);
     let before = run.state_dict();
     let error = run.load_state_dict(&state).unwrap_err();
     let expected = [
         "`model.fc1.weight`: missing, expected f32 [4, 3]",
-        "`stopping.patience`: found the integer -1, expected a u64",
+        "`stopping.bad_steps`: found the integer -1, expected a u64",
     ];
     for line in expected {
         assert!(error.mismatches().iter().any(|mismatch| *mismatch == line), "{error}");

@@ -144,6 +144,26 @@ fn a_restored_average_continues() {
 }
 
 #[test]
+fn averages_round_as_the_operations_of_tensors() {
+    let model = Linear::<f32>::new(37, 3, &mut Generator::seed(0));
+    let weights: Vec<Tensor> = (1..=3).map(|seed| numbers(seed, &[3, 37])).collect();
+    let mut equal = AveragedModel::new(&model);
+    let mut ema = AveragedModel::ema(&model, 0.9);
+    for weight in &weights {
+        model.weight.set_value(weight);
+        equal.update_parameters(&model);
+        ema.update_parameters(&model);
+    }
+    let [a, b, c] = &weights[..] else { unreachable!() };
+    let expected = a + (b - a) / 2.0;
+    let expected = &expected + (c - &expected) / 3.0;
+    assert_eq!(equal.module.weight.tensor().to_vec(), expected.to_vec());
+    let (decay, rest) = (0.9, (1.0 - 0.9f64) as f32);
+    let expected = (a * decay + b * rest) * decay + c * rest;
+    assert_eq!(ema.module.weight.tensor().to_vec(), expected.to_vec());
+}
+
+#[test]
 fn an_average_has_values_of_its_own() {
     let model = model::<f32>();
     let mut averaged = AveragedModel::ema(&model, 0.5);

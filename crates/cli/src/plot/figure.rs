@@ -87,7 +87,7 @@ impl Figure {
         svg.replacen(&size, &millimeters, 1)
     }
 
-    fn draw(&self, root: &Area<'_>, legend: &Legend<'_>) -> Drawn {
+    fn draw(&self, root: &Area<'_>, legend: &Legend) -> Drawn {
         root.fill(&WHITE)?;
         let (top, rest) = root.split_vertically(units(MARGIN + legend.height()));
         legend.draw(&top)?;
@@ -180,26 +180,29 @@ impl Panel {
 }
 
 /// The lines and names of the runs, in rows.
-struct Legend<'a> {
+struct Legend {
     /// Each run's index and name, and where it starts in its row, in points.
-    rows: Vec<Vec<(usize, &'a str, f64)>>,
+    rows: Vec<Vec<(usize, String, f64)>>,
 }
 
-impl<'a> Legend<'a> {
+impl Legend {
     const LINE: f64 = 18.0;
     const GAP: f64 = 4.0;
 
-    fn new(runs: &'a [String]) -> Self {
+    fn new(runs: &[String]) -> Self {
+        const LETTER: f64 = TICK_LABEL * CHAR;
+        let most = (WIDTH - 2.0 * MARGIN - Self::LINE - Self::GAP) / LETTER;
         let mut rows = vec![Vec::new()];
         let mut start = MARGIN;
         for (index, name) in runs.iter().enumerate() {
-            let width = Self::LINE + Self::GAP + name.chars().count() as f64 * TICK_LABEL * CHAR;
+            let name = shortened(name, most as usize);
+            let width = Self::LINE + Self::GAP + name.chars().count() as f64 * LETTER;
             if start > MARGIN && start + width > WIDTH - MARGIN {
                 rows.push(Vec::new());
                 start = MARGIN;
             }
             if let Some(row) = rows.last_mut() {
-                row.push((index, name.as_str(), start));
+                row.push((index, name, start));
             }
             start += width + 2.0 * Self::GAP;
         }
@@ -218,11 +221,23 @@ impl<'a> Legend<'a> {
                 let at = |points: f64| (units(*start + points) as i32, y);
                 line(area, vec![at(0.0), at(Self::LINE)], *index, THICK)?;
                 let style = font(TICK_LABEL).pos(Pos::new(HPos::Left, VPos::Center));
-                area.draw(&Text::new(*name, at(Self::LINE + Self::GAP), style))?;
+                area.draw(&Text::new(name.as_str(), at(Self::LINE + Self::GAP), style))?;
             }
         }
         Ok(())
     }
+}
+
+/// The name with an ellipsis for its middle if it has more than `most` characters.
+fn shortened(name: &str, most: usize) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    if chars.len() <= most {
+        return name.into();
+    }
+    let end = (most - 1) / 2;
+    let start = most - 1 - end;
+    let [start, end] = [&chars[..start], &chars[chars.len() - end..]].map(String::from_iter);
+    format!("{start}…{end}")
 }
 
 /// Draws the line of a run.
@@ -260,4 +275,20 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
         Some((x.min(low), x.max(high)))
     });
     both.unwrap_or((0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_lose_their_middle() {
+        assert_eq!(shortened("abcdefgh", 8), "abcdefgh");
+        assert_eq!(shortened("abcdefghi", 8), "abcd…ghi");
+        let legend = Legend::new(&["ä".repeat(300), "b".into()]);
+        let [(0, name, _)] = &legend.rows[0][..] else { panic!("one name in the first row") };
+        let end =
+            MARGIN + Legend::LINE + Legend::GAP + name.chars().count() as f64 * TICK_LABEL * CHAR;
+        assert!((230.0..WIDTH).contains(&end), "{end}");
+    }
 }

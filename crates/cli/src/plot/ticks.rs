@@ -1,6 +1,6 @@
 //! The ticks of an axis.
 
-use crate::text::short;
+use adamant_train::short;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::ops::Range;
 

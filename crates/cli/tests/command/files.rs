@@ -191,3 +191,12 @@ fn a_part_is_compared_with_a_safetensors_file() {
     assert_eq!(diff("a.ckpt").succeeds(), "equal in every bit; entries: 2\n");
     assert_eq!(diff("b.ckpt").status, 1);
 }
+
+#[test]
+fn the_name_of_a_part_cannot_control_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = Checkpoint::new().with("a\u{1b}[2J", &model(0.5));
+    saved.save(folder.path().join("a.ckpt")).unwrap();
+    let text = adamant(folder.path(), &["inspect", "a.ckpt"]).succeeds();
+    assert!(text.contains("\na\\u{1b}[2J: 2 arrays"), "{text}");
+}

@@ -69,7 +69,7 @@ fn a_locked_run_is_running() {
         text.lines().nth(1).unwrap().split_whitespace().map(String::from).collect::<Vec<_>>()
     };
     assert_eq!(state()[..3], ["runs/digits", "running", "1"]);
-    drop(run.finish(1, &training).unwrap());
+    run.finish(1, &training).unwrap();
     let finished = state();
     assert_eq!(finished[..3], ["runs/digits", "finished", "1"]);
     assert_eq!(finished[finished.len() - 3..], ["1", "loss", "0.25"]);
@@ -92,4 +92,23 @@ fn damaged_metrics_are_reported_beside_the_other_runs() {
     assert!(ran.out.contains("runs/first") && !ran.out.contains("second"), "{}", ran.out);
     let expected = "error: runs/sweep/second/metrics.jsonl: found line 1";
     assert!(ran.err.starts_with(expected), "{}", ran.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_read_is_reported_beside_the_other_runs() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let closed = folder.path().join("runs/closed");
+    fs::create_dir(&closed).unwrap();
+    let permissions = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode));
+    permissions(0o000).unwrap();
+    let is_root = fs::read_dir(&closed).is_ok(); // whom permissions do not stop
+    let ran = adamant(folder.path(), &["runs"]);
+    permissions(0o755).unwrap();
+    assert!(ran.out.contains("runs/first") && ran.out.contains("second"), "{}", ran.out);
+    if !is_root {
+        assert_eq!(ran.status, 2);
+        assert!(ran.err.starts_with("error: runs/closed: Permission denied"), "{}", ran.err);
+    }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// The elements in row-major order, copied only if they are not contiguous.
 #[track_caller]
-pub(super) fn elements<T: Float>(x: &Tensor<T>) -> Cow<'_, [T]> {
+pub(crate) fn elements<T: Float>(x: &Tensor<T>) -> Cow<'_, [T]> {
     match x.array().as_slice() {
         Some(elements) => Cow::Borrowed(elements),
         None => Cow::Owned(x.to_vec()),

@@ -23,6 +23,8 @@ mod output_errors;
 mod perplexity;
 mod regression_errors;
 
+pub(crate) use checks::elements;
+
 pub use accuracy::Accuracy;
 pub use auroc::Auroc;
 pub use class_counts::ClassCounts;

@@ -91,6 +91,9 @@ impl OutputErrors {
     /// Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
     /// variances" (1979).
     pub(super) fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
         if self.count == 0 {
             *self = *other;
             return;

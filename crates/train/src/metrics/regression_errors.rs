@@ -220,6 +220,11 @@ mod tests {
         let errors = of_batches(&[(&[], &[]), (&[1.0, 2.0], &[1.0, 4.0]), (&[], &[])]);
         assert_eq!((errors.count(), errors.mse(), errors.mae()), (2, 2.0, 1.0));
         assert_eq!(errors.r2(), 1.0 - 4.0 / 4.5);
+        // The difference of the origins would overflow.
+        let huge = of_batches(&[(&[f64::INFINITY, 1.0], &[f64::INFINITY, 1.0])]);
+        let mut merged = huge.clone();
+        merged.merge(&RegressionErrors::new());
+        assert_eq!(format!("{merged:?}"), format!("{huge:?}"));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use adamant_files::FileError;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The number of bytes that may wait for a full disk.
 const LIMIT: usize = 64 << 20;
@@ -13,14 +15,50 @@ const LIMIT: usize = 64 << 20;
 /// A record that cannot be written, on a full disk for example, waits in memory and is written
 /// before the next one. Beyond [`LIMIT`], records are dropped and counted. [`close`](Self::close)
 /// returns an error if the file is incomplete.
-pub(super) struct Appender<W = File> {
-    path: PathBuf,
-    out: W,
+pub(super) struct Appender<S = File> {
+    target: Arc<Target<S>>,
+    /// The number of records that are in the file or wait for it.
+    records: u64,
     /// Bytes that have not been written; the first ones may be the rest of a record.
     waiting: Vec<u8>,
     /// The size of the records that were dropped.
     dropped: usize,
     failing: bool,
+}
+
+/// The file, shared with the thread that waits for the disk.
+pub(super) struct Target<S = File> {
+    path: PathBuf,
+    sink: S,
+    /// Why a sync failed. The next one may succeed although what was written before it is lost.
+    unsynced: Mutex<Option<io::Error>>,
+}
+
+/// What an appender needs of a file.
+pub(super) trait Sink {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &*self, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+impl<S: Sink> Target<S> {
+    /// Waits until what was written is on the disk. [`Appender::close`] returns the error again.
+    pub(super) fn sync(&self) -> Result<(), FileError> {
+        self.sink.sync().map_err(|error| {
+            let copy = io::Error::new(error.kind(), error.to_string());
+            *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+            FileError::io(&self.path, error)
+        })
+    }
 }
 
 impl Appender {
@@ -29,40 +67,77 @@ impl Appender {
         let opened = OpenOptions::new().append(true).create(true).open(path);
         Ok(Appender::new(path, opened.map_err(|error| FileError::io(path, error))?))
     }
-
-    /// Waits until the written records are on the disk.
-    pub(super) fn sync(&self) -> Result<(), FileError> {
-        self.out.sync_data().map_err(|error| FileError::io(&self.path, error))
-    }
 }
 
-impl<W: Write> Appender<W> {
-    fn new(path: &Path, out: W) -> Self {
-        Appender { path: path.into(), out, waiting: Vec::new(), dropped: 0, failing: false }
+impl<S: Sink> Appender<S> {
+    fn new(path: &Path, sink: S) -> Self {
+        let target = Target { path: path.into(), sink, unsynced: Mutex::new(None) };
+        Appender {
+            target: Arc::new(target),
+            records: 0,
+            waiting: Vec::new(),
+            dropped: 0,
+            failing: false,
+        }
+    }
+
+    /// The file, to sync it on another thread.
+    pub(super) fn target(&self) -> Arc<Target<S>> {
+        self.target.clone()
+    }
+
+    /// The number of records that are in the file or wait for it.
+    pub(super) fn records(&self) -> u64 {
+        self.records
     }
 
     /// Appends a record. Returns a message for the user if writing begins to fail, or to succeed
     /// again.
     pub(super) fn append(&mut self, record: &[u8]) -> Option<String> {
         self.waiting.extend_from_slice(record);
+        self.records += 1;
         let result = self.write();
         if self.waiting.len() > LIMIT {
             self.waiting.truncate(self.waiting.len() - record.len()); // none of it is written
+            self.records -= 1;
             self.dropped += record.len();
         }
-        let path = self.path.display();
         match result {
-            Ok(()) if !std::mem::take(&mut self.failing) => None,
-            Ok(()) if self.dropped > 0 => {
-                let dropped = self.dropped;
-                Some(format!("{path}: can be written to again, but {dropped} bytes are lost"))
-            }
-            Ok(()) => Some(format!("{path}: can be written to again; nothing is lost")),
-            Err(_) if std::mem::replace(&mut self.failing, true) => None,
+            Ok(()) => self.recovered(),
+            Err(_) if mem::replace(&mut self.failing, true) => None,
             Err(error) => Some(format!(
-                "warning: {path}: {error}; training continues, and what is logged waits in memory"
+                "warning: {}: {error}; training continues, and what is logged waits in memory",
+                self.target.path.display()
             )),
         }
+    }
+
+    /// Writes what waits in memory, before a checkpoint is saved. Returns a message for the user if
+    /// some of it has to wait longer, or if writing succeeds again.
+    pub(super) fn flush(&mut self) -> Option<String> {
+        match self.write() {
+            Ok(()) => self.recovered(),
+            Err(error) => {
+                self.failing = true;
+                let (path, waiting) = (self.target.path.display(), self.waiting.len());
+                Some(format!(
+                    "warning: {path}: {error}; {waiting} bytes wait in memory, and would be \
+                     missing if the run was resumed from the checkpoint that is saved now"
+                ))
+            }
+        }
+    }
+
+    /// The message after a failure, if there was one.
+    fn recovered(&mut self) -> Option<String> {
+        if !mem::take(&mut self.failing) {
+            return None;
+        }
+        let path = self.target.path.display();
+        Some(match self.dropped {
+            0 => format!("{path}: can be written to again; nothing is lost"),
+            dropped => format!("{path}: can be written to again, but {dropped} bytes are lost"),
+        })
     }
 
     /// Writes as much as can be written.
@@ -72,7 +147,7 @@ impl<W: Write> Appender<W> {
             if written == self.waiting.len() {
                 break Ok(());
             }
-            match self.out.write(&self.waiting[written..]) {
+            match self.target.sink.write(&self.waiting[written..]) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => written += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -83,53 +158,68 @@ impl<W: Write> Appender<W> {
         result
     }
 
-    /// Writes what waits in memory.
+    /// Writes what waits in memory, and waits until all is on the disk. What cannot be written is
+    /// dropped, and reported once.
     ///
     /// # Errors
-    /// If anything that was appended is not in the file.
+    /// If anything that was appended is not in the file, or may not be on the disk.
     pub(super) fn close(&mut self) -> Result<(), FileError> {
-        let result = self.write();
-        let lost = self.waiting.len() + self.dropped;
+        let written = self.write();
+        let synced = self.target.sync();
+        let unsynced = self.target.unsynced.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lost = mem::take(&mut self.waiting).len() + mem::take(&mut self.dropped);
         if lost == 0 {
-            return Ok(());
+            return match unsynced {
+                None => synced,
+                Some(error) => Err(FileError::io(&self.target.path, error)),
+            };
         }
-        let (kind, reason) = match result {
+        let (kind, reason) = match written {
             Ok(()) => (io::ErrorKind::StorageFull, "the disk was full".into()),
             Err(error) => (error.kind(), error.to_string()),
         };
         let text = format!("{reason}; {lost} bytes are lost");
-        Err(FileError::io(&self.path, io::Error::new(kind, text)))
+        Err(FileError::io(&self.target.path, io::Error::new(kind, text)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::{Cell, RefCell};
 
     /// A disk with room for some bytes.
+    #[derive(Default)]
     struct Disk {
-        bytes: Vec<u8>,
-        room: usize,
+        bytes: RefCell<Vec<u8>>,
+        room: Cell<usize>,
+        broken: Cell<bool>,
     }
 
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let written = bytes.len().min(self.room);
+    impl Sink for Disk {
+        fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+            let written = bytes.len().min(self.room.get());
             if written == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            self.room -= written;
-            self.bytes.extend_from_slice(&bytes[..written]);
+            self.room.set(self.room.get() - written);
+            self.bytes.borrow_mut().extend_from_slice(&bytes[..written]);
             Ok(written)
         }
 
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+        fn sync(&self) -> io::Result<()> {
+            if self.broken.get() { Err(io::Error::other("broken")) } else { Ok(()) }
         }
     }
 
     fn on_disk(room: usize) -> Appender<Disk> {
-        Appender::new(Path::new("log"), Disk { bytes: Vec::new(), room })
+        let log = Appender::new(Path::new("log"), Disk::default());
+        log.target.sink.room.set(room);
+        log
+    }
+
+    fn written(log: &Appender<Disk>) -> Vec<u8> {
+        log.target.sink.bytes.borrow().clone()
     }
 
     #[test]
@@ -139,14 +229,32 @@ mod tests {
         let warning = log.append(b"second\n").unwrap();
         assert!(warning.starts_with("warning: log: "), "{warning}");
         assert_eq!(log.append(b"third\n"), None); // warned once
-        assert_eq!(log.out.bytes, b"first\ns");
-        log.out.room = 1000;
+        assert_eq!(written(&log), b"first\ns");
+        log.target.sink.room.set(1000);
         let message = log.append(b"fourth\n");
         assert_eq!(message.as_deref(), Some("log: can be written to again; nothing is lost"));
-        assert_eq!(log.out.bytes, b"first\nsecond\nthird\nfourth\n");
+        assert_eq!(written(&log), b"first\nsecond\nthird\nfourth\n");
+        assert_eq!(log.records(), 4);
         log.close().unwrap();
-        log.out.room = 0;
+        log.target.sink.room.set(0);
         assert!(log.append(b"fifth\n").is_some()); // a new failure, a new warning
+    }
+
+    #[test]
+    fn what_waits_is_written_before_a_checkpoint() {
+        let mut log = on_disk(2);
+        assert_eq!(log.flush(), None);
+        assert!(log.append(b"first\n").is_some());
+        let warning = log.flush().unwrap();
+        assert!(
+            warning.contains("; 4 bytes wait in memory, and would be missing if "),
+            "{warning}"
+        );
+        log.target.sink.room.set(1000);
+        let message = log.flush();
+        assert_eq!(message.as_deref(), Some("log: can be written to again; nothing is lost"));
+        assert_eq!(written(&log), b"first\n");
+        assert_eq!(log.flush(), None);
     }
 
     #[test]
@@ -155,8 +263,21 @@ mod tests {
         assert!(log.append(b"first\n").is_some());
         let error = log.close().unwrap_err().to_string();
         assert!(error.starts_with("log: ") && error.ends_with("; 3 bytes are lost"), "{error}");
-        log.out.room = 3;
+        log.close().unwrap(); // reported once
+    }
+
+    #[test]
+    fn a_failed_sync_is_an_error_at_the_end() {
+        let mut log = on_disk(100);
+        log.append(b"first\n");
+        log.target.sink.broken.set(true);
+        assert_eq!(log.target().sync().unwrap_err().to_string(), "log: broken");
+        log.target.sink.broken.set(false);
+        log.target().sync().unwrap();
+        assert_eq!(log.close().unwrap_err().to_string(), "log: broken");
         log.close().unwrap();
+        log.target.sink.broken.set(true);
+        assert_eq!(log.close().unwrap_err().to_string(), "log: broken");
     }
 
     #[test]
@@ -165,10 +286,11 @@ mod tests {
         assert!(log.append(&vec![1; LIMIT - 1]).is_some());
         log.append(&[2; 10]);
         log.append(&[3]);
-        log.out.room = usize::MAX;
+        assert_eq!(log.records(), 2);
+        log.target.sink.room.set(usize::MAX);
         let message = log.append(&[4]).unwrap();
         assert_eq!(message, "log: can be written to again, but 10 bytes are lost");
-        assert_eq!(log.out.bytes[LIMIT - 2..], [1, 3, 4]);
+        assert_eq!(written(&log)[LIMIT - 2..], [1, 3, 4]);
         let error = log.close().unwrap_err().to_string();
         assert_eq!(error, "log: the disk was full; 10 bytes are lost");
     }

@@ -1,31 +1,27 @@
 //! The time in a run's files.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Seconds since 1970, which never decrease within a run's files.
-///
-/// The system's clock is read once, at the start of a session; if it is behind the last time of
-/// the session before, the new session continues from there. Within a session, time is measured
-/// by the monotonic clock.
+/// Seconds since 1970, which never decrease within a run's files: the system's clock, or the time
+/// of the last row while the system's clock is behind it.
 pub(super) struct Clock {
-    start: f64,
-    since: Instant,
+    last: f64,
 }
 
 impl Clock {
-    /// Starts at `now`, by the system's clock, but not before `earliest`.
-    pub(super) fn start(now: f64, earliest: f64) -> Self {
-        Clock { start: now.max(earliest), since: Instant::now() }
+    pub(super) fn after(last: f64) -> Self {
+        Clock { last }
     }
 
-    pub(super) fn now(&self) -> f64 {
-        self.start + self.since.elapsed().as_secs_f64()
+    pub(super) fn now(&mut self) -> f64 {
+        self.at(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()))
     }
-}
 
-/// The system's clock, in seconds since 1970.
-pub(super) fn system_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+    /// The time in milliseconds, as in the files, when the system's clock shows `system`.
+    fn at(&mut self, system: f64) -> f64 {
+        self.last = self.last.max((system * 1000.0).round() / 1000.0);
+        self.last
+    }
 }
 
 #[cfg(test)]
@@ -33,12 +29,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_was_set_back_continues_from_the_last_time() {
-        let clock = Clock::start(1000.0, 5000.0);
-        let first = clock.now();
-        assert!((5000.0..5001.0).contains(&first), "{first}");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        assert!(clock.now() > first);
-        assert!((7000.0..7001.0).contains(&Clock::start(7000.0, 5000.0).now()));
+    fn time_follows_the_clock_but_never_decreases() {
+        let mut clock = Clock::after(5000.0);
+        let times = [1000.0, 6000.0, 5999.0, 6000.0004, 9000.5].map(|system| clock.at(system));
+        assert_eq!(times, [5000.0, 6000.0, 6000.0, 6000.0, 9000.5]);
+        assert!(clock.now() > 1.7e9);
     }
 }

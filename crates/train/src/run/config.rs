@@ -1,13 +1,11 @@
 //! What a run was started with, `config.json`.
 
+use super::names::CONFIG;
 use adamant_files::{FileError, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-
-/// The name of the file in a run's folder.
-const NAME: &str = "config.json";
 
 /// What a run was started and resumed with: the file `config.json` in its folder.
 ///
@@ -47,11 +45,14 @@ pub struct Session {
     /// The name of the computer, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub host: Option<String>,
-    /// The number of the process.
+    /// The process ID.
     pub process: u32,
-    /// What [`RunFolder::config`](crate::RunFolder::config) has set.
+    /// What [`RunFolder::config`](crate::RunFolder::config) has set. In the file, what is a number is
+    /// a number.
+    #[serde(with = "values")]
     pub config: BTreeMap<String, String>,
-    /// Whether the run was [finished](crate::Run::finish).
+    /// Whether the run is [finished](crate::Run::finish), in this session or, if this one performed
+    /// no further step, in the one before.
     #[serde(default)]
     pub finished: bool,
 }
@@ -62,7 +63,7 @@ impl RunConfig {
     /// # Errors
     /// If it cannot be read, or is not the configuration of a run.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self, FileError> {
-        let path = folder.as_ref().join(NAME);
+        let path = folder.as_ref().join(CONFIG);
         let (file, _) = adamant_files::open(&path)?;
         let text = io::read_to_string(file).map_err(|error| FileError::io(&path, error))?;
         serde_json::from_str(&text).map_err(|error| {
@@ -80,18 +81,18 @@ impl RunConfig {
         }
     }
 
-    /// Records that the last session has finished the run.
-    pub(super) fn finish(folder: &Path) -> Result<(), FileError> {
+    /// Records whether the run is finished after the last session.
+    pub(super) fn record(folder: &Path, finished: bool) -> Result<(), FileError> {
         let mut config = RunConfig::read_or_new(folder)?;
         let Some(session) = config.sessions.last_mut() else { return Ok(()) };
-        session.finished = true;
+        session.finished = finished;
         config.write(folder)
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), FileError> {
         let mut text = serde_json::to_string_pretty(self).expect("strings and numbers");
         text.push('\n');
-        write_atomically(&folder.join(NAME), |out| out.write_all(text.as_bytes()))
+        write_atomically(&folder.join(CONFIG), |out| out.write_all(text.as_bytes()))
     }
 }
 
@@ -122,6 +123,56 @@ impl Session {
     }
 }
 
+/// Values in the file: numbers, as far as their digits are what was set, and strings.
+mod values {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Integer(i64),
+        Float(f64),
+        Text(String),
+    }
+
+    impl Value {
+        fn of(text: &str) -> Self {
+            if let Ok(value) = text.parse::<i64>()
+                && value.to_string() == text
+            {
+                return Value::Integer(value);
+            }
+            match text.parse::<f64>() {
+                Ok(value) if value.is_finite() && value.to_string() == text => Value::Float(value),
+                _ => Value::Text(text.into()),
+            }
+        }
+
+        fn text(self) -> String {
+            match self {
+                Value::Integer(value) => value.to_string(),
+                Value::Float(value) => value.to_string(),
+                Value::Text(text) => text,
+            }
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        config: &BTreeMap<String, String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(config.iter().map(|(name, text)| (name, Value::of(text))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<String, String>, D::Error> {
+        let config = BTreeMap::<String, Value>::deserialize(deserializer)?;
+        Ok(config.into_iter().map(|(name, value)| (name, value.text())).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,7 +200,7 @@ mod tests {
         config.sessions.push(session(None, &[]));
         config.write(folder.path()).unwrap();
         assert_eq!(RunConfig::read(folder.path()).unwrap(), config);
-        RunConfig::finish(folder.path()).unwrap();
+        RunConfig::record(folder.path(), true).unwrap();
         let finished = RunConfig::read(folder.path()).unwrap().sessions;
         assert_eq!(
             finished.iter().map(|session| session.finished).collect::<Vec<_>>(),
@@ -157,10 +208,32 @@ mod tests {
         );
         let missing = RunConfig::read(folder.path().join("missing")).unwrap_err();
         assert!(matches!(missing, FileError::Io { .. }), "{missing}");
-        std::fs::write(folder.path().join(NAME), "{}").unwrap();
+        std::fs::write(folder.path().join(CONFIG), "{}").unwrap();
         let error = RunConfig::read_or_new(folder.path()).unwrap_err().to_string();
         assert!(error.contains("config.json: found missing field `sessions`"), "{error}");
         assert!(error.ends_with("expected the configuration of a run"), "{error}");
+    }
+
+    #[test]
+    fn numbers_are_numbers_in_the_file_and_keep_their_digits() {
+        let values = [
+            ("0.001", "0.001"),
+            ("-3", "-3"),
+            ("0.0000001", "1e-7"),
+            ("0.30000000000000004", "0.30000000000000004"),
+            ("1e-3", "\"1e-3\""),
+            ("007", "\"007\""),
+            ("1.0", "\"1.0\""),
+            ("NaN", "\"NaN\""),
+            ("adam", "\"adam\""),
+            ("123456789012345678901", "\"123456789012345678901\""),
+        ];
+        for (text, expected) in values {
+            let session = session(None, &[("value", text)]);
+            let json = serde_json::to_string(&session).unwrap();
+            assert!(json.contains(&format!("{{\"value\":{expected}}}")), "{json}");
+            assert_eq!(serde_json::from_str::<Session>(&json).unwrap(), session);
+        }
     }
 
     #[test]

@@ -14,21 +14,21 @@
 //! ```
 
 use super::append::Appender;
-use adamant_checkpoint::host_name;
-use adamant_files::FileError;
+use adamant_files::{FileError, host_name};
 use std::path::Path;
 
 const PREFIX: &str = "events.out.tfevents.";
 
-/// Creates the event file of a session that starts at `time`, and resumes after `resumed`.
+/// Creates the event file of a session that starts at `time`, and logs from `step` on. Returns a
+/// message for the user, too.
 ///
 /// Each session has a file of its own. TensorBoard reads the files of a folder in the order of
 /// their names, which begin with the time: so this file's is later than that of all others.
 pub(super) fn create(
     folder: &Path,
     time: f64,
-    resumed: Option<u64>,
-) -> Result<Appender, FileError> {
+    step: u64,
+) -> Result<(Appender, Option<String>), FileError> {
     let io = |error| FileError::io(folder, error);
     let mut latest = None;
     for entry in std::fs::read_dir(folder).map_err(io)? {
@@ -43,10 +43,10 @@ pub(super) fn create(
     let mut file = Appender::open(&folder.join(name))?;
     let mut start = version(time);
     if latest.is_some() {
-        start.extend(restart(time, resumed.map_or(0, |step| step + 1)));
+        start.extend(restart(time, step));
     }
-    file.append(&start);
-    Ok(file)
+    let message = file.append(&start);
+    Ok((file, message))
 }
 
 /// The first record of a file.
@@ -180,7 +180,7 @@ mod tests {
         };
         let mut before = Vec::new();
         for time in [100.0, 100.9, 50.0, 2e9] {
-            create(folder.path(), time, None).unwrap();
+            create(folder.path(), time, 0).unwrap();
             let now = names();
             assert_eq!(now[..before.len()], before);
             assert_eq!(now.len(), before.len() + 1);

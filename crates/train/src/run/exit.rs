@@ -6,8 +6,11 @@ use std::io::{self, Write};
 use std::iter::successors;
 use std::process::ExitCode;
 
-/// The exit status of a program that trains: 0 for `Ok`, 130 for [`Interrupted`], else 1 with the
-/// error printed. A closed pipe, as in `train | head`, is a success.
+/// The exit status of a program that trains: 0 for `Ok`, 130 for [`Interrupted`], else 1, after it
+/// has printed the error with its causes.
+///
+/// An error because of a closed pipe, from the program's own `writeln!` in `train | head`, ends it
+/// as SIGPIPE ends other programs: with status 141, and without a message.
 ///
 /// ```
 /// use std::error::Error;
@@ -25,18 +28,45 @@ use std::process::ExitCode;
 pub fn exit(result: Result<(), impl Into<Box<dyn Error>>>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let error = error.into();
-    if let Some(error) = error.downcast_ref::<io::Error>()
-        && error.kind() == io::ErrorKind::BrokenPipe
-    {
-        return ExitCode::SUCCESS;
+    if chain(&*error).any(is_closed_pipe) {
+        return ExitCode::from(CLOSED_PIPE);
     }
     // A message that cannot be printed must not change the status.
-    if successors(Some(&*error), |&error| error.source()).any(is_interrupted) {
-        let _ = writeln!(io::stderr(), "\n{error}");
+    let text = with_causes(&*error);
+    if chain(&*error).any(is_interrupted) {
+        let _ = writeln!(io::stderr(), "\n{text}");
         return ExitCode::from(super::signals::STATUS);
     }
-    let _ = writeln!(io::stderr(), "error: {error}");
+    let _ = writeln!(io::stderr(), "error: {text}");
     ExitCode::FAILURE
+}
+
+/// 128 and the number of SIGPIPE.
+const CLOSED_PIPE: u8 = 141;
+
+/// An error and its causes.
+fn chain<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> + 'e {
+    successors(Some(error), |&error| error.source())
+}
+
+/// The messages of an error and its causes, without those that the one before contains already.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for message in chain(error).map(ToString::to_string) {
+        if text.is_empty() {
+            text = message;
+        } else if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+    }
+    text
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn is_interrupted(error: &(dyn Error + 'static)) -> bool {
@@ -91,11 +121,22 @@ mod tests {
         let code = |code: u8| format!("{:?}", ExitCode::from(code));
         assert_eq!(status(Ok::<(), Box<dyn Error>>(())), code(0));
         assert_eq!(status(Err("no data")), code(1));
-        assert_eq!(status(Err(io::Error::from(io::ErrorKind::BrokenPipe))), code(0));
+        assert_eq!(status(Err(io::Error::from(io::ErrorKind::BrokenPipe))), code(141));
         assert_eq!(status(Err(io::Error::from(io::ErrorKind::NotFound))), code(1));
         assert_eq!(status(Err(interrupted())), code(130));
         assert_eq!(status(Err(RunError::from(interrupted()))), code(130));
         assert_eq!(status(Err(Fold(interrupted().into()))), code(130));
+    }
+
+    #[test]
+    fn causes_are_printed_once() {
+        #[derive(Debug, Error)]
+        #[error("in fold 3")]
+        struct Fold(#[source] adamant_files::FileError);
+        let cause = || io::Error::other("no room");
+        let file = || adamant_files::FileError::io(std::path::Path::new("a"), cause());
+        assert_eq!(with_causes(&Fold(file())), "in fold 3: a: no room");
+        assert_eq!(with_causes(&RunError::from(file())), "a: no room");
     }
 
     #[test]

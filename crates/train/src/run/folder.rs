@@ -1,29 +1,61 @@
-//! A run's folder before its training resumes, and after its end.
+//! A run's folder before its training resumes, and reading one.
 
 use super::Run;
 use super::config::{RunConfig, Session};
 use super::error::RunError;
 use super::exit;
 use super::log::Log;
-use super::progress::Progress;
+use super::names::{ROWS, TRAINING};
+use super::progress::{Progress, print};
 use super::signals::OpenRun;
-use adamant_checkpoint::{Checkpoint, CheckpointManager, host_name};
-use adamant_files::FileError;
+use adamant_checkpoint::{Checkpoint, CheckpointManager, Order, find_checkpoint};
+use adamant_files::{FileError, host_name};
 use adamant_tensor::{StateDict, Stateful};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// The part of a checkpoint that is the program's state.
-const PART: &str = "training";
+/// A checkpoint, made when this number of rows was logged.
+pub(super) fn checkpoint<S: Stateful + ?Sized>(training: &S, rows: u64) -> Checkpoint {
+    Checkpoint::new().with(TRAINING, training).note(ROWS, rows.to_string())
+}
 
-pub(super) fn checkpoint<S: Stateful + ?Sized>(training: &S) -> Checkpoint {
-    Checkpoint::new().with(PART, training)
+/// The parts of a run's checkpoint.
+pub(super) fn contents<'c>(
+    path: &Path,
+    saved: &'c Checkpoint,
+) -> Result<(&'c StateDict, u64), FileError> {
+    let rows = saved.get_note(ROWS).and_then(|rows| rows.parse().ok());
+    match (saved.part(TRAINING), rows) {
+        (Some(state), Some(rows)) => Ok((state, rows)),
+        _ => {
+            let parts: Vec<&str> = saved.parts().map(|(name, _)| name).collect();
+            let notes: Vec<&str> = saved.notes().map(|(key, _)| key).collect();
+            let found = format!("a checkpoint of the parts {parts:?} and the notes {notes:?}");
+            let expected =
+                format!("one of a run, with the part `{TRAINING}` and the note `{ROWS}`");
+            Err(FileError::format(path, found, expected))
+        }
+    }
+}
+
+/// The state of a checkpoint in the folder of a run, and its step. Only reads.
+pub(super) fn read(folder: &Path, order: Order) -> Result<(u64, StateDict), FileError> {
+    let warn = |error: &FileError| print(&format!("warning: {error}"));
+    let Some((step, saved)) = find_checkpoint(folder, order, warn)? else {
+        let (found, expected) = match order {
+            Order::Newest => ("a folder without checkpoints", "the folder of a run that was saved"),
+            _ => ("no checkpoint with a metric", "the folder of a run that was saved with one"),
+        };
+        return Err(FileError::format(folder, found, expected));
+    };
+    Ok((step, contents(folder, &saved)?.0.clone()))
 }
 
 /// The folder of a run, locked, with the run's options: see [`Run::open`].
 ///
-/// [`resume`](Self::resume) makes it a [`Run`]; [`Run::finish`] returns it.
+/// [`resume`](Self::resume) makes it a [`Run`].
 pub struct RunFolder {
     pub(super) path: PathBuf,
     pub(super) checkpoints: CheckpointManager,
@@ -45,7 +77,7 @@ impl RunFolder {
         })
     }
 
-    /// Saves at each multiple of `steps`; default: never.
+    /// Saves at each multiple of `steps`; default never.
     ///
     /// # Panics
     /// If `steps` is 0.
@@ -57,23 +89,22 @@ impl RunFolder {
         self
     }
 
-    /// Saves when this time has passed since the last save; default: never.
+    /// Saves when this time has passed since the last save; default never.
     ///
     /// # Panics
-    /// If `minutes` is negative or not finite.
+    /// If `minutes` is negative, NaN, or more than a `Duration` holds.
     #[must_use]
     #[track_caller]
     pub fn save_every_minutes(mut self, minutes: f64) -> Self {
-        let valid = minutes >= 0.0 && minutes.is_finite();
         assert!(
-            valid,
-            "Run: save_every_minutes is {minutes}; expected a finite value of at least 0"
+            Duration::try_from_secs_f64(minutes * 60.0).is_ok(),
+            "Run: save_every_minutes is {minutes:?}; expected a number from 0 to 3e17"
         );
         self.checkpoints = self.checkpoints.every_minutes(minutes);
         self
     }
 
-    /// Keeps the last `count` checkpoints and removes older ones; default: keeps all.
+    /// Keeps the last `count` checkpoints and removes older ones; default all.
     ///
     /// # Panics
     /// If `count` is 0.
@@ -85,23 +116,23 @@ impl RunFolder {
         self
     }
 
-    /// The [best](Self::best) checkpoint is that with the lowest metric, such as a loss, and is
-    /// kept beside the last ones; default: the lowest is the best, but is not kept.
+    /// Keeps the checkpoint with the lowest metric, such as a loss, beside the last ones; default
+    /// none. [`Run::lowest`] reads it.
     #[must_use]
     pub fn keep_lowest(mut self) -> Self {
         self.checkpoints = self.checkpoints.keep_lowest();
         self
     }
 
-    /// The [best](Self::best) checkpoint is that with the highest metric, such as an accuracy, and
-    /// is kept beside the last ones; default: see [`keep_lowest`](Self::keep_lowest).
+    /// Keeps the checkpoint with the highest metric, such as an accuracy, beside the last ones;
+    /// default none. [`Run::highest`] reads it.
     #[must_use]
     pub fn keep_highest(mut self) -> Self {
         self.checkpoints = self.checkpoints.keep_highest();
         self
     }
 
-    /// Adds a value to the configuration in `config.json`; default: none.
+    /// Adds a value to the configuration in `config.json`; default none.
     ///
     /// A resumed run reports the values that differ from those before, as a warning.
     #[must_use]
@@ -110,7 +141,7 @@ impl RunFolder {
         self
     }
 
-    /// The program's version in `config.json`, such as `env!("CARGO_PKG_VERSION")`; default: none.
+    /// The program's version in `config.json`, such as `env!("CARGO_PKG_VERSION")`; default none.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
@@ -118,14 +149,14 @@ impl RunFolder {
     }
 
     /// The number of steps of the whole run, from which progress is a percentage and has a time
-    /// left; default: unknown.
+    /// left; default unknown.
     #[must_use]
     pub fn total_steps(mut self, steps: u64) -> Self {
         self.total_steps = Some(steps);
         self
     }
 
-    /// Shows no progress; warnings are still printed; default: shows progress.
+    /// Shows no progress, only warnings; default shown.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.quiet = true;
@@ -133,8 +164,8 @@ impl RunFolder {
     }
 
     /// Starts or resumes the run: loads the newest good checkpoint into `training` if there is one,
-    /// and removes what was logged after its step. From here on, Ctrl-C and SIGTERM are answered
-    /// by [`Run::step`].
+    /// and removes what was logged after it, which the program logs again. From here on, Ctrl-C and
+    /// SIGTERM are answered by [`Run::step`].
     ///
     /// If nothing was saved, `training` stays as it is, and the run starts from the beginning with
     /// an empty log.
@@ -148,23 +179,33 @@ impl RunFolder {
         self.checkpoints =
             self.checkpoints.on_warning(move |error| note(&format!("warning: {error}")));
 
-        let saved = self.newest()?;
-        let fits = |state: &StateDict| training.check_state_dict(state);
-        if let Some((step, Err(error))) = saved.as_ref().map(|(step, state)| (*step, fits(state))) {
+        let saved = self.checkpoints.newest()?;
+        let saved = match &saved {
+            Some((step, saved)) => Some((*step, contents(&self.path, saved)?)),
+            None => None,
+        };
+        if let Some((step, (state, _))) = saved
+            && let Err(error) = training.check_state_dict(state)
+        {
             return Err(RunError::State { folder: self.path, step, error });
         }
-        let resumed = saved.as_ref().map(|(step, _)| *step);
+        let resumed = saved.map(|(step, _)| step);
         let mut config = RunConfig::read_or_new(&self.path)?;
-        let (log, removed) = Log::open(&self.path, resumed)?;
-        let session = self.session(log.now(), resumed);
-        let before = config.sessions.last().filter(|_| resumed.is_some());
-        for difference in before.map_or(Vec::new(), |before| session.differences(before)) {
-            progress.note(&format!("warning: {}: {difference}", self.path.display()));
+        let rows = saved.map_or(0, |(_, (_, rows))| rows);
+        let (mut log, removed) = Log::open(&self.path, rows, Box::new(progress.notes()))?;
+        self.checkpoints = self.checkpoints.before_save(log.sync());
+        let mut session = self.session(log.now(), resumed);
+        if let Some(before) = config.sessions.last().filter(|_| resumed.is_some()) {
+            for difference in session.differences(before) {
+                progress.note(&format!("warning: {}: {difference}", self.path.display()));
+            }
+            session.finished = before.finished; // until it performs a further step
         }
+        let finished = session.finished;
         config.sessions.push(session);
         config.write(&self.path)?;
         let signals = OpenRun::new().map_err(|error| FileError::io(&self.path, error))?;
-        if let Some((_, state)) = &saved
+        if let Some((_, (state, _))) = saved
             && let Err(error) = training.load_state_dict(state)
         {
             panic!("resume: `training` rejects a state that it accepted in its check: {error}");
@@ -173,7 +214,7 @@ impl RunFolder {
             progress.info("no checkpoint was saved: starts from the beginning");
         }
         progress.start(resumed);
-        Ok(Run::new(self, log, progress, signals, resumed))
+        Ok(Run::new(self, log, progress, signals, resumed, finished))
     }
 
     /// This start of the program.
@@ -189,55 +230,6 @@ impl RunFolder {
             process: std::process::id(),
             config: self.config.clone(),
             finished: false,
-        }
-    }
-
-    /// The newest saved state, with its step; `None` if nothing was saved. Damaged checkpoints are
-    /// skipped, with a warning.
-    ///
-    /// A program that uses a trained model loads it from here:
-    ///
-    /// ```
-    /// use adamant_train::Run;
-    /// use adamant_nn::Linear;
-    /// use adamant_tensor::Stateful;
-    /// # use adamant_tensor::Generator;
-    /// # let runs = tempfile::tempdir().unwrap();
-    /// # let folder = runs.path().join("digits");
-    /// # let mut rng = Generator::seed(0);
-    /// # let mut trained = Linear::new(2, 1, &mut rng);
-    /// # Run::open(&folder)?.quiet().resume(&mut trained)?.finish(1, &trained)?;
-    /// let mut model = Linear::new(2, 1, &mut rng);
-    /// if let Some((_step, state)) = Run::open(&folder)?.newest()? {
-    ///     model.load_state_dict(&state)?; // of a struct with a field `model`: &state.part("model")
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If all checkpoints are damaged, one cannot be read or has a later version of the format, or
-    /// it was not saved by a run.
-    pub fn newest(&mut self) -> Result<Option<(u64, StateDict)>, FileError> {
-        self.checkpoints.newest()?.map(|saved| self.state(saved)).transpose()
-    }
-
-    /// The saved state with the best metric ([`Run::step_with_metric`]), with its step; `None` if
-    /// none was saved with a metric. Damaged checkpoints are skipped, with a warning.
-    ///
-    /// # Errors
-    /// Like [`newest`](Self::newest).
-    pub fn best(&mut self) -> Result<Option<(u64, StateDict)>, FileError> {
-        self.checkpoints.best()?.map(|saved| self.state(saved)).transpose()
-    }
-
-    fn state(&self, (step, saved): (u64, Checkpoint)) -> Result<(u64, StateDict), FileError> {
-        match saved.part(PART) {
-            Some(state) => Ok((step, state.clone())),
-            None => {
-                let parts: Vec<&str> = saved.parts().map(|(name, _)| name).collect();
-                let found = format!("a checkpoint of the parts {parts:?}");
-                Err(FileError::format(&self.path, found, format!("one of a run, with `{PART}`")))
-            }
         }
     }
 }

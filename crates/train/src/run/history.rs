@@ -1,16 +1,14 @@
 //! The metrics of a run, `metrics.jsonl`: a line for each call of [`Run::log`](crate::Run::log).
 
+use super::names::METRICS;
 use adamant_files::{FileError, write_atomically};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The name of the file in a run's folder.
-const NAME: &str = "metrics.jsonl";
-
 pub(super) fn path(folder: &Path) -> PathBuf {
-    folder.join(NAME)
+    folder.join(METRICS)
 }
 
 /// What one call of [`Run::log`](crate::Run::log) has logged.
@@ -154,7 +152,8 @@ impl History {
     pub fn read(folder: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path(folder.as_ref());
         let text = read(&path)?;
-        Ok(History { rows: rows(&path, &text)?.into_iter().map(|(_, row)| row).collect() })
+        let rows = rows(&path, &text).map(|row| row.map(|(_, row)| row));
+        Ok(History { rows: rows.collect::<Result<_, _>>()? })
     }
 
     /// The names of all values, in the order of their first appearance.
@@ -191,60 +190,84 @@ fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(text)
 }
 
-/// The complete lines, each with its row.
-fn rows<'t>(path: &Path, text: &'t [u8]) -> Result<Vec<(&'t [u8], Row)>, FileError> {
-    let mut rows = Vec::new();
-    for (number, line) in (1..).zip(text.split_inclusive(|&byte| byte == b'\n')) {
-        match serde_json::from_slice(line) {
-            Ok(row) => rows.push((line, row)),
-            Err(_) if !line.ends_with(b"\n") => {} // the last one
-            Err(error) => {
-                // serde_json counts lines from the start of this one.
-                let reason = error.to_string();
-                let reason = reason.split(" at line ").next().unwrap_or_default();
-                return Err(FileError::format(
-                    path,
-                    format!("line {number}: {reason}"),
-                    "an object of a step, a time and numbers",
-                ));
-            }
+/// The lines of a log with their rows; of an incomplete last line, nothing.
+fn rows<'t>(
+    path: &'t Path,
+    text: &'t [u8],
+) -> impl Iterator<Item = Result<(&'t [u8], Row), FileError>> {
+    let lines = (1..).zip(text.split_inclusive(|&byte| byte == b'\n'));
+    lines.filter_map(move |(number, line)| match serde_json::from_slice(line) {
+        Ok(row) => Some(Ok((line, row))),
+        Err(_) if !line.ends_with(b"\n") => None,
+        Err(error) => {
+            // serde_json counts lines from the start of this one.
+            let reason = error.to_string();
+            let reason = reason.split(" at line ").next().unwrap_or_default();
+            let found = format!("line {number}: {reason}");
+            Some(Err(FileError::format(path, found, "an object of a step, a time and numbers")))
         }
-    }
-    Ok(rows)
+    })
 }
 
 /// What is left of a log that was cut.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Cut {
+    /// The number of rows.
+    pub(super) rows: u64,
+    /// The highest step.
+    pub(super) step: Option<u64>,
     /// The last time in the log before it was cut; 0 in an empty log.
     pub(super) time: f64,
     /// The number of rows that were removed.
     pub(super) removed: usize,
+    /// What is wrong, for the user.
+    pub(super) warning: Option<String>,
 }
 
-/// Removes the rows after `step` (all rows if it is `None`), and an incomplete last line. The file
-/// is replaced atomically, and only if there is something to remove.
-pub(super) fn cut(folder: &Path, step: Option<u64>) -> Result<Cut, FileError> {
+/// Keeps the first `keep` rows, and removes everything after them. The file is replaced atomically,
+/// and only if there is something to remove.
+///
+/// Damage after these rows, which a loss of power may leave, ends the log.
+pub(super) fn cut(folder: &Path, keep: u64) -> Result<Cut, FileError> {
     let path = path(folder);
     let text = match read(&path) {
         Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Cut { time: 0.0, removed: 0 });
+            Vec::new()
         }
         text => text?,
     };
-    let rows = rows(&path, &text)?;
-    let time = rows.iter().map(|(_, row)| row.time).fold(0.0, f64::max);
+    let mut cut = Cut::default();
     let mut kept = Vec::with_capacity(text.len());
-    let mut removed = rows.len();
-    for (line, _) in rows.iter().filter(|(_, row)| step.is_some_and(|step| row.step <= step)) {
-        kept.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
-        kept.push(b'\n');
-        removed -= 1;
+    for row in rows(&path, &text) {
+        match row {
+            Ok((line, row)) => {
+                cut.time = cut.time.max(row.time);
+                if cut.rows < keep {
+                    kept.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+                    kept.push(b'\n');
+                    cut.rows += 1;
+                    cut.step = cut.step.max(Some(row.step));
+                } else {
+                    cut.removed += 1;
+                }
+            }
+            Err(error) if cut.rows < keep => return Err(error),
+            Err(error) => {
+                cut.warning = Some(format!("{error}; the log is cut before it"));
+                break;
+            }
+        }
+    }
+    if cut.rows < keep {
+        let (path, rows) = (path.display(), cut.rows);
+        cut.warning = Some(format!(
+            "{path}: found {rows} rows, expected {keep}, as at the checkpoint; the other ones are lost"
+        ));
     }
     if kept != text {
         write_atomically(&path, |out| out.write_all(&kept))?;
     }
-    Ok(Cut { time, removed })
+    Ok(cut)
 }
 
 #[cfg(test)]
@@ -324,23 +347,46 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_leaves_the_rows_up_to_the_step() {
+    fn a_cut_leaves_the_first_rows() {
         let lines: Vec<String> = [0, 1, 5, 2, 3].map(|step| row(step, &[("x", 0.5)]).line()).into();
         let whole = lines.concat();
         let time = 1_732_600_000.125;
-        for (text, step, removed, left) in [
-            (whole.clone(), Some(2), 2, [&lines[..2], &lines[3..4]].concat().concat()),
-            (whole.clone(), Some(5), 0, whole.clone()),
-            (whole.clone(), Some(0), 4, lines[0].clone()),
-            (whole.clone(), None, 5, String::new()),
-            (whole.clone() + "{\"step\":4", Some(5), 0, whole.clone()),
-            (whole.trim_end().into(), Some(5), 0, whole.clone()),
+        for (text, keep, removed, left) in [
+            (whole.clone(), 2, 3, lines[..2].concat()),
+            (whole.clone(), 5, 0, whole.clone()),
+            (whole.clone(), 0, 5, String::new()),
+            (whole.clone() + "{\"step\":4", 5, 0, whole.clone()),
+            (whole.clone() + "\0\0\0", 5, 0, whole.clone()),
+            (whole.trim_end().into(), 5, 0, whole.clone()),
         ] {
             let folder = in_folder(&text);
-            assert_eq!(cut(folder.path(), step).unwrap(), Cut { time, removed });
+            let cut = cut(folder.path(), keep).unwrap();
+            let step = [None, Some(0), Some(1), None, None, Some(5)][keep as usize];
+            assert_eq!(cut, Cut { rows: keep, step, time, removed, warning: None });
             assert_eq!(std::fs::read_to_string(path(folder.path())).unwrap(), left);
         }
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(cut(folder.path(), Some(1)).unwrap(), Cut { time: 0.0, removed: 0 });
+        assert_eq!(cut(folder.path(), 0).unwrap(), Cut::default());
+    }
+
+    #[test]
+    fn damage_after_the_rows_ends_the_log_with_a_warning() {
+        let lines: Vec<String> = [1, 2, 3].map(|step| row(step, &[("x", 0.5)]).line()).into();
+        let damaged = lines[..2].concat() + "\0\0\n" + &lines[2];
+        let folder = in_folder(&damaged);
+        let error = cut(folder.path(), 3).unwrap_err().to_string();
+        assert!(error.contains("found line 3: expected value, "), "{error}");
+        assert_eq!(std::fs::read_to_string(path(folder.path())).unwrap(), damaged);
+        let after = cut(folder.path(), 2).unwrap();
+        assert!(after.warning.unwrap().contains("found line 3: expected value, "));
+        assert_eq!(std::fs::read_to_string(path(folder.path())).unwrap(), lines[..2].concat());
+        assert_eq!(cut(folder.path(), 2).unwrap().warning, None);
+    }
+
+    #[test]
+    fn missing_rows_are_a_warning() {
+        let folder = in_folder(&row(1, &[]).line());
+        let warning = cut(folder.path(), 3).unwrap().warning.unwrap();
+        assert!(warning.contains("metrics.jsonl: found 1 rows, expected 3, as at"), "{warning}");
     }
 }

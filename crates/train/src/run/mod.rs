@@ -10,6 +10,8 @@ mod folder;
 mod history;
 mod log;
 mod margin;
+pub mod names;
+mod number;
 mod progress;
 mod signals;
 
@@ -18,11 +20,13 @@ pub use error::{Interrupted, RunError};
 pub use exit::exit;
 pub use folder::RunFolder;
 pub use history::{History, Row};
+pub use number::short;
 
+use adamant_checkpoint::Order;
 use adamant_files::FileError;
-use adamant_tensor::Stateful;
+use adamant_tensor::{StateDict, Stateful};
 use exit::command;
-use folder::checkpoint;
+use folder::{checkpoint, contents};
 use log::Log;
 use progress::Progress;
 use signals::OpenRun;
@@ -81,14 +85,15 @@ use std::path::{Path, PathBuf};
 /// ```
 ///
 /// The program that was killed continues when it is started again with the same command: with the
-/// same bits, if `training` holds everything that changes. A run that is complete runs no step.
+/// same bits, if `training` holds everything that changes. A run that is complete performs no
+/// further steps.
 ///
 /// The folder contains:
 ///
 /// | file | contents |
 /// |---|---|
 /// | `000012-step-500.ckpt` | a [checkpoint](adamant_checkpoint::Checkpoint) with the part `training` |
-/// | `metrics.jsonl` | what was logged, a [row](crate::Row) in each line; read by [`History`](crate::History) |
+/// | `metrics.jsonl` | what was logged, a [row](crate::Row) per line; read by [`History`](crate::History) |
 /// | `events.out.tfevents.*` | the same for TensorBoard: `tensorboard --logdir runs` |
 /// | `config.json` | when and with what the run was [started](crate::RunConfig) |
 /// | `.lock` | keeps a second process out of the folder |
@@ -102,7 +107,17 @@ pub struct Run {
     resumed: Option<u64>,
     /// The step of the newest checkpoint.
     saved: Option<u64>,
+    /// The last finished step, and the number of rows then: those that the program does not log
+    /// again if it resumes there.
+    position: Option<(u64, u64)>,
+    /// The number of saves in a row that have failed.
+    failures: u32,
+    /// Whether `config.json` states that the run is finished.
+    finished: bool,
 }
+
+/// The number of failed saves in a row that ends the training.
+const FAILURES: u32 = 3;
 
 impl Run {
     /// Opens a run's folder, and creates it if it does not exist. No other process can open it
@@ -122,8 +137,57 @@ impl Run {
         progress: Progress,
         signals: OpenRun,
         resumed: Option<u64>,
+        finished: bool,
     ) -> Self {
-        Run { folder, log, progress, signals, resumed, saved: resumed }
+        let position = resumed.map(|step| (step, log.rows()));
+        let (saved, failures) = (resumed, 0);
+        Run { folder, log, progress, signals, resumed, saved, position, failures, finished }
+    }
+
+    /// The newest saved state in a run's folder, with its step. Damaged checkpoints are skipped, with
+    /// a warning. It only reads, without the folder's lock: the run may be in progress.
+    ///
+    /// A program that uses a trained model loads it from here:
+    ///
+    /// ```
+    /// use adamant_train::Run;
+    /// use adamant_nn::Linear;
+    /// use adamant_tensor::Stateful;
+    /// # use adamant_tensor::Generator;
+    /// # let runs = tempfile::tempdir().unwrap();
+    /// # let folder = runs.path().join("digits");
+    /// # let mut rng = Generator::seed(0);
+    /// # let mut trained = Linear::new(2, 1, &mut rng);
+    /// # Run::open(&folder)?.quiet().resume(&mut trained)?.finish(1, &trained)?;
+    /// let mut model = Linear::new(2, 1, &mut rng);
+    /// let (_step, state) = Run::newest(&folder)?;
+    /// model.load_state_dict(&state)?; // of a struct with a field `model`: &state.part("model")
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the folder does not exist or has no checkpoints, all of them are damaged, or one cannot be
+    /// read, has a later version of the format, or was not saved by a run.
+    pub fn newest(folder: impl AsRef<Path>) -> Result<(u64, StateDict), FileError> {
+        folder::read(folder.as_ref(), Order::Newest)
+    }
+
+    /// The saved state with the lowest metric ([`step_with_metric`](Self::step_with_metric)), such as
+    /// a loss, with its step; otherwise like [`newest`](Self::newest).
+    ///
+    /// # Errors
+    /// Like [`newest`](Self::newest); and if no checkpoint has a metric.
+    pub fn lowest(folder: impl AsRef<Path>) -> Result<(u64, StateDict), FileError> {
+        folder::read(folder.as_ref(), Order::Lowest)
+    }
+
+    /// The saved state with the highest metric ([`step_with_metric`](Self::step_with_metric)), such
+    /// as an accuracy, with its step; otherwise like [`newest`](Self::newest).
+    ///
+    /// # Errors
+    /// Like [`newest`](Self::newest); and if no checkpoint has a metric.
+    pub fn highest(folder: impl AsRef<Path>) -> Result<(u64, StateDict), FileError> {
+        folder::read(folder.as_ref(), Order::Highest)
     }
 
     /// The run's folder.
@@ -140,12 +204,16 @@ impl Run {
 
     /// Logs values, and shows them in the progress.
     ///
-    /// Call it before [`step`](Self::step): what is logged after the save of a step is lost if the
-    /// process is killed right then.
+    /// A resumed run keeps the rows from before the call of [`step`](Self::step) that saved, and
+    /// only these: the program logs later ones again. So log what a step yields before `step`; what
+    /// is logged at the head of the loop, for the step to come, is as safe. After the last `step`,
+    /// before [`finish`](Self::finish), a result can be logged: a program that is started again after
+    /// its end logs it again.
     ///
     /// A row that cannot be written, on a full disk for example, does not end the training: there
     /// is a warning, and rows wait in memory until the file can be written to.
-    /// [`finish`](Self::finish) returns an error if it cannot in the end.
+    /// [`finish`](Self::finish) returns an error if it cannot in the end, and a run that is dropped
+    /// prints a warning.
     ///
     /// # Panics
     /// If a name is `step` or `time`, or there are two equal names.
@@ -161,9 +229,7 @@ impl Run {
             assert!(!twice, "log: name is `{name}` twice; expected each name once");
         }
         self.progress.log(step, values);
-        for message in self.log.log(step, values) {
-            self.progress.note(&message);
-        }
+        self.log.log(step, values);
     }
 
     /// Reports that a step is finished. Saves `training` in the background if a save is due.
@@ -175,14 +241,19 @@ impl Run {
     /// A step is what the program counts: a batch, or an epoch, in which case a signal is answered
     /// at the end of the epoch.
     ///
+    /// A save that fails in the background is reported by the next save, as a warning, and the
+    /// training continues: an earlier checkpoint is still there, and the disk may have room again.
+    /// [`finish`](Self::finish), a save after a signal, and the third failure in a row return the
+    /// error.
+    ///
     /// # Errors
-    /// If a save failed, this one or the previous one in the background; or the run is interrupted.
+    /// If three saves in a row failed, or the save after a signal; or the run is interrupted.
     pub fn step<S: Stateful + ?Sized>(&mut self, step: u64, training: &S) -> Result<(), RunError> {
         self.advance(step, None, training)
     }
 
-    /// [`step`](Self::step) after an evaluation: saves in any case, with the metric, which
-    /// determines the [best](RunFolder::best) checkpoint.
+    /// [`step`](Self::step) after an evaluation: saves in any case, with the metric, by which
+    /// [`lowest`](Self::lowest) and [`highest`](Self::highest) find the best checkpoint.
     ///
     /// ```
     /// # use adamant_tensor::{Generator, Stateful};
@@ -196,8 +267,8 @@ impl Run {
     ///     run.log(epoch, &[("validation loss", loss)]);
     ///     run.step_with_metric(epoch, loss, &training)?;
     /// }
-    /// let mut folder = run.finish(3, &training)?;
-    /// let (epoch, best) = folder.best()?.expect("three metrics");
+    /// run.finish(3, &training)?;
+    /// let (epoch, best) = Run::lowest(&folder)?;
     /// training.load_state_dict(&best)?; // only the model: training.model, &best.part("model")
     /// assert_eq!(epoch, 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -221,36 +292,66 @@ impl Run {
         training: &S,
     ) -> Result<(), RunError> {
         self.progress.step(step);
+        self.position = Some((step, self.log.rows()));
+        self.reopen(step);
         if self.signals.interrupted() {
             self.save_and_wait(step, metric, training)?;
             return Err(self.interrupted(step));
         }
         if metric.is_some() || self.folder.checkpoints.is_due(step) {
-            self.save(step, metric, training)?;
+            // What waits for a full disk would be lost if this checkpoint was resumed from.
+            self.log.flush();
+            match self.save(step, metric, training) {
+                Ok(()) => self.failures = 0,
+                Err(error) => {
+                    self.failures += 1;
+                    if self.failures == FAILURES {
+                        self.failures = 0;
+                        return Err(error.into());
+                    }
+                    self.progress.note(&format!("warning: {error}; training continues"));
+                }
+            }
         }
         Ok(())
     }
 
-    /// Saves in the background, after what was logged is on the disk: a resumed run must not miss
-    /// rows before its step, even after a loss of power.
+    /// Records that a finished run is no longer finished, at its first further step.
+    fn reopen(&mut self, step: u64) {
+        if self.finished && self.resumed != Some(step) {
+            self.finished = false;
+            self.record(false);
+        }
+    }
+
+    /// Records whether the run is finished. A failure is a warning: only `adamant runs` reads it.
+    fn record(&self, finished: bool) {
+        if let Err(error) = RunConfig::record(&self.folder.path, finished) {
+            self.progress.note(&format!("warning: {error}"));
+        }
+    }
+
+    /// Saves in the background. Before that, the manager calls [`Log::sync`]: a resumed run must not
+    /// miss rows before its step, even after a loss of power.
+    ///
+    /// # Errors
+    /// If the save before this one failed, or this one cannot start.
     fn save<S: Stateful + ?Sized>(
         &mut self,
         step: u64,
         metric: Option<f64>,
         training: &S,
     ) -> Result<(), FileError> {
-        for message in self.log.sync() {
-            self.progress.note(&message);
-        }
         self.saved = Some(step);
-        let checkpoint = checkpoint(training);
+        let checkpoint = checkpoint(training, self.rows(step));
         match metric {
             Some(metric) => self.folder.checkpoints.save_with_metric(step, metric, checkpoint),
             None => self.folder.checkpoints.save(step, checkpoint),
         }
     }
 
-    /// Saves, and waits until the checkpoint is on the disk.
+    /// Saves, and waits until the checkpoint is on the disk. The log is closed after it: if the disk
+    /// is almost full, the room is for the checkpoint.
     fn save_and_wait<S: Stateful + ?Sized>(
         &mut self,
         step: u64,
@@ -265,9 +366,19 @@ impl Run {
         self.folder.checkpoints.finish()
     }
 
+    /// The number of rows that the program does not log again if it resumes after this step.
+    fn rows(&self, step: u64) -> u64 {
+        match self.position {
+            Some((last, rows)) if last == step => rows,
+            _ => self.log.rows(), // `finish` after steps that were not reported
+        }
+    }
+
     /// Whether the newest checkpoint is good and contains the state of `training`.
-    fn newest_is<S: Stateful + ?Sized>(&mut self, training: &S) -> bool {
-        matches!(self.folder.newest(), Ok(Some((_, saved))) if saved == training.state_dict())
+    fn newest_is<S: Stateful + ?Sized>(&mut self, step: u64, training: &S) -> bool {
+        let Ok(Some((_, saved))) = self.folder.checkpoints.newest() else { return false };
+        contents(&self.folder.path, &saved)
+            .is_ok_and(|(state, rows)| rows == self.rows(step) && *state == training.state_dict())
     }
 
     fn interrupted(&mut self, step: u64) -> RunError {
@@ -283,12 +394,8 @@ impl Run {
     /// # Errors
     /// If the save failed; if something that was logged could not be written; or if the run was
     /// interrupted since the last step. In the latter two cases, the checkpoint is on the disk.
-    pub fn finish<S: Stateful + ?Sized>(
-        mut self,
-        step: u64,
-        training: &S,
-    ) -> Result<RunFolder, RunError> {
-        if self.saved != Some(step) || !self.newest_is(training) {
+    pub fn finish<S: Stateful + ?Sized>(mut self, step: u64, training: &S) -> Result<(), RunError> {
+        if self.saved != Some(step) || !self.newest_is(step, training) {
             self.save_and_wait(step, None, training)?;
         }
         self.progress.finish(step);
@@ -296,21 +403,19 @@ impl Run {
             return Err(self.interrupted(step));
         }
         self.log.close()?;
-        RunConfig::finish(&self.folder.path)?;
-        Ok(self.folder)
+        self.record(true);
+        Ok(())
     }
 
-    /// Prints a line to the standard output, above the progress bar.
-    ///
-    /// # Errors
-    /// If it cannot be written, to a closed pipe for example; [`exit`](crate::exit) takes that for
-    /// a success.
-    pub fn println(&self, line: impl fmt::Display) -> io::Result<()> {
-        self.suspend(|| writeln!(io::stdout(), "{line}"))
+    /// Prints a line to the standard output, above the progress bar. A line that cannot be written,
+    /// to a closed pipe for example, is dropped: training does not end because nobody reads.
+    pub fn println(&self, line: impl fmt::Display) {
+        let _ = self.progress.suspend(|| writeln!(io::stdout(), "{line}"));
     }
 
     /// Runs `f` without the progress bar on the screen, so that it can print.
-    pub fn suspend<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub fn suspend<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        // `&mut`: the bar is locked, and `f` must not print by `println`.
         self.progress.suspend(f)
     }
 }

@@ -1,6 +1,7 @@
 //! Progress on the standard error: a bar on a terminal, lines elsewhere.
 
 use super::margin::Margin;
+use super::number::short;
 use console::Term;
 use indicatif::{
     HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike,
@@ -20,7 +21,7 @@ const RATE: u8 = 20;
 enum Shown {
     Bar,
     Lines,
-    Not,
+    Hidden,
 }
 
 /// The progress of a run. The bar appears at the first step, and removes itself when its last clone
@@ -28,8 +29,8 @@ enum Shown {
 pub(super) struct Progress {
     bar: ProgressBar,
     shown: Shown,
-    /// The last logged values.
-    values: String,
+    /// The last logged value of each name.
+    values: Vec<(String, f64)>,
     /// The last written line, and its time.
     last: Option<(u64, Instant)>,
 }
@@ -39,7 +40,7 @@ impl Progress {
     pub(super) fn new(total: Option<u64>, quiet: bool) -> Self {
         let terminal = Term::stderr().features().is_attended();
         let shown = match (quiet, terminal) {
-            (true, _) => Shown::Not,
+            (true, _) => Shown::Hidden,
             (false, true) => Shown::Bar,
             (false, false) => Shown::Lines,
         };
@@ -49,7 +50,7 @@ impl Progress {
     fn shown(total: Option<u64>, shown: Shown) -> Self {
         let hidden = ProgressDrawTarget::hidden();
         let bar = ProgressBar::with_draw_target(total, hidden).with_style(style(total));
-        Progress { bar, shown, values: String::new(), last: None }
+        Progress { bar, shown, values: Vec::new(), last: None }
     }
 
     /// Starts after this step, or at the beginning.
@@ -77,25 +78,34 @@ impl Progress {
 
     /// Shows the values. Elsewhere than on a terminal, writes a line unless the last one is recent.
     pub(super) fn log(&mut self, step: u64, values: &[(&str, f64)]) {
-        if self.shown == Shown::Not {
+        if self.shown == Shown::Hidden {
             return;
         }
-        let values = values.iter().map(|&(name, value)| format!("{name} {}", short(value)));
-        let values: Vec<String> = values.collect();
-        if self.shown == Shown::Lines {
-            self.values = values.join(", ");
-            let now = Instant::now();
-            if self.last.is_none_or(|(_, last)| now - last >= PAUSE) {
-                self.line(step, now);
+        for &(name, value) in values {
+            match self.values.iter_mut().find(|(known, _)| known == name) {
+                Some((_, last)) => *last = value,
+                None => self.values.push((name.into(), value)),
             }
-        } else {
-            self.bar.set_message(values.join("  "));
         }
+        if self.shown == Shown::Bar {
+            self.bar.set_message(self.values("  "));
+            return;
+        }
+        let now = Instant::now();
+        if self.last.is_none_or(|(_, last)| now - last >= PAUSE) {
+            self.line(step, now);
+        }
+    }
+
+    fn values(&self, separator: &str) -> String {
+        let values = self.values.iter().map(|(name, value)| format!("{name} {}", short(*value)));
+        values.collect::<Vec<_>>().join(separator)
     }
 
     fn line(&mut self, step: u64, now: Instant) {
         self.last = Some((step, now));
-        let text = line(step, self.bar.length(), &self.values, self.bar.per_sec(), self.bar.eta());
+        let values = self.values(", ");
+        let text = line(step, self.bar.length(), &values, self.bar.per_sec(), self.bar.eta());
         self.note(&text);
     }
 
@@ -109,7 +119,7 @@ impl Progress {
 
     /// Writes a line about the run, unless it is quiet.
     pub(super) fn info(&self, text: &str) {
-        if self.shown != Shown::Not {
+        if self.shown != Shown::Hidden {
             self.note(text);
         }
     }
@@ -133,7 +143,12 @@ impl Progress {
 }
 
 fn note(bar: &ProgressBar, text: &str) {
-    let _ = bar.suspend(|| writeln!(io::stderr(), "{text}"));
+    bar.suspend(|| print(text));
+}
+
+/// Writes a line to the standard error, which may be closed.
+pub(super) fn print(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// The message is cut at the end of the line. In 60 columns, about 20 are left for it.
@@ -161,50 +176,10 @@ fn line(step: u64, total: Option<u64>, values: &str, speed: f64, left: Duration)
     format!("step {step}{of}{colon}{values}{speed}")
 }
 
-/// A number with four significant digits.
-fn short(value: f64) -> String {
-    if !value.is_finite() {
-        return value.to_string();
-    }
-    if value == 0.0 {
-        return "0".into();
-    }
-    let magnitude = value.abs().log10().floor();
-    if !(-4.0..6.0).contains(&magnitude) {
-        return format!("{value:.3e}");
-    }
-    let text = format!("{value:.*}", (3 - magnitude as i32).max(0) as usize);
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').into(),
-        false => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use indicatif::InMemoryTerm;
-
-    #[test]
-    fn numbers_have_four_digits() {
-        for (value, expected) in [
-            (0.229_512, "0.2295"),
-            (1e-3, "0.001"),
-            (93.07, "93.07"),
-            (-2.5, "-2.5"),
-            (999.96, "1000"),
-            (92_754.3, "92754"),
-            (1.234_56e-5, "1.235e-5"),
-            (1e7, "1.000e7"),
-            (0.0, "0"),
-            (-0.0, "0"),
-            (f64::NAN, "NaN"),
-            (f64::INFINITY, "inf"),
-            (f64::NEG_INFINITY, "-inf"),
-        ] {
-            assert_eq!(short(value), expected);
-        }
-    }
 
     #[test]
     fn a_line_has_step_values_speed_and_time_left() {
@@ -261,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn the_last_value_of_each_name_stays_visible() {
+        let (terminal, mut progress) = on_terminal(100, None);
+        progress.log(1, &[("loss", 0.5), ("lr", 0.1)]);
+        progress.log(2, &[("accuracy", 90.0)]);
+        progress.log(3, &[("lr", 0.01), ("loss", 0.25)]);
+        progress.step(3);
+        progress.bar.force_draw();
+        let screen = terminal.contents();
+        assert!(screen.ends_with("  loss 0.25  lr 0.01  accuracy 90"), "{screen}");
+    }
+
+    #[test]
     fn lines_are_rare() {
         let mut progress = Progress::shown(Some(100), Shown::Lines);
         let written = |progress: &Progress| progress.last.map(|(step, _)| step);
@@ -277,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_speed_of_a_resumed_run_is_measured_from_its_resume() {
-        let progress = Progress::shown(Some(2_000_000), Shown::Not);
+        let progress = Progress::shown(Some(2_000_000), Shown::Hidden);
         progress.start(Some(1_000_000));
         std::thread::sleep(Duration::from_millis(20));
         progress.step(1_000_001);

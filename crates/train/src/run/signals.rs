@@ -4,7 +4,9 @@
 //! ends the program at once. During a run, the first signal is a request, which the run reads after
 //! its current step, and the second one ends the program at once.
 //!
-//! SIGHUP, at the end of a terminal, is left as it is: `nohup` works by having it ignored.
+//! A signal that the parent process has set to be ignored stays ignored, as far as the system tells:
+//! a shell does that with SIGINT for a command that a script starts in the background. SIGHUP, at the
+//! end of a terminal, is left as it is: `nohup` works by having it ignored.
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -35,7 +37,7 @@ fn signals() -> MutexGuard<'static, Option<Signals>> {
 impl Signals {
     fn install() -> io::Result<Self> {
         let (requested, at_once) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal)) {
             // In this order: the first signal sets the flag that the second one reads.
             flag::register_conditional_shutdown(signal, STATUS.into(), at_once.clone())?;
             flag::register(signal, at_once.clone())?;
@@ -43,6 +45,14 @@ impl Signals {
         }
         Ok(Signals { requested, at_once, runs: 0, delivered: false })
     }
+}
+
+/// Whether this process ignores the signal; known on Linux.
+fn is_ignored(signal: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// An open run. When the last one is dropped, a request that was read is forgotten: the next run of

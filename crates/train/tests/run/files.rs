@@ -57,33 +57,130 @@ fn a_state_is_not_saved_twice() {
     let mut training = Training::new(8);
     let run = open(folder.path()).resume(&mut training).unwrap();
     training.rng = adamant_tensor::Generator::seed(99);
-    let mut after = run.finish(5, &training).unwrap();
+    run.finish(5, &training).unwrap();
     assert_eq!(saved_steps(folder.path()), [5, 5]);
-    assert_eq!(after.newest().unwrap(), Some((5, training.state_dict())));
+    assert_eq!(Run::newest(folder.path()).unwrap(), (5, training.state_dict()));
 }
 
 #[test]
 fn the_best_state_is_kept_and_returned() {
     let folder = tempfile::tempdir().unwrap();
     let mut training = Training::new(8);
-    let path = folder.path().to_path_buf();
     let run = open(folder.path()).keep_last(1).keep_highest();
     let mut run = run.resume(&mut training).unwrap();
-    let mut best = None;
+    let mut states = Vec::new();
     for (step, metric) in (1..).zip([0.5, 0.9, f64::NAN, 0.7]) {
         training.advance();
         run.step_with_metric(step, metric, &training).unwrap();
-        if step == 2 {
-            best = Some((2, training.state_dict()));
-        }
+        states.push((step, training.state_dict()));
     }
-    let mut folder = run.finish(4, &training).unwrap();
-    assert_eq!(folder.best().unwrap(), best);
-    assert_eq!(saved_steps(&path), [2, 4]);
-    assert_eq!(folder.newest().unwrap(), Some((4, training.state_dict())));
-    drop(folder);
+    run.finish(4, &training).unwrap();
+    assert_eq!(saved_steps(folder.path()), [2, 4]);
+    assert_eq!(Run::highest(folder.path()).unwrap(), states[1]);
+    assert_eq!(Run::lowest(folder.path()).unwrap(), states[3]);
+    assert_eq!(Run::newest(folder.path()).unwrap(), states[3]);
+}
+
+#[test]
+fn reading_a_state_neither_locks_nor_writes() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    let error = Run::newest(&folder).unwrap_err().to_string();
+    assert!(error.contains("No such file or directory"), "{error}");
+    assert!(!folder.exists());
+    fs::create_dir(&folder).unwrap();
+    let error = Run::newest(&folder).unwrap_err().to_string();
+    assert!(error.contains("found a folder without checkpoints, expected"), "{error}");
+    assert_eq!(names(&folder), [""; 0]);
+    let mut training = Training::new(8);
+    let mut run = open(&folder).save_every_steps(5).resume(&mut training).unwrap();
+    training.train(&mut run, 5).unwrap();
+    let state = training.state_dict();
+    training.train(&mut run, 10).unwrap(); // the first save is on the disk
+    drop(run);
+    let _run = open(&folder).resume(&mut training).unwrap();
+    let before = files(&folder);
+    assert_eq!(Run::newest(&folder).unwrap(), (10, training.state_dict()));
+    fs::remove_file(folder.join("000001-step-10.ckpt")).unwrap();
+    assert_eq!(Run::newest(&folder).unwrap(), (5, state));
+    let error = Run::lowest(&folder).unwrap_err().to_string();
+    assert!(error.contains("found no checkpoint with a metric, expected"), "{error}");
+    assert_eq!(files(&folder).len(), before.len() - 1);
+}
+
+/// A loop that logs at its head, before the step, as `Training::train` logs at its end; and a row
+/// after the loop. Stops without a last save at `stop`.
+fn log_at_head(folder: &Path, steps: u64, stop: u64) {
+    let mut training = Training::new(8);
+    let mut run = open(folder).save_every_steps(10).resume(&mut training).unwrap();
+    while training.step < steps {
+        run.log(training.step, &[("position", training.step as f64)]);
+        if training.step == stop {
+            return;
+        }
+        training.advance();
+        run.step(training.step, &training).unwrap();
+    }
+    run.log(training.step, &[("test", 1.0)]);
+    run.finish(training.step, &training).unwrap();
+}
+
+#[test]
+fn a_resumed_log_is_the_straight_one_wherever_the_loop_logs() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(open(folder.path()).best().unwrap(), None);
+    log_at_head(folder.path(), 35, u64::MAX);
+    let straight = logged(folder.path());
+    assert_eq!(straight.len(), 36);
+    for stop in [0, 7, 10, 11, 20, 34] {
+        let folder = tempfile::tempdir().unwrap();
+        log_at_head(folder.path(), 35, stop);
+        log_at_head(folder.path(), 35, u64::MAX);
+        assert_eq!(logged(folder.path()), straight, "{stop}");
+        log_at_head(folder.path(), 35, u64::MAX); // already complete
+        assert_eq!(logged(folder.path()), straight, "{stop}");
+        log_at_head(folder.path(), 40, 37); // longer
+        log_at_head(folder.path(), 40, u64::MAX);
+        let steps = logged(folder.path()).into_iter().map(|(step, _)| step);
+        assert_eq!(steps.collect::<Vec<_>>(), (0..=40).collect::<Vec<_>>(), "{stop}");
+    }
+}
+
+#[test]
+fn a_program_that_reports_no_steps_keeps_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    for (start, expected) in [(0, 3), (3, 3), (3, 5), (5, 5)] {
+        let mut training = Training::new(8);
+        let mut run = open(folder.path()).resume(&mut training).unwrap();
+        assert_eq!((training.step, logged(folder.path()).len() as u64), (start, start));
+        while training.step < expected {
+            let loss = training.advance();
+            run.log(training.step, &[("loss", loss)]);
+        }
+        run.finish(training.step, &training).unwrap();
+        assert_eq!(logged(folder.path()).len() as u64, expected);
+    }
+}
+
+#[test]
+fn a_finished_run_is_finished_until_it_performs_a_further_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let finished = || RunConfig::read(folder.path()).unwrap().sessions.last().unwrap().finished;
+    let start = |training: &mut Training| open(folder.path()).resume(training).unwrap();
+    let mut training = Training::new(8);
+    let mut run = start(&mut training);
+    training.train(&mut run, 5).unwrap();
+    assert!(!finished());
+    run.finish(5, &training).unwrap();
+    assert!(finished());
+    let mut run = start(&mut training);
+    assert!(finished());
+    training.train(&mut run, 6).unwrap();
+    assert!(!finished());
+    // A configuration that cannot be written is a warning, after everything else is saved.
+    fs::remove_file(folder.path().join("config.json")).unwrap();
+    fs::create_dir(folder.path().join("config.json")).unwrap();
+    run.finish(6, &training).unwrap();
+    assert_eq!(Run::newest(folder.path()).unwrap().0, 6);
 }
 
 #[test]
@@ -118,8 +215,7 @@ fn a_checkpoint_of_another_program_is_refused() {
     manager.finish().unwrap();
     drop(manager);
     let error = open(folder.path()).resume(&mut Training::new(2)).unwrap_err().to_string();
-    let expected =
-        "found a checkpoint of the parts [\"model\"], expected one of a run, with `training`";
+    let expected = "found a checkpoint of the parts [\"model\"] and the notes [], expected one of a run, with the part `training` and the note `rows logged`";
     assert!(error.ends_with(expected), "{error}");
 }
 
@@ -184,16 +280,31 @@ fn the_configuration_is_kept_for_each_session() {
 }
 
 #[test]
-fn a_failed_checkpoint_is_an_error() {
+fn failed_checkpoints_are_warnings_until_the_third_in_a_row() {
     let runs = tempfile::tempdir().unwrap();
     let folder = runs.path().join("run");
     let mut training = Training::new(8);
     let mut run = open(&folder).save_every_steps(1).resume(&mut training).unwrap();
     fs::remove_dir_all(&folder).unwrap();
-    // The error of a save in the background is returned by a later step.
+    // The error of a save in the background is returned by the next one.
     let error = training.train(&mut run, 1000).unwrap_err();
     assert!(matches!(error, RunError::File(_)), "{error}");
-    let error = run.finish(training.step, &training).unwrap_err();
+    assert_eq!(training.step, 4);
+    fs::create_dir(&folder).unwrap(); // there is a disk again
+    training.train(&mut run, 10).unwrap();
+    run.finish(10, &training).unwrap();
+    assert_eq!(Run::newest(&folder).unwrap(), (10, training.state_dict()));
+}
+
+#[test]
+fn a_failed_checkpoint_at_the_end_is_an_error() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    let mut training = Training::new(8);
+    let mut run = open(&folder).resume(&mut training).unwrap();
+    training.train(&mut run, 5).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    let error = run.finish(5, &training).unwrap_err();
     assert!(matches!(error, RunError::File(_)), "{error}");
 }
 

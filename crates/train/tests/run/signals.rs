@@ -27,7 +27,10 @@ struct Started(Child, BufReader<ChildStdout>);
 
 impl Started {
     fn new(test: &str, work: &str, folder: &Path) -> Self {
-        let mut command = child(test, work, folder);
+        Started::spawn(child(test, work, folder))
+    }
+
+    fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -74,7 +77,7 @@ fn run(folder: &Path) -> Result<(), RunError> {
             report("training");
         }
     }
-    run.finish(training.step, &training).map(drop)
+    run.finish(training.step, &training)
 }
 
 #[test]
@@ -102,9 +105,9 @@ fn a_signal_saves_the_run_and_ends_it_with_status_130() {
         let mut run = open(folder.path()).resume(&mut training).unwrap();
         assert_eq!(training.step, step);
         training.train(&mut run, steps).unwrap();
-        let mut folder_after = run.finish(steps, &training).unwrap();
+        run.finish(steps, &training).unwrap();
         let (state, log) = straight(steps);
-        assert!(folder_after.newest().unwrap().unwrap().1 == state, "other bits");
+        assert!(Run::newest(folder.path()).unwrap().1 == state, "other bits");
         assert_eq!(logged(folder.path()), log);
     }
 }
@@ -151,6 +154,35 @@ fn without_a_run_a_signal_ends_the_program_at_once() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_the_parent_ignores_stays_ignored() {
+    const TEST: &str = "signals::a_signal_that_the_parent_ignores_stays_ignored";
+    if let Some((work, folder)) = order() {
+        let mut training = Training::new(8);
+        let mut run = open(&folder).resume(&mut training).unwrap();
+        report("ready");
+        wait_for_parent();
+        end(training.train(&mut run, 5).map_err(|error| {
+            println!("{work}: {error}");
+            error
+        }));
+    }
+    for (signal, status) in [("-INT", 0), ("-TERM", 130)] {
+        let folder = tempfile::tempdir().unwrap();
+        let program = child(TEST, signal, folder.path());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
+        shell.arg(program.get_program()).args(program.get_args());
+        shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = Started::spawn(shell);
+        child.wait_for("ready");
+        child.send(signal);
+        child.resume();
+        assert_eq!(child.end().0, Some(status), "{signal}");
+    }
+}
+
 #[test]
 fn each_run_of_a_process_is_interrupted_by_its_own_signal() {
     const TEST: &str = "signals::each_run_of_a_process_is_interrupted_by_its_own_signal";
@@ -188,7 +220,7 @@ fn a_signal_during_the_end_of_a_run_is_not_lost() {
         training.train(&mut run, 5).unwrap();
         report("last step");
         wait_for_parent();
-        end(run.finish(5, &training).map(drop));
+        end(run.finish(5, &training));
     }
     let folder = tempfile::tempdir().unwrap();
     let mut child = Started::new(TEST, "train", folder.path());

@@ -46,7 +46,7 @@ fn a_full_disk_delays_the_log_and_loses_nothing_silently() {
             _ => {}
         }
         match run.finish(STEPS, &training) {
-            Ok(_) => println!("complete"),
+            Ok(()) => println!("complete"),
             Err(error) => println!("error: {error}"),
         }
         return;
@@ -68,10 +68,48 @@ fn a_full_disk_delays_the_log_and_loses_nothing_silently() {
         assert_eq!(errors.matches(warning).count(), 2, "{errors}");
         let text = String::from_utf8(out.stdout).unwrap();
         assert!(text.lines().any(|line| line.ends_with(message)), "{work}: {text}");
-        assert_eq!(open(folder.path()).newest().unwrap().is_some(), saved, "{work}");
+        assert_eq!(Run::newest(folder.path()).is_ok(), saved, "{work}");
         let steps: Vec<u64> = logged(folder.path()).iter().map(|(step, _)| *step).collect();
         let all = if message == "complete" { STEPS } else { steps.len() as u64 };
         assert_eq!(steps, (1..=all).collect::<Vec<_>>(), "{work}");
+    }
+}
+
+#[test]
+fn rows_that_wait_are_written_before_a_checkpoint_and_when_the_run_is_dropped() {
+    const TEST: &str =
+        "trouble::rows_that_wait_are_written_before_a_checkpoint_and_when_the_run_is_dropped";
+    const STEPS: u64 = 1000;
+    if let Some((work, folder)) = order() {
+        let mut training = Training::new(8);
+        let mut run = open(&folder).resume(&mut training).unwrap();
+        let ballast = folder.join("ballast");
+        fs::write(&ballast, vec![0; 1 << 20]).unwrap_err(); // fills the disk
+        training.train(&mut run, STEPS).unwrap();
+        assert!(logged(&folder).len() < STEPS as usize);
+        if work != "dropped on a full disk" {
+            fs::write(&ballast, "").unwrap();
+        }
+        if work == "killed" {
+            run.step_with_metric(STEPS, 0.5, &training).unwrap();
+            while Run::newest(&folder).is_err() {
+                std::thread::yield_now();
+            }
+            std::process::exit(0); // drops nothing
+        }
+        return;
+    }
+    for (work, complete) in [("killed", true), ("dropped", true), ("dropped on a full disk", false)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(_mount) = Mount::new(folder.path()) else {
+            return println!("skipped: only root can mount a small disk");
+        };
+        let out = child(TEST, work, folder.path()).output().unwrap();
+        let errors = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.success(), "{errors}");
+        assert_eq!(logged(folder.path()).len() == STEPS as usize, complete, "{work}");
+        assert_eq!(errors.contains(" bytes are lost"), !complete, "{work}: {errors}");
     }
 }
 
@@ -130,7 +168,7 @@ fn warnings_and_progress_go_to_the_standard_error() {
         let mut training = Training::new(8);
         let folder = Run::open(folder).unwrap().total_steps(40).save_every_steps(10);
         let mut run = folder.config("lr", work).resume(&mut training).unwrap();
-        run.println("\nmine").unwrap();
+        run.println("\nmine");
         training.train(&mut run, training.step + 15).unwrap();
         return;
     }

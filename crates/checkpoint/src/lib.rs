@@ -12,15 +12,21 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod blocks;
 mod container;
+mod decode;
 mod folder;
 mod format;
+mod half;
 mod limits;
 mod lock;
 mod manager;
 mod payload;
 mod read;
+mod read_error;
 mod safetensors;
+mod stored;
+mod tensor_files;
 mod write;
 
 pub use crate::atomic::write_atomically;
@@ -28,5 +34,9 @@ pub use crate::container::{Checkpoint, PartialRestore};
 #[doc(hidden)]
 pub use crate::lock::host_name;
 pub use crate::manager::CheckpointManager;
-pub use crate::safetensors::{load_safetensors, save_safetensors};
+pub use crate::safetensors::{
+    SafeTensors, SavedType, load_safetensors, save_safetensors, save_safetensors_as,
+};
+pub use crate::stored::StoredType;
+pub use crate::tensor_files::TensorEntry;
 pub use adamant_files::FileError;

@@ -3,7 +3,9 @@
 //! * A [`Checkpoint`] is a whole run in one file: model, optimizer, schedule, loader, generators.
 //! * A [`CheckpointManager`] maintains a folder of checkpoints during a run.
 //! * [`write_atomically`] replaces any file: the complete new one, or the unchanged old one.
-//! * [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch.
+//! * [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch; [`SafeTensors`] reads
+//!   chosen tensors of a file or a sharded model.
+//! * [`Gguf`] reads the files of llama.cpp.
 //!
 //! This crate saves any [`StateDict`](adamant_tensor::StateDict) and does not know whose it is. A
 //! file is written next to its target and then renamed, so that the target is complete at any
@@ -17,6 +19,7 @@ mod container;
 mod decode;
 mod folder;
 mod format;
+mod gguf;
 mod half;
 mod limits;
 mod lock;
@@ -31,6 +34,7 @@ mod write;
 
 pub use crate::atomic::write_atomically;
 pub use crate::container::{Checkpoint, PartialRestore};
+pub use crate::gguf::{Gguf, GgufArray, GgufValue};
 #[doc(hidden)]
 pub use crate::lock::host_name;
 pub use crate::manager::CheckpointManager;

@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn every_type_has_its_name() {
         for (stored, name, ..) in TYPES {
-            assert_eq!((StoredType::named(name), stored.to_string()), (stored.clone(), name.into()));
+            assert_eq!(
+                (StoredType::named(name), stored.to_string()),
+                (stored.clone(), name.into())
+            );
         }
         let other = StoredType::named("F8_E4M3");
         assert_eq!((other.is_supported(), other.to_string()), (false, "F8_E4M3".into()));

@@ -70,10 +70,6 @@ impl TensorFile {
         TensorFile { path: path.into(), file: Mutex::new(file) }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn read(&self, entry: &TensorEntry) -> Result<Value, FileError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut read = || {
@@ -124,10 +120,6 @@ impl TensorFiles {
         &self.path
     }
 
-    pub(crate) fn files(&self) -> &[TensorFile] {
-        &self.files
-    }
-
     pub(crate) fn entries(&self) -> &[TensorEntry] {
         &self.entries
     }
@@ -143,7 +135,8 @@ impl TensorFiles {
             Some(entry) => self.files[entry.file as usize].read(entry),
             None => {
                 let found = format!("no tensor `{name}`");
-                let example = self.entries.first().map(|entry| format!(", such as `{}`", entry.name));
+                let example =
+                    self.entries.first().map(|entry| format!(", such as `{}`", entry.name));
                 let (count, example) = (self.entries.len(), example.unwrap_or_default());
                 let expected = format!("the name of one of the {count} tensors{example}");
                 Err(FileError::format(&self.path, found, expected))

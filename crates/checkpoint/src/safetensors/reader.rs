@@ -168,12 +168,7 @@ impl Opened {
 }
 
 /// Reads the header's bytes. `before` is the length of the other shards' headers.
-fn header_text(
-    mut file: &File,
-    len: u64,
-    before: u64,
-    path: &Path,
-) -> Result<Vec<u8>, FileError> {
+fn header_text(mut file: &File, len: u64, before: u64, path: &Path) -> Result<Vec<u8>, FileError> {
     let io = |source| FileError::io(path, source);
     let format = |error: FormatError| error.at(path);
     let mut start = Vec::new();

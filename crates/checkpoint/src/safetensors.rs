@@ -237,6 +237,7 @@ mod tests {
             (two(array("b", "[9223372036854775808, 2]", 8, 8)), 8),
             (two(array("b", "[4611686018427387904, 4]", 8, 8)), 8),
             (two(array("b", "[4294967296, 4294967296, 0]", 8, 8)), 8),
+            (two(array("b", "[4294967296, 4294967296]", 8, 12).replace("F32", "F8")), 12),
             (two(array("b", "[-1]", 8, 12)), 12),
             (two(array("b", "[1]", 4, 8)), 8), // overlaps the first array
             (two(array("b", "[2]", 0, 8)), 8), // at the same position

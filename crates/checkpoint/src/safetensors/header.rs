@@ -105,7 +105,10 @@ impl Info<'_> {
         let (start, end) = self.data_offsets;
         let bytes = end.checked_sub(start);
         // How many bytes another type needs is unknown, and it is not read.
-        let needed = if stored.is_supported() { stored.bytes(&shape) } else { bytes };
+        let needed = match stored.is_supported() {
+            true => stored.bytes(&shape),
+            false => bytes.filter(|_| shape.checked_numel().is_some()),
+        };
         match bytes {
             Some(bytes) if needed == Some(bytes) => {
                 Ok(TensorEntry { name, stored, shape, file, start, bytes })

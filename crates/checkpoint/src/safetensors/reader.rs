@@ -79,7 +79,8 @@ impl SafeTensors {
         find(&self.metadata, key).map(String::as_str)
     }
 
-    /// The keys of the metadata, in order, except the one that [`load`](Self::load) reads.
+    /// The keys of the metadata, in order, except the one of the
+    /// [`scalars`](Self::scalars).
     pub fn metadata_keys(&self) -> impl ExactSizeIterator<Item = &str> {
         self.metadata.iter().map(|(key, _)| key.as_str())
     }
@@ -93,15 +94,21 @@ impl SafeTensors {
         self.tensors.read(name)
     }
 
-    /// Reads everything: the tensors in the order of [`entries`](Self::entries), then the scalars
-    /// and strings that [`save_safetensors`](crate::save_safetensors) wrote to the metadata.
+    /// Reads everything: the tensors in the order of [`entries`](Self::entries), then the
+    /// [`scalars`](Self::scalars).
     ///
     /// # Errors
     /// If a tensor cannot be read.
     pub fn load(&self) -> Result<StateDict, FileError> {
         let mut state = self.load_where(|_| true)?;
-        self.others.iter().for_each(|(name, other)| state.insert(name, other.clone()));
+        self.scalars().for_each(|(name, value)| state.insert(name, value));
         Ok(state)
+    }
+
+    /// The scalars and strings that [`save_safetensors`](crate::save_safetensors) wrote to the
+    /// metadata, in the order of their names.
+    pub fn scalars(&self) -> impl ExactSizeIterator<Item = (&str, Value)> {
+        self.others.iter().map(|(name, other)| (name.as_str(), other.clone().into()))
     }
 
     /// Reads the tensors that are wanted.

@@ -151,6 +151,31 @@ fn the_largest_gguf_headers_take_little_memory() {
 }
 
 #[test]
+fn the_largest_safetensors_headers_take_little_memory() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.safetensors");
+    let array = |i: usize, dtype: &str| {
+        format!(r#""{i:070}":{{"dtype":"{dtype}","shape":[0],"data_offsets":[0,0]}}"#)
+    };
+    for dtype in ["F32", "F8_E4"] {
+        let arrays: Vec<String> = (0..131_072).map(|i| array(i, dtype)).collect();
+        let header = format!("{{{}}}", arrays.join(","));
+        let mut file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+        fs::write(&path, &file).unwrap();
+        let (result, beyond_result) = beyond(|| SafeTensors::open(&path));
+        assert_eq!(result.unwrap().entries().len(), 131_072);
+        assert!(beyond_result <= LIMIT, "{beyond_result} bytes");
+        file.push(0);
+        fs::write(&path, &file).unwrap();
+        let (result, beyond) = beyond(|| load_safetensors(&path));
+        let error = result.map(drop).unwrap_err().to_string();
+        assert!(error.contains("1 bytes after the last array"), "{error}");
+        assert!(beyond <= LIMIT, "{beyond} bytes");
+    }
+}
+
+#[test]
 fn reading_takes_the_result_and_a_piece() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();

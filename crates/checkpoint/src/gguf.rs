@@ -18,7 +18,10 @@ use std::path::Path;
 ///
 /// Shapes are row-major as in PyTorch, `[out, in]` for a linear layer: GGUF stores the sizes in the
 /// opposite order. Names are the file's (`blk.0.attn_q.weight`), and values too: llama.cpp's converter
-/// permutes the rows of some models' attention weights.
+/// permutes the rows of some models' attention weights. A part of a split model
+/// (`x-00001-of-00003.gguf`) has the tensors of that part.
+///
+/// Python: `gguf.GGUFReader(path)` and `gguf.quants.dequantize`, whose values these are, bit for bit.
 ///
 /// ```no_run
 /// use adamant_checkpoint::Gguf;

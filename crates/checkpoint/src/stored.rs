@@ -92,10 +92,15 @@ impl StoredType {
         self.known().map(|(_, elements, bytes)| (elements, bytes))
     }
 
-    /// The number of bytes of a tensor of this type; `None` if there are too many, if its rows do
-    /// not consist of whole blocks, and for other types.
+    /// The number of bytes of a tensor of this type; `None` as in
+    /// [`bytes_of_blocks`](Self::bytes_of_blocks), and for other types.
     pub(crate) fn bytes(&self, shape: &Shape) -> Option<u64> {
-        let (elements, bytes) = self.block()?;
+        StoredType::bytes_of_blocks(shape, self.block()?)
+    }
+
+    /// The number of bytes of a tensor whose blocks have these numbers of elements and bytes; `None`
+    /// if there are too many, or its rows do not consist of whole blocks.
+    pub(crate) fn bytes_of_blocks(shape: &Shape, (elements, bytes): (usize, usize)) -> Option<u64> {
         let row = shape.last().copied().unwrap_or(1);
         let blocks = shape.checked_numel()? / elements;
         if row.is_multiple_of(elements) { (blocks as u64).checked_mul(bytes as u64) } else { None }

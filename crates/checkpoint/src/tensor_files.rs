@@ -21,7 +21,7 @@ pub struct TensorEntry {
     pub(crate) file: u32,
     /// The position of its elements in the file.
     pub(crate) start: u64,
-    /// The number of their bytes. For a type that cannot be read, a lower bound.
+    /// The number of their bytes, or 0 if it is unknown.
     pub(crate) bytes: u64,
 }
 
@@ -34,7 +34,7 @@ impl TensorEntry {
 
     /// The type of the elements in the file. [`StoredType`] documents the one in memory.
     #[must_use]
-    pub fn stored(&self) -> &StoredType {
+    pub fn dtype(&self) -> &StoredType {
         &self.stored
     }
 
@@ -44,7 +44,7 @@ impl TensorEntry {
         &self.shape
     }
 
-    /// The number of bytes in the file.
+    /// The number of bytes in the file; 0 for a type of which even the name is unknown.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -95,12 +95,12 @@ impl Row {
 /// The rows of a file of weights, with the types and sizes of the file.
 fn rows_of_weights(weights: &Weights) -> Result<Vec<Row>, FileError> {
     let row = |entry: &TensorEntry| {
-        let readable = entry.stored().is_supported();
+        let readable = entry.dtype().is_supported();
         let value = readable.then(|| weights.read(entry.name())).transpose()?;
         let shape = || Shape::from(entry.shape()).to_string();
         Ok(Row {
             name: entry.name().into(),
-            type_name: entry.stored().to_string().to_lowercase(),
+            type_name: entry.dtype().to_string().to_lowercase(),
             shape_or_value: value.as_ref().map_or_else(shape, shape_or_value),
             size: Some((entry.shape().iter().product(), entry.bytes())),
             statistics: value.as_ref().and_then(Statistics::of),

@@ -14,7 +14,7 @@
 //! These bytes stay in memory, and values point into them: a hostile header takes no more memory
 //! than it has bytes, and an index.
 
-use super::types;
+use super::types::Type;
 use super::value::{GgufArray, GgufValue, Kind, Scalar};
 use crate::limits;
 use crate::read_error::ReadError;
@@ -313,21 +313,17 @@ impl<'a> Decoder<'a> {
             sizes.push(self.u64()?);
         }
         sizes.reverse();
-        let (stored, start) = (types::stored(self.u32()?), self.u64()?);
+        let (kind, start) = (Type::new(self.u32()?), self.u64()?);
         let shape: Result<Shape, _> = sizes.iter().map(|&size| usize::try_from(size)).collect();
-        let shape = shape.ok().filter(|shape| shape.checked_numel().is_some());
-        let placed = shape.and_then(|shape| {
-            // How many bytes another type needs is unknown, and it is not read.
-            let bytes = if stored.is_supported() { stored.bytes(&shape)? } else { 0 };
-            Some((shape, bytes))
-        });
+        let placed = shape.ok().and_then(|shape| Some((kind.bytes(&shape)?, shape)));
+        let stored = kind.stored.clone();
         match placed {
-            Some((shape, bytes)) => Ok(TensorEntry { name, stored, shape, file: 0, start, bytes }),
+            Some((bytes, shape)) => Ok(TensorEntry { name, stored, shape, file: 0, start, bytes }),
             None => {
                 let found = format!("`{name}` of shape {sizes:?} and type {stored}");
-                let expected = match stored.block() {
-                    Some((elements @ 2.., _)) => format!("rows of whole blocks of {elements}"),
-                    _ => "a shape that fits in memory".into(),
+                let expected = match kind.block() {
+                    1 => "a shape that fits in memory".into(),
+                    elements => format!("rows of whole blocks of {elements} that fit in memory"),
                 };
                 Err(FormatError::new(found, expected))
             }

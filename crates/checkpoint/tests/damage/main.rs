@@ -72,7 +72,7 @@ fn a_damaged_gguf_file_does_not_panic() {
 fn a_damaged_safetensors_file_does_not_panic() {
     let _alone = alone();
     let supported =
-        |path: &Path| SafeTensors::open(path)?.load_where(|entry| entry.stored().is_supported());
+        |path: &Path| SafeTensors::open(path)?.load_where(|entry| entry.dtype().is_supported());
     damage("safetensors/types.safetensors", 5460, supported);
 }
 
@@ -101,6 +101,32 @@ fn a_damaged_index_does_not_panic() {
         fs::write(&index, &good[..at]).unwrap();
         let rest = good[at..].trim_ascii();
         assert!(load_safetensors(&index).is_err() || rest.is_empty(), "{at}");
+    }
+}
+
+#[test]
+fn hostile_indices_are_rejected() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors.index.json");
+    let map = |members: Vec<String>| format!(r#"{{"weight_map":{{{}}}}}"#, members.join(","));
+    let deep = |opening: &str| format!(r#"{{"metadata":{}"#, opening.repeat(1 << 20));
+    for (index, expected) in [
+        (deep("["), "found other JSON ("),
+        (deep(r#"{"a":"#), "found other JSON ("),
+        (format!(r#"{{"weight_map":{}"#, "[".repeat(1 << 20)), "found other JSON ("),
+        (
+            map((0..200_000).map(|i| format!(r#""{i}":"a""#)).collect()),
+            "entries, expected at most 131072",
+        ),
+        (" ".repeat((1 << 24) + 1), "found a header of 16777217 bytes, expected at most"),
+        (map((0..131_072).map(|i| format!(r#""{i:090}":"{i}""#)).collect()), "/0: No such file"),
+    ] {
+        fs::write(&path, index).unwrap();
+        let (result, beyond) = beyond(|| load_safetensors(&path));
+        let error = result.map(drop).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.len() < 500, "{error}");
+        assert!(beyond <= LIMIT, "{beyond} bytes: {error}");
     }
 }
 

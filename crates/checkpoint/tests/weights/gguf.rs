@@ -106,13 +106,15 @@ fn other_quantizations_are_rejected_when_they_are_read() {
         .tensor("c", &[2], 99, 192)
         .data(200);
     let file = open(&file).unwrap();
-    assert_eq!(file.entries()[0].to_string(), "IQ4_XS [256]");
+    let listed: Vec<_> = file.entries().iter().map(|e| (e.to_string(), e.bytes())).collect();
+    let expected = [("IQ4_XS [256]", 136), ("F32 [2]", 8), ("number 99 [2]", 0)];
+    assert_eq!(listed, expected.map(|(text, bytes)| (text.to_string(), bytes)));
     assert_eq!(file.read("b").unwrap().kind(), "f32 [2]");
     let error = |name| file.read(name).unwrap_err().to_string();
     assert!(error("a").contains("x.gguf: found `a` with elements of type IQ4_XS, expected a type"));
     assert!(error("c").contains("found `c` with elements of type number 99"), "{}", error("c"));
     assert!(file.load().is_err());
-    assert_eq!(file.load_where(|entry| entry.stored().is_supported()).unwrap().len(), 1);
+    assert_eq!(file.load_where(|entry| entry.dtype().is_supported()).unwrap().len(), 1);
 }
 
 #[test]
@@ -194,6 +196,9 @@ fn hostile_headers_are_rejected() {
         (two(&[9], 0, 32), "`b` with 36 bytes at offset 32, expected a tensor within the file"),
         (two(&[8], 0, u64::MAX - 31), "expected a tensor within the file"),
         (two(&[8], 99, 1 << 60), "expected a tensor within the file"),
+        (two(&[1 << 32, 1 << 32], 99, 32), "and type number 99, expected a shape that fits"),
+        (two(&[256], 23, 32), "`b` with 136 bytes at offset 32, expected a tensor within the file"),
+        (two(&[32], 23, 32), "and type IQ4_XS, expected rows of whole blocks of 256"),
         (
             Writer::new(2, 0).tensor("a", &[8], 0, 0).tensor("a", &[8], 0, 32).data(64),
             "the tensor `a` twice",

@@ -17,7 +17,7 @@ fn expected() -> StateDict {
 
 #[test]
 fn every_type_has_pytorchs_values() {
-    let found = types().load_where(|entry| entry.stored().is_supported()).unwrap();
+    let found = types().load_where(|entry| entry.dtype().is_supported()).unwrap();
     assert_eq!(found.len(), 15);
     for (name, value) in expected().iter() {
         assert_eq!(&types().read(name).unwrap(), value, "{name}");
@@ -51,7 +51,7 @@ fn a_file_is_listed_without_its_data() {
     ];
     assert_eq!(listed, expected);
     let bf16 = &file.entries()[0];
-    assert_eq!((bf16.stored(), bf16.shape(), bf16.bytes()), (&StoredType::Bf16, &[217][..], 434));
+    assert_eq!((bf16.dtype(), bf16.shape(), bf16.bytes()), (&StoredType::Bf16, &[217][..], 434));
     assert_eq!(file.metadata_keys().collect::<Vec<_>>(), ["by", "format"]);
     assert_eq!((file.metadata("by"), file.metadata("to")), (Some("PyTorch"), None));
 }

@@ -4,7 +4,7 @@ use crate::fixture;
 use adamant_checkpoint::{
     SafeTensors, SavedType, StoredType, load_safetensors, save_safetensors, save_safetensors_as,
 };
-use adamant_tensor::{StateDict, Tensor, Value};
+use adamant_tensor::{Array, StateDict, Tensor, Value};
 use std::fs;
 
 fn types() -> SafeTensors {
@@ -109,6 +109,39 @@ fn halves_round_trip_to_equal_bytes() {
         let state = types().load_where(|entry| entry.name() == name).unwrap();
         save_safetensors_as(&state, &path, floats).unwrap();
         assert_eq!(bytes(&fs::read(&path).unwrap(), name), bytes(&reference, name));
+    }
+}
+
+#[test]
+fn elements_are_aligned_to_their_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.safetensors");
+    let count = |count| Value::I64(Array::full([count].into(), 1));
+    let state = StateDict::from_iter([
+        ("a", Value::from(Tensor::from([1.0f32]))),
+        ("b", count(3)),
+        ("c", Value::from(Tensor::from([1.0f32, 2.0]))),
+        ("d", count(1)),
+    ]);
+    save_safetensors_as(&state, &path, SavedType::F16).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let (header_len, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    assert!(header_len.is_multiple_of(8));
+    let start = |name| header.info(name).unwrap().data_offsets.0;
+    assert_eq!(["b", "d", "a", "c"].map(start), [0, 24, 32, 34]);
+}
+
+#[test]
+fn large_tensors_are_the_same_in_every_piece() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.safetensors");
+    let count = 300_001; // more than two pieces of a reader
+    let values: Vec<f32> = (0..count).map(|i| (i % 251) as f32).collect(); // exact in both types
+    let x = Tensor::from_vec(values, [count]).unwrap();
+    let state = StateDict::from_iter([("x", x)]);
+    for floats in [SavedType::F16, SavedType::Bf16] {
+        save_safetensors_as(&state, &path, floats).unwrap();
+        assert_eq!(load_safetensors(&path).unwrap(), state);
     }
 }
 

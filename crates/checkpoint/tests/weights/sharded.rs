@@ -71,6 +71,17 @@ fn a_missing_shard_is_named() {
 }
 
 #[test]
+fn headers_of_all_shards_have_one_limit() {
+    let folder = folder(&[], &[], r#"{"weight_map": {"x": "a", "y": "b"}}"#);
+    let header = format!("{{}}{}", " ".repeat(9 << 20));
+    let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    ["a", "b"].map(|name| fs::write(folder.path().join(name), &file).unwrap());
+    let error = error(folder.path());
+    let expected = "b: found a header of 18874372 bytes, expected at most 16777216";
+    assert!(error.ends_with(expected), "{error}");
+}
+
+#[test]
 fn shards_are_next_to_their_index() {
     for name in ["../a", "/etc/passwd", "b/../a", "./a", ".", "..", "", "a/", r"c:\\a"] {
         let index = format!(r#"{{"weight_map": {{"x": "{name}"}}}}"#);

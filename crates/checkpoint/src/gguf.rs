@@ -61,6 +61,12 @@ impl Gguf {
         self.tensors.entries()
     }
 
+    /// The tensor of this name.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Option<&TensorEntry> {
+        self.tensors.entry(name)
+    }
+
     /// The value of this key in the metadata.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<GgufValue<'_>> {

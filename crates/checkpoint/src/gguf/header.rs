@@ -143,12 +143,15 @@ fn check_start(start: &[u8]) -> Result<(), ReadError> {
     };
     match u32::from_le_bytes(*version) {
         2 | VERSION => Ok(()),
+        found @ 0..=1 => {
+            let found = format!("a GGUF file of version {found}");
+            Err(FormatError::new(found, "version 2 or 3").into())
+        }
         found if found & 0xffff == 0 => {
             let expected = "a little-endian one; convert it with gguf-convert-endian of the Python \
                             package gguf";
             Err(FormatError::new("a big-endian GGUF file", expected).into())
         }
-        1 => Err(FormatError::new("a GGUF file of version 1", "version 2 or 3").into()),
         found => Err(ReadError::Version { found, expected: VERSION }),
     }
 }

@@ -73,6 +73,12 @@ impl SafeTensors {
         self.tensors.entries()
     }
 
+    /// The tensor of this name.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Option<&TensorEntry> {
+        self.tensors.entry(name)
+    }
+
     /// The string of this key in the file's metadata.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {

@@ -127,6 +127,7 @@ fn versions_and_byte_orders_are_named() {
     };
     assert_eq!(version(2).unwrap().load().unwrap(), quants().load().unwrap());
     for (found, expected) in [
+        (0, "found a GGUF file of version 0, expected version 2 or 3"),
         (1, "found a GGUF file of version 1, expected version 2 or 3"),
         (3 << 24, "found a big-endian GGUF file, expected a little-endian one; convert it with"),
         (4, "found version 4 of the format, expected 3, the newest that this adamant supports"),

@@ -50,7 +50,8 @@ fn a_file_is_listed_without_its_data() {
         "u8: U8 []",
     ];
     assert_eq!(listed, expected);
-    let bf16 = &file.entries()[0];
+    let bf16 = file.entry("bf16").unwrap();
+    assert_eq!((bf16, file.entry("bf")), (&file.entries()[0], None));
     assert_eq!((bf16.dtype(), bf16.shape(), bf16.bytes()), (&StoredType::Bf16, &[217][..], 434));
     assert_eq!(file.metadata_keys().collect::<Vec<_>>(), ["by", "format"]);
     assert_eq!((file.metadata("by"), file.metadata("to")), (Some("PyTorch"), None));

@@ -75,7 +75,9 @@ fn headers_of_all_shards_have_one_limit() {
     let folder = folder(&[], &[], r#"{"weight_map": {"x": "a", "y": "b"}}"#);
     let header = format!("{{}}{}", " ".repeat(9 << 20));
     let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-    ["a", "b"].map(|name| fs::write(folder.path().join(name), &file).unwrap());
+    for name in ["a", "b"] {
+        fs::write(folder.path().join(name), &file).unwrap();
+    }
     let error = error(folder.path());
     let expected = "b: found a header of 18874372 bytes, expected at most 16777216";
     assert!(error.ends_with(expected), "{error}");

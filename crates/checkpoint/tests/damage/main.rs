@@ -5,10 +5,11 @@ mod gguf_writer;
 
 use crate::gguf_writer::Writer;
 use adamant_checkpoint::{FileError, Gguf, SafeTensors, load_safetensors};
-use adamant_tensor::StateDict;
+use adamant_tensor::{Generator, StateDict};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -59,6 +60,34 @@ fn damage(name: &str, end: usize, read: impl Fn(&Path) -> Result<StateDict, File
             bytes[at] ^= change;
         }
     }
+    let mut rng = Generator::seed(1);
+    for _ in 0..splices() {
+        check(&splice(&good, &mut rng));
+    }
+}
+
+/// The number of splices of each file; `ADAMANT_SPLICES` overrides it.
+fn splices() -> usize {
+    std::env::var("ADAMANT_SPLICES").map_or(3_000, |count| count.parse().unwrap())
+}
+
+/// Overwrites, inserts or removes one to three pieces; what is written is a piece of the file or one
+/// byte, repeated.
+fn splice(good: &[u8], rng: &mut Generator) -> Vec<u8> {
+    fn piece(len: usize, rng: &mut Generator) -> Range<usize> {
+        let start = rng.below(len + 1);
+        start..len.min(start + rng.below(12))
+    }
+    let mut bytes = good.to_vec();
+    for _ in 0..1 + rng.below(3) {
+        let target = piece(bytes.len(), rng);
+        let written = match rng.below(2) {
+            0 => good[piece(good.len(), rng)].to_vec(),
+            _ => vec![rng.next_u64() as u8; rng.below(12)],
+        };
+        bytes.splice(target, written);
+    }
+    bytes
 }
 
 #[test]

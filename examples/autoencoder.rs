@@ -115,7 +115,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
             run.println(format!(
                 "epoch {epoch}/{}: squared error {error:.4}, on test images {test_error:.4}",
                 args.epochs
-            ))?;
+            ));
             now.error.reset();
         } else if now.step.is_multiple_of(100) {
             run.log(now.step, &[("squared error", error)]);

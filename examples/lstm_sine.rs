@@ -151,7 +151,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
             run.log(step, &[("squared error", next), ("error continued", ahead)]);
             run.println(format!(
                 "step {step:4}: squared error of the next {next:.5}, of {AHEAD} continued {ahead:.4}"
-            ))?;
+            ));
             now.error.reset();
         } else if step.is_multiple_of(50) {
             run.log(step, &[("squared error", next)]);

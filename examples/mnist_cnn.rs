@@ -126,7 +126,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
             run.println(format!(
                 "epoch {epoch}/{}: loss {loss:.4}, test accuracy {test:.2} %",
                 args.epochs
-            ))?;
+            ));
             now.loss = Mean::new();
         } else if now.step.is_multiple_of(100) {
             run.log(now.step, &[("loss", loss)]);

@@ -108,7 +108,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
                 "epoch {epoch}/{}: loss {loss:.4}, accuracy {accuracy:.2} %, test accuracy {:.2} %",
                 args.epochs,
                 100.0 * test
-            ))?;
+            ));
             (now.loss, now.accuracy) = (Mean::new(), Accuracy::new());
         } else if now.step.is_multiple_of(100) {
             run.log(now.step, &results);

@@ -24,6 +24,7 @@ use adamant::prelude::*;
 use clap::Parser;
 use common::{RunArgs, count};
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Learn to classify the rows of a table
@@ -111,7 +112,8 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         run.step(now.epoch, &now)?;
     }
     now.stopping.restore_best(&mut now.model)?;
-    let mut folder = run.finish(now.epoch, &now)?;
+    let folder = run.folder().to_path_buf();
+    run.finish(now.epoch, &now)?;
 
     let best = now.epoch - now.stopping.bad_steps();
     println!("stopped after epoch {}; the weights are those after epoch {best}", now.epoch);
@@ -122,12 +124,12 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let (accuracy, count) = (100.0 * confusion.accuracy(), test_classes.len());
     println!("{count} test rows: accuracy {accuracy:.1} %, AUROC {:.4}", auroc.value());
     println!("0 is {}, 1 is {}\n{confusion}", now.classes[0], now.classes[1]);
-    predict(&mut folder, &rows[2].rows(&[0]))
+    predict(&folder, &rows[2].rows(&[0]))
 }
 
 /// What a program that only predicts does: the run has saved all that it needs.
-fn predict(folder: &mut RunFolder, rows: &Table) -> Result<(), Box<dyn Error>> {
-    let (_, state) = folder.newest()?.ok_or("the run has saved nothing yet")?;
+fn predict(folder: &Path, rows: &Table) -> Result<(), Box<dyn Error>> {
+    let (_, state) = Run::newest(folder)?;
     let (mut encoder, mut classes) = (TableEncoder::new(), Vec::<String>::new());
     encoder.load_state_dict(&state.part("encoder"))?;
     classes.load_state_dict(&state.part("classes"))?;

@@ -45,7 +45,8 @@ pub use adamant_tensor::{
 /// The names that a program needs to train models: `use adamant::prelude::*;`.
 pub mod prelude {
     pub use adamant_checkpoint::{
-        Checkpoint, CheckpointManager, load_safetensors, save_safetensors,
+        Checkpoint, CheckpointManager, Gguf, SafeTensors, SavedType, load_safetensors,
+        save_safetensors, save_safetensors_as,
     };
     #[cfg(feature = "image")]
     pub use adamant_data::ImageFolder;
@@ -86,7 +87,8 @@ pub mod prelude {
     };
     pub use adamant_train::{
         Accuracy, Auroc, Average, AveragedModel, ConfusionMatrix, EarlyStopping, History, LrFinder,
-        Mean, Perplexity, RegressionErrors, Run, RunFolder, Seeds, accumulate, update_bn,
+        Mean, Perplexity, RegressionErrors, Run, RunFolder, Seeds, accumulate, try_accumulate,
+        update_bn,
     };
 }
 

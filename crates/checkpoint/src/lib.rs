@@ -3,7 +3,9 @@
 //! * A [`Checkpoint`] is a whole run in one file: model, optimizer, schedule, loader, generators.
 //! * A [`CheckpointManager`] maintains a folder of checkpoints during a run.
 //! * [`write_atomically`] replaces any file: the complete new one, or the unchanged old one.
-//! * [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch.
+//! * [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch; [`SafeTensors`] reads
+//!   chosen tensors of a file or a sharded model.
+//! * [`Gguf`] reads the files of llama.cpp.
 //!
 //! This crate saves any [`StateDict`](adamant_tensor::StateDict) and does not know whose it is. A
 //! file is written next to its target and then renamed, so that the target is complete at any
@@ -11,22 +13,34 @@
 
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod container;
+mod decode;
 mod folder;
 mod format;
+mod gguf;
+mod half;
 mod limits;
 mod lock;
 mod manager;
 mod payload;
 mod read;
+mod read_error;
 mod safetensors;
 mod search;
+mod stored;
+mod tensor_files;
 mod write;
 
 pub use crate::container::{Checkpoint, PartialRestore};
+pub use crate::gguf::{Gguf, GgufArray, GgufValue};
 #[doc(hidden)]
 pub use crate::lock::NAME as LOCK;
 pub use crate::manager::CheckpointManager;
-pub use crate::safetensors::{load_safetensors, save_safetensors};
+pub use crate::safetensors::{
+    SafeTensors, SavedType, load_safetensors, save_safetensors, save_safetensors_as,
+};
 pub use crate::search::{Order, find_checkpoint};
+pub use crate::stored::StoredType;
+pub use crate::tensor_files::TensorEntry;
 pub use adamant_files::{FileError, write_atomically};

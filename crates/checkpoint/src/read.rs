@@ -8,6 +8,7 @@
 use crate::format::{ArrayInfo, CHECKSUM, Content, Header, MAGIC, PRELUDE, Part, VERSION, aligned};
 use crate::limits;
 use crate::payload::build;
+use crate::read_error::ReadError;
 use adamant_files::{FileError, FormatError, START, open, other_kind};
 use adamant_tensor::{Shape, StateDict, Value};
 use crc32fast::Hasher;
@@ -42,32 +43,7 @@ fn with_file<R>(
 ) -> Result<R, FileError> {
     let (file, len) = open(path)?;
     let input = BufReader::with_capacity(1 << 16, file);
-    read(Input { input, whole: Hasher::new(), at: 0 }, len).map_err(|error| match error {
-        ReadError::Io(source) => FileError::io(path, source),
-        ReadError::Version(found) => {
-            FileError::Version { path: path.into(), found, expected: VERSION }
-        }
-        ReadError::Format(error) => error.at(path),
-    })
-}
-
-/// An error without the file's name.
-enum ReadError {
-    Io(io::Error),
-    Version(u32),
-    Format(FormatError),
-}
-
-impl From<io::Error> for ReadError {
-    fn from(error: io::Error) -> Self {
-        ReadError::Io(error)
-    }
-}
-
-impl From<FormatError> for ReadError {
-    fn from(error: FormatError) -> Self {
-        ReadError::Format(error)
-    }
+    read(Input { input, whole: Hasher::new(), at: 0 }, len).map_err(|error| error.at(path))
 }
 
 fn format(found: impl Into<String>, expected: impl Into<String>) -> ReadError {
@@ -111,7 +87,7 @@ fn start(input: &mut Input<impl Read>, len: u64) -> Result<Vec<u8>, ReadError> {
             Ok(_) => {
                 format(format!("damage in the version, which is {version}"), VERSION.to_string())
             }
-            Err(_) => ReadError::Version(version),
+            Err(_) => ReadError::Version { found: version, expected: VERSION },
         });
     }
     bytes

@@ -4,23 +4,21 @@
 //! strings, as a JSON object under the key [`KEY`]. Other readers ignore it.
 
 mod header;
+mod reader;
+mod save;
+mod shards;
 
-use self::header::{Array, Header};
-use crate::limits;
-use crate::payload::{Dtype, build, payload};
-use adamant_files::{
-    FileError, FormatError, START, is_safetensors, open, other_kind, write_atomically,
-};
-use adamant_tensor::{StateDict, Value};
-use safetensors::tensor::View;
-use serde_json::Value as Json;
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+pub use self::reader::SafeTensors;
+pub use self::save::{SavedType, save_safetensors, save_safetensors_as};
+
+use adamant_files::{FileError, FormatError};
+use adamant_tensor::StateDict;
 use std::path::Path;
 
 /// The name of the metadata among the arrays of a header.
 const METADATA: &str = "__metadata__";
+/// The key in the metadata for scalars and strings.
+const KEY: &str = "adamant";
 /// The kind of file, for messages.
 const EXPECTED: &str = "a safetensors file";
 
@@ -28,154 +26,30 @@ const EXPECTED: &str = "a safetensors file";
 fn damaged(detail: String) -> FormatError {
     FormatError::new(format!("damage ({detail})"), EXPECTED)
 }
-/// The key in the metadata for scalars and strings.
-const KEY: &str = "adamant";
 
-/// Writes `state` to a safetensors file: arrays under their names, as
-/// `safetensors.torch.load_file(path)` reads them, and scalars and strings (such as the position of
-/// a dropout layer's generator, or an optimizer's learning rate) as a JSON object in the file's
-/// metadata, under the key `adamant`.
+/// Reads a safetensors file, or a sharded model by its folder or index: its arrays in the order of
+/// their names, then the scalars and strings that [`save_safetensors`] wrote to the metadata. Other
+/// metadata is ignored.
 ///
-/// A model's arrays match the `state_dict()` of the same model in PyTorch. A shared parameter is
-/// written once, under its first name, where PyTorch's `state_dict()` has all its names. Load such
-/// a file with `safetensors.torch.load_model(model, path)`;
-/// `model.load_state_dict(load_file(path))` reports the other names as missing keys.
+/// Halves become `f32`, integers and booleans `i64`: see [`StoredType`](crate::StoredType). This is
+/// [`SafeTensors::open`] and [`SafeTensors::load`].
+///
+/// PyTorch: `safetensors.torch.load_file(path)`.
 ///
 /// # Errors
-/// If the file cannot be written; if an array has the name `__metadata__`, which the format
-/// reserves; if the state exceeds the limits of [`load_safetensors`]. An old file is then unchanged.
-///
-/// ```
-/// use adamant_checkpoint::{load_safetensors, save_safetensors};
-/// use adamant_tensor::{StateDict, Tensor};
-/// let mut state = StateDict::new();
-/// state.insert("weight", Tensor::<f32>::ones([2, 3]).array().clone());
-/// state.insert("lr", 1e-3);
-/// let path = std::env::temp_dir().join(format!("adamant-doc-{}.safetensors", std::process::id()));
-/// save_safetensors(&state, &path).unwrap();
-/// assert_eq!(load_safetensors(&path).unwrap(), state);
-/// std::fs::remove_file(path).unwrap();
-/// ```
-pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<(), FileError> {
-    let path = path.as_ref();
-    let format = |error: FormatError| error.at(path);
-    let arrays = state.iter().filter_map(|(name, value)| {
-        let (dtype, shape, bytes) = payload(value)?;
-        Some((name, ArrayView { dtype, shape, bytes }))
-    });
-    let arrays: Vec<(&str, ArrayView<'_>)> = arrays.collect();
-    let others = state.iter().filter_map(|(name, value)| Some((name.to_string(), to_json(value)?)));
-    let others: serde_json::Map<String, Json> = others.collect();
-    check(&arrays, others.len()).map_err(format)?;
-    let metadata = (!others.is_empty())
-        .then(|| HashMap::from([(KEY.to_string(), Json::Object(others).to_string())]));
-    let bytes = safetensors::serialize(arrays, metadata)
-        .map_err(|error| FileError::io(path, std::io::Error::other(error)))?;
-    let header_len = bytes.first_chunk().expect("a file starts with eight bytes");
-    limits::check_header(u64::from_le_bytes(*header_len)).map_err(format)?;
-    write_atomically(path, |out| out.write_all(&bytes))
-}
-
-/// Checks that a reader accepts these arrays and this number of other values.
-fn check(arrays: &[(&str, ArrayView<'_>)], others: usize) -> Result<(), FormatError> {
-    limits::check_entries((arrays.len() + others) as u64)?;
-    for (name, array) in arrays {
-        limits::check_rank(array.shape.len() as u64)?;
-        if *name == METADATA {
-            let found = format!("an array named `{name}`");
-            let expected = "another name: the format reserves it for its metadata";
-            return Err(FormatError::new(found, expected));
-        }
-    }
-    Ok(())
-}
-
-/// A value as JSON; `None` for an array. Floats that JSON does not have are objects:
-/// `{"float": "inf"}`.
-fn to_json(value: &Value) -> Option<Json> {
-    match value {
-        Value::F32(_) | Value::F64(_) | Value::I64(_) => None,
-        Value::Bool(value) => Some(Json::from(*value)),
-        Value::Int(value) => Some(Json::from(*value)),
-        Value::Float(value) if value.is_finite() => Some(Json::from(*value)),
-        Value::Float(value) => Some(serde_json::json!({ "float": value.to_string() })),
-        Value::Text(value) => Some(Json::from(value.as_str())),
-    }
-}
-
-/// An array for the `safetensors` crate.
-struct ArrayView<'a> {
-    dtype: Dtype,
-    shape: &'a [usize],
-    bytes: Cow<'a, [u8]>,
-}
-
-impl View for ArrayView<'_> {
-    fn dtype(&self) -> safetensors::Dtype {
-        match self.dtype {
-            Dtype::F32 => safetensors::Dtype::F32,
-            Dtype::F64 => safetensors::Dtype::F64,
-            Dtype::I64 => safetensors::Dtype::I64,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-/// Reads a safetensors file: its arrays in the order of their names, then the scalars and strings
-/// that [`save_safetensors`] wrote to the metadata. Other metadata is ignored.
-///
-/// # Errors
-/// If the file cannot be read, is damaged or of another kind, has an array whose type is not `f32`,
-/// `f64` or `i64`, or exceeds the limits: 131,072 entries, 64 dimensions, a header of 16 MiB.
+/// If the file cannot be read, is damaged or of another kind, has an array of another type, or
+/// exceeds the limits: 131,072 entries, 64 dimensions, a header of 16 MiB.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
-    let path = path.as_ref();
-    let io = |source| FileError::io(path, source);
-    let format = |error: FormatError| error.at(path);
-    let damage = |detail: String| format(damaged(detail));
-    let (mut file, len) = open(path)?;
-    let mut start = Vec::new();
-    (&mut file).take(START as u64).read_to_end(&mut start).map_err(io)?;
-    if !is_safetensors(&start) {
-        return Err(format(other_kind(&start, EXPECTED)));
-    }
-    let header_len = u64::from_le_bytes(*start.first_chunk().expect("at least nine bytes"));
-    limits::check_header(header_len).map_err(format)?;
-    let Some(data) = len.checked_sub(8 + header_len) else {
-        return Err(damage(format!("a header of {header_len} bytes in a file of {len}")));
-    };
-    file.seek(SeekFrom::Start(8)).map_err(io)?;
-    let mut text = vec![0; header_len as usize];
-    file.read_exact(&mut text).map_err(io)?;
-    let Header { arrays, others } = Header::parse(&text, data).map_err(format)?;
-    drop(text);
-    let mut input = BufReader::with_capacity(1 << 16, file);
-    let (mut state, mut at) = (StateDict::new(), 0);
-    for (name, Array { dtype, shape, start, end }) in arrays {
-        input.seek_relative(start as i64 - at as i64).map_err(io)?;
-        let (value, read) = build(dtype, shape, |out| input.read_exact(out)).map_err(io)?;
-        read.map_err(io)?;
-        state.insert(name, value);
-        at = end;
-    }
-    others.into_iter().for_each(|(name, other)| state.insert(name, other));
-    Ok(state)
+    SafeTensors::open(path)?.load()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use adamant_tensor::{Array, Tensor};
+    use crate::limits;
+    use adamant_tensor::{Array, Tensor, Value};
+    use safetensors::tensor::TensorView;
+    use std::collections::HashMap;
     use std::fs;
 
     fn state() -> StateDict {
@@ -202,6 +76,27 @@ mod tests {
         save_safetensors(&state(), &path).unwrap();
         assert_eq!(load_safetensors(&path).unwrap(), state());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1); // without temporary files
+    }
+
+    #[test]
+    fn equal_states_make_equal_files_that_the_reference_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| folder.path().join(name));
+        for path in &paths {
+            save_safetensors(&state(), path).unwrap();
+        }
+        let [bytes, again] = paths.map(|path| fs::read(path).unwrap());
+        assert_eq!(bytes, again);
+        let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let names = ["a.weight", "b.scalar", "b.seen", "c.empty"];
+        assert_eq!(read.len(), names.len());
+        for name in names {
+            let (view, state) = (read.tensor(name).unwrap(), state());
+            let (_, shape, bytes) = crate::payload::payload(&state[name]).unwrap();
+            assert_eq!((view.shape(), view.data()), (&**shape, &*bytes), "{name}");
+        }
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
     }
 
     #[test]
@@ -233,7 +128,7 @@ mod tests {
             ),
             (
                 b"GGUF\x03\0\0\0\0",
-                "a GGUF file of llama.cpp, expected a safetensors file; take the model's safetensors file instead",
+                "a GGUF file of llama.cpp, expected a safetensors file; use Gguf::open",
             ),
             (
                 b"<html>",
@@ -293,7 +188,7 @@ mod tests {
         let path = folder.path().join("state.safetensors");
         let written = |key: &str, text: &str| {
             let metadata = HashMap::from([(key.to_string(), text.to_string())]);
-            let weight = ArrayView { dtype: Dtype::F32, shape: &[1], bytes: vec![0; 4].into() };
+            let weight = TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
             let bytes = safetensors::serialize([("weight", weight)], Some(metadata)).unwrap();
             fs::write(&path, bytes).unwrap();
             load_safetensors(&path)
@@ -342,6 +237,7 @@ mod tests {
             (two(array("b", "[9223372036854775808, 2]", 8, 8)), 8),
             (two(array("b", "[4611686018427387904, 4]", 8, 8)), 8),
             (two(array("b", "[4294967296, 4294967296, 0]", 8, 8)), 8),
+            (two(array("b", "[4294967296, 4294967296]", 8, 12).replace("F32", "F8")), 12),
             (two(array("b", "[-1]", 8, 12)), 12),
             (two(array("b", "[1]", 4, 8)), 8), // overlaps the first array
             (two(array("b", "[2]", 0, 8)), 8), // at the same position

@@ -1,19 +1,19 @@
-//! The contents of a checkpoint or a safetensors file.
+//! The contents of a checkpoint or a file of weights.
 
-use adamant_checkpoint::{Checkpoint, FileError, load_safetensors};
-use adamant_files::{START, is_safetensors, open};
+use crate::weights::Weights;
+use adamant_checkpoint::{Checkpoint, FileError};
+use adamant_files::open;
 use adamant_tensor::StateDict;
 use adamant_train::names::TRAINING;
-use std::io::Read;
 use std::path::Path;
 
-/// The contents of a file of either kind.
+/// The contents of a file of any kind.
 pub(crate) struct Contents {
     pub(crate) kind: Kind,
     /// The length of the file in bytes.
     pub(crate) len: u64,
     pub(crate) notes: Vec<(String, String)>,
-    /// A safetensors file has one part, with an empty name.
+    /// A file of weights has one part, with an empty name.
     pub(crate) parts: Vec<(String, StateDict)>,
 }
 
@@ -21,6 +21,9 @@ pub(crate) struct Contents {
 pub(crate) enum Kind {
     Checkpoint,
     Safetensors,
+    /// A folder, or the index of several files.
+    SafetensorsModel,
+    Gguf,
 }
 
 impl Kind {
@@ -28,6 +31,8 @@ impl Kind {
         match self {
             Kind::Checkpoint => "a checkpoint",
             Kind::Safetensors => "a safetensors file",
+            Kind::SafetensorsModel => "a safetensors model",
+            Kind::Gguf => "a GGUF file",
         }
     }
 }
@@ -38,14 +43,12 @@ impl Contents {
     /// # Errors
     /// If it cannot be read, is damaged, or of another kind.
     pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
-        let (file, len) = open(path)?;
-        let mut start = Vec::new();
-        let read = file.take(START as u64).read_to_end(&mut start);
-        read.map_err(|error| FileError::io(path, error))?;
-        if is_safetensors(&start) {
-            let parts = vec![(String::new(), load_safetensors(path)?)];
-            return Ok(Contents { kind: Kind::Safetensors, len, notes: Vec::new(), parts });
+        if let Some(weights) = Weights::open(path)? {
+            let (kind, len, notes) = (weights.kind, weights.len, weights.notes());
+            let parts = vec![(String::new(), weights.load()?)];
+            return Ok(Contents { kind, len, notes, parts });
         }
+        let (_, len) = open(path)?;
         let saved = Checkpoint::load(path)?;
         Ok(Contents {
             kind: Kind::Checkpoint,
@@ -55,13 +58,14 @@ impl Contents {
         })
     }
 
-    /// The contents of a checkpoint reduced to one part, which has no name then. A safetensors file
-    /// stays as it is: it corresponds to one part.
+    /// The contents of a checkpoint reduced to one part, which has no name then. A file of weights
+    /// corresponds to one part, and stays as it is except for its notes.
     ///
     /// # Errors
     /// If there is no such part.
     pub(crate) fn with_only(mut self, part: &str, path: &Path) -> Result<Self, FileError> {
-        if self.kind == Kind::Safetensors {
+        if self.kind != Kind::Checkpoint {
+            self.notes.clear();
             return Ok(self);
         }
         let names: Vec<&str> = self.parts.iter().map(|(name, _)| name.as_str()).collect();

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Compare two checkpoints or safetensors files, entry by entry
+/// Compare two checkpoints or files of weights, entry by entry
 ///
 /// Two entries are equal if every bit is: NaN equals itself, and 0 does not equal -0. The exit
 /// status is 0 if the files are equal, 1 if they differ, 2 for an error.
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     a: PathBuf,
     /// The second file
     b: PathBuf,
-    /// Compare only this part of each checkpoint, with the whole of a safetensors file
+    /// Compare only this part of each checkpoint, with the whole of a file of weights
     #[arg(long, value_name = "NAME")]
     part: Option<String>,
     /// List all entries that differ, and long texts whole

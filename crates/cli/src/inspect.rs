@@ -1,21 +1,24 @@
 //! `adamant inspect`: what is in a file.
 
-use crate::contents::Contents;
+use crate::contents::{Contents, Kind};
 use crate::table::Table;
 use crate::text::{bytes, count, printable};
 use crate::values::{Statistics, shape_or_value, size, type_name};
+use crate::weights::Weights;
 use crate::{Outcome, Status};
-use adamant_tensor::StateDict;
+use adamant_checkpoint::{FileError, TensorEntry};
+use adamant_tensor::{Shape, Value};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// List what is in a checkpoint or a safetensors file
+/// List what is in a checkpoint, a safetensors file or a GGUF file
 ///
 /// The file is read whole, and its checksums are verified. Arrays with NaN or infinite elements are
-/// reported. The fields of what a run trains are listed as the parts of its checkpoint.
+/// reported. The types of weights are those in the file. A model in several safetensors files is
+/// listed by its folder or index. The fields of what a run trains are listed as the parts of its checkpoint.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A checkpoint or a safetensors file
+    /// A checkpoint, a safetensors file or a GGUF file
     file: PathBuf,
     /// Add the range and the mean of each array's finite elements
     #[arg(long)]
@@ -29,11 +32,33 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
+    if let Some(weights) = Weights::open(&args.file)? {
+        // Tensor by tensor: the model may be larger than the memory.
+        let rows = rows_of_weights(&weights)?;
+        title(args, weights.kind, weights.len, &weights.notes(), out)?;
+        part(args.part.as_deref().unwrap_or("arrays"), rows, args, out)?;
+        return Ok(Status::Success);
+    }
     let mut contents = Contents::read(&args.file)?;
     if let Some(part) = &args.part {
         contents = contents.with_only(part, &args.file)?;
     }
     let Contents { kind, len, notes, parts } = contents;
+    title(args, kind, len, &notes, out)?;
+    for (name, state) in &parts {
+        let name = args.part.as_deref().unwrap_or(name);
+        part(name, state.iter().map(|(name, value)| Row::new(name, value)).collect(), args, out)?;
+    }
+    Ok(Status::Success)
+}
+
+fn title(
+    args: &Args,
+    kind: Kind,
+    len: u64,
+    notes: &[(String, String)],
+    out: &mut dyn Write,
+) -> io::Result<()> {
     writeln!(out, "{}: {}, {}, intact", args.file.display(), kind.name(), bytes(len))?;
     if !notes.is_empty() {
         writeln!(out, "\nnotes")?;
@@ -41,27 +66,61 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         notes.iter().for_each(|(key, text)| table.row([key, text]));
         table.print_list(args.all, out)?;
     }
-    for (name, state) in &parts {
-        let name = match (name.is_empty(), &args.part) {
-            (false, _) => name,
-            (true, Some(part)) => part,
-            (true, None) => "arrays",
-        };
-        part(name, state, args, out)?;
-    }
-    Ok(Status::Success)
+    Ok(())
 }
 
-fn part(name: &str, state: &StateDict, args: &Args, out: &mut dyn Write) -> io::Result<()> {
-    let sizes: Vec<_> = state.iter().filter_map(|(_, value)| size(value)).collect();
+/// What is shown of a value.
+struct Row {
+    name: String,
+    type_name: String,
+    shape_or_value: String,
+    /// The numbers of elements and of bytes of an array.
+    size: Option<(usize, u64)>,
+    /// `None` if it is not an array, or one that cannot be read.
+    statistics: Option<Statistics>,
+}
+
+impl Row {
+    fn new(name: &str, value: &Value) -> Self {
+        Row {
+            name: name.into(),
+            type_name: type_name(value).into(),
+            shape_or_value: shape_or_value(value),
+            size: size(value).map(|(elements, bytes)| (elements, (elements * bytes) as u64)),
+            statistics: Statistics::of(value),
+        }
+    }
+}
+
+/// The rows of a file of weights, with the types and sizes of the file.
+fn rows_of_weights(weights: &Weights) -> Result<Vec<Row>, FileError> {
+    let row = |entry: &TensorEntry| {
+        let readable = entry.dtype().is_supported();
+        let value = readable.then(|| weights.read(entry.name())).transpose()?;
+        let shape = || Shape::from(entry.shape()).to_string();
+        Ok(Row {
+            name: entry.name().into(),
+            type_name: entry.dtype().to_string().to_lowercase(),
+            shape_or_value: value.as_ref().map_or_else(shape, shape_or_value),
+            size: Some((entry.shape().iter().product(), entry.bytes())),
+            statistics: value.as_ref().and_then(Statistics::of),
+        })
+    };
+    let mut rows: Vec<Row> = weights.entries().iter().map(row).collect::<Result<_, _>>()?;
+    rows.extend(weights.scalars().iter().map(|(name, value)| Row::new(name, value)));
+    Ok(rows)
+}
+
+fn part(name: &str, rows: Vec<Row>, args: &Args, out: &mut dyn Write) -> io::Result<()> {
+    let sizes: Vec<_> = rows.iter().filter_map(|row| row.size).collect();
     let elements: usize = sizes.iter().map(|(elements, _)| elements).sum();
-    let total: usize = sizes.iter().map(|(elements, bytes)| elements * bytes).sum();
-    let others = state.len() - sizes.len();
+    let total: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
+    let others = rows.len() - sizes.len();
     let mut line = vec![];
     if !sizes.is_empty() {
         line.push(count(sizes.len(), "array"));
         line.push(count(elements, "element"));
-        line.push(bytes(total as u64));
+        line.push(bytes(total));
     }
     if others > 0 || sizes.is_empty() {
         line.push(count(others, if sizes.is_empty() { "value" } else { "other value" }));
@@ -69,18 +128,14 @@ fn part(name: &str, state: &StateDict, args: &Args, out: &mut dyn Write) -> io::
     writeln!(out, "\n{}: {}", printable(name), line.join(", "))?;
     let mut table = Table::new().right(3);
     let mut not_finite = Table::new();
-    for (name, value) in state.iter() {
-        let mut row = vec![name.to_string(), type_name(value).into(), shape_or_value(value)];
-        if let Some((elements, size)) = size(value) {
-            row.push(bytes((elements * size) as u64));
+    for Row { name, type_name, shape_or_value, size, statistics } in rows {
+        if let Some(found) = statistics.as_ref().and_then(Statistics::not_finite) {
+            not_finite.row([format!("not finite: {name}"), found]);
         }
-        if let Some(found) = Statistics::of(value) {
-            if args.stats {
-                row.push(found.range());
-            }
-            if let Some(found) = found.not_finite() {
-                not_finite.row([format!("not finite: {name}"), found]);
-            }
+        let mut row = vec![name, type_name, shape_or_value];
+        row.extend(size.map(|(_, size)| bytes(size)));
+        if args.stats {
+            row.extend(statistics.map(|found| found.range()));
         }
         table.row(row);
     }

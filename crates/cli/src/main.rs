@@ -1,7 +1,7 @@
 //! The command `adamant`: inspects checkpoints, lists runs, draws curves.
 //!
 //! ```text
-//! adamant inspect FILE            what is in a checkpoint or a safetensors file
+//! adamant inspect FILE            what is in a checkpoint or a file of weights
 //! adamant verify FILES…           whether files are intact
 //! adamant diff A B                what differs between two files
 //! adamant runs [FOLDERS…]         the runs below a folder
@@ -23,6 +23,7 @@ mod table;
 mod text;
 mod values;
 mod verify;
+mod weights;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;

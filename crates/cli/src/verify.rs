@@ -6,13 +6,13 @@ use crate::{Outcome, Status, report};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Report whether checkpoints and safetensors files are intact
+/// Report whether checkpoints and files of weights are intact
 ///
 /// Each file is read whole, and its checksums are verified. The exit status is 2 if any is damaged
 /// or cannot be read.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Checkpoints and safetensors files
+    /// Checkpoints, safetensors and GGUF files
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }

@@ -27,7 +27,7 @@ const MAGICS: &[(&[u8], Kind)] = &[
     (b"BZh", kind("a bzip2 stream", "decompress it with bunzip2")),
     (b"\xfd7zXZ\0", kind("an xz stream", "decompress it with unxz")),
     (b"\x28\xb5\x2f\xfd", kind("a zstd stream", "decompress it with unzstd")),
-    (b"GGUF", kind("a GGUF file of llama.cpp", "take the model's safetensors file instead")),
+    (b"GGUF", kind("a GGUF file of llama.cpp", "use Gguf::open")),
     (b"\x89HDF\r\n\x1a\n", kind("an HDF5 file, as Keras writes it", "")),
     (b"\0\0\x08\x01", kind("an IDX file of labels", "use read_idx or Mnist::open")),
     (b"\0\0\x08\x03", kind("an IDX file of images", "use read_idx or Mnist::open")),

@@ -5,7 +5,8 @@
 
 use super::{EXPECTED, KEY, METADATA, damaged};
 use crate::limits;
-use crate::payload::Dtype;
+use crate::stored::StoredType;
+use crate::tensor_files::TensorEntry;
 use adamant_files::FormatError;
 use adamant_tensor::{Shape, Value};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -13,50 +14,46 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The arrays, and the scalars and strings from the metadata, each in the order of their names.
+/// The arrays, the scalars and strings from the metadata, and the rest of the metadata, each in the
+/// order of their names.
 pub(super) struct Header {
-    pub(super) arrays: Members<Array>,
+    pub(super) arrays: Vec<TensorEntry>,
     pub(super) others: Members<Other>,
-}
-
-/// An array, and the range of its bytes after the header.
-pub(super) struct Array {
-    pub(super) dtype: Dtype,
-    pub(super) shape: Shape,
-    pub(super) start: u64,
-    pub(super) end: u64,
+    pub(super) metadata: Members<String>,
 }
 
 impl Header {
-    /// Parses the header of a file with this number of bytes after the header.
-    pub(super) fn parse(text: &[u8], data: u64) -> Result<Self, FormatError> {
+    /// Parses the header of file `file`, which has `data` bytes after the header, from byte `start`.
+    pub(super) fn parse(
+        text: &[u8],
+        file: u32,
+        start: u64,
+        data: u64,
+    ) -> Result<Self, FormatError> {
         let Items(items) = serde_json::from_slice(text).map_err(|error| {
             let found = format!("a header that is damaged or too large ({error})");
             FormatError::new(found, EXPECTED)
         })?;
-        let (mut arrays, mut others) = (Vec::new(), Vec::new());
+        let mut header =
+            Header { arrays: Vec::with_capacity(items.len()), others: vec![], metadata: vec![] };
         for (name, item) in items {
             match item {
-                Item::Array(info) => {
-                    let array = info.check(&name)?;
-                    arrays.push((name, array));
-                }
-                Item::Metadata(Unique(metadata)) => {
-                    if let Some(text) = find(&metadata, KEY) {
-                        others = parse_others(text)?;
-                    }
-                }
+                Item::Array(info) => header.arrays.push(info.check(name, file)?),
+                Item::Metadata(Unique(metadata)) => header.metadata = metadata,
             }
         }
-        check_layout(&arrays, data)?;
-        limits::check_entries((arrays.len() + others.len()) as u64)?;
-        match arrays.iter().find(|(name, _)| find(&others, name).is_some()) {
-            None => Ok(Header { arrays, others }),
-            Some((name, _)) => Err(FormatError::new(
-                format!("`{name}` among the arrays and in the metadata"),
-                "each name once",
-            )),
+        if let Ok(index) = header.metadata.binary_search_by(|(key, _)| key.as_str().cmp(KEY)) {
+            header.others = parse_others(&header.metadata.remove(index).1)?;
         }
+        let Header { arrays, others, .. } = &mut header;
+        check_layout(arrays, data)?;
+        limits::check_entries((arrays.len() + others.len()) as u64)?;
+        if let Some(array) = arrays.iter().find(|array| find(others, &array.name).is_some()) {
+            let found = format!("`{}` among the arrays and in the metadata", array.name);
+            return Err(FormatError::new(found, "each name once"));
+        }
+        arrays.iter_mut().for_each(|array| array.start += start); // within the file
+        Ok(header)
     }
 }
 
@@ -69,11 +66,12 @@ fn parse_others(text: &str) -> Result<Members<Other>, FormatError> {
 }
 
 /// Checks that the arrays fill the data, without gaps or overlaps.
-fn check_layout(arrays: &[(String, Array)], data: u64) -> Result<(), FormatError> {
-    let mut ranges: Vec<_> = arrays.iter().map(|(name, a)| (a.start, a.end, name)).collect();
+fn check_layout(arrays: &[TensorEntry], data: u64) -> Result<(), FormatError> {
+    let mut ranges: Vec<_> = arrays.iter().map(|a| (a.start, a.bytes, &a.name)).collect();
     ranges.sort_unstable();
     let mut at = 0;
-    for (start, end, name) in ranges {
+    for (start, bytes, name) in ranges {
+        let end = start.saturating_add(bytes);
         if start != at || end > data {
             let text = format!("`{name}` at bytes {start} to {end} of {data}, after byte {at}");
             return Err(damaged(text));
@@ -96,25 +94,30 @@ struct Info<'a> {
 }
 
 impl Info<'_> {
-    fn check(self, name: &str) -> Result<Array, FormatError> {
-        let dtype = match &*self.dtype {
-            "F32" => Dtype::F32,
-            "F64" => Dtype::F64,
-            "I64" => Dtype::I64,
-            other => {
-                let found = format!("`{name}` of type {other}");
-                let expected = "arrays of type F32, F64 or I64; convert it in Python with .float()";
-                return Err(FormatError::new(found, expected));
-            }
+    /// The entry, with its position after the header.
+    fn check(self, name: String, file: u32) -> Result<TensorEntry, FormatError> {
+        // The quantized types are GGUF's.
+        let stored = match StoredType::named(&self.dtype) {
+            stored if matches!(stored.block(), Some((1, _))) => stored,
+            _ => StoredType::Other((*self.dtype).into()),
         };
         let Sizes(shape) = self.shape;
         let (start, end) = self.data_offsets;
-        let needed = shape.checked_numel().and_then(|numel| numel.checked_mul(dtype.size()));
-        if end.checked_sub(start) != needed.map(|bytes| bytes as u64) {
-            let found = format!("`{name}` of shape {shape} at bytes {start} to {end}");
-            return Err(FormatError::new(found, "the number of bytes of that shape"));
+        let bytes = end.checked_sub(start);
+        // How many bytes another type needs is unknown, and it is not read.
+        let needed = match stored.is_supported() {
+            true => stored.bytes(&shape),
+            false => bytes.filter(|_| shape.checked_numel().is_some()),
+        };
+        match bytes {
+            Some(bytes) if needed == Some(bytes) => {
+                Ok(TensorEntry { name, stored, shape, file, start, bytes })
+            }
+            _ => {
+                let found = format!("`{name}` of shape {shape} at bytes {start} to {end}");
+                Err(FormatError::new(found, "the number of bytes of that shape"))
+            }
         }
-        Ok(Array { dtype, shape, start, end })
     }
 }
 
@@ -181,9 +184,9 @@ impl<'de> Deserialize<'de> for Items<'de> {
 }
 
 /// The members of an object, in the order of their keys.
-type Members<T> = Vec<(String, T)>;
+pub(super) type Members<T> = Vec<(String, T)>;
 
-fn find<'m, T>(members: &'m Members<T>, key: &str) -> Option<&'m T> {
+pub(super) fn find<'m, T>(members: &'m Members<T>, key: &str) -> Option<&'m T> {
     let found = members.binary_search_by(|(known, _)| known.as_str().cmp(key));
     found.ok().map(|index| &members[index].1)
 }
@@ -207,7 +210,7 @@ fn unique<'de, A: MapAccess<'de>, T>(
 }
 
 /// An object without repeated keys.
-struct Unique<T>(Members<T>);
+pub(super) struct Unique<T>(pub(super) Members<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -232,6 +235,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
 }
 
 /// A scalar or a string, from the JSON that `to_json` writes. A fifth of the size of a [`Value`].
+#[derive(Clone)]
 pub(super) enum Other {
     Bool(bool),
     Int(i64),

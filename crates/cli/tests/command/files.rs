@@ -89,6 +89,43 @@ fn statistics_are_listed_on_request() {
     assert!(text.contains(line), "{text}");
 }
 
+/// A fixture of the checkpoint crate.
+fn fixture(name: &str) -> String {
+    format!("{}/../checkpoint/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn types_of_weights_are_those_in_the_file() {
+    let path = fixture("safetensors/types.safetensors");
+    let text = adamant(Path::new("."), &["inspect", &path]).succeeds();
+    for line in [
+        "arrays: 16 arrays, 1,322 elements, 4.3 KiB",
+        "  bf16         bf16     [217]       434 B\n",
+        "  f8           f8_e4m3  [3]           3 B\n",
+        "  u8           u8       [] = 255      1 B\n",
+        "  not finite: f16          50 infinite of 217 elements",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let model = adamant(Path::new("."), &["inspect", &fixture("safetensors/sharded")]).succeeds();
+    assert!(model.contains("sharded: a safetensors model, 36 B, intact\n"), "{model}");
+}
+
+#[test]
+fn a_gguf_file_is_listed_with_its_metadata() {
+    let path = fixture("gguf/quants.gguf");
+    let text = adamant(Path::new("."), &["inspect", &path]).succeeds();
+    for line in [
+        "quants.gguf: a GGUF file, 3.4 KiB, intact\n",
+        "  general.architecture  \"test\"\n",
+        "  test.ints             [1, -2, 3]\n",
+        "  q4_k.weight  q4_k  [2, 256]   288 B\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    adamant(Path::new("."), &["verify", &path]).succeeds();
+}
+
 #[test]
 fn elements_that_are_not_finite_are_reported() {
     let folder = folder();
@@ -152,8 +189,9 @@ fn another_kind_of_file_is_named() {
         let error = adamant(folder.path(), args).fails();
         assert!(error.starts_with("error: x.npy: found a NumPy array (.npy), expected"), "{error}");
     }
+    fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     let error = adamant(folder.path(), &["inspect", "."]).fails();
-    assert!(error.contains("is a directory"), "{error}");
+    assert!(error.contains("found a folder without weights"), "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! * A [`CheckpointManager`] maintains a folder of checkpoints during a run.
 //! * [`write_atomically`] replaces any file: the complete new one, or the unchanged old one.
 //! * [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch.
+//! * [`load_pt`] and [`save_pt`] read and write the files of `torch.save`.
 //!
 //! This crate saves any [`StateDict`](adamant_tensor::StateDict) and does not know whose it is. A
 //! file is written next to its target and then renamed, so that the target is complete at any
@@ -19,6 +20,7 @@ mod limits;
 mod lock;
 mod manager;
 mod payload;
+mod pt;
 mod read;
 mod safetensors;
 mod write;
@@ -28,5 +30,6 @@ pub use crate::container::{Checkpoint, PartialRestore};
 #[doc(hidden)]
 pub use crate::lock::host_name;
 pub use crate::manager::CheckpointManager;
+pub use crate::pt::{load_pt, save_pt};
 pub use crate::safetensors::{load_safetensors, save_safetensors};
 pub use adamant_files::FileError;

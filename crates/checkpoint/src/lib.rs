@@ -6,6 +6,7 @@
 //! * [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch; [`SafeTensors`] reads
 //!   chosen tensors of a file or a sharded model.
 //! * [`Gguf`] reads the files of llama.cpp.
+//! * [`load_pt`] and [`save_pt`] read and write the files of `torch.save`.
 //!
 //! This crate saves any [`StateDict`](adamant_tensor::StateDict) and does not know whose it is. A
 //! file is written next to its target and then renamed, so that the target is complete at any
@@ -24,6 +25,7 @@ mod limits;
 mod lock;
 mod manager;
 mod payload;
+mod pt;
 mod read;
 mod read_error;
 mod safetensors;
@@ -37,6 +39,7 @@ pub use crate::gguf::{Gguf, GgufArray, GgufValue};
 #[doc(hidden)]
 pub use crate::lock::NAME as LOCK;
 pub use crate::manager::CheckpointManager;
+pub use crate::pt::{load_pt, save_pt};
 pub use crate::safetensors::{
     SafeTensors, SavedType, load_safetensors, save_safetensors, save_safetensors_as,
 };

@@ -17,6 +17,10 @@ pub(crate) fn check_header(len: u64) -> Result<(), FormatError> {
     check(len, HEADER, "a header", "bytes")
 }
 
+pub(crate) fn check_pickle(len: u64) -> Result<(), FormatError> {
+    check(len, HEADER, "a pickle", "bytes")
+}
+
 pub(crate) fn check_entries(count: u64) -> Result<(), FormatError> {
     check(count, ENTRIES, "a file", "entries")
 }

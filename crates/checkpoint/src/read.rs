@@ -518,7 +518,7 @@ mod tests {
         let torch = [b"PK\x03\x04", &[0; 22][..], &[16, 0, 0, 0], b"archive/data.pkl"].concat();
         assert_rejected(
             &torch,
-            "found an archive of torch.save (.pt, .pth), expected a checkpoint; convert it in Python",
+            "found an archive of torch.save (.pt, .pth), expected a checkpoint; use load_pt",
         );
         assert_rejected(
             b"\x01\x01\0\0\0\0\0\0{}",

@@ -124,7 +124,7 @@ mod tests {
         for (start, expected) in [
             (
                 &b"\x80\x02}q\0."[..],
-                "a pickle, as an old torch.save writes it, expected a safetensors file; convert it in Python: safetensors.torch.save_file(torch.load(\"x.pt\"), \"x.safetensors\"), then use load_safetensors",
+                "a pickle, as an old torch.save writes it, expected a safetensors file; use load_pt",
             ),
             (
                 b"GGUF\x03\0\0\0\0",

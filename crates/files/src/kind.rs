@@ -15,8 +15,7 @@ const fn kind(name: &'static str, advice: &'static str) -> Kind {
     Kind { name, advice }
 }
 
-const CONVERT: &str = "convert it in Python: safetensors.torch.save_file(torch.load(\"x.pt\"), \
-                       \"x.safetensors\"), then use load_safetensors";
+const LOAD_PT: &str = "use load_pt";
 const DOWNLOAD: &str = "download it again: servers send such a page in place of a file";
 
 /// Files by their first bytes. If two entries match, the longer one must come first.
@@ -52,10 +51,13 @@ fn recognize(start: &[u8]) -> Option<Kind> {
         return Some(zip(start));
     }
     if matches!(start, [0x80, 2..=5, ..]) {
-        return Some(kind("a pickle, as an old torch.save writes it", CONVERT));
+        return Some(kind("a pickle, as an old torch.save writes it", LOAD_PT));
     }
     if let Some((_, found)) = MAGICS.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Some(Kind { ..*found });
+    }
+    if start.get(257..262) == Some(b"ustar") {
+        return Some(tar(start));
     }
     let text = text(start)?.trim_start().to_ascii_lowercase();
     let html = ["<!doctype html", "<html"].iter().any(|tag| text.starts_with(tag));
@@ -77,9 +79,19 @@ fn zip(start: &[u8]) -> Kind {
     if name.ends_with(b".npy") {
         kind("an archive of NumPy arrays (.npz)", "use Npz::open")
     } else if name.ends_with(b"/data.pkl") {
-        kind("an archive of torch.save (.pt, .pth)", CONVERT)
+        kind("an archive of torch.save (.pt, .pth)", LOAD_PT)
     } else {
         kind("a zip archive", "")
+    }
+}
+
+/// The kind of a tar archive, from the name of its first file. PyTorch 0.1 packed its files so.
+fn tar(start: &[u8]) -> Kind {
+    let name = start.split(|&byte| byte == 0).next().unwrap_or_default();
+    if [&b"sys_info"[..], b"pickle", b"tensors", b"storages"].contains(&name) {
+        kind("an archive of PyTorch 0.1 (tar)", "save it again with a newer PyTorch")
+    } else {
+        kind("a tar archive", "unpack it with tar")
     }
 }
 
@@ -124,6 +136,11 @@ mod tests {
             let length = (name.len() as u16).to_le_bytes();
             [b"PK\x03\x04", &[0; 22][..], &length, &[0; 2], name.as_bytes(), b"rest"].concat()
         };
+        let tar = |name: &str| {
+            let mut bytes = name.as_bytes().to_vec();
+            bytes.resize(257, 0);
+            [&bytes[..], b"ustar\x0000", &[0; 240]].concat()
+        };
         for (start, expected) in [
             (vec![], "an empty file"),
             (vec![0xc3], "only 1 bytes"),
@@ -134,6 +151,8 @@ mod tests {
             (zip("archive/data.pkl"), "an archive of torch.save"),
             (zip("weight.npy"), "an archive of NumPy arrays"),
             (zip("readme"), "a zip archive"),
+            (tar("storages"), "an archive of PyTorch 0.1 (tar)"),
+            (tar("photos/1.png"), "a tar archive"),
             (b"PK\x03\x04".to_vec(), "a zip archive"),
             (b"GGUF\x03\0\0\0".to_vec(), "a GGUF file"),
             (vec![0x1f, 0x8b, 8, 0], "a gzip stream"),
@@ -158,7 +177,7 @@ mod tests {
     fn advice_follows_the_expected_kind() {
         let FormatError { found, expected } = other_kind(b"\x80\x02", "a safetensors file");
         assert_eq!(found, "a pickle, as an old torch.save writes it");
-        assert!(expected.starts_with("a safetensors file; convert it in Python: "), "{expected}");
+        assert_eq!(expected, "a safetensors file; use load_pt");
         assert_eq!(other_kind(b"\xff\xd8\xff", "an IDX file").expected, "an IDX file");
     }
 }

@@ -144,7 +144,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         now.schedule.step(&mut now.adam);
 
         now.step += 1;
-        now.error.update(loss.item(), args.batch_size);
+        now.error.update(loss.item(), batch.targets.shape()[0]);
         let (step, next) = (now.step, now.error.value());
         if step.is_multiple_of(args.steps.div_ceil(6)) || step == args.steps {
             let ahead = error(&now.net);

@@ -127,7 +127,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
                 "epoch {epoch}/{}: loss {loss:.4}, test accuracy {test:.2} %",
                 args.epochs
             ));
-            now.loss = Mean::new();
+            now.loss.reset();
         } else if now.step.is_multiple_of(100) {
             run.log(now.step, &[("loss", loss)]);
         }

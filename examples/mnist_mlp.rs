@@ -109,7 +109,8 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
                 args.epochs,
                 100.0 * test
             ));
-            (now.loss, now.accuracy) = (Mean::new(), Accuracy::new());
+            now.loss.reset();
+            now.accuracy.reset();
         } else if now.step.is_multiple_of(100) {
             run.log(now.step, &results);
         }

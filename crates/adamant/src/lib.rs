@@ -111,3 +111,8 @@ struct Data;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/runs.md")]
 struct Runs;
+
+/// The program of this page is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/weights.md")]
+struct Weights;

@@ -236,7 +236,7 @@ fn hostile_containers(loader: &Loader) {
     let mut pickle = [&b"}"[..], &key, b"]("].concat();
     pickle.extend(b"K\x01".repeat(100));
     pickle.extend(b"es.");
-    assert!(load(&pickle).unwrap_err().contains("too much memory"));
+    assert!(load(&pickle).unwrap_err().contains("a name of more than"));
     assert_eq!(load(b"}.").unwrap().len(), 0);
     // The longest pickles, each of one opcode or two.
     for piece in [

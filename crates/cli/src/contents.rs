@@ -1,8 +1,8 @@
 //! The contents of a checkpoint or a file of weights.
 
-use crate::weights::Weights;
-use adamant_checkpoint::{Checkpoint, FileError};
-use adamant_files::open;
+use crate::weights::{Weights, start};
+use adamant_checkpoint::{Checkpoint, FileError, load_pt};
+use adamant_files::is_torch;
 use adamant_tensor::StateDict;
 use adamant_train::names::TRAINING;
 use std::path::Path;
@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     /// A folder, or the index of several files.
     SafetensorsModel,
     Gguf,
+    PyTorch,
 }
 
 impl Kind {
@@ -33,6 +34,7 @@ impl Kind {
             Kind::Safetensors => "a safetensors file",
             Kind::SafetensorsModel => "a safetensors model",
             Kind::Gguf => "a GGUF file",
+            Kind::PyTorch => "a PyTorch file",
         }
     }
 }
@@ -48,7 +50,11 @@ impl Contents {
             let parts = vec![(String::new(), weights.load()?)];
             return Ok(Contents { kind, len, notes, parts });
         }
-        let (_, len) = open(path)?;
+        let (start, len) = start(path)?;
+        if is_torch(&start) {
+            let parts = vec![(String::new(), load_pt(path)?)];
+            return Ok(Contents { kind: Kind::PyTorch, len, notes: Vec::new(), parts });
+        }
         let saved = Checkpoint::load(path)?;
         Ok(Contents {
             kind: Kind::Checkpoint,

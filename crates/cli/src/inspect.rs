@@ -11,7 +11,7 @@ use adamant_tensor::{Shape, Value};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// List what is in a checkpoint, a safetensors file or a GGUF file
+/// List what is in a checkpoint or a file of weights: safetensors, PyTorch's, GGUF
 ///
 /// The file is read whole, and its checksums are verified. Arrays with NaN or infinite elements are
 /// reported. The types of weights are those in the file. A model in several safetensors files is

@@ -20,6 +20,15 @@ enum Format {
     Gguf(Gguf),
 }
 
+/// The first bytes of a file, and its length.
+pub(crate) fn start(path: &Path) -> Result<(Vec<u8>, u64), FileError> {
+    let (file, len) = open(path)?;
+    let mut start = Vec::new();
+    let read = file.take(START as u64).read_to_end(&mut start);
+    read.map_err(|error| FileError::io(path, error))?;
+    Ok((start, len))
+}
+
 impl Weights {
     /// `None` for a file of another kind.
     ///
@@ -32,10 +41,7 @@ impl Weights {
             let format = Format::SafeTensors(file);
             return Ok(Some(Weights { format, len, kind: Kind::SafetensorsModel }));
         }
-        let (file, len) = open(path)?;
-        let mut start = Vec::new();
-        let read = file.take(START as u64).read_to_end(&mut start);
-        read.map_err(|error| FileError::io(path, error))?;
+        let (start, len) = start(path)?;
         let (format, kind) = if is_safetensors(&start) {
             (Format::SafeTensors(SafeTensors::open(path)?), Kind::Safetensors)
         } else if start.starts_with(b"GGUF") {

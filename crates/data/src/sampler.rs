@@ -69,7 +69,7 @@ impl Sampler for RandomSampler {
     }
 }
 
-/// Samples drawn with given weights, for classes of very different sizes.
+/// Samples drawn in proportion to weights, for classes of very different sizes.
 ///
 /// PyTorch: `torch.utils.data.WeightedRandomSampler`.
 ///
@@ -299,11 +299,11 @@ impl Sampler for SimilarLengthSampler {
     fn order(&self, samples: usize, batch_size: usize, rng: &mut Generator) -> Vec<usize> {
         let mut order: Vec<usize> = (0..samples).collect();
         rng.shuffle(&mut order);
-        for group in order.chunks_mut(batch_size.saturating_mul(Self::GROUP)) {
-            group.sort_by_key(|&index| self.lengths[index]);
-        }
-        // A last batch that is smaller stays the last: a loader cuts batches in order.
+        // A last batch that is smaller stays the last, since a loader cuts batches in order. Its
+        // samples are random: with `drop_last`, no sample is dropped in every epoch.
         let full = samples - samples % batch_size;
+        let groups = order[..full].chunks_mut(batch_size.saturating_mul(Self::GROUP));
+        groups.for_each(|group| group.sort_by_key(|&index| self.lengths[index]));
         let mut batches: Vec<&[usize]> = order[..full].chunks(batch_size).collect();
         rng.shuffle(&mut batches);
         batches.into_iter().chain([&order[full..]]).flatten().copied().collect()

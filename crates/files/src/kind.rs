@@ -126,6 +126,12 @@ pub fn other_kind(start: &[u8], expected: &str) -> FormatError {
     }
 }
 
+/// Whether a file with these first bytes was written by `torch.save`, in either format.
+#[must_use]
+pub fn is_torch(start: &[u8]) -> bool {
+    recognize(&start[..start.len().min(START)]).is_some_and(|kind| kind.advice == LOAD_PT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

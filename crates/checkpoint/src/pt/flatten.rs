@@ -8,6 +8,8 @@ use crate::limits;
 use adamant_files::FormatError;
 use adamant_tensor::Value;
 
+/// The longest name of an entry: each entry copies the names of its containers.
+const LONGEST_NAME: usize = 1 << 16;
 /// The deepest nesting of containers.
 const DEPTH: usize = 100;
 /// The bytes that an entry of a result takes in addition to its name: itself, and its index.
@@ -69,6 +71,10 @@ pub(super) fn flatten(
             room.push_str(&mut path, ".")?;
         }
         add_key(&mut path, key, objects, room)?;
+        if path.len() > LONGEST_NAME {
+            let found = format!("a name of more than {LONGEST_NAME} bytes, `{}`", shown(&path));
+            return Err(FormatError::new(found, EXPECTED));
+        }
         match child {
             Object::None => {}
             Object::Dict(_) | Object::List(_) | Object::Tuple(_) => {

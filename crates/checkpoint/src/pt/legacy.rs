@@ -63,6 +63,9 @@ pub(super) fn parse_file(
     Ok((root, places))
 }
 
+/// The longest key of a storage.
+const LONGEST_KEY: usize = 256;
+
 /// Finds the storages, which fill the file from `at` to its end.
 fn places(
     input: &mut BufReader<&File>,
@@ -75,6 +78,12 @@ fn places(
     // The sizes of their elements are in the pickle.
     let mut known = Vec::new();
     room.extend(&mut known, &objects.storages)?;
+    // PyTorch's keys are short numbers. Comparing long ones would take minutes.
+    if known.iter().any(|storage| objects.text(storage.key).len() > LONGEST_KEY) {
+        return Err(
+            damaged(format_args!("a key of a storage of more than {LONGEST_KEY} bytes")).into()
+        );
+    }
     known.sort_unstable_by(|a, b| objects.text(a.key).cmp(objects.text(b.key)));
     let mut places = Vec::new();
     for &key in objects.container(keys) {

@@ -100,8 +100,15 @@ impl Source<'_> {
         }
         reads.sort_unstable_by(|a, b| self.order(a, b).then(a.entry.cmp(&b.entry)));
         let most = self.len.saturating_mul(2).saturating_add(OVERLAP);
-        let mut total = 0u64;
+        let (mut total, mut stored) = (0u64, 0u64);
         for (at, read) in reads.iter().enumerate() {
+            // Each storage is read once. In a damaged file, many may lie over each other.
+            if at == 0 || reads[at - 1].place != read.place {
+                stored = stored.saturating_add(read.place.len);
+            }
+            if stored > most {
+                return Err(damaged("storages that overlap").into());
+            }
             if at == 0 || self.order(&reads[at - 1], read).is_ne() {
                 total = total.saturating_add(self.view(read)?.bytes());
             }

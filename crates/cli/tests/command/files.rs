@@ -1,7 +1,7 @@
 //! `inspect`, `verify` and `diff`.
 
 use super::adamant;
-use adamant_checkpoint::{Checkpoint, save_safetensors};
+use adamant_checkpoint::{Checkpoint, save_pt, save_safetensors};
 use adamant_tensor::{StateDict, StateError, Stateful, Tensor};
 use std::fs;
 use std::path::Path;
@@ -237,4 +237,15 @@ fn the_name_of_a_part_cannot_control_the_terminal() {
     saved.save(folder.path().join("a.ckpt")).unwrap();
     let text = adamant(folder.path(), &["inspect", "a.ckpt"]).succeeds();
     assert!(text.contains("\na\\u{1b}[2J: 2 arrays"), "{text}");
+}
+
+#[test]
+fn a_pytorch_file_is_listed_and_compared() {
+    let folder = folder();
+    save_pt(&model(0.5), folder.path().join("model.pt")).unwrap();
+    let text = adamant(folder.path(), &["inspect", "model.pt"]).succeeds();
+    assert!(text.contains("a PyTorch file") && text.contains("0.weight  f32  [2, 2]"), "{text}");
+    let diff = ["diff", "model.pt", "model.safetensors"];
+    let text = adamant(folder.path(), &diff).succeeds();
+    assert!(text.contains("0 differ") || text.contains("2 equal"), "{text}");
 }

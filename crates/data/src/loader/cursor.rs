@@ -59,6 +59,12 @@ impl<B> Cursor<B> {
         *self = Cursor { threads: self.threads, ..Cursor::new(rng) };
     }
 
+    /// Drops the rest of this epoch.
+    pub(super) fn end(&mut self) {
+        self.returned = self.plan.as_ref().map(|plan| plan.order.len());
+        self.workers = None;
+    }
+
     pub(super) fn start(&mut self, plan: EpochPlan<B>) {
         (self.plan, self.returned) = (Some(Arc::new(plan)), Some(0));
         (self.workers, self.resumes) = (None, false);

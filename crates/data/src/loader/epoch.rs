@@ -1,6 +1,6 @@
 //! The batches of one epoch, as iterators.
 
-use super::cursor::{Cursor, next};
+use super::cursor::{Cursor, lock, next};
 use crate::error::DataError;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 /// The batches of one epoch: [`DataLoader::epoch`](crate::DataLoader::epoch).
 ///
 /// It does not borrow the loader: the loop's body can save the loader's state, and so that of the
-/// whole training. It ends if the loader starts another epoch.
+/// whole training. It ends if the loader starts another epoch. Dropping it ends the epoch.
 pub struct Epoch<B> {
     cursor: Arc<Mutex<Cursor<B>>>,
     number: u64,
@@ -23,8 +23,17 @@ impl<B> Epoch<B> {
 
 impl<B: Send + 'static> Epoch<B> {
     fn batches_left(&self) -> usize {
-        let cursor = super::cursor::lock(&self.cursor);
+        let cursor = lock(&self.cursor);
         if cursor.epochs == self.number { cursor.batches_left() } else { 0 }
+    }
+}
+
+impl<B> Drop for Epoch<B> {
+    fn drop(&mut self) {
+        let mut cursor = lock(&self.cursor);
+        if cursor.epochs == self.number {
+            cursor.end();
+        }
     }
 }
 

@@ -150,7 +150,8 @@ impl<B: Send + 'static> DataLoader<B> {
     /// Loads only the part `rank` of `ranks` equal parts of each batch, for data-parallel training.
     ///
     /// `batch_size` is that of all ranks together. The order of the epoch is that of one process,
-    /// and so is the [state](Stateful): it loads into a loader with another number of ranks.
+    /// and so is the state, apart from the number of skipped
+    /// samples: it loads into a loader with another number of ranks.
     ///
     /// PyTorch: `torch.utils.data.distributed.DistributedSampler`.
     ///
@@ -351,7 +352,7 @@ impl<B: Send + 'static> DataLoader<B> {
         let mut cursor = self.cursor();
         cursor.resumes = false;
         if cursor.batches_left() == 0 {
-            self.start_epoch(&mut cursor);
+            self.start_epoch(&mut cursor, self.transform_seed());
         }
         let epoch = cursor.epochs;
         drop(cursor);
@@ -374,15 +375,16 @@ impl<B: Send + 'static> DataLoader<B> {
     fn start_or_resume(&mut self) -> Epoch<B> {
         let mut cursor = self.cursor();
         if !std::mem::take(&mut cursor.resumes) {
-            self.start_epoch(&mut cursor);
+            self.start_epoch(&mut cursor, self.transform_seed());
         }
         Epoch::new(self.cursor.clone(), cursor.epochs)
     }
 
-    fn start_epoch(&self, cursor: &mut Cursor<B>) {
-        cursor.before.clone_from(&cursor.rng);
+    /// A sampler that breaks its contract panics before anything has changed.
+    fn start_epoch(&self, cursor: &mut Cursor<B>, seed: u64) {
         let samples = self.source.samples();
-        let mut order = self.sampler.order(samples, self.batch_size, &mut cursor.rng);
+        let mut rng = cursor.rng.clone();
+        let mut order = self.sampler.order(samples, self.batch_size, &mut rng);
         let (name, expected) = (self.sampler.name(), self.sampler.len(samples));
         assert!(
             order.len() == expected && order.iter().all(|&index| index < samples),
@@ -390,13 +392,14 @@ impl<B: Send + 'static> DataLoader<B> {
             order.len()
         );
         order.truncate(self.samples_per_epoch());
+        cursor.before = std::mem::replace(&mut cursor.rng, rng);
         cursor.start(EpochPlan {
             source: self.source.clone(),
             repeats: repeats(&order, samples),
             order,
             batch_size: self.batch_size,
             shard: self.shard,
-            seed: EpochSeed { seed: self.transform_seed(), epoch: cursor.epochs },
+            seed: EpochSeed { seed, epoch: cursor.epochs },
             on_skip: self.on_skip.clone(),
         });
     }

@@ -72,7 +72,9 @@ impl<B: 'static> EpochPlan<B> {
         };
         let batch = self.source.load(&mut request);
         let batch = batch.map_err(|error| error.of_batch_number(number));
-        Loaded { batch, skipped: request.skipped.unwrap_or_default() }
+        // Of a batch that is an error, no sample was left out: all of them are lost.
+        let skipped = if batch.is_ok() { request.skipped } else { None };
+        Loaded { batch, skipped: skipped.unwrap_or_default() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The state of a loader: its position.
 
 use super::DataLoader;
+use super::cursor::Cursor;
 use adamant_tensor::{Generator, Mismatch, StateDict, StateError, Stateful};
 
 /// The position within the epoch, so that an interrupted run resumes with the next batch, to the
@@ -37,15 +38,14 @@ impl<B: Send + 'static> Stateful for DataLoader<B> {
 
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
         let Position { returned, seed, epoch, skipped, rng } = self.read(state)?;
-        self.seed = Some(seed);
-        let middle = returned < self.samples_per_epoch();
-        let mut cursor = self.cursor();
-        cursor.reset(rng);
-        (cursor.epochs, cursor.skipped) = (epoch, skipped);
-        if middle {
-            self.start_epoch(&mut cursor);
+        let mut cursor = Cursor::new(rng);
+        (cursor.epochs, cursor.skipped, cursor.threads) = (epoch, skipped, self.cursor().threads);
+        if returned < self.samples_per_epoch() {
+            self.start_epoch(&mut cursor, seed);
             (cursor.returned, cursor.resumes) = (Some(returned), true);
         }
+        self.seed = Some(seed);
+        *self.cursor() = cursor;
         Ok(())
     }
 }

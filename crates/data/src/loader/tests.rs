@@ -90,9 +90,10 @@ fn a_loaded_state_resumes_at_any_batch() {
 #[test]
 fn an_epoch_without_a_returned_batch_is_resumed() {
     let mut loader = random(0);
-    let _ = loader.epoch();
+    let epoch = loader.epoch();
     let mut other = random(2);
     other.load_state_dict(&loader.state_dict()).unwrap();
+    assert_eq!(other.epoch().collect::<Vec<_>>(), epoch.collect::<Vec<_>>());
     (0..6).for_each(|_| assert_eq!(other.next_batch(), loader.next_batch()));
 }
 
@@ -108,6 +109,16 @@ fn epoch_resumes_the_epoch_of_a_loaded_state() {
         assert_eq!(rest, (0..3).map(|_| straight.next_batch()).collect::<Vec<_>>());
         assert_eq!(other.epoch().len(), 4);
     }
+}
+
+#[test]
+fn an_epoch_that_is_left_has_ended() {
+    let mut straight = random(0);
+    assert_eq!(straight.epoch().take(2).count(), 2);
+    let mut other = random(2);
+    other.load_state_dict(&straight.state_dict()).unwrap();
+    assert_eq!(other.batches_left(), 0);
+    assert_eq!(other.epoch().collect::<Vec<_>>(), straight.epoch().collect::<Vec<_>>());
 }
 
 #[test]

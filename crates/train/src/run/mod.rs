@@ -98,7 +98,7 @@ use std::path::{Path, PathBuf};
 /// | `config.json` | when and with what the run was [started](crate::RunConfig) |
 /// | `.lock` | keeps a second process out of the folder |
 ///
-/// PyTorch: does not have it; Lightning's `Trainer` with its loggers and `ModelCheckpoint`.
+/// PyTorch has no equivalent; in Lightning, `Trainer` with its loggers and `ModelCheckpoint`.
 pub struct Run {
     folder: RunFolder,
     log: Log,

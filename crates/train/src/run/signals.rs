@@ -13,9 +13,14 @@ use signal_hook::flag;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 /// The usual exit status of a program that Ctrl-C ended.
 pub(super) const STATUS: u8 = 130;
+
+/// The shortest time between two signals that count as two.
+const PAUSE: Duration = Duration::from_millis(100);
 
 struct Signals {
     /// Whether a signal has arrived.
@@ -38,12 +43,30 @@ impl Signals {
     fn install() -> io::Result<Self> {
         let (requested, at_once) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         for signal in [SIGINT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal)) {
-            // In this order: the first signal sets the flag that the second one reads.
             flag::register_conditional_shutdown(signal, STATUS.into(), at_once.clone())?;
-            flag::register(signal, at_once.clone())?;
             flag::register(signal, requested.clone())?;
         }
+        thread::Builder::new().name("signals".into()).spawn(watch)?;
         Ok(Signals { requested, at_once, runs: 0, delivered: false })
+    }
+}
+
+/// Makes the next signal end the program at once, a moment after the first one: `timeout` sends each
+/// signal twice, to the process and to its group.
+fn watch() {
+    loop {
+        thread::sleep(PAUSE);
+        let is_requested =
+            || signals().as_ref().is_some_and(|signals| signals.requested.load(SeqCst));
+        if is_requested() {
+            thread::sleep(PAUSE);
+            // Again, since the run that was asked to stop may be over.
+            if let Some(signals) = &*signals()
+                && signals.requested.load(SeqCst)
+            {
+                signals.at_once.store(true, SeqCst);
+            }
+        }
     }
 }
 

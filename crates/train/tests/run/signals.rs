@@ -48,6 +48,12 @@ impl Started {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
+    /// As `timeout` does: to the process, and to its group.
+    fn send_twice(&self, signal: &str) {
+        let kill = format!("kill {signal} {0}; kill {signal} {0}", self.0.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
     /// Ends [`wait_for_parent`] in the child.
     fn resume(&mut self) {
         drop(self.0.stdin.take());
@@ -125,9 +131,9 @@ fn a_second_signal_ends_the_program_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Started::new(TEST, "train", folder.path());
     child.wait_for("in a long step");
-    child.send("-INT");
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(child.0.try_wait().unwrap().is_none(), "ended after one signal");
+    child.send_twice("-INT");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(child.0.try_wait().unwrap().is_none(), "ended after one request");
     child.send("-INT");
     assert_eq!(child.end().0, Some(130));
     assert!(saved_steps(folder.path()).is_empty());

@@ -40,7 +40,7 @@ fn damaged(detail: String) -> FormatError {
 /// If the file cannot be read, is damaged or of another kind, has an array of another type, or
 /// exceeds the limits: 131,072 entries, 64 dimensions, a header of 16 MiB.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
-    SafeTensors::open(path)?.load()
+    SafeTensors::open(path)?.into_state_dict()
 }
 
 #[cfg(test)]

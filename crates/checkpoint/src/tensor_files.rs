@@ -154,6 +154,16 @@ impl TensorFiles {
         }
         Ok(state)
     }
+
+    /// Reads all tensors. The names move into the result.
+    pub(crate) fn into_state_dict(self) -> Result<StateDict, FileError> {
+        let mut state = StateDict::new();
+        for entry in self.entries {
+            let value = self.files[entry.file as usize].read(&entry)?;
+            state.insert(entry.name, value);
+        }
+        Ok(state)
+    }
 }
 
 impl fmt::Debug for TensorFiles {

@@ -111,6 +111,13 @@ impl SafeTensors {
         Ok(state)
     }
 
+    /// [`load`](Self::load), with less memory.
+    pub(super) fn into_state_dict(self) -> Result<StateDict, FileError> {
+        let mut state = self.tensors.into_state_dict()?;
+        self.others.into_iter().for_each(|(name, other)| state.insert(name, other));
+        Ok(state)
+    }
+
     /// The scalars and strings that [`save_safetensors`](crate::save_safetensors) wrote to the
     /// metadata, in the order of their names.
     pub fn scalars(&self) -> impl ExactSizeIterator<Item = (&str, Value)> {
@@ -154,8 +161,13 @@ impl Opened {
         self.header_len += text.len() as u64;
         let (index, start) = (self.files.len() as u32, 8 + text.len() as u64);
         let header = Header::parse(&text, index, start, len - start);
-        let header = header.map_err(|error| error.at(path))?;
-        self.entries.extend(header.arrays);
+        let mut header = header.map_err(|error| error.at(path))?;
+        drop(text);
+        // The entries of the only file are not copied.
+        match self.entries.is_empty() {
+            true => self.entries = header.arrays,
+            false => self.entries.append(&mut header.arrays),
+        }
         self.others.extend(header.others);
         self.metadata.extend(header.metadata);
         self.files.push(TensorFile::new(path, file));

@@ -199,7 +199,7 @@ fn invalid_text_is_rejected_with_its_line() {
     );
     assert_rejected(bytes(b"caf\xe9,b\n1,2\n"), "found the byte 0xe9 in line 1, field 1");
     let long = [start.repeat(50).as_bytes(), b"1,x\0y\n"].concat();
-    assert_rejected(bytes(&long), "found a NUL byte at byte 1 of the text in line 20001, field 2");
+    assert_rejected(bytes(&long), "found a NUL at byte 1 of the string in line 20001, field 2");
     assert_rejected(bytes(&[start.repeat(50).as_bytes(), b"1,2\n\0"].concat()), "line 20002");
     assert_rejected(
         with(b"1,\"2\n3,4\n"),

@@ -125,7 +125,7 @@ impl Source<'_> {
         Ok(reads)
     }
 
-    /// The order in the file, then by what is read: equal for tensors that are equal.
+    /// Orders reads by position in the file, then by view: equal tensors compare equal.
     fn order(&self, a: &Read, b: &Read) -> std::cmp::Ordering {
         let key = |read: &Read| {
             let tensor = self.objects.tensor(read.tensor);

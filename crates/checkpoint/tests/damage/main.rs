@@ -71,8 +71,8 @@ fn splices() -> usize {
     std::env::var("ADAMANT_SPLICES").map_or(3_000, |count| count.parse().unwrap())
 }
 
-/// Overwrites, inserts or removes one to three pieces; what is written is a piece of the file or one
-/// byte, repeated.
+/// Overwrites, inserts or removes one to three ranges of bytes. The new bytes are copied from
+/// elsewhere in the file, or repeat one byte.
 fn splice(good: &[u8], rng: &mut Generator) -> Vec<u8> {
     fn piece(len: usize, rng: &mut Generator) -> Range<usize> {
         let start = rng.below(len + 1);

@@ -65,8 +65,8 @@ impl ImageFolder {
     /// The images in a folder.
     ///
     /// # Errors
-    /// If a folder cannot be read, there is no folder of a class, one has no images, a link beside
-    /// the classes is broken, or a link leads to a folder that contains it.
+    /// If a folder cannot be read; if there are no class folders, or one of them has no images; if a
+    /// link beside the class folders is broken, or leads to a folder that contains it.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, FileError> {
         let folder = folder.as_ref();
         let Listing { files, folders: classes } = Listing::read(folder)?;

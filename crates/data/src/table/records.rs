@@ -97,7 +97,7 @@ impl<'r> Record<'r> {
         self.fields.iter().enumerate().map(move |(i, field)| {
             let at = || format!("in line {}, field {}", self.line, i + 1);
             if let Some(nul) = field.iter().position(|&byte| byte == 0) {
-                let found = format!("a NUL byte at byte {nul} of the text {}", at());
+                let found = format!("a NUL at byte {nul} of the string {}", at());
                 return Err(FormatError::new(found, "text"));
             }
             let field = str::from_utf8(field).map_err(|error| {

@@ -71,7 +71,7 @@ impl RunConfig {
         })
     }
 
-    /// [`read`](Self::read), or no sessions if there is no file.
+    /// Like [`read`](Self::read), but returns an empty list of sessions if the file does not exist.
     pub(super) fn read_or_new(folder: &Path) -> Result<Self, FileError> {
         match RunConfig::read(folder) {
             Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {

@@ -1,0 +1,3 @@
+//! Text and the tokens of pretrained language models.
+
+#![forbid(unsafe_code)]

@@ -2,3 +2,11 @@
 //! usual home.
 
 #![forbid(unsafe_code)]
+
+mod bert;
+mod config;
+
+pub use crate::bert::{
+    Activation, Bert, BertConfig, BertEmbeddings, BertEncoder, BertLayer, BertPooler,
+    mean_of_tokens,
+};

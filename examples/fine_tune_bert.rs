@@ -1,0 +1,154 @@
+//! Fine-tunes a pretrained BERT to classify sentences: by default, which of nine plays a line is from.
+//! First a new head alone on the frozen encoder; then its layers are thawed from the top, one after
+//! the other, each added to the running optimizer as a parameter group with a lower learning rate.
+//! Each stage is a run, in a folder of its own.
+//!
+//! ```text
+//! python examples/pretrained/fetch.py
+//! cargo run --release --example fine_tune_bert -- --model pretrained/all-minilm-l6-v2
+//! ```
+
+mod common;
+
+use adamant::data::{Padded, Table};
+use adamant::prelude::*;
+use adamant_models::{Bert, BertConfig, mean_of_tokens};
+use adamant_text::Tokenizer;
+use clap::Parser;
+use common::{RunArgs, count, plays};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Learn to classify sentences, from a pretrained BERT
+#[derive(Parser)]
+struct Args {
+    /// Folder with config.json, tokenizer.json and the weights of a BERT, such as all-MiniLM-L6-v2:
+    /// examples/pretrained/fetch.py downloads it
+    #[arg(long, value_name = "FOLDER")]
+    model: PathBuf,
+    /// CSV file with the columns `text` and `label` [default: lines of nine plays]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The number of layers to thaw, from the top
+    #[arg(long, default_value_t = 3)]
+    thaw: usize,
+    /// Passes over the training sentences in each stage
+    #[arg(long, default_value_t = 1, value_parser = count)]
+    epochs: usize,
+    /// Tokens of a sentence; the rest is cut off
+    #[arg(long, default_value_t = 48, value_parser = count)]
+    tokens: usize,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+type Sentences = Batch<Padded, Vec<usize>>;
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Module)]
+struct Classifier {
+    bert: Bert,
+    head: Linear,
+}
+
+impl Classifier {
+    fn forward(&self, sentences: &Padded) -> Tensor {
+        let features = self.bert.forward(&sentences.values, &sentences.mask);
+        self.head.forward(&mean_of_tokens(&features, &sentences.mask))
+    }
+}
+
+#[derive(Stateful)]
+struct Training {
+    model: Classifier,
+    adam: Adam,
+    loader: DataLoader<Sentences>,
+    loss: Mean,
+    step: u64,
+}
+
+impl Training {
+    /// Trains for a stage, or for what is left of it, and prints its results.
+    fn run(&mut self, to: RunFolder, epochs: usize, test: &Test) -> Result<(), Failure> {
+        self.step = 0;
+        self.loss.reset();
+        let steps = (epochs * self.loader.len()) as u64;
+        let mut run = to.total_steps(steps).resume(self)?;
+        while self.step < steps {
+            let batch = self.loader.next_batch();
+            self.adam.zero_grad();
+            let loss = cross_entropy(&self.model.forward(&batch.inputs), &batch.targets);
+            loss.backward();
+            self.adam.step();
+            self.step += 1;
+            self.loss.update(loss.item(), batch.targets.len());
+            run.log(self.step, &[("loss", loss.item().into())]);
+            run.step(self.step, self)?;
+        }
+        let stage = run.folder().file_name().unwrap_or_default().display().to_string();
+        run.finish(self.step, self)?;
+        test.print(&stage, Some(self.loss.value()), &mut self.model);
+        Ok(())
+    }
+}
+
+struct Test {
+    loader: DataLoader<Sentences>,
+    classes: usize,
+}
+
+impl Test {
+    fn print(&self, stage: &str, loss: Option<f64>, model: &mut Classifier) {
+        let mut confusion = ConfusionMatrix::new(self.classes);
+        model.eval();
+        for batch in self.loader.clone().epoch() {
+            confusion.update(&no_grad(|| model.forward(&batch.inputs)), &batch.targets);
+        }
+        model.train();
+        let loss = loss.map_or("-".into(), |loss| format!("{loss:.3}"));
+        let (f1, accuracy) = (confusion.f1(Average::Macro), 100.0 * confusion.accuracy());
+        println!("{stage:10} {loss:>10} {f1:10.3} {accuracy:10.1} %");
+    }
+}
+
+fn main() -> ExitCode {
+    adamant::train::exit(train(&Args::parse()))
+}
+
+fn train(args: &Args) -> Result<(), Failure> {
+    let table = args.data.as_ref().map_or_else(plays::speeches, |path| Csv::new().read(path))?;
+    let names = table.classes("label")?.names;
+    let mut rng = Generator::seed(args.run.seed);
+    let [train, test] = table.stratified_split("label", [0.8, 0.2], &mut rng)?;
+    let tokenizer = Tokenizer::open(&args.model)?.max_length(args.tokens);
+    let sentences = |table: &Table| -> Result<_, Failure> {
+        let texts: Vec<&str> = table.strings("text")?.iter().flatten().map(String::as_str).collect();
+        let labels = table.class_indices("label", &names)?;
+        Ok(Vec::from_iter(tokenizer.encode_batch(&texts)?.into_iter().zip(labels)))
+    };
+    let test = Test { loader: DataLoader::new(sentences(&test)?, 64), classes: names.len() };
+    let loader = DataLoader::new(sentences(&train)?, 32).shuffle(&mut rng);
+
+    let config = BertConfig::open(&args.model)?;
+    let bert = skip_init(|| Bert::new(&config, &mut rng));
+    load_with(&bert, &Weights::open(args.model.join("model.safetensors"))?, Bert::load_options())?;
+    let head = Linear::new(config.hidden_size, names.len(), &mut rng);
+    let mut model = Classifier { bert, head };
+    println!("{} sentences of {} classes to learn from\n", train.len(), names.len());
+    println!("stage            loss   F1 score     accuracy");
+    test.print("before", None, &mut model);
+
+    model.bert.set_requires_grad(false);
+    let adam = Adam::new(model.head.parameters(), AdamOptions::default().lr(1e-2))?;
+    let mut now = Training { model, adam, loader, loss: Mean::new(), step: 0 };
+    now.run(args.run.open_stage("fine_tune_bert", "head")?, args.epochs, &test)?;
+    let mut lr = 2e-4;
+    for i in (0..config.num_hidden_layers).rev().take(args.thaw) {
+        let layer = &now.model.bert.encoder.layer[i];
+        layer.set_requires_grad(true);
+        now.adam.add_param_group(ParamGroup::new(layer.parameters()).lr(lr))?;
+        lr *= 0.6;
+        now.run(args.run.open_stage("fine_tune_bert", &format!("layer-{i}"))?, args.epochs, &test)?;
+    }
+    Ok(())
+}

@@ -122,7 +122,8 @@ fn train(args: &Args) -> Result<(), Failure> {
     let [train, test] = table.stratified_split("label", [0.8, 0.2], &mut rng)?;
     let tokenizer = Tokenizer::open(&args.model)?.max_length(args.tokens);
     let sentences = |table: &Table| -> Result<_, Failure> {
-        let texts: Vec<&str> = table.strings("text")?.iter().flatten().map(String::as_str).collect();
+        let texts: Vec<&str> =
+            table.strings("text")?.iter().flatten().map(String::as_str).collect();
         let labels = table.class_indices("label", &names)?;
         Ok(Vec::from_iter(tokenizer.encode_batch(&texts)?.into_iter().zip(labels)))
     };

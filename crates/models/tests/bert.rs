@@ -3,7 +3,7 @@
 use adamant_checkpoint::load_safetensors;
 use adamant_models::{Bert, BertConfig, mean_of_tokens};
 use adamant_nn::{Forward, Linear, Module, Stateful, cross_entropy, load_with};
-use adamant_optim::{Adam, AdamOptions};
+use adamant_optim::{Adam, AdamOptions, Optimizer};
 use adamant_tensor::{Generator, Indices, Mask, StateDict, Tensor, Value, no_grad};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bert");

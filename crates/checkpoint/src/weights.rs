@@ -19,6 +19,7 @@ mod pt;
 mod safetensors;
 mod shards;
 mod stored;
+mod values;
 mod view;
 
 pub use self::entry::TensorEntry;
@@ -28,12 +29,12 @@ pub use self::safetensors::{SavedType, load_safetensors, save_safetensors, save_
 pub use self::stored::StoredType;
 
 use self::decode::READABLE;
-use self::entry::ScalarEntry;
 use self::files::{Buffer, TensorFile};
 use self::metadata::Metadata;
+use self::values::{Entry, Values};
 use crate::shown::shown;
 use adamant_files::FileError;
-use adamant_tensor::{StateDict, Value};
+use adamant_tensor::{SourceError, StateDict, StateSource, Value, ValueKind};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -78,10 +79,7 @@ pub struct Weights {
     path: PathBuf,
     format: WeightsFormat,
     files: Vec<TensorFile>,
-    entries: Vec<TensorEntry>,
-    /// The indices of the entries, in the order of their names.
-    by_name: Vec<u32>,
-    scalars: Vec<ScalarEntry>,
+    values: Values,
     metadata: Metadata,
 }
 
@@ -157,140 +155,54 @@ impl Weights {
     #[must_use]
     pub fn has_checksums(&self) -> bool {
         let checksum = |entry: &TensorEntry| entry.view.as_ref()?.storage().checksum;
-        !self.entries.is_empty() && self.entries.iter().all(|entry| checksum(entry).is_some())
+        !self.values.tensors.is_empty()
+            && self.values.tensors.iter().all(|entry| checksum(entry).is_some())
     }
 
     /// The tensors: in a safetensors file in the order of their names, in others in the order of the
     /// file; of a sharded model, shard by shard.
     #[must_use]
     pub fn entries(&self) -> &[TensorEntry] {
-        &self.entries
+        &self.values.tensors
     }
 
     /// The tensor of this name.
     #[must_use]
     pub fn entry(&self, name: &str) -> Option<&TensorEntry> {
-        let key = |index: &u32| self.entries[*index as usize].name.as_str();
-        let found = self.by_name.binary_search_by_key(&name, key);
-        found.ok().map(|at| &self.entries[self.by_name[at] as usize])
+        match self.values.find(name)? {
+            Entry::Tensor(entry) => Some(entry),
+            Entry::Scalar(_) => None,
+        }
     }
 
     /// The numbers, booleans and strings among the values: those of a PyTorch file, and those that
     /// [`save_safetensors`] wrote to the metadata.
     pub fn scalars(&self) -> impl ExactSizeIterator<Item = (&str, Value)> {
-        self.scalars.iter().map(|scalar| (scalar.name.as_str(), scalar.value.clone().into()))
+        self.values.scalars.iter().map(|scalar| (scalar.name.as_str(), scalar.value.clone().into()))
     }
 
-    /// The value of this key in the metadata. That of a safetensors file has strings only; a PyTorch
-    /// file has none.
-    ///
-    /// ```no_run
-    /// use adamant_checkpoint::Weights;
-    /// let weights = Weights::open("smollm2-135m-q8_0.gguf")?;
-    /// let layers = weights.int(&format!("{}.block_count", weights.text("general.architecture")?))?;
-    /// let tokens: Vec<&str> = weights.array("tokenizer.ggml.tokens")?.texts().unwrap().collect();
-    /// let template = weights.metadata("tokenizer.chat_template");
-    /// # Ok::<(), adamant_checkpoint::FileError>(())
-    /// ```
-    #[must_use]
-    pub fn metadata(&self, key: &str) -> Option<MetadataValue<'_>> {
-        self.metadata.get(key)
-    }
-
-    /// The keys of the metadata, in order; without the one of the [`scalars`](Self::scalars) of a
-    /// safetensors file.
-    #[must_use]
-    pub fn metadata_keys(&self) -> Vec<&str> {
-        self.metadata.keys()
-    }
-
-    /// The boolean of this key in the metadata.
+    /// Reads a tensor, or returns a scalar. In addition to the result, this takes the memory of a piece
+    /// of 256 KiB; for a tensor of a PyTorch file that is not contiguous, that of its storage.
     ///
     /// # Errors
-    /// If it is missing or something else.
-    pub fn bool(&self, key: &str) -> Result<bool, FileError> {
-        self.expect(key, "a boolean", |value| match value {
-            MetadataValue::Bool(value) => Some(value),
-            _ => None,
-        })
-    }
-
-    /// The integer of this key in the metadata.
-    ///
-    /// # Errors
-    /// If it is missing, something else, or exceeds `i64`.
-    pub fn int(&self, key: &str) -> Result<i64, FileError> {
-        self.expect(key, "a 64-bit signed integer", |value| match value {
-            MetadataValue::Int(value) => value.try_into().ok(),
-            _ => None,
-        })
-    }
-
-    /// The float of this key in the metadata.
-    ///
-    /// # Errors
-    /// If it is missing or something else.
-    pub fn float(&self, key: &str) -> Result<f64, FileError> {
-        self.expect(key, "a float", |value| match value {
-            MetadataValue::Float(value) => Some(value),
-            _ => None,
-        })
-    }
-
-    /// The string of this key in the metadata.
-    ///
-    /// # Errors
-    /// If it is missing or something else.
-    pub fn text(&self, key: &str) -> Result<&str, FileError> {
-        self.expect(key, "a string", |value| match value {
-            MetadataValue::Text(value) => Some(value),
-            _ => None,
-        })
-    }
-
-    /// The array of this key in the metadata.
-    ///
-    /// # Errors
-    /// If it is missing or something else.
-    pub fn array(&self, key: &str) -> Result<MetadataArray<'_>, FileError> {
-        self.expect(key, "an array", |value| match value {
-            MetadataValue::Array(value) => Some(value),
-            _ => None,
-        })
-    }
-
-    fn expect<'w, V>(
-        &'w self,
-        key: &str,
-        expected: &str,
-        read: impl FnOnce(MetadataValue<'w>) -> Option<V>,
-    ) -> Result<V, FileError> {
-        let error = |found| FileError::format(&self.path, found, format!("{expected} there"));
-        let shown = shown(key);
-        match self.metadata(key) {
-            None => Err(error(format!("no `{shown}` in the metadata"))),
-            Some(value) => {
-                read(value).ok_or_else(|| error(format!("`{shown}` in the metadata, {value}")))
-            }
-        }
-    }
-
-    /// Reads a tensor. In addition to the result, this takes the memory of a piece of 256 KiB; for
-    /// a tensor of a PyTorch file that is not contiguous, that of its storage.
-    ///
-    /// # Errors
-    /// If there is no such tensor, its type cannot be read, an element does not fit the type in
+    /// If there is no such value, its type cannot be read, an element does not fit the type in
     /// memory, or the file cannot be read.
     pub fn read(&self, name: &str) -> Result<Value, FileError> {
-        let Some(entry) = self.entry(name) else {
-            let found = format!("no tensor `{}`", shown(name));
-            let example = self.entries.first().map(|e| format!(", such as `{}`", shown(&e.name)));
-            let (count, example) = (self.entries.len(), example.unwrap_or_default());
-            let expected = format!("the name of one of the {count} tensors{example}");
-            return Err(FileError::format(&self.path, found, expected));
-        };
-        self.check_type(entry, READABLE)?;
-        self.value(entry, &mut Buffer::default())
+        match self.values.find(name) {
+            Some(Entry::Tensor(entry)) => {
+                self.check_type(entry, READABLE)?;
+                self.value(entry, &mut Buffer::default())
+            }
+            Some(Entry::Scalar(scalar)) => Ok(scalar.value.clone().into()),
+            None => {
+                let found = format!("no tensor `{}`", shown(name));
+                let example = self.values.tensors.first();
+                let example = example.map(|entry| format!(", such as `{}`", shown(&entry.name)));
+                let (count, example) = (self.values.tensors.len(), example.unwrap_or_default());
+                let expected = format!("the name of one of the {count} tensors{example}");
+                Err(FileError::format(&self.path, found, expected))
+            }
+        }
     }
 
     /// Reads everything: the tensors, and the [`scalars`](Self::scalars), in the order of the file.
@@ -300,7 +212,15 @@ impl Weights {
     /// If a tensor cannot be read. [`load_where`](Self::load_where) reads the others.
     pub fn load(&self) -> Result<StateDict, FileError> {
         self.check_types()?;
-        self.collect(self.entries.iter().collect(), &self.scalars)
+        let mut state = StateDict::new();
+        for entry in self.values.in_order() {
+            match entry {
+                Entry::Tensor(tensor) => state.insert(&*tensor.name, false), // until it is read
+                Entry::Scalar(scalar) => state.insert(&*scalar.name, scalar.value.clone()),
+            }
+        }
+        self.fill(&mut state, self.values.tensors.iter().collect())?;
+        Ok(state)
     }
 
     /// [`load`](Self::load), with less memory for names.
@@ -309,13 +229,13 @@ impl Weights {
     /// Those of [`load`](Self::load).
     pub fn into_state_dict(mut self) -> Result<StateDict, FileError> {
         // Tensors that share storages are read in another order than that of the result.
-        if self.entries.iter().any(|entry| entry.view.is_some()) {
+        if self.values.tensors.iter().any(|entry| entry.view.is_some()) {
             return self.load();
         }
         self.check_types()?;
-        let mut scalars = std::mem::take(&mut self.scalars).into_iter().peekable();
+        let mut scalars = std::mem::take(&mut self.values.scalars).into_iter().peekable();
         let mut state = StateDict::new();
-        for (index, entry) in std::mem::take(&mut self.entries).into_iter().enumerate() {
+        for (index, entry) in std::mem::take(&mut self.values.tensors).into_iter().enumerate() {
             while let Some(scalar) = scalars.next_if(|scalar| scalar.after <= index) {
                 state.insert(scalar.name, scalar.value);
             }
@@ -335,27 +255,17 @@ impl Weights {
         &self,
         mut wanted: impl FnMut(&TensorEntry) -> bool,
     ) -> Result<StateDict, FileError> {
-        let entries: Vec<_> = self.entries.iter().filter(|entry| wanted(entry)).collect();
+        let entries: Vec<_> = self.values.tensors.iter().filter(|entry| wanted(entry)).collect();
         entries.iter().try_for_each(|entry| self.check_type(entry, READABLE))?;
-        self.collect(entries, &[])
+        let placeholders = entries.iter().map(|entry| (&*entry.name, false));
+        let mut state = placeholders.collect();
+        self.fill(&mut state, entries)?;
+        Ok(state)
     }
 
-    /// Reads these tensors in the order of the file, so that those with the same elements follow
-    /// each other, and returns them in the given order, among the scalars.
-    fn collect(
-        &self,
-        mut entries: Vec<&TensorEntry>,
-        scalars: &[ScalarEntry],
-    ) -> Result<StateDict, FileError> {
-        let mut state = StateDict::new();
-        let mut scalars = scalars.iter().peekable();
-        for (index, entry) in entries.iter().enumerate() {
-            while let Some(scalar) = scalars.next_if(|scalar| scalar.after <= index) {
-                state.insert(&*scalar.name, scalar.value.clone());
-            }
-            state.insert(&*entry.name, false); // until it is read
-        }
-        scalars.for_each(|scalar| state.insert(&*scalar.name, scalar.value.clone()));
+    /// Reads these tensors in the order of the file, so that those with the same elements follow each
+    /// other, and replaces the values of their names.
+    fn fill(&self, state: &mut StateDict, mut entries: Vec<&TensorEntry>) -> Result<(), FileError> {
         entries.sort_unstable_by(|a, b| a.by_position(b));
         let mut buffer = Buffer::default();
         let mut last: Option<(&TensorEntry, Value)> = None;
@@ -367,7 +277,7 @@ impl Weights {
             state.insert(&*entry.name, value.clone());
             last = Some((entry, value));
         }
-        Ok(state)
+        Ok(())
     }
 
     fn value(&self, entry: &TensorEntry, buffer: &mut Buffer) -> Result<Value, FileError> {
@@ -377,7 +287,7 @@ impl Weights {
     /// Checks that all types can be read, before anything is.
     fn check_types(&self) -> Result<(), FileError> {
         let expected = "types that can be read; read the other tensors by Weights::load_where";
-        self.entries.iter().try_for_each(|entry| self.check_type(entry, expected))
+        self.values.tensors.iter().try_for_each(|entry| self.check_type(entry, expected))
     }
 
     fn check_type(&self, entry: &TensorEntry, expected: &str) -> Result<(), FileError> {
@@ -395,10 +305,40 @@ impl Weights {
     }
 }
 
+/// The tensors and scalars, in the order of the file. A model is so loaded from a file without a
+/// second copy of its weights in memory.
+///
+/// ```
+/// use adamant_checkpoint::{Weights, save_safetensors};
+/// use adamant_nn::{Linear, LoadOptions, load_with};
+/// use adamant_tensor::{Generator, Stateful};
+/// let path = std::env::temp_dir().join(format!("adamant-source-{}", std::process::id()));
+/// let mut rng = Generator::seed(0);
+/// save_safetensors(&Linear::new(3, 2, &mut rng).state_dict(), &path).unwrap();
+///
+/// let layer = Linear::new(3, 2, &mut rng);
+/// let report = load_with(&layer, &Weights::open(&path).unwrap(), LoadOptions::default()).unwrap();
+/// assert_eq!(report.loaded, ["weight", "bias"]);
+/// std::fs::remove_file(path).unwrap();
+/// ```
+impl StateSource for Weights {
+    fn kinds(&self) -> Vec<(&str, ValueKind)> {
+        let kind = |entry: &Entry<'_>| match entry {
+            Entry::Tensor(tensor) => tensor.kind(),
+            Entry::Scalar(scalar) => (&Value::from(scalar.value.clone())).into(),
+        };
+        self.values.in_order().map(|entry| (entry.name(), kind(&entry))).collect()
+    }
+
+    fn read(&self, name: &str) -> Result<Value, SourceError> {
+        Ok(Weights::read(self, name)?)
+    }
+}
+
 /// The names, types and shapes of the tensors.
 impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.entries.iter().map(|entry| (&entry.name, entry.to_string()));
+        let entries = self.values.tensors.iter().map(|entry| (&entry.name, entry.to_string()));
         f.debug_map().entries(entries).finish()
     }
 }

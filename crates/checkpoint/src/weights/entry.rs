@@ -2,7 +2,7 @@
 
 use super::stored::StoredType;
 use super::view::View;
-use adamant_tensor::{Shape, Value};
+use adamant_tensor::{Shape, Value, ValueKind};
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -47,6 +47,16 @@ impl TensorEntry {
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
         self.bytes
+    }
+
+    /// What the tensor is read as.
+    pub(super) fn kind(&self) -> ValueKind {
+        let (stored, shape) = (self.stored.to_string().into(), self.shape.clone());
+        match &self.stored {
+            StoredType::Other(_) => ValueKind::Other(self.to_string()),
+            integer if integer.is_integer() => ValueKind::Integers { stored, shape },
+            _ => ValueKind::Floats { stored, shape },
+        }
     }
 
     /// Orders entries by their positions. Entries with the same elements, which have one value, are

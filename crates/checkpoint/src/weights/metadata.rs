@@ -1,7 +1,10 @@
 //! What a file says about its model: the strings of a safetensors file, the values of a GGUF file.
 
+use super::Weights;
 use super::gguf::Header;
 use super::members::{Members, find};
+use crate::shown::shown;
+use adamant_files::FileError;
 use std::fmt;
 
 /// The metadata of a file.
@@ -22,6 +25,102 @@ impl Metadata {
         match self {
             Metadata::Strings(members) => members.iter().map(|(key, _)| key.as_str()).collect(),
             Metadata::Gguf(header) => header.keys().collect(),
+        }
+    }
+}
+
+impl Weights {
+    /// The value of this key in the metadata. That of a safetensors file has strings only; a PyTorch
+    /// file has none.
+    ///
+    /// ```no_run
+    /// use adamant_checkpoint::Weights;
+    /// let weights = Weights::open("smollm2-135m-q8_0.gguf")?;
+    /// let layers = weights.int(&format!("{}.block_count", weights.text("general.architecture")?))?;
+    /// let tokens: Vec<&str> = weights.array("tokenizer.ggml.tokens")?.texts().unwrap().collect();
+    /// let template = weights.metadata("tokenizer.chat_template");
+    /// # Ok::<(), adamant_checkpoint::FileError>(())
+    /// ```
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<MetadataValue<'_>> {
+        self.metadata.get(key)
+    }
+
+    /// The keys of the metadata, in order; without the one of the [`scalars`](Self::scalars) of a
+    /// safetensors file.
+    #[must_use]
+    pub fn metadata_keys(&self) -> Vec<&str> {
+        self.metadata.keys()
+    }
+
+    /// The boolean of this key in the metadata.
+    ///
+    /// # Errors
+    /// If it is missing or something else.
+    pub fn bool(&self, key: &str) -> Result<bool, FileError> {
+        self.expect(key, "a boolean", |value| match value {
+            MetadataValue::Bool(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// The integer of this key in the metadata.
+    ///
+    /// # Errors
+    /// If it is missing, something else, or exceeds `i64`.
+    pub fn int(&self, key: &str) -> Result<i64, FileError> {
+        self.expect(key, "a 64-bit signed integer", |value| match value {
+            MetadataValue::Int(value) => value.try_into().ok(),
+            _ => None,
+        })
+    }
+
+    /// The float of this key in the metadata.
+    ///
+    /// # Errors
+    /// If it is missing or something else.
+    pub fn float(&self, key: &str) -> Result<f64, FileError> {
+        self.expect(key, "a float", |value| match value {
+            MetadataValue::Float(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// The string of this key in the metadata.
+    ///
+    /// # Errors
+    /// If it is missing or something else.
+    pub fn text(&self, key: &str) -> Result<&str, FileError> {
+        self.expect(key, "a string", |value| match value {
+            MetadataValue::Text(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// The array of this key in the metadata.
+    ///
+    /// # Errors
+    /// If it is missing or something else.
+    pub fn array(&self, key: &str) -> Result<MetadataArray<'_>, FileError> {
+        self.expect(key, "an array", |value| match value {
+            MetadataValue::Array(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    fn expect<'w, V>(
+        &'w self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(MetadataValue<'w>) -> Option<V>,
+    ) -> Result<V, FileError> {
+        let error = |found| FileError::format(&self.path, found, format!("{expected} there"));
+        let shown = shown(key);
+        match self.metadata(key) {
+            None => Err(error(format!("no `{shown}` in the metadata"))),
+            Some(value) => {
+                read(value).ok_or_else(|| error(format!("`{shown}` in the metadata, {value}")))
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use super::listed::Listed;
 use super::metadata::Metadata;
 use super::pt::Room;
 use super::shards::{Index, Source};
+use super::values::Values;
 use super::{Weights, WeightsFormat, gguf, pt, safetensors};
 use crate::limits;
 use crate::shown::shown;
@@ -122,36 +123,19 @@ impl Opening {
     }
 
     /// # Errors
-    /// If two tensors or scalars have the same name.
+    /// If two values have the same name.
     fn finish(self, path: &Path) -> Result<Weights, FileError> {
         let Opening { format, files, entries, scalars, metadata, .. } = self;
-        let twice = |name: &str| {
-            FileError::format(path, format!("`{}` twice", shown(name)), "each name once")
-        };
-        let mut by_name: Vec<u32> = (0..entries.len() as u32).collect(); // at most limits::ENTRIES
-        let name = |index: u32| entries[index as usize].name.as_str();
-        by_name.sort_unstable_by_key(|&index| name(index));
-        if let Some(pair) = by_name.windows(2).find(|pair| name(pair[0]) == name(pair[1])) {
-            return Err(twice(name(pair[0])));
-        }
-        let is_tensor = |found: &str| by_name.binary_search_by_key(&found, |&index| name(index));
-        let mut names: Vec<&str> = scalars.iter().map(|scalar| scalar.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(both) = names.iter().find(|name| is_tensor(name).is_ok()) {
-            return Err(twice(both));
-        }
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(twice(pair[0]));
-        }
+        let values = Values::new(entries, scalars).map_err(|name| {
+            FileError::format(path, format!("`{}` twice", shown(&name)), "each name once")
+        })?;
         Ok(Weights {
             path: path.into(),
             // An index without shards has no format of its own.
             format: format.unwrap_or(WeightsFormat::SafeTensors),
             metadata: metadata.unwrap_or(Metadata::Strings(Vec::new())),
             files,
-            entries,
-            by_name,
-            scalars,
+            values,
         })
     }
 }

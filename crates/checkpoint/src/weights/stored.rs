@@ -98,6 +98,12 @@ impl StoredType {
         }
     }
 
+    /// Whether elements of this type are read as `i64`.
+    pub(super) fn is_integer(&self) -> bool {
+        use StoredType::{Bool, I8, I16, I32, I64, U8, U16, U32, U64};
+        matches!(self, I64 | I32 | I16 | I8 | U64 | U32 | U16 | U8 | Bool)
+    }
+
     /// Whether tensors of this type can be read.
     #[must_use]
     pub fn is_supported(&self) -> bool {

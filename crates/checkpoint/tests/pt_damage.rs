@@ -128,7 +128,7 @@ fn a_damaged_file_is_an_error_or_the_state() {
             }
         });
     }
-    for name in ["legacy4.pt", "no_checksums.pt", "nested4.pt"] {
+    for name in ["legacy1.pt", "legacy4.pt", "no_checksums.pt", "nested4.pt"] {
         damage(name, &loader, drop);
     }
     damage("tensors_legacy.pt", &loader, drop);

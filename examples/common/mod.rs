@@ -5,6 +5,7 @@
 pub(crate) mod digit_net;
 pub(crate) mod gpt;
 pub(crate) mod pictures;
+pub(crate) mod plays;
 pub(crate) mod waves;
 
 use adamant::data::{FileError, IntoSource};

@@ -27,7 +27,9 @@ pub(crate) fn speeches() -> Result<Table, FileError> {
     let text = read_text(PLAYS)?;
     let (mut texts, mut labels, mut play) = (Vec::new(), Vec::new(), 0);
     for part in text.split("\n\n") {
-        if let Some((_, start)) = STARTS.get(play) && part.contains(start) {
+        if let Some((_, start)) = STARTS.get(play)
+            && part.contains(start)
+        {
             play += 1;
         }
         // A speech is the name of a person in capitals, a colon, and lines; the rest are directions.

@@ -1,9 +1,11 @@
 //! Models as trees of parameters, buffers, counts and generators, with their paths, states and
 //! copies. Nothing here knows a layer.
 
+pub(crate) mod adapter;
 pub(crate) mod buffer;
 pub(crate) mod containers;
 pub(crate) mod deep_copy;
+pub(crate) mod mask;
 pub(crate) mod module;
 pub(crate) mod module_dict;
 pub(crate) mod observe;

@@ -46,6 +46,7 @@ pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
             state.insert(path, Value::I64(Array::full([].into(), counter.get())));
         }
         Leaf::Generator(generator) => state.insert_part(path, generator.lock().state_dict()),
+        Leaf::Adapter(_) => {}
     });
     state
 }
@@ -93,6 +94,7 @@ impl Fit {
                     let check = generator.lock().check_state_dict(&state.part(path));
                     return generators.push((path.to_string(), check));
                 }
+                Leaf::Adapter(_) => return,
             };
             let index = *indices.entry(id).or_insert_with(|| {
                 arrays.push((Vec::new(), shape.into()));
@@ -190,7 +192,7 @@ impl Fit {
         module.visit(&mut Path::default(), &mut |path, leaf| {
             let Some(&name) = names.get(path) else { return };
             match leaf {
-                Leaf::Parameter(_) => {}
+                Leaf::Parameter(_) | Leaf::Adapter(_) => {}
                 Leaf::Buffer(buffer) => {
                     buffer.set(&array(name, buffer.shape()).clone().into());
                 }

@@ -1,5 +1,6 @@
 //! The common interface of all models.
 
+use crate::tree::adapter::AdapterSlot;
 use crate::tree::buffer::{Buffer, Counter, SharedGenerator, Training};
 use adamant_tensor::{Float, Parameter, Tensor};
 use std::collections::HashSet;
@@ -27,6 +28,8 @@ pub enum Leaf<'a, T: Float> {
     Counter(&'a Counter),
     /// The generator of a random layer.
     Generator(&'a SharedGenerator),
+    /// The slot for an adapter; neither the slot nor the adapter is part of the state.
+    Adapter(&'a AdapterSlot<T>),
 }
 
 impl<T: Float> Leaf<'_, T> {
@@ -37,6 +40,7 @@ impl<T: Float> Leaf<'_, T> {
             Leaf::Buffer(buffer) => buffer.id(),
             Leaf::Counter(counter) => counter.id(),
             Leaf::Generator(generator) => generator.id(),
+            Leaf::Adapter(slot) => slot.id(),
         }
     }
 }
@@ -52,6 +56,8 @@ pub enum LeafMut<'a, T: Float> {
     Counter(&'a mut Counter),
     /// The generator of a random layer.
     Generator(&'a mut SharedGenerator),
+    /// The slot for an adapter; not part of the state.
+    Adapter(&'a mut AdapterSlot<T>),
     /// The mode of a layer; not part of the state.
     Training(&'a mut Training),
 }
@@ -64,6 +70,7 @@ impl<T: Float> LeafMut<'_, T> {
             LeafMut::Buffer(buffer) => Some(buffer.id()),
             LeafMut::Counter(counter) => Some(counter.id()),
             LeafMut::Generator(generator) => Some(generator.id()),
+            LeafMut::Adapter(slot) => Some(slot.id()),
             LeafMut::Training(_) => None,
         }
     }
@@ -162,11 +169,11 @@ impl Path {
 /// A clone of a layer is a deep copy: `vec![layer; 6]` is six independent layers. To share a weight
 /// instead, clone its [`Parameter`], which is a handle (weight tying).
 ///
-/// The copy has its own parameters, buffers, counts and generators, and the original's training
-/// mode. Tied parameters are tied in the copy, and frozen ones are frozen; gradients are not copied,
-/// as in PyTorch (`Parameter.__deepcopy__`). The copy starts with the same weights and draws the
-/// same random numbers: for layers that differ, build each with `new`. Elements are shared until
-/// one of the two changes them.
+/// The copy has its own parameters, buffers, counts, generators and adapters, and the original's
+/// training mode. Tied parameters are tied in the copy, and frozen ones are frozen; gradients are
+/// not copied, as in PyTorch (`Parameter.__deepcopy__`). The copy starts with the same weights and
+/// draws the same random numbers: for layers that differ, build each with `new`. Elements are
+/// shared until one of the two changes them.
 ///
 /// `#[module(clone)]` implements `Clone` in this way for a model of your own. `#[derive(Clone)]`
 /// clones field by field instead: layers are copied, but ties between fields are lost, and a field

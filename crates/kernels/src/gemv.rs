@@ -9,11 +9,12 @@ use crate::gemm::Matrix;
 use crate::packing::TERMS;
 use crate::parallel::drain;
 use crate::simd::{has_fma, simd};
+use std::borrow::Cow;
 
 /// Columns of B that are summed at once: enough independent sums to hide the latency of an addition.
 pub(crate) const COLUMNS: usize = 32;
 /// Columns of B in a piece of work.
-const PIECE: usize = 4 * COLUMNS;
+pub(crate) const PIECE: usize = 4 * COLUMNS;
 
 /// `c ← x B + β c` for one row `x`, or `false` if another way is needed: without FMA
 /// `matrixmultiply` adds differently, and a B without contiguous rows or columns is slow to read.
@@ -28,35 +29,38 @@ pub(crate) fn row_times_matrix<T: Float>(
     if !(by_columns || b.col_stride == 1) || !is_exact || b.rows == 0 || !has_fma() {
         return false;
     }
-    let copy: Vec<T>;
-    let x = if x.col_stride == 1 {
-        &x.data[..b.rows]
-    } else {
-        copy = (0..b.rows).map(|k| x.at(0, k)).collect();
-        &copy
-    };
+    let x = &*contiguous_row(x);
     let cost = c.len().saturating_mul(b.rows) / 4; // each element of B is read once
     drain(c.chunks_mut(PIECE).enumerate(), cost, |(piece, c)| {
         simd!(|| {
             for (block, c) in c.chunks_mut(COLUMNS).enumerate() {
                 let first = piece * PIECE + block * COLUMNS;
-                columns(x, b, by_columns, first, beta, c);
+                row_sums(x, b, first, beta, c);
             }
         });
     });
     true
 }
 
-/// The elements of the result in columns `first..first + c.len()` of B.
+/// The elements of the only row of `x`; copies them if they are not contiguous.
+pub(crate) fn contiguous_row<T: Float>(x: Matrix<'_, T>) -> Cow<'_, [T]> {
+    if x.col_stride == 1 {
+        Cow::Borrowed(&x.data[..x.cols])
+    } else {
+        (0..x.cols).map(|k| x.at(0, k)).collect()
+    }
+}
+
+/// The elements of the result in columns `first..first + c.len()` of B, at most [`COLUMNS`].
 #[inline(always)]
-fn columns<T: Float>(
+pub(crate) fn row_sums<T: Float>(
     x: &[T],
     b: Matrix<'_, T>,
-    by_columns: bool,
     first: usize,
     mut beta: T,
     c: &mut [T],
 ) {
+    let by_columns = b.row_stride == 1;
     for (part, x) in x.chunks(TERMS).enumerate() {
         let start = part * TERMS * b.row_stride + first * b.col_stride;
         let b = Matrix { data: &b.data[start..], ..b };

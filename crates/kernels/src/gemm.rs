@@ -3,6 +3,7 @@
 //! A product is cut along the longer side of C, never along the summed dimension, so each element
 //! of C is summed in the same order whatever the cut.
 
+use crate::bf16::Bf16;
 use crate::elementwise::zip_assign;
 use crate::float::Float;
 use crate::gemv::{self, COLUMNS, row_times_matrix};
@@ -111,6 +112,10 @@ pub trait Gemm: Sized {
     /// `Σᵢ x[i] · columns[j · stride + i]` for each `j`, in order, by fused multiply-adds.
     #[doc(hidden)]
     fn sum_columns(x: &[Self], columns: &[Self], stride: usize) -> [Self; COLUMNS];
+
+    /// [`sum_columns`](Gemm::sum_columns) of widened elements.
+    #[doc(hidden)]
+    fn sum_bf16_columns(x: &[Self], columns: &[Bf16], stride: usize) -> [Self; COLUMNS];
 }
 
 macro_rules! gemm {
@@ -137,6 +142,11 @@ macro_rules! gemm {
 
             #[inline(always)]
             fn sum_columns(x: &[$t], columns: &[$t], stride: usize) -> [$t; COLUMNS] {
+                $sum_columns(x, columns, stride)
+            }
+
+            #[inline(always)]
+            fn sum_bf16_columns(x: &[$t], columns: &[Bf16], stride: usize) -> [$t; COLUMNS] {
                 $sum_columns(x, columns, stride)
             }
         }

@@ -8,11 +8,10 @@
 use crate::bf16::Bf16;
 use crate::float::Float;
 use crate::gemm::{Matrix, gemm, in_blocks};
-use crate::gemv::{self, contiguous_row, row_sums};
+use crate::gemv::row_times_matrix;
 use crate::memory::CacheLine;
 use crate::packing::TERMS;
-use crate::parallel::drain;
-use crate::simd::{has_fma, simd};
+use crate::simd::simd;
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -45,8 +44,8 @@ pub fn gemm_bf16<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, Bf16>, beta: T, c: &m
     if k == 0 {
         return gemm(a, Matrix::row_major(&[], 0, n), beta, c);
     }
-    if m == 1 && (beta == T::ZERO || beta == T::ONE) && has_fma() {
-        return row_times_matrix(a, b, beta, c);
+    if m == 1 && row_times_matrix(a, b, beta, c) {
+        return;
     }
     in_blocks([m, k, n], c, |mut block| {
         let a = a.rows_from(block.rows().start, block.rows().len());
@@ -58,26 +57,6 @@ pub fn gemm_bf16<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, Bf16>, beta: T, c: &m
                     let b = b.rows_from(terms.start, terms.len());
                     let b = widen(b.cols_from(cols.start, cols.len()), scratch);
                     block.product(cols.clone(), a, b, beta);
-                    beta = T::ONE;
-                }
-            }
-        });
-    });
-}
-
-/// [`gemm_bf16`] for one row: without packing, as in [`gemv`], and with its bits.
-fn row_times_matrix<T: Float>(x: Matrix<'_, T>, b: Matrix<'_, Bf16>, beta: T, c: &mut [T]) {
-    let x = &*contiguous_row(x);
-    let cost = c.len().saturating_mul(b.rows) / 4;
-    drain(c.chunks_mut(gemv::PIECE).enumerate(), cost, |(piece, c)| {
-        with_scratch(TERMS * gemv::COLUMNS, |scratch| {
-            for (block, c) in c.chunks_mut(gemv::COLUMNS).enumerate() {
-                let first = piece * gemv::PIECE + block * gemv::COLUMNS;
-                let b = b.cols_from(first, c.len());
-                let mut beta = beta;
-                for (x, terms) in x.chunks(TERMS).zip(parts(0..b.rows, TERMS)) {
-                    let b = widen(b.rows_from(terms.start, terms.len()), scratch);
-                    simd!(|| row_sums(x, b, 0, beta, c));
                     beta = T::ONE;
                 }
             }

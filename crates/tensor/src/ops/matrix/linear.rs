@@ -3,15 +3,18 @@
 use crate::arrays::array::Array;
 use crate::arrays::shape::Shape;
 use crate::ops::product::record_biased_product;
+use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{CHUNK, Float, drain, gemm};
+use crate::tape::weight::{Kind, Weight};
+use adamant_kernels::{Bf16, CHUNK, Float, drain, gemm, gemm_bf16};
 
 impl<T: Float> Tensor<T> {
     /// `x Wᵀ + b`: `[…, K], [N, K], [N] → […, N]`, or `[…, K], [K], [] → […]`.
     ///
     /// A bias of one element, `[1]` or `[]`, is added to all `N`.
     ///
-    /// Gradients: `g W`, `gᵀ x` and `Σ g`. PyTorch: `torch.nn.functional.linear`.
+    /// Gradients: `g W`, `gᵀ x` and `Σ g`. A parameter that is [stored as BF16](crate::Parameter::store_as) is
+    /// constant. PyTorch: `torch.nn.functional.linear`.
     ///
     /// # Panics
     /// If the last dimension of `x` is not that of `weight`, `weight` has more than two
@@ -26,64 +29,64 @@ impl<T: Float> Tensor<T> {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn linear(&self, weight: &Tensor<T>, bias: Option<&Tensor<T>>) -> Tensor<T> {
-        let (sx, sw) = (self.array.shape(), weight.array.shape());
-        assert!(
-            matches!(sw.len(), 1 | 2) && !sx.is_empty() && sx.last() == sw.last(),
-            "linear: the input has shape {sx}, which a weight of shape {sw} does not fit: the last \
-             dimensions must be equal"
-        );
-        let (lead, inner) = (&sx[..sx.len() - 1], sx[sx.len() - 1]);
-        let outputs = &sw[..sw.len() - 1]; // [N], or [] for a vector
-        let width = outputs.iter().product();
-        let mut spread = None; // the bias with an element for each row of the weight
-        if let Some(bias) = bias {
-            let sb = bias.array.shape();
-            assert!(
-                **sb == *outputs || sb.is_empty() || (sw.len() == 2 && **sb == [1]),
-                "linear: the bias has shape {sb}, the weight {sw}: it needs an element for each row"
-            );
-            let fits = **sb == [width];
-            spread = Some(if fits { bias.clone() } else { bias.broadcast_to([width]) });
-        }
-        let bias = spread.as_ref();
-        if lead.len() == 1 && sw.len() == 2 {
-            return matrix_linear(self, weight, bias);
-        }
-        let result: Shape = lead.iter().chain(outputs).copied().collect();
-        let x = self.reshape([lead.iter().product(), inner]);
-        let weight = if sw.len() == 2 { weight } else { &weight.reshape([1, inner]) };
-        matrix_linear(&x, weight, bias).reshape(result)
+    pub fn linear(&self, weight: impl Into<Weight<T>>, bias: Option<&Tensor<T>>) -> Tensor<T> {
+        linear(self, weight.into(), bias)
     }
+}
+
+#[track_caller]
+fn linear<T: Float>(x: &Tensor<T>, weight: Weight<T>, bias: Option<&Tensor<T>>) -> Tensor<T> {
+    let (sx, sw) = (x.array.shape(), weight.full_shape().clone());
+    assert!(
+        matches!(sw.len(), 1 | 2) && !sx.is_empty() && sx.last() == sw.last(),
+        "linear: the input has shape {sx}, which a weight of shape {sw} does not fit: the last \
+         dimensions must be equal"
+    );
+    let (lead, inner) = (&sx[..sx.len() - 1], sx[sx.len() - 1]);
+    let outputs = &sw[..sw.len() - 1]; // [N], or [] for a vector
+    let width = outputs.iter().product();
+    let mut spread = None; // the bias with an element for each row of the weight
+    if let Some(bias) = bias {
+        let sb = bias.array.shape();
+        assert!(
+            **sb == *outputs || sb.is_empty() || (sw.len() == 2 && **sb == [1]),
+            "linear: the bias has shape {sb}, the weight {sw}: it needs an element for each row"
+        );
+        let fits = **sb == [width];
+        spread = Some(if fits { bias.clone() } else { bias.broadcast_to([width]) });
+    }
+    let bias = spread.as_ref();
+    if lead.len() == 1 && sw.len() == 2 {
+        return matrix_linear(x, weight, bias);
+    }
+    let result: Shape = lead.iter().chain(outputs).copied().collect();
+    let x = x.reshape([lead.iter().product(), inner]);
+    let weight = if sw.len() == 2 { weight } else { weight.reshape("linear", [1, inner]) };
+    matrix_linear(&x, weight, bias).reshape(result)
 }
 
 /// `[M, K], [N, K], [N] → [M, N]`
 #[track_caller]
 fn matrix_linear<T: Float>(
     x: &Tensor<T>,
-    weight: &Tensor<T>,
+    weight: Weight<T>,
     bias: Option<&Tensor<T>>,
 ) -> Tensor<T> {
-    let (rows, cols) = (x.array.shape()[0], weight.array.shape()[0]);
-    let transposed = weight.array.permute(&[1, 0]);
-    #[expect(clippy::manual_map, reason = "a closure would hide the caller")]
-    let row = match bias {
-        Some(bias) => Some(bias.array.contiguous("linear")),
-        None => None,
+    let weight = match weight.kind {
+        Kind::Tensor(weight) => weight,
+        Kind::Bf16(weight) => {
+            let transposed = weight.contiguous("linear").permute(&[1, 0]);
+            return bf16_product("linear", x, transposed, bias);
+        }
     };
-    let value = Array::build("linear", [rows, cols].into(), |out| {
-        let beta = match &row {
-            Some(bias) => {
-                repeat_row(out, bias.contiguous_slice());
-                T::ONE
-            }
-            None => T::ZERO,
-        };
+    let transposed = weight.array.permute(&[1, 0]);
+    let shape = [x.array.shape()[0], weight.array.shape()[0]];
+    let value = onto_bias("linear", shape, bias, |beta, out| {
         gemm(x.array.matrix(), transposed.matrix(), beta, out);
     });
     record_biased_product(
         "linear",
-        [x, weight],
+        [x, &weight],
         bias,
         value,
         // [M, N] × [N, K] → [M, K]
@@ -93,6 +96,47 @@ fn matrix_linear<T: Float>(
         // [M, N] → [N]
         |g| g.sum_dim(0),
     )
+}
+
+/// `x B + bias` with a constant B: `[M, K], [K, N], [N] → [M, N]`
+#[track_caller]
+fn bf16_product<T: Float>(
+    op: &'static str,
+    x: &Tensor<T>,
+    b: Array<Bf16>,
+    bias: Option<&Tensor<T>>,
+) -> Tensor<T> {
+    let shape = [x.array.shape()[0], b.shape()[1]];
+    let value = onto_bias(op, shape, bias, |beta, out| {
+        gemm_bf16(x.array.matrix(), b.matrix(), beta, out);
+    });
+    // [M, N] × [N, K] → [M, K]
+    let of_x = move |g: &Tensor<T>| bf16_product("matmul", g, b.permute(&[1, 0]), None);
+    match bias {
+        None => record(op, [x], value, move |ctx| [Some(of_x(ctx.grad()))]),
+        Some(bias) => record(op, [x, bias], value, move |ctx| {
+            let g = ctx.grad();
+            [ctx.needs(0).then(|| of_x(g)), ctx.needs(1).then(|| g.sum_dim(0))]
+        }),
+    }
+}
+
+/// The array that `add_product(β, array)` writes, to whose rows β = 1 has added the bias, if any.
+#[track_caller]
+fn onto_bias<T: Float>(
+    op: &str,
+    shape: [usize; 2],
+    bias: Option<&Tensor<T>>,
+    add_product: impl FnOnce(T, &mut [T]),
+) -> Array<T> {
+    let Some(bias) = bias else {
+        return Array::build(op, shape.into(), |out| add_product(T::ZERO, out));
+    };
+    let row = bias.array.contiguous(op);
+    Array::build(op, shape.into(), |out| {
+        repeat_row(out, row.contiguous_slice());
+        add_product(T::ONE, out);
+    })
 }
 
 /// Writes `row` to each row of `out`.

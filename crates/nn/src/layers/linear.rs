@@ -95,7 +95,7 @@ impl<T: Float> Forward<T> for Linear<T> {
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let bias = self.bias.as_ref().map(Parameter::tensor);
-        observe(self, x.linear(&self.weight.tensor(), bias.as_ref()))
+        observe(self, x.linear(&self.weight, bias.as_ref()))
     }
 }
 

@@ -66,12 +66,8 @@ impl<T: Float> Copies<T> {
     fn replace(&mut self, original: usize, leaf: LeafMut<'_, T>) {
         match leaf {
             LeafMut::Parameter(parameter) => {
-                let copy = || {
-                    let copy = Parameter::new(parameter.tensor());
-                    copy.set_requires_grad(parameter.is_tracked());
-                    copy
-                };
-                *parameter = self.parameters.entry(original).or_insert_with(copy).clone();
+                let copy = self.parameters.entry(original).or_insert_with(|| parameter.copy());
+                *parameter = copy.clone();
             }
             LeafMut::Buffer(buffer) => {
                 let copy = || Buffer::new(buffer.tensor());

@@ -150,8 +150,8 @@ fn repeat_row<T: Float>(out: &mut [T], row: &[T]) {
 
 #[cfg(test)]
 mod tests {
-    use crate::Tensor;
     use crate::tools::gradcheck::testing::check_op;
+    use crate::{Float, GradOptions, Parameter, Storage, Tensor, grad};
 
     #[test]
     fn gradients() {
@@ -179,6 +179,54 @@ mod tests {
     fn a_bias_of_one_element_is_added_to_all() {
         for bias in [&[][..], &[1]] {
             check_op(|i| i[0].linear(&i[1], Some(&i[2])), &[&[2, 3], &[4, 3], bias], -2.0..2.0);
+        }
+    }
+
+    /// Elements that BF16 represents.
+    fn frozen<T: Float>(shape: &[usize], storage: Storage) -> Parameter<T> {
+        let len = shape.iter().product();
+        let elements = (0..len).map(|i| T::from_f64(((i * 7919) % 251) as f64 / 64.0 - 2.0));
+        let w = Parameter::new(Tensor::from_vec(elements.collect(), shape).unwrap());
+        w.set_requires_grad(false);
+        w.store_as(storage);
+        w
+    }
+
+    #[test]
+    fn gradients_past_a_bf16_weight() {
+        for x in [&[2, 3][..], &[3], &[2, 2, 3], &[0, 3]] {
+            let (matrix, vector) = (frozen(&[4, 3], Storage::Bf16), frozen(&[3], Storage::Bf16));
+            check_op(|i| i[0].linear(&matrix, Some(&i[1])).powf(2.0), &[x, &[4]], -2.0..2.0);
+            check_op(|i| i[0].linear(&matrix, None).powf(2.0), &[x], -2.0..2.0);
+            check_op(|i| i[0].linear(&vector, Some(&i[1])).powf(2.0), &[x, &[]], -2.0..2.0);
+        }
+    }
+
+    #[test]
+    fn a_bf16_weight_has_the_bits_of_the_same_weight_in_full() {
+        let shapes: [(&[usize], &[usize]); 9] = [
+            (&[1, 30], &[50, 30]),
+            (&[2, 300], &[600, 300]),
+            (&[70, 257], &[513, 257]),
+            (&[600, 33], &[40, 33]),
+            (&[3, 5, 30], &[50, 30]),
+            (&[7, 300], &[300]),
+            (&[300], &[2, 300]),
+            (&[0, 30], &[50, 30]),
+            (&[4, 0], &[5, 0]),
+        ];
+        for (x, w) in shapes {
+            let results = [Storage::Full, Storage::Bf16].map(|storage| {
+                let w = frozen::<f32>(w, storage);
+                let len = x.iter().product::<usize>();
+                let values = (0..len).map(|i| (i as f32 * 0.37).sin()).collect();
+                let x = Tensor::from_vec(values, x).unwrap().requires_grad();
+                let bias = Tensor::scalar(0.3).requires_grad();
+                let y = x.linear(&w, Some(&bias));
+                let inputs = grad(&(&y * &y).sum(), &[&x, &bias], GradOptions::default());
+                [y.to_vec(), inputs[0].to_vec(), inputs[1].to_vec()]
+            });
+            assert_eq!(results[0], results[1], "{x:?}, {w:?}");
         }
     }
 

@@ -14,5 +14,6 @@ pub(crate) mod pooling;
 pub(crate) mod recurrent;
 pub(crate) mod sequential;
 pub(crate) mod shape;
+pub(crate) mod squeeze_excitation;
 pub(crate) mod stateless;
 pub(crate) mod transformer;

@@ -85,7 +85,7 @@ impl<T: Float> Parameter<T> {
     #[must_use]
     #[track_caller]
     pub fn tensor(&self) -> Tensor<T> {
-        self.tracked(self.stored().widen("Parameter::tensor"))
+        Tensor { array: self.stored().widen("Parameter::tensor"), node: self.node() }
     }
 
     /// The current value as it is stored.
@@ -93,10 +93,9 @@ impl<T: Float> Parameter<T> {
         self.shared.wait_for_value().stored().clone()
     }
 
-    /// A value of the parameter, tracked if the parameter requires a gradient and recording is on.
-    pub(crate) fn tracked(&self, array: Array<T>) -> Tensor<T> {
-        let tracked = self.is_tracked() && is_grad_enabled();
-        Tensor { array, node: tracked.then(|| self.shared.leaf.clone()) }
+    /// The node of its tensors, if the parameter requires a gradient and recording is on.
+    pub(crate) fn node(&self) -> Option<Arc<Node<T>>> {
+        (self.is_tracked() && is_grad_enabled()).then(|| self.shared.leaf.clone())
     }
 
     /// A new parameter with the same value, stored in the same way, which is frozen if this one is. It

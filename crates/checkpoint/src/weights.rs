@@ -150,13 +150,16 @@ impl Weights {
         self.files.iter().map(TensorFile::len).sum()
     }
 
-    /// Whether reading a tensor verifies a checksum: for all tensors of files that `torch.save` of
-    /// PyTorch 1.6 and later wrote. The other formats have no checksums.
+    /// Whether a checksum is verified for each tensor that is read. Files that `torch.save` of PyTorch
+    /// 1.6 and later wrote have checksums, the other formats do not.
     #[must_use]
     pub fn has_checksums(&self) -> bool {
-        let checksum = |entry: &TensorEntry| entry.view.as_ref()?.storage().checksum;
-        !self.values.tensors.is_empty()
-            && self.values.tensors.iter().all(|entry| checksum(entry).is_some())
+        let verified = |entry: &TensorEntry| {
+            let storage = entry.view.as_ref().map(|view| view.storage());
+            storage.is_some_and(|storage| storage.checksum.is_some() || storage.len == 0)
+        };
+        let mut readable = self.values.tensors.iter().filter(|entry| entry.stored.is_supported());
+        readable.clone().next().is_some() && readable.all(verified)
     }
 
     /// The tensors: in a safetensors file in the order of their names, in others in the order of the

@@ -122,23 +122,18 @@ impl WeightMap {
         let error = |found: String, expected: String| FileError::format(index, found, expected);
         for entry in found.entries() {
             let shard = &shards[entry.file as usize];
-            let name = shown(entry.name());
-            match find(&self.0, entry.name()) {
-                Some(listed) if listed == shard => {}
-                Some(listed) => {
-                    let found = format!("`{name}` in {shard}");
-                    return Err(error(found, format!("it in {listed}, by the index")));
-                }
-                None => {
-                    let found = format!("`{name}` in {shard}");
-                    return Err(error(found, "only tensors that are in the index".into()));
-                }
-            }
+            let expected = match find(&self.0, entry.name()) {
+                Some(listed) if listed == shard => continue,
+                Some(listed) => format!("it in {}, by the index", shown(listed)),
+                None => "only tensors that are in the index".into(),
+            };
+            let found = format!("`{}` in {}", shown(entry.name()), shown(shard));
+            return Err(error(found, expected));
         }
         match self.0.iter().find(|(name, _)| found.entry(name).is_none()) {
             None => Ok(()),
             Some((name, shard)) => {
-                let found = format!("no `{}` in {shard}", shown(name));
+                let found = format!("no `{}` in {}", shown(name), shown(shard));
                 Err(error(found, "it there, by the index".into()))
             }
         }

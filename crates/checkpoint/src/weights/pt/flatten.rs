@@ -7,13 +7,16 @@ use super::room::Room;
 use crate::limits;
 use crate::read_error::ReadError;
 use crate::shown::shown;
+use crate::weights::entry::{ScalarEntry, TensorEntry};
+use crate::weights::view::View;
 use adamant_files::FormatError;
 use adamant_tensor::Value;
 
-/// The bytes that an entry of a state takes in addition to its name: itself, and its index.
-const ENTRY: usize = size_of::<(String, Value)>() + 2 * size_of::<(String, usize)>();
-/// A name is in a list of entries, and twice in the state.
-const NAME_COPIES: usize = 3;
+/// The bytes of an entry of a state: itself, and its index.
+const IN_STATE: usize = size_of::<(String, Value)>() + 2 * size_of::<(String, usize)>();
+/// The bytes of a tensor and of a scalar in a list, which doubles when it grows.
+const TENSOR: usize = 2 * size_of::<TensorEntry>() + size_of::<View>();
+const SCALAR: usize = 2 * size_of::<ScalarEntry>();
 
 /// A container that is being walked.
 struct Walk {
@@ -30,11 +33,19 @@ pub(super) fn flatten(
     objects: &Objects,
     root: Object,
     room: &mut Room,
-    mut leaf: impl FnMut(&str, Object, &mut Room) -> Result<(), ReadError>,
+    mut leaf: impl FnMut(&str, Object) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
     let mut leaf = |name: &str, object, room: &mut Room| {
-        room.take(ENTRY + NAME_COPIES * name.len())?;
-        leaf(name, object, room)
+        let in_list = match object {
+            // Shape and strides, each twice.
+            Object::Tensor(tensor) => {
+                TENSOR + 4 * size_of::<usize>() * objects.tensor(tensor).sizes.range().len()
+            }
+            Object::Text(text) => SCALAR + 2 * text.range().len(),
+            _ => SCALAR,
+        };
+        room.take(in_list + IN_STATE + 3 * name.len())?; // the name is in both, and in the index
+        leaf(name, object)
     };
     let mut path = String::new();
     let mut walks = Vec::new();

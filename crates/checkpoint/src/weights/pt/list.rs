@@ -33,11 +33,12 @@ impl Source<'_> {
     /// What `root` contains, in its order. All of it is checked.
     pub(super) fn list(&self, root: Object, room: &mut Room) -> Result<Listed, ReadError> {
         let (mut entries, mut scalars) = (Vec::new(), Vec::new());
-        flatten(self.objects, root, room, |name, leaf, room| {
+        flatten(self.objects, root, room, |name, leaf| {
             let value = match leaf {
                 Object::Tensor(tensor) => {
-                    let entry = self.entry(name, self.objects.tensor(tensor), room)?;
-                    return Ok(room.push(&mut entries, entry)?);
+                    let entry = self.entry(name, self.objects.tensor(tensor))?;
+                    entries.push(entry);
+                    return Ok(());
                 }
                 Object::Bool(value) => Scalar::Bool(value),
                 Object::Int(value) => Scalar::Int(value),
@@ -49,21 +50,16 @@ impl Source<'_> {
                 other => unreachable!("{} is not a leaf", other.kind()),
             };
             let entry = ScalarEntry { name: name.into(), value, after: entries.len() };
-            Ok(room.push(&mut scalars, entry)?)
+            scalars.push(entry);
+            Ok(())
         })?;
         self.check_overlap(&entries)?;
         Ok(Listed { entries, scalars, metadata: Metadata::Strings(Vec::new()) })
     }
 
-    fn entry(
-        &self,
-        name: &str,
-        tensor: &Tensor,
-        room: &mut Room,
-    ) -> Result<TensorEntry, ReadError> {
+    fn entry(&self, name: &str, tensor: &Tensor) -> Result<TensorEntry, ReadError> {
         let &Tensor { dtype, sizes, source } = tensor;
         let sizes = self.objects.sizes(sizes)?;
-        room.take(size_of::<View>() + 4 * size_of_val(&*sizes))?; // shape, strides, and before
         let (Some(stored), Some(source)) = (dtype.readable(), source) else {
             return Ok(self.unreadable(name, dtype, &sizes)?);
         };

@@ -197,7 +197,7 @@ impl<R: Read> Machine<'_, R> {
             match self.input.byte()? {
                 b'\n' => break,
                 byte if self.scratch.len() < limits::PICKLE_LINE => {
-                    self.room.push(&mut self.scratch, byte)?
+                    self.room.push(&mut self.scratch, byte)?;
                 }
                 _ => {
                     let longest = limits::PICKLE_LINE;

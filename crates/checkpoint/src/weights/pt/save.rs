@@ -46,7 +46,7 @@ pub(super) fn pickle(state: &StateDict) -> Result<Vec<u8>, ReadError> {
 fn check(pickle: &[u8]) -> Result<(), ReadError> {
     let (mut objects, mut room) = (Objects::default(), Room::new());
     let root = parse(&mut Input::new(pickle, pickle.len() as u64), &mut objects, &mut room)?;
-    flatten(&objects, root, &mut room, |_, _, _| Ok(()))
+    flatten(&objects, root, &mut room, |_, _| Ok(()))
 }
 
 /// A call of `_rebuild_tensor_v2` with a storage of its own.

@@ -4,3 +4,4 @@ mod derive;
 mod messages;
 #[path = "../../../tensor/tests/support/mistakes.rs"]
 mod mistakes;
+mod storage;

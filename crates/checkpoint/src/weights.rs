@@ -129,8 +129,8 @@ impl Weights {
     }
 
     /// [`open`](Self::open), if the file has this format.
-    fn open_as(path: &Path, format: Option<WeightsFormat>) -> Result<Self, FileError> {
-        open::open(path, format)
+    fn open_as(path: &Path, format: WeightsFormat) -> Result<Self, FileError> {
+        open::open(path, Some(format))
     }
 
     /// The format.

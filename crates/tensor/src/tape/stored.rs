@@ -20,6 +20,15 @@ pub enum Storage {
     Bf16,
 }
 
+/// A value for a parameter, from [`Parameter::new_value`](crate::Parameter::new_value) or an array.
+pub struct NewValue<T: Float>(pub(crate) Stored<T>);
+
+impl<T: Float> From<Array<T>> for NewValue<T> {
+    fn from(array: Array<T>) -> Self {
+        NewValue(Stored::Full(array))
+    }
+}
+
 /// A value under one of the [`Storage`]s.
 pub(crate) enum Stored<T: Float> {
     Full(Array<T>),
@@ -150,7 +159,7 @@ mod tests {
         parameter
     }
 
-    const ROUNDED: [f32; 3] = [1.0, -3.0, 0.10009765625];
+    const ROUNDED: [f32; 3] = [1.0, -3.0, 0.100_097_656];
 
     fn bf16() -> Parameter {
         let parameter = parameter();
@@ -203,8 +212,21 @@ mod tests {
         check(4.0);
         take_values("load", [&w].into_iter())[0].replace(Array::full([3].into(), 5.003));
         check(5.0);
+        let value = w.new_value(Array::full([3].into(), 6.003));
+        assert_eq!(value.0.storage(), Storage::Bf16);
+        take_values("load", [&w].into_iter())[0].replace(value);
+        check(6.0);
         drop(take_values("load", [&w].into_iter()));
-        check(5.0);
+        check(6.0);
+    }
+
+    #[test]
+    fn a_value_for_another_storage_is_converted() {
+        let w = bf16();
+        let value = w.new_value(Array::full([3].into(), 6.003));
+        w.set_requires_grad(true);
+        take_values("load", [&w].into_iter())[0].replace(value);
+        assert_eq!((w.storage(), w.tensor().to_vec()), (Storage::Full, vec![6.0; 3]));
     }
 
     #[test]

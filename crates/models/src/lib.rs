@@ -2,3 +2,10 @@
 //! usual home.
 
 #![forbid(unsafe_code)]
+
+mod llama;
+
+pub use crate::llama::{
+    GenerateOptions, Llama, LlamaAttention, LlamaCache, LlamaConfig, LlamaError, LlamaLayer,
+    LlamaMlp, LlamaModel,
+};

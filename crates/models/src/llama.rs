@@ -118,9 +118,9 @@ impl Llama {
         let model = Llama::uninitialized(config);
         for (name, parameter) in model.named_parameters() {
             if parameter.shape().len() > 1 {
-                parameter.set_value(init::normal(parameter.shape(), 0.0, 0.02, rng));
+                parameter.set_value(&init::normal(parameter.shape(), 0.0, 0.02, rng));
             } else if name.ends_with(".bias") {
-                parameter.set_value(Tensor::zeros(parameter.shape()));
+                parameter.set_value(&Tensor::zeros(parameter.shape()));
             }
         }
         model
@@ -131,7 +131,8 @@ impl Llama {
     fn uninitialized(config: &LlamaConfig) -> Self {
         let rng = &mut Generator::seed(0);
         let width = config.hidden_size;
-        let norm = || RmsNorm::with_options([width], RmsNormOptions::default().eps(config.rms_norm_eps));
+        let norm =
+            || RmsNorm::with_options([width], RmsNormOptions::default().eps(config.rms_norm_eps));
         let options = RotaryEmbeddingOptions::default().base(config.rope_theta);
         let rotary = RotaryEmbedding::with_options(config.head_dim, options);
         let mut layers = Vec::new();
@@ -265,7 +266,8 @@ impl LlamaAttention {
 impl LlamaMlp {
     #[track_caller]
     fn new(config: &LlamaConfig, rng: &mut Generator) -> Self {
-        let LlamaConfig { hidden_size: width, intermediate_size: inner, mlp_bias: bias, .. } = *config;
+        let LlamaConfig { hidden_size: width, intermediate_size: inner, mlp_bias: bias, .. } =
+            *config;
         LlamaMlp {
             gate_proj: linear(width, inner, bias, rng),
             up_proj: linear(width, inner, bias, rng),

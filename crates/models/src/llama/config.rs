@@ -83,15 +83,23 @@ impl LlamaConfig {
     pub(super) fn from_folder(folder: &Path) -> Result<Self, FileError> {
         let path = &folder.join("config.json");
         let (file, _) = open(path)?;
-        let json: HuggingFace = serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| {
-            FileError::format(path, error.to_string(), "the configuration of a model of Llama's shape")
-        })?;
+        let json: HuggingFace =
+            serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| {
+                FileError::format(
+                    path,
+                    error.to_string(),
+                    "the configuration of a model of Llama's shape",
+                )
+            })?;
         let error = |found: String, expected: &str| Err(FileError::format(path, found, expected));
         let qwen2 = match json.model_type.as_str() {
             "llama" | "mistral" => false,
             "qwen2" => true,
             other => {
-                return error(format!("`model_type` {other:?}"), "\"llama\", \"mistral\" or \"qwen2\"");
+                return error(
+                    format!("`model_type` {other:?}"),
+                    "\"llama\", \"mistral\" or \"qwen2\"",
+                );
             }
         };
         if json.hidden_act != "silu" {
@@ -135,9 +143,8 @@ impl LlamaConfig {
         let key = |key: &str| format!("{architecture}.{key}");
         let size = |name: &str| {
             let value = file.int(&key(name))?;
-            usize::try_from(value).map_err(|_| {
-                FileError::format(path, format!("`{}`, {value}", key(name)), "a size")
-            })
+            usize::try_from(value)
+                .map_err(|_| FileError::format(path, format!("`{}`, {value}", key(name)), "a size"))
         };
         let or = |name: &str, default: usize| match file.metadata(&key(name)) {
             Some(_) => size(name),
@@ -178,19 +185,26 @@ impl LlamaConfig {
     /// The configuration, if a model can be built with it.
     fn checked(self, path: &Path) -> Result<Self, FileError> {
         const MOST_LAYERS: usize = 10_000;
-        let LlamaConfig { num_attention_heads: heads, num_key_value_heads: groups, head_dim, .. } = self;
+        let LlamaConfig {
+            num_attention_heads: heads, num_key_value_heads: groups, head_dim, ..
+        } = self;
         let layers = self.num_hidden_layers;
-        let sizes = [self.vocab_size, self.hidden_size, self.intermediate_size, heads, groups, head_dim];
+        let sizes =
+            [self.vocab_size, self.hidden_size, self.intermediate_size, heads, groups, head_dim];
         let found = if sizes.contains(&0) {
             ("a size of 0".to_string(), "sizes of at least 1".to_string())
         } else if !heads.is_multiple_of(groups) {
-            (format!("{groups} heads of keys"), format!("a divisor of the {heads} heads of queries"))
+            (
+                format!("{groups} heads of keys"),
+                format!("a divisor of the {heads} heads of queries"),
+            )
         } else if !head_dim.is_multiple_of(2) {
             (format!("heads of width {head_dim}"), "an even width".into())
         } else if layers > MOST_LAYERS {
             (format!("{layers} layers"), format!("at most {MOST_LAYERS}"))
         } else if !(self.rms_norm_eps >= 0.0 && self.rope_theta > 0.0) {
-            let found = format!("the epsilon {} and the base {}", self.rms_norm_eps, self.rope_theta);
+            let found =
+                format!("the epsilon {} and the base {}", self.rms_norm_eps, self.rope_theta);
             (found, "an epsilon of at least 0 and a base above 0".into())
         } else {
             return Ok(self);
@@ -198,10 +212,14 @@ impl LlamaConfig {
         Err(FileError::format(path, found.0, found.1))
     }
 
+    /// Whether it is one of Qwen2's: only these have a bias on queries, keys and values alone.
+    pub(super) fn is_qwen2(&self) -> bool {
+        self.qkv_bias && !self.o_bias
+    }
+
     /// The `config.json` that Hugging Face reads.
     pub(super) fn to_json(&self) -> Value {
-        // Only Qwen's models have a bias on queries, keys and values alone.
-        let (model_type, class) = match self.qkv_bias && !self.o_bias {
+        let (model_type, class) = match self.is_qwen2() {
             true => ("qwen2", "Qwen2ForCausalLM"),
             false => ("llama", "LlamaForCausalLM"),
         };

@@ -139,9 +139,12 @@ impl Llama {
         let mut unseen = prompt.to_vec();
         while generated.len() < options.max_new_tokens.min(room) {
             let tokens = Indices::from(&unseen[..]).reshape([1, unseen.len()]);
-            let _guard = no_grad_guard();
-            let last = self.model.forward_cached(&tokens, &mut cache).narrow(1, unseen.len() - 1, 1);
-            let token = options.choose(&self.lm_head.forward(&last).to_vec(), rng);
+            let scores = no_grad(|| {
+                let last = unseen.len() - 1;
+                let rows = self.model.forward_cached(&tokens, &mut cache).narrow(1, last, 1);
+                self.lm_head.forward(&rows)
+            });
+            let token = options.choose(&scores.to_vec(), rng);
             generated.push(token);
             if options.eos_token == Some(token) {
                 break;

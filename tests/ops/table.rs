@@ -866,6 +866,29 @@ pub(crate) fn table() -> Vec<Section> {
                     "F.scaled_dot_product_attention(x, y, z, is_causal=True, scale=0.3)"
                 ),
                 op!(
+                    shapes(&[&[&[2, 2, 4], &[2, 5, 4], &[2, 5, 2]]]),
+                    |x, y, z| scaled_dot_product_attention(
+                        x,
+                        y,
+                        z,
+                        AttentionOptions::default().causal(true).causal_offset(3)
+                    ),
+                    "F.scaled_dot_product_attention(x, y, z, torch.ones(2, 5).tril(3).bool())"
+                ),
+                op!(
+                    shapes(&[
+                        &[&[2, 4, 3, 2], &[2, 2, 5, 2], &[2, 2, 5, 3]],
+                        &[&[3, 2, 4], &[1, 3, 4], &[1, 3, 4]]
+                    ]),
+                    |x, y, z| scaled_dot_product_attention(
+                        x,
+                        y,
+                        z,
+                        AttentionOptions::default().enable_gqa(true)
+                    ),
+                    "F.scaled_dot_product_attention(x, y, z, enable_gqa=True)"
+                ),
+                op!(
                     shapes(&[&[&[2, 5, 4], &[2, 3, 4], &[2, 3, 2]]]),
                     |x, y, z| scaled_dot_product_attention_with_weights(
                         x,
@@ -876,6 +899,18 @@ pub(crate) fn table() -> Vec<Section> {
                     "(w := (0.3 * x @ y.mT).softmax(-1)) @ z, w"
                 )
                 .note("the second output holds the weights"),
+                op!(
+                    shapes(&[&[&[2, 3, 4], &[3, 2], &[3, 2]], &[&[2, 6], &[2, 3], &[2, 3]]]),
+                    |x, y, z| x.rotary(y, z),
+                    "torch.cat([(a := x.chunk(2, -1))[0] * y - a[1] * z, a[1] * y + a[0] * z], -1)"
+                )
+                .note("transformers: `apply_rotary_pos_emb`"),
+                op!(
+                    shapes(&[&[&[2, 3, 5], &[3, 2], &[3, 2]], &[&[2, 5], &[1, 2], &[1, 2]]]),
+                    |x, y, z| x.rotary_interleaved(y, z),
+                    "torch.cat([torch.stack([(a := x[..., 0:4:2]) * y - (b := x[..., 1:4:2]) * z, b * y + a * z], -1).flatten(-2), x[..., 4:]], -1)"
+                )
+                .note("the last element is not rotated"),
             ],
         ),
         section(

@@ -131,8 +131,9 @@ impl Llama {
     fn uninitialized(config: &LlamaConfig) -> Self {
         let rng = &mut Generator::seed(0);
         let width = config.hidden_size;
-        let norm =
-            || RmsNorm::with_options([width], RmsNormOptions::default().eps(config.rms_norm_eps));
+        let norm = || {
+            RmsNorm::with_options([width], RmsNormOptions::default().eps(Some(config.rms_norm_eps)))
+        };
         let options = RotaryEmbeddingOptions::default().base(config.rope_theta);
         let rotary = RotaryEmbedding::with_options(config.head_dim, options);
         let mut layers = Vec::new();

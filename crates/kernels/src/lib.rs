@@ -34,6 +34,7 @@ mod power;
 mod recurrence;
 mod recurrent_cell;
 mod reduce;
+mod rotary;
 mod scan;
 mod sgd;
 mod simd;
@@ -73,6 +74,7 @@ pub use pool::{
 pub use recurrence::{Recurrence, RecurrenceGradients, recurrence, recurrence_backward};
 pub use recurrent_cell::RecurrentCell;
 pub use reduce::{arg_best, best, product_row, reduce_rows, sum, sum_of, sum_row, sum_view};
+pub use rotary::{Rotary, RotaryPairs, rotary};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};
 pub use simd::vectorize;

@@ -35,6 +35,7 @@ pub use layers::conv::{
 };
 pub use layers::dropout::{Dropout, Dropout2d};
 pub use layers::embedding::{Embedding, EmbeddingOptions};
+pub use layers::kv_cache::KvCache;
 pub use layers::lambda::Lambda;
 pub use layers::linear::{Linear, LinearOptions};
 pub use layers::norm::{
@@ -45,6 +46,7 @@ pub use layers::pooling::{
     MaxPool2d,
 };
 pub use layers::recurrent::{Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, Rnn, RnnOptions};
+pub use layers::rotary::{RotaryEmbedding, RotaryEmbeddingOptions, RotaryScaling};
 pub use layers::sequential::{Layer, Sequential};
 pub use layers::shape::{Flatten, Identity};
 pub use layers::transformer::{

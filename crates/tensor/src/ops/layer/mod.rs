@@ -11,4 +11,5 @@ pub(crate) mod max_pool;
 pub(crate) mod normalize;
 pub(crate) mod normalize_loops;
 pub(crate) mod recurrence;
+mod rotary;
 pub(crate) mod windows;

@@ -3,7 +3,7 @@
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
     AttentionOptions, Conv1dParams, Conv2dParams, Generator, Indices, Mask, MaxPool2dOptions,
-    PadMode, REST, Tensor, cross_entropy,
+    PadMode, REST, Tensor, cross_entropy, scaled_dot_product_attention,
 };
 
 #[test]
@@ -305,6 +305,51 @@ fn operation_mistakes_panic_at_the_callers_line() {
     check("rms_norm: eps is NaN; expected a number", &|| here!(x.rms_norm(&[3], None, nan)));
     check("scaled_dot_product_attention: the scale is NaN; expected a number", &|| {
         here!(AttentionOptions::<f32>::default().scale(nan));
+    });
+    let heads = |heads| Tensor::<f32>::ones([1, heads, 2, 4]);
+    let grouped = |q: &Tensor, k: &Tensor, v: &Tensor| {
+        scaled_dot_product_attention(q, k, v, AttentionOptions::default().enable_gqa(true))
+    };
+    check(
+        "scaled_dot_product_attention: enable_gqa with queries of shape [1, 4, 2, 4], keys of \
+         [1, 3, 2, 4], values of [1, 3, 2, 4]; expected […, Hq, L, E], […, H, S, E] and \
+         […, H, S, Ev], where H divides Hq",
+        &|| here!(grouped(&heads(4), &heads(3), &heads(3))),
+    );
+    check("keys of [1, 2, 2, 4], values of [1, 4, 2, 4]; expected […, Hq, L, E]", &|| {
+        here!(grouped(&heads(4), &heads(2), &heads(4)));
+    });
+    check("enable_gqa with queries of shape [2, 3], keys of [2, 3], values of [2, 3]", &|| {
+        here!(grouped(&x, &x, &x));
+    });
+    let hidden = Mask::from_vec([[true; 4], [false; 4]].concat(), [2, 2, 2]).unwrap();
+    check(
+        "a mask of shape [2, 2, 2] does not broadcast to the scores of queries of shape",
+        &|| {
+            let options = AttentionOptions::default().enable_gqa(true).mask(&hidden);
+            here!(scaled_dot_product_attention(&heads(4), &heads(2), &heads(2), options));
+        },
+    );
+    check("query [1, 0] of the scores, which are [2, 2, 2], may look at no key", &|| {
+        let options = AttentionOptions::default().enable_gqa(true).mask(&hidden);
+        here!(scaled_dot_product_attention(&heads(2), &heads(1), &heads(1), options));
+    });
+    let expected = "expected […, D], […, P] and […, P], where P is at most D / 2 and the leading \
+                    dimensions broadcast to those of the input";
+    check(
+        &format!(
+            "rotary: an input of shape [4, 2, 3], cosines of [2, 2], sines of [2, 2]; {expected}"
+        ),
+        &|| here!(batch.rotary(&Tensor::ones([2, 2]), &Tensor::ones([2, 2]))),
+    );
+    check("rotary_interleaved: an input of shape [2, 3], cosines of [2, 1], sines of [1]", &|| {
+        here!(x.rotary_interleaved(&Tensor::ones([2, 1]), &Tensor::ones([1])));
+    });
+    check("rotary: an input of shape [2, 3], cosines of [4, 2, 1], sines of [4, 2, 1]", &|| {
+        here!(x.rotary(&Tensor::ones([4, 2, 1]), &Tensor::ones([4, 2, 1])));
+    });
+    check("rotary: an input of shape [], cosines of [], sines of []", &|| {
+        here!(scalar.rotary(&scalar, &scalar));
     });
     check("hardtanh: the bounds 1 and -1; expected them in order", &|| {
         here!(x.hardtanh(1.0, -1.0));

@@ -134,7 +134,10 @@ impl Llama {
         let norm = || {
             RmsNorm::with_options([width], RmsNormOptions::default().eps(Some(config.rms_norm_eps)))
         };
-        let options = RotaryEmbeddingOptions::default().base(config.rope_theta);
+        let mut options = RotaryEmbeddingOptions::default().base(config.rope_theta);
+        if let Some(scaling) = config.rope_scaling {
+            options = options.scaling(scaling);
+        }
         let rotary = RotaryEmbedding::with_options(config.head_dim, options);
         let mut layers = Vec::new();
         for _ in 0..config.num_hidden_layers {

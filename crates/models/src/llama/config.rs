@@ -1,7 +1,8 @@
 //! The sizes of a model of Llama's shape, from Hugging Face's `config.json` or a GGUF file.
 
-use adamant_checkpoint::Gguf;
+use adamant_checkpoint::{Gguf, GgufValue};
 use adamant_files::{FileError, open};
+use adamant_nn::RotaryScaling;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -29,6 +30,8 @@ pub struct LlamaConfig {
     pub rms_norm_eps: f64,
     /// The base of the wavelengths of the rotary embedding.
     pub rope_theta: f64,
+    /// How the rotary embedding is changed for texts longer than those of the first training.
+    pub rope_scaling: Option<RotaryScaling>,
     /// Whether the head is the embedding.
     pub tie_word_embeddings: bool,
     /// Whether queries, keys and values have a bias.
@@ -72,6 +75,55 @@ struct Rope {
     #[serde(alias = "type")]
     rope_type: String,
     rope_theta: Option<f64>,
+    factor: Option<f64>,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    original_max_position_embeddings: Option<usize>,
+}
+
+impl Rope {
+    /// The scaling; `None` if it is of another type or lacks a parameter.
+    fn scaling(&self) -> Option<Option<RotaryScaling>> {
+        Some(match self.rope_type.as_str() {
+            "default" => None,
+            "linear" => Some(RotaryScaling::Linear { factor: self.factor? }),
+            "llama3" => Some(RotaryScaling::Llama3 {
+                factor: self.factor?,
+                low_freq_factor: self.low_freq_factor?,
+                high_freq_factor: self.high_freq_factor?,
+                original_max_position_embeddings: self.original_max_position_embeddings?,
+            }),
+            _ => return None,
+        })
+    }
+}
+
+/// The JSON of [`Rope`].
+fn rope_json(theta: f64, scaling: Option<RotaryScaling>) -> Value {
+    match scaling {
+        None => json!({ "rope_type": "default", "rope_theta": theta }),
+        Some(RotaryScaling::Linear { factor }) => {
+            json!({ "rope_type": "linear", "rope_theta": theta, "factor": factor })
+        }
+        Some(RotaryScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        }) => json!({
+            "rope_type": "llama3",
+            "rope_theta": theta,
+            "factor": factor,
+            "low_freq_factor": low_freq_factor,
+            "high_freq_factor": high_freq_factor,
+            "original_max_position_embeddings": original_max_position_embeddings,
+        }),
+    }
+}
+
+/// A float that a file has in 32 bits, as the decimal that it was: 1e-5, not 9.99999974737875e-6.
+fn decimal(single: f64) -> f64 {
+    (single as f32).to_string().parse().unwrap_or(single)
 }
 
 fn yes() -> bool {
@@ -105,12 +157,17 @@ impl LlamaConfig {
         if json.hidden_act != "silu" {
             return error(format!("`hidden_act` {:?}", json.hidden_act), "\"silu\"");
         }
-        if let Some(Rope { rope_type, .. }) = &json.rope_parameters
-            && rope_type != "default"
-        {
-            return error(format!("a rotary embedding of type {rope_type:?}"), "\"default\"");
-        }
-        let theta = json.rope_parameters.and_then(|rope| rope.rope_theta).or(json.rope_theta);
+        let (rope_theta, rope_scaling) = match &json.rope_parameters {
+            None => (None, None),
+            Some(rope) => match rope.scaling() {
+                Some(scaling) => (rope.rope_theta, scaling),
+                None => {
+                    let found = format!("a rotary embedding of type {:?}", rope.rope_type);
+                    let expected = "\"default\", \"linear\" or \"llama3\", with their parameters";
+                    return error(found, expected);
+                }
+            },
+        };
         // Within its first window, a model with sliding windows attends to everything.
         let window = json.sliding_window.filter(|_| json.use_sliding_window);
         let config = LlamaConfig {
@@ -123,7 +180,8 @@ impl LlamaConfig {
             head_dim: json.head_dim.unwrap_or(json.hidden_size / json.num_attention_heads.max(1)),
             max_position_embeddings: json.max_position_embeddings.min(window.unwrap_or(usize::MAX)),
             rms_norm_eps: json.rms_norm_eps,
-            rope_theta: theta.unwrap_or(10_000.0),
+            rope_theta: rope_theta.or(json.rope_theta).unwrap_or(10_000.0),
+            rope_scaling,
             tie_word_embeddings: json.tie_word_embeddings,
             qkv_bias: json.attention_bias || qwen2,
             o_bias: json.attention_bias && !qwen2,
@@ -165,17 +223,20 @@ impl LlamaConfig {
             num_key_value_heads: or("attention.head_count_kv", heads)?,
             head_dim: or("attention.key_length", hidden_size / heads.max(1))?,
             max_position_embeddings: size("context_length")?,
-            rms_norm_eps: file.float(&key("attention.layer_norm_rms_epsilon"))?,
+            rms_norm_eps: decimal(file.float(&key("attention.layer_norm_rms_epsilon"))?),
             rope_theta: match file.metadata(&key("rope.freq_base")) {
-                Some(_) => file.float(&key("rope.freq_base"))?,
+                Some(_) => decimal(file.float(&key("rope.freq_base"))?),
                 None => 10_000.0,
             },
+            rope_scaling: None,
             tie_word_embeddings: !has("output.weight"),
             qkv_bias: has("blk.0.attn_q.bias"),
             o_bias: has("blk.0.attn_output.bias"),
             mlp_bias: has("blk.0.ffn_up.bias"),
         };
-        if let Some(scaling) = file.metadata(&key("rope.scaling.type")) {
+        if let Some(scaling) = file.metadata(&key("rope.scaling.type"))
+            && scaling != GgufValue::Text("none")
+        {
             let found = format!("`{}`, {scaling}", key("rope.scaling.type"));
             return Err(FileError::format(path, found, "a rotary embedding without scaling"));
         }
@@ -236,7 +297,7 @@ impl LlamaConfig {
             "max_position_embeddings": self.max_position_embeddings,
             "rms_norm_eps": self.rms_norm_eps,
             "rope_theta": self.rope_theta,
-            "rope_parameters": { "rope_type": "default", "rope_theta": self.rope_theta },
+            "rope_parameters": rope_json(self.rope_theta, self.rope_scaling),
             "hidden_act": "silu",
             "tie_word_embeddings": self.tie_word_embeddings,
             "attention_bias": self.o_bias,

@@ -14,6 +14,7 @@
 mod check;
 pub mod init;
 mod layers;
+mod lora;
 mod losses;
 mod summary;
 mod tree;
@@ -52,6 +53,7 @@ pub use layers::shape::{Flatten, Identity};
 pub use layers::transformer::{
     TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
 };
+pub use lora::{Lora, LoraError, LoraInit, LoraOptions, TargetModules};
 pub use losses::{
     BceLoss, BceWithLogitsLoss, Classes, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss,
     KlDivLoss, L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, Targets, TripletMarginLoss,
@@ -59,6 +61,7 @@ pub use losses::{
     nll_loss, smooth_l1_loss, triplet_margin_loss,
 };
 pub use summary::{Summary, SummaryRow, summary, summary_of};
+pub use tree::adapter::AdapterSlot;
 pub use tree::buffer::{Buffer, Counter, SharedGenerator, Training};
 #[doc(hidden)]
 pub use tree::deep_copy::deep_copy;

@@ -1,5 +1,6 @@
 //! Deep copies of models.
 
+use crate::tree::adapter::AdapterSlot;
 use crate::tree::buffer::{Buffer, Counter, SharedGenerator};
 use crate::tree::module::{LeafMut, Module, Path};
 use crate::tree::type_name::short;
@@ -44,12 +45,20 @@ fn ids<T: Float>(module: &impl Module<T>) -> Vec<usize> {
     ids
 }
 
+/// A parameter of its own, with the same value, and frozen if `parameter` is.
+pub(crate) fn copied<T: Float>(parameter: &Parameter<T>) -> Parameter<T> {
+    let copy = Parameter::new(parameter.tensor());
+    copy.set_requires_grad(parameter.is_tracked());
+    copy
+}
+
 /// The copies made so far, by the identity of the original's leaf.
 struct Copies<T: Float> {
     parameters: HashMap<usize, Parameter<T>>,
     buffers: HashMap<usize, Buffer<T>>,
     counters: HashMap<usize, Counter>,
     generators: HashMap<usize, SharedGenerator>,
+    adapters: HashMap<usize, AdapterSlot<T>>,
 }
 
 impl<T: Float> Copies<T> {
@@ -59,6 +68,7 @@ impl<T: Float> Copies<T> {
             buffers: HashMap::new(),
             counters: HashMap::new(),
             generators: HashMap::new(),
+            adapters: HashMap::new(),
         }
     }
 
@@ -66,11 +76,7 @@ impl<T: Float> Copies<T> {
     fn replace(&mut self, original: usize, leaf: LeafMut<'_, T>) {
         match leaf {
             LeafMut::Parameter(parameter) => {
-                let copy = || {
-                    let copy = Parameter::new(parameter.tensor());
-                    copy.set_requires_grad(parameter.is_tracked());
-                    copy
-                };
+                let copy = || copied(parameter);
                 *parameter = self.parameters.entry(original).or_insert_with(copy).clone();
             }
             LeafMut::Buffer(buffer) => {
@@ -84,6 +90,10 @@ impl<T: Float> Copies<T> {
             LeafMut::Generator(generator) => {
                 let copy = || generator.copy();
                 *generator = self.generators.entry(original).or_insert_with(copy).clone();
+            }
+            LeafMut::Adapter(slot) => {
+                let copy = || slot.copy();
+                *slot = self.adapters.entry(original).or_insert_with(copy).clone();
             }
             LeafMut::Training(_) => {} // a value, not a handle
         }

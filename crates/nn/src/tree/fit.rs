@@ -45,6 +45,7 @@ impl<T: Float> Leaves<T> {
             let array = match leaf {
                 Leaf::Parameter(parameter) => ArrayLeaf::Parameter(parameter.clone()),
                 Leaf::Buffer(buffer) => ArrayLeaf::Buffer(buffer.clone()),
+                Leaf::Adapter(_) => return,
                 Leaf::Counter(counter) => return leaves.counters.push((path, counter.clone())),
                 Leaf::Generator(generator) => {
                     return leaves.generators.push((path, generator.clone()));

@@ -1,5 +1,6 @@
 //! The common interface of all models.
 
+use crate::tree::adapter::AdapterSlot;
 use crate::tree::buffer::{Buffer, Counter, SharedGenerator, Training};
 use adamant_tensor::{Float, Parameter, Tensor};
 use std::collections::HashSet;
@@ -27,6 +28,8 @@ pub enum Leaf<'a, T: Float> {
     Counter(&'a Counter),
     /// The generator of a random layer.
     Generator(&'a SharedGenerator),
+    /// The slot for an adapter; neither the slot nor the adapter is part of the state.
+    Adapter(&'a AdapterSlot<T>),
 }
 
 impl<T: Float> Leaf<'_, T> {
@@ -37,6 +40,7 @@ impl<T: Float> Leaf<'_, T> {
             Leaf::Buffer(buffer) => buffer.id(),
             Leaf::Counter(counter) => counter.id(),
             Leaf::Generator(generator) => generator.id(),
+            Leaf::Adapter(slot) => slot.id(),
         }
     }
 }
@@ -52,6 +56,8 @@ pub enum LeafMut<'a, T: Float> {
     Counter(&'a mut Counter),
     /// The generator of a random layer.
     Generator(&'a mut SharedGenerator),
+    /// The slot for an adapter; not part of the state.
+    Adapter(&'a mut AdapterSlot<T>),
     /// The mode of a layer; not part of the state.
     Training(&'a mut Training),
 }
@@ -64,6 +70,7 @@ impl<T: Float> LeafMut<'_, T> {
             LeafMut::Buffer(buffer) => Some(buffer.id()),
             LeafMut::Counter(counter) => Some(counter.id()),
             LeafMut::Generator(generator) => Some(generator.id()),
+            LeafMut::Adapter(slot) => Some(slot.id()),
             LeafMut::Training(_) => None,
         }
     }

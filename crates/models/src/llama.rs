@@ -115,20 +115,16 @@ impl Llama {
     #[must_use]
     #[track_caller]
     pub fn new(config: &LlamaConfig, rng: &mut Generator) -> Self {
-        let model = Llama::uninitialized(config);
-        for (name, parameter) in model.named_parameters() {
-            if parameter.shape().len() > 1 {
-                parameter.set_value(&init::normal(parameter.shape(), 0.0, 0.02, rng));
-            } else if name.ends_with(".bias") {
-                parameter.set_value(&Tensor::zeros(parameter.shape()));
-            }
+        let model = init::skip_init(|| Llama::build(config));
+        for weight in model.parameters().iter().filter(|parameter| parameter.shape().len() > 1) {
+            weight.set_value(&init::normal(weight.shape(), 0.0, 0.02, rng));
         }
         model
     }
 
-    /// A model whose weights are to be replaced.
+    /// A model with the weights that its layers start with, which are to be replaced.
     #[track_caller]
-    fn uninitialized(config: &LlamaConfig) -> Self {
+    fn build(config: &LlamaConfig) -> Self {
         let rng = &mut Generator::seed(0);
         let width = config.hidden_size;
         let norm = || {

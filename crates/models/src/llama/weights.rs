@@ -3,7 +3,7 @@
 use super::{Llama, LlamaConfig};
 use adamant_checkpoint::{Gguf, SafeTensors, save_safetensors};
 use adamant_files::{FileError, write_atomically};
-use adamant_nn::{LoadError, LoadOptions, Stateful, load_with};
+use adamant_nn::{LoadError, LoadOptions, Stateful, init, load_with};
 use adamant_tensor::{REST, SourceError, StateDict, StateSource, Tensor, Value, ValueKind};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ impl Llama {
         source: &dyn StateSource,
         options: LoadOptions,
     ) -> Result<Self, LlamaError> {
-        let model = Llama::uninitialized(config);
+        let model = init::skip_init(|| Llama::build(config));
         match load_with(&model, source, options) {
             Ok(_) => Ok(model),
             Err(error) => Err(LlamaError::Weights { path: path.into(), error }),

@@ -39,6 +39,7 @@ mod scan;
 mod sgd;
 mod simd;
 mod softmax;
+mod softmax_blocks;
 mod sort;
 mod strided;
 mod sweep;
@@ -56,7 +57,7 @@ pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
     add_strided, convert_bytes, copy, fill, map, map_assign, map_dense, zip, zip_assign, zip_dense,
-    zip3,
+    zip_gradients, zip3,
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
@@ -82,6 +83,7 @@ pub use softmax::{
     log_softmax_rows, log_softmax_rows_backward, logsumexp_row, nll_rows, nll_rows_backward,
     softmax_rows, softmax_rows_backward,
 };
+pub use softmax_blocks::{add_to_stats, softmax_of_stats};
 pub use sort::sort_rows;
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};

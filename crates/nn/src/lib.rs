@@ -20,10 +20,10 @@ mod summary;
 mod tree;
 
 pub use adamant_derive::{Module, Stateful};
-pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
+pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy, linear_cross_entropy};
 pub use layers::activation::{
-    Elu, Gelu, GeluTanh, Hardtanh, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus,
-    Softsign, Tanh,
+    Celu, Elu, Gelu, GeluTanh, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid, LogSoftmax,
+    Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh, Threshold,
 };
 pub use layers::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
 #[doc(hidden)]
@@ -50,6 +50,7 @@ pub use layers::recurrent::{Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, Rn
 pub use layers::rotary::{RotaryEmbedding, RotaryEmbeddingOptions, RotaryScaling};
 pub use layers::sequential::{Layer, Sequential};
 pub use layers::shape::{Flatten, Identity};
+pub use layers::squeeze_excitation::{SqueezeExcitation, SqueezeExcitationOptions};
 pub use layers::transformer::{
     TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
 };

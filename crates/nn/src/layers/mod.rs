@@ -16,5 +16,6 @@ pub(crate) mod recurrent;
 pub(crate) mod rotary;
 pub(crate) mod sequential;
 pub(crate) mod shape;
+pub(crate) mod squeeze_excitation;
 pub(crate) mod stateless;
 pub(crate) mod transformer;

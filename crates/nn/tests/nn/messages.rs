@@ -125,6 +125,13 @@ fn inputs_of_layers() {
         here!(Softmax::new(2).forward(x));
     });
 
+    let squeeze = SqueezeExcitation::new(3, 2, rng);
+    check("adaptive_avg_pool2d: an input of shape [4, 9]; expected [N, C, H, W]", &|| {
+        here!(squeeze.forward(x));
+    });
+    check("SqueezeExcitation: squeeze_channels is 0; expected at least 1", &|| {
+        here!(SqueezeExcitation::new(3, 0, &mut Generator::seed(0)));
+    });
     check("Hardtanh: max_val is 1.0; expected more than min_val = 1.0", &|| {
         here!(Hardtanh::new().min_val(1.0).forward(x));
     });
@@ -310,6 +317,13 @@ fn mistakes_with_losses() {
     let margin = "triplet_margin_loss: margin is 0; expected more than 0";
     check(margin, &|| here!(TripletMarginLoss::new().margin(0.0).loss(x, x, x)));
     check("cross_entropy: target 3 in row 1", &|| here!(cross_entropy(x, &[0, 3])));
+    let linear = CrossEntropyLoss::new();
+    check("linear_cross_entropy: target 2 in row 1 of an input of shape [2, 3]; expected", &|| {
+        here!(linear.loss_of_linear(x, &Tensor::ones([2, 3]), None, &[0, 2]));
+    });
+    check("linear_cross_entropy: an input of shape [2, 3] and a weight of shape [3]", &|| {
+        here!(linear.loss_of_linear(x, &Tensor::ones([3]), None, &[0, 2]));
+    });
 
     mistakes.none_was_wrong();
 }

@@ -7,6 +7,7 @@ pub(crate) mod avg_pool;
 pub(crate) mod conv;
 pub(crate) mod conv_params;
 pub(crate) mod cross_entropy;
+pub(crate) mod linear_cross_entropy;
 pub(crate) mod max_pool;
 pub(crate) mod normalize;
 pub(crate) mod normalize_loops;

@@ -96,7 +96,7 @@ fn matrix_linear<T: Float>(
 }
 
 /// Writes `row` to each row of `out`.
-fn repeat_row<T: Float>(out: &mut [T], row: &[T]) {
+pub(crate) fn repeat_row<T: Float>(out: &mut [T], row: &[T]) {
     let rows = CHUNK.div_ceil(row.len().max(1)); // in a piece of work
     let (cost, piece) = (out.len(), (rows * row.len()).max(1));
     drain(out.chunks_mut(piece), cost, |out| {

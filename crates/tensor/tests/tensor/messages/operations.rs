@@ -3,7 +3,8 @@
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
     AttentionOptions, Conv1dParams, Conv2dParams, Generator, Indices, Mask, MaxPool2dOptions,
-    PadMode, REST, Tensor, cross_entropy, scaled_dot_product_attention,
+    PadMode, REST, Tensor, cross_entropy, linear_cross_entropy, linear_cross_entropy_losses,
+    scaled_dot_product_attention, swiglu,
 };
 
 #[test]
@@ -148,6 +149,36 @@ fn operation_mistakes_panic_at_the_callers_line() {
     check("cross_entropy: 1 targets for logits of shape [2, 3]", &|| {
         here!(cross_entropy(&x, &[0]));
     });
+    let (weight, ones) = (Tensor::ones([4, 3]), Tensor::ones([4]));
+    check(
+        "linear_cross_entropy: an input of shape [3] and a weight of shape [4, 3]; expected [rows, \
+         features] and [classes, features]",
+        &|| here!(linear_cross_entropy(&vector, &weight, None, &[0])),
+    );
+    check(
+        "linear_cross_entropy: an input of shape [2, 3] and a weight of shape [2, 2]; expected equal \
+         last dimensions",
+        &|| here!(linear_cross_entropy(&x, &Tensor::ones([2, 2]), None, &[0, 1])),
+    );
+    check("linear_cross_entropy: a bias of shape [3] for a weight of shape [4, 3]", &|| {
+        here!(linear_cross_entropy(&x, &weight, Some(&vector), &[0, 1]));
+    });
+    check("linear_cross_entropy: 1 targets for an input of shape [2, 3]", &|| {
+        here!(linear_cross_entropy(&x, &weight, Some(&ones), &[0]));
+    });
+    check("linear_cross_entropy: target 4 in row 1, but a weight of shape [4, 3] has 4", &|| {
+        here!(linear_cross_entropy(&x, &weight, None, &[0, 4]));
+    });
+    check("linear_cross_entropy: class weights of shape [3] for 4 classes", &|| {
+        here!(linear_cross_entropy_losses(&x, &weight, None, &[0, 1], Some(&vector), 0.0));
+    });
+    check("linear_cross_entropy: label_smoothing is 1.5; expected 0 to 1", &|| {
+        here!(linear_cross_entropy_losses(&x, &weight, None, &[0, 1], None, 1.5));
+    });
+    check("swiglu: a gate of shape [2, 3] and an input of shape [3]; expected the same", &|| {
+        here!(swiglu(&x, &vector));
+    });
+    check("celu: alpha is 0; expected another number than 0", &|| here!(x.celu(0.0)));
 
     check(
         "index: index -3 at position 1; expected from -2 to below 2, the size of dimension 0",

@@ -86,8 +86,9 @@ pub mod prelude {
     pub use adamant_tensor::{
         Array, AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Float, Generator,
         GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,
-        StateError, StateSource, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad,
-        grad, gradcheck, gradgradcheck, keepdim, no_grad, scaled_dot_product_attention, swiglu,
+        StateError, StateSource, Stateful, Storage, Tensor, Value, Weight, checkpoint,
+        detect_anomaly, enable_grad, grad, gradcheck, gradgradcheck, keepdim, no_grad,
+        scaled_dot_product_attention, swiglu,
     };
     pub use adamant_train::{
         Accuracy, Auroc, Average, AveragedModel, ConfusionMatrix, EarlyStopping, History, LrFinder,

@@ -12,6 +12,7 @@
 
 mod adam;
 mod attention;
+mod bf16;
 mod concatenate;
 mod conv;
 mod elementwise;
@@ -19,6 +20,7 @@ mod erf;
 mod exponential;
 mod float;
 mod gemm;
+mod gemm_bf16;
 mod gemv;
 mod indexing;
 mod logarithm;
@@ -53,6 +55,7 @@ pub use attention::{
     Attention, AttentionGradients, RowStats, WeightDropout, attention, attention_backward,
     first_blind_query,
 };
+pub use bf16::Bf16;
 pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
@@ -61,6 +64,7 @@ pub use elementwise::{
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
+pub use gemm_bf16::gemm_bf16;
 pub use indexing::{Lookup, add_rows, all_below, gather, put_rows, scatter_add, take_rows};
 pub use memory::CacheLine;
 pub use normalize::{

@@ -99,7 +99,7 @@ impl<T: Float> Forward<T> for Linear<T> {
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let bias = self.bias.as_ref().map(Parameter::tensor);
-        let y = x.linear(&self.weight.tensor(), bias.as_ref());
+        let y = x.linear(&self.weight, bias.as_ref());
         observe(self, self.adapter.apply(x, y))
     }
 }

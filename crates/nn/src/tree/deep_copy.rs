@@ -76,8 +76,8 @@ impl<T: Float> Copies<T> {
     fn replace(&mut self, original: usize, leaf: LeafMut<'_, T>) {
         match leaf {
             LeafMut::Parameter(parameter) => {
-                let copy = || copied(parameter);
-                *parameter = self.parameters.entry(original).or_insert_with(copy).clone();
+                let copy = self.parameters.entry(original).or_insert_with(|| parameter.copy());
+                *parameter = copy.clone();
             }
             LeafMut::Buffer(buffer) => {
                 let copy = || Buffer::new(buffer.tensor());

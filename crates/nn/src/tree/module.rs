@@ -2,7 +2,7 @@
 
 use crate::tree::adapter::AdapterSlot;
 use crate::tree::buffer::{Buffer, Counter, SharedGenerator, Training};
-use adamant_tensor::{Float, Parameter, Tensor};
+use adamant_tensor::{Float, Parameter, Storage, Tensor, empty_cache};
 use std::collections::HashSet;
 
 /// A map from one tensor to another: most layers and models.
@@ -285,6 +285,34 @@ pub trait Module<T: Float = f32> {
     /// PyTorch: `model.requires_grad_(on)`.
     fn set_requires_grad(&self, on: bool) {
         self.parameters().iter().for_each(|parameter| parameter.set_requires_grad(on));
+    }
+
+    /// Changes how frozen parameters of two and more dimensions are stored, as
+    /// [`Parameter::store_as`] does, and returns the freed memory to the system. Vectors, such as
+    /// biases and the weights of norms, are small and stay as they are.
+    ///
+    /// PyTorch: `p.data = p.data.to(torch.bfloat16)` for these parameters.
+    ///
+    /// # Panics
+    /// If a [`ValueMut`](adamant_tensor::ValueMut) of one of them exists.
+    ///
+    /// ```
+    /// use adamant_nn::{Linear, Module};
+    /// use adamant_tensor::{Generator, Storage};
+    /// let base = Linear::new(8, 8, &mut Generator::seed(0));
+    /// base.set_requires_grad(false);
+    /// base.store_frozen_as(Storage::Bf16);
+    /// assert_eq!(base.weight.storage(), Storage::Bf16);
+    /// assert_eq!(base.bias.unwrap().storage(), Storage::Full);
+    /// ```
+    #[track_caller]
+    fn store_frozen_as(&self, storage: Storage) {
+        for parameter in self.parameters() {
+            if !parameter.is_tracked() && parameter.shape().len() >= 2 {
+                parameter.store_as(storage);
+            }
+        }
+        empty_cache();
     }
 
     /// Sets every gradient to `None`.

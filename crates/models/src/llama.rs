@@ -14,10 +14,11 @@ pub use self::weights::LlamaError;
 
 use adamant_nn::{
     Embedding, Forward, KvCache, Linear, LinearOptions, Module, RmsNorm, RmsNormOptions,
-    RotaryEmbedding, RotaryEmbeddingOptions, cross_entropy, init,
+    RotaryEmbedding, RotaryEmbeddingOptions, init,
 };
 use adamant_tensor::{
-    AttentionOptions, Generator, Indices, REST, Tensor, scaled_dot_product_attention,
+    AttentionOptions, Generator, Indices, REST, Tensor, linear_cross_entropy,
+    scaled_dot_product_attention, swiglu,
 };
 
 /// A language model of Llama's shape: `[N, L]` tokens to `[N, L, vocab_size]` scores of the next token.
@@ -181,7 +182,8 @@ impl Llama {
     #[must_use]
     #[track_caller]
     pub fn loss(&self, tokens: &Indices, targets: &[usize]) -> Tensor {
-        cross_entropy(&self.forward(tokens).flatten(0, 1), targets)
+        let rows = self.model.forward(tokens).flatten(0, 1);
+        linear_cross_entropy(&rows, &self.lm_head.weight.tensor(), None, targets)
     }
 }
 
@@ -277,8 +279,8 @@ impl LlamaMlp {
 
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        let gate = self.gate_proj.forward(x).silu();
-        self.down_proj.forward(&(gate * self.up_proj.forward(x)))
+        let y = swiglu(&self.gate_proj.forward(x), &self.up_proj.forward(x));
+        self.down_proj.forward(&y)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::error::TextError;
 use crate::gguf;
 use crate::special::{self, SpecialTokens};
-use adamant_files::{FileError, other_kind, write_atomically};
+use adamant_files::{FileError, create_folder, other_kind, write_atomically};
 use rayon::prelude::*;
 use std::fmt;
 use std::path::Path;
@@ -226,7 +226,7 @@ impl Tokenizer {
     }
 
     /// Writes the files that `transformers` loads the tokenizer from, `tokenizer.json` and
-    /// `tokenizer_config.json`, to a folder.
+    /// `tokenizer_config.json`, to a folder, which is created if it is missing.
     ///
     /// PyTorch: `tokenizer.save_pretrained(folder)`.
     ///
@@ -235,6 +235,7 @@ impl Tokenizer {
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), FileError> {
         let (folder, mut whole) = (folder.as_ref(), self.inner.clone());
         whole.with_truncation(None).expect("no truncation cannot fail");
+        create_folder(folder)?;
         let path = folder.join("tokenizer.json");
         let json = whole.to_string(false).map_err(|error| {
             FileError::format(&path, format!("a tokenizer without JSON ({error})"), "JSON")

@@ -2,7 +2,7 @@
 
 use super::{Llama, LlamaConfig};
 use adamant_checkpoint::{Gguf, SafeTensors, save_safetensors};
-use adamant_files::{FileError, write_atomically};
+use adamant_files::{FileError, create_folder, write_atomically};
 use adamant_nn::{LoadError, LoadOptions, Stateful, init, load_with};
 use adamant_tensor::{REST, SourceError, StateDict, StateSource, Tensor, Value, ValueKind};
 use std::collections::HashMap;
@@ -91,7 +91,8 @@ impl Llama {
         }
     }
 
-    /// Writes the model to a folder, which must exist: `config.json` and `model.safetensors`.
+    /// Writes the model to a folder, which is created if it is missing: `config.json` and
+    /// `model.safetensors`.
     ///
     /// PyTorch: `model.save_pretrained(folder)`.
     ///
@@ -99,6 +100,7 @@ impl Llama {
     /// If a file cannot be written.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), FileError> {
         let folder = folder.as_ref();
+        create_folder(folder)?;
         save_safetensors(&self.state_dict(), folder.join("model.safetensors"))?;
         let config = format!("{:#}\n", self.config.to_json());
         write_atomically(&folder.join("config.json"), |out| out.write_all(config.as_bytes()))

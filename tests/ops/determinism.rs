@@ -73,6 +73,12 @@ fn large(digest: &mut DefaultHasher) {
         image.max_pool2d(2, MaxPool2dOptions::default()),
     ];
     add(digest, &images, &[image, kernel]);
+    let (q, k, v) = (leaf(&[2, 6, 150, 32]), leaf(&[2, 2, 150, 32]), leaf(&[2, 2, 150, 32]));
+    let (cos, sin) = (leaf(&[150, 16]), leaf(&[150, 16]));
+    let options = || AttentionOptions::default().causal(true).enable_gqa(true);
+    let turned = [q.rotary(&cos, &sin), q.rotary_interleaved(&cos, &sin)];
+    let attended = turned.map(|q| scaled_dot_product_attention(&q, &k, &v, options()));
+    add(digest, &attended, &[q, k, v, cos, sin]);
 }
 
 fn add(digest: &mut DefaultHasher, outputs: &[Tensor], leaves: &[Tensor]) {

@@ -45,8 +45,8 @@ pub use adamant_tensor::{
 /// The names that a program needs to train models: `use adamant::prelude::*;`.
 pub mod prelude {
     pub use adamant_checkpoint::{
-        Checkpoint, CheckpointManager, Gguf, SafeTensors, SavedType, load_pt, load_safetensors,
-        save_pt, save_safetensors, save_safetensors_as,
+        Checkpoint, CheckpointManager, SavedType, Weights, load_pt, load_safetensors, save_pt,
+        save_safetensors, save_safetensors_as,
     };
     #[cfg(feature = "image")]
     pub use adamant_data::ImageFolder;

@@ -4,7 +4,7 @@
 //! is written as the `tokenizer.json` of such a model.
 
 use crate::special::SpecialTokens;
-use adamant_checkpoint::{Gguf, GgufArray, GgufValue};
+use adamant_checkpoint::{MetadataArray, MetadataValue, Weights};
 use adamant_files::FileError;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ const WORDS: [&str; 2] = [
 
 /// The tokenizer and the special tokens of a GGUF file.
 pub(crate) fn read(path: &Path) -> Result<(tokenizers::Tokenizer, SpecialTokens), FileError> {
-    let file = Gguf::open(path)?;
+    let file = Weights::open(path)?;
     let vocabulary = Vocabulary::new(&file, path)?;
     let pipeline = match file.text("tokenizer.ggml.model")? {
         "gpt2" => vocabulary.byte_level_bpe()?,
@@ -46,14 +46,14 @@ pub(crate) fn read(path: &Path) -> Result<(tokenizers::Tokenizer, SpecialTokens)
 
 struct Vocabulary<'a> {
     path: &'a Path,
-    file: &'a Gguf,
+    file: &'a Weights,
     tokens: Vec<&'a str>,
     types: Vec<i128>,
     special: SpecialTokens,
 }
 
 impl<'a> Vocabulary<'a> {
-    fn new(file: &'a Gguf, path: &'a Path) -> Result<Self, FileError> {
+    fn new(file: &'a Weights, path: &'a Path) -> Result<Self, FileError> {
         let mut vocabulary = Vocabulary {
             path,
             file,
@@ -248,7 +248,7 @@ impl<'a> Vocabulary<'a> {
         })))
     }
 
-    fn metadata(&self, key: &str) -> Option<GgufValue<'a>> {
+    fn metadata(&self, key: &str) -> Option<MetadataValue<'a>> {
         self.file.metadata(&format!("tokenizer.ggml.{key}"))
     }
 
@@ -263,7 +263,7 @@ impl<'a> Vocabulary<'a> {
     fn id(&self, key: &str) -> Result<Option<usize>, FileError> {
         let Some(found) = self.metadata(key) else { return Ok(None) };
         match found {
-            GgufValue::Int(id) if (0..self.tokens.len() as i128).contains(&id) => {
+            MetadataValue::Int(id) if (0..self.tokens.len() as i128).contains(&id) => {
                 Ok(Some(id as usize))
             }
             _ => {
@@ -278,7 +278,7 @@ impl<'a> Vocabulary<'a> {
         &self,
         key: &str,
         expected: &str,
-        read: impl FnOnce(GgufArray<'a>) -> Option<I>,
+        read: impl FnOnce(MetadataArray<'a>) -> Option<I>,
     ) -> Result<Vec<T>, FileError> {
         let array = self.file.array(&format!("tokenizer.ggml.{key}"))?;
         let found = || self.error(format!("`tokenizer.ggml.{key}`, {array:?}"), expected);

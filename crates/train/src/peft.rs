@@ -12,6 +12,9 @@ use thiserror::Error;
 const CONFIG: &str = "adapter_config.json";
 const MATRICES: &str = "adapter_model.safetensors";
 
+/// The end of the name of a matrix `A`.
+const MATRIX: &str = ".lora_A.weight";
+
 /// Why [`load_peft`] has not loaded adapters.
 #[derive(Error)]
 #[non_exhaustive]
@@ -60,16 +63,16 @@ pub fn save_peft<T: Float>(folder: impl AsRef<Path>, lora: &Lora<T>) -> Result<(
     write_atomically(&folder.join(CONFIG), |out| out.write_all(text.as_bytes()))
 }
 
-/// Adds the adapters in a folder written by Python's `peft` or [`save_peft`] to `model`, and freezes
-/// all of its parameters, as [`Lora::new`] does. `rng` is for dropout.
+/// Adds the adapters in a folder written by Python's `peft` or [`save_peft`] to `model`, and
+/// freezes all of its parameters, as [`Lora::new`] does. `rng` is for dropout.
 ///
 /// A file of another float type is converted to the model's.
 ///
 /// Python: `peft.PeftModel.from_pretrained(model, folder, is_trainable=True)`.
 ///
 /// # Errors
-/// If a file cannot be read, the configuration asks for what [`Lora`] does not have, or the adapters
-/// do not fit the model, which is then unchanged.
+/// If a file cannot be read, the configuration asks for what [`Lora`] does not have, or the
+/// adapters do not fit the model, which is then unchanged.
 ///
 /// # Panics
 /// As [`Lora::new`].
@@ -175,10 +178,20 @@ fn options(config: &Map<String, Json>, state: &StateDict) -> Result<LoraOptions,
             _ => return Err(wrong(key, "its default: adamant does not have this option")),
         }
     }
+    // Before adapters of this rank are made: a damaged one may not fit in memory.
+    let Some((name, value)) = state.iter().find(|(name, _)| name.ends_with(MATRIX)) else {
+        let found = format!("no `{MATRIX}` in `{MATRICES}`");
+        return Err(FormatError::new(found, "one for each layer"));
+    };
+    let a = value.cast::<f32>().tensor::<f32>();
+    let rank = a.and_then(|a| a.shape().first().copied()).unwrap_or_default();
+    if options.rank != rank {
+        return Err(wrong("r", &format!("{rank}, as `{name}` has rows")));
+    }
     if is_pattern {
-        let layers = state.keys().filter_map(|name| {
-            name.strip_prefix("base_model.model.")?.strip_suffix(".lora_A.weight")
-        });
+        let layers = state
+            .keys()
+            .filter_map(|name| name.strip_prefix("base_model.model.")?.strip_suffix(MATRIX));
         options = options.target_modules(layers).exclude_modules([""; 0]);
     }
     Ok(options)

@@ -142,8 +142,8 @@ fn adapters_chosen_by_a_pattern_are_loaded() {
     close(&net.forward(&tensor("inputs")), "pattern.outputs");
 }
 
-/// Every file that we write is read by `peft`: ours has the same matrices and, for what it contains,
-/// the same configuration.
+/// Every file that we write is read by `peft`: ours has the same matrices and, for what it
+/// contains, the same configuration.
 #[test]
 fn saved_folders_are_those_of_peft() {
     for name in ["lora_names", "lora_pattern"] {
@@ -215,8 +215,9 @@ fn what_does_not_fit_is_reported_and_changes_nothing() {
     assert!(text.ends_with("found `peft_type`: \"IA3\", expected `peft_type`: \"LORA\""), "{text}");
     let text = error("r", json!(-1));
     assert!(text.ends_with("found `r`: -1, expected `r`: an integer of at least 1"), "{text}");
-    let text = error("r", json!(0));
-    assert_eq!(text, "LoraOptions: rank is 0; expected at least 1");
+    assert!(error("lora_alpha", json!("8")).contains("expected `lora_alpha`: a number"));
+    let text = error("lora_dropout", json!(1));
+    assert_eq!(text, "LoraOptions: lora_dropout is 1.0; expected at least 0 and below 1");
     for (key, value) in [
         ("bias", json!("all")),
         ("init_lora_weights", json!("pissa")),
@@ -227,13 +228,14 @@ fn what_does_not_fit_is_reported_and_changes_nothing() {
     ] {
         assert!(error(key, value).contains(&format!("found `{key}`: ")), "{key}");
     }
-    let text = error("r", json!(3));
-    let expected = "`layers.0.attn.q_proj.lora_A.weight`: found f32 [4, 12], expected f32 [3, 12]";
-    assert!(text.contains(expected), "{text}");
+    let text = error("r", json!(u64::MAX));
+    let expected =
+        "expected `r`: 4, as `base_model.model.layers.0.attn.q_proj.lora_A.weight` has rows";
+    assert!(text.ends_with(expected), "{text}");
     let text = error("target_modules", json!(["q_proj"]));
     assert!(text.contains("layers.1.down_proj.lora_A.weight"), "{text}");
-    // Another choice of layers: the matrices say which.
-    assert!(error("r", json!("4")).contains("`r`: \"4\""));
+    let text = error("target_modules", json!(["q_proj", "lm_head"]));
+    assert!(text.contains("lm_head.lora_A.weight"), "{text}");
 }
 
 #[test]

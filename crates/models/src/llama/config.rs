@@ -1,6 +1,6 @@
 //! The sizes of a model of Llama's shape, from Hugging Face's `config.json` or a GGUF file.
 
-use adamant_checkpoint::{Gguf, GgufValue};
+use adamant_checkpoint::{MetadataValue, Weights};
 use adamant_files::{FileError, open};
 use adamant_nn::RotaryScaling;
 use serde::Deserialize;
@@ -192,7 +192,7 @@ impl LlamaConfig {
 
     /// Reads the metadata of a GGUF file whose architecture is `llama` or `qwen2`. Whether there are
     /// biases and a head of its own, its tensors tell.
-    pub(super) fn from_gguf(file: &Gguf, path: &Path) -> Result<Self, FileError> {
+    pub(super) fn from_gguf(file: &Weights, path: &Path) -> Result<Self, FileError> {
         let architecture = file.text("general.architecture")?;
         if !["llama", "qwen2"].contains(&architecture) {
             let found = format!("the architecture {architecture:?}");
@@ -235,7 +235,7 @@ impl LlamaConfig {
             mlp_bias: has("blk.0.ffn_up.bias"),
         };
         if let Some(scaling) = file.metadata(&key("rope.scaling.type"))
-            && scaling != GgufValue::Text("none")
+            && scaling != MetadataValue::Text("none")
         {
             let found = format!("`{}`, {scaling}", key("rope.scaling.type"));
             return Err(FileError::format(path, found, "a rotary embedding without scaling"));

@@ -1,11 +1,11 @@
 //! Models of Llama's shape in files.
 
 use super::{Llama, LlamaConfig};
-use adamant_checkpoint::{Gguf, SafeTensors, save_safetensors};
+use adamant_checkpoint::{TensorEntry, Weights, save_safetensors};
 use adamant_files::{FileError, create_folder, write_atomically};
 use adamant_nn::{LoadError, LoadOptions, Stateful, init, load_with};
-use adamant_tensor::{REST, SourceError, StateDict, StateSource, Tensor, Value, ValueKind};
-use std::collections::HashMap;
+use adamant_tensor::{REST, SourceError, StateSource, Tensor, Value, ValueKind};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -61,19 +61,19 @@ impl Llama {
         // Old files have the frequencies of the rotary embedding, too.
         let options = LoadOptions::default()
             .rename(|name| (!name.ends_with("rotary_emb.inv_freq")).then(|| name.to_string()));
-        Llama::load(path, &config, &SafeTensors::open(path)?.load()?, options)
+        Llama::load(path, &config, &Weights::open(path)?, options)
     }
 
     fn open_gguf(path: &Path) -> Result<Self, LlamaError> {
-        let file = Gguf::open(path)?;
+        let file = Weights::open(path)?;
         let config = LlamaConfig::from_gguf(&file, path)?;
-        let state = file.load()?;
         let heads = [config.num_attention_heads, config.num_key_value_heads];
+        let names = file.entries().iter().map(TensorEntry::name);
         let source = HuggingFaceOrder {
-            state: &state,
-            names: state.keys().map(|name| (hugging_face_name(name), name)).collect(),
+            names: names.map(|name| (hugging_face_name(name), name)).collect(),
             // The converter reorders the rows of no other architecture.
             reordered: (file.text("general.architecture")? == "llama").then_some(heads),
+            file: &file,
         };
         Llama::load(path, &config, &source, LoadOptions::default())
     }
@@ -110,22 +110,21 @@ impl Llama {
 /// The weights of a GGUF file as Hugging Face has them: under other names, and with the rows of queries
 /// and keys in another order.
 struct HuggingFaceOrder<'a> {
-    /// With the names of the file.
-    state: &'a StateDict,
-    /// The name of each value, and its name in the file.
-    names: HashMap<String, &'a str>,
+    file: &'a Weights,
+    /// The name of each tensor, and its name in the file.
+    names: BTreeMap<String, &'a str>,
     /// The heads of queries and of keys, if llama.cpp has reordered their rows.
     reordered: Option<[usize; 2]>,
 }
 
 impl StateSource for HuggingFaceOrder<'_> {
     fn kinds(&self) -> Vec<(&str, ValueKind)> {
-        let kinds: HashMap<&str, ValueKind> = self.state.kinds().into_iter().collect();
+        let kinds: HashMap<&str, ValueKind> = self.file.kinds().into_iter().collect();
         self.names.iter().map(|(name, stored)| (name.as_str(), kinds[stored].clone())).collect()
     }
 
     fn read(&self, name: &str) -> Result<Value, SourceError> {
-        let value = self.state.read(self.names.get(name).copied().unwrap_or(name))?;
+        let value = self.file.read(self.names.get(name).copied().unwrap_or(name))?;
         let part = name.rsplit('.').nth(1);
         let heads = self.reordered.and_then(|[queries, keys]| match part {
             Some("q_proj") => Some(queries),

@@ -6,13 +6,14 @@ use crate::tree::adapter::Installed;
 use adamant_tensor::{Float, Tensor, no_grad};
 
 impl<T: Float> Lora<T> {
-    /// Adds each adapter to the weight of its layer, `W + scale · B A`, so that a forward pass costs
-    /// the same as without adapters, and the model's state is that of an ordinary model. Does nothing
-    /// if they are merged.
+    /// Adds each adapter to the weight of its layer, `W + scale · B A`, so that a forward pass
+    /// costs the same as without adapters, and the model's state is that of an ordinary model. Does
+    /// nothing if they are merged.
     ///
     /// Outputs stay the same up to rounding, without dropout. (A weight that is stored with 16 bits
-    /// is rounded to these again.) While merged, the adapters have no gradients, and a change of their
-    /// values shows only after [`unmerge`](Lora::unmerge). Merge while no other thread runs the model.
+    /// is rounded to these again.) While merged, the adapters have no gradients, and a change of
+    /// their values shows only after [`unmerge`](Lora::unmerge). Merge while no other thread runs
+    /// the model.
     ///
     /// Python: `peft_model.merge_adapter()`.
     ///
@@ -51,7 +52,8 @@ impl<T: Float> Lora<T> {
     /// Restores the weights from before [`merge`](Lora::merge), bit by bit; what has changed them
     /// since then is lost. Does nothing if the adapters are not merged.
     ///
-    /// Python: `peft_model.unmerge_adapter()`, which subtracts, and so restores them up to rounding.
+    /// Python: `peft_model.unmerge_adapter()`, which subtracts, and so restores them up to
+    /// rounding.
     ///
     /// # Panics
     /// If the adapters are merged and a [`ValueMut`](adamant_tensor::ValueMut) of a weight exists;

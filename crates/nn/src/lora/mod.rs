@@ -20,11 +20,12 @@ use std::fmt;
 
 /// Adapters of a model's linear layers: to the output of each chosen layer they add
 /// `scale · (dropout(x) Aᵀ) Bᵀ`, where `A` is `[rank, in_features]` and `B`, which starts as zero,
-/// is `[out_features, rank]`. The model itself is frozen, and only these small matrices are trained.
+/// is `[out_features, rank]`. The model itself is frozen, and only these small matrices are
+/// trained.
 ///
-/// A `Lora` is a module of its adapters alone: its [`parameters`](Module::parameters) are those that
-/// an optimizer trains, and its state is small. The model's own parameters and state are the same as
-/// without it. Dropout follows the model's training mode.
+/// A `Lora` is a module of its adapters alone: its [`parameters`](Module::parameters) are those
+/// that an optimizer trains, and its state is small. The model's own parameters and state are the
+/// same as without it. Dropout follows the model's training mode.
 ///
 /// The adapters are in the layers, so the model computes with them wherever it is used, and keeps
 /// them when the `Lora` is dropped; [`unload`](Lora::unload) removes them. The `Lora` holds handles
@@ -38,7 +39,8 @@ use std::fmt;
 /// use adamant_nn::{Forward, Linear, Lora, LoraOptions, Module, Relu, Sequential};
 /// use adamant_tensor::{Generator, Tensor};
 /// let rng = &mut Generator::seed(0);
-/// let net = Sequential::new().add(Linear::new(64, 64, rng)).add(Relu).add(Linear::new(64, 2, rng));
+/// let (body, head) = (Linear::new(64, 64, rng), Linear::new(64, 2, rng));
+/// let net = Sequential::new().add(body).add(Relu).add(head);
 /// let options = LoraOptions::default().rank(4).lora_alpha(8.0).target_modules(["0"]);
 /// let lora = Lora::new(&net, options, rng)?;
 /// assert_eq!((lora.num_parameters(), net.num_parameters()), (512, 4290));
@@ -72,7 +74,8 @@ impl<T: Float> Lora<T> {
     /// layer already has an adapter. The model is then unchanged.
     ///
     /// # Panics
-    /// If a layer with an [`AdapterSlot`](crate::AdapterSlot) does not have a matrix named `weight`.
+    /// If a layer with an [`AdapterSlot`](crate::AdapterSlot) does not have a matrix named
+    /// `weight`.
     #[track_caller]
     pub fn new(
         model: &(impl Module<T> + ?Sized),

@@ -16,7 +16,8 @@ pub struct LoraOptions {
     pub lora_dropout: f64,
     /// See [`use_rslora`](LoraOptions::use_rslora()).
     pub use_rslora: bool,
-    /// See [`target_modules`](LoraOptions::target_modules()) and [`all_linear`](LoraOptions::all_linear).
+    /// See [`target_modules`](LoraOptions::target_modules()) and
+    /// [`all_linear`](LoraOptions::all_linear).
     pub target_modules: TargetModules,
     /// See [`exclude_modules`](LoraOptions::exclude_modules()).
     pub exclude_modules: Vec<String>,

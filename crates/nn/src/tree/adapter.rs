@@ -138,7 +138,8 @@ impl<T: Float> AdapterSlot<T> {
         slot
     }
 
-    /// `y`, the layer's output for `x`, plus that of the adapter, if there is one that is not merged.
+    /// `y`, the layer's output for `x`, plus that of the adapter, if there is one that is not
+    /// merged.
     ///
     /// # Panics
     /// If the last dimension of `x` or of `y` is not that of the layer's weight.

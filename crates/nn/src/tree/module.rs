@@ -169,11 +169,11 @@ impl Path {
 /// A clone of a layer is a deep copy: `vec![layer; 6]` is six independent layers. To share a weight
 /// instead, clone its [`Parameter`], which is a handle (weight tying).
 ///
-/// The copy has its own parameters, buffers, counts and generators, and the original's training
-/// mode. Tied parameters are tied in the copy, and frozen ones are frozen; gradients are not copied,
-/// as in PyTorch (`Parameter.__deepcopy__`). The copy starts with the same weights and draws the
-/// same random numbers: for layers that differ, build each with `new`. Elements are shared until
-/// one of the two changes them.
+/// The copy has its own parameters, buffers, counts, generators and adapters, and the original's
+/// training mode. Tied parameters are tied in the copy, and frozen ones are frozen; gradients are
+/// not copied, as in PyTorch (`Parameter.__deepcopy__`). The copy starts with the same weights and
+/// draws the same random numbers: for layers that differ, build each with `new`. Elements are
+/// shared until one of the two changes them.
 ///
 /// `#[module(clone)]` implements `Clone` in this way for a model of your own. `#[derive(Clone)]`
 /// clones field by field instead: layers are copied, but ties between fields are lost, and a field

@@ -19,7 +19,8 @@ pub(super) const NAME: &str = "scaled_dot_product_attention";
 
 /// The sizes of one call, and what changes its scores.
 ///
-/// With groups of heads, kernels and formulas see the dimension of heads as two: "split".
+/// If there are groups of heads, kernels and formulas see the dimension of heads "split" into two,
+/// along the second of which keys and values broadcast.
 pub(super) struct AttentionCall<T: Float> {
     /// The leading dimensions of the result.
     batch: Shape,
@@ -160,6 +161,7 @@ impl<T: Float> AttentionCall<T> {
         x.broadcast_to(&self.split(&of(&self.batch, matrix)))
     }
 
+    /// `shape` with the dimension of heads as two, if there are groups of them.
     fn split(&self, shape: &Shape) -> Shape {
         self.groups.as_ref().map_or_else(|| shape.clone(), |groups| groups.split(shape))
     }
@@ -230,8 +232,8 @@ impl<T: Float> AttentionCall<T> {
         all.enumerate().map(|(i, x)| self.back(ctx, i, || x.into())).collect()
     }
 
-    /// The gradient of input `i` from `gradient()`, which may have more dimensions to sum over and
-    /// is split; `None` if it is not needed.
+    /// The gradient of input `i`: `gradient()`, which is split, summed to the input's shape if the
+    /// operation broadcast it. `None` if it is not needed.
     #[track_caller]
     fn back(
         &self,

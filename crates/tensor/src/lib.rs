@@ -53,7 +53,7 @@ pub use tape::anomaly::detect_anomaly;
 pub use tape::hooks::HookHandle;
 pub use tape::mode::{enable_grad, is_grad_enabled, no_grad};
 pub use tape::parameter::{Parameter, TakenValue, ValueMut, take_values};
-pub use tape::stored::Storage;
+pub use tape::stored::{NewValue, Storage};
 pub use tape::tensor::Tensor;
 pub use tape::weight::Weight;
 pub use tools::checkpoint::checkpoint;

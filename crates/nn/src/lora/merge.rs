@@ -257,6 +257,22 @@ mod tests {
         assert_eq!(crate::module_state(&model), state);
     }
 
+    #[test]
+    fn a_weight_in_16_bits_is_merged_and_restored() {
+        use adamant_tensor::Storage;
+        let (model, lora) = adapted(0.0);
+        model.parameters().iter().for_each(|parameter| parameter.store_as(Storage::Bf16));
+        let (state, y) = (model.state_dict(), model.forward(&x()));
+        y.sum().backward();
+        assert!(lora.parameters().iter().all(|parameter| parameter.grad().is_some()));
+        lora.merge().unwrap();
+        assert!((model.forward(&x()) - &y).abs().max().item() < 0.05 * y.abs().max().item());
+        lora.unmerge();
+        assert_eq!(model.state_dict(), state);
+        assert_eq!(model.forward(&x()).to_vec(), y.to_vec());
+        assert!(model.parameters().iter().all(|p| p.storage() == Storage::Bf16));
+    }
+
     fn last_weight(model: &Llama) -> &Parameter {
         &model.layers.last().unwrap().v_proj.weight
     }

@@ -1,7 +1,7 @@
 //! The losses of classifiers: the target of each row is a class, or a distribution over classes.
 
 use super::Reduction;
-use adamant_tensor::{Float, Indices, Tensor, cross_entropy, linear_cross_entropy_losses};
+use adamant_tensor::{Float, Indices, Tensor, Weight, cross_entropy, linear_cross_entropy_losses};
 use std::borrow::Cow;
 
 /// The mean of `−x[target]`, where `x` are log-probabilities: `[N, C], N → []`.
@@ -317,12 +317,12 @@ impl<T: Float> CrossEntropyLoss<T> {
     pub fn loss_of_linear<'t>(
         &self,
         x: &Tensor<T>,
-        weight: &Tensor<T>,
+        weight: impl Into<Weight<T>>,
         bias: Option<&Tensor<T>>,
         targets: impl Into<Classes<'t>>,
     ) -> Tensor<T> {
-        let op = "linear_cross_entropy";
-        let rows = Rows::of_linear(op, x, weight);
+        let (op, weight) = ("linear_cross_entropy", weight.into());
+        let rows = Rows::of_linear(op, x, &weight);
         let (rows, targets) = self.nll.chosen(op, rows, &targets.into());
         let class_weight = self.nll.weight.as_ref();
         let losses = linear_cross_entropy_losses(
@@ -430,7 +430,7 @@ impl<T: Float> Rows<T> {
 
     /// The input of a linear layer with this weight.
     #[track_caller]
-    fn of_linear(op: &str, x: &Tensor<T>, weight: &Tensor<T>) -> Self {
+    fn of_linear(op: &str, x: &Tensor<T>, weight: &Weight<T>) -> Self {
         let ([shape @ .., features], &[classes, inner]) = (x.shape(), weight.shape()) else {
             panic!(
                 "{op}: an input of shape {:?} and a weight of shape {:?}; expected [..., K] and [C, K]",

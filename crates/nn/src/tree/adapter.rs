@@ -1,7 +1,6 @@
 //! A low-rank adapter, and the slot of a layer that holds it.
 
 use crate::tree::buffer::{SharedGenerator, Training};
-use crate::tree::deep_copy::copied;
 use crate::tree::mask::masked;
 use crate::tree::module::{Leaf, LeafMut, Module, Path};
 use adamant_tensor::{Float, Parameter, Tensor};
@@ -44,8 +43,8 @@ impl<T: Float> Adapter<T> {
     /// An adapter with parameters and a generator of its own, in the same state.
     fn copy(&self) -> Self {
         Adapter {
-            a: copied(&self.a),
-            b: copied(&self.b),
+            a: self.a.copy(),
+            b: self.b.copy(),
             scale: self.scale,
             dropout: self.dropout.as_ref().map(|(p, rng)| (*p, rng.copy())),
         }

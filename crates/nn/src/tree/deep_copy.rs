@@ -45,13 +45,6 @@ fn ids<T: Float>(module: &impl Module<T>) -> Vec<usize> {
     ids
 }
 
-/// A parameter of its own, with the same value, and frozen if `parameter` is.
-pub(crate) fn copied<T: Float>(parameter: &Parameter<T>) -> Parameter<T> {
-    let copy = Parameter::new(parameter.tensor());
-    copy.set_requires_grad(parameter.is_tracked());
-    copy
-}
-
 /// The copies made so far, by the identity of the original's leaf.
 struct Copies<T: Float> {
     parameters: HashMap<usize, Parameter<T>>,

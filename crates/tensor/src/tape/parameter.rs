@@ -15,7 +15,7 @@ use crate::arrays::array::Array;
 use crate::tape::grad_cell::GradCell;
 use crate::tape::mode::is_grad_enabled;
 use crate::tape::node::{Node, lock};
-use crate::tape::stored::{Storage, Stored};
+use crate::tape::stored::{NewValue, Storage, Stored};
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 use std::fmt;
@@ -85,7 +85,7 @@ impl<T: Float> Parameter<T> {
     #[must_use]
     #[track_caller]
     pub fn tensor(&self) -> Tensor<T> {
-        self.tracked(self.stored().widen("Parameter::tensor"))
+        Tensor { array: self.stored().widen("Parameter::tensor"), node: self.node() }
     }
 
     /// The current value as it is stored.
@@ -93,10 +93,9 @@ impl<T: Float> Parameter<T> {
         self.shared.wait_for_value().stored().clone()
     }
 
-    /// A value of the parameter, tracked if the parameter requires a gradient and recording is on.
-    pub(crate) fn tracked(&self, array: Array<T>) -> Tensor<T> {
-        let tracked = self.is_tracked() && is_grad_enabled();
-        Tensor { array, node: tracked.then(|| self.shared.leaf.clone()) }
+    /// The node of its tensors, if the parameter requires a gradient and recording is on.
+    pub(crate) fn node(&self) -> Option<Arc<Node<T>>> {
+        (self.is_tracked() && is_grad_enabled()).then(|| self.shared.leaf.clone())
     }
 
     /// A new parameter with the same value, stored in the same way, which is frozen if this one is. It
@@ -108,6 +107,7 @@ impl<T: Float> Parameter<T> {
         let slot = Mutex::new(Slot { state: SlotState::Free(self.stored()), waiting: 0 });
         let leaf = Node::leaf(self.shared.leaf.shape.clone());
         let copy = Parameter { shared: Arc::new(Shared { slot, returned: Condvar::new(), leaf }) };
+        // If this was frozen and stored as BF16 until a moment ago, the copy is.
         copy.grad_cell().set_accumulates(copy.storage() == Storage::Full && self.is_tracked());
         copy
     }
@@ -160,8 +160,7 @@ impl<T: Float> Parameter<T> {
     /// [`Storage::Bf16`] takes half the memory of `f32`. Elements are rounded to nearest, ties to even
     /// (from `f64` by way of `f32`); those of a BF16 file are stored exactly. Products widen the value
     /// block by block ([`Weight`](crate::Weight)), and [`tensor`](Parameter::tensor) returns a widened
-    /// copy.
-    /// Values from [`set_value`](Parameter::set_value), [`value_mut`](Parameter::value_mut) or a
+    /// copy. Values from [`set_value`](Parameter::set_value), [`value_mut`](Parameter::value_mut) or a
     /// loaded state are rounded in turn. Thawing the parameter widens its value for good.
     ///
     /// PyTorch: `parameter.data = parameter.data.to(torch.bfloat16)`. There, a product with an `f32`
@@ -187,6 +186,13 @@ impl<T: Float> Parameter<T> {
             "store_as: {self:?} requires a gradient; expected a frozen parameter"
         );
         slot.store_as(storage);
+    }
+
+    /// A value for this parameter, already stored in the parameter's way: for [`TakenValue::replace`].
+    /// So values that are read one after the other take no more memory than the parameters.
+    #[must_use]
+    pub fn new_value(&self, array: Array<T>) -> NewValue<T> {
+        NewValue(Stored::new(array, self.storage()))
     }
 
     fn grad_cell(&self) -> &GradCell<T> {
@@ -416,8 +422,7 @@ pub fn take_values<'p, T: Float>(
     op: &str,
     parameters: impl Iterator<Item = &'p Parameter<T>>,
 ) -> Vec<TakenValue<T>> {
-    let mut values: Vec<TakenValue<T>> =
-        parameters.map(|parameter| TakenValue::of(parameter)).collect();
+    let mut values: Vec<TakenValue<T>> = parameters.map(TakenValue::of).collect();
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by_key(|&i| values[i].parameter.id());
     for pair in order.windows(2) {
@@ -464,15 +469,17 @@ impl<T: Float> TakenValue<T> {
         self.value.as_mut().expect("`take_values` has taken it").make_mut()
     }
 
-    /// Replaces the value, without a copy unless the parameter stores it in another type.
+    /// Replaces the value, by an array or by a value from [`Parameter::new_value`]. Copies it only if
+    /// the parameter stores it in another type.
     ///
     /// # Panics
-    /// If `array` does not have the parameter's shape.
+    /// If `value` does not have the parameter's shape.
     #[track_caller]
-    pub fn replace(&mut self, array: Array<T>) {
-        let (found, expected) = (array.shape(), self.parameter.shape());
+    pub fn replace(&mut self, value: impl Into<NewValue<T>>) {
+        let NewValue(value) = value.into();
+        let (found, expected) = (value.shape(), self.parameter.shape());
         assert!(**found == *expected, "the value has shape {found}; expected {expected:?}");
-        self.value = Some(Stored::new(array, self.storage));
+        self.value = Some(value.stored_as(self.storage));
     }
 }
 

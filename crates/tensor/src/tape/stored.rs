@@ -1,8 +1,11 @@
 //! The value of a parameter as it is stored: in full, or rounded to fewer bits.
 
 use crate::arrays::array::Array;
-use adamant_kernels::{self as kernels, Bf16, Float};
+use crate::arrays::layout::Layout;
+use crate::arrays::shape::Shape;
+use adamant_kernels::{self as kernels, Bf16, Float, Matrix, gemm, gemm_bf16};
 use std::collections::TryReserveError;
+use std::ops::Range;
 
 /// How a [`Parameter`](crate::Parameter) stores its value: see
 /// [`store_as`](crate::Parameter::store_as).
@@ -17,6 +20,15 @@ pub enum Storage {
     Bf16,
 }
 
+/// A value for a parameter, from [`Parameter::new_value`](crate::Parameter::new_value) or an array.
+pub struct NewValue<T: Float>(pub(crate) Stored<T>);
+
+impl<T: Float> From<Array<T>> for NewValue<T> {
+    fn from(array: Array<T>) -> Self {
+        NewValue(Stored::Full(array))
+    }
+}
+
 /// A value under one of the [`Storage`]s.
 pub(crate) enum Stored<T: Float> {
     Full(Array<T>),
@@ -28,6 +40,38 @@ impl<T: Float> Stored<T> {
         match self {
             Stored::Full(_) => Storage::Full,
             Stored::Bf16(_) => Storage::Bf16,
+        }
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        match self {
+            Stored::Full(array) => array.shape(),
+            Stored::Bf16(array) => array.shape(),
+        }
+    }
+
+    /// `rows` of this matrix: a view.
+    pub(crate) fn rows(&self, rows: &Range<usize>) -> Self {
+        let layout = |layout: &Layout| layout.slice(0, rows.start, rows.len(), 1);
+        match self {
+            Stored::Full(array) => Stored::Full(array.with_layout(layout(array.layout()))),
+            Stored::Bf16(array) => Stored::Bf16(array.with_layout(layout(array.layout()))),
+        }
+    }
+
+    /// The transpose of this matrix: a view.
+    pub(crate) fn transpose(&self) -> Self {
+        match self {
+            Stored::Full(array) => Stored::Full(array.permute(&[1, 0])),
+            Stored::Bf16(array) => Stored::Bf16(array.permute(&[1, 0])),
+        }
+    }
+
+    /// `C ← A B + β C`, where B is this matrix.
+    pub(crate) fn product(&self, a: Matrix<'_, T>, beta: T, c: &mut [T]) {
+        match self {
+            Stored::Full(b) => gemm(a, b.matrix(), beta, c),
+            Stored::Bf16(b) => gemm_bf16(a, b.matrix(), beta, c),
         }
     }
 
@@ -168,8 +212,21 @@ mod tests {
         check(4.0);
         take_values("load", [&w].into_iter())[0].replace(Array::full([3].into(), 5.003));
         check(5.0);
+        let value = w.new_value(Array::full([3].into(), 6.003));
+        assert_eq!(value.0.storage(), Storage::Bf16);
+        take_values("load", [&w].into_iter())[0].replace(value);
+        check(6.0);
         drop(take_values("load", [&w].into_iter()));
-        check(5.0);
+        check(6.0);
+    }
+
+    #[test]
+    fn a_value_for_another_storage_is_converted() {
+        let w = bf16();
+        let value = w.new_value(Array::full([3].into(), 6.003));
+        w.set_requires_grad(true);
+        take_values("load", [&w].into_iter())[0].replace(value);
+        assert_eq!((w.storage(), w.tensor().to_vec()), (Storage::Full, vec![6.0; 3]));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The matrix of a product: a tensor, or a parameter that may be stored in fewer bits.
 
 use crate::arrays::array::Array;
-use crate::arrays::shape::Shape;
+use crate::tape::node::Node;
 use crate::tape::parameter::Parameter;
-use crate::tape::stored::{Stored, widen};
+use crate::tape::stored::{Storage, Stored};
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Bf16, Float};
+use adamant_kernels::Float;
+use std::sync::Arc;
 
-/// What [`Tensor::linear`] takes as its weight: a tensor or a [`Parameter`], by reference.
+/// What [`Tensor::linear`] and [`linear_cross_entropy`](fn@crate::linear_cross_entropy) take as their
+/// weight: a tensor or a [`Parameter`], by reference.
 ///
 /// The value of a parameter that is [stored as BF16](Parameter::store_as) is widened block by block
 /// in the product, which has the bits of the product with [`Parameter::tensor`] and never holds all of
@@ -23,63 +25,44 @@ use adamant_kernels::{Bf16, Float};
 /// ```
 #[derive(Clone)]
 pub struct Weight<T: Float = f32> {
-    pub(crate) kind: Kind<T>,
-}
-
-#[derive(Clone)]
-pub(crate) enum Kind<T: Float> {
-    Tensor(Tensor<T>),
-    /// A constant: no gradient leads to it.
-    Bf16(Array<Bf16>),
+    pub(crate) value: Stored<T>,
+    /// `None` for a value that is not stored in full: it is constant.
+    pub(crate) node: Option<Arc<Node<T>>>,
 }
 
 impl<T: Float> Weight<T> {
     /// The sizes of the dimensions.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
-        self.full_shape()
-    }
-
-    pub(crate) fn full_shape(&self) -> &Shape {
-        match &self.kind {
-            Kind::Tensor(tensor) => tensor.array.shape(),
-            Kind::Bf16(array) => array.shape(),
-        }
+        self.value.shape()
     }
 
     /// The value as a tensor: a copy if it is stored as BF16.
     #[must_use]
     #[track_caller]
     pub fn tensor(&self) -> Tensor<T> {
-        match &self.kind {
-            Kind::Tensor(tensor) => tensor.clone(),
-            Kind::Bf16(array) => widen(array, "tensor").into(),
-        }
+        Tensor { array: self.value.clone().widen("tensor"), node: self.node.clone() }
     }
 
-    /// The same elements under another shape.
-    #[track_caller]
-    pub(crate) fn reshape<const N: usize>(self, op: &str, shape: [usize; N]) -> Self {
-        let kind = match self.kind {
-            Kind::Tensor(tensor) => Kind::Tensor(tensor.reshape(shape)),
-            Kind::Bf16(array) => Kind::Bf16(array.reshape(op, shape.into())),
-        };
-        Weight { kind }
+    /// What an operation records as its input: the tensor, or an empty one in place of a constant.
+    pub(crate) fn input(&self) -> Tensor<T> {
+        match &self.value {
+            Stored::Full(array) => Tensor { array: array.clone(), node: self.node.clone() },
+            Stored::Bf16(_) => Array::full([0].into(), T::ZERO).into(),
+        }
     }
 }
 
 impl<T: Float> From<&Tensor<T>> for Weight<T> {
     fn from(tensor: &Tensor<T>) -> Self {
-        Weight { kind: Kind::Tensor(tensor.clone()) }
+        Weight { value: Stored::Full(tensor.array.clone()), node: tensor.node.clone() }
     }
 }
 
 impl<T: Float> From<&Parameter<T>> for Weight<T> {
     fn from(parameter: &Parameter<T>) -> Self {
-        let kind = match parameter.stored() {
-            Stored::Full(array) => Kind::Tensor(parameter.tracked(array)),
-            Stored::Bf16(array) => Kind::Bf16(array),
-        };
-        Weight { kind }
+        let value = parameter.stored();
+        let node = parameter.node().filter(|_| value.storage() == Storage::Full);
+        Weight { value, node }
     }
 }

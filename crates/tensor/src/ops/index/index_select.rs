@@ -7,9 +7,9 @@ use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::index::gather::check_bounds;
 use crate::tape::record::record;
-use crate::tape::stored::widen;
+use crate::tape::stored::{Stored, widen};
 use crate::tape::tensor::Tensor;
-use crate::tape::weight::{Kind, Weight};
+use crate::tape::weight::Weight;
 use adamant_kernels::{Float, add_rows, take_rows};
 
 impl<T: Float> Tensor<T> {
@@ -161,9 +161,9 @@ impl<T: Float> Weight<T> {
     #[must_use]
     #[track_caller]
     pub fn embedding(&self, index: &Indices) -> Tensor<T> {
-        let table = match &self.kind {
-            Kind::Tensor(table) => return table.embedding(index),
-            Kind::Bf16(table) => table.contiguous("embedding"),
+        let table = match &self.value {
+            Stored::Full(_) => return self.tensor().embedding(index),
+            Stored::Bf16(table) => table.contiguous("embedding"),
         };
         let (result, index) =
             (embedding_shape(table.shape(), index), index.array.contiguous("embedding"));

@@ -4,12 +4,14 @@
 //! backward recomputes them, a block at a time.
 
 use crate::arrays::array::{Array, with_room};
-use crate::ops::matrix::linear::repeat_row;
+use crate::ops::matrix::linear::{repeat_row, times_weight};
 use crate::tape::context::Context;
 use crate::tape::mode::is_pass_recorded;
 use crate::tape::node::Gradients;
 use crate::tape::record::record_many;
+use crate::tape::stored::Stored;
 use crate::tape::tensor::Tensor;
+use crate::tape::weight::Weight;
 use adamant_kernels::{
     Float, Matrix, RowStats, add_to_stats, gemm, softmax_of_stats, sum, sum_row, zip_assign,
 };
@@ -44,7 +46,7 @@ const BLOCK: usize = 1024;
 #[track_caller]
 pub fn linear_cross_entropy<T: Float>(
     x: &Tensor<T>,
-    weight: &Tensor<T>,
+    weight: impl Into<Weight<T>>,
     bias: Option<&Tensor<T>>,
     targets: &[usize],
 ) -> Tensor<T> {
@@ -76,13 +78,14 @@ pub fn linear_cross_entropy<T: Float>(
 #[track_caller]
 pub fn linear_cross_entropy_losses<T: Float>(
     x: &Tensor<T>,
-    weight: &Tensor<T>,
+    weight: impl Into<Weight<T>>,
     bias: Option<&Tensor<T>>,
     targets: &[usize],
     class_weight: Option<&Tensor<T>>,
     label_smoothing: f64,
 ) -> Tensor<T> {
-    let classes = check(x, weight, bias, targets);
+    let weight = weight.into();
+    let classes = check(x, &weight, bias, targets);
     assert!(
         (0.0..=1.0).contains(&label_smoothing),
         "{NAME}: label_smoothing is {label_smoothing}; expected 0 to 1"
@@ -109,7 +112,8 @@ pub fn linear_cross_entropy_losses<T: Float>(
             .then(|| class_weights.into_iter().map(|weight| share * weight).collect()),
     };
     let (losses, stats) = call.losses();
-    let inputs: SmallVec<[&Tensor<T>; 3]> = [x, weight].into_iter().chain(bias).collect();
+    let weight = weight.input();
+    let inputs: SmallVec<[&Tensor<T>; 3]> = [x, &weight].into_iter().chain(bias).collect();
     record_many(NAME, &inputs, losses, move |ctx| {
         if is_pass_recorded() {
             call.backward_in_operations(ctx)
@@ -123,11 +127,11 @@ pub fn linear_cross_entropy_losses<T: Float>(
 #[track_caller]
 fn check<T: Float>(
     x: &Tensor<T>,
-    weight: &Tensor<T>,
+    weight: &Weight<T>,
     bias: Option<&Tensor<T>>,
     targets: &[usize],
 ) -> usize {
-    let (sx, sw) = (x.array.shape(), weight.array.shape());
+    let (sx, sw) = (x.array.shape(), weight.value.shape());
     let (&[rows, features], &[classes, inner]) = (&**sx, &**sw) else {
         panic!(
             "{NAME}: an input of shape {sx} and a weight of shape {sw}; expected [rows, features] \
@@ -163,7 +167,7 @@ fn check<T: Float>(
 /// `own[r]` at the target.
 struct Call<T: Float> {
     x: Tensor<T>,
-    weight: Tensor<T>,
+    weight: Weight<T>,
     bias: Option<Tensor<T>>,
     targets: Vec<usize>,
     own: Vec<T>,
@@ -215,12 +219,9 @@ impl<T: Float> Call<T> {
         let g = g.contiguous_slice();
         let inner = self.x.shape()[1];
         let mut gradients: SmallVec<[Option<Array<T>>; 3]> = SmallVec::new();
-        for (i, input) in [Some(&self.x), Some(&self.weight), self.bias.as_ref()]
-            .into_iter()
-            .flatten()
-            .enumerate()
-        {
-            let shape = input.array.shape().clone();
+        let shapes = [self.x.array.shape(), self.weight.value.shape()];
+        let shapes = shapes.into_iter().chain(self.bias.as_ref().map(|bias| bias.array.shape()));
+        for (i, shape) in shapes.cloned().enumerate() {
             gradients.push(if ctx.needs(i) {
                 Some(Array::full_for(NAME, shape, T::ZERO))
             } else {
@@ -248,7 +249,7 @@ impl<T: Float> Call<T> {
                 let part = |range: &Range<usize>| range.start * inner..range.end * inner;
                 if let Some(of_x) = &mut gradients[0] {
                     let of_x = &mut of_x.make_mut_for(NAME)[part(&rows)];
-                    gemm(matrix, weight.matrix(), T::ONE, of_x);
+                    weight.product(matrix, T::ONE, of_x);
                 }
                 if let Some(of_weight) = &mut gradients[1] {
                     let of_weight = &mut of_weight.make_mut_for(NAME)[part(&classes)];
@@ -280,10 +281,10 @@ impl<T: Float> Call<T> {
         });
         let column = |values: &[T]| Array::from_slice_for(NAME, [count, 1].into(), values);
         let sums = Tensor::from(column(&self.own)) + self.total();
-        let p = self.x.linear(&self.weight, self.bias.as_ref()).softmax(1);
+        let p = self.x.linear(self.weight.clone(), self.bias.as_ref()).softmax(1);
         let d = (p * sums - Tensor::from(constant)) * ctx.grad().reshape([count, 1]);
         let mut gradients = Gradients::from_iter([
-            ctx.needs(0).then(|| d.matmul(&self.weight)),
+            ctx.needs(0).then(|| times_weight(&d, &self.weight)),
             ctx.needs(1).then(|| d.transpose(0, 1).matmul(&self.x)),
         ]);
         if self.bias.is_some() {
@@ -302,16 +303,15 @@ impl<T: Float> Call<T> {
     }
 
     /// These rows of `x` and of the weight.
-    fn operands(&self, rows: &Range<usize>, classes: &Range<usize>) -> (Array<T>, Array<T>) {
-        let of = |x: &Array<T>, rows: &Range<usize>| {
-            x.with_layout(x.layout().slice(0, rows.start, rows.len(), 1))
-        };
-        (of(&self.x.array, rows), of(&self.weight.array, classes))
+    fn operands(&self, rows: &Range<usize>, classes: &Range<usize>) -> (Array<T>, Stored<T>) {
+        let x = &self.x.array;
+        let x = x.with_layout(x.layout().slice(0, rows.start, rows.len(), 1));
+        (x, self.weight.value.rows(classes))
     }
 
     /// The logits of rows `x` for `classes`, whose rows of the weight are `weight`.
     #[track_caller]
-    fn logits(&self, x: &Array<T>, weight: &Array<T>, classes: &Range<usize>) -> Array<T> {
+    fn logits(&self, x: &Array<T>, weight: &Stored<T>, classes: &Range<usize>) -> Array<T> {
         #[expect(clippy::manual_map, reason = "a closure would hide the caller")]
         let bias = match &self.bias {
             Some(bias) => Some(bias.array.contiguous(NAME)),
@@ -325,7 +325,7 @@ impl<T: Float> Call<T> {
                 }
                 None => T::ZERO,
             };
-            gemm(x.matrix(), weight.permute(&[1, 0]).matrix(), beta, out);
+            weight.transpose().product(x.matrix(), beta, out);
         })
     }
 
@@ -353,7 +353,7 @@ fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
 mod tests {
     use super::*;
     use crate::tools::gradcheck::testing::check_op;
-    use crate::{Generator, cross_entropy};
+    use crate::{Generator, GradOptions, Parameter, Storage, cross_entropy, grad};
 
     #[test]
     fn gradients() {
@@ -391,6 +391,32 @@ mod tests {
             let difference = (found - &*expected).abs().max().item();
             assert!(difference < 1e-16, "{difference}");
         }
+    }
+
+    #[test]
+    fn a_bf16_weight_has_the_bits_of_the_same_weight_in_full() {
+        let classes = BLOCK + 5;
+        let mut rng = Generator::seed(0);
+        let weight = Parameter::new(Tensor::<f32>::randn([classes, 40], &mut rng));
+        let x = Tensor::randn([3, 40], &mut rng).requires_grad();
+        let bias = Tensor::randn([classes], &mut rng).requires_grad();
+        weight.set_requires_grad(false);
+        weight.store_as(Storage::Bf16);
+        let results = [Weight::from(&weight.tensor()), Weight::from(&weight)].map(|weight| {
+            let loss = linear_cross_entropy(&x, weight, Some(&bias), &[3, 0, classes - 1]);
+            let gradients = grad(&loss, &[&x, &bias], GradOptions::default());
+            [loss.to_vec(), gradients[0].to_vec(), gradients[1].to_vec()]
+        });
+        assert_eq!(results[0], results[1]);
+    }
+
+    #[test]
+    fn gradients_past_a_bf16_weight() {
+        let weight = Parameter::new(Tensor::<f64>::from([[0.5, 2.0], [1.5, -1.0], [0.25, 0.0]]));
+        weight.set_requires_grad(false);
+        weight.store_as(Storage::Bf16);
+        let loss = |x: &[Tensor<f64>]| linear_cross_entropy(&x[0], &weight, Some(&x[1]), &[2, 0]);
+        check_op(loss, &[&[2, 2], &[3]], -2.0..2.0);
     }
 
     #[test]

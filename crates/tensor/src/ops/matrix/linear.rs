@@ -4,9 +4,10 @@ use crate::arrays::array::Array;
 use crate::arrays::shape::Shape;
 use crate::ops::product::record_biased_product;
 use crate::tape::record::record;
+use crate::tape::stored::Stored;
 use crate::tape::tensor::Tensor;
-use crate::tape::weight::{Kind, Weight};
-use adamant_kernels::{Bf16, CHUNK, Float, drain, gemm, gemm_bf16};
+use crate::tape::weight::Weight;
+use adamant_kernels::{CHUNK, Float, drain, gemm};
 
 impl<T: Float> Tensor<T> {
     /// `x Wᵀ + b`: `[…, K], [N, K], [N] → […, N]`, or `[…, K], [K], [] → […]`.
@@ -36,7 +37,7 @@ impl<T: Float> Tensor<T> {
 
 #[track_caller]
 fn linear<T: Float>(x: &Tensor<T>, weight: Weight<T>, bias: Option<&Tensor<T>>) -> Tensor<T> {
-    let (sx, sw) = (x.array.shape(), weight.full_shape().clone());
+    let (sx, sw) = (x.array.shape(), weight.value.shape().clone());
     assert!(
         matches!(sw.len(), 1 | 2) && !sx.is_empty() && sx.last() == sw.last(),
         "linear: the input has shape {sx}, which a weight of shape {sw} does not fit: the last \
@@ -61,8 +62,31 @@ fn linear<T: Float>(x: &Tensor<T>, weight: Weight<T>, bias: Option<&Tensor<T>>) 
     }
     let result: Shape = lead.iter().chain(outputs).copied().collect();
     let x = x.reshape([lead.iter().product(), inner]);
-    let weight = if sw.len() == 2 { weight } else { weight.reshape("linear", [1, inner]) };
+    let weight = if sw.len() == 2 { weight } else { as_row(weight, inner) };
     matrix_linear(&x, weight, bias).reshape(result)
+}
+
+/// A weight of shape `[inner]` as a matrix of one row.
+#[track_caller]
+fn as_row<T: Float>(weight: Weight<T>, inner: usize) -> Weight<T> {
+    match weight.value {
+        Stored::Full(array) => {
+            Weight::from(&Tensor { array, node: weight.node }.reshape([1, inner]))
+        }
+        Stored::Bf16(array) => {
+            let value = Stored::Bf16(array.reshape("linear", [1, inner].into()));
+            Weight { value, node: None }
+        }
+    }
+}
+
+/// `x W` for a matrix W.
+#[track_caller]
+pub(crate) fn times_weight<T: Float>(x: &Tensor<T>, weight: &Weight<T>) -> Tensor<T> {
+    match &weight.value {
+        Stored::Full(_) => x.matmul(&weight.input()),
+        constant => constant_product("matmul", x, constant.clone(), None),
+    }
 }
 
 /// `[M, K], [N, K], [N] → [M, N]`
@@ -72,12 +96,9 @@ fn matrix_linear<T: Float>(
     weight: Weight<T>,
     bias: Option<&Tensor<T>>,
 ) -> Tensor<T> {
-    let weight = match weight.kind {
-        Kind::Tensor(weight) => weight,
-        Kind::Bf16(weight) => {
-            let transposed = weight.contiguous("linear").permute(&[1, 0]);
-            return bf16_product("linear", x, transposed, bias);
-        }
+    let weight = match weight.value {
+        Stored::Full(array) => Tensor { array, node: weight.node },
+        constant => return constant_product("linear", x, constant.transpose(), bias),
     };
     let transposed = weight.array.permute(&[1, 0]);
     let shape = [x.array.shape()[0], weight.array.shape()[0]];
@@ -100,18 +121,18 @@ fn matrix_linear<T: Float>(
 
 /// `x B + bias` with a constant B: `[M, K], [K, N], [N] → [M, N]`
 #[track_caller]
-fn bf16_product<T: Float>(
+fn constant_product<T: Float>(
     op: &'static str,
     x: &Tensor<T>,
-    b: Array<Bf16>,
+    b: Stored<T>,
     bias: Option<&Tensor<T>>,
 ) -> Tensor<T> {
     let shape = [x.array.shape()[0], b.shape()[1]];
     let value = onto_bias(op, shape, bias, |beta, out| {
-        gemm_bf16(x.array.matrix(), b.matrix(), beta, out);
+        b.product(x.array.matrix(), beta, out);
     });
     // [M, N] × [N, K] → [M, K]
-    let of_x = move |g: &Tensor<T>| bf16_product("matmul", g, b.permute(&[1, 0]), None);
+    let of_x = move |g: &Tensor<T>| constant_product("matmul", g, b.transpose(), None);
     match bias {
         None => record(op, [x], value, move |ctx| [Some(of_x(ctx.grad()))]),
         Some(bias) => record(op, [x, bias], value, move |ctx| {

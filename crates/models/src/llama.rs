@@ -183,7 +183,7 @@ impl Llama {
     #[track_caller]
     pub fn loss(&self, tokens: &Indices, targets: &[usize]) -> Tensor {
         let rows = self.model.forward(tokens).flatten(0, 1);
-        linear_cross_entropy(&rows, &self.lm_head.weight.tensor(), None, targets)
+        linear_cross_entropy(&rows, &self.lm_head.weight, None, targets)
     }
 }
 

@@ -198,3 +198,37 @@ fn a_model_of_another_shape_is_refused() {
     let found = error_with("untied", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
     assert!(found.contains("`model.layers.2.mlp.up_proj.weight`: missing"), "{found}");
 }
+
+/// The error of opening the GGUF fixture in which a text was replaced by one as long.
+fn gguf_error_with(old: &str, new: &str) -> String {
+    assert_eq!(old.len(), new.len());
+    let mut bytes = fs::read(fixture("tied.gguf")).unwrap();
+    let at = bytes.windows(old.len()).position(|window| window == old.as_bytes()).unwrap();
+    bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, bytes).unwrap();
+    let error = Llama::open(&path).unwrap_err().to_string();
+    error.replace(&path.display().to_string(), "file")
+}
+
+#[test]
+fn a_gguf_file_of_another_model_is_refused() {
+    for (old, new, expected) in [
+        (
+            "llama",
+            "gemma",
+            "file: found the architecture \"gemma\", expected \"llama\" or \"qwen2\"",
+        ),
+        (
+            "llama.block_count",
+            "llama.bl0ck_count",
+            "file: found no `llama.block_count` in the metadata",
+        ),
+        ("blk.1.attn_q", "blk.1.attn_x", "`blk.1.attn_x.weight`"),
+        ("blk.1.attn_q", "blk.1.attn_x", "`model.layers.1.self_attn.q_proj.weight`: missing"),
+    ] {
+        let found = gguf_error_with(old, new);
+        assert!(found.contains(expected), "{found}");
+    }
+}

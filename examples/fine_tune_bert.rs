@@ -131,8 +131,8 @@ fn train(args: &Args) -> Result<(), Failure> {
     let loader = DataLoader::new(sentences(&train)?, 32).shuffle(&mut rng);
 
     let config = BertConfig::open(&args.model)?;
-    let bert = skip_init(|| Bert::new(&config, &mut rng));
-    load_with(&bert, &Weights::open(args.model.join("model.safetensors"))?, Bert::load_options())?;
+    let bert = init::skip_init(|| Bert::new(&config, &mut rng));
+    load_with(&bert, &Weights::open(&args.model)?, Bert::load_options())?;
     let head = Linear::new(config.hidden_size, names.len(), &mut rng);
     let mut model = Classifier { bert, head };
     println!("{} sentences of {} classes to learn from\n", train.len(), names.len());

@@ -67,7 +67,7 @@ fn crates_depend_on_lower_crates() {
         ("checkpoint", &["files", "tensor"]),
         ("train", &["checkpoint", "data", "derive", "files", "nn", "optim", "tensor"]),
         ("cli", &["checkpoint", "files", "tensor", "train"]),
-        ("text", &["checkpoint", "files"]),
+        ("text", &["checkpoint", "files", "tensor"]),
         ("models", &["checkpoint", "files", "nn", "tensor"]),
         ("adamant", &["checkpoint", "data", "derive", "nn", "optim", "tensor", "train"]),
     ]

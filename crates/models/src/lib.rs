@@ -5,8 +5,13 @@
 
 mod bert;
 mod config;
+mod llama;
 
 pub use crate::bert::{
     Activation, Bert, BertConfig, BertEmbeddings, BertEncoder, BertLayer, BertPooler,
     mean_of_tokens,
+};
+pub use crate::llama::{
+    GenerateOptions, Llama, LlamaAttention, LlamaCache, LlamaConfig, LlamaError, LlamaLayer,
+    LlamaMlp, LlamaModel,
 };

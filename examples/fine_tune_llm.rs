@@ -49,9 +49,6 @@ struct Args {
     /// What the samples begin with
     #[arg(long, default_value = "ROMEO.\n")]
     prompt: String,
-    /// The seed of the random numbers
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -108,7 +105,7 @@ fn main() -> ExitCode {
 
 fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let (model, tokenizer) = (Llama::open(&args.model)?, Tokenizer::open(&args.model)?);
-    let mut rng = Generator::seed(args.seed);
+    let mut rng = Generator::seed(args.run.seed);
     let mut tuned = Tuned { model, lora: None };
     if let Some(rank) = args.lora {
         let options = LoraOptions::default().rank(rank).lora_alpha(2.0 * rank as f64).all_linear();
@@ -117,7 +114,8 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let mut tokens = tokenizer.encode(&read_text(&args.text)?)?;
     let held_out = tokens.split_off(tokens.len() - tokens.len() / 10);
-    println!("{} tokens; {} weights to train", tokens.len(), numel(&tuned.parameters()));
+    let weights: usize = tuned.parameters().iter().map(Parameter::numel).sum();
+    println!("{} tokens; {weights} weights to train", tokens.len());
     let passages = TokenWindows::new(tokens, args.context)?.stride(1);
     let loader = DataLoader::new(passages, args.batch_size).shuffle(&mut rng);
     let held_out = DataLoader::new(TokenWindows::new(held_out, args.context)?, args.batch_size);
@@ -170,10 +168,6 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         folder.display().to_string()
     );
     Ok(())
-}
-
-fn numel(parameters: &[Parameter]) -> usize {
-    parameters.iter().map(Parameter::numel).sum()
 }
 
 /// The perplexity of the first passages.

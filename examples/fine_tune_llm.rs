@@ -114,7 +114,8 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let mut tokens = tokenizer.encode(&read_text(&args.text)?)?;
     let held_out = tokens.split_off(tokens.len() - tokens.len() / 10);
-    println!("{} tokens; {} weights to train", tokens.len(), numel(&tuned.parameters()));
+    let weights: usize = tuned.parameters().iter().map(Parameter::numel).sum();
+    println!("{} tokens; {weights} weights to train", tokens.len());
     let passages = TokenWindows::new(tokens, args.context)?.stride(1);
     let loader = DataLoader::new(passages, args.batch_size).shuffle(&mut rng);
     let held_out = DataLoader::new(TokenWindows::new(held_out, args.context)?, args.batch_size);
@@ -167,10 +168,6 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         folder.display().to_string()
     );
     Ok(())
-}
-
-fn numel(parameters: &[Parameter]) -> usize {
-    parameters.iter().map(Parameter::numel).sum()
 }
 
 /// The perplexity of the first passages.

@@ -2,3 +2,12 @@
 //! usual home.
 
 #![forbid(unsafe_code)]
+
+mod conv;
+mod efficientnet_lite;
+mod resnet;
+
+pub use efficientnet_lite::{
+    Block, DepthwiseSeparable, EfficientNetLite, EfficientNetLiteOptions, InvertedResidual,
+};
+pub use resnet::{BasicBlock, ResNet, ResNetOptions};

@@ -60,11 +60,11 @@ pub use summary::{Summary, SummaryRow, summary, summary_of};
 pub use tree::buffer::{Buffer, Counter, SharedGenerator, Training};
 #[doc(hidden)]
 pub use tree::deep_copy::deep_copy;
+pub use tree::load::{LoadError, LoadOptions, load_with};
+pub use tree::load_report::LoadReport;
 #[doc(hidden)]
 pub use tree::module::Part;
 pub use tree::module::{Forward, Leaf, LeafMut, Module, Path};
 pub use tree::module_dict::ModuleDict;
 pub use tree::observe::observe;
-pub use tree::state::{
-    PartialLoad, check_module_state, load_module_state, load_partial, module_state,
-};
+pub use tree::state::{check_module_state, load_module_state, module_state};

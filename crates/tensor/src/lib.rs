@@ -42,6 +42,7 @@ pub use ops::shape::pad_mode::PadMode;
 pub use state::dict::StateDict;
 pub use state::generator::Generator;
 pub use state::mismatch::{Mismatch, StateError};
+pub use state::source::{SourceError, StateSource, ValueKind};
 pub use state::stateful::Stateful;
 #[doc(hidden)]
 pub use state::stateful::StatefulField;

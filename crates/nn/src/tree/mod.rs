@@ -4,8 +4,13 @@
 pub(crate) mod buffer;
 pub(crate) mod containers;
 pub(crate) mod deep_copy;
+mod entries;
+mod fit;
+pub(crate) mod load;
+pub(crate) mod load_report;
 pub(crate) mod module;
 pub(crate) mod module_dict;
+mod new_values;
 pub(crate) mod observe;
 pub(crate) mod panic_context;
 pub(crate) mod state;

@@ -2,12 +2,11 @@
 //!
 //! `#[derive(Module)]` implements [`Stateful`] with these functions.
 
+use crate::tree::load::{LoadError, LoadOptions};
 use crate::tree::module::{Leaf, Module, Path};
-use adamant_tensor::{
-    Array, Float, Mismatch, Parameter, Shape, StateDict, StateError, Stateful, Value, take_values,
-};
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+use crate::tree::new_values::NewValues;
+use adamant_tensor::{Array, Float, StateDict, StateError, Stateful, Value};
+use std::collections::HashSet;
 
 /// The state of a module: an entry for each parameter, buffer and count, and several for each
 /// generator. A shared parameter or buffer is there once, under its first path.
@@ -50,157 +49,11 @@ pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
     state
 }
 
-/// Whether `name` is a batch normalization's count that the state does not have: the count then
-/// stays as it is. Old states of PyTorch do not have it, and PyTorch still loads them.
-fn may_be_missing(name: &str, state: &StateDict) -> bool {
-    name.rsplit('.').next() == Some("num_batches_tracked") && !state.contains(name)
-}
-
-const FITS: &str = "checked before";
-
-/// The parts of a state that fit a module, and those that do not.
-#[derive(Default)]
-struct Fit {
-    /// For each leaf that can be loaded: its first path, and its name in the state.
-    fits: Vec<(String, String)>,
-    missing: Vec<String>,
-    unexpected: Vec<String>,
-    misshapen: Vec<String>,
-    /// A line for each name in the three lists above.
-    errors: StateError,
-}
-
-impl Fit {
-    fn of<T: Float>(module: &(impl Module<T> + ?Sized), state: &StateDict) -> Fit {
-        let mut fit = Fit::default();
-        // Each array with all its names: a state may hold a tied one under any of them.
-        let mut arrays: Vec<(Vec<String>, Shape)> = Vec::new();
-        let mut indices = HashMap::new();
-        let mut counters = Vec::new();
-        let mut generators = Vec::new();
-        module.visit(&mut Path::default(), &mut |path, leaf| {
-            let (id, shape) = match leaf {
-                Leaf::Parameter(parameter) => {
-                    if parameter.is_being_written() {
-                        let found = "a parameter with a `ValueMut`";
-                        fit.errors.push(Mismatch::wrong(path, found, "one that can be replaced"));
-                    }
-                    (parameter.id(), parameter.shape())
-                }
-                Leaf::Buffer(buffer) => (buffer.id(), buffer.shape()),
-                Leaf::Counter(_) => return counters.push(path.to_string()),
-                Leaf::Generator(generator) => {
-                    let check = generator.lock().check_state_dict(&state.part(path));
-                    return generators.push((path.to_string(), check));
-                }
-            };
-            let index = *indices.entry(id).or_insert_with(|| {
-                arrays.push((Vec::new(), shape.into()));
-                arrays.len() - 1
-            });
-            arrays[index].0.push(path.to_string());
-        });
-
-        for (names, shape) in &arrays {
-            fit.array::<T>(state, names, shape);
-        }
-        for name in counters.iter().filter(|name| !may_be_missing(name, state)) {
-            let found = state.count(name).map(drop);
-            match found {
-                Ok(()) => fit.fits.push((name.clone(), name.clone())),
-                Err(mismatch) => fit.refuse(state, name, mismatch),
-            }
-        }
-        // PyTorch's states have no generators; without any, all stay as they are.
-        let within = |name: &str, path: &str| {
-            name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
-        };
-        let generated = |name: &str| generators.iter().any(|(path, _)| within(name, path));
-        if state.keys().any(generated) {
-            for (path, check) in &generators {
-                match check {
-                    Ok(()) => fit.fits.push((path.clone(), path.clone())),
-                    Err(error) => {
-                        let is_there = state.keys().any(|name| within(name, path));
-                        let list = if is_there { &mut fit.misshapen } else { &mut fit.missing };
-                        list.push(path.clone());
-                        fit.errors.extend(path, Err(error.clone()));
-                    }
-                }
-            }
-        }
-        let names = arrays.iter().flat_map(|(names, _)| names).chain(&counters);
-        let known: HashSet<&str> = names.map(String::as_str).collect();
-        let (expected, unexpected): (Vec<&str>, Vec<&str>) =
-            state.keys().partition(|name| known.contains(name) || generated(name));
-        fit.unexpected = unexpected.into_iter().map(String::from).collect();
-        fit.errors.check_names(state, expected);
-        fit
-    }
-
-    /// Checks one array, under all of its names that the state has: they must agree.
-    fn array<T: Float>(&mut self, state: &StateDict, names: &[String], shape: &Shape) {
-        let mut found = names.iter().filter(|name| state.contains(name));
-        let first = found.next().unwrap_or(&names[0]);
-        match state.array::<T>(first, shape) {
-            Ok(_) => self.fits.push((names[0].clone(), first.clone())),
-            Err(mismatch) => self.refuse(state, first, mismatch),
-        }
-        for name in found {
-            let mismatch = match state.array::<T>(name, shape) {
-                Ok(_) if state.get(name) == state.get(first) => continue,
-                Ok(_) => Mismatch::Wrong {
-                    name: name.clone(),
-                    found: "other values".into(),
-                    expected: format!("those of `{first}`, to which it is tied"),
-                },
-                Err(mismatch) => mismatch,
-            };
-            self.refuse(state, name, mismatch);
-        }
-    }
-
-    fn refuse(&mut self, state: &StateDict, name: &str, mismatch: Mismatch) {
-        let list = if state.contains(name) { &mut self.misshapen } else { &mut self.missing };
-        list.push(name.into());
-        self.errors.push(mismatch);
-    }
-
-    /// Loads what fits. Panics, and changes nothing, if one of the parameters is being written to.
-    #[track_caller]
-    fn load<T: Float>(&self, module: &(impl Module<T> + ?Sized), state: &StateDict) {
-        let names: HashMap<&str, &str> =
-            self.fits.iter().map(|(path, name)| (path.as_str(), name.as_str())).collect();
-        let array = |name: &str, shape: &[usize]| state.array::<T>(name, shape).expect(FITS);
-
-        let mut parameters: Vec<(Parameter<T>, Array<T>)> = Vec::new();
-        module.visit(&mut Path::default(), &mut |path, leaf| {
-            if let (Some(&name), Leaf::Parameter(parameter)) = (names.get(path), leaf) {
-                parameters.push((parameter.clone(), array(name, parameter.shape()).clone()));
-            }
-        });
-        // Only this can panic, before the first value has changed.
-        let of_each = parameters.iter().map(|(parameter, _)| parameter);
-        let mut values = take_values("load_state_dict", of_each);
-        for (value, (_, array)) in values.iter_mut().zip(parameters.iter().cloned()) {
-            value.replace(array);
-        }
-        drop(values);
-
-        module.visit(&mut Path::default(), &mut |path, leaf| {
-            let Some(&name) = names.get(path) else { return };
-            match leaf {
-                Leaf::Parameter(_) => {}
-                Leaf::Buffer(buffer) => {
-                    buffer.set(&array(name, buffer.shape()).clone().into());
-                }
-                Leaf::Counter(counter) => counter.set(state.count(name).expect(FITS)),
-                Leaf::Generator(generator) => {
-                    let state = state.part(name);
-                    generator.lock().load_state_dict(&state).expect(FITS);
-                }
-            }
-        });
+/// The error of loading a [`StateDict`], every value of which can be read.
+fn mismatches(error: LoadError) -> StateError {
+    match error {
+        LoadError::State(error) => error,
+        LoadError::Read { .. } => unreachable!("a StateDict has each value that it describes"),
     }
 }
 
@@ -217,99 +70,33 @@ pub fn check_module_state<T: Float>(
     module: &(impl Module<T> + ?Sized),
     state: &StateDict,
 ) -> Result<(), StateError> {
-    Fit::of(module, state).errors.into_result()
+    NewValues::read(module, state, &LoadOptions::exact()).map(drop).map_err(mismatches)
 }
 
 /// Loads `state`: all of it, or nothing. Generators and counts of batches stay as they are if the
 /// state does not have them.
 ///
-/// # Errors
-/// All mismatches at once.
+/// To load a part of the state, or to convert names or types: [`load_with`](crate::load_with).
 ///
-/// # Panics
-/// If a [`ValueMut`](adamant_tensor::ValueMut) of a parameter exists; nothing is loaded.
+/// # Errors
+/// All mismatches at once; also a parameter that is being written to.
 #[track_caller]
 pub fn load_module_state<T: Float>(
     module: &(impl Module<T> + ?Sized),
     state: &StateDict,
 ) -> Result<(), StateError> {
-    let fit = Fit::of(module, state);
-    fit.errors.clone().into_result()?;
-    fit.load(module, state);
+    let (values, _) = NewValues::read(module, state, &LoadOptions::exact()).map_err(mismatches)?;
+    values.replace("load_state_dict");
     Ok(())
-}
-
-/// The result of [`load_partial`]: the names that were loaded, and those that were not.
-///
-/// PyTorch: the result of `load_state_dict(state, strict=False)`.
-#[derive(Clone, Debug, Default)]
-#[must_use = "it lists what was not loaded"]
-pub struct PartialLoad {
-    /// Names in the module that were loaded.
-    pub loaded: Vec<String>,
-    /// Names that the module has and the state does not have.
-    pub missing: Vec<String>,
-    /// Names that the state has and the module does not have.
-    pub unexpected: Vec<String>,
-    /// Names that both have, with different shapes or types. (Also a shared parameter's name whose
-    /// values differ from those under its first name.)
-    pub misshapen: Vec<String>,
-    errors: StateError,
-}
-
-impl PartialLoad {
-    /// Whether all of the state was loaded into all of the module.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.errors.mismatches().is_empty()
-    }
-}
-
-/// The number of names that were loaded, and a line for each that was not.
-impl fmt::Display for PartialLoad {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.errors.mismatches();
-        write!(f, "loaded {}, left out {}", self.loaded.len(), lines.len())?;
-        lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
-    }
-}
-
-/// Loads the parts of `state` that fit, and reports those that do not: for a body that was trained
-/// with another head. To require that all of it fits:
-/// [`load_state_dict`](adamant_tensor::Stateful::load_state_dict).
-///
-/// PyTorch: `model.load_state_dict(state, strict=False)`, which however raises an error if a shape
-/// differs.
-///
-/// # Panics
-/// If a [`ValueMut`](adamant_tensor::ValueMut) of a parameter exists; nothing is loaded.
-///
-/// ```
-/// use adamant_nn::{Linear, Sequential, Stateful, load_partial};
-/// use adamant_tensor::Generator;
-/// let rng = &mut Generator::seed(0);
-/// let ten = Sequential::new().add(Linear::new(4, 3, rng)).add(Linear::new(3, 10, rng));
-/// let two = Sequential::new().add(Linear::new(4, 3, rng)).add(Linear::new(3, 2, rng));
-/// let report = load_partial(&two, &ten.state_dict());
-/// assert_eq!(report.loaded, ["0.weight", "0.bias"]);
-/// assert_eq!(report.misshapen, ["1.weight", "1.bias"]);
-/// ```
-#[track_caller]
-pub fn load_partial<T: Float>(
-    module: &(impl Module<T> + ?Sized),
-    state: &StateDict,
-) -> PartialLoad {
-    let fit = Fit::of(module, state);
-    fit.load(module, state);
-    let Fit { fits, missing, unexpected, misshapen, errors } = fit;
-    let loaded = fits.into_iter().map(|(path, _)| path).collect();
-    PartialLoad { loaded, missing, unexpected, misshapen, errors }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{load_module_state, load_partial, module_state};
-    use crate::{BatchNorm1d, Buffer, Counter, Dropout, Forward, Linear, Module, Relu, Sequential};
+    use super::{load_module_state, module_state};
+    use crate::{
+        BatchNorm1d, Buffer, Counter, Dropout, Forward, Linear, LoadOptions, LoadReport, Module,
+        Relu, Sequential, load_with,
+    };
     use adamant_tensor::{Generator, Parameter, StateDict, Stateful, Tensor, Value};
 
     fn net(seed: u64, width: usize) -> Sequential {
@@ -328,6 +115,10 @@ mod tests {
         assert_eq!(a.state_dict(), b.state_dict());
         let x = Tensor::ones([4, 3]);
         assert_eq!(a.forward(&x).to_vec(), b.forward(&x).to_vec());
+    }
+
+    fn load_partial(module: &impl Module, state: &StateDict) -> LoadReport {
+        load_with(module, state, LoadOptions::default().strict(false)).unwrap()
     }
 
     /// The entries whose names do not contain `part`.
@@ -487,7 +278,7 @@ mod tests {
         assert!(!report.is_complete());
         let text = report.to_string();
         assert!(
-            text.starts_with("loaded 2, left out 4\n  `mean`: found f32 [4], expected f32 [3]"),
+            text.starts_with("loaded 2; left out 4\n  `mean`: found f32 [4], expected f32 [3]"),
             "{text}"
         );
         assert_eq!(b.head.tensor().to_vec(), [1.0, 1.0]);

@@ -7,5 +7,6 @@ mod list;
 pub(crate) mod mismatch;
 mod parts;
 mod plain;
+pub(crate) mod source;
 pub(crate) mod stateful;
 pub(crate) mod value;

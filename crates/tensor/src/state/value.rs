@@ -1,5 +1,6 @@
 //! The values of a state dictionary.
 
+use super::source::ValueKind;
 use crate::arrays::array::Array;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
@@ -79,15 +80,7 @@ impl Value {
     /// A description for messages: `f32 [2, 3]`, `the integer 7`.
     #[must_use]
     pub fn kind(&self) -> String {
-        match self {
-            Value::F32(array) => format!("f32 {}", array.shape()),
-            Value::F64(array) => format!("f64 {}", array.shape()),
-            Value::I64(array) => format!("i64 {}", array.shape()),
-            Value::Bool(value) => value.to_string(),
-            Value::Int(value) => format!("the integer {value}"),
-            Value::Float(value) => format!("the float {value}"),
-            Value::Text(value) => format!("the string {value:?}"),
-        }
+        ValueKind::from(self).to_string()
     }
 }
 

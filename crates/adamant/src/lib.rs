@@ -63,14 +63,14 @@ pub mod prelude {
         ConvTranspose2d, ConvTranspose2dOptions, CosineEmbeddingLoss, CrossEntropyLoss, Dropout,
         Dropout2d, Elu, Embedding, EmbeddingOptions, Flatten, Forward, Gelu, GeluTanh, GroupNorm,
         GroupNormOptions, Gru, GruOptions, Hardtanh, HuberLoss, Identity, KlDivLoss, L1Loss,
-        Lambda, Layer, LayerNorm, LayerNormOptions, LeakyRelu, Linear, LinearOptions, LogSoftmax,
-        Lstm, LstmOptions, MaxPool2d, Module, ModuleDict, MseLoss, MultiheadAttention,
-        MultiheadAttentionOptions, NllLoss, Nonlinearity, Reduction, Relu, RmsNorm, RmsNormOptions,
-        Rnn, RnnOptions, Sequential, SharedGenerator, Sigmoid, Silu, SmoothL1Loss, Softmax,
-        Softplus, Softsign, Tanh, Training, TransformerActivation, TransformerEncoderLayer,
-        TransformerEncoderLayerOptions, TripletMarginLoss, bce_loss, bce_with_logits,
-        cosine_embedding_loss, cross_entropy, huber_loss, init, kl_div, l1_loss, load_partial,
-        mse_loss, nll_loss, observe, smooth_l1_loss, summary, triplet_margin_loss,
+        Lambda, Layer, LayerNorm, LayerNormOptions, LeakyRelu, Linear, LinearOptions, LoadError,
+        LoadOptions, LoadReport, LogSoftmax, Lstm, LstmOptions, MaxPool2d, Module, ModuleDict,
+        MseLoss, MultiheadAttention, MultiheadAttentionOptions, NllLoss, Nonlinearity, Reduction,
+        Relu, RmsNorm, RmsNormOptions, Rnn, RnnOptions, Sequential, SharedGenerator, Sigmoid, Silu,
+        SmoothL1Loss, Softmax, Softplus, Softsign, Tanh, Training, TransformerActivation,
+        TransformerEncoderLayer, TransformerEncoderLayerOptions, TripletMarginLoss, bce_loss,
+        bce_with_logits, cosine_embedding_loss, cross_entropy, huber_loss, init, kl_div, l1_loss,
+        load_with, mse_loss, nll_loss, observe, smooth_l1_loss, summary, triplet_margin_loss,
     };
     pub use adamant_optim::{
         Adam, AdamOptions, AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions,
@@ -82,8 +82,8 @@ pub mod prelude {
     pub use adamant_tensor::{
         Array, AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Float, Generator,
         GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,
-        StateError, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad, grad,
-        gradcheck, gradgradcheck, keepdim, no_grad, scaled_dot_product_attention,
+        StateError, StateSource, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad,
+        grad, gradcheck, gradgradcheck, keepdim, no_grad, scaled_dot_product_attention,
     };
     pub use adamant_train::{
         Accuracy, Auroc, Average, AveragedModel, ConfusionMatrix, EarlyStopping, History, LrFinder,

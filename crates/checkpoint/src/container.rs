@@ -50,13 +50,13 @@ use std::path::Path;
 ///
 /// ```
 /// # use adamant_checkpoint::Checkpoint;
-/// # use adamant_nn::{Linear, Sequential, load_partial};
+/// # use adamant_nn::{Linear, LoadOptions, Sequential, load_with};
 /// # use adamant_tensor::Generator;
 /// # let mut rng = Generator::seed(0);
 /// # let saved = Checkpoint::new().with("model", &Sequential::new().add(Linear::new(4, 2, &mut rng)));
 /// let model = Sequential::new().add(Linear::new(4, 3, &mut rng));
 /// let state = saved.part("model").ok_or("a checkpoint without a model")?;
-/// let report = load_partial(&model, state);
+/// let report = load_with(&model, state, LoadOptions::default().strict(false))?;
 /// assert_eq!(report.misshapen, ["0.weight", "0.bias"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -18,6 +18,9 @@ use syn::{DeriveInput, Error, parse_macro_input};
 /// do not depend on the variant.
 ///
 /// * `#[module(skip)]` on a field leaves it out: it is not part of the model.
+/// * `#[module(rename = "self")]` on a field is its name in paths, where the field's own name cannot
+///   be that of another framework's weights. `"attention.self"` is the path of a field two levels
+///   below.
 /// * `#[module(float = f64)]` on the type makes it a module of `f64` (or of a type parameter)
 ///   instead of `f32`.
 /// * `#[module(clone)]` on the type implements `Clone` as a deep copy: with its own parameters,

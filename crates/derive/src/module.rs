@@ -3,9 +3,9 @@
 use crate::parts::{member_name, mentions, named_by};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, Ident, Member, Path, Type};
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Member, Path, Type};
 
 pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let Options { nn, float, clone } = &Options::of(input)?;
@@ -157,23 +157,63 @@ fn variant(path: TokenStream, fields: &Fields, of_enum: bool) -> syn::Result<Var
     let transparent =
         of_enum && matches!(fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1);
     let mut found = Vec::new();
+    let mut names = HashSet::new();
     for (index, (member, field)) in fields.members().zip(fields).enumerate() {
-        let mut skip = false;
-        for attribute in field.attrs.iter().filter(|a| a.path().is_ident("module")) {
-            attribute.parse_nested_meta(|meta| {
-                skip = meta.path.is_ident("skip");
-                if skip {
-                    Ok(())
-                } else {
-                    Err(meta.error("expected `skip`, the only option of a field"))
-                }
-            })?;
+        let FieldOptions { skip, rename } = FieldOptions::of(&field.attrs)?;
+        let own_name = || (!transparent).then(|| member_name(&member));
+        let name = rename.as_ref().map(LitStr::value).or_else(own_name);
+        if let Some(name) = name.as_ref().filter(|_| !skip)
+            && !names.insert(name.clone())
+        {
+            let message = format!("two fields have the name `{name}`; expected different names");
+            return Err(Error::new_spanned(field, message));
         }
-        let name = (!transparent).then(|| member_name(&member));
         let binding = format_ident!("field_{index}");
         found.push(Field { member, name, binding, ty: &field.ty, skip });
     }
     Ok(Variant { path, fields: found })
+}
+
+/// `#[module(…)]` on a field.
+#[derive(Default)]
+struct FieldOptions {
+    skip: bool,
+    rename: Option<LitStr>,
+}
+
+impl FieldOptions {
+    fn of(attributes: &[Attribute]) -> syn::Result<Self> {
+        let mut options = FieldOptions::default();
+        for attribute in attributes.iter().filter(|a| a.path().is_ident("module")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("skip") {
+                    options.skip = true;
+                } else if meta.path.is_ident("rename") {
+                    if options.rename.is_some() {
+                        return Err(meta.error("`rename` is there twice; expected one name"));
+                    }
+                    options.rename = Some(path_name(meta.value()?.parse()?)?);
+                } else {
+                    return Err(meta.error("expected `skip` or `rename = \"…\"`"));
+                }
+                if options.skip && options.rename.is_some() {
+                    return Err(meta.error("a field with `skip` has no name to `rename`"));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(options)
+    }
+}
+
+/// A name, or several joined by dots: `attention.self`.
+fn path_name(name: LitStr) -> syn::Result<LitStr> {
+    if name.value().split('.').any(str::is_empty) {
+        let message =
+            format!("`rename` is {:?}; expected a name, or names joined by dots", name.value());
+        return Err(Error::new_spanned(name, message));
+    }
+    Ok(name)
 }
 
 struct Options {
@@ -199,7 +239,8 @@ impl Options {
                     options.clone = true;
                 } else {
                     let message =
-                        "expected `clone`, `float = …` or `crate = …`; `skip` belongs on a field";
+                        "expected `clone`, `float = …` or `crate = …`; `skip` and `rename` belong on a \
+                         field";
                     return Err(meta.error(message));
                 }
                 Ok(())

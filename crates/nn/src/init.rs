@@ -1,6 +1,78 @@
 //! Initial values of weights, by PyTorch's formulas.
 
 use adamant_tensor::{Float, Generator, Shape, Tensor};
+use std::cell::Cell;
+
+thread_local! {
+    static SKIPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `build` without initialization: the functions of this module draw nothing from their
+/// generators, and return zeros that take the memory of one element.
+///
+/// For a model whose weights are loaded next, with [`load_with`](crate::load_with): it is built in no
+/// time, and loading takes the memory of the new weights alone. Until they are loaded, the model
+/// works as one whose weights are zeros. A weight that is changed gets its own memory then.
+///
+/// Parameters that start as ones or zeros, as those of the norms, do so here too. Layers with
+/// dropout have their generators. The setting belongs to this thread and is restored when `build`
+/// returns or panics.
+///
+/// PyTorch: `torch.nn.utils.skip_init`; `with torch.device("meta"):`, whose parameters cannot be
+/// used before they are replaced.
+///
+/// ```
+/// use adamant_nn::{Linear, LoadOptions, Stateful, init::skip_init, load_with};
+/// use adamant_tensor::Generator;
+/// let rng = &mut Generator::seed(0);
+/// let trained = Linear::new(512, 512, rng);
+///
+/// let model = skip_init(|| Linear::new(512, 512, rng));
+/// assert_eq!(model.weight.tensor().sum().item(), 0.0);
+/// load_with(&model, &trained.state_dict(), LoadOptions::default()).unwrap();
+/// assert_eq!(model.state_dict(), trained.state_dict());
+/// ```
+pub fn skip_init<M>(build: impl FnOnce() -> M) -> M {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SKIPPED.set(self.0);
+        }
+    }
+    let _restore = Restore(SKIPPED.replace(true));
+    build()
+}
+
+/// Whether this thread is within [`skip_init`]: nothing needs to be drawn or written.
+pub(crate) fn is_skipped() -> bool {
+    SKIPPED.get()
+}
+
+/// Zeros that share one element.
+#[track_caller]
+fn placeholder<T: Float>(shape: Shape) -> Tensor<T> {
+    Tensor::zeros([]).broadcast_to(shape)
+}
+
+/// Uniform in `[low, high)`, as [`Tensor::uniform`].
+///
+/// PyTorch: `torch.nn.init.uniform_(weight, a, b)`.
+///
+/// # Panics
+/// If `low` is above `high`, or one of them or their difference is not finite in `T`.
+#[must_use]
+#[track_caller]
+pub fn uniform<T: Float>(
+    shape: impl Into<Shape>,
+    low: f64,
+    high: f64,
+    rng: &mut Generator,
+) -> Tensor<T> {
+    if is_skipped() {
+        return placeholder(shape.into());
+    }
+    Tensor::uniform(shape, low, high, rng)
+}
 
 /// Kaiming-uniform: uniform in `±√(6 / ((1 + a²) fan_in))`.
 ///
@@ -77,7 +149,7 @@ pub fn xavier_uniform<T: Float>(
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape);
     let bound = gain * (6.0 / fan_in.saturating_add(fan_out).max(1) as f64).sqrt();
-    Tensor::uniform(shape, -bound, bound, rng)
+    uniform(shape, -bound, bound, rng)
 }
 
 /// Xavier-normal: normal with variance `2 gain² / (fan_in + fan_out)`.
@@ -121,6 +193,9 @@ pub fn normal<T: Float>(
     rng: &mut Generator,
 ) -> Tensor<T> {
     assert!(std >= 0.0, "normal: std is {std}; expected at least 0");
+    if is_skipped() {
+        return placeholder(shape.into());
+    }
     Tensor::build(shape, |out| out.fill_with(|| T::from_f64(mean + std * rng.normal())))
 }
 
@@ -150,5 +225,5 @@ pub fn bias<T: Float>(len: usize, fan_in: usize, rng: &mut Generator) -> Tensor<
 #[track_caller]
 fn symmetric<T: Float>(shape: Shape, gain: f64, fan_in: usize, rng: &mut Generator) -> Tensor<T> {
     let bound = if fan_in == 0 { 0.0 } else { gain / (fan_in as f64).sqrt() };
-    Tensor::uniform(shape, -bound, bound, rng)
+    uniform(shape, -bound, bound, rng)
 }

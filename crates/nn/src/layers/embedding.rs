@@ -87,7 +87,9 @@ impl<T: Float> Embedding<T> {
                 row < num_embeddings,
                 "Embedding: padding_idx is {row}; expected less than num_embeddings = {num_embeddings}"
             );
-            weight.value_mut()[row * embedding_dim..(row + 1) * embedding_dim].fill(T::ZERO);
+            if !init::is_skipped() {
+                weight.value_mut()[row * embedding_dim..(row + 1) * embedding_dim].fill(T::ZERO);
+            }
         }
         Embedding { weight, padding_idx }
     }

@@ -4,7 +4,7 @@ use crate::tree::deep_copy::deep_copy;
 use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
 use crate::tree::observe::observe;
 use crate::tree::state;
-use crate::{Dropout, check};
+use crate::{Dropout, check, init};
 use adamant_tensor::{
     Direction, Float, Generator, Parameter, RecurrentCell, RecurrentWeights, StateDict, StateError,
     Stateful, Tensor, recurrence,
@@ -182,7 +182,7 @@ impl<T: Float> Layers<T> {
             let width = if layer == 0 { inputs } else { directions * output };
             for _ in 0..directions {
                 let mut draw =
-                    |shape: &[usize]| Parameter::new(Tensor::uniform(shape, -bound, bound, rng));
+                    |shape: &[usize]| Parameter::new(init::uniform(shape, -bound, bound, rng));
                 weights.push(Weights {
                     ih: draw(&[gates * hidden, width]),
                     hh: draw(&[gates * hidden, output]),

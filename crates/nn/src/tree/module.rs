@@ -470,6 +470,52 @@ mod tests {
         assert_eq!(block.state_dict(), blocks[1].state_dict());
     }
 
+    #[derive(Module)]
+    #[module(crate = crate, clone)]
+    struct Renamed {
+        #[module(rename = "attention.self")]
+        attention: Linear,
+        #[module(rename = "lora_A")]
+        lora_a: Parameter,
+        #[module(rename = "lora_a")]
+        other: Parameter,
+        kind: RenamedKind,
+    }
+
+    #[derive(Module)]
+    #[module(crate = crate, clone)]
+    enum RenamedKind {
+        Transparent(#[module(rename = "type")] Parameter),
+        Pair(#[module(rename = "1")] Parameter, #[module(rename = "0")] Parameter),
+        Named {
+            #[module(rename = "Self")]
+            this: Parameter,
+        },
+    }
+
+    #[test]
+    fn a_renamed_field_has_its_name_in_paths() {
+        let cell = |value: f32| Parameter::new(Tensor::full([1], value));
+        let net = |kind| Renamed {
+            attention: no_bias(1, 1, &mut Generator::seed(0)),
+            lora_a: cell(1.0),
+            other: cell(2.0),
+            kind,
+        };
+        let single = net(RenamedKind::Transparent(cell(3.0)));
+        assert_eq!(names(&single), ["attention.self.weight", "lora_A", "lora_a", "kind.type"]);
+        let mut pair = net(RenamedKind::Pair(cell(3.0), cell(4.0)));
+        assert_eq!(names(&pair)[3..], ["kind.1", "kind.0"]);
+        let named = RenamedKind::Named { this: cell(3.0) };
+        assert_eq!(names(&named), ["Self"]);
+        let mut state = pair.clone().state_dict();
+        state.insert("lora_A", Tensor::full([1], 5.0f32));
+        pair.load_state_dict(&state).unwrap();
+        assert_eq!(pair.lora_a.tensor().to_vec(), [5.0]);
+        assert_eq!(pair.other.tensor().to_vec(), [2.0]);
+        assert_eq!(pair.state_dict(), state);
+    }
+
     trait Backbone {
         type Layer;
     }

@@ -283,6 +283,9 @@ fn mistakes_with_initialization() {
     check("uniform: low is -1", &|| {
         here!(init::xavier_uniform::<f32>([2, 2], 1e39, &mut rng()));
     });
+    check("uniform: low is 1 and high is -1", &|| {
+        here!(init::uniform::<f32>([2, 2], 1.0, -1.0, &mut rng()));
+    });
     check("kaiming_uniform: a is NaN; expected a number", &|| {
         here!(init::kaiming_uniform::<f32>([2, 2], nan, &mut rng()));
     });

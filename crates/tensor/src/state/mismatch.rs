@@ -105,7 +105,7 @@ impl PartialEq<&str> for Mismatch {
 /// Everything that keeps a state from being loaded, a line for each mismatch.
 ///
 /// If the state's names have a prefix that the expected ones do not have, the message ends with
-/// the call that removes it.
+/// the calls that remove it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct StateError {
     mismatches: Vec<Mismatch>,
@@ -210,6 +210,7 @@ impl fmt::Display for StateError {
             let part = part.trim_end_matches('.');
             let whose = if part.is_empty() { String::new() } else { format!(" of `{part}`") };
             write!(f, "\nthe names{whose} begin with `{prefix}`, the expected ones do not: ")?;
+            write!(f, "`LoadOptions::rename_prefix({prefix:?}, \"\")` or ")?;
             write!(f, "`StateDict::remove_prefix({prefix:?})` removes it")?;
         }
         Ok(())
@@ -236,7 +237,8 @@ mod tests {
     #[test]
     fn a_surplus_prefix_is_reported_with_its_remedy() {
         let wrapped = error(&["fc.w", "fc.b"], &["module.fc.w", "module.fc.b", "module.seen"]);
-        let remedy = "`StateDict::remove_prefix(\"module.\")` removes it";
+        let remedy = "`LoadOptions::rename_prefix(\"module.\", \"\")` or \
+                      `StateDict::remove_prefix(\"module.\")` removes it";
         assert!(wrapped.to_string().ends_with(remedy), "{wrapped}");
         let mut whole = StateError::new();
         whole.extend("model", Err(wrapped));

@@ -18,7 +18,6 @@
 mod common;
 
 use adamant::data::{Dataset, RandomCrop};
-use adamant::nn::{LoadOptions, load_with};
 use adamant::prelude::*;
 use adamant_models::{EfficientNetLite, EfficientNetLiteOptions};
 use clap::Parser;

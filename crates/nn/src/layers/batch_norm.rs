@@ -259,7 +259,8 @@ batch_norm!(
     /// `[N, C] → [N, C]` or `[N, C, L] → [N, C, L]`.
     ///
     /// In training, mean and variance are the batch's, and update the running statistics; in
-    /// evaluation, they are the running statistics.
+    /// evaluation, they are the running statistics. [`Module::freeze_batch_norms`] keeps those in
+    /// training too.
     ///
     /// PyTorch: `torch.nn.BatchNorm1d`.
     ///

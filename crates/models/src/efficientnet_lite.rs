@@ -271,6 +271,7 @@ impl Forward for EfficientNetLite {
 /// expand. Where the shape stays, the input is added to the result.
 #[derive(Debug, Module)]
 #[module(crate = adamant_nn, clone)]
+#[allow(clippy::large_enum_variant)] // only the first block of a net is smaller
 pub enum Block {
     /// Without an expansion.
     DepthwiseSeparable(DepthwiseSeparable),

@@ -10,10 +10,6 @@
 //! cargo run --release --features image --example fine_tune_image -- \
 //!     --weights efficientnet-lite0-57934424.pth
 //! ```
-//!
-//! ```text
-//! OUTPUT
-//! ```
 
 mod common;
 

@@ -12,7 +12,7 @@ mod common;
 
 use adamant::data::{Padded, Table};
 use adamant::prelude::*;
-use adamant_models::{Bert, BertConfig, mean_of_tokens};
+use adamant_models::{Bert, mean_of_tokens};
 use adamant_text::Tokenizer;
 use clap::Parser;
 use common::{RunArgs, count, plays};
@@ -130,10 +130,8 @@ fn train(args: &Args) -> Result<(), Failure> {
     let test = Test { loader: DataLoader::new(sentences(&test)?, 64), classes: names.len() };
     let loader = DataLoader::new(sentences(&train)?, 32).shuffle(&mut rng);
 
-    let config = BertConfig::open(&args.model)?;
-    let bert = init::skip_init(|| Bert::new(&config, &mut rng));
-    load_with(&bert, &Weights::open(&args.model)?, Bert::load_options())?;
-    let head = Linear::new(config.hidden_size, names.len(), &mut rng);
+    let bert = Bert::open(&args.model, &mut rng)?;
+    let head = Linear::new(bert.hidden_size(), names.len(), &mut rng);
     let mut model = Classifier { bert, head };
     println!("{} sentences of {} classes to learn from\n", train.len(), names.len());
     println!("stage            loss   F1 score     accuracy");
@@ -144,7 +142,7 @@ fn train(args: &Args) -> Result<(), Failure> {
     let mut now = Training { model, adam, loader, loss: Mean::new(), step: 0 };
     now.run(args.run.open_stage("fine_tune_bert", "head")?, args.epochs, &test)?;
     let mut lr = 2e-4;
-    for i in (0..config.num_hidden_layers).rev().take(args.thaw) {
+    for i in (0..now.model.bert.encoder.layer.len()).rev().take(args.thaw) {
         let layer = &now.model.bert.encoder.layer[i];
         layer.set_requires_grad(true);
         now.adam.add_param_group(ParamGroup::new(layer.parameters()).lr(lr))?;

@@ -2,11 +2,13 @@
 //!
 //! The names of the weights are those of `transformers`' `BertModel`.
 
-use crate::config::read_config;
+use crate::config::ConfigFile;
+use crate::model_error::ModelError;
+use adamant_checkpoint::Weights;
 use adamant_files::FileError;
 use adamant_nn::{
     Dropout, Embedding, EmbeddingOptions, Forward, LayerNorm, LayerNormOptions, Linear,
-    LoadOptions, Module, SharedGenerator, Training,
+    LoadOptions, Module, SharedGenerator, Training, init, load_with,
 };
 use adamant_tensor::{
     AttentionOptions, Generator, Indices, Mask, Tensor, scaled_dot_product_attention,
@@ -71,25 +73,25 @@ impl BertConfig {
     /// # Errors
     /// If the file cannot be read, is not that of a BERT, or has a size of 0.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, FileError> {
-        read_config(folder.as_ref(), &["bert"], |config: &BertConfig| {
-            let heads = config.num_attention_heads;
-            let sizes = [
-                ("vocab_size", config.vocab_size),
-                ("hidden_size", config.hidden_size),
-                ("num_attention_heads", heads),
-                ("intermediate_size", config.intermediate_size),
-                ("max_position_embeddings", config.max_position_embeddings),
-                ("type_vocab_size", config.type_vocab_size),
-            ];
-            if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-                return Err((format!("{name} 0"), "at least 1".into()));
-            }
-            if !config.hidden_size.is_multiple_of(heads) {
-                let found = format!("{heads} attention heads");
-                return Err((found, format!("a divisor of hidden_size {}", config.hidden_size)));
-            }
-            Ok(())
-        })
+        let file = ConfigFile::open(folder.as_ref(), &["bert"])?;
+        let config: BertConfig = file.parse()?;
+        let heads = config.num_attention_heads;
+        let sizes = [
+            ("vocab_size", config.vocab_size),
+            ("hidden_size", config.hidden_size),
+            ("num_attention_heads", heads),
+            ("intermediate_size", config.intermediate_size),
+            ("max_position_embeddings", config.max_position_embeddings),
+            ("type_vocab_size", config.type_vocab_size),
+        ];
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(file.mismatch(format!("`{name}` 0"), "at least 1"));
+        }
+        if !config.hidden_size.is_multiple_of(heads) {
+            let expected = format!("a divisor of `hidden_size` {}", config.hidden_size);
+            return Err(file.mismatch(format!("`num_attention_heads` {heads}"), expected));
+        }
+        Ok(config)
     }
 }
 
@@ -232,6 +234,28 @@ impl Bert {
         }
     }
 
+    /// Opens a model: the folder of a Hugging Face model of the type `bert`, with `config.json` and the
+    /// weights. The weights of a task are left out. Files without a pooler yield a model without one.
+    /// The dropouts draw from `rng`.
+    ///
+    /// PyTorch: `transformers.BertModel.from_pretrained(folder)`.
+    ///
+    /// # Errors
+    /// If a file cannot be read, is damaged, or is not such a model; if the weights do not fit the
+    /// configuration.
+    pub fn open(folder: impl AsRef<Path>, rng: &mut Generator) -> Result<Self, ModelError> {
+        let folder = folder.as_ref();
+        let (config, weights) = (BertConfig::open(folder)?, Weights::open(folder)?);
+        let mut model = init::skip_init(|| Bert::new(&config, rng));
+        if !weights.entries().iter().any(|entry| entry.name().ends_with("pooler.dense.weight")) {
+            model.pooler = None;
+        }
+        match load_with(&model, &weights, Bert::load_options()) {
+            Ok(_) => Ok(model),
+            Err(error) => Err(ModelError::weights(folder, error)),
+        }
+    }
+
     /// How to load the file of a `BertModel`, or of a model that contains one as `bert`: the parts that
     /// belong to a task are left out.
     #[must_use]
@@ -247,6 +271,12 @@ impl Bert {
             .rename(|name| {
                 name.replace("Norm.gamma", "Norm.weight").replace("Norm.beta", "Norm.bias")
             })
+    }
+
+    /// The number of features of a token.
+    #[must_use]
+    pub fn hidden_size(&self) -> usize {
+        self.embeddings.word_embeddings.weight.shape()[1]
     }
 
     /// The features of each token: `[N, L] → [N, L, hidden_size]`. `mask` is true for tokens, false

@@ -4,34 +4,50 @@ use adamant_files::{FileError, open};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The longest `config.json` that is read, in bytes.
 const MOST: u64 = 1 << 20;
 
-/// Reads `config.json` in `folder`: that of one of these model types. `check` returns what was found
-/// and what was expected.
-pub(crate) fn read_config<C: DeserializeOwned>(
-    folder: &Path,
-    types: &[&str],
-    check: impl FnOnce(&C) -> Result<(), (String, String)>,
-) -> Result<C, FileError> {
-    let path = &folder.join("config.json");
-    let (file, _) = open(path)?;
-    let mut text = String::new();
-    file.take(MOST).read_to_string(&mut text).map_err(|error| FileError::io(path, error))?;
-    let damaged = |error: serde_json::Error| {
-        FileError::format(path, format!("damage ({error})"), "the configuration of a model")
-    };
-    let value: Value = serde_json::from_str(&text).map_err(damaged)?;
-    let found = value.get("model_type").and_then(Value::as_str).unwrap_or("none");
-    if !types.contains(&found) {
-        let found = format!("the model type `{found}`");
-        return Err(FileError::format(path, found, format!("`{}`", types.join("` or `"))));
+/// An open `config.json`.
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+    json: Value,
+}
+
+impl ConfigFile {
+    /// Opens the one in `folder`, if it is that of one of these model types.
+    pub(crate) fn open(folder: &Path, types: &[&str]) -> Result<Self, FileError> {
+        let path = folder.join("config.json");
+        let mut text = String::new();
+        let read = open(&path)?.0.take(MOST).read_to_string(&mut text);
+        read.map_err(|error| FileError::io(&path, error))?;
+        let json = serde_json::from_str(&text)
+            .map_err(|error| FileError::format(&path, error.to_string(), "a JSON object"))?;
+        let file = ConfigFile { path, json };
+        if types.contains(&file.model_type()) {
+            return Ok(file);
+        }
+        let expected =
+            types.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" or ");
+        Err(file.mismatch(format!("`model_type` {:?}", file.model_type()), expected))
     }
-    let config = serde_json::from_value(value).map_err(damaged)?;
-    match check(&config) {
-        Ok(()) => Ok(config),
-        Err((found, expected)) => Err(FileError::format(path, found, expected)),
+
+    pub(crate) fn model_type(&self) -> &str {
+        self.json.get("model_type").and_then(Value::as_str).unwrap_or("")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn parse<C: DeserializeOwned>(&self) -> Result<C, FileError> {
+        C::deserialize(&self.json)
+            .map_err(|error| self.mismatch(error.to_string(), "the configuration of a model"))
+    }
+
+    /// The error of a configuration that no model can be built with.
+    pub(crate) fn mismatch(&self, found: String, expected: impl Into<String>) -> FileError {
+        FileError::format(&self.path, found, expected)
     }
 }

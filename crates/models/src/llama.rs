@@ -10,7 +10,6 @@ mod weights;
 
 pub use self::config::LlamaConfig;
 pub use self::generate::GenerateOptions;
-pub use self::weights::LlamaError;
 
 use adamant_nn::{
     Embedding, Forward, KvCache, Linear, LinearOptions, Module, RmsNorm, RmsNormOptions,

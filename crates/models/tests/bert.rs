@@ -72,6 +72,12 @@ fn outputs_equal_those_of_transformers() {
     let state = load_safetensors(format!("{FOLDER}/model.safetensors")).unwrap();
     let report = load_with(&bert, &state, Bert::load_options()).unwrap();
     assert_eq!(report.skipped, ["classifier.bias", "classifier.weight"]);
+    let opened = Bert::open(FOLDER, &mut Generator::seed(1)).unwrap();
+    for ((name, found), (_, expected)) in
+        opened.named_parameters().iter().zip(bert.named_parameters())
+    {
+        assert_eq!(found.tensor().to_vec(), expected.tensor().to_vec(), "{name}");
+    }
     bert.eval();
     no_grad(|| {
         let Fixture { tokens, kinds, mask, .. } = &fixture;
@@ -109,18 +115,18 @@ fn a_configuration_of_another_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.json");
     for (text, expected) in [
-        (r#"{"model_type": "gpt2"}"#, "found the model type `gpt2`, expected `bert`"),
-        (r#"{"hidden_size": 4}"#, "found the model type `none`, expected `bert`"),
+        (r#"{"model_type": "gpt2"}"#, "found `model_type` \"gpt2\", expected \"bert\""),
+        (r#"{"hidden_size": 4}"#, "found `model_type` \"\", expected \"bert\""),
         (
             r#"{"model_type": "bert", "num_attention_heads": 5}"#,
-            "found 5 attention heads, expected a divisor of hidden_size 768",
+            "found `num_attention_heads` 5, expected a divisor of `hidden_size` 768",
         ),
-        (r#"{"model_type": "bert", "vocab_size": 0}"#, "found vocab_size 0, expected at least 1"),
+        (r#"{"model_type": "bert", "vocab_size": 0}"#, "found `vocab_size` 0, expected at least 1"),
         (
             r#"{"model_type": "bert", "hidden_act": "swish"}"#,
-            "found damage (unknown variant `swish`, expected one of `gelu`, `gelu_new`",
+            "found unknown variant `swish`, expected one of `gelu`, `gelu_new`",
         ),
-        ("{", "found damage (EOF while parsing"),
+        ("{", "found EOF while parsing"),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = BertConfig::open(folder.path()).unwrap_err().to_string();

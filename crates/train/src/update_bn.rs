@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 /// Resets the running statistics of every batch normalization in `model`, and recomputes them from
 /// `batches`: `forward` runs the model on each, in training mode and without gradients. For an
-/// [`AveragedModel`](crate::AveragedModel), whose weights no batch has seen before. Afterwards
-/// each layer is in the mode that it was in.
+/// [`AveragedModel`](crate::AveragedModel), whose weights no batch has seen before. Frozen ones are
+/// included. Afterwards each layer is in the mode that it was in, and frozen if it was.
 ///
 /// The statistics are the means over all batches, whatever the momentum of a layer. A model without
 /// them is left as it is, and no batch is taken.
@@ -34,6 +34,7 @@ pub fn update_bn<T: Float, M: Module<T>, B, R>(
         return;
     }
     let modes = modes(model);
+    model.unfreeze_batch_norms();
     model.train();
     for batch in batches {
         no_grad(|| with_cumulative_statistics(|| drop(forward(model, batch))));
@@ -110,6 +111,17 @@ mod tests {
         let mut model = Linear::<f32>::new(1, 1, &mut Generator::seed(0));
         let batches = std::iter::from_fn(|| -> Option<Tensor<f32>> { panic!("a batch is taken") });
         update_bn(&mut model, batches, |model, x| model.forward(&x));
+    }
+
+    #[test]
+    fn frozen_statistics_are_recomputed_and_stay_frozen() {
+        let mut model = BatchNorm1d::<f32>::with_options(1, Default::default());
+        model.freeze_batch_norms();
+        update_bn(&mut model, [Tensor::from([[1.0], [3.0]])], |model, x| model.forward(&x));
+        let mean = || model.running_mean.as_ref().unwrap().tensor().to_vec();
+        assert_eq!(mean(), [2.0]);
+        let _ = model.forward(&Tensor::from([[7.0], [9.0]]));
+        assert_eq!(mean(), [2.0]);
     }
 
     #[derive(Module)]

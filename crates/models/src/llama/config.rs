@@ -1,7 +1,8 @@
 //! The sizes of a model of Llama's shape, from Hugging Face's `config.json` or a GGUF file.
 
+use crate::config::ConfigFile;
 use adamant_checkpoint::{MetadataValue, Weights};
-use adamant_files::{FileError, open};
+use adamant_files::FileError;
 use adamant_nn::RotaryScaling;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,7 +46,6 @@ pub struct LlamaConfig {
 /// What Hugging Face writes of a model, as far as it matters here.
 #[derive(Deserialize)]
 struct HuggingFace {
-    model_type: String,
     vocab_size: usize,
     hidden_size: usize,
     intermediate_size: usize,
@@ -133,27 +133,10 @@ fn yes() -> bool {
 impl LlamaConfig {
     /// Reads the `config.json` of a folder with a model of the type `llama`, `mistral` or `qwen2`.
     pub(super) fn from_folder(folder: &Path) -> Result<Self, FileError> {
-        let path = &folder.join("config.json");
-        let (file, _) = open(path)?;
-        let json: HuggingFace =
-            serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| {
-                FileError::format(
-                    path,
-                    error.to_string(),
-                    "the configuration of a model of Llama's shape",
-                )
-            })?;
-        let error = |found: String, expected: &str| Err(FileError::format(path, found, expected));
-        let qwen2 = match json.model_type.as_str() {
-            "llama" | "mistral" => false,
-            "qwen2" => true,
-            other => {
-                return error(
-                    format!("`model_type` {other:?}"),
-                    "\"llama\", \"mistral\" or \"qwen2\"",
-                );
-            }
-        };
+        let file = ConfigFile::open(folder, &["llama", "mistral", "qwen2"])?;
+        let json: HuggingFace = file.parse()?;
+        let qwen2 = file.model_type() == "qwen2";
+        let error = |found: String, expected: &str| Err(file.mismatch(found, expected));
         if json.hidden_act != "silu" {
             return error(format!("`hidden_act` {:?}", json.hidden_act), "\"silu\"");
         }
@@ -187,7 +170,7 @@ impl LlamaConfig {
             o_bias: json.attention_bias && !qwen2,
             mlp_bias: json.mlp_bias,
         };
-        config.checked(path)
+        config.checked(file.path())
     }
 
     /// Reads the metadata of a GGUF file whose architecture is `llama` or `qwen2`. Whether there are

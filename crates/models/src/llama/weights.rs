@@ -1,13 +1,13 @@
 //! Models of Llama's shape in files.
 
 use super::{Llama, LlamaConfig};
+use crate::model_error::ModelError;
 use adamant_checkpoint::{TensorEntry, Weights, save_safetensors};
 use adamant_files::{FileError, create_folder, write_atomically};
-use adamant_nn::{LoadError, LoadOptions, Stateful, init, load_with};
+use adamant_nn::{LoadOptions, Stateful, init, load_with};
 use adamant_tensor::{REST, SourceError, StateSource, Tensor, Value, ValueKind};
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use thiserror::Error;
+use std::path::Path;
 
 /// The parts of a layer: their names in a GGUF file, and here.
 const PARTS: [(&str, &str); 9] = [
@@ -22,24 +22,6 @@ const PARTS: [(&str, &str); 9] = [
     ("ffn_down", "mlp.down_proj"),
 ];
 
-/// Why a model was not opened.
-#[derive(Error)]
-pub enum LlamaError {
-    /// A file cannot be read, is damaged, or is not a model of Llama's shape.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The weights do not fit the configuration.
-    #[error("{}: {error}", path.display())]
-    Weights {
-        /// The file or folder.
-        path: PathBuf,
-        /// All mismatches.
-        error: LoadError,
-    },
-}
-
-adamant_tensor::debug_as_display!(LlamaError);
-
 impl Llama {
     /// Opens a model: the folder of a Hugging Face model (`config.json` and `model.safetensors`, which
     /// may be sharded) of the type `llama`, `mistral` or `qwen2`; or a GGUF file of the architecture
@@ -50,13 +32,13 @@ impl Llama {
     /// # Errors
     /// If a file cannot be read, is damaged, or is not such a model; if the weights do not fit the
     /// configuration.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, LlamaError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let open = if path.is_dir() { Llama::open_folder } else { Llama::open_gguf };
         open(path)
     }
 
-    fn open_folder(path: &Path) -> Result<Self, LlamaError> {
+    fn open_folder(path: &Path) -> Result<Self, ModelError> {
         let config = LlamaConfig::from_folder(path)?;
         // Old files have the frequencies of the rotary embedding, too.
         let options = LoadOptions::default()
@@ -64,7 +46,7 @@ impl Llama {
         Llama::load(path, &config, &Weights::open(path)?, options)
     }
 
-    fn open_gguf(path: &Path) -> Result<Self, LlamaError> {
+    fn open_gguf(path: &Path) -> Result<Self, ModelError> {
         let file = Weights::open(path)?;
         let config = LlamaConfig::from_gguf(&file, path)?;
         let heads = [config.num_attention_heads, config.num_key_value_heads];
@@ -83,11 +65,11 @@ impl Llama {
         config: &LlamaConfig,
         source: &dyn StateSource,
         options: LoadOptions,
-    ) -> Result<Self, LlamaError> {
+    ) -> Result<Self, ModelError> {
         let model = init::skip_init(|| Llama::build(config));
         match load_with(&model, source, options) {
             Ok(_) => Ok(model),
-            Err(error) => Err(LlamaError::Weights { path: path.into(), error }),
+            Err(error) => Err(ModelError::weights(path, error)),
         }
     }
 

@@ -125,7 +125,7 @@ macro_rules! batch_norm {
                     running_mean: track_running_stats.then(|| Buffer::new(zeros())),
                     running_var: track_running_stats.then(|| Buffer::new(ones())),
                     num_batches_tracked: track_running_stats.then(Counter::default),
-                    training: Training::default(),
+                    training: Training::with_statistics(),
                     channels,
                     options,
                 }
@@ -259,7 +259,8 @@ batch_norm!(
     /// `[N, C] → [N, C]` or `[N, C, L] → [N, C, L]`.
     ///
     /// In training, mean and variance are the batch's, and update the running statistics; in
-    /// evaluation, they are the running statistics.
+    /// evaluation, they are the running statistics. [`Module::freeze_batch_norms`] keeps those in
+    /// training too.
     ///
     /// PyTorch: `torch.nn.BatchNorm1d`.
     ///
@@ -325,6 +326,32 @@ mod tests {
         let _ = crate::summary(&layer, [1, 3, 1, 1]);
         assert_eq!(layer.num_batches_tracked.as_ref().unwrap().get(), 0);
         assert_eq!(layer.running_mean.unwrap().tensor().to_vec(), [0.0; 3]);
+    }
+
+    #[test]
+    fn frozen_statistics_stay_in_every_mode() {
+        let state = |layer: &BatchNorm1d| crate::module_state::<f32>(layer);
+        let x = Tensor::from([[1.0], [3.0]]);
+        let dropout = crate::Dropout::new(0.5, &mut adamant_tensor::Generator::seed(0));
+        let mut net = (BatchNorm1d::new(1), dropout);
+        let before = state(&net.0);
+        Module::<f32>::freeze_batch_norms(&mut net);
+        Module::<f32>::train(&mut net);
+        assert_ne!(net.1.forward(&x).to_vec(), x.to_vec(), "other layers train");
+        for layer in [&net.0, &net.0.clone()] {
+            assert!((layer.forward(&x).sum().item() - 4.0).abs() < 1e-4); // mean 0, variance 1
+            assert_eq!(state(layer), before);
+        }
+
+        net.0.eval();
+        net.0.unfreeze_batch_norms(); // the mode that was set last
+        let _ = net.0.forward(&x);
+        assert_eq!(state(&net.0), before);
+        net.0.freeze_batch_norms();
+        net.0.train();
+        net.0.unfreeze_batch_norms();
+        let _ = net.0.forward(&x);
+        assert_ne!(state(&net.0), before);
     }
 
     #[test]

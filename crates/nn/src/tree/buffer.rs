@@ -173,23 +173,49 @@ impl SharedGenerator {
 /// assert!(!noise.training.on());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Training(bool);
+pub struct Training {
+    on: bool,
+    statistics: Statistics,
+}
+
+/// Whether a layer keeps running statistics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Statistics {
+    None,
+    Running,
+    Frozen,
+}
 
 impl Training {
+    /// The mode of a layer that keeps running statistics, such as a batch normalization:
+    /// [`freeze_batch_norms`](crate::Module::freeze_batch_norms) keeps it in evaluation mode.
+    #[must_use]
+    pub fn with_statistics() -> Self {
+        Training { statistics: Statistics::Running, ..Training::default() }
+    }
+
     /// Whether to behave as in training; false while a [`summary`](crate::summary()) is made.
     #[must_use]
     pub fn on(&self) -> bool {
-        self.0 && !is_observing()
+        self.on && self.statistics != Statistics::Frozen && !is_observing()
     }
 
     pub(crate) fn set(&mut self, training: bool) {
-        self.0 = training;
+        self.on = training;
+    }
+
+    /// Freezes or thaws the statistics, if there are any. The mode that was set applies again when
+    /// they are thawed.
+    pub(crate) fn set_frozen(&mut self, frozen: bool) {
+        if self.statistics != Statistics::None {
+            self.statistics = if frozen { Statistics::Frozen } else { Statistics::Running };
+        }
     }
 }
 
 /// Training mode, in which all modules start.
 impl Default for Training {
     fn default() -> Self {
-        Training(true)
+        Training { on: true, statistics: Statistics::None }
     }
 }

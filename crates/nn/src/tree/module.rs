@@ -235,6 +235,35 @@ pub trait Module<T: Float = f32> {
         self.set_training(false);
     }
 
+    /// Keeps the batch normalizations in evaluation mode, whatever mode is set, until
+    /// [`unfreeze_batch_norms`](Module::unfreeze_batch_norms): they normalize with their running
+    /// statistics, and do not update them. Their weights and biases still train, unless
+    /// [`set_requires_grad`](Module::set_requires_grad) freezes them too.
+    ///
+    /// For small batches, whose own statistics are noisy. Not part of the state.
+    ///
+    /// PyTorch: `module.eval()` of each `BatchNorm2d`, after each `model.train()`, which would undo
+    /// it. (timm's `freeze_batch_norm_2d` also freezes weights and biases.)
+    ///
+    /// ```
+    /// use adamant_nn::{BatchNorm1d, Forward, Module};
+    /// use adamant_tensor::Tensor;
+    /// let mut layer = BatchNorm1d::new(1);
+    /// layer.freeze_batch_norms();
+    /// layer.train();
+    /// let x = Tensor::from([[1.0], [3.0]]);
+    /// assert!((layer.forward(&x).sum().item() - 4.0).abs() < 1e-4); // mean 0, variance 1
+    /// ```
+    fn freeze_batch_norms(&mut self) {
+        set_frozen(self, true);
+    }
+
+    /// Undoes [`freeze_batch_norms`](Module::freeze_batch_norms): batch normalizations follow the
+    /// mode that was set last.
+    fn unfreeze_batch_norms(&mut self) {
+        set_frozen(self, false);
+    }
+
     /// The parameters with their paths; a shared one once, under its first path.
     ///
     /// PyTorch: `model.named_parameters()`.
@@ -328,6 +357,14 @@ pub trait Module<T: Float = f32> {
     fn zero_grad_in_place(&self) {
         self.parameters().iter().for_each(Parameter::zero_grad_in_place);
     }
+}
+
+fn set_frozen<T: Float>(module: &mut (impl Module<T> + ?Sized), frozen: bool) {
+    module.visit_mut(&mut |leaf| {
+        if let LeafMut::Training(mode) = leaf {
+            mode.set_frozen(frozen);
+        }
+    });
 }
 
 /// The bound on the fields of a derived module: the same as [`Module`]. A field that is not a

@@ -1,0 +1,24 @@
+//! The convolutions of image nets.
+
+use adamant_nn::{Conv2d, Conv2dOptions, init::normal};
+use adamant_tensor::Generator;
+
+/// A convolution without a bias, with a square kernel. Its weights start as normal with variance
+/// `2 / fan_out`, where `fan_out` is the number of outputs that depend on an input: gradients then
+/// keep their size from layer to layer.
+///
+/// PyTorch: `torch.nn.init.kaiming_normal_(weight, mode="fan_out")`; timm divides by the groups, as
+/// here.
+pub(crate) fn conv(
+    [inputs, outputs]: [usize; 2],
+    kernel: usize,
+    options: Conv2dOptions,
+    groups: usize,
+    rng: &mut Generator,
+) -> Conv2d {
+    let options = options.groups(groups).bias(false);
+    let conv = Conv2d::with_options(inputs, outputs, kernel, options, rng);
+    let fan_out = (kernel * kernel * outputs / groups) as f64;
+    conv.weight.set_value(&normal(conv.weight.shape(), 0.0, (2.0 / fan_out).sqrt(), rng));
+    conv
+}

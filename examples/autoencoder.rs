@@ -4,16 +4,6 @@
 //! ```text
 //! cargo run --release --example autoencoder
 //! ```
-//!
-//! ```text
-//! 784 pixels compressed to 16 values, 437664 parameters
-//! epoch 1/5: squared error 0.0434, on test images 0.0271
-//! epoch 2/5: squared error 0.0230, on test images 0.0203
-//! epoch 3/5: squared error 0.0184, on test images 0.0175
-//! epoch 4/5: squared error 0.0166, on test images 0.0165
-//! epoch 5/5: squared error 0.0160, on test images 0.0163
-//! digits above their reconstructions: runs/autoencoder/digits.svg
-//! ```
 
 mod common;
 
@@ -34,9 +24,6 @@ struct Args {
     /// Values that a digit is compressed to
     #[arg(long, default_value_t = 16, value_parser = count)]
     code: usize,
-    /// The seed of the random numbers
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -81,7 +68,7 @@ fn main() -> ExitCode {
 
 fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let mnist = Mnist::bundled()?;
-    let mut rng = Generator::seed(args.seed);
+    let mut rng = Generator::seed(args.run.seed);
     let model = Autoencoder::new(args.code, &mut rng);
     let adam = Adam::new(model.parameters(), AdamOptions::default().lr(2e-3))?;
     let loader = DataLoader::new(&mnist.train, 128).shuffle(&mut rng);

@@ -1,24 +1,10 @@
-//! Fine-tuning on MNIST. A convolutional net learns the digits 0 to 4 from thousands of images. Then
-//! it learns 5 to 9 from few images: first a new head alone on the frozen body, then the body too,
-//! thawed and added to the running optimizer as a second parameter group. For comparison, a net is
-//! trained from scratch on the same few images. Each stage is a run, in a folder of its own.
+//! Fine-tuning: a net learns the digits 0 to 4 from thousands of images, then 5 to 9 from few. First
+//! a new head alone on the frozen body, then the body too, thawed and added to the running optimizer
+//! as a second parameter group. Each stage is a run, in a folder of its own.
 //!
 //! ```text
 //! cargo run --release --example fine_tune
 //! cargo run --release -p adamant-cli -- plot runs/fine_tune/5-9-all runs/fine_tune/scratch
-//! ```
-//!
-//! ```text
-//! 30596 images of 0 to 4, 25 of 5 to 9
-//!
-//! stage     trained     train loss     accuracy
-//! 0-4       net            0.0399      99.69 %
-//! 5-9-head  head           0.1754      73.79 %
-//! 5-9-all   head, body     0.0033      85.64 %
-//! scratch   net            0.0072      74.02 %
-//!
-//! from the same 5 images of each digit, fine-tuning gains 11.62 points
-//! with its old head, the fine-tuned body reads 0 to 4 with 99.14 %
 //! ```
 
 mod common;
@@ -26,9 +12,8 @@ mod common;
 use adamant::data::{Dataset, IntoSource};
 use adamant::prelude::*;
 use clap::Parser;
-use common::pictures::SIDE;
+use common::digit_net::DigitNet;
 use common::{RunArgs, accuracy, count};
-use std::error::Error;
 use std::mem::swap;
 use std::process::ExitCode;
 
@@ -41,51 +26,18 @@ struct Args {
     /// Passes over the images of 5 to 9, in each of the two stages; from scratch twice that number
     #[arg(long, default_value_t = 30, value_parser = count)]
     tune_epochs: usize,
-    /// Training images of each of 5 to 9
-    #[arg(long, default_value_t = 5, value_parser = count)]
-    tune_images: usize,
-    /// The seed of the random numbers
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     #[command(flatten)]
     run: RunArgs,
 }
 
-/// The body turns an image into features; the head classifies them as one of five digits.
-#[derive(Module)]
-struct Net {
-    body: Sequential,
-    head: Linear,
-}
+/// Training images of each of 5 to 9.
+const FEW: usize = 5;
 
-impl Net {
-    fn new(rng: &mut Generator) -> Self {
-        let body = Sequential::new()
-            .add(Conv2d::new(1, 16, 3, rng)) // [N, 16, 26, 26]
-            .add(Relu)
-            .add(MaxPool2d::new(2)) // [N, 16, 13, 13]
-            .add(Conv2d::new(16, 32, 3, rng)) // [N, 32, 11, 11]
-            .add(Relu)
-            .add(MaxPool2d::new(2)) // [N, 32, 5, 5]
-            .add(Dropout::new(0.5, rng))
-            .add(Flatten::default())
-            .add(Linear::new(32 * 5 * 5, 128, rng))
-            .add(Relu)
-            .add(Dropout::new(0.5, rng));
-        Net { body, head: Linear::new(128, 5, rng) }
-    }
-}
-
-impl Forward for Net {
-    /// `[N, 784] → [N, 5]`
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.head.forward(&self.body.forward(&x.reshape([REST, 1, SIDE, SIDE])))
-    }
-}
+type Failure = Box<dyn std::error::Error>;
 
 #[derive(Stateful)]
 struct Training {
-    net: Net,
+    net: DigitNet,
     adam: Adam,
     schedule: StepLr,
     loader: DataLoader,
@@ -94,17 +46,12 @@ struct Training {
 }
 
 impl Training {
-    /// Trains for a stage, or for what is left of it. Prints the parameter groups, the loss of the
-    /// last epoch and the accuracy on `test`, which it returns.
-    fn run(
-        &mut self,
-        folder: RunFolder,
-        epochs: usize,
-        test: &LabeledImages,
-    ) -> Result<f64, Box<dyn Error>> {
+    /// Trains for a stage, or for what is left of it. Prints the loss of the last epoch and the
+    /// accuracy on `test`, which it returns.
+    fn run(&mut self, to: RunFolder, epochs: usize, test: &LabeledImages) -> Result<f64, Failure> {
         self.step = 0;
         let steps = (epochs * self.loader.len()) as u64;
-        let mut run = folder.total_steps(steps).resume(self)?;
+        let mut run = to.total_steps(steps).resume(self)?;
         while self.step < steps {
             if self.loader.batches_left() == 0 {
                 self.loss.reset();
@@ -125,9 +72,7 @@ impl Training {
         let stage = run.folder().file_name().unwrap_or_default().display().to_string();
         run.finish(self.step, self)?;
         let (loss, accuracy) = (self.loss.value(), accuracy(&mut self.net, five(test)));
-        let groups = self.adam.param_groups().iter().filter_map(|group| group.name());
-        let groups = groups.collect::<Vec<_>>().join(", ");
-        println!("{stage:9} {groups:10} {loss:10.4} {:10.2} %", 100.0 * accuracy);
+        println!("{stage:9} {loss:10.4} {:10.2} %", 100.0 * accuracy);
         Ok(accuracy)
     }
 }
@@ -141,26 +86,25 @@ fn main() -> ExitCode {
     adamant::train::exit(train(&Args::parse()))
 }
 
-fn train(args: &Args) -> Result<(), Box<dyn Error>> {
+fn train(args: &Args) -> Result<(), Failure> {
     let mnist = Mnist::bundled()?;
     let mut taken = [0; 10];
     let few = mnist.train.filter(|_index, digit| {
         taken[digit] += 1;
-        taken[digit] <= args.tune_images
+        taken[digit] <= FEW
     });
     let [low, test_low] = [&mnist.train, &mnist.test].map(|set| set.filter(|_, digit| digit < 5));
     let [high, test_high] = [&few, &mnist.test].map(|set| set.filter(|_, digit| digit >= 5));
     println!("{} images of 0 to 4, {} of 5 to 9\n", low.len(), high.len());
-    println!("stage     trained     train loss     accuracy");
+    println!("stage     train loss     accuracy");
     let stage = |name: &str| args.run.open_stage("fine_tune", name);
 
-    let mut rng = Generator::seed(args.seed);
+    let mut rng = Generator::seed(args.run.seed);
     let low = DataLoader::new(five(&low), 64).shuffle(&mut rng);
     let high = DataLoader::new(five(&high), 10).shuffle(&mut rng);
-    let net = Net::new(&mut rng);
+    let net = DigitNet::new(&mut rng);
     let mut other_head = Linear::new(128, 5, &mut rng);
-    let everything = ParamGroup::new(net.named_parameters()).name("net");
-    let adam = Adam::with_groups([everything], AdamOptions::default())?;
+    let adam = Adam::new(net.parameters(), AdamOptions::default())?;
     let schedule = StepLr::new(&adam, 1, 0.3);
     let mut now = Training { net, adam, schedule, loader: low, loss: Mean::new(), step: 0 };
     now.run(stage("0-4")?, args.epochs, &test_low)?;
@@ -168,8 +112,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     // A new head, and a frozen body: it has no gradient and is not in the new optimizer.
     swap(&mut now.net.head, &mut other_head);
     now.net.body.set_requires_grad(false);
-    let head = ParamGroup::new(now.net.head.named_parameters()).name("head").lr(1e-2);
-    now.adam = Adam::with_groups([head], AdamOptions::default())?;
+    now.adam = Adam::new(now.net.head.parameters(), AdamOptions::default().lr(1e-2))?;
     let half = args.tune_epochs.div_ceil(2) as u64;
     now.schedule = StepLr::new(&now.adam, half, 0.5);
     now.loader = high;
@@ -178,21 +121,20 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     // Thaw the body into a group of its own, with its own learning rate and some weight decay. The
     // run resumes after that: what it has saved belongs to an optimizer with both groups.
     now.net.body.set_requires_grad(true);
-    let body = ParamGroup::new(now.net.body.named_parameters()).name("body");
-    now.adam.add_param_group(body.lr(2e-3).weight_decay(1e-4))?;
+    let body = ParamGroup::new(now.net.body.parameters()).lr(2e-3).weight_decay(1e-4);
+    now.adam.add_param_group(body)?;
     let tuned = now.run(stage("5-9-all")?, args.tune_epochs, &test_high)?;
     now.net.head = other_head;
     let old = 100.0 * accuracy(&mut now.net, five(&test_low));
 
     // The comparison: the same net, images and number of passes, but from scratch.
-    now.net = Net::new(&mut rng);
-    let everything = ParamGroup::new(now.net.named_parameters()).name("net");
-    now.adam = Adam::with_groups([everything], AdamOptions::default().lr(3e-3))?;
+    now.net = DigitNet::new(&mut rng);
+    now.adam = Adam::new(now.net.parameters(), AdamOptions::default().lr(3e-3))?;
     now.schedule = StepLr::new(&now.adam, half, 0.5);
     let scratch = now.run(stage("scratch")?, 2 * args.tune_epochs, &test_high)?;
 
-    let (images, gain) = (args.tune_images, 100.0 * (tuned - scratch));
-    println!("\nfrom the same {images} images of each digit, fine-tuning gains {gain:.2} points");
+    let gain = 100.0 * (tuned - scratch);
+    println!("\nfrom the same {FEW} images of each digit, fine-tuning gains {gain:.2} points");
     println!("with its old head, the fine-tuned body reads 0 to 4 with {old:.2} %");
     Ok(())
 }

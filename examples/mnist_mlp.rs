@@ -30,12 +30,6 @@ struct Args {
     /// Widths of the hidden layers
     #[arg(long, default_value = "256,128", value_delimiter = ',', value_parser = count)]
     hidden: Vec<usize>,
-    /// The seed of the random numbers, for the weights and the order of the images
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// The number of threads [default: one for each core]
-    #[arg(long, value_parser = count)]
-    threads: Option<usize>,
     /// Folder with the four files of MNIST, or of Fashion-MNIST [default: the bundled MNIST]
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
@@ -63,11 +57,8 @@ fn main() -> ExitCode {
 }
 
 fn train(args: &Args) -> Result<(), Box<dyn Error>> {
-    if let Some(threads) = args.threads {
-        adamant::set_num_threads(threads)?;
-    }
     let mnist = args.data.as_ref().map_or_else(Mnist::bundled, Mnist::open)?;
-    let mut rng = Generator::seed(args.seed);
+    let mut rng = Generator::seed(args.run.seed);
     let widths = [&[784], &args.hidden[..], &[10]].concat();
     let mut model = Sequential::new();
     for (i, pair) in widths.windows(2).enumerate() {

@@ -150,7 +150,7 @@ fn tensor_parts_import_lower_parts() {
 #[test]
 fn nn_parts_import_lower_parts() {
     let src = crates().join("nn/src");
-    let parts = ["tree", "check", "init", "layers", "losses", "summary"];
+    let parts = ["tree", "check", "init", "layers", "lora", "losses", "summary"];
     let ranks = ranks(&src, &parts);
     assert!(ranks["Module"] == 0 && ranks["Linear"] == 3);
     assert_imports_run_one_way(&src, &parts);

@@ -1,16 +1,22 @@
-//! What the examples share: the flags of a run, an accuracy, and pictures of digits.
+//! What the examples share: the flags of a run, an accuracy, larger nets, and pictures.
 
 #![allow(dead_code)] // each example uses a part of it
 
+pub(crate) mod digit_net;
+pub(crate) mod gpt;
 pub(crate) mod pictures;
+pub(crate) mod waves;
 
 use adamant::data::{FileError, IntoSource};
 use adamant::prelude::*;
 use std::path::PathBuf;
 
-/// Where an example keeps its run.
+/// Where an example keeps its run, and its random numbers.
 #[derive(clap::Args)]
 pub(crate) struct RunArgs {
+    /// The seed of the random numbers
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
     /// The folder of the run, which resumes if it was stopped [default: runs/EXAMPLE]
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,

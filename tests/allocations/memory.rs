@@ -67,13 +67,14 @@ fn an_operation_saves_no_more_than_it_must() {
     type Op = fn(&Tensor) -> Tensor;
     let x = Tensor::<f32>::full([256, 256], 0.5).requires_grad();
     // The result and the saved values, without the input.
-    let ops: [(&str, Op, f64); 21] = [
+    let ops: [(&str, Op, f64); 22] = [
         ("add", |x| x + x, 1.0),
         ("mul", |x| x * x, 1.0),
         ("relu", |x| x.relu(), 1.0),
         ("tanh", |x| x.tanh(), 1.0),
         ("exp", |x| x.exp(), 1.0),
         ("gelu", |x| x.gelu(), 1.0),
+        ("swiglu", |x| swiglu(x, x), 1.0),
         ("softmax", |x| x.softmax(1), 1.0),
         ("matmul", |x| x.matmul(x), 1.0),
         ("sum_dim", |x| x.sum_dim(0), 0.0),
@@ -231,6 +232,24 @@ fn a_kept_loss_holds_little_memory() {
     let losses: Vec<Tensor> = (0..8000).map(|_| step(32)).collect();
     let growth = resident().saturating_sub(before);
     assert!(growth < 16 * MIB, "{} bytes for each loss", growth / losses.len());
+}
+
+#[test]
+fn linear_cross_entropy_does_not_store_its_logits() {
+    let _alone = alone();
+    let (rows, classes, inner) = (512, 49152, 16);
+    let x = Tensor::<f32>::full([rows, inner], 0.1).requires_grad();
+    let weight = Tensor::<f32>::full([classes, inner], 0.1).requires_grad();
+    let targets: Vec<usize> = (0..rows).collect();
+    reset_peak_memory_stats();
+    let before = memory_stats().live_bytes;
+    let loss = linear_cross_entropy(&x, &weight, None, &targets);
+    loss.backward();
+    assert!((loss.item() - (classes as f32).ln()).abs() < 1e-4);
+    let results = (rows + classes) * inner * 4;
+    let more = memory_stats().peak_bytes - before - results;
+    let logits = rows * classes * 4;
+    assert!(more < 4 * MIB, "{more} bytes; the logits would be {logits} bytes");
 }
 
 #[test]

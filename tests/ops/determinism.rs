@@ -32,6 +32,7 @@ fn large(digest: &mut DefaultHasher) {
     let mut leaf = |shape: &[usize]| Tensor::<f32>::randn(shape, &mut rng).requires_grad();
     let x = leaf(&[50, 61, 43]);
     let (a, b) = (leaf(&[300, 170]), leaf(&[170, 210]));
+    let classes = leaf(&[2100, 170]);
     let (image, kernel) = (leaf(&[9, 8, 20, 21]), leaf(&[16, 8, 3, 3]));
     let (p, q) = (leaf(&[20, 30, 40]), leaf(&[20, 40, 50]));
     let rows: Vec<usize> = (0..5000).map(|i| i * 7 % 300).collect();
@@ -54,8 +55,9 @@ fn large(digest: &mut DefaultHasher) {
         x.sort_descending(2).0,
         x.permute([2, 0, 1]).flip(0),
         cross_entropy(&a, &[3; 300]),
+        linear_cross_entropy(&a, &classes, None, &[3; 300]),
     ];
-    add(digest, &reduced, &[x, a.clone()]);
+    add(digest, &reduced, &[x, a.clone(), classes]);
     let r = leaf(&[9, 170, 210]);
     let products = [
         a.matmul(&b),
@@ -71,6 +73,12 @@ fn large(digest: &mut DefaultHasher) {
         image.max_pool2d(2, MaxPool2dOptions::default()),
     ];
     add(digest, &images, &[image, kernel]);
+    let (q, k, v) = (leaf(&[2, 6, 150, 32]), leaf(&[2, 2, 150, 32]), leaf(&[2, 2, 150, 32]));
+    let (cos, sin) = (leaf(&[150, 16]), leaf(&[150, 16]));
+    let options = || AttentionOptions::default().causal(true).enable_gqa(true);
+    let turned = [q.rotary(&cos, &sin), q.rotary_interleaved(&cos, &sin)];
+    let attended = turned.map(|q| scaled_dot_product_attention(&q, &k, &v, options()));
+    add(digest, &attended, &[q, k, v, cos, sin]);
 }
 
 fn add(digest: &mut DefaultHasher, outputs: &[Tensor], leaves: &[Tensor]) {

@@ -5,7 +5,7 @@
 use adamant::prelude::*;
 use adamant::tensor::{
     AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Float, Indices, Mask,
-    MaxPool2dOptions, REST, scaled_dot_product_attention,
+    MaxPool2dOptions, REST, linear_cross_entropy_losses, scaled_dot_product_attention,
     scaled_dot_product_attention_with_weights,
 };
 use std::ops::Range;
@@ -235,6 +235,19 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(one(), |x| x.softplus(2.0, 1.0), "F.softplus(x, 2.0, 1.0)"),
                 op!(one(), |x| x.softsign(), "F.softsign(x)"),
                 op!(one(), |x| x.hardtanh(-1.0, 1.0), "F.hardtanh(x, -1.0, 1.0)"),
+                op!(one(), |x| x.relu6(), "F.relu6(x)"),
+                op!(one(), |x| x.threshold(0.1, 20.0), "F.threshold(x, 0.1, 20.0)"),
+                op!(one(), |x| x.hardsigmoid(), "F.hardsigmoid(x)"),
+                op!(one(), |x| x.hardswish(), "F.hardswish(x)"),
+                op!(one(), |x| x.mish(), "F.mish(x)"),
+                op!(one(), |x| x.logsigmoid(), "F.logsigmoid(x)"),
+                op!(one(), |x| x.selu(), "F.selu(x)"),
+                op!(one(), |x| x.celu(0.5), "F.celu(x, 0.5)"),
+                op!(
+                    shapes(&[&[&[2, 3], &[2, 3]], &[&[], &[]], &[&[0, 3], &[0, 3]]]),
+                    |x, y| swiglu(x, y),
+                    "F.silu(x) * y"
+                ),
                 op!(one(), |x| x.erf(), "x.erf()"),
                 op!(one(), |x| x.powf(2.0), "x.pow(2.0)"),
                 op!(above_zero(), |x| x.powf(2.5), "x.pow(2.5)"),
@@ -387,6 +400,23 @@ pub(crate) fn table() -> Vec<Section> {
                     shapes(&[&[&[2, 3]], &[&[2, 4]]]),
                     |x| cross_entropy(x, &[2, 0]),
                     "F.cross_entropy(x, torch.tensor([2, 0]))"
+                ),
+                op!(
+                    shapes(&[&[&[2, 4], &[3, 4], &[3]]]),
+                    |x, y, z| linear_cross_entropy(x, y, Some(z), &[2, 0]),
+                    "F.linear_cross_entropy(x, y, torch.tensor([2, 0]), linear_bias=z)"
+                ),
+                op!(
+                    shapes(&[&[&[2, 4], &[3, 4]]]),
+                    |x, y| linear_cross_entropy_losses(
+                        x,
+                        y,
+                        None,
+                        &[2, 0],
+                        Some(&Tensor::from([0.5, 2.0, 1.25])),
+                        0.1
+                    ),
+                    "F.linear_cross_entropy(x, y, torch.tensor([2, 0]), weight=torch.tensor([0.5, 2.0, 1.25]), label_smoothing=0.1, reduction='none')"
                 ),
             ],
         ),
@@ -866,6 +896,29 @@ pub(crate) fn table() -> Vec<Section> {
                     "F.scaled_dot_product_attention(x, y, z, is_causal=True, scale=0.3)"
                 ),
                 op!(
+                    shapes(&[&[&[2, 2, 4], &[2, 5, 4], &[2, 5, 2]]]),
+                    |x, y, z| scaled_dot_product_attention(
+                        x,
+                        y,
+                        z,
+                        AttentionOptions::default().causal(true).causal_offset(3)
+                    ),
+                    "F.scaled_dot_product_attention(x, y, z, torch.ones(2, 5).tril(3).bool())"
+                ),
+                op!(
+                    shapes(&[
+                        &[&[2, 4, 3, 2], &[2, 2, 5, 2], &[2, 2, 5, 3]],
+                        &[&[4, 3, 3], &[1, 5, 3], &[1, 5, 2]]
+                    ]),
+                    |x, y, z| scaled_dot_product_attention(
+                        x,
+                        y,
+                        z,
+                        AttentionOptions::default().enable_gqa(true)
+                    ),
+                    "F.scaled_dot_product_attention(x, y, z, enable_gqa=True)"
+                ),
+                op!(
                     shapes(&[&[&[2, 5, 4], &[2, 3, 4], &[2, 3, 2]]]),
                     |x, y, z| scaled_dot_product_attention_with_weights(
                         x,
@@ -876,6 +929,18 @@ pub(crate) fn table() -> Vec<Section> {
                     "(w := (0.3 * x @ y.mT).softmax(-1)) @ z, w"
                 )
                 .note("the second output holds the weights"),
+                op!(
+                    shapes(&[&[&[2, 3, 4], &[3, 2], &[3, 2]], &[&[2, 6], &[2, 3], &[2, 3]]]),
+                    |x, y, z| x.rotary(y, z),
+                    "torch.cat([(a := x.chunk(2, -1))[0] * y - a[1] * z, a[1] * y + a[0] * z], -1)"
+                )
+                .note("transformers: `apply_rotary_pos_emb`"),
+                op!(
+                    shapes(&[&[&[2, 3, 5], &[3, 2], &[3, 2]], &[&[2, 5], &[1, 2], &[1, 2]]]),
+                    |x, y, z| x.rotary_interleaved(y, z),
+                    "torch.cat([torch.stack([(a := x[..., 0:4:2]) * y - (b := x[..., 1:4:2]) * z, b * y + a * z], -1).flatten(-2), x[..., 4:]], -1)"
+                )
+                .note("the last element is not rotated"),
             ],
         ),
         section(

@@ -120,6 +120,23 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     case("softmax last", Box::new(Softmax::new(-1)), shape);
     case("log_softmax", Box::new(LogSoftmax::new(1)), shape);
 
+    case("relu6", Box::new(Relu6), shape);
+    case("hardsigmoid", Box::new(Hardsigmoid), shape);
+    case("hardswish", Box::new(Hardswish), shape);
+    case("mish", Box::new(Mish), shape);
+    case("log_sigmoid", Box::new(LogSigmoid), shape);
+    case("selu", Box::new(Selu), shape);
+    case("celu", Box::<Celu>::default(), shape);
+    case("celu half", Box::new(Celu::new().alpha(0.5)), shape);
+    case("threshold", Box::new(Threshold::new(0.5, 3.0)), shape);
+
+    let options = SqueezeExcitationOptions::default;
+    let layer = SqueezeExcitation::with_options(4, 3, options(), rng);
+    case("squeeze", Box::new(layer), &[2, 4, 3, 5]);
+    let hard = options().activation(Silu).scale_activation(Hardsigmoid);
+    let layer = SqueezeExcitation::with_options(4, 3, hard, rng);
+    case("squeeze hard", Box::new(layer), &[4, 3, 5]);
+
     // Its state has a generator, which PyTorch's does not have.
     let mut dropout = Dropout2d::new(0.5, rng);
     Module::<T>::eval(&mut dropout);

@@ -64,6 +64,26 @@ impl<T: Float> Losses<'_, T> {
         self.case("nll all", places, |x| all().loss(&x[0], &many));
     }
 
+    fn linear_cross_entropies(&self) {
+        let w3 = [0.5, 2.0, 1.25].map(T::from_f64).to_vec();
+        let w3 = Tensor::from_vec(w3, [3]).unwrap();
+        let (one, some) = ([2, 0, 1, 2], [2, 100, 1, 100]);
+        let ce = || CrossEntropyLoss::new().reduction(self.reduction);
+        let all = || ce().weight(&w3).label_smoothing(0.1);
+        let linear = |loss: CrossEntropyLoss<T>, x: &[Tensor<T>], targets: &[usize]| {
+            loss.loss_of_linear(&x[0], &x[1], x.get(2), targets)
+        };
+        let three: &[&[usize]] = &[&[4, 2], &[3, 2], &[3]];
+        self.case("linear", three, |x| linear(ce(), x, &one));
+        self.case("linear plain", &three[..2], |x| linear(ce(), x, &one));
+        self.case("linear weight", three, |x| linear(ce().weight(&w3), x, &one));
+        self.case("linear smooth", three, |x| linear(ce().label_smoothing(0.1), x, &one));
+        self.case("linear all", three, |x| linear(all().ignore_index(100), x, &some));
+        self.case("linear class", three, |x| linear(all().ignore_index(2), x, &one));
+        let smooth = || ce().label_smoothing(0.2);
+        self.case("linear one", &[&[2], &[3, 2], &[3]], |x| linear(smooth(), x, &[1]));
+    }
+
     fn regressions(&self) {
         let r = self.reduction;
         let two: &[&[usize]] = &[&[3, 5], &[3, 5]];
@@ -133,6 +153,7 @@ fn all<T: Float>(file: &str, tolerance: f64) {
     for (reduction, name) in reductions {
         let losses = Losses::<T> { cases, reduction, name, _type: std::marker::PhantomData };
         losses.cross_entropies();
+        losses.linear_cross_entropies();
         losses.regressions();
         losses.probabilities();
         losses.distances();

@@ -14,4 +14,5 @@ mod losses;
 mod mlp;
 mod norms;
 mod recurrent;
+mod rotary;
 mod schedules;

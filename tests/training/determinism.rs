@@ -84,6 +84,26 @@ fn layers(digest: &mut DefaultHasher) {
     layer(digest, sequences, Rnn::with_options(24, 50, options, rng), |net, x| net.forward(x));
 }
 
+/// Hashes a short training run of adapters with dropout, and the weights that they are merged into.
+fn adapters(digest: &mut DefaultHasher) {
+    let rng = &mut Generator::seed(8);
+    let model =
+        Sequential::new().add(Linear::new(200, 150, rng)).add(Tanh).add(Linear::new(150, 10, rng));
+    let options = LoraOptions::default().rank(6).lora_dropout(0.1).all_linear();
+    let lora = Lora::new(&model, options, rng).unwrap();
+    let mut adam = Adam::new(lora.parameters(), AdamOptions::default()).unwrap();
+    let x = Tensor::randn([400, 200], rng);
+    for _ in 0..10 {
+        adam.zero_grad();
+        let loss = model.forward(&x).square().mean();
+        loss.backward();
+        adam.step();
+        add(digest, &loss);
+    }
+    lora.merge_and_unload().unwrap();
+    model.parameters().iter().for_each(|weight| add(digest, &weight.tensor()));
+}
+
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     let test = "determinism::bits_do_not_depend_on_the_number_of_threads";
@@ -91,6 +111,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
         let mut digest = DefaultHasher::new();
         train(&mut digest);
         layers(&mut digest);
+        adapters(&mut digest);
         digest.finish()
     });
 }

@@ -3,5 +3,6 @@
 mod determinism;
 mod lamb;
 mod optimizers;
+mod pretrained;
 #[path = "../support/threads.rs"]
 mod threads;

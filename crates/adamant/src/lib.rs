@@ -45,8 +45,8 @@ pub use adamant_tensor::{
 /// The names that a program needs to train models: `use adamant::prelude::*;`.
 pub mod prelude {
     pub use adamant_checkpoint::{
-        Checkpoint, CheckpointManager, Gguf, SafeTensors, SavedType, load_pt, load_safetensors,
-        save_pt, save_safetensors, save_safetensors_as,
+        Checkpoint, CheckpointManager, SavedType, Weights, load_pt, load_safetensors, save_pt,
+        save_safetensors, save_safetensors_as,
     };
     #[cfg(feature = "image")]
     pub use adamant_data::ImageFolder;
@@ -57,20 +57,24 @@ pub mod prelude {
     };
     pub use adamant_derive::{Collate, Stateful};
     pub use adamant_nn::{
-        AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AttentionMasks,
-        AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions, BceLoss, BceWithLogitsLoss,
-        Bilinear, BilinearOptions, Buffer, Conv1d, Conv1dOptions, Conv2d, Conv2dOptions,
-        ConvTranspose2d, ConvTranspose2dOptions, CosineEmbeddingLoss, CrossEntropyLoss, Dropout,
-        Dropout2d, Elu, Embedding, EmbeddingOptions, Flatten, Forward, Gelu, GeluTanh, GroupNorm,
-        GroupNormOptions, Gru, GruOptions, Hardtanh, HuberLoss, Identity, KlDivLoss, L1Loss,
-        Lambda, Layer, LayerNorm, LayerNormOptions, LeakyRelu, Linear, LinearOptions, LoadError,
-        LoadOptions, LoadReport, LogSoftmax, Lstm, LstmOptions, MaxPool2d, Module, ModuleDict,
-        MseLoss, MultiheadAttention, MultiheadAttentionOptions, NllLoss, Nonlinearity, Reduction,
-        Relu, RmsNorm, RmsNormOptions, Rnn, RnnOptions, Sequential, SharedGenerator, Sigmoid, Silu,
-        SmoothL1Loss, Softmax, Softplus, Softsign, Tanh, Training, TransformerActivation,
+        AdapterSlot, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
+        AttentionMasks, AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNormOptions, BceLoss,
+        BceWithLogitsLoss, Bilinear, BilinearOptions, Buffer, Celu, Conv1d, Conv1dOptions, Conv2d,
+        Conv2dOptions, ConvTranspose2d, ConvTranspose2dOptions, CosineEmbeddingLoss,
+        CrossEntropyLoss, Dropout, Dropout2d, Elu, Embedding, EmbeddingOptions, Flatten, Forward,
+        Gelu, GeluTanh, GroupNorm, GroupNormOptions, Gru, GruOptions, Hardsigmoid, Hardswish,
+        Hardtanh, HuberLoss, Identity, KlDivLoss, KvCache, L1Loss, Lambda, Layer, LayerNorm,
+        LayerNormOptions, LeakyRelu, Linear, LinearOptions, LoadError, LoadOptions, LoadReport,
+        LogSigmoid, LogSoftmax, Lora, LoraInit, LoraOptions, Lstm, LstmOptions, MaxPool2d, Mish,
+        Module, ModuleDict, MseLoss, MultiheadAttention, MultiheadAttentionOptions, NllLoss,
+        Nonlinearity, Reduction, Relu, Relu6, RmsNorm, RmsNormOptions, Rnn, RnnOptions,
+        RotaryEmbedding, RotaryEmbeddingOptions, RotaryScaling, Selu, Sequential, SharedGenerator,
+        Sigmoid, Silu, SmoothL1Loss, Softmax, Softplus, Softsign, SqueezeExcitation,
+        SqueezeExcitationOptions, Tanh, Threshold, Training, TransformerActivation,
         TransformerEncoderLayer, TransformerEncoderLayerOptions, TripletMarginLoss, bce_loss,
         bce_with_logits, cosine_embedding_loss, cross_entropy, huber_loss, init, kl_div, l1_loss,
-        load_with, mse_loss, nll_loss, observe, smooth_l1_loss, summary, triplet_margin_loss,
+        linear_cross_entropy, load_with, mse_loss, nll_loss, observe, smooth_l1_loss, summary,
+        triplet_margin_loss,
     };
     pub use adamant_optim::{
         Adam, AdamOptions, AnnealStrategy, CosineAnnealingLr, CosineAnnealingLrOptions,
@@ -82,13 +86,14 @@ pub mod prelude {
     pub use adamant_tensor::{
         Array, AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Float, Generator,
         GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,
-        StateError, StateSource, Stateful, Tensor, Value, checkpoint, detect_anomaly, enable_grad,
-        grad, gradcheck, gradgradcheck, keepdim, no_grad, scaled_dot_product_attention,
+        StateError, StateSource, Stateful, Storage, Tensor, Value, Weight, checkpoint,
+        detect_anomaly, enable_grad, grad, gradcheck, gradgradcheck, keepdim, no_grad,
+        scaled_dot_product_attention, swiglu,
     };
     pub use adamant_train::{
         Accuracy, Auroc, Average, AveragedModel, ConfusionMatrix, EarlyStopping, History, LrFinder,
-        Mean, Perplexity, RegressionErrors, Run, RunFolder, Seeds, accumulate, try_accumulate,
-        update_bn,
+        Mean, Perplexity, RegressionErrors, Run, RunFolder, Seeds, accumulate, load_peft,
+        save_peft, try_accumulate, update_bn,
     };
 }
 

@@ -1,6 +1,6 @@
 //! `load_pt` and `save_pt` on files that PyTorch wrote: see `fixtures/pt/make.py`.
 
-use adamant_checkpoint::{load_pt, save_pt};
+use adamant_checkpoint::{Weights, WeightsFormat, load_pt, save_pt};
 use adamant_tensor::{Array, StateDict, Tensor, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,7 @@ fn every_form_of_torch_save_is_read() {
         "zip3.pt",
         "zip4.pt",
         "zip5.pt",
+        "legacy1.pt",
         "legacy2.pt",
         "legacy3.pt",
         "legacy4.pt",
@@ -87,6 +88,7 @@ fn tensors_of_every_type_and_layout_are_read() {
             |name: &str| state[name].array::<f32>().unwrap().as_slice().unwrap().as_ptr();
         assert_eq!(elements("whole"), elements("again"));
     }
+    assert_entries(&load("u64.pt"), vec![("x", int(&[1, 1]))]);
     let unsigned = vec![("u16", int(&[65534, 7])), ("u32", int(&[4_294_967_294, 7]))];
     assert_entries(&load("unsigned.pt"), unsigned);
     let swapped = vec![("f32", single(&[1.0, -2.5], &[2])), ("i64", int(&[258]))];
@@ -150,13 +152,12 @@ fn everything_else_is_refused_by_name() {
         ("module.pt", "found a whole module (the global torch.nn.modules.linear.Linear), expected"),
         ("module_legacy.pt", "found the global __main__.Net, expected a state dict of torch.save"),
         ("function.pt", "found the global __main__.double, expected a state dict of torch.save"),
-        ("complex.pt", "found a tensor of complex numbers (the global torch.ComplexFloatStorage)"),
-        ("negated.pt", "found a tensor with a lazy sign"),
-        ("sparse.pt", "found a sparse tensor (the global torch._utils._rebuild_sparse_tensor)"),
-        ("sparse_csr.pt", "found a sparse tensor"),
-        ("quantized.pt", "found a quantized tensor (the global torch._utils._rebuild_qtensor)"),
-        ("float8.pt", "found a tensor of this type (the global torch.float8_e4m3fn)"),
-        ("u64.pt", "found a tensor of this type (the global torch.uint64)"),
+        ("complex.pt", "found `x` with elements of type complex64, expected types that can be"),
+        ("negated.pt", "found `x` with elements of type lazy, expected types"),
+        ("sparse.pt", "found `x` with elements of type sparse, expected types that can be read"),
+        ("sparse_csr.pt", "found `x` with elements of type sparse, expected types"),
+        ("quantized.pt", "found `x` with elements of type qint8, expected types that can be read"),
+        ("float8.pt", "found `x` with elements of type float8_e4m3fn, expected types that can"),
         ("storage.pt", "found `x`: a storage, expected a tensor, a number or a string"),
         ("set.pt", "found the global __builtin__.set"),
         ("bytes.pt", "found a bytes object"),
@@ -174,6 +175,121 @@ fn everything_else_is_refused_by_name() {
         let error = load_pt(fixture(name)).unwrap_err().to_string();
         assert!(error.contains(&format!("{name}: {expected}")), "{error}");
     }
+}
+
+#[test]
+fn a_file_is_listed_with_the_tensors_that_cannot_be_read() {
+    for name in ["mixed.pt", "mixed_legacy.pt"] {
+        let weights = Weights::open(fixture(name)).unwrap();
+        assert_eq!(weights.format(), WeightsFormat::PyTorch);
+        let listed: Vec<_> = weights
+            .entries()
+            .iter()
+            .map(|entry| (entry.name(), entry.to_string(), entry.bytes()))
+            .collect();
+        let expected = [
+            ("weight", "F32 [2, 3]", Some(24)),
+            ("complex", "complex64 [2, 3]", Some(48)),
+            ("conjugated", "lazy [4]", None),
+            ("negated", "lazy [4]", None),
+            ("float8", "float8_e4m3fn [5]", Some(5)),
+            ("quantized", "qint8 [3, 2]", Some(6)),
+            ("channels", "quint8 [2, 2]", Some(4)),
+            ("sparse", "sparse [3, 3]", None),
+            ("csr", "sparse [2, 2]", None),
+            ("sparse_parameter", "sparse [3, 3]", None),
+            ("unsigned", "U64 [1]", Some(8)),
+            ("flag", "BOOL [1]", Some(1)),
+            ("bias", "F32 [4]", Some(16)),
+        ];
+        assert_eq!(listed, expected.map(|(name, text, bytes)| (name, text.to_string(), bytes)));
+        assert_eq!(weights.scalars().collect::<Vec<_>>(), [("lr", 0.5.into())]);
+        assert_eq!(weights.read("weight").unwrap(), single(&[0., 1., 2., 3., 4., 5.], &[2, 3]));
+        assert_eq!(weights.read("bias").unwrap(), single(&[2., 5., 8., 11.], &[4]));
+        let floats = weights.load_where(|entry| entry.dtype().to_string() == "F32").unwrap();
+        assert_eq!(floats.keys().collect::<Vec<_>>(), ["weight", "bias"]);
+        for (tensor, expected) in [
+            ("complex", "complex64, expected a type that can be read (see StoredType); in Python"),
+            ("negated", "lazy, expected a type"),
+            (
+                "sparse",
+                "sparse, expected a type that can be read (see StoredType); in Python, save",
+            ),
+        ] {
+            let error = weights.read(tensor).unwrap_err().to_string();
+            let expected = format!("{name}: found `{tensor}` with elements of type {expected}");
+            assert!(error.contains(&expected), "{error}");
+        }
+        for (tensor, expected) in [
+            ("unsigned", "the element 9223372036854775808, expected elements below 2^63"),
+            ("flag", "the boolean 2, expected booleans that are 0 or 1"),
+        ] {
+            let error = weights.read(tensor).unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!("{name}: found `{tensor}` with {expected}")),
+                "{error}"
+            );
+        }
+        let error = weights.load().unwrap_err().to_string();
+        let expected = "found `complex` with elements of type complex64, expected types that can be \
+                        read; read the other tensors by Weights::load_where; in Python, save \
+                        torch.view_as_real(tensor)";
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn every_tensor_can_be_read_alone() {
+    for name in ["tensors.pt", "tensors_legacy.pt", "big_endian.pt", "adam.pt", "nested.pt"] {
+        let (weights, state) = (Weights::open(fixture(name)).unwrap(), load(name));
+        assert_eq!(weights.entries().len() + weights.scalars().len(), state.len());
+        for entry in weights.entries().iter().rev() {
+            assert_eq!(weights.read(entry.name()).unwrap(), state[entry.name()], "{entry:?}");
+        }
+        for (name, value) in weights.scalars() {
+            assert_eq!(value, state[name]);
+        }
+        assert_eq!(weights.has_checksums(), name != "tensors_legacy.pt");
+    }
+}
+
+#[test]
+fn the_checksum_of_a_whole_storage_is_verified_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.pt");
+    let mut bytes = fs::read(fixture("tensors.pt")).unwrap();
+    let eleven = 11f32.to_le_bytes(); // the last element of `whole`, which `row` does not have
+    let at = bytes.windows(4).position(|found| found == eleven).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    for name in ["row", "column", "whole", "row"] {
+        let weights = Weights::open(&path).unwrap();
+        for _ in 0..2 {
+            let error = weights.read(name).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("x.pt: found damage (`{name}` has checksum")),
+                "{error}"
+            );
+        }
+        assert_eq!(weights.read("expanded").unwrap(), load("tensors.pt")["expanded"]);
+    }
+}
+
+#[test]
+fn a_sharded_model_is_read() {
+    let folder = fixture("sharded");
+    let model = load_pt(&folder).unwrap();
+    let expected = vec![
+        ("embed.weight", single(&[0., 1., 2., 3., 4., 5.], &[3, 2])),
+        ("head.bias", single(&[2., 5., 8., 11.], &[4])),
+        ("head.weight", single(&[0., 1., 2., 3., 4., 5.], &[2, 3])),
+    ];
+    assert_entries(&model, expected);
+    let weights = Weights::open(folder.join("pytorch_model.bin.index.json")).unwrap();
+    assert_eq!(weights.files().len(), 2);
+    assert_eq!(weights.load().unwrap(), model);
+    assert_eq!(weights.read("head.weight").unwrap(), model["head.weight"]);
+    assert_eq!(weights.entry("head.weight").unwrap().to_string(), "BF16 [2, 3]");
 }
 
 /// A state with every kind of value.

@@ -128,7 +128,7 @@ fn a_damaged_file_is_an_error_or_the_state() {
             }
         });
     }
-    for name in ["legacy4.pt", "no_checksums.pt", "nested4.pt"] {
+    for name in ["legacy1.pt", "legacy4.pt", "no_checksums.pt", "nested4.pt"] {
         damage(name, &loader, drop);
     }
     damage("tensors_legacy.pt", &loader, drop);
@@ -145,6 +145,16 @@ fn hostile_tensors(loader: &Loader) {
     let load = |pickle: &[u8]| loader.load(&legacy(pickle, &storage));
     let good = load(&in_dict(&tensor(2, 1, &[1], &[1]))).unwrap();
     assert_eq!(good["x"].tensor::<f32>().unwrap().to_vec(), [2.0]);
+    // A hundred thousand tensors with the same 64 sizes.
+    let storage_id = [text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text("0"), text("cpu")];
+    let pickle = [
+        &b"ctorch._utils\n_rebuild_tensor_v2\nq\x000"[..],
+        &[b"(", &*storage_id.concat(), b"K\x02tQq\x010"].concat(),
+        &[&b"("[..], &b"K\x01".repeat(64), b"tq\x020"].concat(),
+        &[&b"]("[..], &b"h\0(h\x01K\0h\x02h\x02\x89NtR".repeat(100_000), b"e."].concat(),
+    ];
+    let error = load(&pickle.concat()).unwrap_err();
+    assert!(error.contains("objects take too much memory"), "{error}");
     for (numel, offset, sizes, strides) in [
         (2, 2, &[1][..], &[1][..]),
         (2, -1, &[1], &[1]),
@@ -237,6 +247,10 @@ fn hostile_containers(loader: &Loader) {
     pickle.extend(b"K\x01".repeat(100));
     pickle.extend(b"es.");
     assert!(load(&pickle).unwrap_err().contains("a name of more than"));
+    // So is a text.
+    let value = [text(&"v".repeat(1 << 20)), b"q\0".into()].concat();
+    let pickle = [&b"]("[..], &value, &b"h\0".repeat(1000), b"e."].concat();
+    assert!(load(&pickle).unwrap_err().contains("objects take too much memory"));
     assert_eq!(load(b"}.").unwrap().len(), 0);
     // The longest pickles, each of one opcode or two.
     for piece in [

@@ -1,42 +1,77 @@
 //! The contents of a checkpoint or a file of weights.
 
-use crate::weights::{Weights, start};
-use adamant_checkpoint::{Checkpoint, FileError, load_pt};
-use adamant_files::is_torch;
+use crate::text::{bytes, count};
+use adamant_checkpoint::{Checkpoint, FileError, Weights, WeightsFormat};
+use adamant_files::{Kind, Opened};
 use adamant_tensor::StateDict;
 use adamant_train::names::TRAINING;
+use std::fmt;
 use std::path::Path;
+
+/// A file of weights, or a folder or index of one; `None` for a checkpoint.
+///
+/// # Errors
+/// If it cannot be read, is damaged, or of another kind.
+pub(crate) fn open_weights(path: &Path) -> Result<Option<Weights>, FileError> {
+    let is_file = !path.is_dir();
+    match is_file && Opened::new(path)?.kind() == Some(Kind::Checkpoint) {
+        true => Ok(None),
+        false => Weights::open(path).map(Some),
+    }
+}
+
+/// What a file is, how large, and what has been verified, in one line.
+pub(crate) enum Summary {
+    Checkpoint { bytes: u64 },
+    Weights { format: WeightsFormat, files: usize, bytes: u64, checksums: bool },
+}
+
+impl Summary {
+    pub(crate) fn of(weights: &Weights) -> Self {
+        Summary::Weights {
+            format: weights.format(),
+            files: weights.files().len(),
+            bytes: weights.file_bytes(),
+            checksums: weights.has_checksums(),
+        }
+    }
+}
+
+/// `a checkpoint, 598.4 KiB, intact`.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Summary::Checkpoint { bytes: len } => {
+                write!(f, "a checkpoint, {}, intact", bytes(*len))
+            }
+            Summary::Weights { format, files, bytes: len, checksums } => {
+                let verified = if *checksums { "intact" } else { "complete, without checksums" };
+                match files {
+                    1 => write!(f, "a {format} file")?,
+                    _ => write!(f, "a {format} model in {}", count(*files, "file"))?,
+                }
+                write!(f, ", {}, {verified}", bytes(*len))
+            }
+        }
+    }
+}
+
+/// What a file says about its model.
+pub(crate) fn notes(weights: &Weights) -> Vec<(String, String)> {
+    // Of a safetensors file, these say by which program it was written.
+    if weights.format() != WeightsFormat::Gguf {
+        return Vec::new();
+    }
+    let note = |key: &str| Some((key.into(), weights.metadata(key)?.to_string()));
+    weights.metadata_keys().into_iter().filter_map(note).collect()
+}
 
 /// The contents of a file of any kind.
 pub(crate) struct Contents {
-    pub(crate) kind: Kind,
-    /// The length of the file in bytes.
-    pub(crate) len: u64,
+    pub(crate) summary: Summary,
     pub(crate) notes: Vec<(String, String)>,
     /// A file of weights has one part, with an empty name.
     pub(crate) parts: Vec<(String, StateDict)>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Kind {
-    Checkpoint,
-    Safetensors,
-    /// A folder, or the index of several files.
-    SafetensorsModel,
-    Gguf,
-    PyTorch,
-}
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Checkpoint => "a checkpoint",
-            Kind::Safetensors => "a safetensors file",
-            Kind::SafetensorsModel => "a safetensors model",
-            Kind::Gguf => "a GGUF file",
-            Kind::PyTorch => "a PyTorch file",
-        }
-    }
 }
 
 impl Contents {
@@ -45,20 +80,25 @@ impl Contents {
     /// # Errors
     /// If it cannot be read, is damaged, or of another kind.
     pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
-        if let Some(weights) = Weights::open(path)? {
-            let (kind, len, notes) = (weights.kind, weights.len, weights.notes());
-            let parts = vec![(String::new(), weights.load()?)];
-            return Ok(Contents { kind, len, notes, parts });
+        match open_weights(path)? {
+            Some(weights) => {
+                let (summary, notes) = (Summary::of(&weights), notes(&weights));
+                let parts = vec![(String::new(), weights.into_state_dict()?)];
+                Ok(Contents { summary, notes, parts })
+            }
+            None => Contents::read_checkpoint(path),
         }
-        let (start, len) = start(path)?;
-        if is_torch(&start) {
-            let parts = vec![(String::new(), load_pt(path)?)];
-            return Ok(Contents { kind: Kind::PyTorch, len, notes: Vec::new(), parts });
-        }
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot be read, is damaged, or of another kind.
+    pub(crate) fn read_checkpoint(path: &Path) -> Result<Self, FileError> {
+        let bytes = Opened::new(path)?.len;
         let saved = Checkpoint::load(path)?;
         Ok(Contents {
-            kind: Kind::Checkpoint,
-            len,
+            summary: Summary::Checkpoint { bytes },
             notes: saved.notes().map(|(key, text)| (key.into(), text.into())).collect(),
             parts: parts(&saved),
         })
@@ -70,7 +110,7 @@ impl Contents {
     /// # Errors
     /// If there is no such part.
     pub(crate) fn with_only(mut self, part: &str, path: &Path) -> Result<Self, FileError> {
-        if self.kind != Kind::Checkpoint {
+        if matches!(self.summary, Summary::Weights { .. }) {
             self.notes.clear();
             return Ok(self);
         }

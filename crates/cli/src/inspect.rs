@@ -1,24 +1,23 @@
 //! `adamant inspect`: what is in a file.
 
-use crate::contents::{Contents, Kind};
+use crate::contents::{Contents, Summary, notes, open_weights};
 use crate::table::Table;
 use crate::text::{bytes, count, printable};
 use crate::values::{Statistics, shape_or_value, size, type_name};
-use crate::weights::Weights;
 use crate::{Outcome, Status};
-use adamant_checkpoint::{FileError, TensorEntry};
+use adamant_checkpoint::{FileError, TensorEntry, Weights};
 use adamant_tensor::{Shape, Value};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// List what is in a checkpoint or a file of weights: safetensors, PyTorch's, GGUF
 ///
-/// The file is read whole, and its checksums are verified. Arrays with NaN or infinite elements are
-/// reported. The types of weights are those in the file. A model in several safetensors files is
-/// listed by its folder or index. The fields of what a run trains are listed as the parts of its checkpoint.
+/// The file is read whole, and its checksums are verified, if it has any. Arrays with NaN or infinite elements are
+/// reported. The types of weights are those in the file. A model in several files is listed by its
+/// folder or index. The fields of what a run trains are listed as the parts of its checkpoint.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A checkpoint, a safetensors file or a GGUF file
+    /// A checkpoint; a safetensors, PyTorch or GGUF file; the folder or index of a model
     file: PathBuf,
     /// Add the range and the mean of each array's finite elements
     #[arg(long)]
@@ -32,19 +31,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
-    if let Some(weights) = Weights::open(&args.file)? {
+    if let Some(weights) = open_weights(&args.file)? {
         // Tensor by tensor: the model may be larger than the memory.
         let rows = rows_of_weights(&weights)?;
-        title(args, weights.kind, weights.len, &weights.notes(), out)?;
+        title(args, &Summary::of(&weights), &notes(&weights), out)?;
         part(args.part.as_deref().unwrap_or("arrays"), rows, args, out)?;
         return Ok(Status::Success);
     }
-    let mut contents = Contents::read(&args.file)?;
+    let mut contents = Contents::read_checkpoint(&args.file)?;
     if let Some(part) = &args.part {
         contents = contents.with_only(part, &args.file)?;
     }
-    let Contents { kind, len, notes, parts } = contents;
-    title(args, kind, len, &notes, out)?;
+    let Contents { summary, notes, parts } = contents;
+    title(args, &summary, &notes, out)?;
     for (name, state) in &parts {
         let name = args.part.as_deref().unwrap_or(name);
         part(name, state.iter().map(|(name, value)| Row::new(name, value)).collect(), args, out)?;
@@ -54,12 +53,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
 
 fn title(
     args: &Args,
-    kind: Kind,
-    len: u64,
+    summary: &Summary,
     notes: &[(String, String)],
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    writeln!(out, "{}: {}, {}, intact", args.file.display(), kind.name(), bytes(len))?;
+    writeln!(out, "{}: {summary}", args.file.display())?;
     if !notes.is_empty() {
         writeln!(out, "\nnotes")?;
         let mut table = Table::new();
@@ -74,8 +72,8 @@ struct Row {
     name: String,
     type_name: String,
     shape_or_value: String,
-    /// The numbers of elements and of bytes of an array.
-    size: Option<(usize, u64)>,
+    /// The numbers of elements and of bytes, if it is known, of an array.
+    size: Option<(usize, Option<u64>)>,
     /// `None` if it is not an array, or one that cannot be read.
     statistics: Option<Statistics>,
 }
@@ -86,7 +84,7 @@ impl Row {
             name: name.into(),
             type_name: type_name(value).into(),
             shape_or_value: shape_or_value(value),
-            size: size(value).map(|(elements, bytes)| (elements, (elements * bytes) as u64)),
+            size: size(value).map(|(elements, bytes)| (elements, Some((elements * bytes) as u64))),
             statistics: Statistics::of(value),
         }
     }
@@ -107,14 +105,14 @@ fn rows_of_weights(weights: &Weights) -> Result<Vec<Row>, FileError> {
         })
     };
     let mut rows: Vec<Row> = weights.entries().iter().map(row).collect::<Result<_, _>>()?;
-    rows.extend(weights.scalars().iter().map(|(name, value)| Row::new(name, value)));
+    rows.extend(weights.scalars().map(|(name, value)| Row::new(name, &value)));
     Ok(rows)
 }
 
 fn part(name: &str, rows: Vec<Row>, args: &Args, out: &mut dyn Write) -> io::Result<()> {
     let sizes: Vec<_> = rows.iter().filter_map(|row| row.size).collect();
     let elements: usize = sizes.iter().map(|(elements, _)| elements).sum();
-    let total: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
+    let total: u64 = sizes.iter().filter_map(|(_, bytes)| *bytes).sum();
     let others = rows.len() - sizes.len();
     let mut line = vec![];
     if !sizes.is_empty() {
@@ -133,7 +131,7 @@ fn part(name: &str, rows: Vec<Row>, args: &Args, out: &mut dyn Write) -> io::Res
             not_finite.row([format!("not finite: {name}"), found]);
         }
         let mut row = vec![name, type_name, shape_or_value];
-        row.extend(size.map(|(_, size)| bytes(size)));
+        row.extend(size.map(|(_, size)| size.map_or_else(|| "?".into(), bytes)));
         if args.stats {
             row.extend(statistics.map(|found| found.range()));
         }

@@ -23,7 +23,6 @@ mod table;
 mod text;
 mod values;
 mod verify;
-mod weights;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;

@@ -1,18 +1,19 @@
 //! `adamant verify`: whether files are intact.
 
-use crate::contents::Contents;
-use crate::text::bytes;
+use crate::contents::{Contents, Summary, open_weights};
 use crate::{Outcome, Status, report};
+use adamant_checkpoint::FileError;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Report whether checkpoints and files of weights are intact
 ///
-/// Each file is read whole, and its checksums are verified. The exit status is 2 if any is damaged
-/// or cannot be read.
+/// Each file is read whole, and its checksums are verified. Safetensors, GGUF and old PyTorch files
+/// do not have checksums, so changed elements are not noticed. The exit status is 2 if any file is
+/// damaged or cannot be read.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Checkpoints, safetensors and GGUF files
+    /// Checkpoints, safetensors, PyTorch and GGUF files
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
@@ -20,11 +21,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let mut status = Status::Success;
     for path in &args.files {
-        match Contents::read(path) {
-            Ok(Contents { kind, len, .. }) => {
-                let (kind, len) = (kind.name(), bytes(len));
-                writeln!(out, "{}: {kind}, {len}, intact", path.display())?;
-            }
+        match verified(path) {
+            Ok(summary) => writeln!(out, "{}: {summary}", path.display())?,
             Err(error) => {
                 report(&error);
                 status = Status::Error;
@@ -32,4 +30,17 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         }
     }
     Ok(status)
+}
+
+/// Reads a whole file, tensor by tensor if it is a file of weights. Tensors of a type that cannot be
+/// read are passed over.
+fn verified(path: &Path) -> Result<Summary, FileError> {
+    let Some(weights) = open_weights(path)? else {
+        return Ok(Contents::read_checkpoint(path)?.summary);
+    };
+    let readable = weights.entries().iter().filter(|entry| entry.dtype().is_supported());
+    for entry in readable {
+        weights.read(entry.name())?;
+    }
+    Ok(Summary::of(&weights))
 }

@@ -22,5 +22,5 @@ pub use crate::faults::call;
 pub use crate::faults::failing;
 pub use crate::format_error::FormatError;
 pub use crate::host::host_name;
-pub use crate::kind::{START, is_safetensors, is_torch, other_kind};
+pub use crate::kind::{Kind, Opened, START, other_kind};
 pub use crate::open::{check_is_file, open};

@@ -206,10 +206,11 @@ fn with_attention(f: impl FnOnce(&Attention<'_, f32>)) {
     let inputs = data.each_ref().map(|data| View { data, strides: &strides });
     f(&Attention {
         batch: &[HEADS],
+        key_dims: 1,
         sizes: [LENGTH, LENGTH, WIDTH, WIDTH],
         inputs,
         scale: 0.125,
-        causal: true,
+        causal: Some(0),
         mask: None,
         bias: None,
         dropout: None,

@@ -16,14 +16,17 @@ const ROWS: usize = 64;
 pub struct Attention<'a, T> {
     /// The sizes of the leading dimensions.
     pub batch: &'a [usize],
+    /// The number of leading dimensions in which keys and values differ. Along the others, all
+    /// attentions share them, and so their gradients.
+    pub key_dims: usize,
     /// `[L, S, E, Ev]`: the numbers of queries and keys, the width of both, and that of the values.
     pub sizes: [usize; 4],
     /// Queries `[batch.., L, E]`, keys `[batch.., S, E]`, values `[batch.., S, Ev]`.
     pub inputs: [View<'a, T>; 3],
     /// The factor of the products of queries and keys.
     pub scale: T,
-    /// Whether query `i` attends to keys `0..=i` only.
-    pub causal: bool,
+    /// If `Some(offset)`, query `i` attends to keys `0..=i + offset` only.
+    pub causal: Option<usize>,
     /// `[batch.., L, S]`: 1 where a query may attend to a key.
     pub mask: Option<View<'a, u8>>,
     /// `[batch.., L, S]`: added to the scores.
@@ -49,9 +52,9 @@ pub type RowStats<T> = [T; 2];
 pub struct AttentionGradients<'a, T> {
     /// `[batch.., L, E]`
     pub q: &'a mut [T],
-    /// `[batch.., S, E]`
+    /// `[batch[..key_dims].., S, E]`
     pub k: &'a mut [T],
-    /// `[batch.., S, Ev]`
+    /// `[batch[..key_dims].., S, Ev]`
     pub v: &'a mut [T],
     /// `[batch.., L, S]`, or empty if it is not needed.
     pub bias: &'a mut [T],
@@ -61,6 +64,12 @@ impl<T: Float> Attention<'_, T> {
     /// The number of attentions in the batch.
     fn count(&self) -> usize {
         self.batch.iter().product()
+    }
+
+    /// The number of different sets of keys and values, and of attentions that share each set.
+    fn groups(&self) -> [usize; 2] {
+        let (own, shared) = self.batch.split_at(self.key_dims);
+        [own, shared].map(|sizes| sizes.iter().product())
     }
 
     /// The cost of the batch with `products` matrix products per score matrix.
@@ -85,9 +94,9 @@ impl<T: Float> Attention<'_, T> {
         matrix_of(self.inputs[2], self.batch, at, [seen, self.sizes[3]])
     }
 
-    /// The number of keys that queries before `end` attend to: the first ones.
-    fn seen(&self, end: usize) -> usize {
-        if self.causal { end.min(self.sizes[1]) } else { self.sizes[1] }
+    /// The number of keys that query `i` may attend to: the first ones.
+    fn seen(&self, i: usize) -> usize {
+        seen(self.causal, self.sizes[1], i)
     }
 
     /// `scores ←` the scores of `rows` queries from query `start` with the first `seen` keys; −∞
@@ -111,11 +120,14 @@ impl<T: Float> Attention<'_, T> {
                     }
                 }
             }
-            if self.causal && i + 1 < seen {
-                row[i + 1..].fill(T::NEG_INFINITY);
-            }
+            row[self.seen(i).min(seen)..].fill(T::NEG_INFINITY);
         }
     }
+}
+
+/// The number of the `s` keys that query `i` may attend to: the first ones.
+fn seen(causal: Option<usize>, s: usize, i: usize) -> usize {
+    causal.map_or(s, |offset| offset.saturating_add(i + 1).min(s))
 }
 
 /// Rows of `cols` elements as a matrix.
@@ -150,8 +162,10 @@ fn share<P: Send>(pieces: Vec<P>, cost: usize, job: impl Fn(P) + Sync) {
 /// let (q, k, v) = ([1.0f32], [0.0, 0.0], [1.0, 3.0]);
 /// let (inputs, batch) = ([view(&q), view(&k), view(&v)], &[][..]);
 /// let sizes = [1, 2, 1, 1];
-/// let (mask, bias, dropout) = (None, None, None);
-/// let problem = Attention { batch, sizes, inputs, scale: 1.0, causal: false, mask, bias, dropout };
+/// let (key_dims, causal, mask, bias, dropout) = (0, None, None, None, None);
+/// let scale = 1.0;
+/// let problem =
+///     Attention { batch, key_dims, sizes, inputs, scale, causal, mask, bias, dropout };
 /// let (mut out, mut stats) = ([0.0], [[0.0; 2]]);
 /// attention(&mut out, &mut stats, &problem);
 /// assert_eq!((out, stats), ([2.0], [[0.0, 2.0]]));
@@ -173,7 +187,7 @@ pub fn attention<T: Float>(out: &mut [T], stats: &mut [RowStats<T>], problem: &A
         }
     }
     share(pieces, problem.cost(1), |(at, start, (out, stats))| {
-        let seen = problem.seen(start + stats.len());
+        let seen = problem.seen(start + stats.len() - 1);
         let mut scores = vec![T::ZERO; stats.len() * seen];
         problem.scores(&mut scores, at, start, stats.len(), seen);
         for (row, stats) in scores.chunks_exact_mut(seen).zip(&mut *stats) {
@@ -208,7 +222,8 @@ pub fn attention_backward<T: Float>(
     let [l, s, e, ev] = problem.sizes;
     let AttentionGradients { q, k, v, bias } = gradients;
     let count = problem.count();
-    assert_eq!([q.len(), k.len(), v.len()], [count * l * e, count * s * e, count * s * ev]);
+    let [groups, shared] = problem.groups();
+    assert_eq!([q.len(), k.len(), v.len()], [count * l * e, groups * s * e, groups * s * ev]);
     assert_eq!([g.len(), out.len(), stats.len()], [count * l * ev, count * l * ev, count * l]);
     assert!(bias.is_empty() || bias.len() == count * l * s, "a gradient for each score");
     k.fill(T::ZERO);
@@ -218,21 +233,23 @@ pub fn attention_backward<T: Float>(
         bias.fill(T::ZERO);
         return;
     }
-    let mut biases: Vec<&mut [T]> = bias.chunks_mut(l * s).collect();
-    biases.resize_with(count, Default::default);
+    // Attentions that share keys are one piece, and so are their blocks of queries: they add to the
+    // gradients of keys and values in sequence, so the order does not depend on the threads.
+    let mut biases: Vec<&mut [T]> = bias.chunks_mut(shared * l * s).collect();
+    biases.resize_with(groups, Default::default);
     let keys = k.chunks_mut(s * e).zip(v.chunks_mut(s * ev));
-    let pieces: Vec<_> = q.chunks_mut(l * e).zip(keys).zip(biases).enumerate().collect();
-    share(pieces, problem.cost(3), |(at, ((dq, (dk, dv)), dbias))| {
+    let pieces: Vec<_> = q.chunks_mut(shared * l * e).zip(keys).zip(biases).enumerate().collect();
+    share(pieces, problem.cost(3), |(group, ((dq, (dk, dv)), dbias))| {
         let mut p = vec![T::ZERO; ROWS.min(l) * s];
         let mut ds = p.clone();
         let mut kept = if problem.dropout.is_some() { p.clone() } else { Vec::new() };
-        // Blocks add to the gradients of keys and values in sequence, so the order does not
-        // depend on the threads.
-        for start in (0..l).step_by(ROWS) {
-            let rows = ROWS.min(l - start);
-            let seen = problem.seen(start + rows);
+        let blocks = (0..shared).flat_map(|i| (0..l).step_by(ROWS).map(move |start| (i, start)));
+        for (i, start) in blocks {
+            let (at, rows) = (group * shared + i, ROWS.min(l - start));
+            let seen = problem.seen(start + rows - 1);
             let (p, ds) = (&mut p[..rows * seen], &mut ds[..rows * seen]);
-            let row = at * l + start;
+            // The block's first query, counted in the batch and in the group.
+            let (row, own) = (at * l + start, i * l + start);
             let (g, out) = (&g[row * ev..(row + rows) * ev], &out[row * ev..(row + rows) * ev]);
             problem.scores(p, at, start, rows, seen);
             simd!(|| {
@@ -266,7 +283,7 @@ pub fn attention_backward<T: Float>(
                 }
             });
             if !dbias.is_empty() {
-                let dbias = dbias[start * s..].chunks_exact_mut(s);
+                let dbias = dbias[own * s..].chunks_exact_mut(s);
                 for (dbias, ds) in dbias.zip(ds.chunks_exact(seen)) {
                     dbias[..seen].copy_from_slice(ds);
                     dbias[seen..].fill(T::ZERO);
@@ -274,7 +291,7 @@ pub fn attention_backward<T: Float>(
             }
             ds.iter_mut().for_each(|ds| *ds *= problem.scale);
             let ds = dense(ds, seen);
-            gemm(ds, problem.k(at, seen), T::ZERO, &mut dq[start * e..(start + rows) * e]);
+            gemm(ds, problem.k(at, seen), T::ZERO, &mut dq[own * e..(own + rows) * e]);
             gemm(ds.t(), problem.q(at).rows_from(start, rows), T::ONE, &mut dk[..seen * e]);
         }
     });
@@ -286,7 +303,7 @@ pub fn attention_backward<T: Float>(
 pub fn first_blind_query<T: Float>(
     batch: &[usize],
     [l, s]: [usize; 2],
-    causal: bool,
+    causal: Option<usize>,
     mask: Option<View<'_, u8>>,
     bias: Option<View<'_, T>>,
 ) -> Option<(usize, usize)> {
@@ -297,7 +314,6 @@ pub fn first_blind_query<T: Float>(
             mask.is_none_or(|mask| mask.at(i, j) != 0)
                 && bias.is_none_or(|bias| bias.at(i, j) != T::NEG_INFINITY)
         };
-        let keys = |i: usize| if causal { s.min(i + 1) } else { s };
-        (0..l).find(|&i| !(0..keys(i)).any(|j| sees(i, j))).map(|i| (at, i))
+        (0..l).find(|&i| !(0..seen(causal, s, i)).any(|j| sees(i, j))).map(|i| (at, i))
     })
 }

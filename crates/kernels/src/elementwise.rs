@@ -329,6 +329,39 @@ fn each_triple<const X: usize, const Y: usize, const Z: usize, A: Copy, B: Copy,
     }
 }
 
+/// `(out₀[i], out₁[i]) ← f(x₀[i], x₁[i], x₂[i])`: the gradients of both operands of a function, from
+/// its own and these operands.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let (mut of_x, mut of_y) = ([0.0f32], [0.0]);
+/// let product = |[g, x, y]: [f32; 3]| [g * y, g * x];
+/// adamant_kernels::zip_gradients([&mut of_x, &mut of_y], [&[2.0], &[3.0], &[5.0]], product);
+/// assert_eq!((of_x, of_y), ([10.0], [6.0]));
+/// ```
+pub fn zip_gradients<T, F>(out: [&mut [T]; 2], operands: [&[T]; 3], f: F)
+where
+    T: Copy + Send + Sync,
+    F: Fn([T; 3]) -> [T; 2] + Copy + Sync,
+{
+    let ([a, b], [x, y, z]) = (out, operands);
+    let len = a.len();
+    assert!([b.len(), x.len(), y.len(), z.len()] == [len; 4], "operands of one length");
+    let piece = piece(len);
+    let out = a.chunks_mut(piece).zip(b.chunks_mut(piece));
+    let operands = x.chunks(piece).zip(y.chunks(piece)).zip(z.chunks(piece));
+    share(out.zip(operands), len, |((a, b), ((x, y), z))| {
+        simd!(|| {
+            let out = a.iter_mut().zip(b);
+            for ((a, b), ((&x, &y), &z)) in out.zip(x.iter().zip(y).zip(z)) {
+                [*a, *b] = f([x, y, z]);
+            }
+        });
+    });
+}
+
 /// `out[i] ← value`.
 ///
 /// ```

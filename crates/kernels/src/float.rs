@@ -1,5 +1,6 @@
 //! The element types of buffers, and the two floating-point types that everything is generic over.
 
+use crate::bf16::Bf16;
 use crate::erf;
 use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
@@ -19,10 +20,11 @@ mod sealed {
     impl Sealed for i64 {}
     impl Sealed for u8 {}
     impl Sealed for usize {}
+    impl Sealed for crate::bf16::Bf16 {}
 }
 
-/// An element of an array: `f32`, `f64`, an index (`usize`), a count (`i64`) or a boolean (`u8`,
-/// 0 or 1).
+/// An element of an array: `f32`, `f64`, a stored [`Bf16`], an index (`usize`), a count (`i64`) or a
+/// boolean (`u8`, 0 or 1).
 ///
 /// Sealed. Any bits are a valid value, so a buffer can be reused for another element type.
 pub trait Element:
@@ -35,6 +37,7 @@ impl Element for f64 {}
 impl Element for i64 {}
 impl Element for u8 {}
 impl Element for usize {}
+impl Element for Bf16 {}
 
 /// `f32` or `f64`; sealed, so that kernels can rely on IEEE 754.
 ///
@@ -77,6 +80,10 @@ pub trait Float:
     fn from_f64(value: f64) -> Self;
     /// Widens to `f64`, exactly.
     fn to_f64(self) -> f64;
+    /// Widens an `f32` to this type, exactly.
+    fn from_f32(value: f32) -> Self;
+    /// Rounds to the nearest `f32`.
+    fn to_f32(self) -> f32;
     /// `self · a + b`, rounded once.
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// √self
@@ -140,6 +147,14 @@ macro_rules! float {
             #[inline(always)]
             fn to_f64(self) -> f64 {
                 f64::from(self)
+            }
+            #[inline(always)]
+            fn from_f32(value: f32) -> Self {
+                $t::from(value)
+            }
+            #[inline(always)]
+            fn to_f32(self) -> f32 {
+                self as f32
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {

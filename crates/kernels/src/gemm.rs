@@ -3,6 +3,7 @@
 //! A product is cut along the longer side of C, never along the summed dimension, so each element
 //! of C is summed in the same order whatever the cut.
 
+use crate::bf16::Bf16;
 use crate::elementwise::zip_assign;
 use crate::float::Float;
 use crate::gemv::{self, COLUMNS, row_times_matrix};
@@ -10,6 +11,7 @@ use crate::packing::with_room;
 use crate::parallel::{drain, num_threads};
 use crate::strided::View;
 use crate::team;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// A strided matrix: element `(i, j)` is `data[i·row_stride + j·col_stride]`.
@@ -61,6 +63,11 @@ impl<'a, T> Matrix<'a, T> {
         Matrix { data, rows, ..self }
     }
 
+    /// `cols` columns from column `start`.
+    pub(crate) fn cols_from(self, start: usize, cols: usize) -> Self {
+        self.t().rows_from(start, cols).t()
+    }
+
     /// The element in row `i` and column `j`.
     #[inline(always)]
     pub(crate) fn at(&self, i: usize, j: usize) -> T
@@ -71,7 +78,7 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     /// Panics if an element is outside the slice.
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         if self.rows > 0 && self.cols > 0 {
             let down = (self.rows - 1).checked_mul(self.row_stride);
             let right = (self.cols - 1).checked_mul(self.col_stride);
@@ -105,6 +112,10 @@ pub trait Gemm: Sized {
     /// `Σᵢ x[i] · columns[j · stride + i]` for each `j`, in order, by fused multiply-adds.
     #[doc(hidden)]
     fn sum_columns(x: &[Self], columns: &[Self], stride: usize) -> [Self; COLUMNS];
+
+    /// [`sum_columns`](Gemm::sum_columns) of widened elements.
+    #[doc(hidden)]
+    fn sum_bf16_columns(x: &[Self], columns: &[Bf16], stride: usize) -> [Self; COLUMNS];
 }
 
 macro_rules! gemm {
@@ -131,6 +142,11 @@ macro_rules! gemm {
 
             #[inline(always)]
             fn sum_columns(x: &[$t], columns: &[$t], stride: usize) -> [$t; COLUMNS] {
+                $sum_columns(x, columns, stride)
+            }
+
+            #[inline(always)]
+            fn sum_bf16_columns(x: &[$t], columns: &[Bf16], stride: usize) -> [$t; COLUMNS] {
                 $sum_columns(x, columns, stride)
             }
         }
@@ -172,44 +188,97 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
         return;
     }
 
-    // Each block of C packs the whole other operand again, so there is one block per thread, and
-    // a single one if the threads are busy. The bits do not depend on the blocks:
-    // `matrixmultiply` splits the summed dimension into parts of a fixed size, and the
-    // micro-kernel adds within a part in order. tests/training/determinism.rs checks this.
-    let by_rows = m >= n;
-    let side = if by_rows { m } else { n };
-    let threads = if team::is_engaged() { 1 } else { num_threads() };
-    let block = side.div_ceil(threads).next_multiple_of(TILE);
-    let cost = c.len().saturating_mul(k) / 8; // a multiply-add takes about ⅛ of a load and store
+    in_blocks([m, k, n], c, |mut block| {
+        let (rows, cols) = (block.rows(), block.cols());
+        let a = a.rows_from(rows.start, rows.len());
+        let b = b.cols_from(cols.start, cols.len());
+        block.product(cols, a, b, beta);
+    });
+}
 
-    struct Pointer<T>(*mut T);
-    // SAFETY: the jobs below write disjoint blocks through it.
-    unsafe impl<T: Send> Sync for Pointer<T> {}
-    let c = Pointer(c.as_mut_ptr());
-    let c = &c;
+/// A block of C, which one thread writes.
+pub(crate) struct Block<'c, T> {
+    /// Row 0 and column 0 of C.
+    c: *mut T,
+    row_stride: usize,
+    rows: Range<usize>,
+    cols: Range<usize>,
+    kind: PhantomData<&'c mut [T]>,
+}
 
-    drain((0..side.div_ceil(block)).map(|i| i * block), cost, |start| {
-        let len = block.min(side - start);
-        let (m, n) = if by_rows { (len, n) } else { (m, len) };
-        let (a_start, b_start, c_start, c_rows) = if by_rows {
-            (start * a.row_stride, 0, start * b.cols, b.cols)
-        } else {
-            (0, start * b.col_stride, start, b.cols)
-        };
-        // SAFETY: `check` proved that every element of A and B is within its slice, and the block
-        // reads a part of them; with K = 0 it reads none. C has M · N elements, blocks of rows or
-        // of columns do not overlap, and the slice stays mutably borrowed until `drain` returns.
+impl<T: Float> Block<'_, T> {
+    pub(crate) fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    pub(crate) fn cols(&self) -> Range<usize> {
+        self.cols.clone()
+    }
+
+    /// `C ← A B + β C` for the columns `cols` of C, which are some of the block's, and its rows.
+    ///
+    /// # Panics
+    /// If the shapes do not match, or a matrix reaches past the end of its slice.
+    pub(crate) fn product(
+        &mut self,
+        cols: Range<usize>,
+        a: Matrix<'_, T>,
+        b: Matrix<'_, T>,
+        beta: T,
+    ) {
+        let (m, k, n) = (self.rows.len(), a.cols, cols.len());
+        assert!(self.cols.start <= cols.start && cols.end <= self.cols.end, "columns of the block");
+        assert_eq!((a.rows, b.rows, b.cols), (m, k, n), "the shapes agree");
+        a.check();
+        b.check();
+        // SAFETY: `check` proved that every element of A and B is within its slice; with K = 0 none
+        // is read. The block's elements are within C, and no one else has them: see `in_blocks`.
         with_room::<T, _>([m, k, n], || unsafe {
             T::gemm_raw(
                 m,
                 k,
                 n,
-                (a.data.as_ptr().wrapping_add(a_start), a.row_stride, a.col_stride),
-                (b.data.as_ptr().wrapping_add(b_start), b.row_stride, b.col_stride),
+                (a.data.as_ptr(), a.row_stride, a.col_stride),
+                (b.data.as_ptr(), b.row_stride, b.col_stride),
                 beta,
-                (c.0.wrapping_add(c_start), c_rows, 1),
+                (self.c.add(self.rows.start * self.row_stride + cols.start), self.row_stride, 1),
             );
         });
+    }
+}
+
+/// Calls `product` with each block of C for a product `[M, K] × [K, N]`, on several threads.
+///
+/// Each block packs the whole other operand again, so there is one block per thread, and a single one
+/// if the threads are busy. The bits do not depend on the blocks: `matrixmultiply` splits the summed
+/// dimension into parts of a fixed size, and the micro-kernel adds within a part in order.
+/// tests/training/determinism.rs checks this.
+pub(crate) fn in_blocks<T: Float>(
+    [m, k, n]: [usize; 3],
+    c: &mut [T],
+    product: impl Fn(Block<'_, T>) + Sync,
+) {
+    assert_eq!(c.len(), m * n, "C is M × N");
+    if c.is_empty() {
+        return;
+    }
+    let by_rows = m >= n;
+    let side = if by_rows { m } else { n };
+    let threads = if team::is_engaged() { 1 } else { num_threads() };
+    let len = side.div_ceil(threads).next_multiple_of(TILE);
+    let cost = c.len().saturating_mul(k) / 8; // a multiply-add takes about ⅛ of a load and store
+
+    struct Pointer<T>(*mut T);
+    // SAFETY: the blocks below are disjoint.
+    unsafe impl<T: Send> Sync for Pointer<T> {}
+    let c = Pointer(c.as_mut_ptr());
+    let c = &c;
+
+    drain((0..side.div_ceil(len)).map(|i| i * len), cost, |start| {
+        let part = start..side.min(start + len);
+        let (rows, cols) = if by_rows { (part, 0..n) } else { (0..m, part) };
+        // C has M · N elements, and stays mutably borrowed until `drain` returns.
+        product(Block { c: c.0, row_stride: n, rows, cols, kind: PhantomData });
     });
 }
 

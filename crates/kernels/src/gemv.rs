@@ -4,22 +4,56 @@
 //! added in order by fused multiply-adds, in parts of [`TERMS`](crate::packing::TERMS), and the sum
 //! of each part is added to the result.
 
+use crate::bf16::Bf16;
 use crate::float::Float;
 use crate::gemm::Matrix;
 use crate::packing::TERMS;
 use crate::parallel::drain;
 use crate::simd::{has_fma, simd};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
 
 /// Columns of B that are summed at once: enough independent sums to hide the latency of an addition.
 pub(crate) const COLUMNS: usize = 32;
 /// Columns of B in a piece of work.
 const PIECE: usize = 4 * COLUMNS;
 
+/// An element of B, as a factor of an element `T`.
+pub(crate) trait Factor<T>: Copy + Send + Sync {
+    /// The same number in type `T`.
+    fn widen(self) -> T;
+
+    /// `Σᵢ x[i] · columns[j · stride + i]` for each `j`, in order, by fused multiply-adds.
+    fn sum_columns(x: &[T], columns: &[Self], stride: usize) -> [T; COLUMNS];
+}
+
+impl<T: Float> Factor<T> for T {
+    #[inline(always)]
+    fn widen(self) -> T {
+        self
+    }
+    #[inline(always)]
+    fn sum_columns(x: &[T], columns: &[T], stride: usize) -> [T; COLUMNS] {
+        T::sum_columns(x, columns, stride)
+    }
+}
+
+impl<T: Float> Factor<T> for Bf16 {
+    #[inline(always)]
+    fn widen(self) -> T {
+        Bf16::widen(self)
+    }
+    #[inline(always)]
+    fn sum_columns(x: &[T], columns: &[Bf16], stride: usize) -> [T; COLUMNS] {
+        T::sum_bf16_columns(x, columns, stride)
+    }
+}
+
 /// `c ← x B + β c` for one row `x`, or `false` if another way is needed: without FMA
 /// `matrixmultiply` adds differently, and a B without contiguous rows or columns is slow to read.
-pub(crate) fn row_times_matrix<T: Float>(
+pub(crate) fn row_times_matrix<T: Float, B: Factor<T>>(
     x: Matrix<'_, T>,
-    b: Matrix<'_, T>,
+    b: Matrix<'_, B>,
     beta: T,
     c: &mut [T],
 ) -> bool {
@@ -49,9 +83,9 @@ pub(crate) fn row_times_matrix<T: Float>(
 
 /// The elements of the result in columns `first..first + c.len()` of B.
 #[inline(always)]
-fn columns<T: Float>(
+fn columns<T: Float, B: Factor<T>>(
     x: &[T],
-    b: Matrix<'_, T>,
+    b: Matrix<'_, B>,
     by_columns: bool,
     first: usize,
     mut beta: T,
@@ -62,7 +96,7 @@ fn columns<T: Float>(
         let b = Matrix { data: &b.data[start..], ..b };
         let mut sums = [T::ZERO; COLUMNS];
         match (by_columns, c.len()) {
-            (true, COLUMNS) => sums = T::sum_columns(x, b.data, b.col_stride),
+            (true, COLUMNS) => sums = B::sum_columns(x, b.data, b.col_stride),
             (true, len) => sum_columns(x, b.data, b.col_stride, &mut sums[..len]),
             // Two calls, since a loop over a constant number of columns is faster.
             (false, COLUMNS) => sum_rows(x, b.data, b.row_stride, &mut sums),
@@ -77,28 +111,28 @@ fn columns<T: Float>(
 
 /// `sums[j] ← sums[j] + Σᵢ x[i] · rows[i · stride + j]`
 #[inline(always)]
-fn sum_rows<T: Float>(x: &[T], rows: &[T], stride: usize, sums: &mut [T]) {
+fn sum_rows<T: Float, B: Factor<T>>(x: &[T], rows: &[B], stride: usize, sums: &mut [T]) {
     for (i, &x) in x.iter().enumerate() {
         let row = &rows[i * stride..][..sums.len()];
         for (sum, &b) in sums.iter_mut().zip(row) {
-            *sum = x.mul_add(b, *sum);
+            *sum = x.mul_add(b.widen(), *sum);
         }
     }
 }
 
 /// `sums[j] ← sums[j] + Σᵢ x[i] · columns[j · stride + i]`
 #[inline(always)]
-fn sum_columns<T: Float>(x: &[T], columns: &[T], stride: usize, sums: &mut [T]) {
+fn sum_columns<T: Float, B: Factor<T>>(x: &[T], columns: &[B], stride: usize, sums: &mut [T]) {
     const SIDE: usize = 8; // sums at once, so that they need not wait for each other
     for (group, sums) in sums.chunks_mut(SIDE).enumerate() {
         // A short last group repeats its last column.
         let column = |j: usize| (group * SIDE + j.min(sums.len() - 1)) * stride;
-        let columns: [&[T]; SIDE] = std::array::from_fn(|j| &columns[column(j)..][..x.len()]);
+        let columns: [&[B]; SIDE] = std::array::from_fn(|j| &columns[column(j)..][..x.len()]);
         let mut partial = [T::ZERO; SIDE];
         partial[..sums.len()].copy_from_slice(sums);
         for (i, &x) in x.iter().enumerate() {
             for (sum, column) in partial.iter_mut().zip(columns) {
-                *sum = x.mul_add(column[i], *sum);
+                *sum = x.mul_add(column[i].widen(), *sum);
             }
         }
         sums.copy_from_slice(&partial[..sums.len()]);
@@ -107,7 +141,11 @@ fn sum_columns<T: Float>(x: &[T], columns: &[T], stride: usize, sums: &mut [T]) 
 
 /// The sums of a block of columns.
 #[inline(always)]
-pub(crate) fn sum_columns_f64(x: &[f64], columns: &[f64], stride: usize) -> [f64; COLUMNS] {
+pub(crate) fn sum_columns_f64<B: Factor<f64>>(
+    x: &[f64],
+    columns: &[B],
+    stride: usize,
+) -> [f64; COLUMNS] {
     let mut sums = [0.0; COLUMNS];
     sum_columns(x, columns, stride, &mut sums);
     sums
@@ -115,7 +153,7 @@ pub(crate) fn sum_columns_f64(x: &[f64], columns: &[f64], stride: usize) -> [f64
 
 /// The sums of a block of columns.
 #[inline(always)]
-pub(crate) fn sum_columns_f32(x: &[f32], columns: &[f32], stride: usize) -> [f32; COLUMNS] {
+pub(crate) fn sum_columns_f32<B: Quad>(x: &[f32], columns: &[B], stride: usize) -> [f32; COLUMNS] {
     #[cfg(target_arch = "x86_64")]
     if has_fma() {
         // SAFETY: `has_fma` detected AVX2 and FMA.
@@ -126,12 +164,41 @@ pub(crate) fn sum_columns_f32(x: &[f32], columns: &[f32], stride: usize) -> [f32
     sums
 }
 
+/// Elements that are loaded as four `f32`.
+pub(crate) trait Quad: Factor<f32> {
+    /// # Safety
+    /// `at` must be valid to read four elements.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn load(at: *const Self) -> __m128;
+}
+
+impl Quad for f32 {
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> __m128 {
+        // SAFETY: this function's contract.
+        unsafe { _mm_loadu_ps(at) }
+    }
+}
+
+impl Quad for Bf16 {
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(at: *const Bf16) -> __m128 {
+        // SAFETY: this function's contract: eight bytes, which need not be aligned. Every x86-64 has
+        // SSE2.
+        unsafe {
+            let upper = _mm_loadl_epi64(at.cast());
+            _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), upper))
+        }
+    }
+}
+
 /// Sums side by side in vectors, from tiles that are transposed in registers: [`sum_columns`] would
 /// fill the vectors element by element.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn sum_columns_avx2(x: &[f32], columns: &[f32], stride: usize) -> [f32; COLUMNS] {
-    use std::arch::x86_64::*;
+fn sum_columns_avx2<B: Quad>(x: &[f32], columns: &[B], stride: usize) -> [f32; COLUMNS] {
     const SIDE: usize = 4; // of a tile in half a vector
     let last = (COLUMNS - 1).checked_mul(stride).and_then(|start| start.checked_add(x.len()));
     assert!(last.is_some_and(|last| last <= columns.len()), "columns within their slice");
@@ -143,7 +210,7 @@ fn sum_columns_avx2(x: &[f32], columns: &[f32], stride: usize) -> [f32; COLUMNS]
             // SAFETY: columns up to COLUMNS − 1, elements up to SIDE · (t + 1) ≤ x.len() of each:
             // within the slice by the assertion.
             let half = |j: usize| unsafe {
-                _mm_loadu_ps(columns.as_ptr().add((8 * g + j) * stride + SIDE * t))
+                B::load(columns.as_ptr().add((8 * g + j) * stride + SIDE * t))
             };
             let row = |j: usize| _mm256_set_m128(half(j + SIDE), half(j));
             let [a, b, c, d] = [row(0), row(1), row(2), row(3)];

@@ -12,6 +12,7 @@
 
 mod adam;
 mod attention;
+mod bf16;
 mod concatenate;
 mod conv;
 mod elementwise;
@@ -19,6 +20,7 @@ mod erf;
 mod exponential;
 mod float;
 mod gemm;
+mod gemm_bf16;
 mod gemv;
 mod indexing;
 mod logarithm;
@@ -34,10 +36,12 @@ mod power;
 mod recurrence;
 mod recurrent_cell;
 mod reduce;
+mod rotary;
 mod scan;
 mod sgd;
 mod simd;
 mod softmax;
+mod softmax_blocks;
 mod sort;
 mod strided;
 mod sweep;
@@ -51,14 +55,16 @@ pub use attention::{
     Attention, AttentionGradients, RowStats, WeightDropout, attention, attention_backward,
     first_blind_query,
 };
+pub use bf16::Bf16;
 pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
     add_strided, convert_bytes, copy, fill, map, map_assign, map_dense, zip, zip_assign, zip_dense,
-    zip3,
+    zip_gradients, zip3,
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
+pub use gemm_bf16::gemm_bf16;
 pub use indexing::{Lookup, add_rows, all_below, gather, put_rows, scatter_add, take_rows};
 pub use memory::CacheLine;
 pub use normalize::{
@@ -73,6 +79,7 @@ pub use pool::{
 pub use recurrence::{Recurrence, RecurrenceGradients, recurrence, recurrence_backward};
 pub use recurrent_cell::RecurrentCell;
 pub use reduce::{arg_best, best, product_row, reduce_rows, sum, sum_of, sum_row, sum_view};
+pub use rotary::{Rotary, RotaryPairs, rotary};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};
 pub use simd::vectorize;
@@ -80,6 +87,7 @@ pub use softmax::{
     log_softmax_rows, log_softmax_rows_backward, logsumexp_row, nll_rows, nll_rows_backward,
     softmax_rows, softmax_rows_backward,
 };
+pub use softmax_blocks::{add_to_stats, softmax_of_stats};
 pub use sort::sort_rows;
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};

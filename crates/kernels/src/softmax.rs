@@ -7,7 +7,7 @@ use crate::simd::simd;
 
 /// The largest element, or NaN if there is one; −∞ for an empty row.
 #[inline(always)]
-fn max<T: Float>(row: &[T]) -> T {
+pub(crate) fn max<T: Float>(row: &[T]) -> T {
     let (max, rest) = if row.len() < 512 {
         max_in_lanes::<16, T>(row)
     } else {

@@ -14,15 +14,16 @@
 mod check;
 pub mod init;
 mod layers;
+mod lora;
 mod losses;
 mod summary;
 mod tree;
 
 pub use adamant_derive::{Module, Stateful};
-pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy};
+pub use adamant_tensor::{StateDict, StateError, Stateful, cross_entropy, linear_cross_entropy};
 pub use layers::activation::{
-    Elu, Gelu, GeluTanh, Hardtanh, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus,
-    Softsign, Tanh,
+    Celu, Elu, Gelu, GeluTanh, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid, LogSoftmax,
+    Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh, Threshold,
 };
 pub use layers::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
 #[doc(hidden)]
@@ -35,6 +36,7 @@ pub use layers::conv::{
 };
 pub use layers::dropout::{Dropout, Dropout2d};
 pub use layers::embedding::{Embedding, EmbeddingOptions};
+pub use layers::kv_cache::KvCache;
 pub use layers::lambda::Lambda;
 pub use layers::linear::{Linear, LinearOptions};
 pub use layers::norm::{
@@ -45,11 +47,14 @@ pub use layers::pooling::{
     MaxPool2d,
 };
 pub use layers::recurrent::{Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, Rnn, RnnOptions};
+pub use layers::rotary::{RotaryEmbedding, RotaryEmbeddingOptions, RotaryScaling};
 pub use layers::sequential::{Layer, Sequential};
 pub use layers::shape::{Flatten, Identity};
+pub use layers::squeeze_excitation::{SqueezeExcitation, SqueezeExcitationOptions};
 pub use layers::transformer::{
     TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
 };
+pub use lora::{Lora, LoraError, LoraInit, LoraOptions, TargetModules};
 pub use losses::{
     BceLoss, BceWithLogitsLoss, Classes, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss,
     KlDivLoss, L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, Targets, TripletMarginLoss,
@@ -57,6 +62,7 @@ pub use losses::{
     nll_loss, smooth_l1_loss, triplet_margin_loss,
 };
 pub use summary::{Summary, SummaryRow, summary, summary_of};
+pub use tree::adapter::AdapterSlot;
 pub use tree::buffer::{Buffer, Counter, SharedGenerator, Training};
 #[doc(hidden)]
 pub use tree::deep_copy::deep_copy;

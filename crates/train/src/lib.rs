@@ -6,6 +6,7 @@
 //!   [`RegressionErrors`] measure, over any number of batches.
 //! * [`accumulate`], [`EarlyStopping`], [`AveragedModel`], [`LrFinder`] and [`Seeds`] help with the
 //!   training itself.
+//! * [`save_peft`] and [`load_peft`] exchange the adapters of a fine-tuned model with Python's `peft`.
 //!
 //! The loop stays the program's own: nothing here owns it.
 
@@ -16,6 +17,7 @@ mod averaged_model;
 mod early_stopping;
 mod lr_finder;
 mod metrics;
+mod peft;
 mod run;
 mod seeds;
 mod update_bn;
@@ -28,6 +30,7 @@ pub use metrics::{
     Accuracy, Auroc, Average, ClassCounts, ConfusionMatrix, Mean, OutputErrors, Perplexity,
     RegressionErrors,
 };
+pub use peft::{PeftError, load_peft, save_peft};
 pub use run::{History, Interrupted, Row, Run, RunConfig, RunError, RunFolder, Session, exit};
 #[doc(hidden)]
 pub use run::{names, short};

@@ -4,7 +4,7 @@
 mod gguf_writer;
 
 use crate::gguf_writer::Writer;
-use adamant_checkpoint::{FileError, Gguf, SafeTensors, load_safetensors};
+use adamant_checkpoint::{FileError, StoredType, TensorEntry, Weights, load_safetensors};
 use adamant_tensor::{Generator, StateDict};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -94,15 +94,24 @@ fn splice(good: &[u8], rng: &mut Generator) -> Vec<u8> {
 fn a_damaged_gguf_file_does_not_panic() {
     let _alone = alone();
     // The last tensor, which has 60 bytes, is padded to 64.
-    damage("gguf/quants.gguf", 3516, |path| Gguf::open(path)?.load());
+    damage("gguf/quants.gguf", 3516, |path| Weights::open(path)?.load());
 }
 
 #[test]
 fn a_damaged_safetensors_file_does_not_panic() {
     let _alone = alone();
     let supported =
-        |path: &Path| SafeTensors::open(path)?.load_where(|entry| entry.dtype().is_supported());
+        |path: &Path| Weights::open(path)?.load_where(|entry| entry.dtype().is_supported());
     damage("safetensors/types.safetensors", 5460, supported);
+}
+
+#[test]
+fn a_damaged_pytorch_file_with_unreadable_tensors_does_not_panic() {
+    let _alone = alone();
+    for name in ["pt/mixed.pt", "pt/mixed_legacy.pt"] {
+        let floats = |entry: &TensorEntry| entry.dtype() == &StoredType::F32;
+        damage(name, usize::MAX, |path| Weights::open(path)?.load_where(floats));
+    }
 }
 
 #[test]
@@ -193,7 +202,7 @@ fn the_largest_gguf_headers_take_little_memory() {
         ("a longer text", too_long, Some("expected a header of at most 25165824 bytes")),
     ] {
         fs::write(&path, file).unwrap();
-        let (result, beyond) = beyond(|| Gguf::open(&path));
+        let (result, beyond) = beyond(|| Weights::open(&path));
         match (result, expected) {
             (Ok(file), None) => drop(file),
             (Err(error), Some(expected)) => {
@@ -218,7 +227,7 @@ fn the_largest_safetensors_headers_take_little_memory() {
         let header = format!("{{{}}}", arrays.join(","));
         let mut file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
         fs::write(&path, &file).unwrap();
-        let (result, beyond_result) = beyond(|| SafeTensors::open(&path));
+        let (result, beyond_result) = beyond(|| Weights::open(&path));
         assert_eq!(result.unwrap().entries().len(), 131_072);
         assert!(beyond_result <= LIMIT, "{beyond_result} bytes");
         file.push(0);
@@ -237,7 +246,7 @@ fn reading_takes_the_result_and_a_piece() {
     let path = folder.path().join("x.gguf");
     let file = Writer::new(1, 0).tensor("a", &[1 << 22], 1, 0).data(2 << 22);
     fs::write(&path, file).unwrap();
-    let file = Gguf::open(&path).unwrap();
+    let file = Weights::open(&path).unwrap();
     let (result, beyond) = beyond(|| file.read("a"));
     assert_eq!(result.unwrap().kind(), "f32 [4194304]");
     assert!(beyond <= 1 << 20, "{beyond} bytes");

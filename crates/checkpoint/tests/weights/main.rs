@@ -3,6 +3,7 @@
 mod gguf;
 #[path = "../support/gguf_writer.rs"]
 mod gguf_writer;
+mod open;
 mod safetensors;
 mod sharded;
 

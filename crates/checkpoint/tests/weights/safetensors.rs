@@ -2,13 +2,14 @@
 
 use crate::fixture;
 use adamant_checkpoint::{
-    SafeTensors, SavedType, StoredType, load_safetensors, save_safetensors, save_safetensors_as,
+    MetadataValue, SavedType, StoredType, Weights, load_safetensors, save_safetensors,
+    save_safetensors_as,
 };
 use adamant_tensor::{Array, StateDict, Tensor, Value};
 use std::fs;
 
-fn types() -> SafeTensors {
-    SafeTensors::open(fixture("safetensors/types.safetensors")).unwrap()
+fn types() -> Weights {
+    Weights::open(fixture("safetensors/types.safetensors")).unwrap()
 }
 
 fn expected() -> StateDict {
@@ -52,20 +53,27 @@ fn a_file_is_listed_without_its_data() {
     assert_eq!(listed, expected);
     let bf16 = file.entry("bf16").unwrap();
     assert_eq!((bf16, file.entry("bf")), (&file.entries()[0], None));
-    assert_eq!((bf16.dtype(), bf16.shape(), bf16.bytes()), (&StoredType::Bf16, &[217][..], 434));
-    assert_eq!(file.metadata_keys().collect::<Vec<_>>(), ["by", "format"]);
-    assert_eq!((file.metadata("by"), file.metadata("to")), (Some("PyTorch"), None));
+    assert_eq!(
+        (bf16.dtype(), bf16.shape(), bf16.bytes()),
+        (&StoredType::Bf16, &[217][..], Some(434))
+    );
+    assert_eq!(file.metadata_keys(), ["by", "format"]);
+    assert_eq!(
+        (file.metadata("by"), file.metadata("to")),
+        (Some(MetadataValue::Text("PyTorch")), None)
+    );
 }
 
 #[test]
 fn a_type_that_cannot_be_read_is_named() {
     let path = fixture("safetensors/types.safetensors");
-    let expected = format!(
-        "{}: found `f8` with elements of type F8_E4M3, expected a type that can be read (see \
-         StoredType)",
-        path.display()
-    );
+    let found = format!("{}: found `f8` with elements of type F8_E4M3, expected", path.display());
+    let expected = format!("{found} a type that can be read (see StoredType)");
     assert_eq!(types().read("f8").unwrap_err().to_string(), expected);
+    assert_eq!(types().load_where(|_| true).unwrap_err().to_string(), expected);
+    let expected =
+        format!("{found} types that can be read; read the other tensors by Weights::load_where");
+    assert_eq!(types().load().unwrap_err().to_string(), expected);
     assert_eq!(load_safetensors(&path).unwrap_err().to_string(), expected);
 }
 
@@ -177,7 +185,7 @@ fn values_that_do_not_fit_are_rejected() {
         ),
         (read("BOOL", &[2]), "`x` with the boolean 2, expected booleans that are 0 or 1"),
         (read("BF16", &[0]), "`x` of shape [1] at bytes 0 to 1, expected the number of bytes"),
-        (read("Q4_0", &[0]), "`x` with elements of type Q4_0, expected a type that can be read"),
+        (read("Q4_0", &[0]), "`x` with elements of type Q4_0, expected types that can be read"),
     ] {
         assert!(error.contains(expected), "{error}");
     }
@@ -189,7 +197,7 @@ fn the_tensors_of_a_replaced_file_are_those_of_its_header() {
     let path = folder.path().join("x.safetensors");
     let state = |x: f32| StateDict::from_iter([("x", Tensor::from([x]))]);
     save_safetensors(&state(1.0), &path).unwrap();
-    let file = SafeTensors::open(&path).unwrap();
+    let file = Weights::open(&path).unwrap();
     save_safetensors(&state(2.0), &path).unwrap();
     assert_eq!(file.load().unwrap(), state(1.0));
 }

@@ -1,7 +1,7 @@
 //! Models of several safetensors files.
 
 use crate::fixture;
-use adamant_checkpoint::{SafeTensors, load_safetensors, save_safetensors};
+use adamant_checkpoint::{Weights, load_safetensors, save_safetensors};
 use adamant_tensor::{StateDict, Tensor};
 use std::fs;
 use std::path::Path;
@@ -21,8 +21,8 @@ fn a_folder_and_its_index_are_the_same_model() {
             assert_eq!(&model[name], value);
         }
     }
-    let file = SafeTensors::open(&folder).unwrap();
-    assert_eq!(file.metadata("format"), Some("pt"));
+    let file = Weights::open(&folder).unwrap();
+    assert_eq!(file.text("format").unwrap(), "pt");
     assert_eq!(file.read("head.bias").unwrap(), model["head.bias"]);
 }
 
@@ -51,7 +51,7 @@ fn shards_must_be_those_of_the_index() {
         (&["x"][..], &[][..], &*good, "found no `y` in b, expected it there, by the index"),
         (&["y"], &["x"], &good, "found `y` in a, expected it in b, by the index"),
         (&["x", "z"], &["y"], &good, "found `z` in a, expected only tensors that are in the index"),
-        (&["x", "y"], &["y"], &good, "found the tensor `y` twice, expected each name once"),
+        (&["x", "y"], &["y"], &good, "found `y` twice, expected each name once"),
         (&[], &[], &map(r#""x": "a", "x": "b""#), "`x` twice"),
         (&[], &[], &map(r#""x": 1"#), "found other JSON ("),
         (&[], &[], r#"{"x": "a"}"#, "found other JSON (missing field `weight_map`"),
@@ -97,14 +97,15 @@ fn shards_are_next_to_their_index() {
 fn a_folder_without_a_model_is_described() {
     let folder = tempfile::tempdir().unwrap();
     let found = error(folder.path());
-    let expected = "found a folder without weights, expected model.safetensors or \
-                    model.safetensors.index.json, or the path of a file";
+    let expected = "found a folder without weights, expected model.safetensors, \
+                    model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json, \
+                    or the path of a file";
     assert!(found.ends_with(expected), "{found}");
-    for name in ["pytorch_model.bin", "config.json", "x.gguf"] {
+    for name in ["training_args.bin", "config.json", "x.gguf"] {
         fs::write(folder.path().join(name), "").unwrap();
     }
     let found = error(folder.path());
-    assert!(found.contains("found a folder with pytorch_model.bin, x.gguf, expected"), "{found}");
+    assert!(found.contains("found a folder with training_args.bin, x.gguf, expected"), "{found}");
 }
 
 #[cfg(unix)]

@@ -108,7 +108,12 @@ fn types_of_weights_are_those_in_the_file() {
         assert!(text.contains(line), "{text}");
     }
     let model = adamant(Path::new("."), &["inspect", &fixture("safetensors/sharded")]).succeeds();
-    assert!(model.contains("sharded: a safetensors model, 36 B, intact\n"), "{model}");
+    assert!(
+        model.contains(
+            "sharded: a safetensors model in 2 files, 316 B, complete, without checksums\n"
+        ),
+        "{model}"
+    );
 }
 
 #[test]
@@ -116,7 +121,7 @@ fn a_gguf_file_is_listed_with_its_metadata() {
     let path = fixture("gguf/quants.gguf");
     let text = adamant(Path::new("."), &["inspect", &path]).succeeds();
     for line in [
-        "quants.gguf: a GGUF file, 3.4 KiB, intact\n",
+        "quants.gguf: a GGUF file, 3.4 KiB, complete, without checksums\n",
         "  general.architecture  \"test\"\n",
         "  test.ints             [1, -2, 3]\n",
         "  q4_k.weight  q4_k  [2, 256]   288 B\n",
@@ -124,6 +129,18 @@ fn a_gguf_file_is_listed_with_its_metadata() {
         assert!(text.contains(line), "{text}");
     }
     adamant(Path::new("."), &["verify", &path]).succeeds();
+}
+
+#[test]
+fn tensors_that_cannot_be_read_are_listed() {
+    let path = fixture("pt/float8.pt");
+    let text = adamant(Path::new("."), &["inspect", &path]).succeeds();
+    assert!(text.contains("  x  float8_e4m3fn  [2]  2 B\n"), "{text}");
+    let text = adamant(Path::new("."), &["inspect", &fixture("pt/sparse.pt")]).succeeds();
+    assert!(text.contains("  x  sparse  [2, 2]  ?\n"), "{text}");
+    adamant(Path::new("."), &["verify", &path]).succeeds();
+    let error = adamant(Path::new("."), &["diff", &path, &path]).fails();
+    assert!(error.contains("found `x` with elements of type float8_e4m3fn"), "{error}");
 }
 
 #[test]
@@ -162,7 +179,8 @@ fn intact_files_are_verified() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("a.ckpt: a checkpoint, "), "{text}");
     assert!(lines[1].starts_with("model.safetensors: a safetensors file, "), "{text}");
-    assert!(lines.iter().all(|line| line.ends_with(", intact")), "{text}");
+    assert!(lines[0].ends_with(", intact"), "{text}");
+    assert!(lines[1].ends_with(", complete, without checksums"), "{text}");
 }
 
 #[test]
@@ -244,7 +262,8 @@ fn a_pytorch_file_is_listed_and_compared() {
     let folder = folder();
     save_pt(&model(0.5), folder.path().join("model.pt")).unwrap();
     let text = adamant(folder.path(), &["inspect", "model.pt"]).succeeds();
-    assert!(text.contains("a PyTorch file") && text.contains("0.weight  f32  [2, 2]"), "{text}");
+    assert!(text.contains("model.pt: a PyTorch file, "), "{text}");
+    assert!(text.contains(", intact\n") && text.contains("0.weight  f32  [2, 2]"), "{text}");
     let diff = ["diff", "model.pt", "model.safetensors"];
     let text = adamant(folder.path(), &diff).succeeds();
     assert_eq!(text, "equal in every bit; entries: 2\n");

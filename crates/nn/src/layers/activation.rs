@@ -49,6 +49,36 @@ stateless!(Silu, |_, x| x.silu());
 pub struct Softsign;
 stateless!(Softsign, |_, x| x.softsign());
 
+/// [`Tensor::relu6`](adamant_tensor::Tensor::relu6) as a layer. PyTorch: `torch.nn.ReLU6`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Relu6;
+stateless!(Relu6, |_, x| x.relu6());
+
+/// [`Tensor::hardsigmoid`](adamant_tensor::Tensor::hardsigmoid) as a layer. PyTorch: `torch.nn.Hardsigmoid`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hardsigmoid;
+stateless!(Hardsigmoid, |_, x| x.hardsigmoid());
+
+/// [`Tensor::hardswish`](adamant_tensor::Tensor::hardswish) as a layer. PyTorch: `torch.nn.Hardswish`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hardswish;
+stateless!(Hardswish, |_, x| x.hardswish());
+
+/// [`Tensor::mish`](adamant_tensor::Tensor::mish) as a layer. PyTorch: `torch.nn.Mish`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mish;
+stateless!(Mish, |_, x| x.mish());
+
+/// [`Tensor::logsigmoid`](adamant_tensor::Tensor::logsigmoid) as a layer. PyTorch: `torch.nn.LogSigmoid`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogSigmoid;
+stateless!(LogSigmoid, |_, x| x.logsigmoid());
+
+/// [`Tensor::selu`](adamant_tensor::Tensor::selu) as a layer. PyTorch: `torch.nn.SELU`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Selu;
+stateless!(Selu, |_, x| x.selu());
+
 /// An activation with options.
 macro_rules! with_options {
     (
@@ -106,6 +136,14 @@ with_options!(
 );
 
 with_options!(
+    /// [`Tensor::celu`](adamant_tensor::Tensor::celu) as a layer. PyTorch: `torch.nn.CELU(alpha)`.
+    Celu {
+        /// The limit for large negative inputs is `−alpha`; default 1.
+        alpha: 1.0
+    }, |layer, x| x.celu(layer.alpha)
+);
+
+with_options!(
     /// [`Tensor::softplus`](adamant_tensor::Tensor::softplus) as a layer.
     /// PyTorch: `torch.nn.Softplus(beta, threshold)`.
     Softplus {
@@ -136,6 +174,23 @@ with_options!(
         x.hardtanh(min_val, max_val)
     }
 );
+
+/// [`Tensor::threshold`](adamant_tensor::Tensor::threshold) as a layer.
+/// PyTorch: `torch.nn.Threshold(threshold, value)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Threshold {
+    threshold: f64,
+    value: f64,
+}
+stateless!(Threshold, |layer, x| x.threshold(layer.threshold, layer.value));
+
+impl Threshold {
+    /// A layer that replaces elements up to `threshold` by `value`.
+    #[must_use]
+    pub fn new(threshold: f64, value: f64) -> Self {
+        Threshold { threshold, value }
+    }
+}
 
 /// [`Tensor::softmax`](adamant_tensor::Tensor::softmax) as a layer.
 /// PyTorch: `torch.nn.Softmax(dim)`.

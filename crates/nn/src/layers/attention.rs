@@ -461,7 +461,7 @@ impl<T: Float> MultiheadAttention<T> {
         let weights = match &self.in_proj_weight {
             Some(weight) if same => {
                 // One product, then its parts.
-                let all = inputs[0].linear(&weight.tensor(), bias.as_ref());
+                let all = inputs[0].linear(weight, bias.as_ref());
                 return [0, 1, 2].map(|i| part(&all, 2, i));
             }
             Some(weight) => {

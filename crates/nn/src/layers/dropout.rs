@@ -2,6 +2,7 @@
 
 use crate::check;
 use crate::tree::buffer::{SharedGenerator, Training};
+use crate::tree::mask::masked;
 use crate::tree::module::{Forward, Leaf, LeafMut, Module, Path};
 use crate::tree::observe::observe;
 use crate::tree::state;
@@ -29,10 +30,10 @@ impl DropMask {
 
     /// `x` times a mask of this shape, which broadcasts.
     fn apply<T: Float>(&self, x: &Tensor<T>, shape: &[usize]) -> Tensor<T> {
-        let Some((p, mut rng)) = self.active() else { return x.clone() };
-        // With p = 1 nothing is kept, and the scale is 0 as in PyTorch, not ∞.
-        let keep = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
-        x * Tensor::build(shape, |out| rng.bernoulli_mask(out, p, T::from_f64(keep)))
+        match self.active() {
+            Some((p, mut rng)) => masked(x, shape, p, &mut rng),
+            None => x.clone(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::tree::observe::observe;
 use crate::{Module, check, init};
-use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor};
+use adamant_tensor::{Float, Generator, Indices, Mask, Parameter, Tensor, Weight};
 
 /// The options of an [`Embedding`], with PyTorch's defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl<T: Float> Embedding<T> {
     #[must_use]
     #[track_caller]
     pub fn forward(&self, index: &Indices) -> Tensor<T> {
-        let weight = self.weight.tensor();
+        let weight = Weight::from(&self.weight);
         let rows = weight.embedding(index);
         let rows = match self.padding_idx.filter(|_| rows.is_tracked()) {
             None => rows,
@@ -111,7 +111,7 @@ impl<T: Float> Embedding<T> {
                 let mut shape = index.shape().to_vec();
                 shape.push(1);
                 let is_padding = Mask::from_vec(is_padding, shape).expect("a value for each index");
-                rows.masked_fill(&is_padding, weight.detach().select(0, padding))
+                rows.masked_fill(&is_padding, weight.tensor().detach().select(0, padding))
             }
         };
         observe(self, rows)

@@ -1,5 +1,6 @@
 //! The fully connected layer.
 
+use crate::tree::adapter::AdapterSlot;
 use crate::tree::observe::observe;
 use crate::{Forward, Module, check, init};
 use adamant_tensor::{Float, Generator, Parameter, Tensor};
@@ -44,6 +45,8 @@ pub struct Linear<T: Float = f32> {
     pub weight: Parameter<T>,
     /// `[out_features]`
     pub bias: Option<Parameter<T>>,
+    /// Empty unless [`Lora`](crate::Lora) fills it.
+    pub adapter: AdapterSlot<T>,
 }
 
 impl Linear {
@@ -85,6 +88,7 @@ impl<T: Float> Linear<T> {
         Linear {
             weight: Parameter::new(init::kaiming_uniform(shape, 5f64.sqrt(), rng)),
             bias: options.bias.then(|| Parameter::new(init::bias(out_features, in_features, rng))),
+            adapter: AdapterSlot::default(),
         }
     }
 }
@@ -95,7 +99,8 @@ impl<T: Float> Forward<T> for Linear<T> {
     #[track_caller]
     fn forward(&self, x: &Tensor<T>) -> Tensor<T> {
         let bias = self.bias.as_ref().map(Parameter::tensor);
-        observe(self, x.linear(&self.weight.tensor(), bias.as_ref()))
+        let y = x.linear(&self.weight, bias.as_ref());
+        observe(self, self.adapter.apply(x, y))
     }
 }
 

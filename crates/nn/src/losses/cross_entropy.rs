@@ -1,7 +1,7 @@
 //! The losses of classifiers: the target of each row is a class, or a distribution over classes.
 
 use super::Reduction;
-use adamant_tensor::{Float, Indices, Tensor, cross_entropy};
+use adamant_tensor::{Float, Indices, Tensor, Weight, cross_entropy, linear_cross_entropy_losses};
 use std::borrow::Cow;
 
 /// The mean of `−x[target]`, where `x` are log-probabilities: `[N, C], N → []`.
@@ -146,14 +146,14 @@ impl<T: Float> NllLoss<T> {
     #[must_use]
     #[track_caller]
     pub fn loss<'t>(&self, x: &Tensor<T>, targets: impl Into<Classes<'t>>) -> Tensor<T> {
-        let (rows, targets) = self.chosen("nll_loss", x, &targets.into());
+        let rows = Rows::new("nll_loss", x);
+        let (rows, targets) = self.chosen("nll_loss", rows, &targets.into());
         self.finish("nll_loss", &rows, &targets, &rows.x, 0.0)
     }
 
     /// The rows that are not ignored, and their targets.
     #[track_caller]
-    fn chosen(&self, op: &str, x: &Tensor<T>, targets: &Classes<'_>) -> (Rows<T>, Vec<usize>) {
-        let mut rows = Rows::new(op, x);
+    fn chosen(&self, op: &str, mut rows: Rows<T>, targets: &Classes<'_>) -> (Rows<T>, Vec<usize>) {
         let (len, list) = (rows.x.shape()[0], &targets.list);
         let fits = match &targets.shape {
             Some(shape) => *shape == rows.shape,
@@ -164,17 +164,16 @@ impl<T: Float> NllLoss<T> {
             "{op}: {} targets{} for an input of shape {:?}; expected one for each row: {:?}",
             list.len(),
             targets.shape.as_ref().map_or(String::new(), |shape| format!(" of shape {shape:?}")),
-            x.shape(),
+            rows.input,
             rows.shape
         );
         let is_kept = |row: &usize| Some(list[*row]) != self.ignore_index;
         let kept: Vec<usize> = (0..len).filter(is_kept).collect();
         if let Some(&row) = kept.iter().find(|&&row| list[row] >= rows.classes) {
             panic!(
-                "{op}: target {} in row {row}, but an input of shape {:?} has {} classes",
-                list[row],
-                x.shape(),
-                rows.classes
+                "{op}: target {} in row {row} of an input of shape {:?}; expected less than {}, the \
+                 number of classes",
+                list[row], rows.input, rows.classes
             );
         }
         let targets = kept.iter().map(|&row| list[row]).collect();
@@ -198,22 +197,28 @@ impl<T: Float> NllLoss<T> {
         let count = targets.len();
         let index = Indices::from(targets).reshape([count, 1]);
         let mut losses = -log_p.gather(1, &index).reshape([count]);
-        let mut total = T::from_f64(count as f64);
         let weight = class_weight(op, self.weight.as_ref(), rows.classes);
         if let Some(weight) = weight {
-            let weights = weight.index_select(0, targets);
-            losses *= &weights;
-            total = weights.sum().item();
+            losses *= weight.index_select(0, targets);
         }
         if smoothing > 0.0 {
             let all = weight.map_or_else(|| log_p.clone(), |weight| log_p * weight);
             let share = T::from_f64(smoothing / rows.classes as f64);
             losses = losses * T::from_f64(1.0 - smoothing) - all.sum_dim(1) * share;
         }
-        match self.reduction {
-            Reduction::Mean => losses.sum() / total,
-            Reduction::Sum => losses.sum(),
-            Reduction::None => rows.put_back(losses),
+        self.reduced(rows, targets, losses)
+    }
+
+    /// The losses of the rows that are not ignored, reduced.
+    #[track_caller]
+    fn reduced(&self, rows: &Rows<T>, targets: &[usize], losses: Tensor<T>) -> Tensor<T> {
+        match (self.reduction, &self.weight) {
+            (Reduction::Mean, None) => losses.sum() / T::from_f64(targets.len() as f64),
+            (Reduction::Mean, Some(weight)) => {
+                losses.sum() / weight.index_select(0, targets).sum().item()
+            }
+            (Reduction::Sum, _) => losses.sum(),
+            (Reduction::None, _) => rows.put_back(losses),
         }
     }
 }
@@ -285,9 +290,56 @@ impl<T: Float> CrossEntropyLoss<T> {
         }
     }
 
+    /// The loss of the logits `x Wᵀ + b` of a last linear layer, `[…, K], [C, K], [C] → []`, which
+    /// are never all in memory: as [`linear_cross_entropy`](fn@adamant_tensor::linear_cross_entropy),
+    /// with the options of this loss.
+    ///
+    /// There is one target for each row of `x`, without a dimension of classes, and without
+    /// reduction one loss for each. Probabilities as targets would be as large as the logits: for
+    /// those, call [`loss`](CrossEntropyLoss::loss).
+    ///
+    /// PyTorch: `torch.nn.LinearCrossEntropyLoss`, which also owns `W` and `b`, and takes `x` as
+    /// `[N, K]` or `[K]` only.
+    ///
+    /// # Panics
+    /// If the shapes do not match, or a target is not a class.
+    ///
+    /// ```
+    /// use adamant_nn::CrossEntropyLoss;
+    /// use adamant_tensor::Tensor;
+    /// let (x, weight) = (Tensor::<f32>::ones([2, 3, 4]), Tensor::zeros([5, 4]));
+    /// let loss = CrossEntropyLoss::new().ignore_index(9);
+    /// let loss = loss.loss_of_linear(&x, &weight, None, &[0, 4, 9, 9, 1, 2]);
+    /// assert!((loss.item() - 5f32.ln()).abs() < 1e-6);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn loss_of_linear<'t>(
+        &self,
+        x: &Tensor<T>,
+        weight: impl Into<Weight<T>>,
+        bias: Option<&Tensor<T>>,
+        targets: impl Into<Classes<'t>>,
+    ) -> Tensor<T> {
+        let (op, weight) = ("linear_cross_entropy", weight.into());
+        let rows = Rows::of_linear(op, x, &weight);
+        let (rows, targets) = self.nll.chosen(op, rows, &targets.into());
+        let class_weight = self.nll.weight.as_ref();
+        let losses = linear_cross_entropy_losses(
+            &rows.x,
+            weight,
+            bias,
+            &targets,
+            class_weight,
+            self.label_smoothing,
+        );
+        self.nll.reduced(&rows, &targets, losses)
+    }
+
     #[track_caller]
     fn of_classes(&self, logits: &Tensor<T>, classes: &Classes<'_>) -> Tensor<T> {
-        let (rows, targets) = self.nll.chosen("cross_entropy", logits, classes);
+        let rows = Rows::new("cross_entropy", logits);
+        let (rows, targets) = self.nll.chosen("cross_entropy", rows, classes);
         let is_plain = self.nll.weight.is_none() && self.label_smoothing == 0.0;
         if is_plain && self.nll.reduction == Reduction::Mean {
             return cross_entropy(&rows.x, &targets); // fused
@@ -342,8 +394,10 @@ fn class_weight<'w, T: Float>(
 
 /// An input as a matrix, with a row for each target.
 struct Rows<T: Float> {
-    /// `[rows, classes]`, without the ignored rows.
+    /// `[rows, classes]`, or `[rows, features]` before a linear layer, without the ignored rows.
     x: Tensor<T>,
+    /// The shape of the input.
+    input: Vec<usize>,
     classes: usize,
     /// The shape of the losses.
     shape: Vec<usize>,
@@ -354,6 +408,7 @@ struct Rows<T: Float> {
 impl<T: Float> Rows<T> {
     #[track_caller]
     fn new(op: &str, x: &Tensor<T>) -> Self {
+        let input = x.shape().to_vec();
         let (classes, x, shape) = match *x.shape() {
             [classes] => (classes, x.reshape([1, classes]), Vec::new()),
             [batch, classes] => (classes, x.clone(), vec![batch]),
@@ -370,7 +425,27 @@ impl<T: Float> Rows<T> {
             "{op}: an input of shape {:?} has no classes; expected at least one",
             x.shape()
         );
-        Rows { x, classes, shape, kept: None }
+        Rows { x, input, classes, shape, kept: None }
+    }
+
+    /// The input of a linear layer with this weight.
+    #[track_caller]
+    fn of_linear(op: &str, x: &Tensor<T>, weight: &Weight<T>) -> Self {
+        let ([shape @ .., features], &[classes, inner]) = (x.shape(), weight.shape()) else {
+            panic!(
+                "{op}: an input of shape {:?} and a weight of shape {:?}; expected [..., K] and [C, K]",
+                x.shape(),
+                weight.shape()
+            )
+        };
+        assert!(
+            *features == inner,
+            "{op}: an input of shape {:?} and a weight of shape {:?}; expected equal last dimensions",
+            x.shape(),
+            weight.shape()
+        );
+        let rows = x.reshape([shape.iter().product(), inner]);
+        Rows { x: rows, input: x.shape().to_vec(), classes, shape: shape.to_vec(), kept: None }
     }
 
     /// The losses of all rows, with 0 for the ignored ones.
@@ -388,6 +463,7 @@ impl<T: Float> Rows<T> {
 mod tests {
     use super::super::testing::check;
     use super::*;
+    use adamant_tensor::{Generator, GradOptions, grad};
 
     const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];
 
@@ -416,6 +492,36 @@ mod tests {
         assert_eq!(none.shape(), [2]);
         for found in [mean.item(), sum.item() / 2.0, none.mean().item()] {
             assert!((found - plain).abs() < 1e-15, "{found} {plain}");
+        }
+    }
+
+    #[test]
+    fn the_loss_of_a_linear_layer_is_that_of_its_logits() {
+        let mut rng = Generator::seed(0);
+        let mut leaf = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
+        let leaves = [leaf(&[2, 3, 4]), leaf(&[5, 4]), leaf(&[5])];
+        let [x, w, b] = &leaves;
+        let targets = Indices::from([[0, 4, 9], [2, 9, 0]]);
+        let weight = Tensor::from([0.5, 2.0, 1.5, 0.0, 1.0]);
+        for reduction in REDUCTIONS {
+            for loss in [
+                CrossEntropyLoss::new(),
+                CrossEntropyLoss::new().weight(&weight),
+                CrossEntropyLoss::new().weight(&weight).label_smoothing(0.3),
+            ] {
+                let loss = loss.reduction(reduction).ignore_index(9);
+                let linear = loss.loss_of_linear(x, w, Some(b), &targets);
+                let whole = loss.loss(&x.linear(w, Some(b)).transpose(1, 2), &targets);
+                let gradient = |loss: &Tensor<f64>| {
+                    grad(&loss.square().sum(), &[x, w, b], GradOptions::default())
+                };
+                let close = |a: &Tensor<f64>, b: &Tensor<f64>| {
+                    assert_eq!(a.shape(), b.shape());
+                    assert!((a - b).abs().max().item() < 1e-13, "{a} {b}");
+                };
+                close(&linear, &whole);
+                gradient(&linear).iter().zip(&gradient(&whole)).for_each(|(a, b)| close(a, b));
+            }
         }
     }
 
@@ -464,7 +570,10 @@ mod tests {
         let x = || Tensor::<f32>::ones([2, 3]);
         let plain = CrossEntropyLoss::new;
         type Case<'c> = (&'c dyn Fn() -> Tensor, &'c str);
-        let cases: [Case<'_>; 7] = [
+        let linear = |x: Tensor, weight: Tensor, targets: &[usize]| {
+            plain().loss_of_linear(&x, &weight, None, targets)
+        };
+        let cases: [Case<'_>; 11] = [
             (
                 &|| plain().weight(&Tensor::ones([2])).loss(&x(), &[0, 0]),
                 "cross_entropy: weights of shape [2] for 3 classes",
@@ -483,10 +592,32 @@ mod tests {
                  row: [2, 4]",
             ),
             (&|| nll_loss(&x(), &[0]), "nll_loss: 1 targets for an input of shape [2, 3]"),
-            (&|| nll_loss(&x(), &[0, 3]), "nll_loss: target 3 in row 1, but an input of shape"),
+            (
+                &|| nll_loss(&x(), &[0, 3]),
+                "nll_loss: target 3 in row 1 of an input of shape [2, 3]; expected less than 3",
+            ),
             (
                 &|| nll_loss(&Tensor::ones([2, 0]), &[0, 0]),
                 "nll_loss: an input of shape [2, 0] has no",
+            ),
+            (
+                &|| linear(x(), Tensor::ones([3]), &[0, 0]),
+                "linear_cross_entropy: an input of shape [2, 3] and a weight of shape [3]; expected",
+            ),
+            (
+                &|| linear(x(), Tensor::ones([5, 2]), &[0, 0]),
+                "linear_cross_entropy: an input of shape [2, 3] and a weight of shape [5, 2]; \
+                 expected equal",
+            ),
+            (
+                &|| linear(x(), Tensor::ones([5, 3]), &[0]),
+                "linear_cross_entropy: 1 targets for an input of shape [2, 3]; expected one for \
+                 each row: [2]",
+            ),
+            (
+                &|| linear(x(), Tensor::ones([5, 3]), &[0, 5]),
+                "linear_cross_entropy: target 5 in row 1 of an input of shape [2, 3]; expected \
+                 less than 5",
             ),
         ];
         for (f, expected) in cases {

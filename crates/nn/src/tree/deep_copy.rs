@@ -1,5 +1,6 @@
 //! Deep copies of models.
 
+use crate::tree::adapter::AdapterSlot;
 use crate::tree::buffer::{Buffer, Counter, SharedGenerator};
 use crate::tree::module::{LeafMut, Module, Path};
 use crate::tree::type_name::short;
@@ -50,6 +51,7 @@ struct Copies<T: Float> {
     buffers: HashMap<usize, Buffer<T>>,
     counters: HashMap<usize, Counter>,
     generators: HashMap<usize, SharedGenerator>,
+    adapters: HashMap<usize, AdapterSlot<T>>,
 }
 
 impl<T: Float> Copies<T> {
@@ -59,6 +61,7 @@ impl<T: Float> Copies<T> {
             buffers: HashMap::new(),
             counters: HashMap::new(),
             generators: HashMap::new(),
+            adapters: HashMap::new(),
         }
     }
 
@@ -66,12 +69,8 @@ impl<T: Float> Copies<T> {
     fn replace(&mut self, original: usize, leaf: LeafMut<'_, T>) {
         match leaf {
             LeafMut::Parameter(parameter) => {
-                let copy = || {
-                    let copy = Parameter::new(parameter.tensor());
-                    copy.set_requires_grad(parameter.is_tracked());
-                    copy
-                };
-                *parameter = self.parameters.entry(original).or_insert_with(copy).clone();
+                let copy = self.parameters.entry(original).or_insert_with(|| parameter.copy());
+                *parameter = copy.clone();
             }
             LeafMut::Buffer(buffer) => {
                 let copy = || Buffer::new(buffer.tensor());
@@ -84,6 +83,10 @@ impl<T: Float> Copies<T> {
             LeafMut::Generator(generator) => {
                 let copy = || generator.copy();
                 *generator = self.generators.entry(original).or_insert_with(copy).clone();
+            }
+            LeafMut::Adapter(slot) => {
+                let copy = || slot.copy();
+                *slot = self.adapters.entry(original).or_insert_with(copy).clone();
             }
             LeafMut::Training(_) => {} // a value, not a handle
         }

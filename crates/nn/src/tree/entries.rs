@@ -1,7 +1,7 @@
 //! What a source of a state has, under the names that a module has for it.
 
-use crate::tree::load::LoadOptions;
-use adamant_tensor::{Mismatch, StateSource, ValueKind};
+use crate::tree::load::{LoadError, LoadOptions};
+use adamant_tensor::{Mismatch, StateError, StateSource, Value, ValueKind};
 use std::collections::HashMap;
 
 pub(super) struct Entry<'s> {
@@ -23,45 +23,37 @@ impl Entry<'_> {
     }
 }
 
-/// The entries of a source, in order.
+/// The entries of a source that are to be loaded, in order.
 pub(super) struct Entries<'s> {
+    source: &'s dyn StateSource,
     list: Vec<Entry<'s>>,
     /// The index of each name in `list`.
     indices: HashMap<String, usize>,
-    /// The names in the source that are not to be loaded.
-    pub(super) skipped: Vec<String>,
-    /// For each entry that was renamed to the name of another.
-    pub(super) clashes: Vec<Mismatch>,
 }
 
 impl<'s> Entries<'s> {
-    pub(super) fn of(source: &'s dyn StateSource, options: &LoadOptions) -> Self {
-        let mut entries = Entries {
-            list: Vec::new(),
-            indices: HashMap::new(),
-            skipped: Vec::new(),
-            clashes: Vec::new(),
-        };
+    /// The entries; the names in the source that are left out; and a mismatch for each entry that was
+    /// renamed to the name of another.
+    pub(super) fn of(
+        source: &'s dyn StateSource,
+        options: &LoadOptions,
+    ) -> (Self, Vec<String>, StateError) {
+        let mut entries = Entries { source, list: Vec::new(), indices: HashMap::new() };
+        let (mut skipped, mut clashes) = (Vec::new(), StateError::new());
         for (stored_name, kind) in source.kinds() {
-            match options.name_of(stored_name) {
-                Some(name) => entries.insert(Entry { name, stored_name, kind }),
-                None => entries.skipped.push(stored_name.into()),
+            let Some(name) = options.name_of(stored_name) else {
+                skipped.push(stored_name.into());
+                continue;
+            };
+            if let Some(first) = entries.get(&name) {
+                let found = format!("`{}` and `{stored_name}`", first.stored_name);
+                clashes.push(Mismatch::wrong(name, found, "one entry of this name"));
+                continue;
             }
+            entries.indices.insert(name.clone(), entries.list.len());
+            entries.list.push(Entry { name, stored_name, kind });
         }
-        entries
-    }
-
-    fn insert(&mut self, entry: Entry<'s>) {
-        match self.get(&entry.name) {
-            Some(first) => {
-                let found = format!("`{}` and `{}`", first.stored_name, entry.stored_name);
-                self.clashes.push(Mismatch::wrong(&entry.name, found, "one entry of this name"));
-            }
-            None => {
-                self.indices.insert(entry.name.clone(), self.list.len());
-                self.list.push(entry);
-            }
-        }
+        (entries, skipped, clashes)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry<'s>> {
@@ -75,5 +67,10 @@ impl<'s> Entries<'s> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<'s>> {
         self.list.iter()
+    }
+
+    pub(super) fn read(&self, entry: &Entry<'_>) -> Result<Value, LoadError> {
+        let name = entry.stored_name;
+        self.source.read(name).map_err(|error| LoadError::Read { name: name.into(), error })
     }
 }

@@ -5,7 +5,6 @@ use crate::tree::entries::{Entries, Entry};
 use crate::tree::load::{LoadError, LoadOptions};
 use crate::tree::load_report::LoadReport;
 use crate::tree::module::{Leaf, Module, Path};
-use crate::tree::new_values::read_value;
 use adamant_tensor::{
     Float, Mismatch, Parameter, Shape, StateDict, StateError, StateSource, Stateful, ValueKind,
 };
@@ -45,6 +44,7 @@ impl<T: Float> Leaves<T> {
             let array = match leaf {
                 Leaf::Parameter(parameter) => ArrayLeaf::Parameter(parameter.clone()),
                 Leaf::Buffer(buffer) => ArrayLeaf::Buffer(buffer.clone()),
+                Leaf::Adapter(_) => return, // has a state of its own
                 Leaf::Counter(counter) => return leaves.counters.push((path, counter.clone())),
                 Leaf::Generator(generator) => {
                     return leaves.generators.push((path, generator.clone()));
@@ -96,16 +96,15 @@ impl<'s, T: Float> Fit<'s, T> {
         source: &'s dyn StateSource,
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
+        let (entries, skipped, clashes) = Entries::of(source, options);
         let mut fit = Fit {
-            entries: Entries::of(source, options),
+            entries,
             arrays: Vec::new(),
             counters: Vec::new(),
             generators: Vec::new(),
-            report: LoadReport::default(),
-            obstacles: StateError::new(),
+            report: LoadReport { skipped, ..LoadReport::default() },
+            obstacles: clashes,
         };
-        fit.report.skipped = std::mem::take(&mut fit.entries.skipped);
-        fit.entries.clashes.drain(..).for_each(|clash| fit.obstacles.push(clash));
         let leaves = Leaves::of(module);
         let mut known: HashSet<String> = HashSet::new();
         for (names, leaf) in leaves.arrays {
@@ -116,7 +115,7 @@ impl<'s, T: Float> Fit<'s, T> {
             known.insert(path.clone());
             fit.counter(path, counter);
         }
-        known.extend(fit.generators(leaves.generators, source)?);
+        known.extend(fit.generators(leaves.generators)?);
         for entry in fit.entries.iter().filter(|entry| !known.contains(&entry.name)) {
             fit.report.add_unexpected(entry);
         }
@@ -177,7 +176,6 @@ impl<'s, T: Float> Fit<'s, T> {
     fn generators(
         &mut self,
         generators: Vec<(String, SharedGenerator)>,
-        source: &dyn StateSource,
     ) -> Result<Vec<String>, LoadError> {
         let mut known = Vec::new();
         let mut states = Vec::new();
@@ -186,7 +184,7 @@ impl<'s, T: Float> Fit<'s, T> {
             for entry in self.entries.iter() {
                 let rest = entry.name.strip_prefix(path.as_str());
                 if let Some(name) = rest.and_then(|rest| rest.strip_prefix('.')) {
-                    state.insert(name, read_value(source, entry)?);
+                    state.insert(name, self.entries.read(entry)?);
                     known.push(entry.name.clone());
                 }
             }

@@ -46,8 +46,9 @@ impl LoadOptions {
         self
     }
 
-    /// The name in the module of each name in the source; `None` leaves the entry out. Of several
-    /// renamings, each takes the names that the one before it returned; default: no renaming.
+    /// The name in the module of each name in the source, from a loop of replacements or a regular
+    /// expression; `None` leaves the entry out. Of several renamings, each takes the names that the
+    /// one before it returned; default: no renaming.
     ///
     /// ```
     /// use adamant_nn::{Linear, LoadOptions, load_with};
@@ -71,8 +72,9 @@ impl LoadOptions {
         self
     }
 
-    /// [`rename`](Self::rename) of the names that begin with `from`: they begin with `to` instead.
-    /// An empty `from` adds a prefix to all names; default: no renaming.
+    /// [`rename`](Self::rename) of the names that begin with `from`: they begin with `to` instead, as
+    /// without `"model."`, which Hugging Face writes, or `"module."`, which `DataParallel` does. An empty
+    /// `from` adds a prefix to all names; default: no renaming.
     ///
     /// PyTorch: `torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(state, from)` for an
     /// empty `to`.

@@ -1,7 +1,8 @@
 //! The common interface of all models.
 
+use crate::tree::adapter::AdapterSlot;
 use crate::tree::buffer::{Buffer, Counter, SharedGenerator, Training};
-use adamant_tensor::{Float, Parameter, Tensor};
+use adamant_tensor::{Float, Parameter, Storage, Tensor, empty_cache};
 use std::collections::HashSet;
 
 /// A map from one tensor to another: most layers and models.
@@ -27,6 +28,8 @@ pub enum Leaf<'a, T: Float> {
     Counter(&'a Counter),
     /// The generator of a random layer.
     Generator(&'a SharedGenerator),
+    /// The slot for an adapter; neither the slot nor the adapter is part of the state.
+    Adapter(&'a AdapterSlot<T>),
 }
 
 impl<T: Float> Leaf<'_, T> {
@@ -37,6 +40,7 @@ impl<T: Float> Leaf<'_, T> {
             Leaf::Buffer(buffer) => buffer.id(),
             Leaf::Counter(counter) => counter.id(),
             Leaf::Generator(generator) => generator.id(),
+            Leaf::Adapter(slot) => slot.id(),
         }
     }
 }
@@ -52,6 +56,8 @@ pub enum LeafMut<'a, T: Float> {
     Counter(&'a mut Counter),
     /// The generator of a random layer.
     Generator(&'a mut SharedGenerator),
+    /// The slot for an adapter; not part of the state.
+    Adapter(&'a mut AdapterSlot<T>),
     /// The mode of a layer; not part of the state.
     Training(&'a mut Training),
 }
@@ -64,6 +70,7 @@ impl<T: Float> LeafMut<'_, T> {
             LeafMut::Buffer(buffer) => Some(buffer.id()),
             LeafMut::Counter(counter) => Some(counter.id()),
             LeafMut::Generator(generator) => Some(generator.id()),
+            LeafMut::Adapter(slot) => Some(slot.id()),
             LeafMut::Training(_) => None,
         }
     }
@@ -162,11 +169,11 @@ impl Path {
 /// A clone of a layer is a deep copy: `vec![layer; 6]` is six independent layers. To share a weight
 /// instead, clone its [`Parameter`], which is a handle (weight tying).
 ///
-/// The copy has its own parameters, buffers, counts and generators, and the original's training
-/// mode. Tied parameters are tied in the copy, and frozen ones are frozen; gradients are not copied,
-/// as in PyTorch (`Parameter.__deepcopy__`). The copy starts with the same weights and draws the
-/// same random numbers: for layers that differ, build each with `new`. Elements are shared until
-/// one of the two changes them.
+/// The copy has its own parameters, buffers, counts, generators and adapters, and the original's
+/// training mode. Tied parameters are tied in the copy, and frozen ones are frozen; gradients are
+/// not copied, as in PyTorch (`Parameter.__deepcopy__`). The copy starts with the same weights and
+/// draws the same random numbers: for layers that differ, build each with `new`. Elements are
+/// shared until one of the two changes them.
 ///
 /// `#[module(clone)]` implements `Clone` in this way for a model of your own. `#[derive(Clone)]`
 /// clones field by field instead: layers are copied, but ties between fields are lost, and a field
@@ -307,6 +314,34 @@ pub trait Module<T: Float = f32> {
     /// PyTorch: `model.requires_grad_(on)`.
     fn set_requires_grad(&self, on: bool) {
         self.parameters().iter().for_each(|parameter| parameter.set_requires_grad(on));
+    }
+
+    /// Changes how frozen parameters of two and more dimensions are stored, as
+    /// [`Parameter::store_as`] does, and returns the freed memory to the system. Vectors, such as
+    /// biases and the weights of norms, are small and stay as they are.
+    ///
+    /// PyTorch: `p.data = p.data.to(torch.bfloat16)` for these parameters.
+    ///
+    /// # Panics
+    /// If a [`ValueMut`](adamant_tensor::ValueMut) of one of them exists.
+    ///
+    /// ```
+    /// use adamant_nn::{Linear, Module};
+    /// use adamant_tensor::{Generator, Storage};
+    /// let base = Linear::new(8, 8, &mut Generator::seed(0));
+    /// base.set_requires_grad(false);
+    /// base.store_frozen_as(Storage::Bf16);
+    /// assert_eq!(base.weight.storage(), Storage::Bf16);
+    /// assert_eq!(base.bias.unwrap().storage(), Storage::Full);
+    /// ```
+    #[track_caller]
+    fn store_frozen_as(&self, storage: Storage) {
+        for parameter in self.parameters() {
+            if !parameter.is_tracked() && parameter.shape().len() >= 2 {
+                parameter.store_as(storage);
+            }
+        }
+        empty_cache();
     }
 
     /// Sets every gradient to `None`.

@@ -7,13 +7,13 @@ use crate::tree::load::{LoadError, LoadOptions};
 use crate::tree::load_report::LoadReport;
 use crate::tree::module::Module;
 use adamant_tensor::{
-    Array, Float, Mismatch, Parameter, StateDict, StateSource, Stateful, Value, ValueKind,
+    Array, Float, Mismatch, NewValue, Parameter, StateDict, StateSource, Stateful, Value, ValueKind,
     take_values,
 };
 
 /// Leaves with their new values.
 pub(super) struct NewValues<T: Float> {
-    parameters: Vec<(Parameter<T>, Array<T>)>,
+    parameters: Vec<(Parameter<T>, NewValue<T>)>,
     buffers: Vec<(Buffer<T>, Array<T>)>,
     counters: Vec<(Counter, i64)>,
     generators: Vec<(SharedGenerator, StateDict)>,
@@ -40,10 +40,10 @@ impl<T: Float> NewValues<T> {
             generators: Vec::new(),
         };
         for array in arrays {
-            values.read_array(array, source, &entries, &mut report)?;
+            values.read_array(array, &entries, &mut report)?;
         }
         for (path, counter) in counters {
-            values.counters.push((counter, read_count(source, entries.listed(&path))?));
+            values.counters.push((counter, read_count(&entries, &path)?));
             report.loaded.push(path);
         }
         for (path, generator, state) in generators {
@@ -59,16 +59,15 @@ impl<T: Float> NewValues<T> {
     fn read_array(
         &mut self,
         array: FittingArray<T>,
-        source: &dyn StateSource,
         entries: &Entries<'_>,
         report: &mut LoadReport,
     ) -> Result<(), LoadError> {
         let FittingArray { leaf, path, names } = array;
         let mut names = names.iter().map(|name| entries.listed(name));
         let first = names.next().expect("an array that fits has an entry");
-        let value = read_floats::<T>(source, first)?;
+        let value = read_floats::<T>(entries, first)?;
         for entry in names {
-            if Value::from(read_floats::<T>(source, entry)?) != Value::from(value.clone()) {
+            if Value::from(read_floats::<T>(entries, entry)?) != Value::from(value.clone()) {
                 report.add_untied(entry, first);
             }
         }
@@ -80,7 +79,10 @@ impl<T: Float> NewValues<T> {
         }
         report.loaded.push(path);
         match leaf {
-            ArrayLeaf::Parameter(parameter) => self.parameters.push((parameter, value)),
+            ArrayLeaf::Parameter(parameter) => {
+                let value = parameter.new_value(value);
+                self.parameters.push((parameter, value));
+            },
             ArrayLeaf::Buffer(buffer) => self.buffers.push((buffer, value)),
         }
         Ok(())
@@ -108,16 +110,8 @@ impl<T: Float> NewValues<T> {
     }
 }
 
-pub(super) fn read_value(source: &dyn StateSource, entry: &Entry<'_>) -> Result<Value, LoadError> {
-    let name = entry.stored_name;
-    source.read(name).map_err(|error| LoadError::Read { name: name.into(), error })
-}
-
-fn read_floats<T: Float>(
-    source: &dyn StateSource,
-    entry: &Entry<'_>,
-) -> Result<Array<T>, LoadError> {
-    let value = read_value(source, entry)?.cast::<T>();
+fn read_floats<T: Float>(entries: &Entries<'_>, entry: &Entry<'_>) -> Result<Array<T>, LoadError> {
+    let value = entries.read(entry)?.cast::<T>();
     match (value.array::<T>(), &entry.kind) {
         (Some(array), ValueKind::Floats { shape, .. }) if array.shape() == shape => {
             Ok(array.clone())
@@ -126,8 +120,9 @@ fn read_floats<T: Float>(
     }
 }
 
-fn read_count(source: &dyn StateSource, entry: &Entry<'_>) -> Result<i64, LoadError> {
-    let value = read_value(source, entry)?;
+fn read_count(entries: &Entries<'_>, name: &str) -> Result<i64, LoadError> {
+    let entry = entries.listed(name);
+    let value = entries.read(entry)?;
     match &value {
         Value::I64(array) if array.shape().is_empty() => Ok(array.to_vec()[0]),
         _ => Err(other_than_described(entry, &value)),

@@ -45,6 +45,7 @@ pub fn module_state<T: Float>(module: &(impl Module<T> + ?Sized)) -> StateDict {
             state.insert(path, Value::I64(Array::full([].into(), counter.get())));
         }
         Leaf::Generator(generator) => state.insert_part(path, generator.lock().state_dict()),
+        Leaf::Adapter(_) => {}
     });
     state
 }

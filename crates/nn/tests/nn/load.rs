@@ -19,26 +19,29 @@ fn net(seed: u64) -> Sequential {
         .add(Linear::new(4, 2, rng))
 }
 
-/// A file: it describes its values as half-precision, records what is read, and may fail.
+/// A file: it names its type of floats, records what is read, and may fail.
 struct File {
     state: StateDict,
+    stored: &'static str,
     read: RefCell<Vec<String>>,
     damaged: Option<&'static str>,
 }
 
 impl File {
     fn of(state: StateDict) -> Self {
-        File { state, read: RefCell::default(), damaged: None }
+        File { state, stored: "BF16", read: RefCell::default(), damaged: None }
     }
 }
 
 impl StateSource for File {
     fn kinds(&self) -> Vec<(&str, ValueKind)> {
-        let half = |kind| match kind {
-            ValueKind::Floats { shape, .. } => ValueKind::Floats { stored: "BF16".into(), shape },
+        let as_stored = |kind| match kind {
+            ValueKind::Floats { shape, .. } => {
+                ValueKind::Floats { stored: self.stored.into(), shape }
+            }
             other => other,
         };
-        self.state.kinds().into_iter().map(|(name, kind)| (name, half(kind))).collect()
+        self.state.kinds().into_iter().map(|(name, kind)| (name, as_stored(kind))).collect()
     }
 
     fn read(&self, name: &str) -> Result<Value, SourceError> {
@@ -65,6 +68,10 @@ fn a_file_loads_and_its_types_are_reported() {
     assert_eq!((report.loaded.len(), report.converted.len()), (10, 8));
     assert_eq!(report.converted[0], ("0.weight".into(), "BF16".into()));
     assert_eq!(report.to_string(), "loaded 10, 8 of them from BF16; left out 0");
+
+    let file = File { stored: "F32", ..file }; // the module's own type
+    let report = load_with(&b, &file, LoadOptions::default()).unwrap();
+    assert_eq!(report.to_string(), "loaded 10; left out 0");
 }
 
 #[test]

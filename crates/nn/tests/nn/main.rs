@@ -6,3 +6,4 @@ mod messages;
 #[path = "../../../tensor/tests/support/mistakes.rs"]
 mod mistakes;
 mod skip_init;
+mod storage;

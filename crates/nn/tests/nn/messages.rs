@@ -125,6 +125,13 @@ fn inputs_of_layers() {
         here!(Softmax::new(2).forward(x));
     });
 
+    let squeeze = SqueezeExcitation::new(3, 2, rng);
+    check("adaptive_avg_pool2d: an input of shape [4, 9]; expected [N, C, H, W]", &|| {
+        here!(squeeze.forward(x));
+    });
+    check("SqueezeExcitation: squeeze_channels is 0; expected at least 1", &|| {
+        here!(SqueezeExcitation::new(3, 0, &mut Generator::seed(0)));
+    });
     check("Hardtanh: max_val is 1.0; expected more than min_val = 1.0", &|| {
         here!(Hardtanh::new().min_val(1.0).forward(x));
     });
@@ -237,6 +244,62 @@ fn mistakes_with_attention() {
 }
 
 #[test]
+fn mistakes_with_positions_and_caches() {
+    let mut mistakes = Mistakes::default();
+    let mut check = |expected: &str, mistake: &dyn Fn()| mistakes.check(expected, mistake);
+
+    let rotary = RotaryEmbedding::new(4);
+    check("RotaryEmbedding: an input of shape [2, 3, 6]; expected […, L, 4]", &|| {
+        here!(rotary.rotate(&ones(&[2, 3, 6]), 0));
+    });
+    check("RotaryEmbedding: an input of shape [4]; expected […, L, 4]", &|| {
+        here!(rotary.rotate(&ones(&[4]), 0));
+    });
+    check("RotaryEmbedding: 3 positions from 16777214; expected positions below 16777216", &|| {
+        here!(rotary.rotate(&ones(&[3, 4]), 16_777_214));
+    });
+    check("RotaryEmbedding: 1 positions from 18446744073709551615; expected", &|| {
+        here!(rotary.cos_sin(usize::MAX, 1));
+    });
+
+    let filled = || {
+        let mut cache = KvCache::new();
+        let _ = cache.append(&ones(&[1, 2, 3, 4]), &ones(&[1, 2, 3, 5]));
+        cache
+    };
+    let append = |k: &[usize], v: &[usize]| here!(filled().append(&ones(k), &ones(v)));
+    check("KvCache: keys of shape [1, 2, 1, 4] and values of [1, 2, 2, 5]; expected", &|| {
+        append(&[1, 2, 1, 4], &[1, 2, 2, 5]);
+    });
+    check("KvCache: keys of shape [1, 2, 1, 4] and values of [1, 1, 1, 5]; expected", &|| {
+        append(&[1, 2, 1, 4], &[1, 1, 1, 5]);
+    });
+    check("KvCache: keys of shape [4] and values of [5]; expected […, L, E] and", &|| {
+        append(&[4], &[5]);
+    });
+    check(
+        "KvCache: new keys of shape [1, 3, 1, 4] after 3 tokens; expected the shape of the earlier \
+         ones, [1, 2, 3, 4], but for the number of tokens",
+        &|| append(&[1, 3, 1, 4], &[1, 3, 1, 5]),
+    );
+    check("KvCache: new values of shape [1, 2, 1, 4] after 3 tokens; expected", &|| {
+        append(&[1, 2, 1, 4], &[1, 2, 1, 4]);
+    });
+    check("KvCache: new keys of shape [2, 1, 4] after 3 tokens", &|| {
+        append(&[2, 1, 4], &[2, 1, 5]);
+    });
+    check(
+        "KvCache: the new keys or values are tracked; expected values without gradients",
+        &|| {
+            let k = ones(&[1, 2, 1, 4]).requires_grad();
+            here!(filled().append(&k, &ones(&[1, 2, 1, 5])));
+        },
+    );
+
+    mistakes.none_was_wrong();
+}
+
+#[test]
 fn mistakes_with_losses() {
     let (x, y) = (&ones(&[2, 3]), &ones(&[2, 1]));
     let mut mistakes = Mistakes::default();
@@ -254,6 +317,13 @@ fn mistakes_with_losses() {
     let margin = "triplet_margin_loss: margin is 0; expected more than 0";
     check(margin, &|| here!(TripletMarginLoss::new().margin(0.0).loss(x, x, x)));
     check("cross_entropy: target 3 in row 1", &|| here!(cross_entropy(x, &[0, 3])));
+    let linear = CrossEntropyLoss::new();
+    check("linear_cross_entropy: target 2 in row 1 of an input of shape [2, 3]; expected", &|| {
+        here!(linear.loss_of_linear(x, &Tensor::ones([2, 3]), None, &[0, 2]));
+    });
+    check("linear_cross_entropy: an input of shape [2, 3] and a weight of shape [3]", &|| {
+        here!(linear.loss_of_linear(x, &Tensor::ones([3]), None, &[0, 2]));
+    });
 
     mistakes.none_was_wrong();
 }
@@ -327,6 +397,38 @@ fn options_of_layers() {
     });
     check("Bilinear: in1_features is 0; expected at least 1", &|| {
         here!(Bilinear::new(0, 3, 2, &mut rng()));
+    });
+    let rotary = RotaryEmbeddingOptions::default;
+    check("RotaryEmbedding: head_dim is 0; expected at least 1", &|| {
+        here!(RotaryEmbedding::new(0));
+    });
+    let expected = "expected an even number from 2 to head_dim";
+    check(&format!("RotaryEmbedding: rotary_dim is 5 for a head_dim of 5; {expected}"), &|| {
+        here!(RotaryEmbedding::new(5));
+    });
+    check(&format!("RotaryEmbedding: rotary_dim is 6 for a head_dim of 4; {expected}"), &|| {
+        here!(RotaryEmbedding::<f32>::with_options(4, rotary().rotary_dim(6)));
+    });
+    check("RotaryEmbedding: base is -1.0; expected a positive finite number", &|| {
+        here!(RotaryEmbedding::<f32>::with_options(4, rotary().base(-1.0)));
+    });
+    check("RotaryEmbedding: factor is NaN; expected a positive finite number", &|| {
+        here!(RotaryEmbedding::<f32>::with_options(
+            4,
+            rotary().scaling(RotaryScaling::PositionInterpolation { factor: f64::NAN })
+        ));
+    });
+    let llama3 = |low_freq_factor, original_max_position_embeddings| RotaryScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings,
+    };
+    check("low_freq_factor is 4; expected less than high_freq_factor, 4", &|| {
+        here!(RotaryEmbedding::<f32>::with_options(4, rotary().scaling(llama3(4.0, 8192))));
+    });
+    check("original_max_position_embeddings is 0; expected at least 1", &|| {
+        here!(RotaryEmbedding::<f32>::with_options(4, rotary().scaling(llama3(1.0, 0))));
     });
     check("MultiheadAttention: num_heads is 3; expected a divisor of embed_dim = 4", &|| {
         here!(MultiheadAttention::new(4, 3, &mut rng()));

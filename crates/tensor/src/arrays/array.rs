@@ -277,6 +277,13 @@ impl<E: Element> Array<E> {
         self.with_layout(self.layout.move_last(dims)).contiguous(op)
     }
 
+    /// This two-dimensional array as an operand of a matrix product, without a copy.
+    pub(crate) fn matrix(&self) -> kernels::Matrix<'_, E> {
+        let &[rows, cols] = &**self.shape() else { panic!("a matrix has two dimensions") };
+        let View { data, strides } = self.strided_slice();
+        kernels::Matrix { data, rows, cols, row_stride: strides[0], col_stride: strides[1] }
+    }
+
     /// Where the elements lie in the storage.
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
@@ -289,13 +296,6 @@ impl<E: Element> Array<E> {
 }
 
 impl<T: Float> Array<T> {
-    /// This two-dimensional array as an operand of a matrix product, without a copy.
-    pub(crate) fn matrix(&self) -> kernels::Matrix<'_, T> {
-        let &[rows, cols] = &**self.shape() else { panic!("a matrix has two dimensions") };
-        let View { data, strides } = self.strided_slice();
-        kernels::Matrix { data, rows, cols, row_stride: strides[0], col_stride: strides[1] }
-    }
-
     /// Zeros of `shape` with this array added at the positions of `layout`, which refers to the
     /// row-major elements of `shape`: the gradient of a view.
     #[track_caller]

@@ -11,5 +11,7 @@ pub(crate) mod node;
 pub(crate) mod parameter;
 pub(crate) mod pending;
 pub(crate) mod record;
+pub(crate) mod stored;
 pub(crate) mod tensor;
 pub(crate) mod view;
+pub(crate) mod weight;

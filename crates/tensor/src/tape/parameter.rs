@@ -15,6 +15,7 @@ use crate::arrays::array::Array;
 use crate::tape::grad_cell::GradCell;
 use crate::tape::mode::is_grad_enabled;
 use crate::tape::node::{Node, lock};
+use crate::tape::stored::{NewValue, Storage, Stored};
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 use std::fmt;
@@ -60,9 +61,9 @@ struct Slot<T: Float> {
 }
 
 enum SlotState<T: Float> {
-    Free(Array<T>),
+    Free(Stored<T>),
     /// A [`ValueMut`] exists, which will replace the value.
-    Guarded(Array<T>),
+    Guarded(Stored<T>),
     /// A [`TakenValue`] holds the value, and will return it.
     Taken,
 }
@@ -72,18 +73,43 @@ impl<T: Float> Parameter<T> {
     #[must_use]
     pub fn new(value: Tensor<T>) -> Self {
         let leaf = Node::leaf(value.array.shape().clone());
-        let slot = Mutex::new(Slot { state: SlotState::Free(value.array), waiting: 0 });
+        let state = SlotState::Free(Stored::Full(value.array));
+        let slot = Mutex::new(Slot { state, waiting: 0 });
         Parameter { shared: Arc::new(Shared { slot, returned: Condvar::new(), leaf }) }
     }
 
     /// The current value, tracked if the parameter requires a gradient and recording is on.
     ///
-    /// Does not copy. Waits while an optimizer's step on another thread changes the value.
+    /// Copies only a value that is stored as BF16 ([`store_as`](Parameter::store_as)), which it
+    /// widens. Waits while an optimizer's step on another thread changes the value.
     #[must_use]
+    #[track_caller]
     pub fn tensor(&self) -> Tensor<T> {
-        let array = self.shared.wait_for_value().array().clone();
-        let tracked = self.is_tracked() && is_grad_enabled();
-        Tensor { array, node: tracked.then(|| self.shared.leaf.clone()) }
+        Tensor { array: self.stored().widen("Parameter::tensor"), node: self.node() }
+    }
+
+    /// The current value as it is stored.
+    pub(crate) fn stored(&self) -> Stored<T> {
+        self.shared.wait_for_value().stored().clone()
+    }
+
+    /// The node of its tensors, if the parameter requires a gradient and recording is on.
+    pub(crate) fn node(&self) -> Option<Arc<Node<T>>> {
+        (self.is_tracked() && is_grad_enabled()).then(|| self.shared.leaf.clone())
+    }
+
+    /// A new parameter with the same value, stored in the same way, which is frozen if this one is. It
+    /// has no gradient. The elements are shared until one of the two changes.
+    ///
+    /// PyTorch: `copy.deepcopy(parameter)`.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let slot = Mutex::new(Slot { state: SlotState::Free(self.stored()), waiting: 0 });
+        let leaf = Node::leaf(self.shared.leaf.shape.clone());
+        let copy = Parameter { shared: Arc::new(Shared { slot, returned: Condvar::new(), leaf }) };
+        // If this was frozen and stored as BF16 until a moment ago, the copy is.
+        copy.grad_cell().set_accumulates(copy.storage() == Storage::Full && self.is_tracked());
+        copy
     }
 
     /// The sizes of the dimensions.
@@ -111,11 +137,62 @@ impl<T: Float> Parameter<T> {
     /// returns the setting.
     ///
     /// An existing gradient is kept. A backward pass does not add to it while the parameter is
-    /// frozen, even if the graph was recorded before.
+    /// frozen, even if the graph was recorded before. A value that was stored as BF16 is widened for
+    /// good when the parameter is thawed.
     ///
     /// PyTorch: `parameter.requires_grad_(on)`.
     pub fn set_requires_grad(&self, on: bool) {
+        let mut slot = self.shared.wait_for_value(); // only frozen parameters are stored as BF16
+        if on {
+            slot.store_as(Storage::Full);
+        }
         self.grad_cell().set_accumulates(on);
+    }
+
+    /// How the value is stored.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        self.stored().storage()
+    }
+
+    /// Changes how the value of a frozen parameter is stored, now and whenever it is replaced.
+    ///
+    /// [`Storage::Bf16`] takes half the memory of `f32`. Elements are rounded to nearest, ties to even
+    /// (from `f64` by way of `f32`); those of a BF16 file are stored exactly. Products widen the value
+    /// block by block ([`Weight`](crate::Weight)), and [`tensor`](Parameter::tensor) returns a widened
+    /// copy. Values from [`set_value`](Parameter::set_value), [`value_mut`](Parameter::value_mut) or a
+    /// loaded state are rounded in turn. Thawing the parameter widens its value for good.
+    ///
+    /// PyTorch: `parameter.data = parameter.data.to(torch.bfloat16)`. There, a product with an `f32`
+    /// input needs `weight.float()`, a copy that the graph keeps.
+    ///
+    /// # Panics
+    /// If the parameter is not frozen and `storage` is not [`Storage::Full`], or a [`ValueMut`] of it
+    /// exists.
+    ///
+    /// ```
+    /// use adamant_tensor::{Parameter, Storage, Tensor};
+    /// let w = Parameter::new(Tensor::from([1.0f32, 1.01]));
+    /// w.set_requires_grad(false);
+    /// w.store_as(Storage::Bf16);
+    /// assert_eq!(w.tensor().to_vec(), [1.0, 1.0078125]);
+    /// ```
+    #[track_caller]
+    pub fn store_as(&self, storage: Storage) {
+        let mut slot = self.shared.wait_for_value();
+        slot.assert_no_guard("store_as");
+        assert!(
+            storage == Storage::Full || !self.is_tracked(),
+            "store_as: {self:?} requires a gradient; expected a frozen parameter"
+        );
+        slot.store_as(storage);
+    }
+
+    /// A value for this parameter, already stored in the parameter's way: for [`TakenValue::replace`].
+    /// So values that are read one after the other take no more memory than the parameters.
+    #[must_use]
+    pub fn new_value(&self, array: Array<T>) -> NewValue<T> {
+        NewValue(Stored::new(array, self.storage()))
     }
 
     fn grad_cell(&self) -> &GradCell<T> {
@@ -186,7 +263,8 @@ impl<T: Float> Parameter<T> {
         );
         let mut slot = self.shared.wait_for_value();
         slot.assert_no_guard("set_value");
-        let old = mem::replace(&mut slot.state, SlotState::Free(value.array.clone()));
+        let value = Stored::new(value.array.clone(), slot.stored().storage());
+        let old = mem::replace(&mut slot.state, SlotState::Free(value));
         drop(slot);
         drop(old); // not under the lock
     }
@@ -203,11 +281,12 @@ impl<T: Float> Parameter<T> {
     pub fn value_mut(&self) -> ValueMut<T> {
         let mut slot = self.shared.wait_for_value();
         slot.assert_no_guard("value_mut");
-        let array = slot.array().clone();
-        slot.state = SlotState::Guarded(array.clone());
+        let stored = slot.stored().clone();
+        let array = stored.clone().widen("value_mut");
+        slot.state = SlotState::Guarded(stored);
         drop(slot);
         let mut guard = ValueMut { parameter: self.clone(), array, unwinding: thread::panicking() };
-        // Copies, since the slot shares the array. If this panics for lack of memory, the guard is
+        // Copies if the slot shares the array. If this panics for lack of memory, the guard is
         // dropped.
         let _ = guard.deref_mut();
         guard
@@ -247,10 +326,20 @@ impl<T: Float> Shared<T> {
 
 impl<T: Float> Slot<T> {
     /// The value, after [`Shared::wait_for_value`].
-    fn array(&self) -> &Array<T> {
+    fn stored(&self) -> &Stored<T> {
         match &self.state {
-            SlotState::Free(array) | SlotState::Guarded(array) => array,
+            SlotState::Free(stored) | SlotState::Guarded(stored) => stored,
             SlotState::Taken => unreachable!("`wait_for_value` has waited for the value"),
+        }
+    }
+
+    /// Stores the value in another way, after [`Shared::wait_for_value`].
+    #[track_caller]
+    fn store_as(&mut self, storage: Storage) {
+        let new = self.stored().clone().stored_as(storage);
+        match &mut self.state {
+            SlotState::Free(stored) | SlotState::Guarded(stored) => *stored = new,
+            SlotState::Taken => unreachable!("checked by `stored`"),
         }
     }
 
@@ -302,13 +391,13 @@ impl<T: Float> Drop for ValueMut<T> {
     fn drop(&mut self) {
         let panicked = thread::panicking() && !self.unwinding;
         let mut slot = lock(&self.parameter.shared.slot);
-        let SlotState::Guarded(mut array) = mem::replace(&mut slot.state, SlotState::Taken) else {
+        let SlotState::Guarded(mut value) = mem::replace(&mut slot.state, SlotState::Taken) else {
             unreachable!("a guarded value is neither taken nor replaced")
         };
         if !panicked {
-            mem::swap(&mut array, &mut self.array);
+            value.replace(&mut self.array);
         }
-        slot.state = SlotState::Free(array);
+        slot.state = SlotState::Free(value);
         // `self.array`, which is not needed any more, is dropped after the lock.
     }
 }
@@ -333,9 +422,7 @@ pub fn take_values<'p, T: Float>(
     op: &str,
     parameters: impl Iterator<Item = &'p Parameter<T>>,
 ) -> Vec<TakenValue<T>> {
-    let mut values: Vec<TakenValue<T>> = parameters
-        .map(|parameter| TakenValue { parameter: parameter.clone(), array: None })
-        .collect();
+    let mut values: Vec<TakenValue<T>> = parameters.map(TakenValue::of).collect();
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by_key(|&i| values[i].parameter.id());
     for pair in order.windows(2) {
@@ -354,44 +441,55 @@ pub fn take_values<'p, T: Float>(
 pub struct TakenValue<T: Float> {
     parameter: Parameter<T>,
     /// `None` until it is taken, and in `drop`.
-    array: Option<Array<T>>,
+    value: Option<Stored<T>>,
+    /// How the parameter stores the value, and will again.
+    storage: Storage,
 }
 
 impl<T: Float> TakenValue<T> {
+    /// To be taken.
+    fn of(parameter: &Parameter<T>) -> Self {
+        TakenValue { parameter: parameter.clone(), value: None, storage: Storage::Full }
+    }
+
     #[track_caller]
     fn take(&mut self, op: &str) {
         let mut slot = self.parameter.shared.wait_for_value();
         slot.assert_no_guard(op);
-        let SlotState::Free(array) = mem::replace(&mut slot.state, SlotState::Taken) else {
+        let SlotState::Free(value) = mem::replace(&mut slot.state, SlotState::Taken) else {
             unreachable!("the value is neither taken nor guarded")
         };
-        self.array = Some(array);
+        self.storage = value.storage();
+        self.value = Some(value);
     }
 
     /// The elements in row-major order. Copies them first if a tensor shares them, so that the tensor
     /// keeps the old ones.
     pub fn make_mut(&mut self) -> &mut [T] {
-        self.array.as_mut().expect("`take_values` has taken it").make_mut()
+        self.value.as_mut().expect("`take_values` has taken it").make_mut()
     }
 
-    /// Replaces the value, without a copy.
+    /// Replaces the value, by an array or by a value from [`Parameter::new_value`]. Copies it only if
+    /// the parameter stores it in another type.
     ///
     /// # Panics
-    /// If `array` does not have the parameter's shape.
+    /// If `value` does not have the parameter's shape.
     #[track_caller]
-    pub fn replace(&mut self, array: Array<T>) {
-        let (found, expected) = (array.shape(), self.parameter.shape());
+    pub fn replace(&mut self, value: impl Into<NewValue<T>>) {
+        let NewValue(value) = value.into();
+        let (found, expected) = (value.shape(), self.parameter.shape());
         assert!(**found == *expected, "the value has shape {found}; expected {expected:?}");
-        self.array = Some(array);
+        self.value = Some(value.stored_as(self.storage));
     }
 }
 
 impl<T: Float> Drop for TakenValue<T> {
     fn drop(&mut self) {
-        let Some(array) = self.array.take() else { return };
+        let Some(value) = self.value.take() else { return };
+        let value = value.stored_as(self.storage); // rounds, which does not fail
         let shared = &self.parameter.shared;
         let mut slot = lock(&shared.slot);
-        slot.state = SlotState::Free(array);
+        slot.state = SlotState::Free(value);
         if slot.waiting > 0 {
             shared.returned.notify_all(); // a system call even if no thread waits, hence the check
         }

@@ -172,6 +172,22 @@ impl<T: Float> Tensor<T> {
         assert!(min <= max, "hardtanh: the bounds {min} and {max}; expected them in order");
         bounded("hardtanh", self, min, max)
     }
+
+    /// `min(max(x, 0), 6)`, element by element.
+    ///
+    /// Gradient: `g` where `0 < x < 6`, and 0 elsewhere, including at the bounds.
+    ///
+    /// PyTorch: `torch.nn.functional.relu6(x)`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::from([-3.0f32, 0.5, 8.0]).relu6().to_vec(), [0.0, 0.5, 6.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn relu6(&self) -> Tensor<T> {
+        bounded("relu6", self, 0.0, 6.0)
+    }
 }
 
 /// The gradient, where the piece is 1.
@@ -292,6 +308,7 @@ mod tests {
         check_op(|x| x[0].clamp_min(-1.0) * &x[0], &[&[3, 4]], -2.0..2.0);
         check_op(|x| x[0].clamp_max(0.5) * &x[0], &[&[3, 4]], -2.0..2.0);
         check_op(|x| x[0].hardtanh(-1.0, 0.5) * &x[0], &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].relu6() * &x[0], &[&[3, 4]], -2.0..8.0);
         for shapes in [[&[2, 3][..], &[2, 3], &[2, 3]], [&[3], &[2, 1], &[]]] {
             let clamp = |x: &[Tensor<f64>]| x[0].clamp(&(&x[1] - 0.7), &(&x[2] + 0.4));
             check_op(|x| clamp(x) * &x[0], &shapes, -2.0..2.0);

@@ -1,4 +1,4 @@
-//! The rectifiers relu and leaky_relu.
+//! The rectifiers relu and leaky_relu, and threshold.
 
 use crate::ops::elementwise::piecewise::{piecewise, record_pieces};
 use crate::tape::record::record;
@@ -51,6 +51,26 @@ impl<T: Float> Tensor<T> {
         let scale = move |g, above| if above == 1 { g } else { g * slope };
         record_pieces("leaky_relu", self, value, above, scale)
     }
+
+    /// `x` where `x > threshold`, and `value` elsewhere; NaN stays NaN.
+    ///
+    /// Gradient: `g` where `x` is above the threshold or NaN, and 0 elsewhere, including at the
+    /// threshold.
+    ///
+    /// PyTorch: `torch.nn.functional.threshold(x, threshold, value)`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::from([0.5f32, 1.0, 2.0]).threshold(1.0, -7.0).to_vec(), [-7.0, -7.0, 2.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn threshold(&self, threshold: f64, value: f64) -> Tensor<T> {
+        let (limit, below) = (T::from_f64(threshold), T::from_f64(value));
+        let value = self.array.map("threshold", move |x| if x <= limit { below } else { x });
+        let pass = |g, is_below| if is_below == 1 { T::ZERO } else { g };
+        record_pieces("threshold", self, value, move |x| u8::from(x <= limit), pass)
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +82,7 @@ mod tests {
     fn gradients() {
         check_op(|x| x[0].relu() * &x[0], &[&[3, 4]], -2.0..2.0);
         check_op(|x| x[0].leaky_relu(0.1) * &x[0], &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].threshold(0.5, 3.0) * &x[0], &[&[3, 4]], -2.0..2.0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The smooth activations silu, softplus, and softsign.
+//! The smooth activations silu, mish, softplus, logsigmoid, and softsign.
 
 use crate::ops::elementwise::add::scalar_sub;
 use crate::tape::record::record;
@@ -78,6 +78,81 @@ impl<T: Float> Tensor<T> {
         })
     }
 
+    /// `x tanh(ln(1 + eˣ))`, element by element.
+    ///
+    /// Gradient: `g (t + x σ(x) (1 − t²))`, where `t = tanh(ln(1 + eˣ))`.
+    ///
+    /// PyTorch: `torch.nn.functional.mish(x)`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// assert_eq!(Tensor::from([0.0f32, 100.0]).mish().to_vec(), [0.0, 100.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn mish(&self) -> Tensor<T> {
+        // The sum is exp(x) for large x, and infinite only where the tanh is 1.
+        let gate = |x: T| x.exp().ln_1p().tanh();
+        let value = self.array.map(
+            "mish",
+            #[inline(always)]
+            move |x| x * gate(x),
+        );
+        let x = self.clone();
+        record("mish", [self], value, move |ctx| {
+            let gradient = ctx.chain(
+                &x,
+                #[inline(always)]
+                move |g, x| {
+                    let (t, s) = (gate(x), T::ONE / (T::ONE + (-x).exp()));
+                    g * (t + x * s * (T::ONE - t * t))
+                },
+                |g, x| {
+                    let t = x.softplus(1.0, 20.0).tanh();
+                    let falling = -(&t * &t) + T::ONE;
+                    g * (t + x * x.sigmoid() * falling)
+                },
+            );
+            [Some(gradient)]
+        })
+    }
+
+    /// `ln σ(x) = −ln(1 + e⁻ˣ)`, element by element, without overflow.
+    ///
+    /// Gradient: `g σ(−x)`. PyTorch: `torch.nn.functional.logsigmoid(x)`.
+    ///
+    /// ```
+    /// use adamant_tensor::Tensor;
+    /// let x = Tensor::from([-1e4f32, 0.0, 1e4]);
+    /// assert_eq!(x.logsigmoid().to_vec(), [-1e4, -2f32.ln(), 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn logsigmoid(&self) -> Tensor<T> {
+        let value = self.array.map(
+            "logsigmoid",
+            #[inline(always)]
+            |x| {
+                let low = if x > T::ZERO { T::ZERO } else { x };
+                low - (-x.abs()).exp().ln_1p()
+            },
+        );
+        let x = self.clone();
+        record("logsigmoid", [self], value, move |ctx| {
+            let gradient = ctx.chain(
+                &x,
+                #[inline(always)]
+                |g, x| {
+                    let z = (-x.abs()).exp();
+                    let s = z / (T::ONE + z); // σ(−|x|)
+                    if x < T::ZERO { g * (T::ONE - s) } else { g * s }
+                },
+                |g, x| g * (-x).sigmoid(),
+            );
+            [Some(gradient)]
+        })
+    }
+
     /// `x / (1 + |x|)`, element by element.
     ///
     /// Gradient: `g / (1 + |x|)²`, as PyTorch computes it: `g / (1 + |x|) − g |x| / (1 + |x|)²`.
@@ -120,5 +195,7 @@ mod tests {
         check_op(|x| x[0].silu(), &[&[3, 4]], -2.0..2.0);
         check_op(|x| x[0].softplus(1.5, 1.0), &[&[3, 4]], -2.0..2.0);
         check_op(|x| x[0].softsign(), &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].mish(), &[&[3, 4]], -2.0..2.0);
+        check_op(|x| x[0].logsigmoid(), &[&[3, 4]], -2.0..2.0);
     }
 }

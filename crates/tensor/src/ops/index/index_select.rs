@@ -7,7 +7,9 @@ use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::index::gather::check_bounds;
 use crate::tape::record::record;
+use crate::tape::stored::{Stored, widen};
 use crate::tape::tensor::Tensor;
+use crate::tape::weight::Weight;
 use adamant_kernels::{Float, add_rows, take_rows};
 
 impl<T: Float> Tensor<T> {
@@ -114,14 +116,8 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn embedding(&self, index: &Indices) -> Tensor<T> {
-        let shape = self.array.shape();
-        assert!(
-            shape.len() == 2,
-            "embedding: a table of shape {shape}; expected [entries, features]"
-        );
-        check_bounds("embedding", shape, 0, index);
+        let result = embedding_shape(self.array.shape(), index);
         let rows = self.index_select(0, index.array.contiguous("embedding").contiguous_slice());
-        let result: Shape = index.shape().iter().copied().chain([shape[1]]).collect();
         rows.reshape(result)
     }
 
@@ -145,6 +141,46 @@ impl<T: Float> Tensor<T> {
         let positions = mask.broadcast_to(&shape).positions("masked_select");
         self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &positions)
     }
+}
+
+impl<T: Float> Weight<T> {
+    /// [`Tensor::embedding`], which of a parameter that is [stored as
+    /// BF16](crate::Parameter::store_as) widens these rows alone.
+    ///
+    /// # Panics
+    /// As [`Tensor::embedding`].
+    ///
+    /// ```
+    /// use adamant_tensor::{Indices, Parameter, Storage, Tensor, Weight};
+    /// let table = Parameter::new(Tensor::from([[1.0f32, 2.0], [3.0, 4.0]]));
+    /// table.set_requires_grad(false);
+    /// table.store_as(Storage::Bf16);
+    /// let rows = Weight::from(&table).embedding(&Indices::from([1, 0, 1]));
+    /// assert_eq!(rows.to_vec(), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn embedding(&self, index: &Indices) -> Tensor<T> {
+        let table = match &self.value {
+            Stored::Full(_) => return self.tensor().embedding(index),
+            Stored::Bf16(table) => table.contiguous("embedding"),
+        };
+        let (result, index) =
+            (embedding_shape(table.shape(), index), index.array.contiguous("embedding"));
+        let rows = Array::build("embedding", result, |out| {
+            let shape = around(table.shape(), 0);
+            take_rows(out, table.contiguous_slice(), shape, index.contiguous_slice());
+        });
+        widen(&rows, "embedding").into()
+    }
+}
+
+/// The shape of the rows of a table at these indices.
+#[track_caller]
+fn embedding_shape(table: &Shape, index: &Indices) -> Shape {
+    assert!(table.len() == 2, "embedding: a table of shape {table}; expected [entries, features]");
+    check_bounds("embedding", table, 0, index);
+    index.shape().iter().copied().chain([table[1]]).collect()
 }
 
 /// `out` with the slices of `source` added at the indices; in place if nothing else shares it.
@@ -189,6 +225,7 @@ pub(crate) fn around(shape: &Shape, dim: usize) -> [usize; 3] {
 mod tests {
     use super::*;
     use crate::tools::gradcheck::testing::check_op;
+    use crate::{Parameter, Storage};
 
     #[test]
     fn gradients() {
@@ -206,6 +243,30 @@ mod tests {
         let mask = Mask::from_vec(vec![true, false, true], [3]).unwrap();
         check_op(|x| x[0].masked_select(&mask).powf(2.0), &[&[2, 3]], -2.0..2.0);
         check_op(|x| x[0].masked_select(&mask).powf(2.0), &[&[2, 1]], -2.0..2.0);
+    }
+
+    #[test]
+    fn rows_of_a_bf16_table_are_widened() {
+        let values: Vec<f32> = (0..12).map(|i| i as f32 / 4.0).collect();
+        let table = Parameter::new(Tensor::from_vec(values, [4, 3]).unwrap());
+        table.set_requires_grad(false);
+        for index in [Indices::from([[3, 0], [1, 3]]), Indices::from_vec(vec![], [0, 2]).unwrap()] {
+            let rows = [Storage::Full, Storage::Bf16].map(|storage| {
+                table.store_as(storage);
+                Weight::from(&table).embedding(&index)
+            });
+            assert_eq!(rows[0].shape(), rows[1].shape());
+            assert_eq!(rows[0].to_vec(), rows[1].to_vec());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "embedding: index 4 at position 0; expected less than 4")]
+    fn an_index_past_the_end_of_a_bf16_table_is_refused() {
+        let table = Parameter::new(Tensor::<f32>::ones([4, 3]));
+        table.set_requires_grad(false);
+        table.store_as(Storage::Bf16);
+        let _ = Weight::from(&table).embedding(&Indices::from([4]));
     }
 
     #[test]

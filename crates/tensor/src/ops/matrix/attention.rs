@@ -3,28 +3,21 @@
 //! One operation that never holds all scores: forward keeps two values for each row of them, and
 //! backward recomputes them, a block of queries at a time.
 
-use crate::arrays::array::{Array, with_room};
-use crate::arrays::keepdim::keepdim;
-use crate::arrays::mask::Mask;
-use crate::arrays::shape::Shape;
+use crate::ops::matrix::attention_call::{AttentionCall, NAME};
 use crate::ops::matrix::attention_options::AttentionOptions;
 use crate::state::generator::{Generator, MaskRows};
-use crate::tape::context::Context;
 use crate::tape::mode::is_pass_recorded;
-use crate::tape::node::Gradients;
 use crate::tape::record::record_many;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{
-    self as kernels, Attention, AttentionGradients, Float, RowStats, WeightDropout,
-    first_blind_query,
-};
+use adamant_kernels::Float;
 use smallvec::SmallVec;
-
-const NAME: &str = "scaled_dot_product_attention";
 
 /// `softmax(scale · q kᵀ + bias) v`: for each query a mean of the values, weighted by how well
 /// their keys match it: `[…, L, E], […, S, E], […, S, Ev] → […, L, Ev]`, where the leading
 /// dimensions broadcast.
+///
+/// Keys and values that broadcast are read in place, and so are those that groups of heads share
+/// ([`enable_gqa`](AttentionOptions::enable_gqa)): neither they nor their gradients are repeated.
 ///
 /// The scores `[…, L, S]` are never all in memory, not even for the gradients (except for the
 /// gradient of a bias, and for gradients that are to be differentiated again). The mask of a
@@ -97,10 +90,8 @@ pub fn scaled_dot_product_attention_with_weights<T: Float>(
     let mut call = AttentionCall::new(q, k, v, &options);
     call.check_rows();
     call.dropout = options.dropout.map(draw);
-    let [l, s, ..] = call.sizes;
-    let weights = call.dropped(&call.weights(q, k, options.bias));
-    let weights = weights.broadcast_to(of(&call.batch, [l, s]));
-    (weights.matmul(v), weights)
+    let [value, weights] = call.in_operations([q, k, v], options.bias);
+    (value, weights)
 }
 
 /// The mask of a dropout with probability `p`.
@@ -109,245 +100,11 @@ fn draw<T: Float>((p, rng): (f64, &mut Generator)) -> MaskRows<T> {
     MaskRows::draw(rng, p, T::from_f64(keep))
 }
 
-/// The sizes of one call, and what changes its scores.
-struct AttentionCall<T: Float> {
-    batch: Shape,
-    /// L, S, E, Ev
-    sizes: [usize; 4],
-    scale: f64,
-    causal: bool,
-    mask: Option<Mask>,
-    bias: Option<Array<T>>,
-    dropout: Option<MaskRows<T>>,
-}
-
-impl<T: Float> AttentionCall<T> {
-    #[track_caller]
-    fn new(q: &Tensor<T>, k: &Tensor<T>, v: &Tensor<T>, options: &AttentionOptions<'_, T>) -> Self {
-        let (sq, sk, sv) = (q.array.shape(), k.array.shape(), v.array.shape());
-        let matrix = |shape: &Shape| shape.len().checked_sub(2).map(|d| [shape[d], shape[d + 1]]);
-        let (Some([l, e]), Some([s, ek]), Some([sv_, ev])) = (matrix(sq), matrix(sk), matrix(sv))
-        else {
-            panic!(
-                "{NAME}: queries of shape {sq}, keys of {sk}, values of {sv}; expected \
-                 […, L, E], […, S, E] and […, S, Ev]"
-            )
-        };
-        assert!(
-            e == ek && e > 0,
-            "{NAME}: queries of shape {sq} and keys of shape {sk}: the last dimensions must be \
-             equal, and not 0"
-        );
-        assert!(
-            s == sv_,
-            "{NAME}: keys of shape {sk} and values of shape {sv}: a value for each key, so the \
-             second dimensions from the end must be equal"
-        );
-        let batch = lead(sq).broadcast(&lead(sk)).and_then(|both| both.broadcast(&lead(sv)));
-        let Some(batch) = batch else {
-            panic!(
-                "{NAME}: queries of shape {sq}, keys of {sk}, values of {sv}: the leading \
-                 dimensions do not broadcast"
-            )
-        };
-        let scores = of(&batch, [l, s]);
-        for (what, shape) in [
-            ("mask", options.mask.map(|mask| mask.array.shape())),
-            ("bias", options.bias.map(|bias| bias.array.shape())),
-        ] {
-            if let Some(shape) = shape {
-                assert!(
-                    shape.broadcast(&scores).as_ref() == Some(&scores),
-                    "{NAME}: a {what} of shape {shape} does not broadcast to the scores of \
-                     queries of shape {sq} and keys of shape {sk}, which are {scores}"
-                );
-            }
-        }
-        AttentionCall {
-            batch,
-            sizes: [l, s, e, ev],
-            scale: options.scale.unwrap_or(1.0 / (e as f64).sqrt()),
-            causal: options.causal,
-            mask: options.mask.cloned(),
-            bias: options.bias.map(|bias| bias.array.clone()),
-            dropout: None,
-        }
-    }
-
-    /// Panics if a query may look at no key.
-    #[track_caller]
-    fn check_rows(&self) {
-        let [l, s, ..] = self.sizes;
-        if self.mask.is_none() && self.bias.is_none() && s > 0 {
-            return; // each query sees at least the first key
-        }
-        // Only the leading dimensions that mask or bias have are searched.
-        let shapes = [
-            self.mask.as_ref().map(|mask| mask.array.shape()),
-            self.bias.as_ref().map(|bias| bias.shape()),
-        ];
-        let leads = shapes.into_iter().flatten().map(lead);
-        let batch = leads.reduce(|a, b| a.broadcast(&b).expect("both broadcast to the scores"));
-        let batch = batch.unwrap_or_default();
-        let shape = of(&batch, [l, s]);
-        let mask = self.mask.as_ref().map(|mask| mask.array.broadcast_to(&shape));
-        let bias = self.bias.as_ref().map(|bias| bias.broadcast_to(&shape));
-        let (mask, bias) =
-            (mask.as_ref().map(Array::strided_slice), bias.as_ref().map(Array::strided_slice));
-        let Some((mut position, query)) =
-            first_blind_query(&batch, [l, s], self.causal, mask, bias)
-        else {
-            return;
-        };
-        let mut at = vec![query];
-        for &size in batch.iter().rev() {
-            at.insert(0, position % size);
-            position /= size;
-        }
-        panic!(
-            "{NAME}: query {at:?} of the scores, which are {shape}, may look at no key: the mask \
-             must leave it at least one"
-        );
-    }
-
-    /// Calls `f` with the arguments of the kernels.
-    fn with<R>(&self, inputs: [&Tensor<T>; 3], f: impl FnOnce(&Attention<'_, T>) -> R) -> R {
-        let [l, s, e, ev] = self.sizes;
-        let seen = |x: &Tensor<T>, size| x.array.broadcast_to(&of(&self.batch, size));
-        let [q, k, v] = inputs;
-        let (q, k, v) = (seen(q, [l, e]), seen(k, [s, e]), seen(v, [s, ev]));
-        let scores = of(&self.batch, [l, s]);
-        let mask = self.mask.as_ref().map(|mask| mask.array.broadcast_to(&scores));
-        let bias = self.bias.as_ref().map(|bias| bias.broadcast_to(&scores));
-        f(&Attention {
-            batch: &self.batch,
-            sizes: self.sizes,
-            inputs: [q.strided_slice(), k.strided_slice(), v.strided_slice()],
-            scale: T::from_f64(self.scale),
-            causal: self.causal,
-            mask: mask.as_ref().map(Array::strided_slice),
-            bias: bias.as_ref().map(Array::strided_slice),
-            dropout: self.dropout.as_ref().map(|dropout| dropout as &dyn WeightDropout<T>),
-        })
-    }
-
-    #[track_caller]
-    fn value(&self, inputs: [&Tensor<T>; 3]) -> (Array<T>, Vec<RowStats<T>>) {
-        let [l, _, _, ev] = self.sizes;
-        let rows = self.batch.numel() * l;
-        let mut stats = with_room(NAME, rows);
-        stats.resize(rows, [T::ZERO; 2]);
-        let value = Array::build(NAME, of(&self.batch, [l, ev]), |out| {
-            self.with(inputs, |attention| kernels::attention(out, &mut stats, attention));
-        });
-        (value, stats)
-    }
-
-    #[track_caller]
-    fn backward(
-        &self,
-        ctx: &Context<'_, T>,
-        inputs: [&Tensor<T>; 3],
-        out: &Array<T>,
-        stats: &[RowStats<T>],
-    ) -> Gradients<T> {
-        let [l, s, e, ev] = self.sizes;
-        let g = ctx.grad().array.contiguous(NAME);
-        let wants_bias = self.bias.is_some() && ctx.needs(3);
-        let bias_shape = if wants_bias { of(&self.batch, [l, s]) } else { [0].into() };
-        let zeros = |shape| Array::full_for(NAME, shape, T::ZERO);
-        let [mut q, mut k, mut v] =
-            [[l, e], [s, e], [s, ev]].map(|size| zeros(of(&self.batch, size)));
-        let mut bias = zeros(bias_shape);
-        let gradients = AttentionGradients {
-            q: q.make_mut_for(NAME),
-            k: k.make_mut_for(NAME),
-            v: v.make_mut_for(NAME),
-            bias: bias.make_mut_for(NAME),
-        };
-        self.with(inputs, |attention| {
-            kernels::attention_backward(
-                gradients,
-                g.contiguous_slice(),
-                out.contiguous_slice(),
-                stats,
-                attention,
-            );
-        });
-        let all = [q, k, v, bias].into_iter().take(ctx.parents().len());
-        all.enumerate().map(|(i, x)| ctx.broadcast_back(i, || x.into())).collect()
-    }
-
-    /// [`backward`](AttentionCall::backward) in tensor operations, which can be differentiated
-    /// again.
-    fn backward_in_operations(
-        &self,
-        ctx: &Context<'_, T>,
-        [q, k, v]: [&Tensor<T>; 3],
-        bias: Option<&Tensor<T>>,
-    ) -> Gradients<T> {
-        let (g, scale) = (ctx.grad(), T::from_f64(self.scale));
-        let p = self.weights(q, k, bias);
-        let (kept, dp) = (self.dropped(&p), self.dropped(&g.matmul(&v.transpose(-2, -1))));
-        let ds = &p * (&dp - (&dp * &p).sum_dim(keepdim(-1)));
-        let mut gradients = Gradients::from_iter([
-            ctx.broadcast_back(0, || ds.matmul(k) * scale),
-            ctx.broadcast_back(1, || ds.transpose(-2, -1).matmul(q) * scale),
-            ctx.broadcast_back(2, || kept.transpose(-2, -1).matmul(g)),
-        ]);
-        if bias.is_some() {
-            gradients.push(ctx.broadcast_back(3, || ds.clone()));
-        }
-        gradients
-    }
-
-    /// The weights `x`, `[…, L, S]`, after dropout.
-    #[track_caller]
-    fn dropped(&self, x: &Tensor<T>) -> Tensor<T> {
-        let (Some(dropout), [l, s, ..]) = (&self.dropout, self.sizes) else {
-            return x.clone();
-        };
-        let factors = Array::build(NAME, of(&self.batch, [l, s]), |out| {
-            let rows = out.chunks_mut(s.max(1)).enumerate();
-            rows.for_each(|(row, factors)| dropout.factors(row, factors));
-        });
-        x * Tensor::from(factors)
-    }
-
-    /// All weights of the means: `softmax(scale · q kᵀ + bias)`.
-    #[track_caller]
-    fn weights(&self, q: &Tensor<T>, k: &Tensor<T>, bias: Option<&Tensor<T>>) -> Tensor<T> {
-        let [l, s, ..] = self.sizes;
-        let mut scores = q.matmul(&k.transpose(-2, -1)) * T::from_f64(self.scale);
-        if let Some(bias) = bias {
-            scores += bias;
-        }
-        if let Some(mask) = &self.mask {
-            scores = scores.masked_fill(&!mask, T::NEG_INFINITY);
-        }
-        if self.causal {
-            let later = Array::build(NAME, [l, s].into(), |out| {
-                out.iter_mut().enumerate().for_each(|(at, out)| *out = u8::from(at % s > at / s));
-            });
-            scores = scores.masked_fill(&Mask { array: later }, T::NEG_INFINITY);
-        }
-        scores.softmax(-1)
-    }
-}
-
-/// The dimensions before the last two.
-fn lead(shape: &Shape) -> Shape {
-    shape[..shape.len().saturating_sub(2)].into()
-}
-
-/// These leading dimensions, and two more.
-fn of(batch: &Shape, matrix: [usize; 2]) -> Shape {
-    batch.iter().copied().chain(matrix).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrays::mask::Mask;
+    use crate::arrays::shape::Shape;
     use crate::tools::gradcheck::testing::check_op;
     use crate::{GradOptions, grad, no_grad};
 
@@ -387,6 +144,131 @@ mod tests {
     }
 
     #[test]
+    fn gradients_of_grouped_heads() {
+        let gqa = || AttentionOptions::default().enable_gqa(true);
+        let shapes: &[&[&[usize]]] = &[
+            &[&[2, 6, 2, 2], &[2, 3, 3, 2], &[2, 3, 3, 1]],
+            &[&[4, 3, 2], &[1, 2, 2], &[1, 2, 2]],
+            &[&[2, 2, 2, 1], &[2, 3, 1], &[1, 2, 3, 2]],
+            &[&[0, 4, 2, 1], &[0, 2, 3, 1], &[0, 2, 3, 1]],
+            &[&[3, 0, 2, 1], &[3, 2, 3, 1], &[3, 2, 3, 1]],
+        ];
+        for shapes in shapes {
+            check_op(|x| attend(x, gqa()), shapes, -2.0..2.0);
+            check_op(|x| attend(x, gqa().causal(true).causal_offset(1)), shapes, -2.0..2.0);
+        }
+        let mask = mask(&[0, 1, 1, 0, 1, 0, 1, 1], [4, 1, 2]);
+        let with_bias = |x: &[Tensor<f64>]| attend(x, gqa().mask(&mask).bias(&x[3]));
+        let with_dropout = |x: &[Tensor<f64>]| {
+            let rng = &mut Generator::seed(3);
+            attend(x, gqa().bias(&x[3]).dropout(0.4, rng))
+        };
+        for bias in [&[4, 3, 2][..], &[2, 1, 3, 1], &[3, 2]] {
+            let shapes = &[&[2, 4, 3, 2][..], &[2, 2, 2, 2], &[2, 2, 2, 2], bias];
+            check_op(with_bias, shapes, -2.0..2.0);
+            check_op(with_dropout, shapes, -2.0..2.0);
+        }
+    }
+
+    #[test]
+    fn grouped_heads_match_repeated_keys() {
+        let mut rng = Generator::seed(0);
+        let mut draw = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
+        // Views, as a model makes them; more queries than a block.
+        let q = draw(&[2, 70, 6, 4]);
+        let (k, v, bias) = (draw(&[2, 90, 2, 4]), draw(&[2, 90, 2, 3]), draw(&[6, 70, 90]));
+        let heads = |x: &Tensor<f64>| x.transpose(1, 2);
+        let repeated = |x: &Tensor<f64>| {
+            let shape = [2, 2, 3, 90, x.shape()[3]];
+            heads(x).unsqueeze(2).broadcast_to(shape).flatten(1, 2)
+        };
+        let seen = bias.detach().gt(-1.0) | Tensor::<f64>::arange(0.0, 90.0, 1.0).lt(0.5);
+        for (offset, p) in [(None, 0.0), (Some(0), 0.3), (Some(20), 0.0)] {
+            let options = || {
+                let options = AttentionOptions::default().mask(&seen).bias(&bias);
+                options.causal(offset.is_some()).causal_offset(offset.unwrap_or(7))
+            };
+            let rngs = [1, 1, 1].map(Generator::seed);
+            let [mut first, mut second, mut third] = rngs;
+            let grouped = || options().enable_gqa(true);
+            let y = scaled_dot_product_attention(
+                &heads(&q),
+                &heads(&k),
+                &heads(&v),
+                grouped().dropout(p, &mut first),
+            );
+            let (z, weights) = scaled_dot_product_attention_with_weights(
+                &heads(&q),
+                &heads(&k),
+                &heads(&v),
+                grouped().dropout(p, &mut second),
+            );
+            let expected = scaled_dot_product_attention(
+                &heads(&q),
+                &repeated(&k),
+                &repeated(&v),
+                options().dropout(p, &mut third),
+            );
+            assert_eq!((y.shape(), weights.shape()), (&[2, 6, 70, 3][..], &[2, 6, 70, 90][..]));
+            assert_eq!(y.to_vec(), expected.to_vec());
+            let inputs = [&q, &k, &v, &bias];
+            let gradients =
+                |y: &Tensor<f64>| grad(&y.square().sum(), &inputs, GradOptions::default());
+            let close = |a: &Tensor<f64>, b: &Tensor<f64>| {
+                assert!((a - b).abs().max().item() < 1e-12);
+            };
+            close(&z, &expected);
+            let expected = gradients(&expected);
+            for gradients in [gradients(&y), gradients(&z)] {
+                gradients.iter().zip(&expected).for_each(|(a, b)| close(a, b));
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_a_batch_shares_have_one_gradient() {
+        let mut rng = Generator::seed(0);
+        let mut draw = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
+        let q = draw(&[2, 3, 5, 4]);
+        for (k, v) in [
+            (draw(&[7, 4]), draw(&[1, 7, 2])),
+            (draw(&[2, 1, 7, 4]), draw(&[1, 1, 7, 2])),
+            (draw(&[3, 7, 4]), draw(&[7, 2])),
+            (draw(&[1, 1, 7, 4]), draw(&[2, 3, 7, 2])),
+        ] {
+            let whole = |x: &Tensor<f64>| x.broadcast_to([2, 3, 7, x.shape()[x.shape().len() - 1]]);
+            let options = AttentionOptions::default;
+            let y = scaled_dot_product_attention(&q, &k, &v, options());
+            let z =
+                scaled_dot_product_attention(&q, &(whole(&k) + 0.0), &(whole(&v) + 0.0), options());
+            let gradients =
+                |y: &Tensor<f64>| grad(&y.square().sum(), &[&q, &k, &v], GradOptions::default());
+            for (a, b) in gradients(&y).iter().zip(gradients(&z)) {
+                assert!((a - b).abs().max().item() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn a_causal_offset_continues_a_sequence() {
+        let mut rng = Generator::seed(0);
+        let mut draw = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng);
+        let (q, k, v) = (draw(&[150, 4]), draw(&[150, 4]), draw(&[150, 3]));
+        let options = || AttentionOptions::default().causal(true);
+        let whole = scaled_dot_product_attention(&q, &k, &v, options());
+        for (start, end) in [(0, 70), (70, 80), (80, 81), (81, 150)] {
+            let q = q.narrow(0, start, end - start);
+            let (k, v) = (k.narrow(0, 0, end), v.narrow(0, 0, end));
+            let y = scaled_dot_product_attention(&q, &k, &v, options().causal_offset(start));
+            let expected = whole.narrow(0, start, end - start);
+            assert!((y - expected).abs().max().item() < 1e-12);
+        }
+        let all = scaled_dot_product_attention(&q, &k, &v, options().causal_offset(usize::MAX));
+        let plain = scaled_dot_product_attention(&q, &k, &v, AttentionOptions::default());
+        assert_eq!(all.to_vec(), plain.to_vec());
+    }
+
+    #[test]
     fn blocks_match_the_plain_formula() {
         let mut rng = Generator::seed(0);
         let mut draw = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
@@ -401,7 +283,7 @@ mod tests {
                 let mut call = AttentionCall::new(&q, &k, &v, &options());
                 call.dropout = Some(MaskRows::draw(&mut rng.clone(), p, 1.0 / (1.0 - p)));
                 let y = scaled_dot_product_attention(&q, &k, &v, options().dropout(p, rng));
-                let z = call.dropped(&call.weights(&q, &k, Some(&bias))).matmul(&v);
+                let [z, _] = call.in_operations([&q, &k, &v], Some(&bias));
                 let inputs = [&q, &k, &v, &bias];
                 let gradients = |y: &Tensor<f64>| {
                     grad(&(y * g.detach()).sum(), &inputs, GradOptions::default())

@@ -3,7 +3,8 @@
 use crate::mistakes::{Mistakes, here};
 use adamant_tensor::{
     AttentionOptions, Conv1dParams, Conv2dParams, Generator, Indices, Mask, MaxPool2dOptions,
-    PadMode, REST, Tensor, cross_entropy,
+    PadMode, REST, Tensor, cross_entropy, linear_cross_entropy, linear_cross_entropy_losses,
+    scaled_dot_product_attention, swiglu,
 };
 
 #[test]
@@ -148,6 +149,36 @@ fn operation_mistakes_panic_at_the_callers_line() {
     check("cross_entropy: 1 targets for logits of shape [2, 3]", &|| {
         here!(cross_entropy(&x, &[0]));
     });
+    let (weight, ones) = (Tensor::ones([4, 3]), Tensor::ones([4]));
+    check(
+        "linear_cross_entropy: an input of shape [3] and a weight of shape [4, 3]; expected [rows, \
+         features] and [classes, features]",
+        &|| here!(linear_cross_entropy(&vector, &weight, None, &[0])),
+    );
+    check(
+        "linear_cross_entropy: an input of shape [2, 3] and a weight of shape [2, 2]; expected equal \
+         last dimensions",
+        &|| here!(linear_cross_entropy(&x, &Tensor::ones([2, 2]), None, &[0, 1])),
+    );
+    check("linear_cross_entropy: a bias of shape [3] for a weight of shape [4, 3]", &|| {
+        here!(linear_cross_entropy(&x, &weight, Some(&vector), &[0, 1]));
+    });
+    check("linear_cross_entropy: 1 targets for an input of shape [2, 3]", &|| {
+        here!(linear_cross_entropy(&x, &weight, Some(&ones), &[0]));
+    });
+    check("linear_cross_entropy: target 4 in row 1, but a weight of shape [4, 3] has 4", &|| {
+        here!(linear_cross_entropy(&x, &weight, None, &[0, 4]));
+    });
+    check("linear_cross_entropy: class weights of shape [3] for 4 classes", &|| {
+        here!(linear_cross_entropy_losses(&x, &weight, None, &[0, 1], Some(&vector), 0.0));
+    });
+    check("linear_cross_entropy: label_smoothing is 1.5; expected 0 to 1", &|| {
+        here!(linear_cross_entropy_losses(&x, &weight, None, &[0, 1], None, 1.5));
+    });
+    check("swiglu: a gate of shape [2, 3] and an input of shape [3]; expected the same", &|| {
+        here!(swiglu(&x, &vector));
+    });
+    check("celu: alpha is 0; expected another number than 0", &|| here!(x.celu(0.0)));
 
     check(
         "index: index -3 at position 1; expected from -2 to below 2, the size of dimension 0",
@@ -305,6 +336,49 @@ fn operation_mistakes_panic_at_the_callers_line() {
     check("rms_norm: eps is NaN; expected a number", &|| here!(x.rms_norm(&[3], None, nan)));
     check("scaled_dot_product_attention: the scale is NaN; expected a number", &|| {
         here!(AttentionOptions::<f32>::default().scale(nan));
+    });
+    let heads = |heads| Tensor::<f32>::ones([1, heads, 2, 4]);
+    let gqa = || AttentionOptions::default().enable_gqa(true);
+    check(
+        "scaled_dot_product_attention: enable_gqa with queries of shape [1, 4, 2, 4], keys of \
+         [1, 3, 2, 4], values of [1, 3, 2, 4]; expected […, Hq, L, E], […, H, S, E] and \
+         […, H, S, Ev], where H divides Hq",
+        &|| here!(scaled_dot_product_attention(&heads(4), &heads(3), &heads(3), gqa())),
+    );
+    check("keys of [1, 2, 2, 4], values of [1, 4, 2, 4]; expected […, Hq, L, E]", &|| {
+        here!(scaled_dot_product_attention(&heads(4), &heads(2), &heads(4), gqa()));
+    });
+    check("enable_gqa with queries of shape [2, 3], keys of [2, 3], values of [2, 3]", &|| {
+        here!(scaled_dot_product_attention(&x, &x, &x, gqa()));
+    });
+    let hidden = Mask::from_vec([[true; 4], [false; 4]].concat(), [2, 2, 2]).unwrap();
+    check(
+        "a mask of shape [2, 2, 2] does not broadcast to the scores of queries of shape",
+        &|| {
+            let options = gqa().mask(&hidden);
+            here!(scaled_dot_product_attention(&heads(4), &heads(2), &heads(2), options));
+        },
+    );
+    check("query [1, 0] of the scores, which are [2, 2, 2], may look at no key", &|| {
+        let options = gqa().mask(&hidden);
+        here!(scaled_dot_product_attention(&heads(2), &heads(1), &heads(1), options));
+    });
+    let expected = "expected […, D], […, P] and […, P], where P is at most D / 2 and the leading \
+                    dimensions broadcast to those of the input";
+    check(
+        &format!(
+            "rotary: an input of shape [4, 2, 3], cosines of [2, 2], sines of [2, 2]; {expected}"
+        ),
+        &|| here!(batch.rotary(&Tensor::ones([2, 2]), &Tensor::ones([2, 2]))),
+    );
+    check("rotary_interleaved: an input of shape [2, 3], cosines of [2, 1], sines of [1]", &|| {
+        here!(x.rotary_interleaved(&Tensor::ones([2, 1]), &Tensor::ones([1])));
+    });
+    check("rotary: an input of shape [2, 3], cosines of [4, 2, 1], sines of [4, 2, 1]", &|| {
+        here!(x.rotary(&Tensor::ones([4, 2, 1]), &Tensor::ones([4, 2, 1])));
+    });
+    check("rotary: an input of shape [], cosines of [], sines of []", &|| {
+        here!(scalar.rotary(&scalar, &scalar));
     });
     check("hardtanh: the bounds 1 and -1; expected them in order", &|| {
         here!(x.hardtanh(1.0, -1.0));

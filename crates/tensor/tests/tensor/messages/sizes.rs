@@ -160,6 +160,10 @@ fn out_of_memory_names_the_operation() {
         let q = &many.unsqueeze(1);
         here!(scaled_dot_product_attention(q, q, q, AttentionOptions::default()));
     });
+    check("rotary", &|| {
+        let (rows, angle) = (many.unsqueeze(1), &Tensor::ones([1, 0]));
+        here!(rows.rotary(angle, angle));
+    });
 
     // These are composed of other operations, which are named.
     check("mul", &|| here!(half.outer(&half)));

@@ -1,0 +1,444 @@
+//! The loss of classifiers with many classes, from the input of their last layer.
+//!
+//! One operation that never holds all logits: forward keeps two values for each row of them, and
+//! backward recomputes them, a block at a time.
+
+use crate::arrays::array::{Array, with_room};
+use crate::ops::matrix::linear::{repeat_row, times_weight};
+use crate::tape::context::Context;
+use crate::tape::mode::is_pass_recorded;
+use crate::tape::node::Gradients;
+use crate::tape::record::record_many;
+use crate::tape::stored::Stored;
+use crate::tape::tensor::Tensor;
+use crate::tape::weight::Weight;
+use adamant_kernels::{
+    Float, Matrix, RowStats, add_to_stats, gemm, softmax_of_stats, sum, sum_row, zip_assign,
+};
+use smallvec::SmallVec;
+use std::ops::Range;
+
+const NAME: &str = "linear_cross_entropy";
+
+/// The most rows and classes whose logits are in memory at once: 4 MiB of `f32`.
+const BLOCK: usize = 1024;
+
+/// The mean over the rows of `−log_softmax(x Wᵀ + b)[target]`: `[N, K], [C, K], [C] → []`.
+///
+/// It is `cross_entropy(x.linear(weight, bias), targets)`, but the logits `[N, C]` are never all in
+/// memory, not even for the gradients (except for gradients that are to be differentiated again).
+/// The price is that backward computes them a second time. For language models, whose logits are
+/// larger than all else. The loss of an empty batch is NaN.
+///
+/// PyTorch: `torch.nn.functional.linear_cross_entropy(x, weight, targets, linear_bias=bias)`. Its
+/// options are those of the crate `adamant-nn`'s `CrossEntropyLoss::loss_of_linear`.
+///
+/// # Panics
+/// As [`linear_cross_entropy_losses`].
+///
+/// ```
+/// use adamant_tensor::{Tensor, cross_entropy, linear_cross_entropy};
+/// let (x, weight) = (Tensor::<f32>::from([[1.0, 2.0]]), Tensor::from([[1.0, 0.0], [0.0, 1.0]]));
+/// let loss = linear_cross_entropy(&x, &weight, None, &[1]);
+/// assert_eq!(loss.item(), cross_entropy(&x.linear(&weight, None), &[1]).item());
+/// ```
+#[must_use]
+#[track_caller]
+pub fn linear_cross_entropy<T: Float>(
+    x: &Tensor<T>,
+    weight: impl Into<Weight<T>>,
+    bias: Option<&Tensor<T>>,
+    targets: &[usize],
+) -> Tensor<T> {
+    linear_cross_entropy_losses(x, weight, bias, targets, None, 0.0).mean()
+}
+
+/// The terms of [`linear_cross_entropy`], with class weights and label smoothing:
+/// `[N, K], [C, K], [C] → [N]`.
+///
+/// With the log-probabilities `p = log_softmax(x Wᵀ + b)` and the smoothing `ε`, the loss of a row is
+/// `−(1 − ε) w[target] p[target] − ε/C Σ w p`. The class weights `w` are 1 if they are `None`; they
+/// get no gradient.
+///
+/// PyTorch: `torch.nn.functional.linear_cross_entropy` with `reduction="none"`.
+///
+/// # Panics
+/// If the shapes do not fit, there is not one target for each row, a target is not a class, or
+/// `label_smoothing` is not within `[0, 1]`.
+///
+/// ```
+/// use adamant_tensor::{Tensor, linear_cross_entropy_losses};
+/// let (x, weight) = (Tensor::<f32>::ones([2, 3]), Tensor::zeros([2, 3]));
+/// let class_weight = Tensor::from([1.0, 0.5]);
+/// let losses =
+///     linear_cross_entropy_losses(&x, &weight, None, &[0, 1], Some(&class_weight), 0.0);
+/// assert_eq!(losses.to_vec(), [2f32.ln(), 2f32.ln() / 2.0]);
+/// ```
+#[must_use]
+#[track_caller]
+pub fn linear_cross_entropy_losses<T: Float>(
+    x: &Tensor<T>,
+    weight: impl Into<Weight<T>>,
+    bias: Option<&Tensor<T>>,
+    targets: &[usize],
+    class_weight: Option<&Tensor<T>>,
+    label_smoothing: f64,
+) -> Tensor<T> {
+    let weight = weight.into();
+    let classes = check(x, &weight, bias, targets);
+    assert!(
+        (0.0..=1.0).contains(&label_smoothing),
+        "{NAME}: label_smoothing is {label_smoothing}; expected 0 to 1"
+    );
+    let class_weights = match class_weight {
+        Some(weight) => {
+            let shape = weight.array.shape();
+            assert!(
+                **shape == [classes],
+                "{NAME}: class weights of shape {shape} for {classes} classes; expected one for each"
+            );
+            weight.array.to_vec()
+        }
+        None => vec![T::ONE; classes],
+    };
+    let [own, share] = [1.0 - label_smoothing, label_smoothing / classes as f64].map(T::from_f64);
+    let call = Call {
+        x: x.clone(),
+        weight: weight.clone(),
+        bias: bias.cloned(),
+        targets: targets.to_vec(),
+        own: targets.iter().map(|&target| own * class_weights[target]).collect(),
+        shares: (label_smoothing > 0.0)
+            .then(|| class_weights.into_iter().map(|weight| share * weight).collect()),
+    };
+    let (losses, stats) = call.losses();
+    let weight = weight.input();
+    let inputs: SmallVec<[&Tensor<T>; 3]> = [x, &weight].into_iter().chain(bias).collect();
+    record_many(NAME, &inputs, losses, move |ctx| {
+        if is_pass_recorded() {
+            call.backward_in_operations(ctx)
+        } else {
+            call.backward(ctx, &stats)
+        }
+    })
+}
+
+/// Returns the number of classes.
+#[track_caller]
+fn check<T: Float>(
+    x: &Tensor<T>,
+    weight: &Weight<T>,
+    bias: Option<&Tensor<T>>,
+    targets: &[usize],
+) -> usize {
+    let (sx, sw) = (x.array.shape(), weight.value.shape());
+    let (&[rows, features], &[classes, inner]) = (&**sx, &**sw) else {
+        panic!(
+            "{NAME}: an input of shape {sx} and a weight of shape {sw}; expected [rows, features] \
+             and [classes, features]"
+        )
+    };
+    assert!(
+        features == inner,
+        "{NAME}: an input of shape {sx} and a weight of shape {sw}; expected equal last dimensions"
+    );
+    if let Some(bias) = bias {
+        let sb = bias.array.shape();
+        assert!(
+            **sb == [classes],
+            "{NAME}: a bias of shape {sb} for a weight of shape {sw}; expected [{classes}]"
+        );
+    }
+    assert!(
+        targets.len() == rows,
+        "{NAME}: {} targets for an input of shape {sx}; expected one for each row",
+        targets.len()
+    );
+    if let Some((row, target)) = targets.iter().enumerate().find(|&(_, &target)| target >= classes)
+    {
+        panic!(
+            "{NAME}: target {target} in row {row}, but a weight of shape {sw} has {classes} classes"
+        );
+    }
+    classes
+}
+
+/// One call. The loss of row `r` is the sum of `logsumexp − logits`, weighted by `shares`, plus
+/// `own[r]` at the target.
+struct Call<T: Float> {
+    x: Tensor<T>,
+    weight: Weight<T>,
+    bias: Option<Tensor<T>>,
+    targets: Vec<usize>,
+    own: Vec<T>,
+    /// The part of each class in every target, if labels are smoothed.
+    shares: Option<Vec<T>>,
+}
+
+impl<T: Float> Call<T> {
+    #[track_caller]
+    fn losses(&self) -> (Array<T>, Vec<RowStats<T>>) {
+        let count = self.targets.len();
+        let mut losses = Array::full_for(NAME, [count].into(), T::ZERO);
+        let mut stats = with_room(NAME, count);
+        stats.resize(count, [T::NEG_INFINITY, T::ZERO]);
+        let total = self.total();
+        for rows in blocks(count) {
+            let losses = &mut losses.make_mut_for(NAME)[rows.clone()];
+            let stats = &mut stats[rows.clone()];
+            let mut spread = vec![T::ZERO; rows.len()]; // Σ shares · logits
+            for classes in blocks(self.classes()) {
+                let (x, weight) = self.operands(&rows, &classes);
+                let mut logits = self.logits(&x, &weight, &classes);
+                let logits = logits.make_mut_for(NAME);
+                for (row, at) in self.targets_within(&rows, &classes) {
+                    losses[row] = logits[at];
+                }
+                if let Some(shares) = &self.shares {
+                    let shares = Matrix::row_major(&shares[classes.clone()], classes.len(), 1);
+                    let logits = Matrix::row_major(logits, rows.len(), classes.len());
+                    gemm(logits, shares, T::ONE, &mut spread);
+                }
+                add_to_stats(stats, logits);
+            }
+            for (r, loss) in losses.iter_mut().enumerate() {
+                let ([max, sum], logit) = (stats[r], *loss);
+                // Not the logsumexp less the logit, which loses digits if both are large.
+                *loss = self.own[rows.start + r] * ((max - logit) + sum.ln());
+                if self.shares.is_some() {
+                    *loss += total * (max + sum.ln()) - spread[r];
+                }
+            }
+        }
+        (losses, stats)
+    }
+
+    #[track_caller]
+    fn backward(&self, ctx: &Context<'_, T>, stats: &[RowStats<T>]) -> Gradients<T> {
+        let g = ctx.grad().array.contiguous(NAME);
+        let g = g.contiguous_slice();
+        let inner = self.x.shape()[1];
+        let mut gradients: SmallVec<[Option<Array<T>>; 3]> = SmallVec::new();
+        let shapes = [self.x.array.shape(), self.weight.value.shape()];
+        let shapes = shapes.into_iter().chain(self.bias.as_ref().map(|bias| bias.array.shape()));
+        for (i, shape) in shapes.cloned().enumerate() {
+            gradients.push(if ctx.needs(i) {
+                Some(Array::full_for(NAME, shape, T::ZERO))
+            } else {
+                None
+            });
+        }
+        let total = self.total();
+        for rows in blocks(self.targets.len()) {
+            let factor = |r| (stats[r], g[r] * (self.own[r] + total));
+            let mut factors: Vec<_> = rows.clone().map(factor).collect();
+            let minus_g: Vec<T> = g[rows.clone()].iter().map(|&g| -g).collect();
+            for classes in blocks(self.classes()) {
+                let (x, weight) = self.operands(&rows, &classes);
+                let mut d = self.logits(&x, &weight, &classes); // becomes their gradient
+                let d = d.make_mut_for(NAME);
+                softmax_of_stats(&mut factors, d);
+                for (row, at) in self.targets_within(&rows, &classes) {
+                    d[at] += minus_g[row] * self.own[rows.start + row];
+                }
+                if let Some(shares) = &self.shares {
+                    let shares = Matrix::row_major(&shares[classes.clone()], 1, classes.len());
+                    gemm(Matrix::row_major(&minus_g, rows.len(), 1), shares, T::ONE, d);
+                }
+                let matrix = Matrix::row_major(d, rows.len(), classes.len());
+                let part = |range: &Range<usize>| range.start * inner..range.end * inner;
+                if let Some(of_x) = &mut gradients[0] {
+                    let of_x = &mut of_x.make_mut_for(NAME)[part(&rows)];
+                    weight.product(matrix, T::ONE, of_x);
+                }
+                if let Some(of_weight) = &mut gradients[1] {
+                    let of_weight = &mut of_weight.make_mut_for(NAME)[part(&classes)];
+                    gemm(matrix.t(), x.matrix(), T::ONE, of_weight);
+                }
+                if let Some(Some(of_bias)) = gradients.get_mut(2) {
+                    let mut sums = vec![T::ZERO; classes.len()];
+                    sum(&mut sums, d, [1, rows.len(), classes.len()]);
+                    let of_bias = &mut of_bias.make_mut_for(NAME)[classes];
+                    zip_assign(of_bias, &sums, |so_far, sum| so_far + sum);
+                }
+            }
+        }
+        gradients.into_iter().map(|gradient| gradient.map(Tensor::from)).collect()
+    }
+
+    /// [`backward`](Call::backward) in tensor operations, which can be differentiated again.
+    #[track_caller]
+    fn backward_in_operations(&self, ctx: &Context<'_, T>) -> Gradients<T> {
+        let (count, classes) = (self.targets.len(), self.classes());
+        let constant = Array::build(NAME, [count, classes].into(), |out| {
+            for (row, out) in out.chunks_exact_mut(classes.max(1)).enumerate() {
+                match &self.shares {
+                    Some(shares) => out.copy_from_slice(shares),
+                    None => out.fill(T::ZERO),
+                }
+                out[self.targets[row]] += self.own[row];
+            }
+        });
+        let column = |values: &[T]| Array::from_slice_for(NAME, [count, 1].into(), values);
+        let sums = Tensor::from(column(&self.own)) + self.total();
+        let p = self.x.linear(self.weight.clone(), self.bias.as_ref()).softmax(1);
+        let d = (p * sums - Tensor::from(constant)) * ctx.grad().reshape([count, 1]);
+        let mut gradients = Gradients::from_iter([
+            ctx.needs(0).then(|| times_weight(&d, &self.weight)),
+            ctx.needs(1).then(|| d.transpose(0, 1).matmul(&self.x)),
+        ]);
+        if self.bias.is_some() {
+            gradients.push(ctx.needs(2).then(|| d.sum_dim(0)));
+        }
+        gradients
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.shape()[0]
+    }
+
+    /// The sum of the shares.
+    fn total(&self) -> T {
+        self.shares.as_deref().map_or(T::ZERO, sum_row)
+    }
+
+    /// These rows of `x` and of the weight.
+    fn operands(&self, rows: &Range<usize>, classes: &Range<usize>) -> (Array<T>, Stored<T>) {
+        let x = &self.x.array;
+        let x = x.with_layout(x.layout().slice(0, rows.start, rows.len(), 1));
+        (x, self.weight.value.rows(classes))
+    }
+
+    /// The logits of rows `x` for `classes`, whose rows of the weight are `weight`.
+    #[track_caller]
+    fn logits(&self, x: &Array<T>, weight: &Stored<T>, classes: &Range<usize>) -> Array<T> {
+        #[expect(clippy::manual_map, reason = "a closure would hide the caller")]
+        let bias = match &self.bias {
+            Some(bias) => Some(bias.array.contiguous(NAME)),
+            None => None,
+        };
+        Array::build(NAME, [x.shape()[0], classes.len()].into(), |out| {
+            let beta = match &bias {
+                Some(bias) => {
+                    repeat_row(out, &bias.contiguous_slice()[classes.clone()]);
+                    T::ONE
+                }
+                None => T::ZERO,
+            };
+            weight.transpose().product(x.matrix(), beta, out);
+        })
+    }
+
+    /// The rows of a block whose targets are among its classes, counted from its first row, and
+    /// where in the block the target's logit is.
+    fn targets_within(
+        &self,
+        rows: &Range<usize>,
+        classes: &Range<usize>,
+    ) -> impl Iterator<Item = (usize, usize)> {
+        let (start, width) = (classes.start, classes.len());
+        let targets = self.targets[rows.clone()].iter().enumerate();
+        let within = targets.filter(move |&(_, &target)| target.wrapping_sub(start) < width);
+        within.map(move |(row, target)| (row, row * width + (target - start)))
+    }
+}
+
+/// `0..len` in nearly equal blocks of at most [`BLOCK`].
+fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = len.div_ceil(len.div_ceil(BLOCK).max(1)).max(1);
+    (0..len).step_by(size).map(move |start| start..(start + size).min(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::gradcheck::testing::check_op;
+    use crate::{Generator, GradOptions, Parameter, Storage, cross_entropy, grad};
+
+    #[test]
+    fn gradients() {
+        let weights = Tensor::from([0.5, 2.0, 1.5]);
+        for class_weight in [None, Some(&weights)] {
+            for smoothing in [0.0, 0.2, 1.0] {
+                let losses = |x: &[Tensor<f64>], bias: Option<&Tensor<f64>>| {
+                    let t = [2, 0, 1, 2];
+                    linear_cross_entropy_losses(&x[0], &x[1], bias, &t, class_weight, smoothing)
+                };
+                check_op(|x| losses(x, None), &[&[4, 2], &[3, 2]], -2.0..2.0);
+                check_op(|x| losses(x, Some(&x[2])), &[&[4, 2], &[3, 2], &[3]], -2.0..2.0);
+            }
+        }
+    }
+
+    /// More than a block of rows and of classes.
+    #[test]
+    fn blocks_add_up_to_the_loss_of_whole_logits() {
+        let (rows, classes, inner) = (BLOCK + 3, 2 * BLOCK + 1, 3);
+        let mut rng = Generator::seed(0);
+        let mut leaf = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng).requires_grad();
+        let (x, weight, bias) = (leaf(&[rows, inner]), leaf(&[classes, inner]), leaf(&[classes]));
+        let targets: Vec<usize> = (0..rows).map(|r| r * 7919 % classes).collect();
+        let fused = linear_cross_entropy(&x, &weight, Some(&bias), &targets);
+        let whole = cross_entropy(&x.linear(&weight, Some(&bias)), &targets);
+        assert!((fused.item() - whole.item()).abs() < 1e-13);
+        let mut gradients = [fused, whole].map(|loss| {
+            [&x, &weight, &bias].iter().for_each(|leaf| leaf.zero_grad());
+            loss.backward();
+            [&x, &weight, &bias].map(|leaf| leaf.grad().unwrap())
+        });
+        let [found, expected] = &mut gradients;
+        for (found, expected) in found.iter().zip(expected) {
+            let difference = (found - &*expected).abs().max().item();
+            assert!(difference < 1e-16, "{difference}");
+        }
+    }
+
+    #[test]
+    fn a_bf16_weight_has_the_bits_of_the_same_weight_in_full() {
+        let classes = BLOCK + 5;
+        let mut rng = Generator::seed(0);
+        let weight = Parameter::new(Tensor::<f32>::randn([classes, 40], &mut rng));
+        let x = Tensor::randn([3, 40], &mut rng).requires_grad();
+        let bias = Tensor::randn([classes], &mut rng).requires_grad();
+        weight.set_requires_grad(false);
+        weight.store_as(Storage::Bf16);
+        let results = [Weight::from(&weight.tensor()), Weight::from(&weight)].map(|weight| {
+            let loss = linear_cross_entropy(&x, weight, Some(&bias), &[3, 0, classes - 1]);
+            let gradients = grad(&loss, &[&x, &bias], GradOptions::default());
+            [loss.to_vec(), gradients[0].to_vec(), gradients[1].to_vec()]
+        });
+        assert_eq!(results[0], results[1]);
+    }
+
+    #[test]
+    fn gradients_past_a_bf16_weight() {
+        let weight = Parameter::new(Tensor::<f64>::from([[0.5, 2.0], [1.5, -1.0], [0.25, 0.0]]));
+        weight.set_requires_grad(false);
+        weight.store_as(Storage::Bf16);
+        let loss = |x: &[Tensor<f64>]| linear_cross_entropy(&x[0], &weight, Some(&x[1]), &[2, 0]);
+        check_op(loss, &[&[2, 2], &[3]], -2.0..2.0);
+    }
+
+    #[test]
+    fn large_logits_are_exact() {
+        let x = Tensor::from([[1e4f64]]).requires_grad();
+        let weight = Tensor::from([[-1.0], [1.0], [0.0]]);
+        let loss = linear_cross_entropy(&x, &weight, None, &[0]);
+        loss.backward();
+        assert_eq!((loss.item(), x.grad().unwrap().item()), (2e4, 2.0));
+    }
+
+    #[test]
+    fn the_loss_of_an_empty_batch_is_nan() {
+        for shape in [[0, 3], [0, 0]] {
+            let (x, weight) =
+                (Tensor::<f32>::ones(shape).requires_grad(), Tensor::ones([2, shape[1]]));
+            let weight = weight.requires_grad();
+            let loss = linear_cross_entropy(&x, &weight, None, &[]);
+            loss.backward();
+            assert!(loss.item().is_nan());
+            assert_eq!(x.grad().unwrap().shape(), shape);
+            assert!(weight.grad().unwrap().to_vec().iter().all(|&g| g == 0.0));
+        }
+    }
+}

@@ -161,7 +161,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut net = EfficientNetLite::with_options(1000, options, &mut rng);
     if let Some(path) = &args.weights {
         let names = LoadOptions::default().rename(move |name| options.timm_name(name));
-        load_with(&net, &load_pt(path)?, names)?;
+        load_with(&net, &Weights::open(path)?, names)?;
     }
     if args.freeze_batch_norms {
         net.freeze_batch_norms();

@@ -113,14 +113,14 @@ impl EfficientNetLiteOptions {
     /// counts blocks without regard to stages; any other name as it is.
     ///
     /// ```no_run
-    /// use adamant_checkpoint::load_pt;
+    /// use adamant_checkpoint::Weights;
     /// use adamant_models::{EfficientNetLite, EfficientNetLiteOptions};
     /// use adamant_nn::{LoadOptions, load_with};
     /// use adamant_tensor::Generator;
     ///
     /// let options = EfficientNetLiteOptions::default();
     /// let net = EfficientNetLite::with_options(1000, options, &mut Generator::seed(0));
-    /// let weights = load_pt("efficientnet-lite0-57934424.pth")?;
+    /// let weights = Weights::open("efficientnet-lite0-57934424.pth")?;
     /// let names = LoadOptions::default().rename(move |name| options.timm_name(name));
     /// load_with(&net, &weights, names)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -254,9 +254,9 @@ impl EfficientNetLite {
     #[must_use]
     pub fn features(&self, x: &Tensor) -> Tensor {
         let x = self.conv_stem.forward(&self.stem_padding.apply(x));
-        let x = relu6(&self.bn1.forward(&x));
+        let x = self.bn1.forward(&x).relu6();
         let x = self.blocks.iter().flatten().fold(x, |x, block| block.forward(&x));
-        relu6(&self.bn2.forward(&self.conv_head.forward(&x)))
+        self.bn2.forward(&self.conv_head.forward(&x)).relu6()
     }
 }
 
@@ -348,7 +348,7 @@ pub struct DepthwiseSeparable {
 impl DepthwiseSeparable {
     fn branch(&self, x: &Tensor) -> Tensor {
         let y = self.conv_dw.forward(&self.padding.apply(x));
-        let y = relu6(&self.bn1.forward(&y));
+        let y = self.bn1.forward(&y).relu6();
         self.bn2.forward(&self.conv_pw.forward(&y))
     }
 }
@@ -377,15 +377,11 @@ pub struct InvertedResidual {
 
 impl InvertedResidual {
     fn branch(&self, x: &Tensor) -> Tensor {
-        let y = relu6(&self.bn1.forward(&self.conv_pw.forward(x)));
+        let y = self.bn1.forward(&self.conv_pw.forward(x)).relu6();
         let y = self.conv_dw.forward(&self.padding.apply(&y));
-        let y = relu6(&self.bn2.forward(&y));
+        let y = self.bn2.forward(&y).relu6();
         self.bn3.forward(&self.conv_pwl.forward(&y))
     }
-}
-
-fn relu6(x: &Tensor) -> Tensor {
-    x.hardtanh(0.0, 6.0)
 }
 
 /// The padding before a convolution, beyond that of its own options.

@@ -50,7 +50,7 @@ impl ResNetOptions {
 /// let mut rng = Generator::seed(0);
 /// let options = ResNetOptions::default().width(8);
 /// let mut net = ResNet::with_options(1000, options, &mut rng);
-/// // net.load_state_dict(&load_pt("resnet18.pth")?)?;
+/// // net.load_state_dict(&Weights::open("resnet18.pth")?.load()?)?;
 /// net.fc = Linear::new(64, 3, &mut rng); // a new head
 /// net.freeze_batch_norms();
 /// assert_eq!(net.forward(&Tensor::zeros([2, 3, 64, 64])).shape(), [2, 3]);

@@ -908,7 +908,7 @@ pub(crate) fn table() -> Vec<Section> {
                 op!(
                     shapes(&[
                         &[&[2, 4, 3, 2], &[2, 2, 5, 2], &[2, 2, 5, 3]],
-                        &[&[3, 2, 4], &[1, 3, 4], &[1, 3, 4]]
+                        &[&[4, 3, 3], &[1, 5, 3], &[1, 5, 2]]
                     ]),
                     |x, y, z| scaled_dot_product_attention(
                         x,

@@ -17,7 +17,7 @@ fn rotary_embeddings_equal_transformers() {
         high_freq_factor: 4.0,
         original_max_position_embeddings: 256,
     };
-    let linear = RotaryScaling::Linear { factor: 3.0 };
+    let linear = RotaryScaling::PositionInterpolation { factor: 3.0 };
     for (case, layer) in [
         ("plain", layer(64, options)),
         ("smol", layer(64, options.base(1e5))),

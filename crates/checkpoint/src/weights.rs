@@ -28,7 +28,6 @@ pub use self::pt::{load_pt, save_pt};
 pub use self::safetensors::{SavedType, load_safetensors, save_safetensors, save_safetensors_as};
 pub use self::stored::StoredType;
 
-use self::decode::READABLE;
 use self::files::{Buffer, TensorFile};
 use self::metadata::Metadata;
 use self::values::{Entry, Values};
@@ -37,6 +36,9 @@ use adamant_files::FileError;
 use adamant_tensor::{SourceError, StateDict, StateSource, Value, ValueKind};
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// What is expected of the type of a tensor that is read, for messages.
+const READABLE: &str = "a type that can be read (see StoredType)";
 
 /// An open file of weights, or the files of a sharded model: a list of its tensors, which are read
 /// when they are asked for.
@@ -129,8 +131,8 @@ impl Weights {
     }
 
     /// [`open`](Self::open), if the file has this format.
-    fn open_as(path: &Path, format: Option<WeightsFormat>) -> Result<Self, FileError> {
-        open::open(path, format)
+    fn open_as(path: &Path, format: WeightsFormat) -> Result<Self, FileError> {
+        open::open(path, Some(format))
     }
 
     /// The format.
@@ -297,7 +299,8 @@ impl Weights {
         if entry.stored.is_supported() {
             return Ok(());
         }
-        let found = format!("`{}` with elements of type {}", shown(&entry.name), entry.stored);
+        let (name, stored) = (shown(&entry.name), shown(entry.stored.name()));
+        let found = format!("`{name}` with elements of type {stored}");
         let expected = match self.format {
             WeightsFormat::PyTorch => {
                 format!("{expected}; in Python, {}", pt::advice(entry.stored.name()))

@@ -254,6 +254,28 @@ fn every_tensor_can_be_read_alone() {
 }
 
 #[test]
+fn the_checksum_of_a_whole_storage_is_verified_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.pt");
+    let mut bytes = fs::read(fixture("tensors.pt")).unwrap();
+    let eleven = 11f32.to_le_bytes(); // the last element of `whole`, which `row` does not have
+    let at = bytes.windows(4).position(|found| found == eleven).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    for name in ["row", "column", "whole", "row"] {
+        let weights = Weights::open(&path).unwrap();
+        for _ in 0..2 {
+            let error = weights.read(name).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("x.pt: found damage (`{name}` has checksum")),
+                "{error}"
+            );
+        }
+        assert_eq!(weights.read("expanded").unwrap(), load("tensors.pt")["expanded"]);
+    }
+}
+
+#[test]
 fn a_sharded_model_is_read() {
     let folder = fixture("sharded");
     let model = load_pt(&folder).unwrap();

@@ -12,10 +12,7 @@ use std::io::Read;
 /// The number of bytes that are read and converted at a time.
 const PIECE: usize = 1 << 18;
 
-/// What is expected of the type of a tensor that is read.
-pub(super) const READABLE: &str = "a type that can be read (see StoredType)";
-
-/// Reads an array whose number of bytes in the file has been checked. In addition to it, this takes
+/// Reads an array of a type that can be read. The number of its bytes in the file has been checked. In addition to it, this takes
 /// the memory of one piece.
 pub(super) fn decode(
     input: &mut impl Read,
@@ -52,9 +49,7 @@ pub(super) fn decode(
             0 | 1 => Ok(x.into()),
             _ => Err(FormatError::new(format!("the boolean {x}"), "booleans that are 0 or 1")),
         })?,
-        StoredType::Other(name) => {
-            return Err(FormatError::new(format!("elements of type {name}"), READABLE).into());
-        }
+        StoredType::Other(name) => unreachable!("{name} is not a type that can be read"),
     })
 }
 

@@ -49,7 +49,7 @@ impl TensorFile {
         self.len
     }
 
-    /// Reads a tensor of this file, whose type is known.
+    /// Reads a tensor of this file, of a type that can be read.
     pub(super) fn read(
         &self,
         entry: &TensorEntry,

@@ -91,7 +91,7 @@ fn damaged(detail: impl fmt::Display) -> FormatError {
 /// assert!(error.contains("found a whole module (the global torch.nn.modules.linear.Linear)"));
 /// ```
 pub fn load_pt(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
-    Weights::open_as(path.as_ref(), Some(WeightsFormat::PyTorch))?.into_state_dict()
+    Weights::open_as(path.as_ref(), WeightsFormat::PyTorch)?.into_state_dict()
 }
 
 /// Lists what is in a file, which is file `file` of the model. All files share the room.

@@ -42,7 +42,7 @@ fn damaged(detail: String) -> FormatError {
 /// # Errors
 /// Those of [`Weights::open`] and [`Weights::load`], and if the file has another format.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<StateDict, FileError> {
-    Weights::open_as(path.as_ref(), Some(WeightsFormat::SafeTensors))?.into_state_dict()
+    Weights::open_as(path.as_ref(), WeightsFormat::SafeTensors)?.into_state_dict()
 }
 
 /// Lists what is in a file, which is file `file` of the model. `headers` is the length of the other

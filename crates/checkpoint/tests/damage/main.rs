@@ -4,7 +4,7 @@
 mod gguf_writer;
 
 use crate::gguf_writer::Writer;
-use adamant_checkpoint::{FileError, Weights, load_safetensors};
+use adamant_checkpoint::{FileError, StoredType, TensorEntry, Weights, load_safetensors};
 use adamant_tensor::{Generator, StateDict};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -103,6 +103,15 @@ fn a_damaged_safetensors_file_does_not_panic() {
     let supported =
         |path: &Path| Weights::open(path)?.load_where(|entry| entry.dtype().is_supported());
     damage("safetensors/types.safetensors", 5460, supported);
+}
+
+#[test]
+fn a_damaged_pytorch_file_with_unreadable_tensors_does_not_panic() {
+    let _alone = alone();
+    for name in ["pt/mixed.pt", "pt/mixed_legacy.pt"] {
+        let floats = |entry: &TensorEntry| entry.dtype() == &StoredType::F32;
+        damage(name, usize::MAX, |path| Weights::open(path)?.load_where(floats));
+    }
 }
 
 #[test]

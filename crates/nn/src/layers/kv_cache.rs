@@ -166,7 +166,7 @@ fn make_room<'a, T: Float>(
     len: usize,
     room: usize,
 ) -> &'a mut Array<T> {
-    if !buffer.as_ref().is_some_and(|old| capacity(old) >= room) {
+    if buffer.as_ref().is_none_or(|old| capacity(old) < room) {
         let doubled = buffer.as_ref().map_or(0, |old| 2 * capacity(old));
         let mut grown = Array::full(sized(new, room.max(doubled)).into(), T::ZERO);
         if let Some(old) = buffer {

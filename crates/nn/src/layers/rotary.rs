@@ -15,7 +15,8 @@ const NAME: &str = "RotaryEmbedding";
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RotaryScaling {
     /// All frequencies are divided by `factor`: `"linear"`.
-    Linear {
+    // Not `Linear`: with two public items of that name, rustc's messages spell out both paths.
+    PositionInterpolation {
         /// How many times longer the sequences are.
         factor: f64,
     },
@@ -40,7 +41,7 @@ pub enum RotaryScaling {
 /// let options = RotaryEmbeddingOptions::default()
 ///     .base(500_000.0)
 ///     .rotary_dim(32)
-///     .scaling(RotaryScaling::Linear { factor: 4.0 });
+///     .scaling(RotaryScaling::PositionInterpolation { factor: 4.0 });
 /// let rotary = RotaryEmbedding::<f64>::with_options(64, options);
 /// assert_eq!(rotary.cos_sin(0, 10).0.shape(), [10, 16]);
 /// ```
@@ -256,7 +257,7 @@ impl RotaryScaling {
     /// tensor is a product with its reciprocal.
     fn scaled(self, f: f32) -> f32 {
         match self {
-            RotaryScaling::Linear { factor } => f / factor as f32,
+            RotaryScaling::PositionInterpolation { factor } => f / factor as f32,
             RotaryScaling::Llama3 {
                 factor,
                 low_freq_factor: low,
@@ -281,7 +282,7 @@ impl RotaryScaling {
     #[track_caller]
     fn check(self) {
         match self {
-            RotaryScaling::Linear { factor } => positive("factor", factor),
+            RotaryScaling::PositionInterpolation { factor } => positive("factor", factor),
             RotaryScaling::Llama3 {
                 factor,
                 low_freq_factor,

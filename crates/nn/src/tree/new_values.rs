@@ -7,13 +7,13 @@ use crate::tree::load::{LoadError, LoadOptions};
 use crate::tree::load_report::LoadReport;
 use crate::tree::module::Module;
 use adamant_tensor::{
-    Array, Float, Mismatch, Parameter, StateDict, StateSource, Stateful, Value, ValueKind,
+    Array, Float, Mismatch, NewValue, Parameter, StateDict, StateSource, Stateful, Value, ValueKind,
     take_values,
 };
 
 /// Leaves with their new values.
 pub(super) struct NewValues<T: Float> {
-    parameters: Vec<(Parameter<T>, Array<T>)>,
+    parameters: Vec<(Parameter<T>, NewValue<T>)>,
     buffers: Vec<(Buffer<T>, Array<T>)>,
     counters: Vec<(Counter, i64)>,
     generators: Vec<(SharedGenerator, StateDict)>,
@@ -79,7 +79,10 @@ impl<T: Float> NewValues<T> {
         }
         report.loaded.push(path);
         match leaf {
-            ArrayLeaf::Parameter(parameter) => self.parameters.push((parameter, value)),
+            ArrayLeaf::Parameter(parameter) => {
+                let value = parameter.new_value(value);
+                self.parameters.push((parameter, value));
+            },
             ArrayLeaf::Buffer(buffer) => self.buffers.push((buffer, value)),
         }
         Ok(())

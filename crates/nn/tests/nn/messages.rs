@@ -399,7 +399,6 @@ fn options_of_layers() {
         here!(Bilinear::new(0, 3, 2, &mut rng()));
     });
     let rotary = RotaryEmbeddingOptions::default;
-    let built = |head_dim, options| RotaryEmbedding::<f32>::with_options(head_dim, options);
     check("RotaryEmbedding: head_dim is 0; expected at least 1", &|| {
         here!(RotaryEmbedding::new(0));
     });
@@ -408,13 +407,16 @@ fn options_of_layers() {
         here!(RotaryEmbedding::new(5));
     });
     check(&format!("RotaryEmbedding: rotary_dim is 6 for a head_dim of 4; {expected}"), &|| {
-        here!(built(4, rotary().rotary_dim(6)));
+        here!(RotaryEmbedding::<f32>::with_options(4, rotary().rotary_dim(6)));
     });
     check("RotaryEmbedding: base is -1.0; expected a positive finite number", &|| {
-        here!(built(4, rotary().base(-1.0)));
+        here!(RotaryEmbedding::<f32>::with_options(4, rotary().base(-1.0)));
     });
     check("RotaryEmbedding: factor is NaN; expected a positive finite number", &|| {
-        here!(built(4, rotary().scaling(RotaryScaling::Linear { factor: f64::NAN })));
+        here!(RotaryEmbedding::<f32>::with_options(
+            4,
+            rotary().scaling(RotaryScaling::PositionInterpolation { factor: f64::NAN })
+        ));
     });
     let llama3 = |low_freq_factor, original_max_position_embeddings| RotaryScaling::Llama3 {
         factor: 8.0,
@@ -423,10 +425,10 @@ fn options_of_layers() {
         original_max_position_embeddings,
     };
     check("low_freq_factor is 4; expected less than high_freq_factor, 4", &|| {
-        here!(built(4, rotary().scaling(llama3(4.0, 8192))));
+        here!(RotaryEmbedding::<f32>::with_options(4, rotary().scaling(llama3(4.0, 8192))));
     });
     check("original_max_position_embeddings is 0; expected at least 1", &|| {
-        here!(built(4, rotary().scaling(llama3(1.0, 0))));
+        here!(RotaryEmbedding::<f32>::with_options(4, rotary().scaling(llama3(1.0, 0))));
     });
     check("MultiheadAttention: num_heads is 3; expected a divisor of embed_dim = 4", &|| {
         here!(MultiheadAttention::new(4, 3, &mut rng()));

@@ -159,7 +159,7 @@ mod tests {
         parameter
     }
 
-    const ROUNDED: [f32; 3] = [1.0, -3.0, 0.10009765625];
+    const ROUNDED: [f32; 3] = [1.0, -3.0, 0.100_097_656];
 
     fn bf16() -> Parameter {
         let parameter = parameter();

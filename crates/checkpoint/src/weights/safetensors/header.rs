@@ -65,11 +65,11 @@ fn parse_scalars(text: &str) -> Result<Members<Scalar>, FormatError> {
 
 /// Checks that the arrays fill the data, without gaps or overlaps.
 fn check_layout(arrays: &[TensorEntry], data: u64) -> Result<(), FormatError> {
-    let range = |array: &'_ TensorEntry| (array.start, array.bytes.unwrap_or(0));
-    let mut ranges: Vec<_> = arrays.iter().map(|array| (range(array), &array.name)).collect();
+    let ranges = arrays.iter().map(|array| (array.start, array.bytes.unwrap_or(0), &array.name));
+    let mut ranges: Vec<_> = ranges.collect();
     ranges.sort_unstable();
     let mut at = 0;
-    for ((start, bytes), name) in ranges {
+    for (start, bytes, name) in ranges {
         let end = start.saturating_add(bytes);
         if start != at || end > data {
             let name = shown(name);

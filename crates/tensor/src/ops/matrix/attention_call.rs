@@ -62,7 +62,7 @@ impl<T: Float> AttentionCall<T> {
             "{NAME}: keys of shape {sk} and values of shape {sv}: a value for each key, so the \
              second dimensions from the end must be equal"
         );
-        let groups = options.enable_gqa.then(|| HeadGroups::new(sq, sk, sv));
+        let groups = if options.enable_gqa { Some(HeadGroups::new(sq, sk, sv)) } else { None };
         let keys = |shape: &Shape| match &groups {
             Some(groups) => lead(&groups.repeated(shape)),
             None => lead(shape),

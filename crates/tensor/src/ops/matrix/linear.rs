@@ -14,8 +14,8 @@ impl<T: Float> Tensor<T> {
     ///
     /// A bias of one element, `[1]` or `[]`, is added to all `N`.
     ///
-    /// Gradients: `g W`, `gᵀ x` and `Σ g`. A parameter that is [stored as BF16](crate::Parameter::store_as) is
-    /// constant. PyTorch: `torch.nn.functional.linear`.
+    /// Gradients: `g W`, `gᵀ x` and `Σ g`. A weight that is [stored as
+    /// BF16](crate::Parameter::store_as) is constant. PyTorch: `torch.nn.functional.linear`.
     ///
     /// # Panics
     /// If the last dimension of `x` is not that of `weight`, `weight` has more than two
@@ -119,7 +119,7 @@ fn matrix_linear<T: Float>(
     )
 }
 
-/// `x B + bias` with a constant B: `[M, K], [K, N], [N] → [M, N]`
+/// `x B + bias` with a constant B, which the graph holds as it is stored: `[M, K], [K, N], [N] → [M, N]`
 #[track_caller]
 fn constant_product<T: Float>(
     op: &'static str,

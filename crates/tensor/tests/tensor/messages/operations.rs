@@ -338,31 +338,29 @@ fn operation_mistakes_panic_at_the_callers_line() {
         here!(AttentionOptions::<f32>::default().scale(nan));
     });
     let heads = |heads| Tensor::<f32>::ones([1, heads, 2, 4]);
-    let grouped = |q: &Tensor, k: &Tensor, v: &Tensor| {
-        scaled_dot_product_attention(q, k, v, AttentionOptions::default().enable_gqa(true))
-    };
+    let gqa = || AttentionOptions::default().enable_gqa(true);
     check(
         "scaled_dot_product_attention: enable_gqa with queries of shape [1, 4, 2, 4], keys of \
          [1, 3, 2, 4], values of [1, 3, 2, 4]; expected […, Hq, L, E], […, H, S, E] and \
          […, H, S, Ev], where H divides Hq",
-        &|| here!(grouped(&heads(4), &heads(3), &heads(3))),
+        &|| here!(scaled_dot_product_attention(&heads(4), &heads(3), &heads(3), gqa())),
     );
     check("keys of [1, 2, 2, 4], values of [1, 4, 2, 4]; expected […, Hq, L, E]", &|| {
-        here!(grouped(&heads(4), &heads(2), &heads(4)));
+        here!(scaled_dot_product_attention(&heads(4), &heads(2), &heads(4), gqa()));
     });
     check("enable_gqa with queries of shape [2, 3], keys of [2, 3], values of [2, 3]", &|| {
-        here!(grouped(&x, &x, &x));
+        here!(scaled_dot_product_attention(&x, &x, &x, gqa()));
     });
     let hidden = Mask::from_vec([[true; 4], [false; 4]].concat(), [2, 2, 2]).unwrap();
     check(
         "a mask of shape [2, 2, 2] does not broadcast to the scores of queries of shape",
         &|| {
-            let options = AttentionOptions::default().enable_gqa(true).mask(&hidden);
+            let options = gqa().mask(&hidden);
             here!(scaled_dot_product_attention(&heads(4), &heads(2), &heads(2), options));
         },
     );
     check("query [1, 0] of the scores, which are [2, 2, 2], may look at no key", &|| {
-        let options = AttentionOptions::default().enable_gqa(true).mask(&hidden);
+        let options = gqa().mask(&hidden);
         here!(scaled_dot_product_attention(&heads(2), &heads(1), &heads(1), options));
     });
     let expected = "expected […, D], […, P] and […, P], where P is at most D / 2 and the leading \

@@ -7,8 +7,8 @@ use crate::tree::load::{LoadError, LoadOptions};
 use crate::tree::load_report::LoadReport;
 use crate::tree::module::Module;
 use adamant_tensor::{
-    Array, Float, Mismatch, NewValue, Parameter, StateDict, StateSource, Stateful, Value, ValueKind,
-    take_values,
+    Array, Float, Mismatch, NewValue, Parameter, StateDict, StateSource, Stateful, Value,
+    ValueKind, take_values,
 };
 
 /// Leaves with their new values.
@@ -82,7 +82,7 @@ impl<T: Float> NewValues<T> {
             ArrayLeaf::Parameter(parameter) => {
                 let value = parameter.new_value(value);
                 self.parameters.push((parameter, value));
-            },
+            }
             ArrayLeaf::Buffer(buffer) => self.buffers.push((buffer, value)),
         }
         Ok(())

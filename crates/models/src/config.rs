@@ -28,8 +28,11 @@ impl ConfigFile {
         if types.contains(&file.model_type()) {
             return Ok(file);
         }
-        let expected =
-            types.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" or ");
+        let quoted: Vec<String> = types.iter().map(|name| format!("{name:?}")).collect();
+        let expected = match &quoted[..] {
+            [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            one => one.concat(),
+        };
         Err(file.mismatch(format!("`model_type` {:?}", file.model_type()), expected))
     }
 

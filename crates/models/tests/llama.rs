@@ -190,6 +190,8 @@ fn a_model_of_another_shape_is_refused() {
         let found = error_with("untied", old, new);
         assert!(found.starts_with("folder/config.json: ") && found.contains(expected), "{found}");
     }
+    let found = error_with("llama3", "\"high_freq_factor\": 4.0", "\"high_freq_factor\": 1.0");
+    assert!(found.contains("\"llama3\", with parameters in range"), "{found}");
     let found = error_with("untied", "\"hidden_size\": 24", "\"hidden_size\": 26");
     assert!(
         found.starts_with("folder: ") && found.contains("`model.embed_tokens.weight`: found"),

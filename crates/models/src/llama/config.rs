@@ -82,16 +82,22 @@ struct Rope {
 }
 
 impl Rope {
-    /// The scaling; `None` if it is of another type or lacks a parameter.
+    /// The scaling; `None` if it is of another type, lacks a parameter, or has one out of range.
     fn scaling(&self) -> Option<Option<RotaryScaling>> {
+        let positive = |x: Option<f64>| x.filter(|x| *x > 0.0 && x.is_finite());
+        let low = positive(self.low_freq_factor);
         Some(match self.rope_type.as_str() {
             "default" => None,
-            "linear" => Some(RotaryScaling::PositionInterpolation { factor: self.factor? }),
+            "linear" => {
+                Some(RotaryScaling::PositionInterpolation { factor: positive(self.factor)? })
+            }
             "llama3" => Some(RotaryScaling::Llama3 {
-                factor: self.factor?,
-                low_freq_factor: self.low_freq_factor?,
-                high_freq_factor: self.high_freq_factor?,
-                original_max_position_embeddings: self.original_max_position_embeddings?,
+                factor: positive(self.factor)?,
+                low_freq_factor: low?,
+                high_freq_factor: self.high_freq_factor.filter(|high| Some(*high) > low)?,
+                original_max_position_embeddings: self
+                    .original_max_position_embeddings
+                    .filter(|length| *length > 0)?,
             }),
             _ => return None,
         })
@@ -146,7 +152,8 @@ impl LlamaConfig {
                 Some(scaling) => (rope.rope_theta, scaling),
                 None => {
                     let found = format!("a rotary embedding of type {:?}", rope.rope_type);
-                    let expected = "\"default\", \"linear\" or \"llama3\", with their parameters";
+                    let expected =
+                        "\"default\", \"linear\" or \"llama3\", with parameters in range";
                     return error(found, expected);
                 }
             },
@@ -246,7 +253,10 @@ impl LlamaConfig {
             (format!("heads of width {head_dim}"), "an even width".into())
         } else if layers > MOST_LAYERS {
             (format!("{layers} layers"), format!("at most {MOST_LAYERS}"))
-        } else if !(self.rms_norm_eps >= 0.0 && self.rope_theta > 0.0) {
+        } else if !(self.rms_norm_eps >= 0.0
+            && self.rope_theta > 0.0
+            && self.rope_theta.is_finite())
+        {
             let found =
                 format!("the epsilon {} and the base {}", self.rms_norm_eps, self.rope_theta);
             (found, "an epsilon of at least 0 and a base above 0".into())

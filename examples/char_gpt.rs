@@ -10,7 +10,6 @@ use adamant::data::read_text;
 use adamant::prelude::*;
 use clap::Parser;
 use common::gpt::{Gpt, Passages};
-use common::plays::PLAYS;
 use common::{RunArgs, count, rate};
 use std::error::Error;
 use std::process::ExitCode;
@@ -37,6 +36,7 @@ struct Args {
     run: RunArgs,
 }
 
+const PLAYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/shakespeare/plays.txt");
 /// The start of the last play, Julius Caesar, which is the test set.
 const LAST_PLAY: &str = "Enter FLAVIUS, MARULLUS";
 

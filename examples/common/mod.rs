@@ -1,50 +1,17 @@
 //! What the examples share: the flags of a run, an accuracy, larger nets, and pictures.
 
-#![allow(dead_code)] // each example uses a part of it
+#![allow(dead_code, unused_imports)] // each example uses a part of it
 
 pub(crate) mod digit_net;
 pub(crate) mod gpt;
 pub(crate) mod pictures;
-pub(crate) mod plays;
+pub(crate) mod run_args;
 pub(crate) mod waves;
 
-use adamant::data::{FileError, IntoSource};
+pub(crate) use run_args::{RunArgs, count, rate};
+
+use adamant::data::IntoSource;
 use adamant::prelude::*;
-use std::path::PathBuf;
-
-/// Where an example keeps its run, and its random numbers.
-#[derive(clap::Args)]
-pub(crate) struct RunArgs {
-    /// The seed of the random numbers
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// The folder of the run, which resumes if it was stopped [default: runs/EXAMPLE]
-    #[arg(long, value_name = "FOLDER")]
-    run: Option<PathBuf>,
-}
-
-impl RunArgs {
-    /// Opens the folder, by default that of this example. Saves every ten seconds.
-    pub(crate) fn open(&self, example: &str) -> Result<RunFolder, FileError> {
-        open(self.path(example))
-    }
-
-    /// Opens a folder within that of this example, for a stage that is a run of its own.
-    pub(crate) fn open_stage(&self, example: &str, stage: &str) -> Result<RunFolder, FileError> {
-        open(self.path(example).join(stage))
-    }
-
-    fn path(&self, example: &str) -> PathBuf {
-        self.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(example))
-    }
-}
-
-fn open(path: PathBuf) -> Result<RunFolder, FileError> {
-    // A run that resumes with other arguments warns of it.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let folder = Run::open(path)?.save_every_minutes(1.0 / 6.0).keep_last(2);
-    Ok(folder.config("arguments", arguments.join(" ")))
-}
 
 /// The accuracy from 0 to 1. Sets the net to training mode afterwards.
 pub(crate) fn accuracy(
@@ -60,20 +27,4 @@ pub(crate) fn accuracy(
     });
     net.train();
     accuracy.value()
-}
-
-/// Parses a learning rate.
-pub(crate) fn rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if rate > 0.0 && rate < f64::INFINITY => Ok(rate),
-        _ => Err("expected a finite number above 0".into()),
-    }
-}
-
-/// Parses a count of at least 1.
-pub(crate) fn count(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count) if count > 0 => Ok(count),
-        _ => Err("expected an integer of at least 1".into()),
-    }
 }

@@ -8,12 +8,12 @@
 //! Step `i` trains on the `i`-th `TOKENS` tokens of the text. Prints the loss of each step, its seconds
 //! apart from the first, and the process' largest memory, as JSON.
 
+use adamant::prelude::save_peft;
 use adamant_models::Llama;
 use adamant_nn::{Lora, LoraOptions, Module};
 use adamant_optim::{Adam, AdamOptions, Optimizer};
 use adamant_tensor::{Generator, Indices, Storage};
 use adamant_text::Tokenizer;
-use adamant_train::save_peft;
 use std::error::Error;
 use std::time::Instant;
 

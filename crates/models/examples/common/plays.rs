@@ -3,7 +3,7 @@
 use adamant::data::{FileError, Table, read_text};
 
 pub(crate) const PLAYS: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/shakespeare/plays.txt");
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/shakespeare/plays.txt");
 
 /// The plays, each with the words that it begins with.
 const STARTS: [(&str, &str); 9] = [

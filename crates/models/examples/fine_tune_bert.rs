@@ -5,17 +5,18 @@
 //!
 //! ```text
 //! python examples/pretrained/fetch.py
-//! cargo run --release --example fine_tune_bert -- --model pretrained/all-minilm-l6-v2
+//! cargo run --release -p adamant-models --example fine_tune_bert -- --model pretrained/all-MiniLM-L6-v2
 //! ```
 
 mod common;
 
-use adamant::data::{Padded, Table};
+use adamant::data::Table;
 use adamant::prelude::*;
-use adamant_models::{Bert, mean_of_tokens};
+use adamant_models::Bert;
 use adamant_text::Tokenizer;
 use clap::Parser;
-use common::{RunArgs, count, plays};
+use common::sentences::{Classifier, Sentences, Test};
+use common::{Failure, RunArgs, count, plays};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,22 +41,6 @@ struct Args {
     tokens: usize,
     #[command(flatten)]
     run: RunArgs,
-}
-
-type Sentences = Batch<Padded, Vec<usize>>;
-type Failure = Box<dyn std::error::Error>;
-
-#[derive(Module)]
-struct Classifier {
-    bert: Bert,
-    head: Linear,
-}
-
-impl Classifier {
-    fn forward(&self, sentences: &Padded) -> Tensor {
-        let features = self.bert.forward(&sentences.values, &sentences.mask);
-        self.head.forward(&mean_of_tokens(&features, &sentences.mask))
-    }
 }
 
 #[derive(Stateful)]
@@ -89,25 +74,6 @@ impl Training {
         run.finish(self.step, self)?;
         test.print(&stage, Some(self.loss.value()), &mut self.model);
         Ok(())
-    }
-}
-
-struct Test {
-    loader: DataLoader<Sentences>,
-    classes: usize,
-}
-
-impl Test {
-    fn print(&self, stage: &str, loss: Option<f64>, model: &mut Classifier) {
-        let mut confusion = ConfusionMatrix::new(self.classes);
-        model.eval();
-        for batch in self.loader.clone().epoch() {
-            confusion.update(&no_grad(|| model.forward(&batch.inputs)), &batch.targets);
-        }
-        model.train();
-        let loss = loss.map_or("-".into(), |loss| format!("{loss:.3}"));
-        let (f1, accuracy) = (confusion.f1(Average::Macro), 100.0 * confusion.accuracy());
-        println!("{stage:10} {loss:>10} {f1:10.3} {accuracy:10.1} %");
     }
 }
 

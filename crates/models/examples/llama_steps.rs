@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Step `i` trains on the `i`-th `TOKENS` tokens of the text. Prints the loss of each step, its seconds
-//! apart from the first, and the process' largest memory, as JSON.
+//! apart from the first, the largest memory of the process and that of its tensors, as JSON.
 
+use adamant::memory_stats;
 use adamant::prelude::save_peft;
 use adamant_models::Llama;
 use adamant_nn::{Lora, LoraOptions, Module};
@@ -53,9 +54,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let kilobytes: f64 =
         peak.and_then(|kb| kb.trim().strip_suffix(" kB")).unwrap_or("0").parse()?;
     println!(
-        "{{\"losses\": {losses:?}, \"seconds\": {:?}, \"megabytes\": {}}}",
+        "{{\"losses\": {losses:?}, \"seconds\": {:?}, \"megabytes\": {}, \"of_tensors\": {}}}",
         &seconds[1..],
-        kilobytes * 1024.0 / 1e6
+        kilobytes * 1024.0 / 1e6,
+        memory_stats().peak_bytes as f64 / 1e6
     );
     Ok(())
 }

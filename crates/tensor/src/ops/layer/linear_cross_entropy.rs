@@ -1,12 +1,14 @@
 //! The loss of classifiers with many classes, from the input of their last layer.
 //!
 //! One operation that never holds all logits: forward keeps two values for each row of them, and
-//! backward recomputes them, a block at a time.
+//! backward recomputes them, a block at a time. If only `x` needs a gradient, forward computes that too:
+//! it is a mean of the weight's rows by softmax, which can be kept up to date as maxima rise.
 
 use crate::arrays::array::{Array, with_room};
+use crate::arrays::indices::Indices;
 use crate::ops::matrix::linear::{repeat_row, times_weight};
 use crate::tape::context::Context;
-use crate::tape::mode::is_pass_recorded;
+use crate::tape::mode::{is_grad_enabled, is_pass_recorded, no_grad};
 use crate::tape::node::Gradients;
 use crate::tape::record::record_many;
 use crate::tape::stored::Stored;
@@ -27,8 +29,8 @@ const BLOCK: usize = 1024;
 ///
 /// It is `cross_entropy(x.linear(weight, bias), targets)`, but the logits `[N, C]` are never all in
 /// memory, not even for the gradients (except for gradients that are to be differentiated again).
-/// The price is that backward computes them a second time. For language models, whose logits are
-/// larger than all else. The loss of an empty batch is NaN.
+/// The price is that backward computes them a second time, unless weight and bias are frozen. For
+/// language models, whose logits are larger than all else. The loss of an empty batch is NaN.
 ///
 /// PyTorch: `torch.nn.functional.linear_cross_entropy(x, weight, targets, linear_bias=bias)`. Its
 /// options are those of the crate `adamant-nn`'s `CrossEntropyLoss::loss_of_linear`.
@@ -111,14 +113,23 @@ pub fn linear_cross_entropy_losses<T: Float>(
         shares: (label_smoothing > 0.0)
             .then(|| class_weights.into_iter().map(|weight| share * weight).collect()),
     };
-    let (losses, stats) = call.losses();
+    let constant = weight.node.is_none() && bias.is_none_or(|bias| !bias.is_tracked());
+    let only_x = constant && x.is_tracked() && is_grad_enabled();
+    let Losses { losses, stats, of_x } = call.losses(only_x);
     let weight = weight.input();
     let inputs: SmallVec<[&Tensor<T>; 3]> = [x, &weight].into_iter().chain(bias).collect();
     record_many(NAME, &inputs, losses, move |ctx| {
         if is_pass_recorded() {
-            call.backward_in_operations(ctx)
-        } else {
-            call.backward(ctx, &stats)
+            return call.backward_in_operations(ctx);
+        }
+        match &of_x {
+            Some(of_x) => {
+                let g = ctx.grad().reshape([call.targets.len(), 1]);
+                let mut gradients = Gradients::from_iter([Some(of_x * g), None]);
+                gradients.extend(call.bias.as_ref().map(|_| None));
+                gradients
+            }
+            None => call.backward(ctx, &stats),
         }
     })
 }
@@ -175,10 +186,23 @@ struct Call<T: Float> {
     shares: Option<Vec<T>>,
 }
 
+/// What the forward pass computes.
+struct Losses<T: Float> {
+    losses: Array<T>,
+    stats: Vec<RowStats<T>>,
+    /// The gradients of the losses in their rows of `x`, if they are needed.
+    of_x: Option<Tensor<T>>,
+}
+
 impl<T: Float> Call<T> {
     #[track_caller]
-    fn losses(&self) -> (Array<T>, Vec<RowStats<T>>) {
-        let count = self.targets.len();
+    fn losses(&self, with_gradient: bool) -> Losses<T> {
+        let (count, inner) = (self.targets.len(), self.x.shape()[1]);
+        // For each row `Σ exp(logit − max) W`, whose gradient this is but for a factor and two terms.
+        let mut of_x = match with_gradient {
+            true => Some(Array::full_for(NAME, [count, inner].into(), T::ZERO)),
+            false => None,
+        };
         let mut losses = Array::full_for(NAME, [count].into(), T::ZERO);
         let mut stats = with_room(NAME, count);
         stats.resize(count, [T::NEG_INFINITY, T::ZERO]);
@@ -186,7 +210,8 @@ impl<T: Float> Call<T> {
         for rows in blocks(count) {
             let losses = &mut losses.make_mut_for(NAME)[rows.clone()];
             let stats = &mut stats[rows.clone()];
-            let mut spread = vec![T::ZERO; rows.len()]; // Σ shares · logits
+            let rows_len = rows.len();
+            let mut spread = vec![T::ZERO; rows_len]; // Σ shares · logits
             for classes in blocks(self.classes()) {
                 let (x, weight) = self.operands(&rows, &classes);
                 let mut logits = self.logits(&x, &weight, &classes);
@@ -199,7 +224,24 @@ impl<T: Float> Call<T> {
                     let logits = Matrix::row_major(logits, rows.len(), classes.len());
                     gemm(logits, shares, T::ONE, &mut spread);
                 }
+                let before = stats.to_vec();
                 add_to_stats(stats, logits);
+                if let Some(of_x) = &mut of_x {
+                    let of_x = &mut of_x.make_mut_for(NAME)[rows.start * inner..rows.end * inner];
+                    let rows = of_x.chunks_exact_mut(inner.max(1));
+                    for (((row, exps), [old, _]), [new, _]) in
+                        rows.zip(logits.chunks_exact_mut(classes.len())).zip(before).zip(&*stats)
+                    {
+                        if *new == T::NEG_INFINITY {
+                            exps.fill(T::ZERO); // they are still the logits, all −∞
+                        } else if old != *new {
+                            let factor = (old - *new).exp();
+                            row.iter_mut().for_each(|sum| *sum *= factor);
+                        }
+                    }
+                    let exps = Matrix::row_major(logits, rows_len, classes.len());
+                    weight.product(exps, T::ONE, of_x);
+                }
             }
             for (r, loss) in losses.iter_mut().enumerate() {
                 let ([max, sum], logit) = (stats[r], *loss);
@@ -210,7 +252,34 @@ impl<T: Float> Call<T> {
                 }
             }
         }
-        (losses, stats)
+        let of_x = match of_x {
+            Some(sums) => Some(self.of_x(sums, &stats)),
+            None => None,
+        };
+        Losses { losses, stats, of_x }
+    }
+
+    /// The gradients in the rows of `x`, from `Σ exp(logit − max) W` of each.
+    #[track_caller]
+    fn of_x(&self, mut sums: Array<T>, stats: &[RowStats<T>]) -> Tensor<T> {
+        let inner = self.x.shape()[1];
+        let own = no_grad(|| self.weight.embedding(&Indices::from(&self.targets[..])));
+        let own = own.array.contiguous(NAME);
+        let mut shared = vec![T::ZERO; inner]; // Σ shares W
+        if let Some(shares) = &self.shares {
+            let shares = Matrix::row_major(shares, 1, shares.len());
+            self.weight.value.product(shares, T::ZERO, &mut shared);
+        }
+        let (total, width) = (self.total(), inner.max(1));
+        let rows = sums.make_mut_for(NAME).chunks_exact_mut(width);
+        let rows = rows.zip(own.contiguous_slice().chunks_exact(width));
+        for (r, (row, target)) in rows.enumerate() {
+            let factor = (self.own[r] + total) / stats[r][1];
+            for ((sum, &target), &shared) in row.iter_mut().zip(target).zip(&shared) {
+                *sum = *sum * factor - self.own[r] * target - shared;
+            }
+        }
+        sums.into()
     }
 
     #[track_caller]
@@ -391,6 +460,43 @@ mod tests {
             let difference = (found - &*expected).abs().max().item();
             assert!(difference < 1e-16, "{difference}");
         }
+    }
+
+    /// The gradient that forward computes.
+    #[test]
+    fn gradients_past_a_constant_weight() {
+        let weights = Tensor::from([0.5, 2.0, 1.5]);
+        let w = Tensor::<f64>::from([[0.5, 2.0], [1.5, -1.0], [0.25, 0.0]]);
+        let bias = Tensor::from([0.5, -0.5, 2.0]);
+        for class_weight in [None, Some(&weights)] {
+            for smoothing in [0.0, 0.2, 1.0] {
+                for bias in [None, Some(&bias)] {
+                    let losses = |x: &[Tensor<f64>]| {
+                        let t = [2, 0, 1, 2];
+                        linear_cross_entropy_losses(&x[0], &w, bias, &t, class_weight, smoothing)
+                    };
+                    check_op(losses, &[&[4, 2]], -2.0..2.0);
+                }
+            }
+        }
+    }
+
+    /// The maxima rise from block to block.
+    #[test]
+    fn a_constant_weight_has_the_gradient_of_whole_logits() {
+        let (rows, classes, inner) = (BLOCK + 3, 2 * BLOCK + 1, 3);
+        let mut rng = Generator::seed(0);
+        let mut leaf = |shape: &[usize]| Tensor::<f64>::randn(shape, &mut rng);
+        let (x, weight, bias) = (leaf(&[rows, inner]), leaf(&[classes, inner]), leaf(&[classes]));
+        let bias = bias + Tensor::from(Vec::from_iter((0..classes).map(|c| c as f64 / 100.0)));
+        let x = x.requires_grad();
+        let targets: Vec<usize> = (0..rows).map(|r| r * 7919 % classes).collect();
+        let fused = linear_cross_entropy(&x, &weight, Some(&bias), &targets);
+        let whole = cross_entropy(&x.linear(&weight, Some(&bias)), &targets);
+        let [found, expected] =
+            [fused, whole].map(|loss| grad(&loss, &[&x], GradOptions::default()).remove(0));
+        let difference = (&found - &expected).abs().max().item();
+        assert!(difference < 1e-15, "{difference}");
     }
 
     #[test]

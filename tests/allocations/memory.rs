@@ -208,6 +208,20 @@ fn free_buffers_are_bounded_by_recent_use() {
     assert!(memory_stats().free_bytes < 8 * MIB, "{:?}", memory_stats());
 }
 
+/// As in a step of a large model, whose gradients and activations differ in size.
+#[test]
+fn large_buffers_of_other_sizes_are_not_kept() {
+    let _alone = alone();
+    let full = |mib: usize| Tensor::<f32>::full([mib * MIB / 4], 0.0);
+    for sizes in [[64, 64, 64, 64], [50, 50, 50, 106], [80, 80, 40, 56]] {
+        reset_peak_memory_stats();
+        let buffers = sizes.map(full);
+        let MemoryStats { live_bytes, peak_bytes, free_bytes, .. } = memory_stats();
+        assert!(live_bytes + free_bytes <= peak_bytes + 68 * MIB, "{:?}", memory_stats());
+        drop(buffers);
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_kept_loss_holds_little_memory() {

@@ -92,6 +92,11 @@ const PERIOD: u64 = 1 << 13;
 /// Free bytes that are always kept.
 const SLACK: usize = 1 << 22;
 
+/// The most bytes by which all buffers may exceed the recent peak, apart from [`SLACK`]. A large model's
+/// step frees gradients in some sizes and takes activations in others; without this bound it would
+/// keep both.
+const MOST_ABOVE_PEAK: usize = 1 << 26;
+
 /// The class of a buffer's size. Sizes of the same class differ by less than an eighth.
 fn class(lines: usize) -> usize {
     if lines < 8 {
@@ -134,11 +139,12 @@ impl Pool {
         self.recent_peaks[0] = self.recent_peaks[0].max(self.live_bytes);
     }
 
-    /// Takes out the buffers that have been free longest, if all buffers, live and free, exceed one
-    /// and a half times the recent peak.
-    fn surplus(&mut self) -> Vec<FreeBuffer> {
-        let peak = self.recent_peaks[0].max(self.recent_peaks[1]);
-        let limit = (peak + peak / 2 + SLACK).saturating_sub(self.live_bytes);
+    /// Takes out the buffers that have been free longest, if all buffers, live and free, together with
+    /// `new` bytes exceed the recent peak by half, or by more than [`MOST_ABOVE_PEAK`].
+    fn surplus(&mut self, new: usize) -> Vec<FreeBuffer> {
+        let live = self.live_bytes + new;
+        let peak = self.recent_peaks[0].max(self.recent_peaks[1]).max(live);
+        let limit = peak + (peak / 2).min(MOST_ABOVE_PEAK) + SLACK - live;
         if self.free_bytes <= limit {
             return Vec::new();
         }
@@ -188,7 +194,9 @@ fn take(lines: usize) -> Result<Vec<CacheLine>, TryReserveError> {
         pool.count(bytes(&reused));
         return Ok(reused);
     }
-    drop(pool); // allocating is slow: not under the lock
+    let surplus = pool.surplus(lines * CacheLine::BYTES);
+    drop(pool); // freeing and allocating are slow: not under the lock
+    drop(surplus); // first, so that the allocator can use it
     let mut new = Vec::new();
     if new.try_reserve_exact(lines).is_err() {
         empty();
@@ -206,7 +214,7 @@ fn give(lines: Vec<CacheLine>) {
     pool.free_bytes += bytes(&lines);
     let since = pool.taken;
     pool.free[class(lines.len())].push(FreeBuffer { lines, since });
-    let surplus = pool.surplus();
+    let surplus = pool.surplus(0);
     drop(pool);
     drop(surplus); // freeing is slow: not under the lock
 }

@@ -69,13 +69,16 @@ fn main() -> ExitCode {
 }
 
 fn train(args: &Args) -> Result<(), Failure> {
-    let (model, tokenizer) = (Llama::open(&args.model)?, Tokenizer::open(&args.model)?);
+    let tokenizer = Tokenizer::open(&args.model)?;
+    let model = match args.lora {
+        Some(_) => Llama::open_frozen(&args.model, Storage::Bf16)?,
+        None => Llama::open(&args.model)?,
+    };
     let mut rng = Generator::seed(args.run.seed);
     let mut tuned = Tuned { model, lora: None };
     if let Some(rank) = args.lora {
         let options = LoraOptions::default().rank(rank).lora_alpha(2.0 * rank as f64).all_linear();
         tuned.lora = Some(Lora::new(&tuned.model, options, &mut rng)?);
-        tuned.model.store_frozen_as(Storage::Bf16);
     }
     let mut tokens = tokenizer.encode(&read_text(&args.text)?)?;
     let held_out = tokens.split_off(tokens.len() - tokens.len() / 10);

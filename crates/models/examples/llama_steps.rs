@@ -24,15 +24,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("expected MODEL TEXT STEPS TOKENS LR [ADAPTERS]".into());
     };
     let (steps, length, lr): (usize, usize, f64) = (steps.parse()?, length.parse()?, lr.parse()?);
-    let (model, tokenizer) = (Llama::open(model)?, Tokenizer::open(model)?);
-    let tokens = tokenizer.encode(&std::fs::read_to_string(text)?)?;
+    let tokens = Tokenizer::open(model)?.encode(&std::fs::read_to_string(text)?)?;
+    let model = match adapters {
+        [] => Llama::open(model)?,
+        _ => Llama::open_frozen(model, Storage::Bf16)?,
+    };
     let parameters = match adapters.first() {
         None => model.parameters(),
         Some(folder) => {
             let options = LoraOptions::default().rank(8).lora_alpha(16.0);
             let options = options.target_modules(["q_proj", "v_proj"]);
             let lora = Lora::new(&model, options, &mut Generator::seed(0))?;
-            model.store_frozen_as(Storage::Bf16);
             save_peft(folder, &lora)?;
             lora.parameters()
         }

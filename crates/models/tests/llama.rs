@@ -4,7 +4,7 @@ use adamant_checkpoint::load_safetensors;
 use adamant_models::{GenerateOptions, Llama, LlamaCache};
 use adamant_nn::{Module, StateDict, Stateful};
 use adamant_optim::{Adam, AdamOptions, Optimizer};
-use adamant_tensor::{Generator, Indices, Tensor, Value, no_grad};
+use adamant_tensor::{Generator, Indices, Parameter, Storage, Tensor, Value, no_grad};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -233,4 +233,19 @@ fn a_gguf_file_of_another_model_is_refused() {
         let found = gguf_error_with(old, new);
         assert!(found.contains(expected), "{found}");
     }
+}
+
+#[test]
+fn a_frozen_model_is_opened_in_16_bits() {
+    let (whole, frozen) = (
+        Llama::open(fixture("tied")).unwrap(),
+        Llama::open_frozen(fixture("tied"), Storage::Bf16).unwrap(),
+    );
+    assert!(frozen.parameters().iter().all(|parameter| !parameter.is_tracked()));
+    whole.set_requires_grad(false);
+    whole.store_frozen_as(Storage::Bf16);
+    assert_eq!(frozen.state_dict(), whole.state_dict());
+    let storage = |model: &Llama| Vec::from_iter(model.parameters().iter().map(Parameter::storage));
+    assert!(storage(&frozen).contains(&Storage::Bf16));
+    assert_eq!(storage(&frozen), storage(&whole));
 }

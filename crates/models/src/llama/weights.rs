@@ -4,8 +4,8 @@ use super::{Llama, LlamaConfig};
 use crate::model_error::ModelError;
 use adamant_checkpoint::{TensorEntry, Weights, save_safetensors};
 use adamant_files::{FileError, create_folder, write_atomically};
-use adamant_nn::{LoadOptions, Stateful, init, load_with};
-use adamant_tensor::{REST, SourceError, StateSource, Tensor, Value, ValueKind};
+use adamant_nn::{LoadOptions, Module, Stateful, init, load_with};
+use adamant_tensor::{REST, SourceError, StateSource, Storage, Tensor, Value, ValueKind};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -33,20 +33,38 @@ impl Llama {
     /// If a file cannot be read, is damaged, or is not such a model; if the weights do not fit the
     /// configuration.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelError> {
-        let path = path.as_ref();
-        let open = if path.is_dir() { Llama::open_folder } else { Llama::open_gguf };
-        open(path)
+        Llama::open_prepared(path.as_ref(), &|_| {})
     }
 
-    fn open_folder(path: &Path) -> Result<Self, ModelError> {
+    /// [`open`](Self::open) for adapters: all weights are frozen, and matrices are stored as `storage`
+    /// from the start, so that they are never all in memory as `f32`.
+    ///
+    /// PyTorch: `from_pretrained(path, dtype=torch.bfloat16)`, which however also computes in 16 bits.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_frozen(path: impl AsRef<Path>, storage: Storage) -> Result<Self, ModelError> {
+        Llama::open_prepared(path.as_ref(), &|model| {
+            model.set_requires_grad(false);
+            model.store_frozen_as(storage);
+        })
+    }
+
+    /// Opens a model; `prepare` is called before its weights are read.
+    fn open_prepared(path: &Path, prepare: &dyn Fn(&Llama)) -> Result<Self, ModelError> {
+        let open = if path.is_dir() { Llama::open_folder } else { Llama::open_gguf };
+        open(path, prepare)
+    }
+
+    fn open_folder(path: &Path, prepare: &dyn Fn(&Llama)) -> Result<Self, ModelError> {
         let config = LlamaConfig::from_folder(path)?;
         // Old files have the frequencies of the rotary embedding, too.
         let options = LoadOptions::default()
             .rename(|name| (!name.ends_with("rotary_emb.inv_freq")).then(|| name.to_string()));
-        Llama::load(path, &config, &Weights::open(path)?, options)
+        Llama::load(path, &config, prepare, &Weights::open(path)?, options)
     }
 
-    fn open_gguf(path: &Path) -> Result<Self, ModelError> {
+    fn open_gguf(path: &Path, prepare: &dyn Fn(&Llama)) -> Result<Self, ModelError> {
         let file = Weights::open(path)?;
         let config = LlamaConfig::from_gguf(&file, path)?;
         let heads = [config.num_attention_heads, config.num_key_value_heads];
@@ -57,16 +75,18 @@ impl Llama {
             reordered: (file.text("general.architecture")? == "llama").then_some(heads),
             file: &file,
         };
-        Llama::load(path, &config, &source, LoadOptions::default())
+        Llama::load(path, &config, prepare, &source, LoadOptions::default())
     }
 
     fn load(
         path: &Path,
         config: &LlamaConfig,
+        prepare: &dyn Fn(&Llama),
         source: &dyn StateSource,
         options: LoadOptions,
     ) -> Result<Self, ModelError> {
         let model = init::skip_init(|| Llama::build(config));
+        prepare(&model);
         match load_with(&model, source, options) {
             Ok(_) => Ok(model),
             Err(error) => Err(ModelError::weights(path, error)),

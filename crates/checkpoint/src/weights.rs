@@ -160,8 +160,7 @@ impl Weights {
             let storage = entry.view.as_ref().map(|view| view.storage());
             storage.is_some_and(|storage| storage.checksum.is_some() || storage.len == 0)
         };
-        let mut readable = self.values.tensors.iter().filter(|entry| entry.stored.is_supported());
-        readable.clone().next().is_some() && readable.all(verified)
+        !self.values.tensors.is_empty() && self.values.tensors.iter().all(verified)
     }
 
     /// The tensors: in a safetensors file in the order of their names, in others in the order of the
@@ -311,7 +310,7 @@ impl Weights {
     }
 }
 
-/// The tensors and scalars, in the order of the file. A model is so loaded from a file without a
+/// The tensors and scalars, in the order of the file. So a model is loaded from a file without a
 /// second copy of its weights in memory.
 ///
 /// ```

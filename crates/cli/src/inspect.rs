@@ -111,8 +111,9 @@ fn rows_of_weights(weights: &Weights) -> Result<Vec<Row>, FileError> {
 
 fn part(name: &str, rows: Vec<Row>, args: &Args, out: &mut dyn Write) -> io::Result<()> {
     let sizes: Vec<_> = rows.iter().filter_map(|row| row.size).collect();
-    let elements: usize = sizes.iter().map(|(elements, _)| elements).sum();
-    let total: u64 = sizes.iter().filter_map(|(_, bytes)| *bytes).sum();
+    // A file says what it likes of tensors that cannot be read.
+    let elements = sizes.iter().fold(0, |sum, (elements, _)| usize::saturating_add(sum, *elements));
+    let total = sizes.iter().filter_map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
     let others = rows.len() - sizes.len();
     let mut line = vec![];
     if !sizes.is_empty() {

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Outcome {
 }
 
 /// Reads a whole file, tensor by tensor if it is a file of weights. Tensors of a type that cannot be
-/// read are passed over.
+/// read are skipped.
 fn verified(path: &Path) -> Result<Summary, FileError> {
     let Some(weights) = open_weights(path)? else {
         return Ok(Contents::read_checkpoint(path)?.summary);

@@ -82,14 +82,17 @@ fn main() -> ExitCode {
 }
 
 fn train(args: &Args) -> Result<(), Failure> {
-    let table = args.data.as_ref().map_or_else(plays::speeches, |path| Csv::new().read(path))?;
+    let table = args.data.as_ref().map_or_else(plays::speeches, |path| {
+        // A text may be a number, or `NA`.
+        Csv::new().strings(["text"]).missing([""; 0]).read(path)
+    })?;
     let names = table.classes("label")?.names;
     let mut rng = Generator::seed(args.run.seed);
     let [train, test] = table.stratified_split("label", [0.8, 0.2], &mut rng)?;
     let tokenizer = Tokenizer::open(&args.model)?.max_length(args.tokens);
     let sentences = |table: &Table| -> Result<_, Failure> {
         let texts: Vec<&str> =
-            table.strings("text")?.iter().flatten().map(String::as_str).collect();
+            table.strings("text")?.iter().map(|text| text.as_deref().unwrap_or("")).collect();
         let labels = table.class_indices("label", &names)?;
         Ok(Vec::from_iter(tokenizer.encode_batch(&texts)?.into_iter().zip(labels)))
     };

@@ -2,7 +2,7 @@
 //!
 //! The names of the weights are those of `transformers`' `BertModel`.
 
-use crate::config::ConfigFile;
+use crate::config::{ConfigFile, check_sizes};
 use crate::model_error::ModelError;
 use adamant_checkpoint::Weights;
 use adamant_files::FileError;
@@ -84,8 +84,16 @@ impl BertConfig {
             ("max_position_embeddings", config.max_position_embeddings),
             ("type_vocab_size", config.type_vocab_size),
         ];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(file.mismatch(format!("`{name}` 0"), "at least 1"));
+        if let Err((found, expected)) = check_sizes(config.num_hidden_layers, &sizes) {
+            return Err(file.mismatch(found, expected));
+        }
+        if config.pad_token_id >= config.vocab_size {
+            let found = format!("`pad_token_id` {}", config.pad_token_id);
+            return Err(file.mismatch(found, "a token below `vocab_size`"));
+        }
+        let dropouts = [config.hidden_dropout_prob, config.attention_probs_dropout_prob];
+        if let Some(p) = dropouts.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+            return Err(file.mismatch(format!("the dropout {p}"), "0 to 1"));
         }
         if !config.hidden_size.is_multiple_of(heads) {
             let expected = format!("a divisor of `hidden_size` {}", config.hidden_size);
@@ -260,7 +268,8 @@ impl Bert {
     /// belong to a task are left out.
     #[must_use]
     pub fn load_options() -> LoadOptions {
-        let is_of_a_task = |name: &str| name.starts_with("cls.") || name.starts_with("classifier.");
+        const TASKS: [&str; 3] = ["cls.", "classifier.", "qa_outputs."];
+        let is_of_a_task = |name: &str| TASKS.iter().any(|task| name.starts_with(task));
         LoadOptions::default()
             .rename_prefix("bert.", "")
             .rename(move |name| {

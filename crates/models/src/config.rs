@@ -9,6 +9,23 @@ use std::path::{Path, PathBuf};
 /// The longest `config.json` that is read, in bytes.
 const MOST: u64 = 1 << 20;
 
+/// More layers than any model has.
+const MOST_LAYERS: usize = 10_000;
+
+/// A larger size than any model has. The product of three fits in 64 bits.
+const MOST_SIZE: usize = 1 << 20;
+
+/// What was found and what was expected, if a model with these sizes cannot be built.
+pub(crate) fn check_sizes(layers: usize, sizes: &[(&str, usize)]) -> Result<(), (String, String)> {
+    if layers > MOST_LAYERS {
+        return Err((format!("{layers} layers"), format!("at most {MOST_LAYERS}")));
+    }
+    match sizes.iter().find(|(_, size)| !(1..=MOST_SIZE).contains(size)) {
+        Some((name, size)) => Err((format!("`{name}` {size}"), format!("1 to {MOST_SIZE}"))),
+        None => Ok(()),
+    }
+}
+
 /// An open `config.json`.
 pub(crate) struct ConfigFile {
     path: PathBuf,

@@ -1,5 +1,4 @@
-//! Models that others have trained, to fine-tune: one file a model, with the names of its weights'
-//! usual home.
+//! Pretrained models to fine-tune. Their weights have the names of Hugging Face, torchvision or timm.
 
 #![forbid(unsafe_code)]
 

@@ -150,7 +150,7 @@ pub struct BasicBlock {
     pub conv2: Conv2d,
     /// After `conv2`.
     pub bn2: BatchNorm2d,
-    /// Gives the input the shape of the result, where they differ.
+    /// Changes the shape of the input to that of the result; `None` if they are equal.
     pub downsample: Option<(Conv2d, BatchNorm2d)>,
 }
 

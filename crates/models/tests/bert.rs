@@ -121,10 +121,25 @@ fn a_configuration_of_another_model_is_refused() {
             r#"{"model_type": "bert", "num_attention_heads": 5}"#,
             "found `num_attention_heads` 5, expected a divisor of `hidden_size` 768",
         ),
-        (r#"{"model_type": "bert", "vocab_size": 0}"#, "found `vocab_size` 0, expected at least 1"),
+        (
+            r#"{"model_type": "bert", "vocab_size": 0}"#,
+            "found `vocab_size` 0, expected 1 to 1048576",
+        ),
         (
             r#"{"model_type": "bert", "hidden_act": "swish"}"#,
             "found unknown variant `swish`, expected one of `gelu`, `gelu_new`",
+        ),
+        (
+            r#"{"model_type": "bert", "pad_token_id": 30522}"#,
+            "found `pad_token_id` 30522, expected a token below `vocab_size`",
+        ),
+        (
+            r#"{"model_type": "bert", "hidden_dropout_prob": 1.5}"#,
+            "found the dropout 1.5, expected 0 to 1",
+        ),
+        (
+            r#"{"model_type": "bert", "num_hidden_layers": 1000000}"#,
+            "found 1000000 layers, expected at most 10000",
         ),
         ("{", "found EOF while parsing"),
     ] {

@@ -179,11 +179,7 @@ fn a_model_of_another_shape_is_refused() {
             "\"num_key_value_heads\": 3",
             "found 3 heads of keys, expected a divisor of the 4 heads of queries",
         ),
-        (
-            "\"vocab_size\": 61",
-            "\"vocab_size\": 0",
-            "found a size of 0, expected sizes of at least 1",
-        ),
+        ("\"vocab_size\": 61", "\"vocab_size\": 0", "found `vocab_size` 0, expected 1 to 1048576"),
         ("\"vocab_size\": 61", "\"size\": 61", "missing field `vocab_size`"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 99999", "found 99999 layers"),
     ] {

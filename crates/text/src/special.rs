@@ -62,13 +62,13 @@ impl SpecialTokens {
     }
 }
 
-/// The bytes of a file; of a GGUF file, which is large, only the first ones.
+/// The bytes of a file; of one that is not JSON, such as a large GGUF file, only the first ones.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let io = |error| FileError::io(path, error);
     let (mut file, _) = open(path)?;
     let mut bytes = Vec::new();
-    file.by_ref().take(4).read_to_end(&mut bytes).map_err(io)?;
-    if bytes != b"GGUF" {
+    file.by_ref().take(64).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.trim_ascii_start().starts_with(b"{") {
         file.read_to_end(&mut bytes).map_err(io)?;
     }
     Ok(bytes)

@@ -204,6 +204,17 @@ mod tests {
     }
 
     #[test]
+    fn as_many_arrays_as_the_limit_are_written_and_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.safetensors");
+        let empty = Tensor::<f32>::zeros([0]);
+        let state: StateDict =
+            (0..limits::ENTRIES).map(|i| (i.to_string(), empty.clone())).collect();
+        save_safetensors(&state, &path).unwrap();
+        assert_eq!(load_safetensors(&path).unwrap().len(), limits::ENTRIES);
+    }
+
+    #[test]
     fn other_metadata_is_ignored_and_ours_is_checked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");

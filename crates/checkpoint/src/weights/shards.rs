@@ -38,7 +38,7 @@ impl Source {
             return Ok(source(path.into()));
         }
         let mut paths = NAMES.into_iter().map(|name| path.join(name));
-        if let Some(path) = paths.find(|path| path.exists()) {
+        if let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) {
             return Ok(source(path));
         }
         let found = match other_weights(path)?.as_slice() {
@@ -101,7 +101,9 @@ impl Index {
         for shard in &shards {
             let mut components = Path::new(shard.as_str()).components();
             let only = (components.next(), components.next());
-            if !matches!(only, (Some(Component::Normal(_)), None)) || shard.contains(['/', '\\']) {
+            if !matches!(only, (Some(Component::Normal(_)), None))
+                || shard.contains(|c: char| c.is_control() || matches!(c, '/' | '\\'))
+            {
                 let found = format!("the shard \"{}\"", shown(shard));
                 return Err(FormatError::new(found, "the name of a file next to the index"));
             }

@@ -1,6 +1,6 @@
 //! The sizes of a model of Llama's shape, from Hugging Face's `config.json` or a GGUF file.
 
-use crate::config::ConfigFile;
+use crate::config::{ConfigFile, check_sizes};
 use adamant_checkpoint::{MetadataValue, Weights};
 use adamant_files::FileError;
 use adamant_nn::RotaryScaling;
@@ -35,6 +35,10 @@ pub struct LlamaConfig {
     pub rope_scaling: Option<RotaryScaling>,
     /// Whether the head is the embedding.
     pub tie_word_embeddings: bool,
+    /// The token that begins a text.
+    pub bos_token_id: Option<usize>,
+    /// The tokens that end a text.
+    pub eos_token_id: Vec<usize>,
     /// Whether queries, keys and values have a bias.
     pub qkv_bias: bool,
     /// Whether the output of attention has a bias.
@@ -57,13 +61,15 @@ struct HuggingFace {
     rms_norm_eps: f64,
     hidden_act: String,
     rope_theta: Option<f64>,
-    #[serde(alias = "rope_scaling")]
     rope_parameters: Option<Rope>,
+    rope_scaling: Option<Rope>,
     sliding_window: Option<usize>,
     #[serde(default = "yes")]
     use_sliding_window: bool,
     #[serde(default)]
     tie_word_embeddings: bool,
+    bos_token_id: Option<usize>,
+    eos_token_id: Option<OneOrMore>,
     #[serde(default)]
     attention_bias: bool,
     #[serde(default)]
@@ -71,9 +77,19 @@ struct HuggingFace {
 }
 
 #[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(usize),
+    More(Vec<usize>),
+}
+
+/// `rope_parameters`, or `rope_scaling` in older files.
+#[derive(Deserialize)]
 struct Rope {
-    #[serde(alias = "type")]
-    rope_type: String,
+    rope_type: Option<String>,
+    /// An older name, which newer files have too.
+    #[serde(rename = "type")]
+    old_type: Option<String>,
     rope_theta: Option<f64>,
     factor: Option<f64>,
     low_freq_factor: Option<f64>,
@@ -82,11 +98,15 @@ struct Rope {
 }
 
 impl Rope {
+    fn kind(&self) -> &str {
+        self.rope_type.as_deref().or(self.old_type.as_deref()).unwrap_or("default")
+    }
+
     /// The scaling; `None` if it is of another type, lacks a parameter, or has one out of range.
     fn scaling(&self) -> Option<Option<RotaryScaling>> {
         let positive = |x: Option<f64>| x.filter(|x| *x > 0.0 && x.is_finite());
         let low = positive(self.low_freq_factor);
-        Some(match self.rope_type.as_str() {
+        Some(match self.kind() {
             "default" => None,
             "linear" => {
                 Some(RotaryScaling::PositionInterpolation { factor: positive(self.factor)? })
@@ -146,18 +166,19 @@ impl LlamaConfig {
         if json.hidden_act != "silu" {
             return error(format!("`hidden_act` {:?}", json.hidden_act), "\"silu\"");
         }
-        let (rope_theta, rope_scaling) = match &json.rope_parameters {
-            None => (None, None),
-            Some(rope) => match rope.scaling() {
-                Some(scaling) => (rope.rope_theta, scaling),
-                None => {
-                    let found = format!("a rotary embedding of type {:?}", rope.rope_type);
-                    let expected =
-                        "\"default\", \"linear\" or \"llama3\", with parameters in range";
-                    return error(found, expected);
-                }
-            },
-        };
+        let (rope_theta, rope_scaling) =
+            match json.rope_parameters.as_ref().or(json.rope_scaling.as_ref()) {
+                None => (None, None),
+                Some(rope) => match rope.scaling() {
+                    Some(scaling) => (rope.rope_theta, scaling),
+                    None => {
+                        let found = format!("a rotary embedding of type {:?}", rope.kind());
+                        let expected =
+                            "\"default\", \"linear\" or \"llama3\", with parameters in range";
+                        return error(found, expected);
+                    }
+                },
+            };
         // Within its first window, a model with sliding windows attends to everything.
         let window = json.sliding_window.filter(|_| json.use_sliding_window);
         let config = LlamaConfig {
@@ -173,6 +194,12 @@ impl LlamaConfig {
             rope_theta: rope_theta.or(json.rope_theta).unwrap_or(10_000.0),
             rope_scaling,
             tie_word_embeddings: json.tie_word_embeddings,
+            bos_token_id: json.bos_token_id,
+            eos_token_id: match json.eos_token_id {
+                None => Vec::new(),
+                Some(OneOrMore::One(token)) => vec![token],
+                Some(OneOrMore::More(tokens)) => tokens,
+            },
             qkv_bias: json.attention_bias || qwen2,
             o_bias: json.attention_bias && !qwen2,
             mlp_bias: json.mlp_bias,
@@ -180,8 +207,8 @@ impl LlamaConfig {
         config.checked(file.path())
     }
 
-    /// Reads the metadata of a GGUF file whose architecture is `llama` or `qwen2`. Whether there are
-    /// biases and a head of its own, its tensors tell.
+    /// Reads the metadata of a GGUF file whose architecture is `llama` or `qwen2`. Its tensors show
+    /// whether it has biases and a separate head.
     pub(super) fn from_gguf(file: &Weights, path: &Path) -> Result<Self, FileError> {
         let architecture = file.text("general.architecture")?;
         if !["llama", "qwen2"].contains(&architecture) {
@@ -201,6 +228,17 @@ impl LlamaConfig {
         let heads = size("attention.head_count")?;
         let hidden_size = size("embedding_length")?;
         let has = |name: &str| file.entry(name).is_some();
+        let token = |name: &str| {
+            let key = format!("tokenizer.ggml.{name}_token_id");
+            let id = file.metadata(&key).map(|_| file.int(&key)).transpose()?;
+            Ok::<_, FileError>(id.and_then(|id| usize::try_from(id).ok()))
+        };
+        if has("rope_freqs.weight") {
+            let found = "scaled frequencies of the rotary embedding, as Llama 3.1 has";
+            let expected =
+                "a rotary embedding without scaling; the Hugging Face folder can be opened";
+            return Err(FileError::format(path, found, expected));
+        }
         let config = LlamaConfig {
             vocab_size: match file.metadata(&key("vocab_size")) {
                 Some(_) => size("vocab_size")?,
@@ -220,6 +258,8 @@ impl LlamaConfig {
             },
             rope_scaling: None,
             tie_word_embeddings: !has("output.weight"),
+            bos_token_id: token("bos")?,
+            eos_token_id: token("eos")?.into_iter().collect(),
             qkv_bias: has("blk.0.attn_q.bias"),
             o_bias: has("blk.0.attn_output.bias"),
             mlp_bias: has("blk.0.ffn_up.bias"),
@@ -235,15 +275,19 @@ impl LlamaConfig {
 
     /// The configuration, if a model can be built with it.
     fn checked(self, path: &Path) -> Result<Self, FileError> {
-        const MOST_LAYERS: usize = 10_000;
         let LlamaConfig {
             num_attention_heads: heads, num_key_value_heads: groups, head_dim, ..
         } = self;
-        let layers = self.num_hidden_layers;
-        let sizes =
-            [self.vocab_size, self.hidden_size, self.intermediate_size, heads, groups, head_dim];
-        let found = if sizes.contains(&0) {
-            ("a size of 0".to_string(), "sizes of at least 1".to_string())
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_attention_heads", heads),
+            ("num_key_value_heads", groups),
+            ("head_dim", head_dim),
+        ];
+        let found = if let Err(found) = check_sizes(self.num_hidden_layers, &sizes) {
+            found
         } else if !heads.is_multiple_of(groups) {
             (
                 format!("{groups} heads of keys"),
@@ -251,8 +295,6 @@ impl LlamaConfig {
             )
         } else if !head_dim.is_multiple_of(2) {
             (format!("heads of width {head_dim}"), "an even width".into())
-        } else if layers > MOST_LAYERS {
-            (format!("{layers} layers"), format!("at most {MOST_LAYERS}"))
         } else if !(self.rms_norm_eps >= 0.0
             && self.rope_theta > 0.0
             && self.rope_theta.is_finite())
@@ -293,6 +335,12 @@ impl LlamaConfig {
             "rope_parameters": rope_json(self.rope_theta, self.rope_scaling),
             "hidden_act": "silu",
             "tie_word_embeddings": self.tie_word_embeddings,
+            "bos_token_id": self.bos_token_id,
+            "eos_token_id": match &self.eos_token_id[..] {
+                [] => Value::Null,
+                [one] => json!(one),
+                more => json!(more),
+            },
             "attention_bias": self.o_bias,
             "mlp_bias": self.mlp_bias,
             "dtype": "float32",

@@ -4,7 +4,8 @@ use super::{Llama, LlamaCache};
 use adamant_nn::Forward;
 use adamant_tensor::{Generator, Indices, no_grad};
 
-/// The options of [`Llama::generate`], with the names and defaults of Hugging Face's `generate`.
+/// The options of [`Llama::generate`], with most names and defaults of Hugging Face's `generate`. A
+/// text has no end unless [`eos_token`](Self::eos_token) is set.
 ///
 /// ```
 /// use adamant_models::GenerateOptions;

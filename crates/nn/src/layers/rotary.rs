@@ -201,7 +201,7 @@ impl<T: Float> RotaryEmbedding<T> {
     /// `[len, rotary_dim / 2]` each.
     ///
     /// # Panics
-    /// If they do not fit in memory.
+    /// If `offset + len` is above 2²⁴: larger positions are not exact in `f32`.
     #[must_use]
     #[track_caller]
     pub fn cos_sin(&self, offset: usize, len: usize) -> (Tensor<T>, Tensor<T>) {

@@ -75,13 +75,14 @@ struct Pool {
     peak_bytes: usize,
     /// The maximum of `live_bytes` in the current [`PERIOD`] and in the previous one.
     recent_peaks: [usize; 2],
-    /// The number of buffers handed out so far.
+    /// The numbers of buffers handed out and freed so far.
     taken: u64,
+    freed: u64,
 }
 
 struct FreeBuffer {
     lines: Vec<CacheLine>,
-    /// The value of [`Pool::taken`] when the buffer was freed.
+    /// The value of [`Pool::freed`] when the buffer was freed: of each buffer another one.
     since: u64,
 }
 
@@ -140,7 +141,7 @@ impl Pool {
     }
 
     /// Takes out the buffers that have been free longest, if all buffers, live and free, together with
-    /// `new` bytes exceed the recent peak by half, or by more than [`MOST_ABOVE_PEAK`].
+    /// `new` bytes exceed the recent peak by half or by [`MOST_ABOVE_PEAK`], and by [`SLACK`].
     fn surplus(&mut self, new: usize) -> Vec<FreeBuffer> {
         let live = self.live_bytes + new;
         let peak = self.recent_peaks[0].max(self.recent_peaks[1]).max(live);
@@ -151,8 +152,9 @@ impl Pool {
         let mut since: Vec<_> =
             self.free.iter().flatten().map(|b| (b.since, b.lines.len())).collect();
         since.sort_unstable();
-        // Down to three quarters of the limit, so that not every freed buffer leads here again.
-        let (mut excess, mut until) = (self.free_bytes - limit / 4 * 3, 0);
+        // A little below the limit, so that not every freed buffer leads here again.
+        let below = (limit / 4).min(MOST_ABOVE_PEAK / 4);
+        let (mut excess, mut until) = (self.free_bytes - (limit - below), 0);
         for (time, lines) in since {
             until = time;
             excess = excess.saturating_sub(lines * CacheLine::BYTES);
@@ -180,6 +182,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
     peak_bytes: 0,
     recent_peaks: [0; 2],
     taken: 0,
+    freed: 0,
 });
 
 fn pool() -> MutexGuard<'static, Pool> {
@@ -212,7 +215,8 @@ fn give(lines: Vec<CacheLine>) {
     let mut pool = pool();
     pool.live_bytes -= bytes(&lines);
     pool.free_bytes += bytes(&lines);
-    let since = pool.taken;
+    pool.freed += 1;
+    let since = pool.freed;
     pool.free[class(lines.len())].push(FreeBuffer { lines, since });
     let surplus = pool.surplus(0);
     drop(pool);

@@ -73,8 +73,17 @@ impl From<&Value> for ValueKind {
             Value::Bool(value) => ValueKind::Other(value.to_string()),
             Value::Int(value) => ValueKind::Other(format!("the integer {value}")),
             Value::Float(value) => ValueKind::Other(format!("the float {value}")),
-            Value::Text(value) => ValueKind::Other(format!("the string {value:?}")),
+            Value::Text(value) => ValueKind::Other(string(value)),
         }
+    }
+}
+
+/// A string, or the start of a long one.
+fn string(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("the string {:?}… ({} bytes)", &text[..end], text.len()),
+        None => format!("the string {text:?}"),
     }
 }
 

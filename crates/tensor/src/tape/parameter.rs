@@ -190,6 +190,8 @@ impl<T: Float> Parameter<T> {
 
     /// A value for this parameter, already stored in the parameter's way: for [`TakenValue::replace`].
     /// So values that are read one after the other take no more memory than the parameters.
+    ///
+    /// Call it before [`take_values`]: while the value is taken, it waits.
     #[must_use]
     pub fn new_value(&self, array: Array<T>) -> NewValue<T> {
         NewValue(Stored::new(array, self.storage()))

@@ -99,7 +99,7 @@ impl Info<'_> {
         // The quantized types are GGUF's.
         let stored = match StoredType::named(&self.dtype) {
             stored if matches!(stored.block(), Some((1, _))) => stored,
-            _ => StoredType::Other((*self.dtype).into()),
+            _ => StoredType::Other(shown(&self.dtype).into()),
         };
         let Sizes(shape) = self.shape;
         let (start, end) = self.data_offsets;
@@ -200,7 +200,7 @@ fn unique<'de, A: MapAccess<'de>, T>(
 ) -> Result<Members<T>, A::Error> {
     let mut members = Vec::new();
     while let Some(key) = map.next_key::<String>()? {
-        within(limits::check_entries(members.len() as u64 + 1))?;
+        within(limits::check_entries(members.len() as u64))?; // the metadata are one more
         let value = value(&key, &mut map)?;
         members.push((key, value));
     }

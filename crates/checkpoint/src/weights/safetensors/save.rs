@@ -21,7 +21,7 @@ use std::path::Path;
 pub enum SavedType {
     /// Single precision, four bytes.
     F32,
-    /// Half precision, two bytes: 11 significant bits, magnitudes up to 65,504. Larger ones become
+    /// Half precision, two bytes: 11 significant bits. Magnitudes of 65,520 and more become
     /// infinite.
     F16,
     /// The range of `f32` with 8 significant bits, two bytes. Only magnitudes that are nearer to 2¹²⁸

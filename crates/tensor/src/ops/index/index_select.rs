@@ -144,8 +144,8 @@ impl<T: Float> Tensor<T> {
 }
 
 impl<T: Float> Weight<T> {
-    /// [`Tensor::embedding`], which of a parameter that is [stored as
-    /// BF16](crate::Parameter::store_as) widens these rows alone.
+    /// [`Tensor::embedding`]. Of a parameter that is [stored as BF16](crate::Parameter::store_as) it
+    /// widens only these rows.
     ///
     /// # Panics
     /// As [`Tensor::embedding`].

@@ -168,7 +168,8 @@ fn check<T: Float>(
     if let Some((row, target)) = targets.iter().enumerate().find(|&(_, &target)| target >= classes)
     {
         panic!(
-            "{NAME}: target {target} in row {row}, but a weight of shape {sw} has {classes} classes"
+            "{NAME}: target {target} in row {row}; expected less than {classes}, the rows of a weight \
+             of shape {sw}"
         );
     }
     classes
@@ -224,7 +225,7 @@ impl<T: Float> Call<T> {
                     let logits = Matrix::row_major(logits, rows.len(), classes.len());
                     gemm(logits, shares, T::ONE, &mut spread);
                 }
-                let before = stats.to_vec();
+                let before = if of_x.is_some() { stats.to_vec() } else { Vec::new() };
                 add_to_stats(stats, logits);
                 if let Some(of_x) = &mut of_x {
                     let of_x = &mut of_x.make_mut_for(NAME)[rows.start * inner..rows.end * inner];
@@ -263,20 +264,22 @@ impl<T: Float> Call<T> {
     #[track_caller]
     fn of_x(&self, mut sums: Array<T>, stats: &[RowStats<T>]) -> Tensor<T> {
         let inner = self.x.shape()[1];
-        let own = no_grad(|| self.weight.embedding(&Indices::from(&self.targets[..])));
-        let own = own.array.contiguous(NAME);
         let mut shared = vec![T::ZERO; inner]; // Σ shares W
         if let Some(shares) = &self.shares {
             let shares = Matrix::row_major(shares, 1, shares.len());
             self.weight.value.product(shares, T::ZERO, &mut shared);
         }
         let (total, width) = (self.total(), inner.max(1));
-        let rows = sums.make_mut_for(NAME).chunks_exact_mut(width);
-        let rows = rows.zip(own.contiguous_slice().chunks_exact(width));
-        for (r, (row, target)) in rows.enumerate() {
-            let factor = (self.own[r] + total) / stats[r][1];
-            for ((sum, &target), &shared) in row.iter_mut().zip(target).zip(&shared) {
-                *sum = *sum * factor - self.own[r] * target - shared;
+        for block in blocks(self.targets.len()) {
+            let targets = Indices::from(&self.targets[block.clone()]);
+            let targets = no_grad(|| self.weight.embedding(&targets)).array.contiguous(NAME);
+            let rows = &mut sums.make_mut_for(NAME)[block.start * inner..block.end * inner];
+            let targets = targets.contiguous_slice().chunks_exact(width);
+            for ((r, row), target) in block.zip(rows.chunks_exact_mut(width)).zip(targets) {
+                let factor = (self.own[r] + total) / stats[r][1];
+                for ((sum, &target), &shared) in row.iter_mut().zip(target).zip(&shared) {
+                    *sum = *sum * factor - self.own[r] * target - shared;
+                }
             }
         }
         sums.into()

@@ -20,7 +20,7 @@ impl HeadGroups {
         let heads = |shape: &Shape| shape.len().checked_sub(3).map_or(0, |dim| shape[dim]);
         let (queries, count) = (heads(q), heads(k));
         assert!(
-            count > 0 && count == heads(v) && queries.is_multiple_of(count),
+            q.len() >= 3 && count > 0 && count == heads(v) && queries.is_multiple_of(count),
             "{NAME}: enable_gqa with queries of shape {q}, keys of {k}, values of {v}; expected \
              […, Hq, L, E], […, H, S, E] and […, H, S, Ev], where H divides Hq"
         );

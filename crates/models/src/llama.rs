@@ -172,7 +172,7 @@ impl Llama {
     }
 
     /// The mean cross-entropy of the next tokens, one for each of the `[N, L]` tokens. The scores are
-    /// never all in memory.
+    /// never all in memory. They are those of the head's weight: an adapter of `lm_head` is not used.
     ///
     /// PyTorch: `cross_entropy(model(tokens).logits.flatten(0, 1), targets)`.
     ///

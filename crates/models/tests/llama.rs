@@ -56,7 +56,12 @@ fn both_kinds_of_files_hold_the_same_weights() {
         let open = |path: &str| Llama::open(fixture(path)).unwrap();
         let (folder, gguf) = (open(name), open(&format!("{name}.gguf")));
         assert_eq!(folder.state_dict(), gguf.state_dict());
-        assert_eq!(folder.config(), gguf.config());
+        // The ends of a text are part of the vocabulary, which these files do not have.
+        let mut config = gguf.config().clone();
+        assert_eq!((config.bos_token_id, &config.eos_token_id[..]), (None, &[][..]));
+        config.bos_token_id = folder.config().bos_token_id;
+        config.eos_token_id.clone_from(&folder.config().eos_token_id);
+        assert_eq!(*folder.config(), config);
     }
 }
 
@@ -186,6 +191,8 @@ fn a_model_of_another_shape_is_refused() {
         let found = error_with("untied", old, new);
         assert!(found.starts_with("folder/config.json: ") && found.contains(expected), "{found}");
     }
+    let found = error_with("untied", "\"vocab_size\": 61", "\"vocab_size\": 61000000");
+    assert!(found.contains("found `vocab_size` 61000000, expected 1 to 1048576"), "{found}");
     let found = error_with("llama3", "\"high_freq_factor\": 4.0", "\"high_freq_factor\": 1.0");
     assert!(found.contains("\"llama3\", with parameters in range"), "{found}");
     let found = error_with("untied", "\"hidden_size\": 24", "\"hidden_size\": 26");
@@ -244,4 +251,20 @@ fn a_frozen_model_is_opened_in_16_bits() {
     let storage = |model: &Llama| Vec::from_iter(model.parameters().iter().map(Parameter::storage));
     assert!(storage(&frozen).contains(&Storage::Bf16));
     assert_eq!(storage(&frozen), storage(&whole));
+}
+
+/// transformers writes both.
+#[test]
+fn a_scaling_may_have_its_old_name_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = fs::read_to_string(fixture("llama3").join("config.json")).unwrap();
+    let both = config.replace("\"rope_type\"", "\"type\": \"llama3\",\n    \"rope_type\"");
+    assert_ne!(both, config);
+    for text in [&both, &config.replace("rope_parameters", "rope_scaling")] {
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        let weights = fixture("llama3").join("model.safetensors");
+        fs::copy(weights, folder.path().join("model.safetensors")).unwrap();
+        let model = Llama::open(folder.path()).unwrap();
+        assert_eq!(model.config(), Llama::open(fixture("llama3")).unwrap().config());
+    }
 }

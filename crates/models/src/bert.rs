@@ -218,12 +218,28 @@ pub struct BertPooler {
 }
 
 impl Bert {
-    /// A model with random weights.
+    /// A model with new weights: normal with a standard deviation of 0.02, biases and the padding's
+    /// embedding 0, normalizations 1.
+    ///
+    /// PyTorch: `transformers.BertModel(config)`.
     ///
     /// # Panics
     /// If a size is 0, or the heads do not divide `hidden_size`.
     #[must_use]
     pub fn new(config: &BertConfig, rng: &mut Generator) -> Self {
+        let model = init::skip_init(|| Bert::build(config, rng));
+        for weight in model.parameters().iter().filter(|parameter| parameter.shape().len() > 1) {
+            weight.set_value(&init::normal(weight.shape(), 0.0, 0.02, rng));
+        }
+        let width = config.hidden_size;
+        let mut words = model.embeddings.word_embeddings.weight.value_mut();
+        words[config.pad_token_id * width..][..width].fill(0.0);
+        drop(words);
+        model
+    }
+
+    /// A model with the weights that its layers start with, which are to be replaced.
+    fn build(config: &BertConfig, rng: &mut Generator) -> Self {
         let width = config.hidden_size;
         let embedding = |rows, rng: &mut Generator| Embedding::new(rows, width, rng);
         let padded = EmbeddingOptions::default().padding_idx(config.pad_token_id);
@@ -254,7 +270,7 @@ impl Bert {
     pub fn open(folder: impl AsRef<Path>, rng: &mut Generator) -> Result<Self, ModelError> {
         let folder = folder.as_ref();
         let (config, weights) = (BertConfig::open(folder)?, Weights::open(folder)?);
-        let mut model = init::skip_init(|| Bert::new(&config, rng));
+        let mut model = init::skip_init(|| Bert::build(&config, rng));
         if !weights.entries().iter().any(|entry| entry.name().ends_with("pooler.dense.weight")) {
             model.pooler = None;
         }

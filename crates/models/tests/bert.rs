@@ -90,6 +90,23 @@ fn outputs_equal_those_of_transformers() {
 }
 
 #[test]
+fn new_weights_are_small_and_padding_is_zero() {
+    let config = BertConfig::open(FOLDER).unwrap();
+    let bert = Bert::new(&config, &mut Generator::seed(0));
+    for (name, parameter) in bert.named_parameters() {
+        let values = parameter.tensor();
+        match name.rsplit('.').next() {
+            Some("bias") => assert_eq!(values.abs().max().item(), 0.0, "{name}"),
+            _ if name.contains("LayerNorm") => assert_eq!(values.min().item(), 1.0, "{name}"),
+            _ => assert!((0.01..0.1).contains(&values.abs().max().item()), "{name}"),
+        }
+        if name == "embeddings.word_embeddings.weight" {
+            assert_eq!(values.select(0, config.pad_token_id).abs().max().item(), 0.0);
+        }
+    }
+}
+
+#[test]
 fn training_follows_transformers() {
     let (fixture, mut model) = (Fixture::open(), model(3));
     model

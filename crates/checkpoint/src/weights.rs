@@ -209,6 +209,16 @@ impl Weights {
         }
     }
 
+    /// Each tensor of a type that can be read, with its value: in the order of the file, so that a
+    /// storage which several tensors of a PyTorch file share is read once.
+    pub fn values(&self) -> impl Iterator<Item = (&TensorEntry, Result<Value, FileError>)> {
+        let readable = self.values.tensors.iter().filter(|entry| entry.stored.is_supported());
+        let mut entries: Vec<_> = readable.collect();
+        entries.sort_unstable_by(|a, b| a.by_position(b));
+        let mut buffer = Buffer::default();
+        entries.into_iter().map(move |entry| (entry, self.value(entry, &mut buffer)))
+    }
+
     /// Reads everything: the tensors, and the [`scalars`](Self::scalars), in the order of the file.
     /// Tensors of a PyTorch file that have the same elements share them.
     ///

@@ -7,6 +7,7 @@ use crate::values::{Statistics, shape_or_value, size, type_name};
 use crate::{Outcome, Status};
 use adamant_checkpoint::{FileError, TensorEntry, Weights};
 use adamant_tensor::{Shape, Value};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -92,26 +93,32 @@ impl Row {
 
 /// The rows of a file of weights, with the types and sizes of the file.
 fn rows_of_weights(weights: &Weights) -> Result<Vec<Row>, FileError> {
+    let mut read = HashMap::new();
+    for (entry, value) in weights.values() {
+        let value = value?;
+        read.insert(entry.name(), (shape_or_value(&value), Statistics::of(&value)));
+    }
     let row = |entry: &TensorEntry| {
-        let readable = entry.dtype().is_supported();
-        let value = readable.then(|| weights.read(entry.name())).transpose()?;
-        let shape = || Shape::from(entry.shape()).to_string();
-        Ok(Row {
+        let shape = || (Shape::from(entry.shape()).to_string(), None);
+        let (shape_or_value, statistics) = read.remove(entry.name()).unwrap_or_else(shape);
+        // A file says what it likes of tensors that cannot be read.
+        let elements =
+            entry.shape().iter().fold(1, |product, &size| usize::saturating_mul(product, size));
+        Row {
             name: entry.name().into(),
             type_name: entry.dtype().to_string().to_lowercase(),
-            shape_or_value: value.as_ref().map_or_else(shape, shape_or_value),
-            size: Some((entry.shape().iter().product(), entry.bytes())),
-            statistics: value.as_ref().and_then(Statistics::of),
-        })
+            shape_or_value,
+            size: Some((elements, entry.bytes())),
+            statistics,
+        }
     };
-    let mut rows: Vec<Row> = weights.entries().iter().map(row).collect::<Result<_, _>>()?;
+    let mut rows: Vec<Row> = weights.entries().iter().map(row).collect();
     rows.extend(weights.scalars().map(|(name, value)| Row::new(name, &value)));
     Ok(rows)
 }
 
 fn part(name: &str, rows: Vec<Row>, args: &Args, out: &mut dyn Write) -> io::Result<()> {
     let sizes: Vec<_> = rows.iter().filter_map(|row| row.size).collect();
-    // A file says what it likes of tensors that cannot be read.
     let elements = sizes.iter().fold(0, |sum, (elements, _)| usize::saturating_add(sum, *elements));
     let total = sizes.iter().filter_map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
     let others = rows.len() - sizes.len();

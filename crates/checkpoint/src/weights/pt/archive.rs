@@ -101,6 +101,10 @@ impl<'f> Archive<'f> {
         }
         let [name_len, extra_len, comment_len] =
             [28, 30, 32].map(|at| usize::from(u16_at(&fixed, at)));
+        // As of pickles' keys: to compare long ones would take minutes.
+        if name_len > 2 * limits::PICKLE_KEY {
+            return Err(damaged("a long name").into());
+        }
         let mut variable = vec![0; name_len + extra_len + comment_len];
         take(input, &mut variable)?;
         let name =
@@ -334,7 +338,8 @@ mod tests {
         let beyond = (end as u64).to_le_bytes();
         for (at, bytes, expected) in [
             (directory, &b"x"[..], "a directory without an entry"),
-            (directory + 28, &[0xff; 2], "an incomplete directory"),
+            (directory + 28, &[0xff; 2], "a long name"),
+            (directory + 28, &[0xff, 1], "an incomplete directory"),
             (directory + 30, &[0; 2], "a file without a length"),
             (wide, &beyond, "bytes, stored as 6"),
             (wide, &[beyond, beyond].concat(), "`a/data.pkl` outside the archive"),

@@ -135,7 +135,8 @@ impl<'s, T: Float> Fit<'s, T> {
             ValueKind::Floats { stored, shape } => {
                 **shape == *leaf.shape() && (convert || stored == T::DTYPE)
             }
-            _ => false,
+            ValueKind::Integers { shape, .. } => convert && **shape == *leaf.shape(),
+            ValueKind::Other(_) => false,
         };
         let mut found = names.iter().filter_map(|name| self.entries.get(name));
         let Some(first) = found.next() else {

@@ -143,8 +143,8 @@ impl From<StateError> for LoadError {
 /// Loads a module from a [`StateDict`](adamant_tensor::StateDict) or a file of weights: all of it, or
 /// nothing. [`LoadOptions`] can rename entries, and load only those that fit.
 ///
-/// Floats of another type are converted to the module's, rounded to nearest, and reported. Integers
-/// are not converted to floats. Several names of a shared parameter, generators and counts of batches
+/// Floats of another type, and integers, are converted to the module's type, rounded to nearest, and
+/// reported. Several names of a shared parameter, generators and counts of batches
 /// are treated as in [`load_module_state`](crate::load_module_state).
 ///
 /// All names, shapes and types are checked before the first array is read. Arrays are read one at a

@@ -7,7 +7,7 @@ use crate::tree::load::{LoadError, LoadOptions};
 use crate::tree::load_report::LoadReport;
 use crate::tree::module::Module;
 use adamant_tensor::{
-    Array, Float, Mismatch, NewValue, Parameter, StateDict, StateSource, Stateful, Value,
+    Array, Float, Mismatch, NewValue, Parameter, StateDict, StateSource, Stateful, Tensor, Value,
     ValueKind, take_values,
 };
 
@@ -72,7 +72,9 @@ impl<T: Float> NewValues<T> {
             }
         }
         match &first.kind {
-            ValueKind::Floats { stored, .. } if !stored.eq_ignore_ascii_case(T::DTYPE) => {
+            ValueKind::Floats { stored, .. } | ValueKind::Integers { stored, .. }
+                if !stored.eq_ignore_ascii_case(T::DTYPE) =>
+            {
                 report.converted.push((path.clone(), stored.to_string()));
             }
             _ => {}
@@ -111,9 +113,20 @@ impl<T: Float> NewValues<T> {
 }
 
 fn read_floats<T: Float>(entries: &Entries<'_>, entry: &Entry<'_>) -> Result<Array<T>, LoadError> {
-    let value = entries.read(entry)?.cast::<T>();
-    match (value.array::<T>(), &entry.kind) {
-        (Some(array), ValueKind::Floats { shape, .. }) if array.shape() == shape => {
+    let value = entries.read(entry)?;
+    let floats = match &value {
+        Value::I64(integers) => {
+            let floats = integers.to_vec().into_iter().map(|i| T::from_f64(i as f64));
+            Tensor::<T>::from_vec(floats.collect(), integers.shape().clone())
+                .expect("its shape")
+                .into()
+        }
+        value => value.cast::<T>(),
+    };
+    match (floats.array::<T>(), &entry.kind) {
+        (Some(array), ValueKind::Floats { shape, .. } | ValueKind::Integers { shape, .. })
+            if array.shape() == shape =>
+        {
             Ok(array.clone())
         }
         _ => Err(other_than_described(entry, &value)),

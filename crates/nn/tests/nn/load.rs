@@ -93,17 +93,20 @@ fn floats_are_rounded_to_the_type_of_the_module() {
 }
 
 #[test]
-fn integers_do_not_become_floats() {
-    let layer = Linear::new(2, 1, &mut Generator::seed(0));
+fn integers_become_floats_and_are_reported() {
+    let mut layer = Linear::new(2, 1, &mut Generator::seed(0));
     let mut state = layer.state_dict();
-    state.insert("weight", Value::I64(Array::full([1, 2].into(), 1)));
+    state.insert("weight", Value::I64(Array::full([1, 2].into(), -3)));
+    let report = load_with(&layer, &state, LoadOptions::default()).unwrap();
+    assert_eq!(layer.weight.tensor().to_vec(), [-3.0; 2]);
+    assert_eq!(report.converted, [("weight".to_string(), "i64".to_string())]);
+
+    // A state that is restored has the module's types.
+    let error = layer.load_state_dict(&state).unwrap_err().to_string();
+    assert!(error.contains("`weight`: found i64 [1, 2], expected f32 [1, 2]"), "{error}");
     state.insert("bias", 0.5);
     let error = load_with(&layer, &state, LoadOptions::default()).unwrap_err();
-    let expected = [
-        "`weight`: found i64 [1, 2], expected f32 [1, 2]",
-        "`bias`: found the float 0.5, expected f32 [1]",
-    ];
-    assert_eq!(mismatches(error), expected);
+    assert_eq!(mismatches(error), ["`bias`: found the float 0.5, expected f32 [1]"]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn net(seed: u64) -> Sequential {
         .add(Linear::new(4, 2, rng))
 }
 
-/// A file: it names its type of floats, records what is read, and may fail.
+/// A file: it names its type of floats, records which values are read, and may fail.
 struct File {
     state: StateDict,
     stored: &'static str,

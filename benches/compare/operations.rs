@@ -40,6 +40,9 @@ fn shapes(row: &Row) -> Result<Vec<Vec<usize>>, &'static str> {
     }
     let sizes: &[&[usize]] = match row.pytorch {
         "F.cross_entropy(x, torch.tensor([2, 0]))"
+        | "F.linear_cross_entropy(x, y, torch.tensor([2, 0]), linear_bias=z)"
+        | "F.linear_cross_entropy(x, y, torch.tensor([2, 0]), weight=torch.tensor([0.5, 2.0, 1.25]), label_smoothing=0.1, reduction='none')"
+        | "F.scaled_dot_product_attention(x, y, z, torch.ones(2, 5).tril(3).bool())"
         | "x.gather(1, torch.tensor([[0, 0, 2], [2, 1, 1]]))"
         | "x.scatter_add(1, torch.tensor([[0, 0, 2], [2, 1, 1]]), y)"
         | "F.embedding(torch.tensor([[1, 1], [3, 0]]), x)"
@@ -63,7 +66,9 @@ fn shapes(row: &Row) -> Result<Vec<Vec<usize>>, &'static str> {
         | "x + F.one_hot(torch.tensor([2, 0]), 4)"
         | "x + torch.tensor([[1.0, 2.0], [3.0, 4.0]])" => return Err("it fixes a small result"),
 
-        "torch.minimum(x, y)" | "torch.maximum(x, y)" => &[&[SIDE, SIDE], &[SIDE, SIDE]],
+        "torch.minimum(x, y)" | "torch.maximum(x, y)" | "F.silu(x) * y" => {
+            &[&[SIDE, SIDE], &[SIDE, SIDE]]
+        }
         // Shapes.
         "x.reshape(3, -1)" => &[&[1536, 2730]],
         "x.squeeze()" | "x.squeeze(0)" => &[&[1, SIDE * SIDE, 1]],
@@ -127,6 +132,16 @@ fn shapes(row: &Row) -> Result<Vec<Vec<usize>>, &'static str> {
         | "F.scaled_dot_product_attention(x, y, z, is_causal=True, scale=0.3)"
         | "(w := (0.3 * x @ y.mT).softmax(-1)) @ z, w" => {
             &[&[64, 512, 64], &[64, 512, 64], &[64, 512, 64]]
+        }
+        "F.scaled_dot_product_attention(x, y, z, enable_gqa=True)" => {
+            &[&[4, 16, 512, 64], &[4, 4, 512, 64], &[4, 4, 512, 64]]
+        }
+        // Rows, cosines and sines; the second rotates the first four features.
+        "torch.cat([(a := x.chunk(2, -1))[0] * y - a[1] * z, a[1] * y + a[0] * z], -1)" => {
+            &[&[64, 512, 64], &[512, 32], &[512, 32]]
+        }
+        "torch.cat([torch.stack([(a := x[..., 0:4:2]) * y - (b := x[..., 1:4:2]) * z, b * y + a * z], -1).flatten(-2), x[..., 4:]], -1)" => {
+            &[&[64, 512, 64], &[512, 2], &[512, 2]]
         }
 
         other => match &trials[0][..] {
@@ -212,6 +227,28 @@ fn replacements() -> Vec<Operation> {
             Box::new(move || {
                 let targets = spread(4096, 1024);
                 Box::new(move |x| one(cross_entropy(&x[0], &targets)))
+            }),
+        ),
+        operation(
+            "linear_cross_entropy(x, y, None, &targets)",
+            "F.linear_cross_entropy(x, y, i)",
+            "i = torch.arange(512) * 7919 % 8192",
+            &[&[512, 256], &[8192, 256]],
+            Box::new(move || {
+                let targets = spread(512, 8192);
+                Box::new(move |x| one(linear_cross_entropy(&x[0], &x[1], None, &targets)))
+            }),
+        ),
+        operation(
+            "scaled_dot_product_attention(x, y, z, …causal_offset(448))",
+            "F.scaled_dot_product_attention(x, y, z, i)",
+            "i = torch.ones(64, 512).tril(448).bool()",
+            &[&[64, 64, 64], &[64, 512, 64], &[64, 512, 64]],
+            Box::new(move || {
+                Box::new(move |x| {
+                    let options = AttentionOptions::default().causal(true).causal_offset(448);
+                    one(scaled_dot_product_attention(&x[0], &x[1], &x[2], options))
+                })
             }),
         ),
         operation(

@@ -69,6 +69,8 @@ pub fn rotary<T: Float>(out: &mut [T], operands: Rotary<'_, T>) {
                 let [x0, cos0, sin0] = std::array::from_fn(|k| starts[k] + i * strides[k]);
                 let out = &mut out[row * width..(row + 1) * width];
                 let x = &x.data[x0..x0 + width];
+                // Without angles there is no element to start at.
+                let [cos0, sin0] = if angles == 0 { [0; 2] } else { [cos0, sin0] };
                 let cos = &cos.data[cos0..cos0 + angles];
                 let sin = &sin.data[sin0..sin0 + angles];
                 match pairs {

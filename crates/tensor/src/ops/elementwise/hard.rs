@@ -22,7 +22,8 @@ impl<T: Float> Tensor<T> {
     /// `min(max(x + 3, 0), 6) / 6`, element by element: lines instead of the curve of
     /// [`sigmoid`](Tensor::sigmoid).
     ///
-    /// Gradient: `g / 6` where `−3 < x < 3`, and 0 elsewhere, including at ±3.
+    /// Gradient: `g / 6` where `−3 < x < 3`, and 0 elsewhere, including at ±3. The sixth is
+    /// rounded to f32 for every type, as in PyTorch.
     ///
     /// PyTorch: `torch.nn.functional.hardsigmoid(x)`.
     ///
@@ -36,7 +37,9 @@ impl<T: Float> Tensor<T> {
         let (three, six) = (T::from_f64(3.0), T::from_f64(6.0));
         let value = self.array.map("hardsigmoid", move |x| ramp(x) / six);
         let piece = move |x| u8::from(x > -three && x < three);
-        let slope = move |g, inside| if inside == 1 { g / six } else { T::ZERO };
+        // PyTorch multiplies by this factor, a rounded f32, in f64 as well.
+        let sixth = T::from_f64(f64::from(1.0f32 / 6.0));
+        let slope = move |g, inside| if inside == 1 { g * sixth } else { T::ZERO };
         record_pieces("hardsigmoid", self, value, piece, slope)
     }
 

@@ -126,12 +126,6 @@ const NOT_FOLLOWED: &[NotFollowed] = &[
         _why: "as above",
     },
     NotFollowed {
-        key: "F.hardsigmoid(x)|0|grad0",
-        elements: [0, 16],
-        are: f64::is_finite,
-        _why: "its factor of 1/6 is rounded to f32",
-    },
-    NotFollowed {
         key: "F.conv_transpose1d(x, y, z, stride=2)|1|out0",
         elements: [3, 0],
         are: f64::is_finite,

@@ -90,6 +90,6 @@ pub use softmax::{
 pub use softmax_blocks::{add_to_stats, softmax_of_stats};
 pub use sort::sort_rows;
 pub use strided::{View, contiguous_strides};
-pub use sweep::{Cut, Shared, SweepSize, pieces, sweep, sweep_into};
+pub use sweep::{Cut, PIECE, Shared, SweepSize, pieces, sweep, sweep_into};
 pub use trigonometry::{cos, sin};
 pub use windows::Windows;

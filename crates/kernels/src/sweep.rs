@@ -4,7 +4,7 @@ use crate::parallel::drain;
 
 /// Elements in a piece: half a megabyte of f32 in each buffer, a long stretch for memory to
 /// deliver.
-const PIECE: usize = 1 << 17;
+pub const PIECE: usize = 1 << 17;
 
 /// Buffers of equal length that are traversed together, and can be cut in two.
 ///

@@ -20,6 +20,9 @@ pub trait Hyperparameters: Clone + Debug + Send + Sync + 'static {
 
 /// The state that an optimizer keeps for each parameter, beside the count of its steps.
 ///
+/// If several processes [share](crate::Optimizer::share) the optimizer, each keeps the part of its
+/// elements: its arrays have the shape that `new` was called with, whatever it is.
+///
 /// PyTorch: `optimizer.state[parameter]`.
 pub trait ParameterState<T: Float>: Clone + Send {
     /// The state of a parameter of this shape before its first step.
@@ -187,9 +190,9 @@ pub trait Algorithm<T: Float>: Hyperparameters {
 
 /// Sums over the elements of a parameter: `()` or `[f64; N]`.
 pub trait Sums: Copy + Send + Sync + sealed::Sealed {
-    /// Whether there are any.
+    /// The number of sums.
     #[doc(hidden)]
-    const ANY: bool;
+    const LEN: usize;
 
     /// The sums over no elements.
     const ZERO: Self;
@@ -197,6 +200,13 @@ pub trait Sums: Copy + Send + Sync + sealed::Sealed {
     /// Adds those of another piece.
     #[doc(hidden)]
     fn add(self, piece: Self) -> Self;
+
+    #[doc(hidden)]
+    fn as_slice(&self) -> &[f64];
+
+    /// From `LEN` sums.
+    #[doc(hidden)]
+    fn from_slice(sums: &[f64]) -> Self;
 }
 
 mod sealed {
@@ -206,16 +216,26 @@ mod sealed {
 }
 
 impl Sums for () {
-    const ANY: bool = false;
+    const LEN: usize = 0;
     const ZERO: Self = ();
     fn add(self, _piece: Self) -> Self {}
+    fn as_slice(&self) -> &[f64] {
+        &[]
+    }
+    fn from_slice(_sums: &[f64]) -> Self {}
 }
 
 impl<const N: usize> Sums for [f64; N] {
-    const ANY: bool = true;
+    const LEN: usize = N;
     const ZERO: Self = [0.0; N];
     fn add(self, piece: Self) -> Self {
         std::array::from_fn(|i| self[i] + piece[i])
+    }
+    fn as_slice(&self) -> &[f64] {
+        self
+    }
+    fn from_slice(sums: &[f64]) -> Self {
+        std::array::from_fn(|i| sums[i])
     }
 }
 

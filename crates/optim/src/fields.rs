@@ -2,11 +2,14 @@
 
 use crate::count;
 use crate::error::OptimError;
+use crate::sharing::Sharing;
 use crate::valid_range::ValidRange;
 use adamant_tensor::{Array, Float, Mismatch, Shape, StateDict, Value};
+use adamant_transport::Partition;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::{self, Display};
+use std::ops::Range;
 
 /// The fields of hyperparameters, of a parameter's state or of a schedule.
 ///
@@ -46,6 +49,10 @@ enum Action<'a> {
     Check { is_set: bool, violation: &'a mut Option<Violation> },
     /// Copies a shared array, so that its elements can be changed in place.
     Unshare,
+    /// Keeps these elements of an array, in row-major order.
+    Cut(Range<usize>),
+    /// Replaces the part of an array by the whole.
+    Gather(Gather<'a>),
     /// Collects its name.
     Names(&'a mut Vec<String>),
     /// Calls `change` with it, if it has this role.
@@ -166,8 +173,7 @@ impl Fields<'_> {
 
     /// An array; its type and shape are those that it has.
     pub fn array<T: Float>(&mut self, name: &str, array: &mut Array<T>) {
-        if let Action::Unshare = self.0 {
-            let _ = array.make_mut();
+        if self.change_array(array) {
             return;
         }
         let shape = array.shape().clone();
@@ -183,8 +189,7 @@ impl Fields<'_> {
         array: &mut Option<Array<T>>,
         shape: &[usize],
     ) {
-        if let Action::Unshare = self.0 {
-            let _ = array.as_mut().map(Array::make_mut);
+        if array.as_mut().is_some_and(|array| self.change_array(array)) {
             return;
         }
         let shape = Shape::from(shape);
@@ -192,6 +197,22 @@ impl Fields<'_> {
             *array = read(found, &shape);
             array.is_some() == found.is_some()
         });
+    }
+
+    /// Changes an array, if that is the action.
+    fn change_array<T: Float>(&mut self, array: &mut Array<T>) -> bool {
+        match &self.0 {
+            Action::Unshare => _ = array.make_mut(),
+            Action::Cut(range) => {
+                let elements = &array.to_vec()[range.clone()];
+                *array = Array::from_slice(Shape::from([elements.len()]), elements);
+            }
+            Action::Gather(Gather { sharing, partition, shape }) => {
+                *array = sharing.gather(partition, shape, array);
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// A condition on the fields: `found`, the value of `name`, is an error unless it `fits`.
@@ -208,7 +229,7 @@ impl Fields<'_> {
                     expected: expected.to_string(),
                 });
             }
-            Action::Save { .. } | Action::Unshare | Action::Names(_) | Action::Change { .. } => {}
+            _ => {}
         }
     }
 
@@ -265,7 +286,7 @@ impl Fields<'_> {
                 }
             }
             Action::Names(names) => names.push(name.into()),
-            Action::Check { .. } | Action::Unshare | Action::Change { .. } => {}
+            _ => {}
         }
     }
 
@@ -400,6 +421,25 @@ fn refuse(context: &str, violation: Option<Violation>) -> Result<(), OptimError>
 /// Copies every shared array, so that its elements can be changed in place.
 pub(crate) fn unshare(visit: impl FnOnce(&mut Fields<'_>)) {
     visit(&mut Fields(Action::Unshare));
+}
+
+/// How the parts of a parameter's state become whole.
+pub(crate) struct Gather<'a> {
+    pub(crate) sharing: &'a Sharing,
+    pub(crate) partition: Partition,
+    /// The parameter's shape.
+    pub(crate) shape: &'a Shape,
+}
+
+/// Keeps these elements of every array.
+pub(crate) fn cut(range: Range<usize>, visit: impl FnOnce(&mut Fields<'_>)) {
+    visit(&mut Fields(Action::Cut(range)));
+}
+
+/// Replaces the part of every array by the whole, on rank 0.
+#[track_caller]
+pub(crate) fn gather(gather: Gather<'_>, visit: impl FnOnce(&mut Fields<'_>)) {
+    visit(&mut Fields(Action::Gather(gather)));
 }
 
 /// Calls `change` with the fields of this role, and returns their number.

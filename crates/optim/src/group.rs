@@ -1,10 +1,12 @@
 //! A group of an optimizer: parameters, their current hyperparameters, and the state of each.
 
 use crate::algorithm::{Algorithm, ParameterState};
-use crate::fields::{self, Fields, Role};
+use crate::fields::{self, Fields, Gather, Role};
 use crate::reader::Reader;
+use crate::sharing::Sharing;
 use crate::valid_range::ValidRange;
 use adamant_tensor::{Float, Mismatch, Parameter, Shape, StateDict};
+use adamant_transport::Partition;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -56,14 +58,21 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
 /// A parameter and its state.
 pub(crate) struct Slot<T: Float, A: Algorithm<T>> {
     pub(crate) parameter: Parameter<T>,
+    /// The index among the parameters of all groups.
+    index: usize,
     pub(crate) name: Option<String>,
     /// `None` before the first step.
     pub(crate) state: Option<SteppedState<A::State>>,
 }
 
 impl<T: Float, A: Algorithm<T>> Slot<T, A> {
-    pub(crate) fn new(parameter: Parameter<T>, name: Option<String>) -> Self {
-        Slot { parameter, name, state: None }
+    pub(crate) fn new(parameter: Parameter<T>, index: usize, name: Option<String>) -> Self {
+        Slot { parameter, index, name, state: None }
+    }
+
+    /// How processes share the elements.
+    pub(crate) fn partition(&self, sharing: &Sharing) -> Partition {
+        sharing.partition(self.index, self.parameter.numel())
     }
 
     /// The parameter, for errors: ``parameter 3 (`fc1.weight`, shape [256, 784])``.
@@ -130,7 +139,8 @@ pub(crate) struct Loaded<T: Float, A: Algorithm<T>> {
 }
 
 impl<T: Float, A: Algorithm<T>> Group<T, A> {
-    pub(crate) fn save(&self, g: usize, state: &mut StateDict) {
+    #[track_caller]
+    pub(crate) fn save(&self, g: usize, sharing: &Sharing, state: &mut StateDict) {
         let prefix = format!("groups.{g}.");
         if let Some(name) = &self.name {
             state.insert(format!("{prefix}name"), name.as_str());
@@ -145,9 +155,14 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
             if let Some(name) = &slot.name {
                 state.insert(format!("{prefix}name"), name.as_str());
             }
-            if let Some(stepped) = &slot.state {
-                fields::save(&prefix, state, |fields| stepped.clone().fields(fields));
+            let Some(mut stepped) = slot.state.clone() else { continue };
+            if !sharing.is_alone() {
+                let partition = slot.partition(sharing);
+                let shape = &Shape::from(slot.parameter.shape());
+                let gather = Gather { sharing, partition, shape };
+                fields::gather(gather, |fields| stepped.fields(fields));
             }
+            fields::save(&prefix, state, |fields| stepped.fields(fields));
         }
     }
 
@@ -178,12 +193,25 @@ impl<T: Float, A: Algorithm<T>> Group<T, A> {
         Loaded { options, base_lr, name, states }
     }
 
-    pub(crate) fn load(&mut self, loaded: Loaded<T, A>) {
+    pub(crate) fn load(&mut self, loaded: Loaded<T, A>, sharing: &Sharing) {
         self.options = loaded.options;
         self.base_lr = loaded.base_lr;
         self.name = loaded.name;
         for (slot, state) in self.slots.iter_mut().zip(loaded.states) {
             slot.state = state;
+        }
+        self.keep_own(sharing);
+    }
+
+    /// Keeps the part of the whole state that belongs to this process.
+    pub(crate) fn keep_own(&mut self, sharing: &Sharing) {
+        if sharing.is_alone() {
+            return;
+        }
+        for slot in &mut self.slots {
+            let own = sharing.own(&slot.partition(sharing));
+            let Some(stepped) = &mut slot.state else { continue };
+            fields::cut(own, |fields| stepped.fields(fields));
         }
     }
 

@@ -25,6 +25,7 @@ mod param_group;
 mod reader;
 mod scheduler;
 mod sgd;
+mod sharing;
 mod step;
 mod valid_range;
 

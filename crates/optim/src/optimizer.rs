@@ -1,6 +1,6 @@
 //! An optimizer: groups of parameters, updated by one algorithm.
 
-use crate::algorithm::{Algorithm, ParameterState};
+use crate::algorithm::{Algorithm, ParameterState, Sums};
 use crate::error::OptimError;
 use crate::fields::{self, Role};
 use crate::group::{Group, Loaded, Slot, SteppedState};
@@ -9,11 +9,13 @@ use crate::learning_rates::LearningRates;
 use crate::non_finite::NonFinite;
 use crate::param_group::ParamGroup;
 use crate::reader::Reader;
+use crate::sharing::Sharing;
 use crate::step::step;
 use crate::valid_range::ValidRange;
 use adamant_tensor::{Float, Parameter, StateDict, StateError, Stateful, enable_grad};
+use adamant_transport::{Partition, Transport};
 use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The interface of every optimizer.
 ///
@@ -65,6 +67,26 @@ pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
     /// group, or a hyperparameter is unknown or out of range. Nothing is
     /// changed then.
     fn add_param_group(&mut self, group: ParamGroup<T>) -> Result<(), OptimError>;
+
+    /// Shares the optimizer with other processes that train the same parameters: each updates a part
+    /// of every parameter's elements, and keeps the state of this part only.
+    ///
+    /// From now on, [`step`](Optimizer::step) and [`state_dict`](Stateful::state_dict) exchange data:
+    /// all processes call them at the same time. A step uses the gradients of this process's
+    /// elements and completes the values of all. The state is whole on rank 0, and a part on the
+    /// others. It loads into an optimizer with any number of processes.
+    ///
+    /// The data-parallel training of the crate `parallel` calls this.
+    ///
+    /// PyTorch: `torch.distributed.optim.ZeroRedundancyOptimizer`.
+    ///
+    /// # Panics
+    /// If it is shared already.
+    #[track_caller]
+    fn share(&mut self, transport: Arc<dyn Transport>);
+
+    /// The parameters of all groups, and how their elements are shared.
+    fn partitions(&self) -> Vec<(Parameter<T>, Partition)>;
 }
 
 /// An optimizer: groups of parameters and the algorithm `A`.
@@ -73,6 +95,7 @@ pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
 pub struct GroupOptimizer<T: Float, A: Algorithm<T>> {
     defaults: A,
     groups: Vec<Group<T, A>>,
+    sharing: Sharing,
     before_step: Hooks<Self>,
     after_step: Hooks<Self>,
 }
@@ -117,9 +140,13 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
     ) -> Result<Self, OptimError> {
         assert_declared::<T, A>(&options);
         fields::check_set("the defaults", |fields| options.clone().fields(fields))?;
-        let (before_step, after_step) = (Hooks::default(), Hooks::default());
-        let mut optimizer =
-            GroupOptimizer { defaults: options, groups: Vec::new(), before_step, after_step };
+        let mut optimizer = GroupOptimizer {
+            defaults: options,
+            groups: Vec::new(),
+            sharing: Sharing::alone(),
+            before_step: Hooks::default(),
+            after_step: Hooks::default(),
+        };
         groups.into_iter().try_for_each(|group| optimizer.add_param_group(group))?;
         if optimizer.groups.is_empty() {
             return Err(OptimError::NoGroups);
@@ -168,7 +195,8 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
         Ok(())
     }
 
-    /// The state of a parameter; `None` before its first step.
+    /// The state of a parameter; `None` before its first step. The part of this process, if several
+    /// [share](Optimizer::share) the optimizer.
     ///
     /// PyTorch: `optimizer.state[parameter]`.
     #[must_use]
@@ -291,7 +319,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
     fn step_with<R>(&mut self, closure: impl FnOnce(&mut Self) -> R) -> R {
         Hooks::call(self, |optimizer| &mut optimizer.before_step);
         let result = enable_grad(|| closure(self));
-        step(&mut self.groups);
+        step(&mut self.groups, &self.sharing);
         Hooks::call(self, |optimizer| &mut optimizer.after_step);
         result
     }
@@ -328,7 +356,7 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
         }
         let mut slots = Vec::with_capacity(group.params.len());
         for (i, named) in group.params.into_iter().enumerate() {
-            let slot = Slot::new(named.parameter, named.name);
+            let slot = Slot::new(named.parameter, owners.len(), named.name);
             if let Some(other) = owners.insert(slot.parameter.id(), index) {
                 let parameter = slot.describe(i);
                 return Err(OptimError::Duplicate { group: index, parameter, other });
@@ -337,6 +365,17 @@ impl<T: Float, A: Algorithm<T>> Optimizer<T> for GroupOptimizer<T, A> {
         }
         self.groups.push(Group { options, base_lr: OnceLock::new(), name: group.name, slots });
         Ok(())
+    }
+
+    fn share(&mut self, transport: Arc<dyn Transport>) {
+        assert!(self.sharing.is_alone(), "share: the optimizer is shared already; expected once");
+        self.sharing = Sharing::new(transport, A::Sums::LEN > 0);
+        self.groups.iter_mut().for_each(|group| group.keep_own(&self.sharing));
+    }
+
+    fn partitions(&self) -> Vec<(Parameter<T>, Partition)> {
+        let slots = self.groups.iter().flat_map(|group| &group.slots);
+        slots.map(|slot| (slot.parameter.clone(), slot.partition(&self.sharing))).collect()
     }
 }
 
@@ -347,7 +386,9 @@ impl<T: Float, A: Algorithm<T>> Stateful for GroupOptimizer<T, A> {
         let mut state = StateDict::new();
         state.insert("optimizer", A::OPTIMIZER);
         state.insert("groups", self.groups.len() as i64);
-        self.groups.iter().enumerate().for_each(|(g, group)| group.save(g, &mut state));
+        for (g, group) in self.groups.iter().enumerate() {
+            group.save(g, &self.sharing, &mut state);
+        }
         state
     }
 
@@ -358,7 +399,9 @@ impl<T: Float, A: Algorithm<T>> Stateful for GroupOptimizer<T, A> {
     /// As in PyTorch, the saved hyperparameters replace the current ones.
     fn load_state_dict(&mut self, state: &StateDict) -> Result<(), StateError> {
         let loaded = self.read(state)?;
-        self.groups.iter_mut().zip(loaded).for_each(|(group, loaded)| group.load(loaded));
+        for (group, loaded) in self.groups.iter_mut().zip(loaded) {
+            group.load(loaded, &self.sharing);
+        }
         Ok(())
     }
 }

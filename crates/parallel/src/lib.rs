@@ -2,10 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-mod frame;
-mod threads;
-mod transport;
+mod data_parallel;
 
-pub use frame::Frame;
-pub use threads::run_threads;
-pub use transport::{Alone, Pending, Transport, TransportError};
+pub use adamant_transport::{Alone, Frame, Pending, Transport, TransportError, run_threads};
+pub use data_parallel::DataParallel;

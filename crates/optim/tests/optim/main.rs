@@ -8,6 +8,7 @@ mod mistakes;
 mod open;
 mod round_trips;
 mod schedules;
+mod sharing;
 mod steps;
 #[path = "../../../tensor/tests/support/watched.rs"]
 mod watched;

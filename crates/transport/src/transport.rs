@@ -1,6 +1,7 @@
 //! How processes exchange bytes.
 
 use crate::frame::Frame;
+use std::fmt;
 use thiserror::Error;
 
 /// A process of a group, and its connection to the others.
@@ -77,7 +78,12 @@ pub struct TransportError {
     pub expected: String,
 }
 
-adamant_tensor::debug_as_display!(TransportError);
+/// The same text as `Display`: `unwrap`, and a `main` that returns an error, print `Debug`.
+impl fmt::Debug for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// The only process of its group: the transport of a training without others.
 #[derive(Clone, Copy, Debug, Default)]

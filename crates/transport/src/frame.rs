@@ -5,7 +5,7 @@ use bytemuck::{Pod, cast_slice, cast_slice_mut};
 /// A buffer of bytes, aligned for every type of element.
 ///
 /// ```
-/// use adamant_parallel::Frame;
+/// use adamant_transport::Frame;
 /// let mut frame = Frame::from_slice(&[1.0f32, 2.0, 3.0]);
 /// frame.as_mut_slice::<f32>()[1] = 5.0;
 /// assert_eq!(frame.as_slice::<f32>(), [1.0, 5.0, 3.0]);

@@ -19,7 +19,7 @@ use std::thread;
 /// from their next exchange.
 ///
 /// ```
-/// use adamant_parallel::{Frame, run_threads};
+/// use adamant_transport::{Frame, run_threads};
 /// let sums = run_threads(3, |transport| {
 ///     let own = Frame::from_slice(&[transport.rank() as f32]);
 ///     let all = transport.all_gather(own, &[4, 4, 4]).wait().unwrap();

@@ -56,7 +56,7 @@ pub use images::{
     ColorJitter, Image, PaddingMode, RandomCrop, RandomErasing, RandomHorizontalFlip,
     RandomResizedCrop,
 };
-pub use loader::{DataLoader, Epoch, TryEpoch};
+pub use loader::{DataLoader, Epoch, ShardBatch, Shards, TryEpoch};
 pub use map::Map;
 pub use mix_up::MixUp;
 pub use mnist::{LabeledImages, Mnist};

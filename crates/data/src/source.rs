@@ -20,7 +20,7 @@ pub struct Source<B> {
     load: Load<B>,
 }
 
-type Load<B> = Arc<dyn Fn(&mut BatchRequest) -> Result<B, DataError> + Send + Sync>;
+type Load<B> = Arc<dyn Fn(&mut BatchRequest) -> Result<Option<B>, DataError> + Send + Sync>;
 
 impl<B> Clone for Source<B> {
     fn clone(&self) -> Self {
@@ -37,7 +37,7 @@ impl<B> fmt::Debug for Source<B> {
 impl<B: 'static> Source<B> {
     pub(crate) fn new(
         samples: usize,
-        load: impl Fn(&mut BatchRequest) -> Result<B, DataError> + Send + Sync + 'static,
+        load: impl Fn(&mut BatchRequest) -> Result<Option<B>, DataError> + Send + Sync + 'static,
     ) -> Self {
         Source { samples, load: Arc::new(load) }
     }
@@ -47,10 +47,13 @@ impl<B: 'static> Source<B> {
         f: impl Fn(B, &mut Generator) -> Result<C, DataError> + Send + Sync + 'static,
     ) -> Source<C> {
         let Source { samples, load } = self;
-        Source::new(samples, move |request| f(load(request)?, &mut request.rng))
+        Source::new(samples, move |request| {
+            load(request)?.map(|batch| f(batch, &mut request.rng)).transpose()
+        })
     }
 
-    pub(crate) fn load(&self, request: &mut BatchRequest) -> Result<B, DataError> {
+    /// The batch; `None` if every sample was left out.
+    pub(crate) fn load(&self, request: &mut BatchRequest) -> Result<Option<B>, DataError> {
         (self.load)(request)
     }
 
@@ -60,10 +63,12 @@ impl<B: 'static> Source<B> {
     }
 }
 
-/// A batch to load.
+/// A batch to load, or a shard of one.
 pub(crate) struct BatchRequest {
     pub(crate) draws: Vec<Draw>,
     pub(crate) seed: EpochSeed,
+    /// The number of the batch in the epoch.
+    pub(crate) number: usize,
     /// The generator of the batch, from which its transforms draw one after another.
     pub(crate) rng: Generator,
     /// The errors of the samples that were left out; `None` if an error is to be returned.
@@ -96,9 +101,10 @@ impl EpochSeed {
         Generator::from_key([self.seed, self.epoch, draw.index as u64, word])
     }
 
-    /// The generator of the batch of this number.
-    pub(crate) fn batch(self, number: usize) -> Generator {
-        Generator::from_key([self.seed, self.epoch, number as u64, Self::BATCH])
+    /// The generator of a shard of the batch of this number. A batch without shards is its shard 0.
+    pub(crate) fn batch(self, number: usize, shard: usize) -> Generator {
+        let word = Self::BATCH | (shard as u64) << 8;
+        Generator::from_key([self.seed, self.epoch, number as u64, word])
     }
 }
 
@@ -117,14 +123,13 @@ pub(crate) fn sample<S>(
 }
 
 /// The samples of a request, collated. Samples that cannot be loaded are left out if the request
-/// allows it, but not all of them.
+/// allows it; `None` if no sample is left.
 pub(crate) fn load<S, B>(
     request: &mut BatchRequest,
     get: impl Fn(Draw) -> Result<S, DataError>,
     collate: impl Fn(Vec<S>) -> Result<B, DataError>,
-) -> Result<B, DataError> {
+) -> Result<Option<B>, DataError> {
     let (mut samples, mut indices) = (Vec::with_capacity(request.draws.len()), Vec::new());
-    let mut last = None;
     for &draw in &request.draws {
         match (sample(draw.index, || get(draw)), &mut request.skipped) {
             (Ok(sample), _) => {
@@ -132,16 +137,14 @@ pub(crate) fn load<S, B>(
                 indices.push(draw.index);
             }
             // A panic is a mistake in the code, not a damaged sample.
-            (Err(error), Some(skipped)) if !error.is_panic() => skipped.extend(last.replace(error)),
+            (Err(error), Some(skipped)) if !error.is_panic() => skipped.push(error),
             (Err(error), _) => return Err(error),
         }
     }
-    match (last, &mut request.skipped) {
-        (Some(error), Some(skipped)) if !samples.is_empty() => skipped.push(error),
-        (Some(error), _) => return Err(error),
-        (None, _) => {}
+    if samples.is_empty() {
+        return Ok(None);
     }
-    collate(samples).map_err(|error| error.of_batch(&indices))
+    collate(samples).map(Some).map_err(|error| error.of_batch(&indices))
 }
 
 /// Batches of samples that are transformed at random: [`Dataset::augment`].

@@ -3,10 +3,12 @@
 mod cursor;
 mod epoch;
 mod plan;
+mod shards;
 mod state;
 mod workers;
 
 pub use epoch::{Epoch, TryEpoch};
+pub use shards::{ShardBatch, Shards};
 
 use crate::collate::Batch;
 use crate::error::DataError;
@@ -14,7 +16,7 @@ use crate::sampler::{RandomSampler, Sampler, SequentialSampler};
 use crate::source::{EpochSeed, IntoSource, Source};
 use adamant_tensor::Generator;
 use cursor::{Cursor, lock, next};
-use plan::{EpochPlan, OnSkip, Shard, repeats};
+use plan::{EpochPlan, OnSkip, repeats};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -42,7 +44,6 @@ pub struct DataLoader<B = Batch> {
     source: Source<B>,
     batch_size: usize,
     drop_last: bool,
-    shard: Shard,
     sampler: Arc<dyn Sampler>,
     /// The sampler's generator before the first epoch.
     initial: Generator,
@@ -87,7 +88,6 @@ impl<B: Send + 'static> DataLoader<B> {
             source: data.into_source(),
             batch_size,
             drop_last: false,
-            shard: Shard { rank: 0, ranks: 1 },
             sampler: Arc::new(SequentialSampler),
             cursor: Arc::new(Mutex::new(Cursor::new(initial.clone()))),
             initial,
@@ -147,29 +147,6 @@ impl<B: Send + 'static> DataLoader<B> {
         self
     }
 
-    /// Loads only the part `rank` of `ranks` equal parts of each batch, for data-parallel training.
-    ///
-    /// `batch_size` is that of all ranks together. The order of the epoch is that of one process,
-    /// and so is the state, apart from the number of skipped
-    /// samples: it loads into a loader with another number of ranks.
-    ///
-    /// PyTorch: `torch.utils.data.distributed.DistributedSampler`.
-    ///
-    /// # Panics
-    /// If `rank` is not below `ranks`, or there are more ranks than samples in a batch.
-    #[must_use]
-    #[track_caller]
-    pub fn shard(mut self, rank: usize, ranks: usize) -> Self {
-        assert!(rank < ranks, "shard: rank is {rank}; expected less than {ranks}");
-        assert!(
-            ranks <= self.batch_size,
-            "shard: ranks is {ranks}; expected at most {}, the size of a batch",
-            self.batch_size
-        );
-        self.shard = Shard { rank, ranks };
-        self.rewind()
-    }
-
     /// Leaves samples out of their batch that cannot be loaded, and calls `on_skip` with the error;
     /// default: returns the error. A batch without any good sample is an error nevertheless.
     ///
@@ -196,7 +173,8 @@ impl<B: Send + 'static> DataLoader<B> {
 
     /// Transforms each batch, on the threads that load it.
     ///
-    /// The generator derives from the loader's seed, the epoch and the number of the batch.
+    /// The generator derives from the loader's seed, the epoch and the number of the batch, and that
+    /// of the shard if the batch is one of [`shards`](DataLoader::shards) that come after.
     ///
     /// ```
     /// use adamant_data::{Batch, DataLoader, TensorDataset};
@@ -212,13 +190,18 @@ impl<B: Send + 'static> DataLoader<B> {
         self,
         f: impl Fn(B, &mut Generator) -> Result<C, DataError> + Send + Sync + 'static,
     ) -> DataLoader<C> {
+        let source = self.source.clone().map(f);
+        self.with_source(source)
+    }
+
+    /// The same loader of other batches, before the first epoch.
+    fn with_source<C>(self, source: Source<C>) -> DataLoader<C> {
         let mut cursor = Cursor::new(self.initial.clone());
         cursor.threads = self.cursor().threads;
         DataLoader {
-            source: self.source.map(f),
+            source,
             batch_size: self.batch_size,
             drop_last: self.drop_last,
-            shard: self.shard,
             sampler: self.sampler,
             initial: self.initial,
             seed: self.seed,
@@ -398,7 +381,6 @@ impl<B: Send + 'static> DataLoader<B> {
             repeats: repeats(&order, samples),
             order,
             batch_size: self.batch_size,
-            shard: self.shard,
             seed: EpochSeed { seed, epoch: cursor.epochs },
             on_skip: self.on_skip.clone(),
         });

@@ -163,28 +163,6 @@ fn options_restart_a_used_loader() {
 }
 
 #[test]
-fn ranks_share_the_batches_of_one_process() {
-    let mut whole = DataLoader::new(numbers(11), 5).shuffle(&mut Generator::seed(0));
-    for ranks in [1, 2, 3, 5] {
-        let part = |rank| whole.clone().drop_last(true).shard(rank, ranks);
-        let mut parts: Vec<_> = (0..ranks).map(part).collect();
-        let mut one = whole.clone().drop_last(true);
-        for _ in 0..5 {
-            let joined: Vec<usize> = parts.iter_mut().flat_map(|part| part.next_batch()).collect();
-            assert_eq!(joined, one.next_batch(), "{ranks} ranks");
-            assert_eq!(parts[0].state_dict(), one.state_dict());
-        }
-    }
-    // A last batch of one sample cannot be shared.
-    for rank in 0..2 {
-        let mut part = DataLoader::new(numbers(11), 5).shard(rank, 2);
-        let last = part.try_epoch().last().unwrap().unwrap_err().to_string();
-        assert!(last.contains("found 1 samples in a batch for 2 ranks"), "{last}");
-    }
-    drop(whole.next_batch());
-}
-
-#[test]
 fn errors_and_panics_name_the_sample() {
     for workers in [0, 2] {
         let data = numbers(9).map(|i| match i {

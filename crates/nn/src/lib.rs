@@ -26,8 +26,6 @@ pub use layers::activation::{
     Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh, Threshold,
 };
 pub use layers::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
-#[doc(hidden)]
-pub use layers::batch_norm::with_cumulative_statistics;
 pub use layers::batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
 pub use layers::bilinear::{Bilinear, BilinearOptions};
 pub use layers::conv::{
@@ -48,6 +46,10 @@ pub use layers::pooling::{
 };
 pub use layers::recurrent::{Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, Rnn, RnnOptions};
 pub use layers::rotary::{RotaryEmbedding, RotaryEmbeddingOptions, RotaryScaling};
+#[doc(hidden)]
+pub use layers::running_statistics::{
+    BatchStatistics, RunningStatistics, record_statistics, with_cumulative_statistics,
+};
 pub use layers::sequential::{Layer, Sequential};
 pub use layers::shape::{Flatten, Identity};
 pub use layers::squeeze_excitation::{SqueezeExcitation, SqueezeExcitationOptions};

@@ -1,10 +1,7 @@
 //! The statistics of batch normalizations, recomputed.
 
-use adamant_nn::{
-    Buffer, Counter, Leaf, LeafMut, Module, Path, Training, with_cumulative_statistics,
-};
+use adamant_nn::{LeafMut, Module, RunningStatistics, Training, with_cumulative_statistics};
 use adamant_tensor::{Float, Tensor, no_grad};
-use std::collections::HashMap;
 
 /// Resets the running statistics of every batch normalization in `model`, and recomputes them from
 /// `batches`: `forward` runs the model on each, in training mode and without gradients. For an
@@ -62,23 +59,9 @@ fn modes<T: Float>(model: &mut impl Module<T>) -> Vec<Training> {
 /// PyTorch: `module.reset_running_stats()`, of each batch normalization. Returns whether there is
 /// one.
 fn reset<T: Float>(model: &impl Module<T>) -> bool {
-    // By the path of a layer: three leaves with these names are a batch normalization.
-    let mut layers = HashMap::<String, Statistics<T>>::new();
-    model.visit(&mut Path::default(), &mut |path, leaf| {
-        let (layer, name) = path.rsplit_once('.').unwrap_or(("", path));
-        let found = layers.entry(layer.into()).or_default();
-        match (leaf, name) {
-            (Leaf::Buffer(mean), "running_mean") => found.mean = Some(mean.clone()),
-            (Leaf::Buffer(var), "running_var") => found.var = Some(var.clone()),
-            (Leaf::Counter(count), "num_batches_tracked") => found.count = Some(count.clone()),
-            _ => {}
-        }
-    });
     let mut any = false;
-    for layer in layers.into_values() {
-        let Statistics { mean: Some(mean), var: Some(var), count: Some(count) } = layer else {
-            continue;
-        };
+    for RunningStatistics { mean, var, count } in RunningStatistics::of(model) {
+        let Some(count) = count else { continue };
         mean.set(&Tensor::zeros(mean.shape()));
         var.set(&Tensor::ones(var.shape()));
         count.set(0);
@@ -87,23 +70,10 @@ fn reset<T: Float>(model: &impl Module<T>) -> bool {
     any
 }
 
-/// What was found of a batch normalization.
-struct Statistics<T: Float> {
-    mean: Option<Buffer<T>>,
-    var: Option<Buffer<T>>,
-    count: Option<Counter>,
-}
-
-impl<T: Float> Default for Statistics<T> {
-    fn default() -> Self {
-        Statistics { mean: None, var: None, count: None }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use adamant_nn::{BatchNorm1d, Forward, Linear, Sequential};
+    use adamant_nn::{BatchNorm1d, Buffer, Forward, Leaf, Linear, Path, Sequential};
     use adamant_tensor::Generator;
 
     #[test]

@@ -1,9 +1,9 @@
 //! Batch normalization.
 
+use crate::layers::running_statistics::{BatchStatistics, RunningStatistics};
 use crate::tree::observe::{is_observing, observe};
 use crate::{Buffer, Counter, Forward, Module, Training, check};
-use adamant_tensor::{Float, Parameter, Tensor, no_grad};
-use std::cell::Cell;
+use adamant_tensor::{Float, Parameter, Tensor};
 
 /// The options of [`BatchNorm1d`] and [`BatchNorm2d`], with PyTorch's defaults.
 ///
@@ -131,10 +131,10 @@ macro_rules! batch_norm {
                 }
             }
 
-            fn running(&self) -> Option<Running<'_, T>> {
-                let mean = self.running_mean.as_ref()?;
-                let var = self.running_var.as_ref()?;
-                Some(Running { mean, var, count: self.num_batches_tracked.as_ref() })
+            fn running(&self) -> Option<RunningStatistics<T>> {
+                let mean = self.running_mean.clone()?;
+                let var = self.running_var.clone()?;
+                Some(RunningStatistics { mean, var, count: self.num_batches_tracked.clone() })
             }
 
             /// The output without the report to a summary.
@@ -178,7 +178,8 @@ macro_rules! batch_norm {
                 );
                 let (y, mean, var) = x.batch_norm(weight, bias, eps);
                 if let (Some(running), true) = (running, training) {
-                    running.update(&mean, &var, values, self.options.momentum);
+                    let momentum = self.options.momentum;
+                    running.update(BatchStatistics::new(mean, &var, values, momentum));
                 }
                 y
             }
@@ -195,63 +196,6 @@ macro_rules! batch_norm {
             }
         }
     };
-}
-
-thread_local! {
-    static CUMULATIVE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `f`, during which batch normalizations in training mode on this thread behave as if their
-/// momentum was `None`: their running statistics are the means over all batches.
-///
-/// For `update_bn` of the crate `train`.
-#[doc(hidden)]
-pub fn with_cumulative_statistics<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            CUMULATIVE.set(self.0);
-        }
-    }
-    let _restore = Restore(CUMULATIVE.replace(true));
-    f()
-}
-
-/// The running statistics of a layer. Forward passes update and read them under one lock: passes on
-/// several threads lose no update, and none reads the mean of one batch and the variance of another.
-/// Saving, loading and cloning a model do not lock them.
-struct Running<'l, T: Float> {
-    mean: &'l Buffer<T>,
-    var: &'l Buffer<T>,
-    count: Option<&'l Counter>,
-}
-
-impl<T: Float> Running<'_, T> {
-    fn tensors(&self) -> (Tensor<T>, Tensor<T>) {
-        let _lock = self.mean.lock();
-        (self.mean.tensor(), self.var.tensor())
-    }
-
-    /// Takes in the statistics of a batch with this number of values for each channel.
-    fn update(&self, mean: &Tensor<T>, var: &Tensor<T>, values: usize, momentum: Option<f64>) {
-        let _lock = self.mean.lock();
-        let count = self.count.map_or(0, Counter::get).saturating_add(1);
-        if let Some(counter) = self.count {
-            counter.set(count);
-        }
-        if values == 0 {
-            return; // an empty batch has no statistics
-        }
-        let momentum = momentum.filter(|_| !CUMULATIVE.get());
-        let new = momentum.unwrap_or(1.0 / count as f64);
-        no_grad(|| {
-            let unbiased = var * T::from_f64(values as f64 / (values - 1) as f64);
-            for (running, batch) in [(self.mean, mean), (self.var, &unbiased)] {
-                let old = running.tensor() * T::from_f64(1.0 - new);
-                running.set(&(old + batch * T::from_f64(new)));
-            }
-        });
-    }
 }
 
 batch_norm!(
@@ -359,7 +303,7 @@ mod tests {
         let options = BatchNormOptions::default().momentum(None);
         let layer = BatchNorm1d::<f64>::with_options(1, options);
         let running = layer.running().unwrap();
-        let count = running.count.unwrap();
+        let count = running.count.as_ref().unwrap();
         let update = running.mean.lock(); // an update of another thread, not yet done
         std::thread::scope(|scope| {
             let pass = scope.spawn(|| layer.forward(&Tensor::from([[2.0], [4.0]])));

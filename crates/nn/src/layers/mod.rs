@@ -14,6 +14,7 @@ pub(crate) mod norm;
 pub(crate) mod pooling;
 pub(crate) mod recurrent;
 pub(crate) mod rotary;
+pub(crate) mod running_statistics;
 pub(crate) mod sequential;
 pub(crate) mod shape;
 pub(crate) mod squeeze_excitation;

@@ -33,8 +33,9 @@ pub enum Leaf<'a, T: Float> {
 }
 
 impl<T: Float> Leaf<'_, T> {
-    /// An identifier that handles to the same leaf share.
-    pub(crate) fn id(&self) -> usize {
+    /// An identifier that handles to the same leaf share, unique while the leaf lives.
+    #[must_use]
+    pub fn id(&self) -> usize {
         match self {
             Leaf::Parameter(parameter) => parameter.id(),
             Leaf::Buffer(buffer) => buffer.id(),

@@ -3,6 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod data_parallel;
+mod gradients;
+mod norm;
+mod statistics;
+mod tree;
 
 pub use adamant_transport::{Alone, Frame, Pending, Transport, TransportError, run_threads};
 pub use data_parallel::DataParallel;

@@ -1,6 +1,7 @@
 //! Training one model by several processes.
 
-use crate::gradients::{self, Gradients};
+use crate::exchange::{self, Exchange};
+use crate::gradients::Gradients;
 use crate::norm;
 use crate::statistics;
 use crate::tree;
@@ -101,7 +102,7 @@ impl DataParallel {
     #[must_use]
     pub fn shards(&self) -> Shards {
         let (rank, ranks) = (self.transport.rank(), self.transport.ranks());
-        Shards { local: gradients::local(self.shards, rank, ranks), total: self.shards }
+        Shards { local: exchange::local(self.shards, rank, ranks), total: self.shards }
     }
 
     /// Shares an optimizer between the processes: call it once, before or after a state is loaded.
@@ -143,87 +144,67 @@ impl DataParallel {
         batch: Vec<ShardBatch<B>>,
         mut loss: impl FnMut(B) -> Tensor<T>,
     ) -> Result<f64, TransportError> {
-        let (rank, ranks) = (self.transport.rank(), self.transport.ranks());
+        let ranks = self.transport.ranks();
         let parameters = optimizer.partitions();
         self.check(&parameters, &batch);
         let before = Gradients::take(&parameters);
         let generators = Generators::of(model, self.shards);
         let mut batch = batch.into_iter().peekable();
+        let mut run = |shard: usize| {
+            generators.start_shard(shard);
+            let Some(part) = batch.next_if(|part| part.shard == shard) else { return 0.0 };
+            let weight = part.samples as f64 / part.of as f64;
+            let loss = loss(part.batch);
+            loss.backward_with(&Tensor::full(loss.shape(), T::from_f64(weight)));
+            loss.item().to_f64() * weight
+        };
+        let (all, local) = (0..self.shards, self.shards().local);
         let (mut losses, mut statistics) = (Vec::new(), Vec::new());
-        let mut shard = |node: &Range<usize>| {
-            if node.len() > 1 {
-                return None;
-            }
-            generators.start_shard(node.start);
-            let part = batch.next_if(|part| part.shard == node.start);
-            let run = || match part {
-                Some(ShardBatch { samples, of, batch, .. }) => {
-                    let weight = samples as f64 / of as f64;
-                    let loss = loss(batch);
-                    loss.backward_with(&Tensor::full(loss.shape(), T::from_f64(weight)));
-                    loss.item().to_f64() * weight
-                }
-                None => 0.0,
-            };
+        // The gradients of nodes of the tree that are not yet part of another.
+        let mut rows: Vec<Gradients<T>> = Vec::new();
+        let mut exchange = None;
+        for shard in local.clone() {
+            let completed = tree::completed(&all, &local, shard);
             if ranks == 1 {
-                losses.push(run());
+                losses.push(run(shard));
             } else {
-                let (loss, recorded) = record_statistics(run);
+                if shard + 1 == local.end {
+                    let (transport, rows) = (self.transport.clone(), std::mem::take(&mut rows));
+                    exchange =
+                        Some(Exchange::start(transport, self.shards, &parameters, rows, completed));
+                }
+                let (loss, recorded) = record_statistics(|| run(shard));
                 losses.push(loss);
                 statistics.push(recorded);
             }
-            Some(Gradients::take(&parameters))
-        };
-        let nodes = gradients::nodes(self.shards, rank, ranks);
-        let rows = nodes.iter().map(|node| tree::sum(node, &mut shard, &mut Gradients::add));
-        let rows: Vec<Gradients<T>> = rows.collect();
+            let row = Gradients::take(&parameters);
+            if exchange.is_none() {
+                let left = rows.split_off(rows.len() - completed);
+                rows.push(left.into_iter().rev().fold(row, |right, left| left.add(right)));
+            }
+        }
         generators.finish();
-
-        let (losses, rows) = if ranks == 1 {
-            (losses, rows)
-        } else {
-            statistics::exchange(&*self.transport, model, &statistics)?;
-            let losses = self.exchange_losses(&losses)?;
-            (losses, vec![self.exchange_gradients(&parameters, rows)?])
+        let sum = match exchange {
+            Some(exchange) => {
+                let sum = exchange.finish()?;
+                statistics::exchange(&*self.transport, model, &statistics)?;
+                losses = self.exchange_losses(&losses)?;
+                sum
+            }
+            None => rows.swap_remove(0),
         };
-        let sum: Gradients<T> = rows.into_iter().next().expect("a process has shards");
         before.accumulate(sum).put(&parameters);
         let loss = |node: &Range<usize>| (node.len() == 1).then(|| losses[node.start]);
-        Ok(tree::sum(&(0..self.shards), &mut { loss }, &mut |left, right| left + right))
+        Ok(tree::sum(&all, &mut { loss }, &mut |left, right| left + right))
     }
 
     /// The losses of all shards.
     fn exchange_losses(&self, own: &[f64]) -> Result<Vec<f64>, TransportError> {
         let ranks = self.transport.ranks();
-        let shards = |rank| gradients::local(self.shards, rank, ranks).len();
+        let shards = |rank| exchange::local(self.shards, rank, ranks).len();
         let lengths: Vec<usize> = (0..ranks).map(|r| shards(r) * size_of::<f64>()).collect();
         let all = self.transport.all_gather(Frame::from_slice(own), &lengths).wait()?;
         Ok(all.as_slice().to_vec())
-    }
-
-    /// The sum of the gradients of all processes, for the elements of this one.
-    fn exchange_gradients<T: Float>(
-        &self,
-        parameters: &[(Parameter<T>, Partition)],
-        mut rows: Vec<Gradients<T>>,
-    ) -> Result<Gradients<T>, TransportError> {
-        let has_gradient = |i: usize| u8::from(rows.iter().any(|row| row.0[i].is_some()));
-        let own: Vec<u8> = (0..parameters.len()).map(has_gradient).collect();
-        let lengths = vec![own.len(); self.transport.ranks()];
-        let all = self.transport.all_gather(Frame::from_slice(&own), &lengths).wait()?;
-        let of_ranks = all.as_slice::<u8>();
-        let any = |i: usize| of_ranks.iter().skip(i).step_by(own.len()).any(|&has| has != 0);
-        let reached: Vec<usize> = (0..parameters.len()).filter(|&i| any(i)).collect();
-        let parameters_reached: Vec<_> = reached.iter().map(|&i| parameters[i].clone()).collect();
-        for row in &mut rows {
-            row.0 = reached.iter().map(|&i| row.0[i].take()).collect();
-        }
-        let sums = gradients::exchange(&*self.transport, self.shards, &parameters_reached, rows)?;
-        let mut whole = Gradients((0..parameters.len()).map(|_| None).collect());
-        for (i, sum) in reached.into_iter().zip(sums.0) {
-            whole.0[i] = sum;
-        }
-        Ok(whole)
     }
 
     /// Scales the gradients of the optimizer's parameters by one factor so that their norm, as one

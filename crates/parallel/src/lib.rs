@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod data_parallel;
+mod exchange;
 mod gradients;
 mod norm;
 mod statistics;

@@ -19,7 +19,7 @@ pub(crate) fn cover(node: &Range<usize>, local: &Range<usize>) -> Vec<Range<usiz
     }
 }
 
-/// The sum of a node: its own if there is one, else that of its halves. Shards are evaluated in order.
+/// The sum of a node: its own if there is one, else that of its halves.
 pub(crate) fn sum<V>(
     node: &Range<usize>,
     own: &mut impl FnMut(&Range<usize>) -> Option<V>,
@@ -32,6 +32,20 @@ pub(crate) fn sum<V>(
     let left = sum(&left, own, add);
     let right = sum(&right, own, add);
     add(left, right)
+}
+
+/// The number of nodes within `local` that end with `shard` and have halves: of each, the left half is
+/// known when the right one is, if the shards are evaluated in order.
+pub(crate) fn completed(root: &Range<usize>, local: &Range<usize>, shard: usize) -> usize {
+    if root.len() < 2 {
+        return 0;
+    }
+    let is_completed = local.start <= root.start && root.end <= local.end && root.end == shard + 1;
+    let below = halves(root)
+        .iter()
+        .find(|half| half.contains(&shard))
+        .map_or(0, |half| completed(half, local, shard));
+    usize::from(is_completed) + below
 }
 
 #[cfg(test)]
@@ -50,6 +64,22 @@ mod tests {
         assert_eq!(term(&(0..3)), "((0 + 1) + 2)");
         assert_eq!(term(&(0..7)), "(((0 + 1) + (2 + 3)) + ((4 + 5) + 6))");
         assert_eq!(term(&(0..8)), "(((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)))");
+    }
+
+    #[test]
+    fn shards_in_order_complete_the_nodes() {
+        for (shards, local) in [(8, 0..8), (8, 3..7), (7, 2..7), (5, 0..4), (1, 0..1)] {
+            let mut rows: Vec<String> = Vec::new();
+            for shard in local.clone() {
+                let mut row = shard.to_string();
+                for _ in 0..completed(&(0..shards), &local, shard) {
+                    row = format!("({} + {row})", rows.pop().unwrap());
+                }
+                rows.push(row);
+            }
+            let nodes = cover(&(0..shards), &local);
+            assert_eq!(rows, nodes.iter().map(term).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! * [`optim`] — Adam, SGD, schedules, clipping;
 //! * [`data`] — data sets, readers, loaders;
 //! * [`checkpoint`] — state in files: a run resumes where it was, to the bit;
-//! * [`train`] — runs, metrics, training helpers.
+//! * [`train`] — runs, metrics, training helpers;
+//! * [`parallel`] — training by several processes: the same bits on any number of them.
 //!
 //! ```
 //! use adamant::prelude::*;
@@ -35,6 +36,7 @@ pub use adamant_checkpoint as checkpoint;
 pub use adamant_data as data;
 pub use adamant_nn as nn;
 pub use adamant_optim as optim;
+pub use adamant_parallel as parallel;
 pub use adamant_tensor as tensor;
 pub use adamant_train as train;
 
@@ -83,6 +85,7 @@ pub mod prelude {
         ReduceLrOnPlateauOptions, Scheduler, SequentialLr, Sgd, SgdOptions, StepLr, SwaLr,
         ThresholdMode, clip_grad_norm, clip_grad_norm_if_finite, clip_grad_value,
     };
+    pub use adamant_parallel::DataParallel;
     pub use adamant_tensor::{
         Array, AttentionOptions, AvgPool2dOptions, Conv1dParams, Conv2dParams, Float, Generator,
         GradOptions, Indices, Mask, MaxPool2dOptions, PadMode, Parameter, REST, StateDict,

@@ -2,6 +2,7 @@
 
 use adamant_files::FileError;
 use adamant_tensor::StateError;
+use adamant_transport::TransportError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -25,6 +26,17 @@ pub enum RunError {
     /// Ctrl-C was pressed or SIGTERM arrived, and the run is saved.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// The ranks could not exchange data.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Another rank of the run has an error.
+    #[error("rank {rank}: {message}")]
+    OtherRank {
+        /// The rank.
+        rank: usize,
+        /// The message of its error.
+        message: String,
+    },
 }
 
 /// A run that was saved and stopped on Ctrl-C or SIGTERM. Its message names the step and the
@@ -38,6 +50,8 @@ pub struct Interrupted {
     pub folder: PathBuf,
     /// The command that resumes the run: the one that started this process.
     pub command: String,
+    /// The rank of this process: [`exit`](crate::exit) prints the message of rank 0 only.
+    pub rank: usize,
 }
 
 adamant_tensor::debug_as_display!(RunError, Interrupted);

@@ -33,8 +33,10 @@ pub fn exit(result: Result<(), impl Into<Box<dyn Error>>>) -> ExitCode {
     }
     // A message that cannot be printed must not change the status.
     let text = with_causes(&*error);
-    if chain(&*error).any(is_interrupted) {
-        let _ = writeln!(io::stderr(), "\n{text}");
+    if let Some(interrupted) = chain(&*error).find_map(interrupted) {
+        if interrupted.rank == 0 {
+            let _ = writeln!(io::stderr(), "\n{text}");
+        }
         return ExitCode::from(super::signals::STATUS);
     }
     let _ = writeln!(io::stderr(), "error: {text}");
@@ -69,9 +71,11 @@ fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn is_interrupted(error: &(dyn Error + 'static)) -> bool {
-    error.is::<Interrupted>()
-        || matches!(error.downcast_ref::<RunError>(), Some(RunError::Interrupted(_)))
+fn interrupted<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Interrupted> {
+    match error.downcast_ref::<RunError>() {
+        Some(RunError::Interrupted(interrupted)) => Some(interrupted),
+        _ => error.downcast_ref(),
+    }
 }
 
 /// The arguments of this process, after the program.
@@ -105,7 +109,7 @@ mod tests {
     use thiserror::Error;
 
     fn interrupted() -> Interrupted {
-        Interrupted { step: 5, folder: "runs/a".into(), command: "train --lr 0.1".into() }
+        Interrupted { step: 5, folder: "runs/a".into(), command: "train --lr 0.1".into(), rank: 0 }
     }
 
     /// `ExitCode` has no equality, but its `Debug` shows the number.

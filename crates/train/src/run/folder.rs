@@ -1,23 +1,26 @@
 //! A run's folder before its training resumes, and reading one.
 
 use super::Run;
-use super::config::{RunConfig, Session};
+use super::config::Session;
 use super::error::RunError;
 use super::exit;
-use super::log::Log;
+use super::group::Group;
 use super::names::{ROWS, TRAINING};
 use super::progress::{Progress, print};
 use super::signals::OpenRun;
+use super::writer::Writer;
 use adamant_checkpoint::{Checkpoint, CheckpointManager, Order, find_checkpoint};
 use adamant_files::{FileError, host_name};
 use adamant_tensor::{StateDict, Stateful};
+use adamant_transport::Alone;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A checkpoint, made when this number of rows was logged.
-pub(super) fn checkpoint<S: Stateful + ?Sized>(training: &S, rows: u64) -> Checkpoint {
+pub(super) fn checkpoint(training: &StateDict, rows: u64) -> Checkpoint {
     Checkpoint::new().with(TRAINING, training).note(ROWS, rows.to_string())
 }
 
@@ -53,12 +56,22 @@ pub(super) fn read(folder: &Path, order: Order) -> Result<(u64, StateDict), File
     Ok((step, contents(folder, &saved)?.0.clone()))
 }
 
+/// What a run resumes from.
+pub(super) struct Saved {
+    pub(super) step: u64,
+    /// The number of rows that were logged before it.
+    pub(super) rows: u64,
+    pub(super) state: StateDict,
+}
+
 /// The folder of a run, locked, with the run's options: see [`Run::open`].
 ///
 /// [`resume`](Self::resume) makes it a [`Run`].
 pub struct RunFolder {
-    pub(super) path: PathBuf,
-    pub(super) checkpoints: CheckpointManager,
+    path: PathBuf,
+    group: Group,
+    /// On rank 0.
+    checkpoints: Option<CheckpointManager>,
     config: BTreeMap<String, String>,
     version: Option<String>,
     total_steps: Option<u64>,
@@ -67,14 +80,31 @@ pub struct RunFolder {
 
 impl RunFolder {
     pub(super) fn open(path: PathBuf) -> Result<Self, FileError> {
-        Ok(RunFolder {
-            checkpoints: CheckpointManager::new(&path)?,
+        let checkpoints = CheckpointManager::new(&path)?;
+        Ok(RunFolder::new(path, Group::new(Arc::new(Alone)), Some(checkpoints)))
+    }
+
+    pub(super) fn open_on(path: PathBuf, group: Group) -> Result<Self, RunError> {
+        let checkpoints = (group.rank() == 0).then(|| CheckpointManager::new(&path)).transpose();
+        let checkpoints = group.agree(checkpoints.map_err(RunError::from))?;
+        Ok(RunFolder::new(path, group, checkpoints))
+    }
+
+    fn new(path: PathBuf, group: Group, checkpoints: Option<CheckpointManager>) -> Self {
+        RunFolder {
             path,
+            group,
+            checkpoints,
             config: BTreeMap::new(),
             version: None,
             total_steps: None,
             quiet: false,
-        })
+        }
+    }
+
+    fn with(mut self, option: impl FnOnce(CheckpointManager) -> CheckpointManager) -> Self {
+        self.checkpoints = self.checkpoints.map(option);
+        self
     }
 
     /// Saves at each multiple of `steps`; default never.
@@ -83,10 +113,9 @@ impl RunFolder {
     /// If `steps` is 0.
     #[must_use]
     #[track_caller]
-    pub fn save_every_steps(mut self, steps: u64) -> Self {
+    pub fn save_every_steps(self, steps: u64) -> Self {
         assert!(steps > 0, "Run: save_every_steps is 0; expected at least 1");
-        self.checkpoints = self.checkpoints.every_steps(steps);
-        self
+        self.with(|checkpoints| checkpoints.every_steps(steps))
     }
 
     /// Saves when this time has passed since the last save; default never.
@@ -95,13 +124,12 @@ impl RunFolder {
     /// If `minutes` is negative, NaN, or more than a `Duration` holds.
     #[must_use]
     #[track_caller]
-    pub fn save_every_minutes(mut self, minutes: f64) -> Self {
+    pub fn save_every_minutes(self, minutes: f64) -> Self {
         assert!(
             Duration::try_from_secs_f64(minutes * 60.0).is_ok(),
             "Run: save_every_minutes is {minutes:?}; expected a number from 0 to 3e17"
         );
-        self.checkpoints = self.checkpoints.every_minutes(minutes);
-        self
+        self.with(|checkpoints| checkpoints.every_minutes(minutes))
     }
 
     /// Keeps the last `count` checkpoints and removes older ones; default all.
@@ -110,26 +138,23 @@ impl RunFolder {
     /// If `count` is 0.
     #[must_use]
     #[track_caller]
-    pub fn keep_last(mut self, count: usize) -> Self {
+    pub fn keep_last(self, count: usize) -> Self {
         assert!(count > 0, "Run: keep_last is 0; expected at least 1");
-        self.checkpoints = self.checkpoints.keep_last(count);
-        self
+        self.with(|checkpoints| checkpoints.keep_last(count))
     }
 
     /// Keeps the checkpoint with the lowest metric, such as a loss, beside the last ones; default
     /// none. [`Run::lowest`] reads it.
     #[must_use]
-    pub fn keep_lowest(mut self) -> Self {
-        self.checkpoints = self.checkpoints.keep_lowest();
-        self
+    pub fn keep_lowest(self) -> Self {
+        self.with(|checkpoints| checkpoints.keep_lowest())
     }
 
     /// Keeps the checkpoint with the highest metric, such as an accuracy, beside the last ones;
     /// default none. [`Run::highest`] reads it.
     #[must_use]
-    pub fn keep_highest(mut self) -> Self {
-        self.checkpoints = self.checkpoints.keep_highest();
-        self
+    pub fn keep_highest(self) -> Self {
+        self.with(|checkpoints| checkpoints.keep_highest())
     }
 
     /// Adds a value to the configuration in `config.json`; default none.
@@ -172,49 +197,57 @@ impl RunFolder {
     ///
     /// # Errors
     /// If a checkpoint does not fit `training` ([`RunError::State`]), or a file cannot be read or
-    /// written. `training` is unchanged then.
+    /// written. `training` is unchanged then. On several ranks, also if one of them has ended.
     pub fn resume<S: Stateful + ?Sized>(mut self, training: &mut S) -> Result<Run, RunError> {
         let progress = Progress::new(self.total_steps, self.quiet);
         let note = progress.notes();
-        self.checkpoints =
-            self.checkpoints.on_warning(move |error| note(&format!("warning: {error}")));
-
-        let saved = self.checkpoints.newest()?;
-        let saved = match &saved {
-            Some((step, saved)) => Some((*step, contents(&self.path, saved)?)),
-            None => None,
+        self = self.with(|checkpoints| {
+            checkpoints.on_warning(move |error| note(&format!("warning: {error}")))
+        });
+        let newest = self.newest();
+        let newest = self.group.agree(newest)?;
+        let saved = self.group.share_saved(newest)?;
+        let checked = match &saved {
+            Some(Saved { step, state, .. }) => training
+                .check_state_dict(state)
+                .map_err(|error| RunError::State { folder: self.path.clone(), step: *step, error }),
+            None => Ok(()),
         };
-        if let Some((step, (state, _))) = saved
-            && let Err(error) = training.check_state_dict(state)
-        {
-            return Err(RunError::State { folder: self.path, step, error });
-        }
-        let resumed = saved.map(|(step, _)| step);
-        let mut config = RunConfig::read_or_new(&self.path)?;
-        let rows = saved.map_or(0, |(_, (_, rows))| rows);
-        let (mut log, removed) = Log::open(&self.path, rows, Box::new(progress.notes()))?;
-        self.checkpoints = self.checkpoints.before_save(log.sync());
-        let mut session = self.session(log.now(), resumed);
-        if let Some(before) = config.sessions.last().filter(|_| resumed.is_some()) {
-            for difference in session.differences(before) {
-                progress.note(&format!("warning: {}: {difference}", self.path.display()));
-            }
-            session.finished = before.finished; // until it performs a further step
-        }
-        let finished = session.finished;
-        config.sessions.push(session);
-        config.write(&self.path)?;
-        let signals = OpenRun::new().map_err(|error| FileError::io(&self.path, error))?;
-        if let Some((_, (state, _))) = saved
-            && let Err(error) = training.load_state_dict(state)
+        self.group.agree(checked)?;
+        let started = self.start(progress, saved.as_ref());
+        let (writer, signals) = self.group.agree(started.map_err(RunError::from))?;
+        if let Some(saved) = &saved
+            && let Err(error) = training.load_state_dict(&saved.state)
         {
             panic!("resume: `training` rejects a state that it accepted in its check: {error}");
         }
-        if resumed.is_none() && removed > 0 {
-            progress.info("no checkpoint was saved: starts from the beginning");
-        }
-        progress.start(resumed);
-        Ok(Run::new(self, log, progress, signals, resumed, finished))
+        writer.iter().for_each(Writer::show);
+        let resumed = saved.map(|saved| saved.step);
+        Ok(Run { path: self.path, group: self.group, writer, signals, resumed })
+    }
+
+    /// The newest good checkpoint, on rank 0.
+    fn newest(&mut self) -> Result<Option<Saved>, RunError> {
+        let Some(checkpoints) = &mut self.checkpoints else { return Ok(None) };
+        let Some((step, saved)) = checkpoints.newest()? else { return Ok(None) };
+        let (state, rows) = contents(&self.path, &saved)?;
+        Ok(Some(Saved { step, rows, state: state.clone() }))
+    }
+
+    /// Starts to write, on rank 0, and to answer signals.
+    fn start(
+        &mut self,
+        progress: Progress,
+        saved: Option<&Saved>,
+    ) -> Result<(Option<Writer>, OpenRun), FileError> {
+        let checkpoints = self.checkpoints.take();
+        let start = |checkpoints| {
+            let session = |started| self.session(started, saved.map(|saved| saved.step));
+            Writer::start(self.path.clone(), checkpoints, progress, saved, session)
+        };
+        let writer = checkpoints.map(start).transpose()?;
+        let signals = OpenRun::new().map_err(|error| FileError::io(&self.path, error))?;
+        Ok((writer, signals))
     }
 
     /// This start of the program.

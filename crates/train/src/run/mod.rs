@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod exit;
 mod folder;
+mod group;
 mod history;
 mod log;
 mod margin;
@@ -14,6 +15,7 @@ pub mod names;
 mod number;
 mod progress;
 mod signals;
+mod writer;
 
 pub use config::{RunConfig, Session};
 pub use error::{Interrupted, RunError};
@@ -25,14 +27,14 @@ pub use number::short;
 use adamant_checkpoint::Order;
 use adamant_files::FileError;
 use adamant_tensor::{StateDict, Stateful};
+use adamant_transport::Transport;
 use exit::command;
-use folder::{checkpoint, contents};
-use log::Log;
-use progress::Progress;
+use group::{Decision, Group};
 use signals::OpenRun;
 use std::fmt;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use writer::Writer;
 
 /// A training run that can be watched, killed and resumed. The loop stays the program's own.
 ///
@@ -100,24 +102,13 @@ use std::path::{Path, PathBuf};
 ///
 /// PyTorch has no equivalent; in Lightning, `Trainer` with its loggers and `ModelCheckpoint`.
 pub struct Run {
-    folder: RunFolder,
-    log: Log,
-    progress: Progress,
+    path: PathBuf,
+    group: Group,
+    /// On rank 0.
+    writer: Option<Writer>,
     signals: OpenRun,
     resumed: Option<u64>,
-    /// The step of the newest checkpoint.
-    saved: Option<u64>,
-    /// The last finished step, and the number of rows then: those that the program does not log
-    /// again if it resumes there.
-    position: Option<(u64, u64)>,
-    /// The number of saves in a row that have failed.
-    failures: u32,
-    /// Whether `config.json` states that the run is finished.
-    finished: bool,
 }
-
-/// The number of failed saves in a row that ends the training.
-const FAILURES: u32 = 3;
 
 impl Run {
     /// Opens a run's folder, and creates it if it does not exist. No other process can open it
@@ -131,17 +122,42 @@ impl Run {
         RunFolder::open(folder.into())
     }
 
-    fn new(
-        folder: RunFolder,
-        log: Log,
-        progress: Progress,
-        signals: OpenRun,
-        resumed: Option<u64>,
-        finished: bool,
-    ) -> Self {
-        let position = resumed.map(|step| (step, log.rows()));
-        let (saved, failures) = (resumed, 0);
-        Run { folder, log, progress, signals, resumed, saved, position, failures, finished }
+    /// [`open`](Self::open) for a training on several processes: each opens the run with its
+    /// transport, and all call its functions at the same time.
+    ///
+    /// Rank 0 owns the folder, which need not be visible to the others: it writes checkpoints and
+    /// logs, and shows the progress. On the others, [`log`](Self::log) and
+    /// [`println`](Self::println) do nothing, and options of saving and showing have no effect. When
+    /// the run resumes, rank 0 sends the state to all. It decides when to save and when to stop, by
+    /// its own signals, and the others follow. For a save, `state_dict` of the training is called on
+    /// all ranks, and the result of rank 0 is saved. The state loads with any number of processes.
+    ///
+    /// An error of one rank is an error of all: [`RunError::OtherRank`] on the others.
+    ///
+    /// ```
+    /// use adamant_tensor::Generator;
+    /// use adamant_train::Run;
+    /// use adamant_transport::run_threads;
+    /// # let runs = tempfile::tempdir().unwrap();
+    /// # let folder = runs.path().join("digits");
+    /// let resumed = run_threads(2, |transport| {
+    ///     let mut training = Generator::seed(0);
+    ///     let mut run = Run::open_on(&folder, transport)?.quiet().resume(&mut training)?;
+    ///     run.log(1, &[("loss", training.uniform())]); // a row, of rank 0
+    ///     run.step(1, &training)?;
+    ///     run.finish(1, &training)
+    /// });
+    /// assert!(resumed.iter().all(Result::is_ok));
+    /// assert_eq!(Run::newest(&folder).unwrap().0, 1);
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), on all ranks; or if a process has ended ([`RunError::Transport`]).
+    pub fn open_on(
+        folder: impl Into<PathBuf>,
+        transport: Arc<dyn Transport>,
+    ) -> Result<RunFolder, RunError> {
+        RunFolder::open_on(folder.into(), Group::new(transport))
     }
 
     /// The newest saved state in a run's folder, with its step. Damaged checkpoints are skipped, with
@@ -193,7 +209,7 @@ impl Run {
     /// The run's folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.folder.path
+        &self.path
     }
 
     /// The step after which the run resumed; `None` if it started from the beginning.
@@ -228,8 +244,9 @@ impl Run {
             let twice = values[..index].iter().any(|(other, _)| other == name);
             assert!(!twice, "log: name is `{name}` twice; expected each name once");
         }
-        self.progress.log(step, values);
-        self.log.log(step, values);
+        if let Some(writer) = &mut self.writer {
+            writer.log(step, values);
+        }
     }
 
     /// Reports that a step is finished. Saves `training` in the background if a save is due.
@@ -247,7 +264,8 @@ impl Run {
     /// error.
     ///
     /// # Errors
-    /// If three saves in a row failed, or the save after a signal; or the run is interrupted.
+    /// If three saves in a row failed, or the save after a signal; or the run is interrupted. On
+    /// several ranks, also if one of them has ended.
     pub fn step<S: Stateful + ?Sized>(&mut self, step: u64, training: &S) -> Result<(), RunError> {
         self.advance(step, None, training)
     }
@@ -291,101 +309,48 @@ impl Run {
         metric: Option<f64>,
         training: &S,
     ) -> Result<(), RunError> {
-        self.progress.step(step);
-        self.position = Some((step, self.log.rows()));
-        self.reopen(step);
-        if self.signals.interrupted() {
-            self.save_and_wait(step, metric, training)?;
-            return Err(self.interrupted(step));
+        let decision = self.decide(step, metric);
+        let decision = self.group.follow(decision)?;
+        if decision == Decision::Continue {
+            return Ok(());
         }
-        if metric.is_some() || self.folder.checkpoints.is_due(step) {
-            // What waits for a full disk would be lost if this checkpoint was resumed from.
-            self.log.flush();
-            match self.save(step, metric, training) {
-                Ok(()) => self.failures = 0,
-                Err(error) => {
-                    self.failures += 1;
-                    if self.failures == FAILURES {
-                        self.failures = 0;
-                        return Err(error.into());
-                    }
-                    self.progress.note(&format!("warning: {error}; training continues"));
-                }
+        // On all ranks: an optimizer that they share gathers its state on rank 0.
+        let state = training.state_dict();
+        let saved = match &mut self.writer {
+            Some(writer) if decision == Decision::Stop => {
+                writer.save_and_wait(step, metric, &state)
             }
+            Some(writer) => writer.save(step, metric, &state),
+            None => Ok(()),
+        };
+        self.group.agree(saved)?;
+        if decision == Decision::Stop {
+            return Err(self.interrupted(step));
         }
         Ok(())
     }
 
-    /// Records that a finished run is no longer finished, at its first further step.
-    fn reopen(&mut self, step: u64) {
-        if self.finished && self.resumed != Some(step) {
-            self.finished = false;
-            self.record(false);
+    /// What rank 0 decides after a step.
+    fn decide(&mut self, step: u64, metric: Option<f64>) -> Decision {
+        let Some(writer) = &mut self.writer else { return Decision::Continue };
+        writer.step(step);
+        if self.signals.interrupted() {
+            Decision::Stop
+        } else if metric.is_some() || writer.is_due(step) {
+            Decision::Save
+        } else {
+            Decision::Continue
         }
-    }
-
-    /// Records whether the run is finished. A failure is a warning: only `adamant runs` reads it.
-    fn record(&self, finished: bool) {
-        if let Err(error) = RunConfig::record(&self.folder.path, finished) {
-            self.progress.note(&format!("warning: {error}"));
-        }
-    }
-
-    /// Saves in the background. Before that, the manager calls [`Log::sync`]: a resumed run must not
-    /// miss rows before its step, even after a loss of power.
-    ///
-    /// # Errors
-    /// If the save before this one failed, or this one cannot start.
-    fn save<S: Stateful + ?Sized>(
-        &mut self,
-        step: u64,
-        metric: Option<f64>,
-        training: &S,
-    ) -> Result<(), FileError> {
-        self.saved = Some(step);
-        let checkpoint = checkpoint(training, self.rows(step));
-        match metric {
-            Some(metric) => self.folder.checkpoints.save_with_metric(step, metric, checkpoint),
-            None => self.folder.checkpoints.save(step, checkpoint),
-        }
-    }
-
-    /// Saves, and waits until the checkpoint is on the disk. The log is closed after it: if the disk
-    /// is almost full, the room is for the checkpoint.
-    fn save_and_wait<S: Stateful + ?Sized>(
-        &mut self,
-        step: u64,
-        metric: Option<f64>,
-        training: &S,
-    ) -> Result<(), FileError> {
-        // If the save before this one failed, this one makes up for it.
-        if let Err(error) = self.folder.checkpoints.finish() {
-            self.progress.note(&format!("warning: {error}"));
-        }
-        self.save(step, metric, training)?;
-        self.folder.checkpoints.finish()
-    }
-
-    /// The number of rows that the program does not log again if it resumes after this step.
-    fn rows(&self, step: u64) -> u64 {
-        match self.position {
-            Some((last, rows)) if last == step => rows,
-            _ => self.log.rows(), // `finish` after steps that were not reported
-        }
-    }
-
-    /// Whether the newest checkpoint is good and contains the state of `training`.
-    fn newest_is<S: Stateful + ?Sized>(&mut self, step: u64, training: &S) -> bool {
-        let Ok(Some((_, saved))) = self.folder.checkpoints.newest() else { return false };
-        contents(&self.folder.path, &saved)
-            .is_ok_and(|(state, rows)| rows == self.rows(step) && *state == training.state_dict())
     }
 
     fn interrupted(&mut self, step: u64) -> RunError {
-        if let Err(error) = self.log.close() {
-            self.progress.note(&format!("warning: {error}"));
+        // The other ranks have received the signal too, and leave it to rank 0.
+        self.signals.interrupted();
+        if let Some(writer) = &mut self.writer {
+            writer.stop();
         }
-        Interrupted { step, folder: self.folder.path.clone(), command: command() }.into()
+        let (rank, folder) = (self.group.rank(), self.path.clone());
+        Interrupted { step, folder, command: command(), rank }.into()
     }
 
     /// Saves after the last step, unless the newest checkpoint is the same, and waits until it is on
@@ -393,38 +358,45 @@ impl Run {
     ///
     /// # Errors
     /// If the save failed; if something that was logged could not be written; or if the run was
-    /// interrupted since the last step. In the latter two cases, the checkpoint is on the disk.
+    /// interrupted since the last step. In the latter two cases, the checkpoint is on the disk. On
+    /// several ranks, also if one of them has ended. None returns before the checkpoint is on the
+    /// disk.
     pub fn finish<S: Stateful + ?Sized>(mut self, step: u64, training: &S) -> Result<(), RunError> {
-        if self.saved != Some(step) || !self.newest_is(step, training) {
-            self.save_and_wait(step, None, training)?;
-        }
-        self.progress.finish(step);
-        if self.signals.interrupted() {
+        let state = training.state_dict();
+        let saved = self.writer.as_mut().map_or(Ok(()), |writer| writer.save_last(step, &state));
+        self.group.agree(saved)?;
+        let stop = self.writer.is_some() && self.signals.interrupted();
+        let decision = if stop { Decision::Stop } else { Decision::Continue };
+        if self.group.follow(decision)? == Decision::Stop {
             return Err(self.interrupted(step));
         }
-        self.log.close()?;
-        self.record(true);
-        Ok(())
+        let finished = self.writer.as_mut().map_or(Ok(()), Writer::finish);
+        self.group.agree(finished)
     }
 
     /// Prints a line to the standard output, above the progress bar. A line that cannot be written,
     /// to a closed pipe for example, is dropped: training does not end because nobody reads.
     pub fn println(&self, line: impl fmt::Display) {
-        let _ = self.progress.suspend(|| writeln!(io::stdout(), "{line}"));
+        if let Some(writer) = &self.writer {
+            writer.println(&line.to_string());
+        }
     }
 
-    /// Runs `f` without the progress bar on the screen, so that it can print.
+    /// Runs `f` without the progress bar on the screen, so that it can print. On several ranks, `f`
+    /// runs on each.
     pub fn suspend<R>(&mut self, f: impl FnOnce() -> R) -> R {
         // `&mut`: the bar is locked, and `f` must not print by `println`.
-        self.progress.suspend(f)
+        match &self.writer {
+            Some(writer) => writer.suspend(f),
+            None => f(),
+        }
     }
 }
 
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = &self.folder.path;
         f.debug_struct("Run")
-            .field("folder", path)
+            .field("folder", &self.path)
             .field("resumed", &self.resumed)
             .finish_non_exhaustive()
     }

@@ -4,6 +4,7 @@ mod events;
 mod files;
 #[cfg(unix)]
 mod killed;
+mod ranks;
 #[cfg(unix)]
 mod signals;
 mod training;

@@ -2,7 +2,8 @@
 
 use crate::training::{Training, logged, open, saved_steps, straight};
 use crate::{child, order};
-use adamant_train::{Run, RunError, exit};
+use adamant_train::{Interrupted, Run, RunError, exit};
+use adamant_transport::run_threads;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -260,4 +261,38 @@ fn a_run_that_cannot_be_saved_is_not_reported_as_saved() {
     child.resume();
     let (status, _, errors) = child.end();
     assert_eq!(status, Some(0), "{errors}");
+}
+
+#[test]
+fn a_signal_ends_all_ranks_after_the_same_step() {
+    const TEST: &str = "signals::a_signal_ends_all_ranks_after_the_same_step";
+    if let Some((_, folder)) = order() {
+        let results = run_threads(3, |transport| {
+            let (rank, mut training) = (transport.rank(), Training::new(8));
+            let mut run = Run::open_on(&folder, transport)?.resume(&mut training)?;
+            run.println("printed once");
+            training.train(&mut run, 10)?;
+            if rank == 0 {
+                report("training");
+            }
+            training.train(&mut run, u64::MAX)
+        });
+        for (rank, result) in results.into_iter().enumerate() {
+            let Err(RunError::Interrupted(interrupted)) = &result else { panic!("{result:?}") };
+            let Interrupted { step, folder: path, rank: of, .. } = interrupted;
+            assert_eq!((saved_steps(&folder), path, *of), (vec![*step], &folder, rank));
+            let _ = exit(result);
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Started::new(TEST, "train", folder.path());
+    child.wait_for("printed once");
+    child.wait_for("training");
+    child.send("-INT");
+    let (status, out, errors) = child.end();
+    assert_eq!(status, Some(0), "{errors}");
+    assert!(!out.contains("printed once"), "{out}");
+    assert_eq!(errors.matches("interrupted after step").count(), 1, "{errors}");
+    assert_eq!(errors.matches("step 1: loss").count(), 1, "{errors}");
 }

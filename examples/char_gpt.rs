@@ -10,7 +10,7 @@ use adamant::data::read_text;
 use adamant::prelude::*;
 use clap::Parser;
 use common::gpt::{Gpt, Passages};
-use common::{RunArgs, count, rate};
+use common::{ParallelArgs, RunArgs, count, rate};
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -33,6 +33,8 @@ struct Args {
     #[arg(long, default_value_t = 500)]
     write: usize,
     #[command(flatten)]
+    parallel: ParallelArgs,
+    #[command(flatten)]
     run: RunArgs,
 }
 
@@ -45,7 +47,7 @@ struct Training {
     model: Gpt,
     adam: Adam,
     schedule: OneCycleLr,
-    loader: DataLoader<Passages>,
+    loader: DataLoader<Vec<ShardBatch<Passages>>>,
     loss: Mean,
     step: u64,
 }
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn train(args: &Args) -> Result<(), Box<dyn Error>> {
+    let parallel = args.parallel.start()?;
     let text = read_text(PLAYS)?;
     let vocabulary = CharVocabulary::fit(&text);
     let (train, test) = text.split_at(text.find(LAST_PLAY).ok_or("the last play is missing")?);
@@ -63,27 +66,30 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let model = Gpt::new(vocabulary.len(), args.context, &mut rng);
     let mut adam = Adam::new(model.parameters(), AdamOptions::adamw().lr(args.lr))?;
     let schedule = OneCycleLr::new(&mut adam, args.lr, args.steps);
+    parallel.share(&mut adam);
     let (characters, different, weights) = (train.len(), vocabulary.len(), model.num_parameters());
-    println!("{characters} characters, {different} different; {weights} parameters\n");
     // A passage for training starts at any character; those of the test set are adjacent.
     let passages = TokenWindows::new(train, args.context)?.stride(1);
     let loader = DataLoader::new(passages, args.batch_size).shuffle(&mut rng);
+    let loader = loader.shards(parallel.shards());
     let test = DataLoader::new(TokenWindows::new(test, args.context)?, 64);
 
     let mut now = Training { model, adam, schedule, loader, loss: Mean::new(), step: 0 };
-    let run = args.run.open("char_gpt")?.total_steps(args.steps).config("lr", args.lr);
+    let run =
+        args.run.open_on("char_gpt", &parallel)?.total_steps(args.steps).config("lr", args.lr);
     let mut run = run.resume(&mut now)?;
+    run.println(format!("{characters} characters, {different} different; {weights} parameters\n"));
     while now.step < args.steps {
-        let batch = now.loader.next_batch();
+        let shards = now.loader.next_batch();
         now.adam.zero_grad();
-        let loss = now.model.loss(&batch);
-        loss.backward();
-        clip_grad_norm_if_finite(&now.model.parameters(), 1.0)?;
+        let loss =
+            parallel.backward(&now.model, &now.adam, shards, |batch| now.model.loss(&batch))?;
+        parallel.clip_grad_norm(&now.adam, 1.0)?;
         now.adam.step();
         now.schedule.step(&mut now.adam);
 
         now.step += 1;
-        now.loss.update(loss.item(), batch.targets.len());
+        now.loss.update(loss, 1);
         let (step, loss) = (now.step, now.loss.value());
         if step.is_multiple_of(args.steps.div_ceil(5)) || step == args.steps {
             let test = test_loss(&now.model, &test);
@@ -95,11 +101,10 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         run.step(step, &now)?;
     }
-    run.finish(now.step, &now)?;
-
     let mut written = vocabulary.encode("\n")?;
     now.model.write(&mut written, args.write, &mut rng);
-    println!("{}", vocabulary.decode(&written));
+    run.println(vocabulary.decode(&written));
+    run.finish(now.step, &now)?;
     Ok(())
 }
 

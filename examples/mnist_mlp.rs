@@ -10,7 +10,7 @@ mod common;
 
 use adamant::prelude::*;
 use clap::Parser;
-use common::{RunArgs, count, rate};
+use common::{ParallelArgs, RunArgs, count, rate};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +37,8 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
     #[command(flatten)]
+    parallel: ParallelArgs,
+    #[command(flatten)]
     run: RunArgs,
 }
 
@@ -46,9 +48,9 @@ struct Training {
     model: Sequential,
     adam: Adam,
     schedule: LinearLr,
-    loader: DataLoader,
+    loader: DataLoader<Vec<ShardBatch>>,
     loss: Mean,
-    accuracy: Accuracy,
+    accuracy: Mean,
     step: u64,
 }
 
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn train(args: &Args) -> Result<(), Box<dyn Error>> {
+    let parallel = args.parallel.start()?;
     let mnist = args.data.as_ref().map_or_else(Mnist::bundled, Mnist::open)?;
     let mut rng = Generator::seed(args.run.seed);
     let widths = [&[784], &args.hidden[..], &[10]].concat();
@@ -66,29 +69,37 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         model = model.add(Linear::new(pair[0], pair[1], &mut rng));
     }
     let mut adam = Adam::new(model.parameters(), AdamOptions::default().lr(args.lr))?;
+    parallel.share(&mut adam);
     let loader = DataLoader::new(&mnist.train, args.batch_size).shuffle(&mut rng);
+    let loader = loader.shards(parallel.shards());
     let steps = (args.epochs * loader.len()) as u64;
     let schedule = LinearLr::new(&mut adam, 1.0, 0.0, steps);
-    println!("{} training and {} test images", mnist.train.len(), mnist.test.len());
-    println!("perceptron {widths:?}, {} parameters", model.num_parameters());
+    let sizes = (mnist.train.len(), mnist.test.len(), model.num_parameters());
 
-    let (loss, accuracy) = (Mean::new(), Accuracy::new());
+    let (loss, accuracy) = (Mean::new(), Mean::new());
     let mut now = Training { model, adam, schedule, loader, loss, accuracy, step: 0 };
-    let run = args.run.open("mnist_mlp")?.total_steps(steps);
+    let run = args.run.open_on("mnist_mlp", &parallel)?.total_steps(steps);
     let mut run =
         run.config("lr", args.lr).config("widths", format!("{widths:?}")).resume(&mut now)?;
+    run.println(format!("{} training and {} test images", sizes.0, sizes.1));
+    run.println(format!("perceptron {widths:?}, {} parameters", sizes.2));
     while now.step < steps {
-        let batch = now.loader.next_batch();
+        let (shards, mut correct, mut samples) = (now.loader.next_batch(), 0.0, 0.0);
         now.adam.zero_grad();
-        let logits = now.model.forward(&batch.inputs);
-        let loss = cross_entropy(&logits, &batch.targets);
-        loss.backward();
+        let loss = parallel.backward(&now.model, &now.adam, shards, |batch| {
+            let logits = now.model.forward(&batch.inputs);
+            let pairs = logits.argmax(1).into_iter().zip(&batch.targets);
+            correct += pairs.filter(|(found, target)| found == *target).count() as f64;
+            samples += batch.targets.len() as f64;
+            cross_entropy(&logits, &batch.targets)
+        })?;
         now.adam.step();
         now.schedule.step(&mut now.adam);
 
         now.step += 1;
-        now.loss.update(loss.item(), batch.targets.len());
-        now.accuracy.update(&logits, &batch.targets);
+        let [correct, samples] = parallel.sum([correct, samples])?;
+        now.loss.update(loss, samples as usize);
+        now.accuracy.update(correct / samples, samples as usize);
         let results = [("loss", now.loss.value()), ("accuracy", now.accuracy.value())];
         if now.loader.batches_left() == 0 {
             let test = evaluate(&now.model, &mnist.test).accuracy();
@@ -107,10 +118,9 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         run.step(now.step, &now)?;
     }
+    run.println(evaluate(&now.model, &mnist.test));
     run.finish(now.step, &now)?;
-
-    println!("{}", evaluate(&now.model, &mnist.test));
-    if let Some(path) = &args.export {
+    if let (Some(path), 0) = (&args.export, parallel.transport().rank()) {
         save_safetensors(&now.model.state_dict(), path)?;
     }
     Ok(())

@@ -67,11 +67,14 @@ fn crates_depend_on_lower_crates() {
         ("data", &["files", "kernels", "tensor"]),
         ("checkpoint", &["files", "tensor"]),
         ("parallel", &["data", "kernels", "nn", "optim", "tensor", "transport"]),
-        ("train", &["checkpoint", "data", "derive", "files", "nn", "optim", "tensor"]),
+        ("train", &["checkpoint", "data", "derive", "files", "nn", "optim", "tensor", "transport"]),
         ("cli", &["checkpoint", "files", "tensor", "train"]),
         ("text", &["checkpoint", "files", "tensor"]),
         ("models", &["checkpoint", "files", "nn", "tensor"]),
-        ("adamant", &["checkpoint", "data", "derive", "nn", "optim", "parallel", "tensor", "train"]),
+        (
+            "adamant",
+            &["checkpoint", "data", "derive", "nn", "optim", "parallel", "tensor", "train"],
+        ),
     ]
     .into();
     let mut found: Vec<String> = fs::read_dir(crates())

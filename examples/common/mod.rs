@@ -4,10 +4,12 @@
 
 pub(crate) mod digit_net;
 pub(crate) mod gpt;
+pub(crate) mod parallel_args;
 pub(crate) mod pictures;
 pub(crate) mod run_args;
 pub(crate) mod waves;
 
+pub(crate) use parallel_args::ParallelArgs;
 pub(crate) use run_args::{RunArgs, count, rate};
 
 use adamant::data::IntoSource;

@@ -2,6 +2,7 @@
 
 use adamant::data::FileError;
 use adamant::prelude::*;
+use adamant::train::RunError;
 use std::path::PathBuf;
 
 /// Where an example keeps its run, and its random numbers.
@@ -21,6 +22,15 @@ impl RunArgs {
         open(self.path(example))
     }
 
+    /// [`open`](RunArgs::open) with other processes: the first one writes and prints.
+    pub(crate) fn open_on(
+        &self,
+        example: &str,
+        parallel: &DataParallel,
+    ) -> Result<RunFolder, RunError> {
+        Ok(with_options(Run::open_on(self.path(example), parallel.transport().clone())?))
+    }
+
     /// Opens a folder within that of this example, for a stage that is a run of its own.
     pub(crate) fn open_stage(&self, example: &str, stage: &str) -> Result<RunFolder, FileError> {
         open(self.path(example).join(stage))
@@ -32,10 +42,14 @@ impl RunArgs {
 }
 
 fn open(path: PathBuf) -> Result<RunFolder, FileError> {
+    Ok(with_options(Run::open(path)?))
+}
+
+fn with_options(folder: RunFolder) -> RunFolder {
     // A run that resumes with other arguments warns of it.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let folder = Run::open(path)?.save_every_minutes(1.0 / 6.0).keep_last(2);
-    Ok(folder.config("arguments", arguments.join(" ")))
+    let folder = folder.save_every_minutes(1.0 / 6.0).keep_last(2);
+    folder.config("arguments", arguments.join(" "))
 }
 
 /// Parses a learning rate.

@@ -54,7 +54,7 @@ pub mod prelude {
     pub use adamant_data::ImageFolder;
     pub use adamant_data::{
         Batch, ByteRows, CharVocabulary, Cifar10, Collate, Csv, DataError, DataLoader, Image,
-        LabeledImages, Mnist, Standardize, Subset, Table, TableEncoder, TensorDataset,
+        LabeledImages, Mnist, ShardBatch, Standardize, Subset, Table, TableEncoder, TensorDataset,
         TokenWindows, k_fold, random_split, stratified_split,
     };
     pub use adamant_derive::{Collate, Stateful};

@@ -1,6 +1,7 @@
 //! Parts of batches, for data-parallel training.
 
 use super::DataLoader;
+use crate::collate::Batch;
 use crate::source::{BatchRequest, Source};
 use std::ops::Range;
 
@@ -18,7 +19,7 @@ pub struct Shards {
 /// With `samples / of` as the weight of each shard's mean loss, the sum over all shards is the mean
 /// loss of the global batch.
 #[derive(Clone, Debug)]
-pub struct ShardBatch<B> {
+pub struct ShardBatch<B = Batch> {
     /// The index of the shard in the batch.
     pub shard: usize,
     /// The number of samples of the shard, including those that were

@@ -104,8 +104,9 @@ impl Group {
         let header = serde_json::to_vec(&header).expect("strings and numbers");
         let header = self.bytes(0, &header)?;
         if self.rank() == 0 {
-            let values = saved.iter().flat_map(|saved| saved.state.iter());
-            values.into_iter().try_for_each(|(_, value)| self.send(value))?;
+            if let Some(saved) = &saved {
+                saved.state.iter().try_for_each(|(_, value)| self.send(value))?;
+            }
             return Ok(saved);
         }
         let header: Option<(u64, u64, Header)> =

@@ -1,0 +1,128 @@
+//! The threads that call MPI.
+
+use crate::operation::Operation;
+use adamant_parallel::Frame;
+use mpi::request::{Request, Scope};
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::Communicator;
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The number of operations that MPI works on at the same time.
+const IN_FLIGHT: usize = 4;
+
+/// How long a thread asks MPI without pause whether an operation is complete.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// The longest pause between two tests of an operation.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// An operation of this rank.
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    pub(crate) frame: Frame,
+    pub(crate) result: Sender<Frame>,
+}
+
+/// What the threads share.
+///
+/// A request borrows its buffers, so that the thread that starts an operation stays with it until it
+/// is complete: there are as many threads as operations in progress. They call MPI one at a time.
+pub(crate) struct Engine {
+    /// The calls, in their order.
+    queue: Mutex<Receiver<Call>>,
+    /// The right to call MPI.
+    turn: Mutex<()>,
+    /// Whether the group is to end instead of completing its operations.
+    abort: AtomicBool,
+}
+
+/// The right to call MPI, and to start the next operation.
+pub(crate) struct Turn<'e> {
+    engine: &'e Engine,
+    queue: MutexGuard<'e, Receiver<Call>>,
+    turn: MutexGuard<'e, ()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under the locks is left halfway by a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    pub(crate) fn new(queue: Receiver<Call>) -> Self {
+        Engine { queue: Mutex::new(queue), turn: Mutex::new(()), abort: AtomicBool::new(false) }
+    }
+
+    /// Ends the group of processes as soon as possible.
+    pub(crate) fn abort(&self) {
+        self.abort.store(true, Ordering::Relaxed);
+    }
+
+    /// Carries out the calls until there are no more.
+    pub(crate) fn run(&self) {
+        let depth = std::env::var("DEPTH").map_or(IN_FLIGHT, |v| v.parse().unwrap());
+        thread::scope(|scope| {
+            for _ in 0..depth {
+                scope.spawn(|| self.work());
+            }
+        });
+        self.check_abort();
+    }
+
+    fn work(&self) {
+        loop {
+            // The queue stays locked until the operation has started: operations start in the order
+            // of the calls.
+            let queue = lock(&self.queue);
+            let Ok(Call { operation, frame, result }) = queue.recv() else { return };
+            let turn = Turn { engine: self, queue, turn: lock(&self.turn) };
+            // Nobody receives it if the `Pending` was dropped.
+            let _ = result.send(operation.run(frame, turn));
+        }
+    }
+
+    fn check_abort(&self) {
+        if self.abort.load(Ordering::Relaxed) {
+            let _turn = lock(&self.turn);
+            SimpleCommunicator::world().abort(1);
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Returns when the operation is complete; other operations start and progress meanwhile.
+    pub(crate) fn complete<'a, D: ?Sized, S: Scope<'a>>(self, mut request: Request<'a, D, S>) {
+        let Turn { engine, queue, turn } = self;
+        drop((turn, queue));
+        let start = Instant::now();
+        loop {
+            let turn = lock(&engine.turn);
+            request = match request.test() {
+                Ok(_) => return,
+                Err(request) => request,
+            };
+            drop(turn);
+            engine.check_abort();
+            pause(start.elapsed());
+        }
+    }
+}
+
+/// Waits before the next test of an operation that started this long ago.
+///
+/// Pauses grow with the time, so that a test is late by a small part of what the operation takes,
+/// and an operation that waits for a rank that computes does not occupy a core.
+fn pause(elapsed: Duration) {
+    if elapsed < SPIN {
+        spin_loop();
+    } else if elapsed < 16 * SPIN {
+        thread::yield_now();
+    } else {
+        thread::sleep((elapsed / 16).min(PAUSE));
+    }
+}

@@ -44,6 +44,12 @@ impl Parts {
         i32::try_from(parts.bytes).ok()?;
         Some(parts)
     }
+
+    /// One byte for one rank.
+    fn byte(rank: usize, ranks: usize) -> Parts {
+        let lengths = (0..ranks).map(|to| i32::from(to == rank)).collect();
+        Parts { lengths, starts: vec![0; ranks], bytes: 1 }
+    }
 }
 
 impl Operation {
@@ -53,6 +59,15 @@ impl Operation {
     pub(crate) fn run(self, mut frame: Frame, turn: Turn) -> Frame {
         let world = SimpleCommunicator::world();
         match self {
+            Operation::AllToAll { counts, lengths } if counts.bytes + lengths.bytes == 0 => {
+                // Open MPI does not count a call of `MPI_Ialltoallv` without bytes, which other
+                // ranks may have, and mistakes the next operation for it. With a byte from this rank
+                // to itself, it does.
+                let byte = || Parts::byte(world.rank() as usize, counts.lengths.len());
+                let operation = Operation::AllToAll { counts: byte(), lengths: byte() };
+                operation.run(Frame::zeros(1), turn);
+                Frame::default()
+            }
             Operation::AllToAll { counts, lengths } => {
                 let mut received = Frame::zeros(lengths.bytes);
                 let from = Partition::new(frame.as_slice::<u8>(), counts.lengths, counts.starts);

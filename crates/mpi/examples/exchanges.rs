@@ -104,7 +104,9 @@ fn start(mpi: &Mpi, number: usize, kind: usize, length: impl Fn(usize, usize) ->
         }
         _ => (mpi.barrier(), Vec::new()),
     };
-    if std::env::var("TRACE").is_ok() { eprintln!("T{rank} {number} {kind} {}", expected.len()); }
+    if std::env::var("TRACE").is_ok() {
+        eprintln!("T{rank} {number} {kind} {}", expected.len());
+    }
     Started { pending, expected, number }
 }
 

@@ -6,8 +6,9 @@ use mpi::request::{Request, Scope};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::Communicator;
 use std::hint::spin_loop;
+use std::mem::replace;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,20 +33,29 @@ pub(crate) struct Call {
 ///
 /// A request borrows its buffers, so that the thread that starts an operation stays with it until it
 /// is complete: there are as many threads as operations in progress. They call MPI one at a time.
+/// Only the thread of the oldest operation tests it, by which MPI advances all of them.
 pub(crate) struct Engine {
-    /// The calls, in their order.
-    queue: Mutex<Receiver<Call>>,
+    queue: Mutex<Queue>,
     /// The right to call MPI.
     turn: Mutex<()>,
     /// Whether the group is to end instead of completing its operations.
     abort: AtomicBool,
 }
 
+struct Queue {
+    /// The calls, in their order.
+    calls: Receiver<Call>,
+    /// Disconnected when the operation that started last is complete.
+    last: Receiver<()>,
+}
+
 /// The right to call MPI, and to start the next operation.
 pub(crate) struct Turn<'e> {
     engine: &'e Engine,
-    queue: MutexGuard<'e, Receiver<Call>>,
+    queue: MutexGuard<'e, Queue>,
     turn: MutexGuard<'e, ()>,
+    /// Disconnected when the operation before is complete.
+    before: Receiver<()>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,8 +64,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Engine {
-    pub(crate) fn new(queue: Receiver<Call>) -> Self {
-        Engine { queue: Mutex::new(queue), turn: Mutex::new(()), abort: AtomicBool::new(false) }
+    pub(crate) fn new(calls: Receiver<Call>) -> Self {
+        let queue = Mutex::new(Queue { calls, last: channel().1 });
+        Engine { queue, turn: Mutex::new(()), abort: AtomicBool::new(false) }
     }
 
     /// Ends the group of processes as soon as possible.
@@ -65,9 +76,8 @@ impl Engine {
 
     /// Carries out the calls until there are no more.
     pub(crate) fn run(&self) {
-        let depth = std::env::var("DEPTH").map_or(IN_FLIGHT, |v| v.parse().unwrap());
         thread::scope(|scope| {
-            for _ in 0..depth {
+            for _ in 0..IN_FLIGHT {
                 scope.spawn(|| self.work());
             }
         });
@@ -78,11 +88,14 @@ impl Engine {
         loop {
             // The queue stays locked until the operation has started: operations start in the order
             // of the calls.
-            let queue = lock(&self.queue);
-            let Ok(Call { operation, frame, result }) = queue.recv() else { return };
-            let turn = Turn { engine: self, queue, turn: lock(&self.turn) };
+            let mut queue = lock(&self.queue);
+            let Ok(Call { operation, frame, result }) = queue.calls.recv() else { return };
+            let (complete, last) = channel();
+            let before = replace(&mut queue.last, last);
+            let turn = Turn { engine: self, queue, turn: lock(&self.turn), before };
             // Nobody receives it if the `Pending` was dropped.
             let _ = result.send(operation.run(frame, turn));
+            drop(complete);
         }
     }
 
@@ -97,8 +110,9 @@ impl Engine {
 impl Turn<'_> {
     /// Returns when the operation is complete; other operations start and progress meanwhile.
     pub(crate) fn complete<'a, D: ?Sized, S: Scope<'a>>(self, mut request: Request<'a, D, S>) {
-        let Turn { engine, queue, turn } = self;
+        let Turn { engine, queue, turn, before } = self;
         drop((turn, queue));
+        let _ = before.recv();
         let start = Instant::now();
         loop {
             let turn = lock(&engine.turn);

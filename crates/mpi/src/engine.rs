@@ -81,7 +81,6 @@ impl Engine {
                 scope.spawn(|| self.work());
             }
         });
-        self.check_abort();
     }
 
     fn work(&self) {
@@ -90,6 +89,7 @@ impl Engine {
             // of the calls.
             let mut queue = lock(&self.queue);
             let Ok(Call { operation, frame, result }) = queue.calls.recv() else { return };
+            self.check_abort();
             let (complete, last) = channel();
             let before = replace(&mut queue.last, last);
             let turn = Turn { engine: self, queue, turn: lock(&self.turn), before };

@@ -36,6 +36,7 @@ const ABORT_LIMIT: Duration = Duration::from_secs(10);
 /// let own = Frame::from_slice(&[mpi.rank() as f32]);
 /// let all = mpi.all_gather(own, &vec![4; mpi.ranks()]).wait()?;
 /// assert_eq!(all.as_slice::<f32>()[mpi.rank()], mpi.rank() as f32);
+/// let read = std::fs::read("labels.csv").unwrap_or_else(|error| mpi.abort(error));
 /// # Ok::<(), adamant_parallel::TransportError>(())
 /// ```
 pub struct Mpi {
@@ -99,6 +100,25 @@ impl Mpi {
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// Prints the reason and ends the processes of all ranks, with status 1.
+    ///
+    /// For an error of this rank alone, such as a full disk: the other ranks would wait for its next
+    /// call until the time limit.
+    ///
+    /// MPI: `MPI_Abort`.
+    pub fn abort(&self, reason: impl Display) -> ! {
+        eprintln!("rank {}: {reason}", self.rank);
+        self.end_group()
+    }
+
+    fn end_group(&self) -> ! {
+        self.engine.abort();
+        // A call for a thread to notice it, if all are idle.
+        drop(self.barrier());
+        thread::sleep(ABORT_LIMIT);
+        exit(1)
     }
 
     fn call(&self, name: &'static str, frame: Frame, operation: Option<Operation>) -> Pending {
@@ -174,19 +194,19 @@ impl Transport for Mpi {
 
 impl Drop for Mpi {
     fn drop(&mut self) {
-        let mut limit = self.limit;
         if let Some(error) = self.error.get() {
             // `main` would report it after this, which is too late.
             eprintln!("{error}");
+            self.end_group();
         }
-        if self.error.get().is_some() || thread::panicking() {
-            self.engine.abort();
-            limit = ABORT_LIMIT;
+        if thread::panicking() {
+            self.end_group();
         }
         self.calls = None;
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("rank {}: not all ranks ended in {} s", self.rank, limit.as_secs_f64());
+        if ended.recv_timeout(self.limit) == Err(RecvTimeoutError::Timeout) {
+            let seconds = self.limit.as_secs_f64();
+            eprintln!("rank {}: found other ranks that did not end in {seconds} s", self.rank);
             exit(1);
         }
     }

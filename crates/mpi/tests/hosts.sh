@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The transport between hosts: hosts.sh PROGRAM [HOSTS…], where PROGRAM is the example `exchanges`.
+#
+# Hosts are network namespaces of this machine, joined by a switch, with one rank each (Open MPI over
+# TCP). A link that fails while they exchange ends the ranks on both of its sides. Needs root.
+set -euo pipefail
+program=$(realpath "$1")
+counts=("${@:2}")
+switch=adamant-switch
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+if ! ip netns add "$switch" 2>/dev/null; then
+  echo "network namespaces need root and \`ip netns\`: not checked"
+  exit 0
+fi
+folder=$(mktemp -d)
+hosts=()
+
+# Ends what still runs on the hosts, and removes them.
+cleanup() {
+  for host in "${hosts[@]}"; do
+    ip netns pids "$host" | xargs -r kill -KILL 2>/dev/null || true
+    ip -n "$switch" link del "port${host##*-}"
+    ip netns del "$host"
+  done
+  hosts=()
+}
+trap 'cleanup; ip netns del "$switch"; rm -rf "$folder"' EXIT
+
+# How mpirun starts its daemon on another host: AGENT ADDRESS COMMAND…
+cat >"$folder/agent" <<'AGENT'
+#!/usr/bin/env bash
+number=${1##*.}
+shift
+exec ip netns exec "adamant-$number" unshare --uts sh -c "hostname adamant-$number; $*"
+AGENT
+# A rank, whose messages are kept where a failed link cannot lose them.
+cat >"$folder/rank" <<'RANK'
+#!/usr/bin/env bash
+exec "$@" 2>"${0%/*}/messages-$OMPI_COMM_WORLD_RANK"
+RANK
+chmod +x "$folder/agent" "$folder/rank"
+
+ip -n "$switch" link add bridge type bridge
+ip -n "$switch" link set bridge up
+
+# starts N: N hosts, 10.77.0.1 and so on.
+starts() {
+  for number in $(seq "$1"); do
+    local host=adamant-$number
+    ip netns add "$host"
+    hosts+=("$host")
+    ip link add eth0 netns "$host" type veth peer name "port$number" netns "$switch"
+    ip -n "$host" address add "10.77.0.$number/24" dev eth0
+    ip -n "$host" link set lo up
+    ip -n "$host" link set eth0 up
+    ip -n "$switch" link set "port$number" master bridge up
+  done
+}
+
+# run N ARGUMENTS…: the program on N hosts.
+run() {
+  local addresses
+  addresses=$(seq -f '10.77.0.%g:1' -s , "$1")
+  "$folder/agent" 10.77.0.1 exec timeout 120 mpirun --host "$addresses" -n "$1" \
+    --mca plm_rsh_agent "$folder/agent" --mca btl self,tcp \
+    --mca btl_tcp_if_include eth0 --mca oob_tcp_if_include eth0 \
+    -x ADAMANT_MPI_TIME_LIMIT "$folder/rank" "$program" "${@:2}"
+}
+
+for count in "${counts[@]:-2}"; do
+  starts "$count"
+  run "$count" >"$folder/output" 2>&1 || { cat "$folder"/output "$folder"/messages-* >&2; exit 1; }
+  test "$(grep -c "of $count: as expected$" "$folder/output")" = "$count"
+  echo "$count hosts: as expected"
+
+  export ADAMANT_MPI_TIME_LIMIT=5
+  run "$count" endless >"$folder/output" 2>&1 &
+  until grep -q "^rank $((count - 1)): process" "$folder/output"; do sleep 0.1; done
+  sleep 1
+  ip -n "$switch" link set "port$count" down
+  start=$SECONDS
+  # Each rank ends, whether or not mpirun can reach it.
+  while pgrep -f "^$program endless" >/dev/null; do
+    if ((SECONDS - start > 30)); then
+      echo "$count hosts: found ranks that have not ended 30 s after their link failed" >&2
+      exit 1
+    fi
+    sleep 0.1
+  done
+  echo "$count hosts: all ranks have ended $((SECONDS - start)) s after a link failed"
+  grep -h "found no answer in 5 s, expected one from every rank" "$folder/messages-$((count - 1))"
+  grep -h -m 1 "found no answer in 5 s, expected one from every rank" "$folder"/messages-[0-$((count - 2))]
+  cleanup
+  wait
+  unset ADAMANT_MPI_TIME_LIMIT
+  rm -f "$folder"/messages-*
+done

@@ -73,7 +73,7 @@ fn crates_depend_on_lower_crates() {
         ("models", &["checkpoint", "files", "nn", "tensor"]),
         (
             "adamant",
-            &["checkpoint", "data", "derive", "nn", "optim", "parallel", "tensor", "train"],
+            &["checkpoint", "data", "derive", "mpi", "nn", "optim", "parallel", "tensor", "train"],
         ),
     ]
     .into();

@@ -34,6 +34,8 @@
 
 pub use adamant_checkpoint as checkpoint;
 pub use adamant_data as data;
+#[cfg(feature = "mpi")]
+pub use adamant_mpi as mpi;
 pub use adamant_nn as nn;
 pub use adamant_optim as optim;
 pub use adamant_parallel as parallel;

@@ -5,7 +5,7 @@
 //! Arguments: elements in millions (default 10), rounds (default 15).
 
 use adamant_mpi::Mpi;
-use adamant_parallel::{Frame, Transport, TransportError};
+use adamant_transport::{Frame, Transport, TransportError};
 use mpi::collective::SystemOperation;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::CommunicatorCollectives;

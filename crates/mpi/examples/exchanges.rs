@@ -8,7 +8,7 @@
 //! - `large`: frames are larger than MPI can count.
 
 use adamant_mpi::Mpi;
-use adamant_parallel::{Frame, Pending, Transport, TransportError};
+use adamant_transport::{Frame, Pending, Transport, TransportError};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,7 +1,7 @@
 //! The threads that call MPI.
 
 use crate::operation::Operation;
-use adamant_parallel::Frame;
+use adamant_transport::Frame;
 use mpi::request::{Request, Scope};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::Communicator;

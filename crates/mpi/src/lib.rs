@@ -1,4 +1,4 @@
-//! Processes that exchange bytes over MPI: a [`Transport`](adamant_parallel::Transport) for training
+//! Processes that exchange bytes over MPI: a [`Transport`](adamant_transport::Transport) for training
 //! on many machines.
 //!
 //! The crate is empty without its feature `mpi`, which needs an MPI library and libclang

@@ -1,7 +1,7 @@
 //! Operations as immediate collectives of MPI.
 
 use crate::engine::Turn;
-use adamant_parallel::Frame;
+use adamant_transport::Frame;
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::request::scope;
 use mpi::topology::SimpleCommunicator;

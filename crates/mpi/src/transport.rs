@@ -2,7 +2,7 @@
 
 use crate::engine::{Call, Engine};
 use crate::operation::{Operation, Parts};
-use adamant_parallel::{Frame, Pending, Transport, TransportError};
+use adamant_transport::{Frame, Pending, Transport, TransportError};
 use mpi::Threading;
 use mpi::environment::initialize_with_threading;
 use mpi::traits::Communicator;
@@ -31,13 +31,13 @@ const ABORT_LIMIT: Duration = Duration::from_secs(10);
 ///
 /// ```no_run
 /// use adamant_mpi::Mpi;
-/// use adamant_parallel::{Frame, Transport};
+/// use adamant_transport::{Frame, Transport};
 /// let mpi = Mpi::start()?;
 /// let own = Frame::from_slice(&[mpi.rank() as f32]);
 /// let all = mpi.all_gather(own, &vec![4; mpi.ranks()]).wait()?;
 /// assert_eq!(all.as_slice::<f32>()[mpi.rank()], mpi.rank() as f32);
 /// let read = std::fs::read("labels.csv").unwrap_or_else(|error| mpi.abort(error));
-/// # Ok::<(), adamant_parallel::TransportError>(())
+/// # Ok::<(), adamant_transport::TransportError>(())
 /// ```
 pub struct Mpi {
     rank: usize,

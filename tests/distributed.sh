@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# The bits of trainings over MPI: distributed.sh [KILLS] compares any number of ranks and threads, and
+# runs that were killed, with one rank. KILLS (default 3) processes are killed for each model.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ADAMANT_MPI_TIME_LIMIT=60
+kills=${1:-3}
+program=$(cargo test --release --features mpi --test distributed --no-run --message-format json \
+  | sed -nE 's/.*"executable":"([^"]*distributed[^"]*)".*/\1/p' | tail -1)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# trains RANKS THREADS MODEL FOLDER: prints the hash.
+trains() {
+  RAYON_NUM_THREADS=$2 mpirun --oversubscribe -n "$1" "$program" "$3" "$steps" "$4"
+}
+
+for model in mlp sgd cnn lstm gpt; do
+  steps=12
+  expected=$(trains 1 1 "$model" "$folder/$model-1")
+  for ranks in 1 2 3 4 8; do
+    for threads in 1 2 3; do
+      found=$(trains "$ranks" "$threads" "$model" "$folder/$model-$ranks-$threads")
+      test "$found" = "$expected" || {
+        echo "$model on $ranks ranks of $threads threads: found $found, expected $expected" >&2
+        exit 1
+      }
+    done
+  done
+  echo "$model: $expected on 1, 2, 3, 4 and 8 ranks of 1, 2 and 3 threads"
+
+  steps=200
+  expected=$(trains 1 1 "$model" "$folder/$model-straight")
+  killed=0 attempts=0
+  while ((killed < kills)) && ((attempts++ < 4 * kills)); do
+    run=$folder/$model-killed-$attempts
+    found=
+    while test -z "$found"; do
+      ranks=$((1 + RANDOM % 8))
+      trains "$ranks" 1 "$model" "$run" >"$folder/out" 2>"$folder/err" &
+      sleep "0.$((RANDOM % 10))$((RANDOM % 10))"
+      victim=$(pgrep -f "^$program $model" | shuf -n 1 || true)
+      if ((killed < kills)) && test -n "$victim" && kill -KILL "$victim" 2>/dev/null; then
+        killed=$((killed + 1))
+      fi
+      wait $! || true
+      found=$(grep -E '^[0-9a-f]{16}$' "$folder/out" || true)
+    done
+    test "$found" = "$expected" || {
+      echo "$model, killed and resumed: found $found, expected $expected" >&2
+      exit 1
+    }
+    diff <(sed -E 's/"time":[0-9.]+,//' "$folder/$model-straight/metrics.jsonl") \
+      <(sed -E 's/"time":[0-9.]+,//' "$run/metrics.jsonl")
+  done
+  echo "$model: $killed processes killed, resumed with other numbers of ranks: $expected"
+done

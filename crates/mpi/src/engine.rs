@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 4;
 const SPIN: Duration = Duration::from_micros(50);
 
 /// The longest pause between two tests of an operation.
-const PAUSE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// An operation of this rank.
 pub(crate) struct Call {

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The transport between hosts: hosts.sh PROGRAM [HOSTS…], where PROGRAM is the example `exchanges`.
+# A link that fails while they exchange ends the ranks on both of its sides.
+#
+# Or any other program on hosts: hosts.sh run HOSTS PROGRAM [ARGUMENTS…].
 #
 # Hosts are network namespaces of this machine, joined by a switch, with one rank each (Open MPI over
-# TCP). A link that fails while they exchange ends the ranks on both of its sides. Needs root.
+# TCP). Needs root.
 set -euo pipefail
-program=$(realpath "$1")
-counts=("${@:2}")
 switch=adamant-switch
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
@@ -58,24 +59,32 @@ starts() {
   done
 }
 
-# run N ARGUMENTS…: the program on N hosts.
+# run N COMMAND…: the command on N hosts.
 run() {
   local addresses
   addresses=$(seq -f '10.77.0.%g:1' -s , "$1")
-  "$folder/agent" 10.77.0.1 exec timeout 120 mpirun --host "$addresses" -n "$1" \
+  "$folder/agent" 10.77.0.1 exec mpirun --host "$addresses" -n "$1" \
     --mca plm_rsh_agent "$folder/agent" --mca btl self,tcp \
     --mca btl_tcp_if_include eth0 --mca oob_tcp_if_include eth0 \
-    -x ADAMANT_MPI_TIME_LIMIT "$folder/rank" "$program" "${@:2}"
+    -x ADAMANT_MPI_TIME_LIMIT "${@:2}"
 }
+
+if test "$1" = run; then
+  starts "$2"
+  run "${@:2}"
+  exit
+fi
+program=$(realpath "$1")
+counts=("${@:2}")
 
 for count in "${counts[@]:-2}"; do
   starts "$count"
-  run "$count" >"$folder/output" 2>&1 || { cat "$folder"/output "$folder"/messages-* >&2; exit 1; }
+  run "$count" "$folder/rank" "$program" >"$folder/output" 2>&1 || { cat "$folder"/output "$folder"/messages-* >&2; exit 1; }
   test "$(grep -c "of $count: as expected$" "$folder/output")" = "$count"
   echo "$count hosts: as expected"
 
   export ADAMANT_MPI_TIME_LIMIT=5
-  run "$count" endless >"$folder/output" 2>&1 &
+  run "$count" "$folder/rank" "$program" endless >"$folder/output" 2>&1 &
   until grep -q "^rank $((count - 1)): process" "$folder/output"; do sleep 0.1; done
   sleep 1
   ip -n "$switch" link set "port$count" down

@@ -66,6 +66,7 @@ pub use losses::{
 pub use summary::{Summary, SummaryRow, summary, summary_of};
 pub use tree::adapter::AdapterSlot;
 pub use tree::buffer::{Buffer, Counter, SharedGenerator, Training};
+pub use tree::checkpoint::checkpoint_module;
 #[doc(hidden)]
 pub use tree::deep_copy::deep_copy;
 pub use tree::load::{LoadError, LoadOptions, load_with};

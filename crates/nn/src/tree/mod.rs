@@ -3,6 +3,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod buffer;
+pub(crate) mod checkpoint;
 pub(crate) mod containers;
 pub(crate) mod deep_copy;
 mod entries;

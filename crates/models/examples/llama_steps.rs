@@ -2,10 +2,10 @@
 //! with those of PyTorch: all weights, or adapters that are written to a folder first.
 //!
 //! ```text
-//! cargo run --release -p adamant-models --example llama_steps -- MODEL TEXT STEPS TOKENS LR [ADAPTERS]
+//! cargo run --release -p adamant-models --example llama_steps -- MODEL TEXT STEPS TOKENS LR [ADAPTERS [LAYERS]]
 //! ```
 //!
-//! Step `i` trains on the `i`-th `TOKENS` tokens of the text. Prints the loss of each step, its seconds
+//! The first `LAYERS` layers run again in the backward pass, to save memory; none by default. Step `i` trains on the `i`-th `TOKENS` tokens of the text. Prints the loss of each step, its seconds
 //! apart from the first, the largest memory of the process and that of its tensors, as JSON.
 
 use adamant::memory_stats;
@@ -21,14 +21,17 @@ use std::time::Instant;
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Vec::from_iter(std::env::args().skip(1));
     let [model, text, steps, length, lr, adapters @ ..] = &args[..] else {
-        return Err("expected MODEL TEXT STEPS TOKENS LR [ADAPTERS]".into());
+        return Err("expected MODEL TEXT STEPS TOKENS LR [ADAPTERS [LAYERS]]".into());
     };
     let (steps, length, lr): (usize, usize, f64) = (steps.parse()?, length.parse()?, lr.parse()?);
     let tokens = Tokenizer::open(model)?.encode(&std::fs::read_to_string(text)?)?;
-    let model = match adapters {
+    let mut model = match adapters {
         [] => Llama::open(model)?,
         _ => Llama::open_frozen(model, Storage::Bf16)?,
     };
+    if let [_, layers] = adapters {
+        model.checkpoint_layers(layers.parse()?);
+    }
     let parameters = match adapters.first() {
         None => model.parameters(),
         Some(folder) => {

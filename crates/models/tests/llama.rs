@@ -4,7 +4,9 @@ use adamant_checkpoint::load_safetensors;
 use adamant_models::{GenerateOptions, Llama, LlamaCache};
 use adamant_nn::{Module, StateDict, Stateful};
 use adamant_optim::{Adam, AdamOptions, Optimizer};
-use adamant_tensor::{Generator, Indices, Parameter, Storage, Tensor, Value, no_grad};
+use adamant_tensor::{
+    Generator, Indices, Parameter, Storage, Tensor, Value, graph_to_dot, no_grad,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -266,5 +268,27 @@ fn a_scaling_may_have_its_old_name_too() {
         fs::copy(weights, folder.path().join("model.safetensors")).unwrap();
         let model = Llama::open(folder.path()).unwrap();
         assert_eq!(model.config(), Llama::open(fixture("llama3")).unwrap().config());
+    }
+}
+
+/// The loss and the gradients of all weights, and how many values the graph keeps.
+fn gradients(checkpointed: usize) -> (f32, Vec<Vec<f32>>, usize) {
+    let mut model = Llama::open(fixture("tied")).unwrap();
+    model.checkpoint_layers(checkpointed);
+    let (inputs, targets) = inputs_and_targets(&Vec::from_iter(0..26));
+    let loss = model.loss(&inputs, &targets);
+    let nodes = graph_to_dot(&loss).matches("label=\"linear").count();
+    loss.backward();
+    let gradients = model.parameters().iter().map(|p| p.grad().unwrap().to_vec()).collect();
+    (loss.item(), gradients, nodes)
+}
+
+#[test]
+fn layers_that_run_again_have_the_same_gradients() {
+    let (loss, expected, nodes) = gradients(0);
+    for checkpointed in [1, usize::MAX] {
+        let (same, found, fewer) = gradients(checkpointed);
+        assert_eq!((same, &found), (loss, &expected));
+        assert!(fewer < nodes, "{fewer} nodes instead of {nodes}");
     }
 }

@@ -12,7 +12,7 @@ mod common;
 
 use adamant::data::Table;
 use adamant::prelude::*;
-use adamant_models::Bert;
+use adamant_models::{Bert, BertConfig};
 use adamant_text::Tokenizer;
 use clap::Parser;
 use common::sentences::{Classifier, Sentences, Test};
@@ -77,6 +77,21 @@ impl Training {
     }
 }
 
+/// The tokenizer of the model, if they fit each other and `--tokens`.
+fn tokenizer(args: &Args) -> Result<Tokenizer, Failure> {
+    let (config, tokenizer) = (BertConfig::open(&args.model)?, Tokenizer::open(&args.model)?);
+    let (found, most) = (tokenizer.vocab_size(), config.vocab_size);
+    if found > most {
+        return Err(format!("the tokenizer: found {found} tokens, expected at most {most}").into());
+    }
+    // A pair of sentences has three special tokens.
+    let most = config.max_position_embeddings;
+    if !(4..=most).contains(&args.tokens) {
+        return Err(format!("--tokens: found {}, expected 4 to {most}", args.tokens).into());
+    }
+    Ok(tokenizer.max_length(args.tokens))
+}
+
 fn main() -> ExitCode {
     adamant::train::exit(train(&Args::parse()))
 }
@@ -89,7 +104,7 @@ fn train(args: &Args) -> Result<(), Failure> {
     let names = table.classes("label")?.names;
     let mut rng = Generator::seed(args.run.seed);
     let [train, test] = table.stratified_split("label", [0.8, 0.2], &mut rng)?;
-    let tokenizer = Tokenizer::open(&args.model)?.max_length(args.tokens);
+    let tokenizer = tokenizer(args)?;
     let sentences = |table: &Table| -> Result<_, Failure> {
         let texts: Vec<&str> =
             table.strings("text")?.iter().map(|text| text.as_deref().unwrap_or("")).collect();

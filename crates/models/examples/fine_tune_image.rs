@@ -100,11 +100,10 @@ fn train(args: &Args) -> Result<(), Failure> {
     // A momentum of 0.01, with which it was trained, is for more batches than there are here.
     let batch_norm = BatchNormOptions::default().eps(1e-3);
     let options = EfficientNetLiteOptions::default().batch_norm(batch_norm);
-    let mut net = EfficientNetLite::with_options(1000, options, &mut rng);
-    if let Some(path) = &args.weights {
-        let names = LoadOptions::default().rename(move |name| options.timm_name(name));
-        load_with(&net, &Weights::open(path)?, names)?;
-    }
+    let mut net = match &args.weights {
+        Some(path) => EfficientNetLite::open(path, options, &mut rng)?,
+        None => EfficientNetLite::with_options(1000, options, &mut rng),
+    };
     if args.freeze_batch_norms {
         net.freeze_batch_norms();
     }

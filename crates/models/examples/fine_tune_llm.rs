@@ -14,7 +14,7 @@ use adamant::prelude::*;
 use adamant_models::Llama;
 use adamant_text::Tokenizer;
 use clap::Parser;
-use common::language::{Passages, Tuned, perplexity, write};
+use common::language::{Passages, Tuned, check, perplexity, write};
 use common::plays::PLAYS;
 use common::{Failure, RunArgs, count, rate};
 use std::path::PathBuf;
@@ -45,6 +45,9 @@ struct Args {
     /// Tokens in a passage
     #[arg(long, default_value_t = 128, value_parser = count)]
     context: usize,
+    /// The number of layers, from the first, that run again in the backward pass, to save memory
+    #[arg(long, default_value_t = 0, value_name = "LAYERS")]
+    checkpoint_layers: usize,
     /// Adam's highest learning rate [default: 1e-4, of adapters 1e-3]
     #[arg(long, value_parser = rate, allow_negative_numbers = true)]
     lr: Option<f64>,
@@ -70,17 +73,19 @@ fn main() -> ExitCode {
 
 fn train(args: &Args) -> Result<(), Failure> {
     let tokenizer = Tokenizer::open(&args.model)?;
-    let model = match args.lora {
+    let mut model = match args.lora {
         Some(_) => Llama::open_frozen(&args.model, Storage::Bf16)?,
         None => Llama::open(&args.model)?,
     };
+    check(model.config(), &tokenizer, args.context)?;
+    model.checkpoint_layers(args.checkpoint_layers);
     let mut rng = Generator::seed(args.run.seed);
     let mut tuned = Tuned { model, lora: None };
     if let Some(rank) = args.lora {
         let options = LoraOptions::default().rank(rank).lora_alpha(2.0 * rank as f64).all_linear();
         tuned.lora = Some(Lora::new(&tuned.model, options, &mut rng)?);
     }
-    let mut tokens = tokenizer.encode(&read_text(&args.text)?)?;
+    let mut tokens = tokenizer.encode_without_special_tokens(&read_text(&args.text)?)?;
     let held_out = tokens.split_off(tokens.len() - tokens.len() / 10);
     let weights: usize = tuned.parameters().iter().map(Parameter::numel).sum();
     println!("{} tokens; {weights} weights to train", tokens.len());

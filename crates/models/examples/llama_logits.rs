@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let (model, tokenizer) = (Llama::open(model)?, Tokenizer::open(model)?);
     println!("opened in {:.2?}", start.elapsed());
-    let tokens = tokenizer.encode(&std::fs::read_to_string(text)?)?;
+    let tokens = tokenizer.encode_without_special_tokens(&std::fs::read_to_string(text)?)?;
     let (inputs, targets) = (&tokens[..tokens.len() - 1], &tokens[1..]);
     let start = Instant::now();
     let logits = no_grad(|| model.forward(&Indices::from(inputs).reshape([1, inputs.len()])));

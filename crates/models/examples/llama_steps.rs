@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("expected MODEL TEXT STEPS TOKENS LR [ADAPTERS [LAYERS]]".into());
     };
     let (steps, length, lr): (usize, usize, f64) = (steps.parse()?, length.parse()?, lr.parse()?);
-    let tokens = Tokenizer::open(model)?.encode(&std::fs::read_to_string(text)?)?;
+    let tokens =
+        Tokenizer::open(model)?.encode_without_special_tokens(&std::fs::read_to_string(text)?)?;
     let mut model = match adapters {
         [] => Llama::open(model)?,
         _ => Llama::open_frozen(model, Storage::Bf16)?,

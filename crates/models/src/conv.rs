@@ -1,7 +1,21 @@
 //! The convolutions of image nets.
 
+use adamant_checkpoint::Weights;
 use adamant_nn::{Conv2d, Conv2dOptions, init::normal};
 use adamant_tensor::Generator;
+
+/// More classes than any head has.
+const MOST_CLASSES: usize = 1 << 20;
+
+/// The rows of the head that has one of these names; 1000, as on ImageNet, if there is none, which loading
+/// then reports.
+pub(crate) fn classes_in(weights: &Weights, names: &[&str]) -> usize {
+    let head = names.iter().find_map(|name| weights.entry(name));
+    match head.map(|entry| entry.shape()) {
+        Some(&[classes, _]) if (1..=MOST_CLASSES).contains(&classes) => classes,
+        _ => 1000,
+    }
+}
 
 /// A convolution without a bias, with a square kernel. Its weights start as normal with variance
 /// `2 / fan_out`, where `fan_out` is the number of outputs that depend on an input: gradients then

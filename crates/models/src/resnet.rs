@@ -2,9 +2,14 @@
 //!
 //! [Deep Residual Learning for Image Recognition](https://arxiv.org/abs/1512.03385)
 
-use crate::conv::conv;
-use adamant_nn::{BatchNorm2d, Conv2d, Conv2dOptions, Forward, Linear, Module};
+use crate::conv::{classes_in, conv};
+use crate::model_error::ModelError;
+use adamant_checkpoint::Weights;
+use adamant_nn::{
+    BatchNorm2d, Conv2d, Conv2dOptions, Forward, Linear, LoadOptions, Module, init, load_with,
+};
 use adamant_tensor::{Generator, MaxPool2dOptions, Tensor};
+use std::path::Path;
 
 /// The options of a [`ResNet`]; the defaults are those of ResNet-18.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +54,7 @@ impl ResNetOptions {
 ///
 /// let mut rng = Generator::seed(0);
 /// let options = ResNetOptions::default().width(8);
-/// let mut net = ResNet::with_options(1000, options, &mut rng);
-/// // net.load_state_dict(&Weights::open("resnet18.pth")?.load()?)?;
+/// let mut net = ResNet::with_options(1000, options, &mut rng); // or ResNet::open("resnet18.pth", …)?
 /// net.fc = Linear::new(64, 3, &mut rng); // a new head
 /// net.freeze_batch_norms();
 /// assert_eq!(net.forward(&Tensor::zeros([2, 3, 64, 64])).shape(), [2, 3]);
@@ -102,6 +106,33 @@ impl ResNet {
             layer3: stage([2 * width, 4 * width], layers[2], 2, rng),
             layer4: stage([4 * width, 8 * width], layers[3], 2, rng),
             fc: Linear::new(8 * width, classes, rng),
+        }
+    }
+
+    /// Opens a file of weights, for as many classes as its head has.
+    ///
+    /// PyTorch: `resnet18()` and `load_state_dict(torch.load(path))`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or does not have the weights of a net with these options.
+    ///
+    /// # Panics
+    /// As [`with_options`](ResNet::with_options).
+    ///
+    /// ```no_run
+    /// use adamant_models::{ResNet, ResNetOptions};
+    /// let net = ResNet::open("resnet34.pth", ResNetOptions::default().layers([3, 4, 6, 3]))?;
+    /// # Ok::<(), adamant_models::ModelError>(())
+    /// ```
+    #[track_caller]
+    pub fn open(path: impl AsRef<Path>, options: ResNetOptions) -> Result<Self, ModelError> {
+        let (path, rng) = (path.as_ref(), &mut Generator::seed(0)); // nothing is drawn
+        let weights = Weights::open(path)?;
+        let classes = classes_in(&weights, &["fc.weight"]);
+        let net = init::skip_init(|| ResNet::with_options(classes, options, rng));
+        match load_with(&net, &weights, LoadOptions::default()) {
+            Ok(_) => Ok(net),
+            Err(error) => Err(ModelError::weights(path, error)),
         }
     }
 

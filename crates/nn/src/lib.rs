@@ -56,7 +56,7 @@ pub use layers::squeeze_excitation::{SqueezeExcitation, SqueezeExcitationOptions
 pub use layers::transformer::{
     TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
 };
-pub use lora::{Lora, LoraError, LoraInit, LoraOptions, TargetModules};
+pub use lora::{Lora, LoraError, LoraInit, LoraOptions, MergeError, TargetModules};
 pub use losses::{
     BceLoss, BceWithLogitsLoss, Classes, CosineEmbeddingLoss, CrossEntropyLoss, HuberLoss,
     KlDivLoss, L1Loss, MseLoss, NllLoss, Reduction, SmoothL1Loss, Targets, TripletMarginLoss,

@@ -28,7 +28,7 @@ const WORDS: [&str; 2] = [
 pub(crate) fn read(path: &Path) -> Result<(tokenizers::Tokenizer, SpecialTokens), FileError> {
     let file = Weights::open(path)?;
     let vocabulary = Vocabulary::new(&file, path)?;
-    let pipeline = match file.text("tokenizer.ggml.model")? {
+    let pipeline = match file.metadata_text("tokenizer.ggml.model")? {
         "gpt2" => vocabulary.byte_level_bpe()?,
         "llama" => vocabulary.sentence_piece()?,
         "bert" => vocabulary.word_piece()?,
@@ -79,7 +79,7 @@ impl<'a> Vocabulary<'a> {
     /// GPT-2's kind: words are bytes, which merges join in their order.
     fn byte_level_bpe(&self) -> Result<Value, FileError> {
         let merges: Vec<&str> = self.elements("merges", "strings", |array| array.texts())?;
-        let pre = self.file.text("tokenizer.ggml.pre")?;
+        let pre = self.file.metadata_text("tokenizer.ggml.pre")?;
         let byte_level = |use_regex| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex });
         let split = |digits| {
             let regex = [WORDS[0], digits, WORDS[1]].concat();
@@ -255,7 +255,7 @@ impl<'a> Vocabulary<'a> {
     fn flag(&self, key: &str, default: bool) -> Result<bool, FileError> {
         match self.metadata(key) {
             None => Ok(default),
-            Some(_) => self.file.bool(&format!("tokenizer.ggml.{key}")),
+            Some(_) => self.file.metadata_bool(&format!("tokenizer.ggml.{key}")),
         }
     }
 
@@ -280,7 +280,7 @@ impl<'a> Vocabulary<'a> {
         expected: &str,
         read: impl FnOnce(MetadataArray<'a>) -> Option<I>,
     ) -> Result<Vec<T>, FileError> {
-        let array = self.file.array(&format!("tokenizer.ggml.{key}"))?;
+        let array = self.file.metadata_array(&format!("tokenizer.ggml.{key}"))?;
         let found = || self.error(format!("`tokenizer.ggml.{key}`, {array:?}"), expected);
         read(array).map(Vec::from_iter).ok_or_else(found)
     }

@@ -19,7 +19,7 @@ use tokenizers::utils::truncation::TruncationParams;
 /// ```no_run
 /// use adamant_text::Tokenizer;
 /// let tokenizer = Tokenizer::open("smollm2-135m.gguf")?;
-/// let tokens = tokenizer.encode("To be, or not to be")?;
+/// let tokens = tokenizer.encode("To be, or not to be")?; // this model expects no special tokens
 /// assert_eq!(tokenizer.decode(&tokens)?, "To be, or not to be");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -100,26 +100,29 @@ impl Tokenizer {
         self
     }
 
-    /// The tokens of a text alone.
-    ///
-    /// PyTorch: `tokenizer.encode(text, add_special_tokens=False)`.
-    ///
-    /// # Errors
-    /// If the vocabulary does not cover the text, and has no token for what it does not cover.
-    pub fn encode(&self, text: &str) -> Result<Vec<usize>, TextError> {
-        let encoding = self.inner.encode_fast(text, false);
-        Ok(indices(encoding.map_err(|error| TextError::encode(text, error))?.get_ids()))
-    }
-
     /// The tokens of a text with the special tokens that the model expects around it: `[CLS] text
     /// [SEP]` for BERT. Many models of GPT's kind expect none.
     ///
     /// PyTorch: `tokenizer.encode(text)`.
     ///
     /// # Errors
+    /// If the vocabulary does not cover the text, and has no token for what it does not cover.
+    pub fn encode(&self, text: &str) -> Result<Vec<usize>, TextError> {
+        self.tokens(text, true)
+    }
+
+    /// The tokens of a text alone: a part of a longer text, or what a language model is trained on.
+    ///
+    /// PyTorch: `tokenizer.encode(text, add_special_tokens=False)`.
+    ///
+    /// # Errors
     /// As [`encode`](Tokenizer::encode).
-    pub fn encode_with_special_tokens(&self, text: &str) -> Result<Vec<usize>, TextError> {
-        let encoding = self.inner.encode_fast(text, true);
+    pub fn encode_without_special_tokens(&self, text: &str) -> Result<Vec<usize>, TextError> {
+        self.tokens(text, false)
+    }
+
+    fn tokens(&self, text: &str, add_special: bool) -> Result<Vec<usize>, TextError> {
+        let encoding = self.inner.encode_fast(text, add_special);
         Ok(indices(encoding.map_err(|error| TextError::encode(text, error))?.get_ids()))
     }
 
@@ -136,8 +139,7 @@ impl Tokenizer {
         Ok(Pair { tokens: indices(encoding.get_ids()), types: indices(encoding.get_type_ids()) })
     }
 
-    /// [`encode_with_special_tokens`](Tokenizer::encode_with_special_tokens) for each text, on all
-    /// threads.
+    /// [`encode`](Tokenizer::encode) for each text, on all threads.
     ///
     /// PyTorch: `tokenizer(texts)["input_ids"]`.
     ///
@@ -147,7 +149,7 @@ impl Tokenizer {
         &self,
         texts: &[impl AsRef<str> + Sync],
     ) -> Result<Vec<Vec<usize>>, TextError> {
-        texts.par_iter().map(|text| self.encode_with_special_tokens(text.as_ref())).collect()
+        texts.par_iter().map(|text| self.encode(text.as_ref())).collect()
     }
 
     /// The text of tokens, without the special ones. An index that the vocabulary does not have is

@@ -36,8 +36,8 @@ impl Weights {
     /// ```no_run
     /// use adamant_checkpoint::Weights;
     /// let weights = Weights::open("smollm2-135m-q8_0.gguf")?;
-    /// let layers = weights.int(&format!("{}.block_count", weights.text("general.architecture")?))?;
-    /// let tokens: Vec<&str> = weights.array("tokenizer.ggml.tokens")?.texts().unwrap().collect();
+    /// let layers = weights.metadata_int(&format!("{}.block_count", weights.metadata_text("general.architecture")?))?;
+    /// let tokens: Vec<&str> = weights.metadata_array("tokenizer.ggml.tokens")?.texts().unwrap().collect();
     /// let template = weights.metadata("tokenizer.chat_template");
     /// # Ok::<(), adamant_checkpoint::FileError>(())
     /// ```
@@ -57,7 +57,7 @@ impl Weights {
     ///
     /// # Errors
     /// If it is missing or something else.
-    pub fn bool(&self, key: &str) -> Result<bool, FileError> {
+    pub fn metadata_bool(&self, key: &str) -> Result<bool, FileError> {
         self.expect(key, "a boolean", |value| match value {
             MetadataValue::Bool(value) => Some(value),
             _ => None,
@@ -68,7 +68,7 @@ impl Weights {
     ///
     /// # Errors
     /// If it is missing, something else, or exceeds `i64`.
-    pub fn int(&self, key: &str) -> Result<i64, FileError> {
+    pub fn metadata_int(&self, key: &str) -> Result<i64, FileError> {
         self.expect(key, "a 64-bit signed integer", |value| match value {
             MetadataValue::Int(value) => value.try_into().ok(),
             _ => None,
@@ -79,7 +79,7 @@ impl Weights {
     ///
     /// # Errors
     /// If it is missing or something else.
-    pub fn float(&self, key: &str) -> Result<f64, FileError> {
+    pub fn metadata_float(&self, key: &str) -> Result<f64, FileError> {
         self.expect(key, "a float", |value| match value {
             MetadataValue::Float(value) => Some(value),
             _ => None,
@@ -90,7 +90,7 @@ impl Weights {
     ///
     /// # Errors
     /// If it is missing or something else.
-    pub fn text(&self, key: &str) -> Result<&str, FileError> {
+    pub fn metadata_text(&self, key: &str) -> Result<&str, FileError> {
         self.expect(key, "a string", |value| match value {
             MetadataValue::Text(value) => Some(value),
             _ => None,
@@ -101,7 +101,7 @@ impl Weights {
     ///
     /// # Errors
     /// If it is missing or something else.
-    pub fn array(&self, key: &str) -> Result<MetadataArray<'_>, FileError> {
+    pub fn metadata_array(&self, key: &str) -> Result<MetadataArray<'_>, FileError> {
         self.expect(key, "an array", |value| match value {
             MetadataValue::Array(value) => Some(value),
             _ => None,

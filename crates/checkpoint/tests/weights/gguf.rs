@@ -56,12 +56,12 @@ fn metadata_of_every_type_is_read() {
     for (name, value) in ints {
         assert_eq!(file.metadata(&format!("test.{name}")), Some(MetadataValue::Int(value)));
     }
-    assert_eq!(file.float("test.f32").unwrap(), f64::from(1e-5f32));
-    assert_eq!(file.float("test.f64").unwrap(), 0.1);
-    assert_eq!(file.int("general.alignment").unwrap(), 64);
-    assert!(file.bool("test.bool").unwrap());
-    assert_eq!(file.text("test.text").unwrap(), "grüße");
-    let array = |name| file.array(name).unwrap();
+    assert_eq!(file.metadata_float("test.f32").unwrap(), f64::from(1e-5f32));
+    assert_eq!(file.metadata_float("test.f64").unwrap(), 0.1);
+    assert_eq!(file.metadata_int("general.alignment").unwrap(), 64);
+    assert!(file.metadata_bool("test.bool").unwrap());
+    assert_eq!(file.metadata_text("test.text").unwrap(), "grüße");
+    let array = |name| file.metadata_array(name).unwrap();
     assert_eq!(array("test.texts").texts().unwrap().collect::<Vec<_>>(), ["a", "", "π b"]);
     assert_eq!(array("test.ints").ints().unwrap().collect::<Vec<_>>(), [1, -2, 3]);
     assert_eq!(array("test.floats").floats().unwrap().collect::<Vec<_>>(), [0.5, -1.5]);
@@ -76,17 +76,17 @@ fn metadata_of_another_type_is_named() {
     let path = fixture("gguf/quants.gguf");
     let error = |found: &str| format!("{}: found {found}", path.display());
     assert_eq!(
-        quants().int("test.u64").unwrap_err().to_string(),
+        quants().metadata_int("test.u64").unwrap_err().to_string(),
         error(
             "`test.u64` in the metadata, 18446744073709551615, expected a 64-bit signed integer there"
         )
     );
     assert_eq!(
-        quants().text("test.ints").unwrap_err().to_string(),
+        quants().metadata_text("test.ints").unwrap_err().to_string(),
         error("`test.ints` in the metadata, [1, -2, 3], expected a string there")
     );
     assert_eq!(
-        quants().array("none").unwrap_err().to_string(),
+        quants().metadata_array("none").unwrap_err().to_string(),
         error("no `none` in the metadata, expected an array there")
     );
 }

@@ -22,7 +22,7 @@ fn a_folder_and_its_index_are_the_same_model() {
         }
     }
     let file = Weights::open(&folder).unwrap();
-    assert_eq!(file.text("format").unwrap(), "pt");
+    assert_eq!(file.metadata_text("format").unwrap(), "pt");
     assert_eq!(file.read("head.bias").unwrap(), model["head.bias"]);
 }
 

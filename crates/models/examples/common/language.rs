@@ -2,7 +2,7 @@
 
 use super::Failure;
 use adamant::prelude::*;
-use adamant_models::{GenerateOptions, Llama};
+use adamant_models::{GenerateOptions, Llama, LlamaConfig};
 use adamant_text::Tokenizer;
 
 /// The most batches of the held-out text that are looked at.
@@ -42,6 +42,24 @@ impl Stateful for Tuned {
     }
 }
 
+/// Checks that the model has a row for each token, and reads passages of this length.
+pub(crate) fn check(
+    config: &LlamaConfig,
+    tokenizer: &Tokenizer,
+    context: usize,
+) -> Result<(), Failure> {
+    let (found, most) = (tokenizer.vocab_size(), config.vocab_size);
+    if found > most {
+        return Err(format!("the tokenizer: found {found} tokens, expected at most {most}").into());
+    }
+    let most = config.max_position_embeddings;
+    if context > most {
+        let expected = format!("expected at most {most}, the model's longest text");
+        return Err(format!("--context: found {context}, {expected}").into());
+    }
+    Ok(())
+}
+
 /// The perplexity of the first passages.
 pub(crate) fn perplexity(model: &Llama, passages: &DataLoader<Passages>) -> f64 {
     let mut perplexity = Perplexity::new();
@@ -54,7 +72,12 @@ pub(crate) fn perplexity(model: &Llama, passages: &DataLoader<Passages>) -> f64 
 
 /// What the model makes of a prompt.
 pub(crate) fn write(model: &Llama, tokenizer: &Tokenizer, prompt: &str) -> Result<String, Failure> {
-    let mut text = tokenizer.encode_with_special_tokens(prompt)?;
+    let mut text = tokenizer.encode(prompt)?;
+    if text.is_empty() {
+        return Err(
+            format!("--prompt: found {prompt:?}, expected a text of at least one token").into()
+        );
+    }
     let options = GenerateOptions::default().max_new_tokens(60).do_sample(true).temperature(0.8);
     text.extend(model.generate(&text, options, &mut Generator::seed(0)));
     Ok(tokenizer.decode(&text)?)

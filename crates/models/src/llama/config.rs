@@ -210,14 +210,14 @@ impl LlamaConfig {
     /// Reads the metadata of a GGUF file whose architecture is `llama` or `qwen2`. Its tensors show
     /// whether it has biases and a separate head.
     pub(super) fn from_gguf(file: &Weights, path: &Path) -> Result<Self, FileError> {
-        let architecture = file.text("general.architecture")?;
+        let architecture = file.metadata_text("general.architecture")?;
         if !["llama", "qwen2"].contains(&architecture) {
             let found = format!("the architecture {architecture:?}");
             return Err(FileError::format(path, found, "\"llama\" or \"qwen2\""));
         }
         let key = |key: &str| format!("{architecture}.{key}");
         let size = |name: &str| {
-            let value = file.int(&key(name))?;
+            let value = file.metadata_int(&key(name))?;
             usize::try_from(value)
                 .map_err(|_| FileError::format(path, format!("`{}`, {value}", key(name)), "a size"))
         };
@@ -230,7 +230,7 @@ impl LlamaConfig {
         let has = |name: &str| file.entry(name).is_some();
         let token = |name: &str| {
             let key = format!("tokenizer.ggml.{name}_token_id");
-            let id = file.metadata(&key).map(|_| file.int(&key)).transpose()?;
+            let id = file.metadata(&key).map(|_| file.metadata_int(&key)).transpose()?;
             Ok::<_, FileError>(id.and_then(|id| usize::try_from(id).ok()))
         };
         if has("rope_freqs.weight") {
@@ -242,7 +242,7 @@ impl LlamaConfig {
         let config = LlamaConfig {
             vocab_size: match file.metadata(&key("vocab_size")) {
                 Some(_) => size("vocab_size")?,
-                None => file.array("tokenizer.ggml.tokens")?.len(),
+                None => file.metadata_array("tokenizer.ggml.tokens")?.len(),
             },
             hidden_size,
             intermediate_size: size("feed_forward_length")?,
@@ -251,9 +251,9 @@ impl LlamaConfig {
             num_key_value_heads: or("attention.head_count_kv", heads)?,
             head_dim: or("attention.key_length", hidden_size / heads.max(1))?,
             max_position_embeddings: size("context_length")?,
-            rms_norm_eps: decimal(file.float(&key("attention.layer_norm_rms_epsilon"))?),
+            rms_norm_eps: decimal(file.metadata_float(&key("attention.layer_norm_rms_epsilon"))?),
             rope_theta: match file.metadata(&key("rope.freq_base")) {
-                Some(_) => decimal(file.float(&key("rope.freq_base"))?),
+                Some(_) => decimal(file.metadata_float(&key("rope.freq_base"))?),
                 None => 10_000.0,
             },
             rope_scaling: None,

@@ -72,7 +72,7 @@ impl Llama {
         let source = HuggingFaceOrder {
             names: names.map(|name| (hugging_face_name(name), name)).collect(),
             // The converter reorders the rows of no other architecture.
-            reordered: (file.text("general.architecture")? == "llama").then_some(heads),
+            reordered: (file.metadata_text("general.architecture")? == "llama").then_some(heads),
             file: &file,
         };
         Llama::load(path, &config, prepare, &source, LoadOptions::default())

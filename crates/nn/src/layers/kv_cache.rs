@@ -169,8 +169,15 @@ fn make_room<'a, T: Float>(
     if buffer.as_ref().is_none_or(|old| capacity(old) < room) {
         let doubled = buffer.as_ref().map_or(0, |old| 2 * capacity(old));
         let mut grown = Array::full(sized(new, room.max(doubled)).into(), T::ZERO);
-        if let Some(old) = buffer {
-            write(&mut grown, &Tensor::from(old.clone()).narrow(-2, 0, len), 0);
+        let width = new[new.len() - 1];
+        if let Some(old) = buffer
+            && len * width > 0
+        {
+            let rows = [capacity(old), capacity(&grown)].map(|tokens| tokens * width);
+            let old = old.as_slice().expect("a buffer is contiguous").chunks_exact(rows[0]);
+            for (rows, old) in grown.make_mut().chunks_exact_mut(rows[1]).zip(old) {
+                rows[..len * width].copy_from_slice(&old[..len * width]);
+            }
         }
         *buffer = Some(grown);
     }

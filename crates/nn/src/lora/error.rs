@@ -1,6 +1,8 @@
 //! Why adapters cannot be added to a model, merged or loaded.
 
-use adamant_tensor::StateError;
+use super::Lora;
+use adamant_tensor::{Float, StateError};
+use std::fmt;
 use thiserror::Error;
 
 /// Why adapters cannot be added to a model, merged or loaded.
@@ -48,6 +50,22 @@ pub enum LoraError {
     State(#[from] StateError),
 }
 adamant_tensor::debug_as_display!(LoraError);
+
+/// Why [`Lora::merge_and_unload`] has not merged, with the adapters.
+#[derive(Error)]
+#[error("{error}")]
+pub struct MergeError<T: Float = f32> {
+    /// The adapters, which are still in the model.
+    pub lora: Box<Lora<T>>,
+    /// The reason.
+    pub error: LoraError,
+}
+
+impl<T: Float> fmt::Debug for MergeError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// Names in backquotes, the first ten.
 fn list(names: &[String]) -> String {

@@ -1,7 +1,7 @@
 //! Adapters merged into the weights of their layers, and removed.
 
 use super::find::joined;
-use super::{Adapted, Lora, LoraError};
+use super::{Adapted, Lora, LoraError, MergeError};
 use crate::tree::adapter::Installed;
 use adamant_tensor::{Float, Tensor, no_grad};
 
@@ -97,15 +97,16 @@ impl<T: Float> Lora<T> {
     /// Python: `peft_model.merge_and_unload()`.
     ///
     /// # Errors
-    /// As [`merge`](Lora::merge); the adapters then stay in the model.
+    /// As [`merge`](Lora::merge). The adapters then stay in the model, and the error contains this `Lora`,
+    /// which can still save or [`unload`](Lora::unload) them.
     ///
     /// # Panics
     /// As [`merge`](Lora::merge).
     #[track_caller]
-    pub fn merge_and_unload(self) -> Result<(), LoraError> {
+    pub fn merge_and_unload(self) -> Result<(), MergeError<T>> {
         let is_merged = self.is_merged();
-        if !is_merged {
-            self.check_before_merge("merge_and_unload")?;
+        if !is_merged && let Err(error) = self.check_before_merge("merge_and_unload") {
+            return Err(MergeError { lora: Box::new(self), error });
         }
         for adapted in &self.layers {
             if !is_merged {
@@ -253,8 +254,16 @@ mod tests {
         assert_eq!(lora.merge().unwrap_err().to_string(), expected);
         assert!(!lora.is_merged());
         assert_eq!(crate::module_state(&model), state);
-        assert_eq!(lora.merge_and_unload().unwrap_err().to_string(), expected);
+        let error = lora.merge_and_unload().unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), format!("{error:?}").as_str()),
+            (expected, expected)
+        );
         assert_eq!(crate::module_state(&model), state);
+        let adapters = || model.iter().filter(|layer| layer.adapter.adapter().is_some()).count();
+        assert_eq!(adapters(), 2);
+        error.lora.unload();
+        assert_eq!(adapters(), 0);
     }
 
     #[test]

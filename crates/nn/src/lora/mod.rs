@@ -6,7 +6,7 @@ mod merge;
 mod options;
 mod peft;
 
-pub use error::LoraError;
+pub use error::{LoraError, MergeError};
 pub use options::{LoraInit, LoraOptions, TargetModules};
 
 use crate::init;

@@ -90,7 +90,8 @@ fn handles<T: Float, M: Module<T> + Clone>(module: &M) -> M {
 mod tests {
     use super::*;
     use crate::{
-        BatchNorm1d, Dropout, Forward, Linear, Lora, LoraOptions, Sequential, Stateful, module_state,
+        BatchNorm1d, Dropout, Forward, Linear, Lora, LoraOptions, Sequential, Stateful,
+        module_state,
     };
     use adamant_tensor::{Generator, graph_to_dot, no_grad};
 

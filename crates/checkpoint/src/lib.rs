@@ -23,7 +23,6 @@ mod payload;
 mod read;
 mod read_error;
 mod search;
-mod shown;
 mod weights;
 mod write;
 

@@ -28,11 +28,11 @@ pub use self::pt::{load_pt, save_pt};
 pub use self::safetensors::{SavedType, load_safetensors, save_safetensors, save_safetensors_as};
 pub use self::stored::StoredType;
 
-use self::files::{Buffer, TensorFile};
+use self::files::{Buffer, Files};
 use self::metadata::Metadata;
 use self::values::{Entry, Values};
-use crate::shown::shown;
 use adamant_files::FileError;
+use adamant_tensor::shown;
 use adamant_tensor::{SourceError, StateDict, StateSource, Value, ValueKind};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ pub struct Weights {
     /// What the user opened: a file, an index or a folder.
     path: PathBuf,
     format: WeightsFormat,
-    files: Vec<TensorFile>,
+    files: Files,
     values: Values,
     metadata: Metadata,
 }
@@ -111,7 +111,7 @@ impl fmt::Display for WeightsFormat {
 impl Weights {
     /// Opens a file, the shards that an index lists, or a folder with `model.safetensors`,
     /// `model.safetensors.index.json`, `pytorch_model.bin` or `pytorch_model.bin.index.json`, the
-    /// first of these. Reads headers only.
+    /// first of these. Reads headers only, and keeps one file open, the one that was read last.
     ///
     /// # Errors
     /// If a file cannot be read, is damaged, or of another kind, which the error names. In a PyTorch
@@ -123,7 +123,7 @@ impl Weights {
     ///
     /// * 131,072 tensors, scalars and keys of metadata (in a PyTorch file, elements of containers);
     /// * 64 dimensions, in a GGUF file 4;
-    /// * a header of 16 MiB, in a GGUF file 24 MiB;
+    /// * a header of 16 MiB, to which the index of shards counts, in a GGUF file 24 MiB;
     /// * in a PyTorch file, 56 MiB for all objects except the elements of tensors, and tensors that
     ///   overlap in storages to more than twice the file's length.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
@@ -143,13 +143,13 @@ impl Weights {
 
     /// The files: one, or the shards in the order of their names.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Path> {
-        self.files.iter().map(TensorFile::path)
+        self.files.paths()
     }
 
     /// The number of bytes of all files.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
-        self.files.iter().map(TensorFile::len).sum()
+        self.files.len()
     }
 
     /// Whether a checksum is verified for each tensor that is read. Files that `torch.save` of PyTorch
@@ -295,7 +295,7 @@ impl Weights {
     }
 
     fn value(&self, entry: &TensorEntry, buffer: &mut Buffer) -> Result<Value, FileError> {
-        self.files[entry.file as usize].read(entry, buffer)
+        self.files.read(entry, buffer)
     }
 
     /// Checks that all types can be read, before anything is.
@@ -316,7 +316,7 @@ impl Weights {
             }
             _ => expected.into(),
         };
-        Err(FileError::format(self.files[entry.file as usize].path(), found, expected))
+        Err(FileError::format(self.files.path(entry.file), found, expected))
     }
 }
 

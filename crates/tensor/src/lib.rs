@@ -44,6 +44,8 @@ pub use ops::shape::pad_mode::PadMode;
 pub use state::dict::StateDict;
 pub use state::generator::Generator;
 pub use state::mismatch::{Mismatch, StateError};
+#[doc(hidden)]
+pub use state::shown::shown;
 pub use state::source::{SourceError, StateSource, ValueKind};
 pub use state::stateful::Stateful;
 #[doc(hidden)]
@@ -52,8 +54,9 @@ pub use state::value::Value;
 pub use tape::anomaly::detect_anomaly;
 pub use tape::hooks::HookHandle;
 pub use tape::mode::{enable_grad, is_grad_enabled, no_grad};
-pub use tape::parameter::{Parameter, TakenValue, ValueMut, take_values};
+pub use tape::parameter::{Parameter, ValueMut};
 pub use tape::stored::{NewValue, Storage};
+pub use tape::taken::{TakenValue, take_values};
 pub use tape::tensor::Tensor;
 pub use tape::weight::Weight;
 pub use tools::checkpoint::checkpoint;

@@ -3,8 +3,8 @@
 use super::Weights;
 use super::gguf::Header;
 use super::members::{Members, find};
-use crate::shown::shown;
 use adamant_files::FileError;
+use adamant_tensor::shown;
 use std::fmt;
 
 /// The metadata of a file.

@@ -1,7 +1,7 @@
 //! Opens a file of weights, or the files of a sharded model.
 
 use super::entry::{ScalarEntry, TensorEntry};
-use super::files::TensorFile;
+use super::files::Files;
 use super::listed::Listed;
 use super::metadata::Metadata;
 use super::pt::Room;
@@ -9,8 +9,8 @@ use super::shards::{Index, Source};
 use super::values::Values;
 use super::{Weights, WeightsFormat, gguf, pt, safetensors};
 use crate::limits;
-use crate::shown::shown;
-use adamant_files::{FileError, Kind, Opened, other_kind};
+use adamant_files::{FileError, FormatError, Kind, Opened, other_kind};
+use adamant_tensor::shown;
 use std::path::Path;
 
 /// The kind of file that a reader of any format expects, for messages.
@@ -39,14 +39,16 @@ impl WeightsFormat {
 
 /// Opens a path; of this format only, if there is one.
 pub(super) fn open(path: &Path, only: Option<WeightsFormat>) -> Result<Weights, FileError> {
-    let mut opening = Opening::new(only);
     match Source::find(path)? {
         Source::File(file) => {
+            let mut opening = Opening::new(only);
             opening.add(&file)?;
             opening.finish(path)
         }
         Source::Index(index) => {
-            let Index { shards, tensors } = Index::read(&index)?;
+            let Index { len, shards, tensors } = Index::read(&index)?;
+            let mut opening = Opening::new(only);
+            opening.count_index(len).map_err(|error| error.at(&index))?;
             for shard in &shards {
                 let path = index.with_file_name(shard);
                 if opening.add(&path)? == WeightsFormat::Gguf {
@@ -65,19 +67,26 @@ pub(super) fn open(path: &Path, only: Option<WeightsFormat>) -> Result<Weights, 
 struct Opening {
     /// The format of the files, if it is known.
     format: Option<WeightsFormat>,
-    files: Vec<TensorFile>,
+    files: Files,
     entries: Vec<TensorEntry>,
     scalars: Vec<ScalarEntry>,
     metadata: Option<Metadata>,
-    /// The length of all headers of safetensors files.
+    /// The length of the index and of all headers of safetensors files.
     headers: u64,
     room: Room,
 }
 
 impl Opening {
     fn new(format: Option<WeightsFormat>) -> Self {
-        let (files, entries, scalars, metadata) = Default::default();
+        let (entries, scalars, metadata) = Default::default();
+        let files = Files::none();
         Opening { format, files, entries, scalars, metadata, headers: 0, room: Room::new() }
+    }
+
+    /// Counts an index of this length, whose names stay in memory until the shards are open.
+    fn count_index(&mut self, len: u64) -> Result<(), FormatError> {
+        self.headers = len;
+        self.room.take(len as usize) // at most limits::HEADER
     }
 
     /// Adds a file, of the format of those before it.
@@ -90,7 +99,7 @@ impl Opening {
             return Err(other_kind(&opened.start, expected).at(path));
         };
         self.format = Some(format);
-        let file = self.files.len() as u32; // at most limits::ENTRIES
+        let file = self.files.count() as u32; // at most limits::ENTRIES
         let listed = match format {
             WeightsFormat::SafeTensors => safetensors::list(&opened, file, &mut self.headers),
             WeightsFormat::PyTorch => pt::list(&opened, file, &mut self.room),
@@ -116,7 +125,7 @@ impl Opening {
             }
             (_, metadata) => metadata,
         });
-        self.files.push(TensorFile::new(path, opened.file, opened.len));
+        self.files.push(path, opened.file)?;
         let entries = (self.entries.len() + self.scalars.len()) as u64;
         limits::check_entries(entries).map_err(|error| error.at(path))?;
         Ok(format)

@@ -1,8 +1,8 @@
 //! A range of a file, which may have a checksum.
 
 use crate::read_error::ReadError;
-use crate::shown::shown;
 use adamant_files::FormatError;
+use adamant_tensor::shown;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 

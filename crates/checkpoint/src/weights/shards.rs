@@ -4,8 +4,8 @@ use super::Weights;
 use super::members::{Members, find};
 use super::safetensors::{Unique, json};
 use crate::limits;
-use crate::shown::shown;
 use adamant_files::{FileError, FormatError, Opened, START, other_kind};
+use adamant_tensor::shown;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -64,6 +64,8 @@ fn other_weights(folder: &Path) -> Result<Vec<String>, FileError> {
 
 /// The file of each tensor.
 pub(super) struct Index {
+    /// The length of its file.
+    pub(super) len: u64,
     /// The names of the shards, in order.
     pub(super) shards: Vec<String>,
     pub(super) tensors: WeightMap,
@@ -79,10 +81,9 @@ impl Index {
         let io = |source| FileError::io(path, source);
         let Opened { file, len, .. } = Opened::new(path)?;
         limits::check_header(len).map_err(|error| error.at(path))?;
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(len as usize);
         file.take(len).read_to_end(&mut text).map_err(io)?;
-        let shards = Self::parse(&text).map_err(|error| error.at(path))?;
-        Ok(shards)
+        Self::parse(&text).map_err(|error| error.at(path))
     }
 
     fn parse(text: &[u8]) -> Result<Self, FormatError> {
@@ -108,7 +109,11 @@ impl Index {
                 return Err(FormatError::new(found, "the name of a file next to the index"));
             }
         }
-        Ok(Index { shards: shards.into_iter().cloned().collect(), tensors: WeightMap(map) })
+        Ok(Index {
+            len: text.len() as u64,
+            shards: shards.into_iter().cloned().collect(),
+            tensors: WeightMap(map),
+        })
     }
 }
 

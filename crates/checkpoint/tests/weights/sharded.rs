@@ -84,6 +84,54 @@ fn headers_of_all_shards_have_one_limit() {
 }
 
 #[test]
+fn the_index_counts_to_the_limit_of_the_headers() {
+    let map = r#"{"weight_map": {"x": "a", "y": "b"}}"#;
+    let folder = folder(&["x"], &["y"], &format!("{map}{}", " ".repeat(9 << 20)));
+    assert_eq!(load_safetensors(folder.path()).unwrap().len(), 2);
+    let header = format!("{{}}{}", " ".repeat(9 << 20));
+    let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    fs::write(folder.path().join("b"), &file).unwrap();
+    let error = error(folder.path());
+    assert!(error.contains("b: found a header of 188") && error.contains("at most"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_shard_is_open_at_a_time() {
+    let folder = folder(&["x", "z"], &["y"], r#"{"weight_map": {"x": "a", "y": "b", "z": "a"}}"#);
+    let weights = Weights::open(folder.path()).unwrap();
+    let open = || {
+        let handles = fs::read_dir("/proc/self/fd").unwrap();
+        let paths = handles.filter_map(|handle| fs::read_link(handle.unwrap().path()).ok());
+        Vec::from_iter(
+            paths.filter_map(|path| Some(path.strip_prefix(folder.path()).ok()?.to_owned())),
+        )
+    };
+    for (name, shard) in [("x", "a"), ("y", "b"), ("z", "a")] {
+        weights.read(name).unwrap();
+        assert_eq!(open(), [Path::new(shard)]);
+    }
+    assert_eq!(weights.load().unwrap().len(), 3);
+}
+
+#[test]
+fn a_shard_that_has_changed_is_reported() {
+    let folder = folder(&["x"], &["y"], r#"{"weight_map": {"x": "a", "y": "b"}}"#);
+    let weights = Weights::open(folder.path()).unwrap();
+    save_safetensors(
+        &StateDict::from_iter([("x", Tensor::from([1.0f32; 9]))]),
+        folder.path().join("a"),
+    )
+    .unwrap();
+    assert!(weights.read("y").is_ok());
+    let error = weights.read("x").unwrap_err().to_string();
+    let expected =
+        "a: found a file that has changed since its header was read, expected the same file";
+    assert!(error.ends_with(expected), "{error}");
+    assert!(weights.read("y").is_ok());
+}
+
+#[test]
 fn shards_are_next_to_their_index() {
     for name in ["../a", "/etc/passwd", "b/../a", "./a", ".", "..", "", "a/", r"c:\\a"] {
         let index = format!(r#"{{"weight_map": {{"x": "{name}"}}}}"#);

@@ -3,7 +3,7 @@
 use crate::tree::load_report::LoadReport;
 use crate::tree::module::Module;
 use crate::tree::new_values::NewValues;
-use adamant_tensor::{Float, SourceError, StateError, StateSource};
+use adamant_tensor::{Float, SourceError, StateError, StateSource, shown};
 use std::fmt;
 
 /// How [`load_with`] loads.
@@ -119,6 +119,7 @@ impl fmt::Display for LoadError {
         match self {
             LoadError::State(error) => error.fmt(f),
             LoadError::Read { name, error } => {
+                let name = shown(name);
                 write!(f, "`{name}` cannot be read; nothing was changed: {error}")
             }
         }

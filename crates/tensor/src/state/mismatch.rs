@@ -1,6 +1,7 @@
 //! Why a state does not fit.
 
 use super::dict::{StateDict, joined};
+use super::shown::shown;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -63,7 +64,7 @@ impl Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = self.name().filter(|name| !name.is_empty()) {
-            write!(f, "`{name}`: ")?;
+            write!(f, "`{}`: ", shown(name))?;
         }
         match self {
             Mismatch::Missing { expected, .. } => write!(f, "missing, expected {expected}"),
@@ -201,17 +202,19 @@ const SHOWN: usize = 20;
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the state does not fit; nothing was changed:")?;
-        let shown = self.mismatches.len().min(SHOWN);
-        self.mismatches[..shown].iter().try_for_each(|mismatch| write!(f, "\n  {mismatch}"))?;
-        if shown < self.mismatches.len() {
-            write!(f, "\n  … and {} more", self.mismatches.len() - shown)?;
+        let first = self.mismatches.len().min(SHOWN);
+        self.mismatches[..first].iter().try_for_each(|mismatch| write!(f, "\n  {mismatch}"))?;
+        if first < self.mismatches.len() {
+            write!(f, "\n  … and {} more", self.mismatches.len() - first)?;
         }
         if let Some((part, prefix)) = self.surplus_prefix() {
             let part = part.trim_end_matches('.');
-            let whose = if part.is_empty() { String::new() } else { format!(" of `{part}`") };
+            let whose =
+                if part.is_empty() { String::new() } else { format!(" of `{}`", shown(part)) };
+            let prefix = shown(prefix);
             write!(f, "\nthe names{whose} begin with `{prefix}`, the expected ones do not: ")?;
-            write!(f, "`LoadOptions::rename_prefix({prefix:?}, \"\")` or ")?;
-            write!(f, "`StateDict::remove_prefix({prefix:?})` removes it")?;
+            write!(f, "`LoadOptions::rename_prefix(\"{prefix}\", \"\")` or ")?;
+            write!(f, "`StateDict::remove_prefix(\"{prefix}\")` removes it")?;
         }
         Ok(())
     }
@@ -245,6 +248,15 @@ mod tests {
         let text = whole.to_string();
         assert!(text.contains("the names of `model` begin with `module.`"), "{text}");
         assert!(text.ends_with(remedy), "{text}");
+    }
+
+    #[test]
+    fn names_are_escaped_and_cut() {
+        let long = "a".repeat(1000);
+        let error = error(&["w"], &["\u{1b}[2J.w", &format!("\u{1b}[2J.{long}")]).to_string();
+        assert!(error.contains("`\\u{1b}[2J.w`: found f32 [1]"), "{error}");
+        assert!(error.contains("remove_prefix(\"\\u{1b}[2J.\")"), "{error}");
+        assert!(!error.contains('\u{1b}') && error.len() < 700, "{error}");
     }
 
     #[test]

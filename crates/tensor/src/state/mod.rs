@@ -7,6 +7,7 @@ mod list;
 pub(crate) mod mismatch;
 mod parts;
 mod plain;
+pub(crate) mod shown;
 pub(crate) mod source;
 pub(crate) mod stateful;
 pub(crate) mod value;

@@ -12,6 +12,7 @@ pub(crate) mod parameter;
 pub(crate) mod pending;
 pub(crate) mod record;
 pub(crate) mod stored;
+pub(crate) mod taken;
 pub(crate) mod tensor;
 pub(crate) mod view;
 pub(crate) mod weight;

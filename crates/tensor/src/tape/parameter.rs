@@ -42,25 +42,25 @@ use std::thread;
 /// assert_eq!(w.tensor().to_vec(), [1.0; 6]);
 /// ```
 pub struct Parameter<T: Float = f32> {
-    shared: Arc<Shared<T>>,
+    pub(super) shared: Arc<Shared<T>>,
 }
 
 /// What all handles to a parameter share.
-struct Shared<T: Float> {
-    slot: Mutex<Slot<T>>,
+pub(super) struct Shared<T: Float> {
+    pub(super) slot: Mutex<Slot<T>>,
     /// Notified when a taken value is back.
-    returned: Condvar,
+    pub(super) returned: Condvar,
     /// The node of every tracked tensor of this parameter; holds the gradient.
     leaf: Arc<Node<T>>,
 }
 
-struct Slot<T: Float> {
-    state: SlotState<T>,
+pub(super) struct Slot<T: Float> {
+    pub(super) state: SlotState<T>,
     /// The number of threads that wait for a taken value.
-    waiting: usize,
+    pub(super) waiting: usize,
 }
 
-enum SlotState<T: Float> {
+pub(super) enum SlotState<T: Float> {
     Free(Stored<T>),
     /// A [`ValueMut`] exists, which will replace the value.
     Guarded(Stored<T>),
@@ -315,7 +315,7 @@ impl<T: Float> Parameter<T> {
 
 impl<T: Float> Shared<T> {
     /// Locks the slot; waits first while the value is taken.
-    fn wait_for_value(&self) -> MutexGuard<'_, Slot<T>> {
+    pub(super) fn wait_for_value(&self) -> MutexGuard<'_, Slot<T>> {
         let mut slot = lock(&self.slot);
         while matches!(slot.state, SlotState::Taken) {
             slot.waiting += 1;
@@ -346,7 +346,7 @@ impl<T: Float> Slot<T> {
     }
 
     #[track_caller]
-    fn assert_no_guard(&self, op: &str) {
+    pub(super) fn assert_no_guard(&self, op: &str) {
         assert!(
             !matches!(self.state, SlotState::Guarded(_)),
             "{op}: the parameter is already being written to; drop its `ValueMut` first"
@@ -404,100 +404,6 @@ impl<T: Float> Drop for ValueMut<T> {
     }
 }
 
-/// Takes the values of all `parameters` out of their slots, to change them in place or to replace
-/// them, for an optimizer's step or for loading a state, which `op` names in panics. The result is in
-/// the order of the parameters.
-///
-/// If another caller holds one of the values, this waits for it. Values are taken in the order of
-/// [`Parameter::id`], so two callers never wait for each other.
-///
-/// # Deadlocks
-/// Readers of the parameters wait until the result is dropped. So, until then, run only loops over
-/// slices: reading one of the parameters on the same thread, or waiting for a thread that reads
-/// one, deadlocks.
-///
-/// # Panics
-/// If a [`ValueMut`] of one of the parameters exists, or one of them appears twice.
-#[must_use]
-#[track_caller]
-pub fn take_values<'p, T: Float>(
-    op: &str,
-    parameters: impl Iterator<Item = &'p Parameter<T>>,
-) -> Vec<TakenValue<T>> {
-    let mut values: Vec<TakenValue<T>> = parameters.map(TakenValue::of).collect();
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_unstable_by_key(|&i| values[i].parameter.id());
-    for pair in order.windows(2) {
-        let [parameter, next] = [pair[0], pair[1]].map(|i| &values[i].parameter);
-        assert!(!parameter.is_same(next), "{op}: {parameter:?} appears twice");
-    }
-    for i in order {
-        values[i].take(op);
-    }
-    values
-}
-
-/// The value of a parameter while it is changed in place, from [`take_values`]. The value
-/// returns to its slot when this is dropped. After a panic in the middle of an update, it returns
-/// as the update left it.
-pub struct TakenValue<T: Float> {
-    parameter: Parameter<T>,
-    /// `None` until it is taken, and in `drop`.
-    value: Option<Stored<T>>,
-    /// How the parameter stores the value, and will again.
-    storage: Storage,
-}
-
-impl<T: Float> TakenValue<T> {
-    /// To be taken.
-    fn of(parameter: &Parameter<T>) -> Self {
-        TakenValue { parameter: parameter.clone(), value: None, storage: Storage::Full }
-    }
-
-    #[track_caller]
-    fn take(&mut self, op: &str) {
-        let mut slot = self.parameter.shared.wait_for_value();
-        slot.assert_no_guard(op);
-        let SlotState::Free(value) = mem::replace(&mut slot.state, SlotState::Taken) else {
-            unreachable!("the value is neither taken nor guarded")
-        };
-        self.storage = value.storage();
-        self.value = Some(value);
-    }
-
-    /// The elements in row-major order. Copies them first if a tensor shares them, so that the tensor
-    /// keeps the old ones.
-    pub fn make_mut(&mut self) -> &mut [T] {
-        self.value.as_mut().expect("`take_values` has taken it").make_mut()
-    }
-
-    /// Replaces the value, by an array or by a value from [`Parameter::new_value`]. Copies it only if
-    /// the parameter stores it in another type.
-    ///
-    /// # Panics
-    /// If `value` does not have the parameter's shape.
-    #[track_caller]
-    pub fn replace(&mut self, value: impl Into<NewValue<T>>) {
-        let NewValue(value) = value.into();
-        let (found, expected) = (value.shape(), self.parameter.shape());
-        assert!(**found == *expected, "the value has shape {found}; expected {expected:?}");
-        self.value = Some(value.stored_as(self.storage));
-    }
-}
-
-impl<T: Float> Drop for TakenValue<T> {
-    fn drop(&mut self) {
-        let Some(value) = self.value.take() else { return };
-        let value = value.stored_as(self.storage); // rounds, which does not fail
-        let shared = &self.parameter.shared;
-        let mut slot = lock(&shared.slot);
-        slot.state = SlotState::Free(value);
-        if slot.waiting > 0 {
-            shared.returned.notify_all(); // a system call even if no thread waits, hence the check
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -514,19 +420,6 @@ mod tests {
         y.backward();
         assert_eq!(w.grad().unwrap().to_vec(), [2.0, 4.0]);
         assert_eq!(w.tensor().to_vec(), [100.0, 100.0]);
-    }
-
-    #[test]
-    fn taken_values_change_in_place_unless_shared() {
-        let w = parameter();
-        let address = || w.tensor().array.contiguous_slice().as_ptr();
-        let before = address();
-        take_values("step", [&w].into_iter())[0].make_mut()[0] = 5.0;
-        assert_eq!(address(), before);
-        let held = w.tensor();
-        take_values("step", [&w].into_iter())[0].make_mut()[0] = 6.0;
-        assert_ne!(address(), before);
-        assert_eq!((held.to_vec()[0], w.tensor().to_vec()[0]), (5.0, 6.0));
     }
 
     #[test]
@@ -572,37 +465,6 @@ mod tests {
     }
 
     #[test]
-    fn readers_wait_for_a_taken_value() {
-        let w = parameter();
-        let mut taken = take_values("step", [&w].into_iter());
-        thread::scope(|scope| {
-            let reader = scope.spawn(|| w.tensor().to_vec());
-            while lock(&w.shared.slot).waiting == 0 {
-                thread::yield_now();
-            }
-            taken[0].make_mut().fill(3.0);
-            drop(taken);
-            assert_eq!(reader.join().unwrap(), [3.0, 3.0]);
-        });
-    }
-
-    #[test]
-    fn steps_in_opposite_orders_do_not_deadlock() {
-        let (a, b) = (parameter(), parameter());
-        thread::scope(|scope| {
-            for order in [[&a, &b], [&b, &a]] {
-                scope.spawn(move || {
-                    for _ in 0..10_000 {
-                        let mut taken = take_values("step", order.into_iter());
-                        taken.iter_mut().for_each(|value| value.make_mut()[0] += 1.0);
-                    }
-                });
-            }
-        });
-        assert_eq!([a, b].map(|w| w.tensor().to_vec()[0]), [20_001.0; 2]);
-    }
-
-    #[test]
     #[should_panic(expected = "value_mut: the parameter is already being written to")]
     fn a_second_guard_panics() {
         let w = parameter();
@@ -616,25 +478,6 @@ mod tests {
         let w = parameter();
         let _guard = w.value_mut();
         w.set_value(&Tensor::zeros([2]));
-    }
-
-    #[test]
-    #[should_panic(expected = "step: Parameter<f64>([2]) appears twice")]
-    fn taking_a_value_twice_panics() {
-        let w = parameter();
-        let _ = take_values("step", [&w, &w].into_iter());
-    }
-
-    #[test]
-    fn taken_values_are_in_the_order_of_the_parameters() {
-        let parameters: Vec<_> = (0..8).map(|_| parameter()).collect();
-        let orders: [Vec<&Parameter<f64>>; 2] =
-            [parameters.iter().collect(), parameters.iter().rev().collect()];
-        for order in &orders {
-            let mut taken = take_values("step", order.iter().copied());
-            taken.iter_mut().zip(0..).for_each(|(value, i)| value.make_mut()[0] += f64::from(i));
-        }
-        assert!(parameters.iter().all(|w| w.tensor().to_vec() == [8.0, 2.0])); // 1 + i + (7 − i)
     }
 
     #[test]

@@ -18,11 +18,11 @@ use super::EXPECTED;
 use super::types::Type;
 use crate::limits;
 use crate::read_error::ReadError;
-use crate::shown::shown;
 use crate::weights::entry::TensorEntry;
 use crate::weights::metadata::{Kind, MetadataArray, MetadataValue, Scalar};
 use adamant_files::{FormatError, Opened};
 use adamant_tensor::Shape;
+use adamant_tensor::shown;
 use std::io::Read;
 use std::ops::Range;
 

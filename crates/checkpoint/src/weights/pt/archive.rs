@@ -9,9 +9,9 @@ use super::{EXPECTED, damaged};
 use super::room::Room;
 use crate::limits;
 use crate::read_error::ReadError;
-use crate::shown::shown;
 use crate::weights::place::Place;
 use adamant_files::FormatError;
+use adamant_tensor::shown;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 

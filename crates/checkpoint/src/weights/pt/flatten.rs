@@ -6,11 +6,11 @@ use super::object::{Object, Objects};
 use super::room::Room;
 use crate::limits;
 use crate::read_error::ReadError;
-use crate::shown::shown;
 use crate::weights::entry::{ScalarEntry, TensorEntry};
 use crate::weights::view::View;
 use adamant_files::FormatError;
 use adamant_tensor::Value;
+use adamant_tensor::shown;
 
 /// The bytes of an entry of a state: itself, and its index.
 const IN_STATE: usize = size_of::<(String, Value)>() + 2 * size_of::<(String, usize)>();

@@ -2,8 +2,8 @@
 
 use super::EXPECTED;
 use super::types::{Dtype, Type};
-use crate::shown::shown;
 use adamant_files::FormatError;
+use adamant_tensor::shown;
 
 /// A class or a function that state dicts need. It stands for itself: nothing is looked up in any
 /// library, and what it does to its arguments is in `rebuild.rs`.

@@ -8,7 +8,6 @@ use super::types::Type;
 use super::{EXPECTED, damaged};
 use crate::limits;
 use crate::read_error::ReadError;
-use crate::shown::shown;
 use crate::weights::entry::{Scalar, ScalarEntry, TensorEntry};
 use crate::weights::listed::Listed;
 use crate::weights::metadata::Metadata;
@@ -17,6 +16,7 @@ use crate::weights::stored::StoredType;
 use crate::weights::view::{ByteOrder, View};
 use adamant_files::FormatError;
 use adamant_tensor::Shape;
+use adamant_tensor::shown;
 
 /// A parsed file, and where its storages are.
 pub(super) struct Source<'s> {

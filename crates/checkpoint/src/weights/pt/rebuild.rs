@@ -5,8 +5,8 @@ use super::global::Global;
 use super::object::{Object, Objects, Span, Storage, Strided, Tensor, count};
 use super::room::Room;
 use super::types::{LAZY, SPARSE};
-use crate::shown::shown;
 use adamant_files::FormatError;
+use adamant_tensor::shown;
 
 /// The object that a call returns.
 pub(super) fn call(

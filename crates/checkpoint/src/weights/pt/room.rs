@@ -12,7 +12,7 @@ impl Room {
         Room(PICKLE_ROOM)
     }
 
-    pub(super) fn take(&mut self, bytes: usize) -> Result<(), FormatError> {
+    pub(in crate::weights) fn take(&mut self, bytes: usize) -> Result<(), FormatError> {
         match self.0.checked_sub(bytes) {
             Some(rest) => {
                 self.0 = rest;

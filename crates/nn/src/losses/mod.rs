@@ -15,17 +15,21 @@ mod binary;
 mod cross_entropy;
 mod distance;
 mod kl_div;
+mod nll_loss;
 mod regression;
+mod targets;
 
 pub use binary::{BceLoss, BceWithLogitsLoss, bce_loss, bce_with_logits};
-pub use cross_entropy::{Classes, CrossEntropyLoss, NllLoss, Targets, nll_loss};
+pub use cross_entropy::CrossEntropyLoss;
 pub use distance::{
     CosineEmbeddingLoss, TripletMarginLoss, cosine_embedding_loss, triplet_margin_loss,
 };
 pub use kl_div::{KlDivLoss, kl_div};
+pub use nll_loss::{NllLoss, nll_loss};
 pub use regression::{
     HuberLoss, L1Loss, MseLoss, SmoothL1Loss, huber_loss, l1_loss, mse_loss, smooth_l1_loss,
 };
+pub use targets::{Classes, Targets};
 
 use adamant_tensor::{Float, Mask, Tensor};
 

@@ -13,6 +13,7 @@
 //! This crate does not know models or optimizers.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))] // the same bits on every processor
 
 mod bytes;
 mod chain;

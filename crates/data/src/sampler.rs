@@ -1,7 +1,7 @@
 //! The order of an epoch's samples.
 
 use crate::error::DataError;
-use adamant_tensor::Generator;
+use adamant_tensor::{Float, Generator};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -167,7 +167,7 @@ impl Sampler for WeightedRandomSampler {
             let mut arrivals: Vec<(f64, usize)> = weights
                 .iter()
                 .enumerate()
-                .map(|(index, &weight)| (-(1.0 - rng.uniform()).ln() / weight, index))
+                .map(|(index, &weight)| (-Float::ln(1.0 - rng.uniform()) / weight, index))
                 .collect();
             arrivals.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             return arrivals.into_iter().take(self.draws).map(|(_, index)| index).collect();

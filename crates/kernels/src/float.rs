@@ -4,10 +4,11 @@ use crate::bf16::Bf16;
 use crate::erf;
 use crate::exponential::{self, Exponential};
 use crate::gemm::Gemm;
+use crate::logarithm::{self, Logarithm};
 use crate::panel::Panels;
+use crate::power;
 use crate::sort::Sortable;
 use crate::trigonometry::{self, Trigonometric};
-use crate::{logarithm, power};
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
@@ -46,6 +47,7 @@ pub trait Float:
     Element
     + Exponential
     + Gemm
+    + Logarithm
     + Panels
     + Sortable
     + Trigonometric
@@ -131,7 +133,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $erf:path, $ln:path, $ln_1p:path, $log2:path, $powf:path, $atan2:path) => {
+    ($t:ident, $erf:path, $powf:path, $atan2:path) => {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -174,15 +176,15 @@ macro_rules! float {
             }
             #[inline(always)]
             fn ln(self) -> Self {
-                $ln(self)
+                logarithm::ln(self)
             }
             #[inline(always)]
             fn ln_1p(self) -> Self {
-                $ln_1p(self)
+                logarithm::ln_1p(self)
             }
             #[inline(always)]
             fn log2(self) -> Self {
-                $log2(self)
+                logarithm::log2(self)
             }
             #[inline(always)]
             fn atan2(self, x: Self) -> Self {
@@ -236,13 +238,5 @@ macro_rules! float {
     };
 }
 
-float!(
-    f32,
-    erf::erf,
-    logarithm::ln,
-    logarithm::ln_1p,
-    logarithm::log2,
-    power::powf,
-    trigonometry::atan2
-);
-float!(f64, libm::erf, f64::ln, f64::ln_1p, f64::log2, f64::powf, f64::atan2);
+float!(f32, erf::erf, power::powf, trigonometry::atan2);
+float!(f64, libm::erf, libm::pow, libm::atan2);

@@ -10,6 +10,8 @@
 //!   the sizes alone, so results have the same bits for any number of threads.
 //! * **`unsafe`**: every block states its reason; every other crate forbids `unsafe`.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))] // the same bits on every processor
+
 mod adam;
 mod attention;
 mod bf16;
@@ -76,6 +78,7 @@ pub use pool::{
     AvgPool, Divisor, adaptive_avg_pool, adaptive_avg_pool_input, adaptive_max_pool, avg_pool,
     avg_pool_input, max_pool, pick, place,
 };
+pub use power::powi;
 pub use recurrence::{Recurrence, RecurrenceGradients, recurrence, recurrence_backward};
 pub use recurrent_cell::RecurrentCell;
 pub use reduce::{arg_best, best, product_row, reduce_rows, sum, sum_of, sum_row, sum_view};

@@ -1,4 +1,5 @@
-//! Powers in `f32`, as branch-free arithmetic in `f64` (see [`exponential`](crate::exponential)).
+//! Powers: in `f32`, as branch-free arithmetic in `f64` (see [`exponential`](crate::exponential)); of
+//! integer exponents, correctly rounded.
 
 use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
 
@@ -58,9 +59,81 @@ pub(crate) fn powf(x: f32, e: f32) -> f32 {
     if x.is_sign_negative() && is_odd { -power } else { power }
 }
 
+/// `xⁿ`, correctly rounded, but for results close to the ends of the range of `f64`.
+///
+/// A math library's `pow` rounds one power of a thousand to the other neighbor, and not the same
+/// one on every system.
+///
+/// ```
+/// assert_eq!(adamant_kernels::powi(0.9, 2), 0.81);
+/// ```
+#[must_use]
+pub fn powi(x: f64, n: u64) -> f64 {
+    // Each product has an error below 2⁻¹⁰², which the squares double: below 2⁻⁷⁰ for n up to 2³⁰.
+    let (mut power, mut square, mut n) = ((1.0, 0.0), (x, 0.0), n);
+    loop {
+        if n % 2 == 1 {
+            power = product(power, square);
+        }
+        n /= 2;
+        if n == 0 {
+            return power.0;
+        }
+        square = product(square, square);
+    }
+}
+
+/// The product of two numbers, each a value and what its rounding lost.
+fn product((a, a_rest): (f64, f64), (b, b_rest): (f64, f64)) -> (f64, f64) {
+    let product = a * b;
+    if product == 0.0 || !product.is_finite() {
+        return (product, 0.0);
+    }
+    let lost = a.mul_add(b, -product) + a.mul_add(b_rest, a_rest * b);
+    let sum = product + lost;
+    (sum, lost - (sum - product))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::powi;
     use crate::float::Float;
+
+    #[test]
+    fn integer_powers_are_correctly_rounded() {
+        for base in (1u32..2_000_000).step_by(997) {
+            for n in 0..=(126 / (32 - base.leading_zeros())) {
+                let scale = f64::from_bits((1023 - 25) << 52);
+                let exact = u128::from(base).pow(n) as f64;
+                let found = powi(f64::from(base) * scale, n.into());
+                assert_eq!(found, (0..n).fold(exact, |x, _| x * scale), "{base} to the power {n}");
+            }
+        }
+        // From mpmath, with 300 bits; glibc rounds the first one down.
+        let of_mpmath = [
+            (0.999, 2904, 0.054_723_996_727_378_245),
+            (0.9999, 123_457, 4.345_727_731_524_494e-6),
+            (1.000_000_1, 1 << 30, 4.285_609_645_494_109e46),
+        ];
+        for (x, n, expected) in of_mpmath {
+            assert_eq!(powi(x, n), expected);
+        }
+    }
+
+    #[test]
+    fn special_integer_powers_follow_std() {
+        for x in [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e200, -3.0] {
+            for n in [0, 1, 2, 3, 10, 11] {
+                let (found, expected) = (powi(x, n), x.powf(n as f64));
+                let same = found == expected && found.signum() == expected.signum();
+                assert!(
+                    same || found.is_nan() && expected.is_nan(),
+                    "{x} to the power {n}: {found}"
+                );
+            }
+        }
+        assert_eq!(powi(0.5, 2000), 0.0);
+    }
 
     #[test]
     fn powers_follow_std() {

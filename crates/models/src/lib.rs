@@ -1,6 +1,7 @@
 //! Pretrained models to fine-tune. Their weights have the names of Hugging Face, torchvision or timm.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))] // the same bits on every processor
 
 mod bert;
 mod config;

@@ -10,6 +10,7 @@
 //! options, and so has the setters itself: `HuberLoss::new().delta(0.5)`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))] // the same bits on every processor
 
 mod check;
 pub mod init;

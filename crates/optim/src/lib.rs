@@ -9,6 +9,7 @@
 //! gradients. It does not know models, losses or data sets.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))] // the same bits on every processor
 
 mod adam;
 mod algorithm;

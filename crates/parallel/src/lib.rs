@@ -1,6 +1,7 @@
 //! Data-parallel training: the same bits on any number of processes.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))] // the same bits on every processor
 
 mod data_parallel;
 mod exchange;

@@ -10,6 +10,7 @@
 //! This crate does not know about layers, optimizers, data sets or files.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))] // the same bits on every processor
 
 mod arrays;
 mod ops;

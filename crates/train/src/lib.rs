@@ -11,6 +11,7 @@
 //! The loop stays the program's own: nothing here owns it.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))] // the same bits on every processor
 
 mod accumulate;
 mod averaged_model;

@@ -1,6 +1,6 @@
 //! The learning-rate range test (Smith, 2015).
 
-use adamant_tensor::Stateful;
+use adamant_tensor::{Float, Stateful};
 
 /// Finds a learning rate: trains for some steps with a rate that rises exponentially, and watches
 /// the loss. Afterwards, everything is as it was.
@@ -132,12 +132,12 @@ impl LrFinder {
         let before = state.state_dict();
         let mut curve = LrCurve { rates: Vec::new(), losses: Vec::new(), diverged: false };
         let (mut average, mut best) = (0.0, f64::INFINITY);
-        let ratio = (self.max_lr / self.min_lr).ln();
+        let ratio = Float::ln(self.max_lr / self.min_lr);
         for i in 0..self.num_training {
-            let lr = self.min_lr * (ratio * i as f64 / (self.num_training - 1) as f64).exp();
+            let lr = self.min_lr * Float::exp(ratio * i as f64 / (self.num_training - 1) as f64);
             let loss = step(state, lr);
             average = self.beta * average + (1.0 - self.beta) * loss;
-            let smoothed = average / (1.0 - self.beta.powf((i + 1) as f64));
+            let smoothed = average / (1.0 - Float::powf(self.beta, (i + 1) as f64));
             let limit = best + (self.early_stop_threshold - 1.0) * best.abs();
             curve.diverged = !smoothed.is_finite() || smoothed > limit;
             if curve.diverged {

@@ -21,7 +21,7 @@ pub use self::random_erasing::RandomErasing;
 pub use self::random_flip::RandomHorizontalFlip;
 pub use self::window::PaddingMode;
 
-use adamant_tensor::Generator;
+use adamant_tensor::{Float, Generator};
 
 /// A number drawn uniformly from `[low, high)`.
 fn between(rng: &mut Generator, low: f64, high: f64) -> f64 {
@@ -30,7 +30,7 @@ fn between(rng: &mut Generator, low: f64, high: f64) -> f64 {
 
 /// A number between `low` and `high` whose logarithm is drawn uniformly.
 fn log_between(rng: &mut Generator, low: f64, high: f64) -> f64 {
-    between(rng, low.ln(), high.ln()).exp()
+    Float::exp(between(rng, Float::ln(low), Float::ln(high)))
 }
 
 /// Checks the option of a random transform: a probability.

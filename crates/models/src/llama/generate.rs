@@ -2,7 +2,7 @@
 
 use super::{Llama, LlamaCache};
 use adamant_nn::Forward;
-use adamant_tensor::{Generator, Indices, no_grad};
+use adamant_tensor::{Float, Generator, Indices, no_grad};
 
 /// The options of [`Llama::generate`], with most names and defaults of Hugging Face's `generate`. A
 /// text has no end unless [`eos_token`](Self::eos_token) is set.
@@ -103,7 +103,7 @@ impl GenerateOptions {
         }
         order.sort_unstable_by(descending);
         let highest = f64::from(scores[order[0]]);
-        let weight = |&i: &usize| ((f64::from(scores[i]) - highest) / self.temperature).exp();
+        let weight = |&i: &usize| Float::exp((f64::from(scores[i]) - highest) / self.temperature);
         let mut sums: Vec<f64> = order.iter().map(weight).collect();
         for i in 1..sums.len() {
             sums[i] += sums[i - 1];

@@ -11,7 +11,7 @@ pub use state::AdamState;
 use crate::algorithm::{Algorithm, ParameterState};
 use crate::group::Group;
 use crate::optimizer::GroupOptimizer;
-use adamant_kernels::{AdamScalars, Shared, adam};
+use adamant_kernels::{AdamScalars, Shared, adam, powi};
 use adamant_tensor::{Array, Float};
 
 /// Adam:
@@ -81,7 +81,7 @@ impl<T: Float> Algorithm<T> for AdamOptions {
         if !fits(&moments) {
             let mut maximum = moments.exp_avg_sq.clone();
             if is_corrected && step > 1 {
-                let correction = T::from_f64(1.0 - self.betas.1.powf((step - 1) as f64));
+                let correction = T::from_f64(1.0 - powi(self.betas.1, step - 1));
                 maximum.make_mut().iter_mut().for_each(|v| *v /= correction);
             }
             moments.max_exp_avg_sq = Some(maximum);

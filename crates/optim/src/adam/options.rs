@@ -3,7 +3,7 @@
 use crate::algorithm::Hyperparameters;
 use crate::fields::Fields;
 use crate::valid_range::ValidRange;
-use adamant_kernels::AdamScalars;
+use adamant_kernels::{AdamScalars, powi};
 use adamant_tensor::Float;
 
 /// Adam's hyperparameters, with PyTorch's defaults.
@@ -123,7 +123,7 @@ impl AdamOptions {
     /// The scalars of step `t`.
     pub(super) fn scalars<T: Float>(&self, t: u64) -> AdamScalars<T> {
         let (beta1, beta2) = self.betas;
-        let bias_correction = |beta: f64| 1.0 - beta.powf(t as f64);
+        let bias_correction = |beta: f64| 1.0 - powi(beta, t);
         let (l2, decoupled) = match self.decoupled_weight_decay {
             true => (0.0, self.weight_decay),
             false => (self.weight_decay, 0.0),

@@ -135,7 +135,7 @@ impl AnnealStrategy {
     /// The value at this `part` of the way between two others.
     pub(super) fn between(self, from: f64, to: f64, part: f64) -> f64 {
         match self {
-            AnnealStrategy::Cosine => to + (from - to) / 2.0 * ((PI * part).cos() + 1.0),
+            AnnealStrategy::Cosine => to + (from - to) / 2.0 * (libm::cos(PI * part) + 1.0),
             // No further: another step would make the rate negative.
             AnnealStrategy::Linear => (to - from) * part.min(1.0) + from,
         }

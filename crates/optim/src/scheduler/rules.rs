@@ -5,6 +5,8 @@ use crate::count;
 use crate::fields::Fields;
 use crate::learning_rates::LearningRates;
 use crate::valid_range::ValidRange;
+use adamant_kernels::powi;
+use libm::cos;
 use std::f64::consts::PI;
 use std::sync::Arc;
 
@@ -90,8 +92,8 @@ impl MultiStepLr {
 }
 
 impl MultiStep {
-    fn count(&self, epoch: u64) -> i32 {
-        self.milestones.iter().filter(|&&milestone| milestone == epoch).count() as i32
+    fn count(&self, epoch: u64) -> u64 {
+        self.milestones.iter().filter(|&&milestone| milestone == epoch).count() as u64
     }
 }
 
@@ -110,7 +112,7 @@ impl Rule for MultiStep {
     fn rate(&self, epoch: u64, lr: f64, _base_lr: f64) -> f64 {
         match self.count(epoch) {
             0 => lr,
-            count => lr * self.gamma.powf(f64::from(count)),
+            count => lr * powi(self.gamma, count),
         }
     }
 }
@@ -224,14 +226,14 @@ impl Rule for CosineAnnealing {
         let (t, t_max, low) = (epoch as f64, self.t_max as f64, self.eta_min);
         let half_periods = (epoch - 1) / self.t_max;
         let was_lowest = (epoch - 1).is_multiple_of(self.t_max) && !half_periods.is_multiple_of(2);
-        let before = 1.0 + (PI * (t - 1.0) / t_max).cos();
+        let before = 1.0 + cos(PI * (t - 1.0) / t_max);
         let rate = if was_lowest {
-            lr + (base_lr - low) * (1.0 - (PI / t_max).cos()) / 2.0
+            lr + (base_lr - low) * (1.0 - cos(PI / t_max)) / 2.0
         } else if before == 0.0 {
             // Close to the lowest rate the recursion would divide by 0, as PyTorch's does.
-            low + (base_lr - low) * (1.0 + (PI * t / t_max).cos()) / 2.0
+            low + (base_lr - low) * (1.0 + cos(PI * t / t_max)) / 2.0
         } else {
-            (1.0 + (PI * t / t_max).cos()) / before * (lr - low) + low
+            (1.0 + cos(PI * t / t_max)) / before * (lr - low) + low
         };
         rate.max(0.0) // rounding leads below 0 if the base rate is 0 and `low` is not
     }

@@ -149,7 +149,7 @@ impl Generator {
 
 /// The number in `[0, 1)`, a multiple of 2⁻⁵³, of sixty-four random bits.
 pub(crate) fn unit(bits: u64) -> f64 {
-    (bits >> 11) as f64 * (-53f64).exp2()
+    (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Fills `out`, of which each element takes this number of 32-bit words, as `fill` would in one call:
@@ -195,7 +195,7 @@ fn each_word<V, const BYTES: usize>(
 
 fn fill_mask<T: Float>(rng: &mut ChaCha8Rng, out: &mut [T], p: f64, keep: T) {
     // One 32-bit word for each element; p is rounded to a multiple of 2⁻³².
-    let threshold = (p * 32f64.exp2()) as u64;
+    let threshold = (p * (1u64 << 32) as f64) as u64;
     each_word(
         rng,
         out,

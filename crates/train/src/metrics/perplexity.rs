@@ -1,7 +1,7 @@
 //! The perplexity of language models.
 
 use super::mean::Mean;
-use adamant_tensor::{StateDict, StateError, Stateful};
+use adamant_tensor::{Float, StateDict, StateError, Stateful};
 
 /// `exp` of the mean negative log likelihood of a token.
 ///
@@ -39,7 +39,7 @@ impl Perplexity {
     /// The perplexity; NaN if there are no tokens.
     #[must_use]
     pub fn value(&self) -> f64 {
-        self.nll.value().exp()
+        Float::exp(self.nll.value())
     }
 
     /// The number of tokens.

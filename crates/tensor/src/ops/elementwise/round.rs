@@ -2,7 +2,7 @@
 
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::Float;
+use adamant_kernels::{Float, powi};
 
 impl<T: Float> Tensor<T> {
     /// The largest integer not above `x`, element by element.
@@ -65,7 +65,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn round_decimals(&self, decimals: i32) -> Tensor<T> {
-        let unit = T::from_f64(10f64.powf(f64::from(decimals).abs()));
+        let unit = T::from_f64(powi(10.0, decimals.unsigned_abs().into()));
         if decimals < 0 {
             flat("round_decimals", self, move |x| (x / unit).round_ties_even() * unit)
         } else {

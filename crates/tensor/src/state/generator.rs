@@ -1,6 +1,7 @@
 //! Random numbers from a named, portable algorithm whose state can be saved.
 
 use super::dict::StateDict;
+use super::distributions;
 use super::mismatch::{Mismatch, StateError};
 use super::stateful::Stateful;
 use crate::state::draw_tape::draw;
@@ -8,7 +9,6 @@ use adamant_kernels::{CHUNK, Float, WeightDropout, drain, simd};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Beta, StandardNormal};
 
 /// A source of random numbers: ChaCha with 8 rounds.
 ///
@@ -77,7 +77,7 @@ impl Generator {
 
     /// A number drawn from the normal distribution with mean 0 and variance 1.
     pub fn normal(&mut self) -> f64 {
-        draw(&mut self.0, |rng| rng.sample(StandardNormal))
+        draw(&mut self.0, distributions::normal)
     }
 
     /// A number in `[0, 1]` drawn from the beta distribution, whose density is proportional to
@@ -97,8 +97,7 @@ impl Generator {
     pub fn beta(&mut self, a: f64, b: f64) -> f64 {
         let is_valid = |x: f64| 0.0 < x && x < f64::INFINITY;
         assert!(is_valid(a) && is_valid(b), "beta: a is {a} and b is {b}; expected above 0");
-        let beta = Beta::new(a, b).expect("positive parameters");
-        draw(&mut self.0, |rng| rng.sample(beta))
+        draw(&mut self.0, |rng| distributions::beta(a, b, rng))
     }
 
     /// An integer drawn uniformly from `0 .. n`.

@@ -1,6 +1,7 @@
 //! State that is saved and restored: dictionaries of values, and random generators.
 
 pub(crate) mod dict;
+mod distributions;
 pub(crate) mod draw_tape;
 pub(crate) mod generator;
 mod list;

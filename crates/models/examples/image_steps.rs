@@ -24,7 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let batches = load_safetensors(batches)?;
     let images = batches["images"].tensor::<f32>().ok_or("expected images of f32")?;
-    let classes = batches["classes"].array::<i64>().ok_or("expected classes of i64")?.to_vec();
+    let adamant::tensor::Value::I64(classes) = &batches["classes"] else {
+        return Err("expected classes of i64".into());
+    };
+    let classes = classes.to_vec();
     let classes: Vec<usize> = classes.into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
 
     let rng = &mut Generator::seed(0);

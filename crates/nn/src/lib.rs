@@ -27,7 +27,7 @@ pub use layers::activation::{
     Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh, Threshold,
 };
 pub use layers::attention::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions};
-pub use layers::batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions};
+pub use layers::batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormOptions, SyncBatchNorm};
 pub use layers::bilinear::{Bilinear, BilinearOptions};
 pub use layers::conv::{
     Conv1d, Conv1dOptions, Conv2d, Conv2dOptions, ConvOptions, ConvTranspose2d,
@@ -54,6 +54,8 @@ pub use layers::running_statistics::{
 pub use layers::sequential::{Layer, Sequential};
 pub use layers::shape::{Flatten, Identity};
 pub use layers::squeeze_excitation::{SqueezeExcitation, SqueezeExcitationOptions};
+#[doc(hidden)]
+pub use layers::sync_batch_norm::{Meeting, with_shards};
 pub use layers::transformer::{
     TransformerActivation, TransformerEncoderLayer, TransformerEncoderLayerOptions,
 };

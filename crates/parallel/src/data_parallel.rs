@@ -1,16 +1,17 @@
 //! Training one model by several processes.
 
 use crate::exchange::{self, Exchange};
+use crate::generators::Generators;
 use crate::gradients::Gradients;
 use crate::norm;
 use crate::statistics;
+use crate::synchronized;
 use crate::tree;
 use adamant_data::{ShardBatch, Shards};
-use adamant_nn::{Leaf, Module, Path, SharedGenerator, record_statistics};
+use adamant_nn::{BatchStatistics, Meeting, Module, record_statistics, with_shards};
 use adamant_optim::Optimizer;
-use adamant_tensor::{Float, Generator, Parameter, Tensor};
+use adamant_tensor::{Float, Parameter, Tensor};
 use adamant_transport::{Alone, Frame, Partition, Transport, TransportError};
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -151,12 +152,12 @@ impl DataParallel {
         let generators = Generators::of(model, self.shards);
         let mut batch = batch.into_iter().peekable();
         let mut run = |shard: usize| {
-            generators.start_shard(shard);
+            generators.swap(&mut generators.of_shard(shard));
             let Some(part) = batch.next_if(|part| part.shard == shard) else { return 0.0 };
-            let weight = part.samples as f64 / part.of as f64;
-            let loss = loss(part.batch);
-            loss.backward_with(&Tensor::full(loss.shape(), T::from_f64(weight)));
-            loss.item().to_f64() * weight
+            match self.shards {
+                1 => pass(part, &mut loss),
+                _ => with_shards(refuse_to_meet, || pass(part, &mut loss)),
+            }
         };
         let (all, local) = (0..self.shards, self.shards().local);
         let (mut losses, mut statistics) = (Vec::new(), Vec::new());
@@ -179,32 +180,115 @@ impl DataParallel {
             }
             let row = Gradients::take(&parameters);
             if exchange.is_none() {
-                let left = rows.split_off(rows.len() - completed);
-                rows.push(left.into_iter().rev().fold(row, |right, left| left.add(right)));
+                row.push_to(&mut rows, completed);
             }
         }
         generators.finish();
         let sum = match exchange {
-            Some(exchange) => {
-                let sum = exchange.finish()?;
-                statistics::exchange(&*self.transport, model, &statistics)?;
-                losses = self.exchange_losses(&losses)?;
-                sum
-            }
+            Some(exchange) => exchange.finish()?,
             None => rows.swap_remove(0),
         };
+        let mean = self.finish(model, &losses, &statistics)?;
         before.accumulate(sum).put(&parameters);
-        let loss = |node: &Range<usize>| (node.len() == 1).then(|| losses[node.start]);
-        Ok(tree::sum(&all, &mut { loss }, &mut |left, right| left + right))
+        Ok(mean)
     }
 
-    /// The losses of all shards.
-    fn exchange_losses(&self, own: &[f64]) -> Result<Vec<f64>, TransportError> {
+    /// [`backward`](DataParallel::backward) for models with layers that use the statistics of the
+    /// whole batch: [`SyncBatchNorm`](adamant_nn::SyncBatchNorm).
+    ///
+    /// The shards of this process take turns, each on a thread of its own, from one such layer to the
+    /// next, in the forward and in the backward pass. `loss` is called on these threads; one call
+    /// begins before another one ends, but only one of them runs at a time. Each shard must call the
+    /// same such layers in the same order.
+    ///
+    /// This needs the memory of all shards of a process at the same time, and exchanges gradients
+    /// after the backward passes, not during them. Operations use the threads of rayon's global pool,
+    /// also within another pool. Settings of the calling thread, such as
+    /// [`detect_anomaly`](adamant_tensor::detect_anomaly), do not apply to `loss`.
+    ///
+    /// PyTorch: `DistributedDataParallel` of a model with `torch.nn.SyncBatchNorm`.
+    ///
+    /// # Errors
+    /// As `backward`.
+    ///
+    /// # Panics
+    /// As `backward`; if `loss` panics, with the same payload; if the shards do not call the same
+    /// layers; if a thread cannot be started.
+    ///
+    /// ```
+    /// use adamant_data::{DataLoader, TensorDataset};
+    /// use adamant_nn::{Forward, Linear, Module, Sequential, SyncBatchNorm, cross_entropy};
+    /// use adamant_optim::{Adam, AdamOptions, Optimizer};
+    /// use adamant_parallel::DataParallel;
+    /// use adamant_tensor::{Generator, Tensor};
+    ///
+    /// let rng = &mut Generator::seed(0);
+    /// let parallel = DataParallel::alone(4);
+    /// let model = Sequential::new().add(Linear::new(2, 3, rng)).add(SyncBatchNorm::new(3));
+    /// let mut adam = Adam::new(model.parameters(), AdamOptions::default()).unwrap();
+    /// parallel.share(&mut adam);
+    /// // Each shard is one sample, which has no variance of its own.
+    /// let set = TensorDataset::new(Tensor::<f32>::randn([4, 2], rng), vec![0usize, 1, 2, 1]).unwrap();
+    /// let mut loader = DataLoader::new(set, 4).shards(parallel.shards());
+    /// let loss = parallel.backward_synchronized(&model, &adam, loader.next_batch(), |batch| {
+    ///     cross_entropy(&model.forward(&batch.inputs), &batch.targets)
+    /// });
+    /// assert!(loss.unwrap() < 2.0);
+    /// adam.step();
+    /// ```
+    #[track_caller]
+    pub fn backward_synchronized<T: Float, B: Send>(
+        &self,
+        model: &(impl Module<T> + ?Sized),
+        optimizer: &impl Optimizer<T>,
+        batch: Vec<ShardBatch<B>>,
+        loss: impl Fn(B) -> Tensor<T> + Sync,
+    ) -> Result<f64, TransportError> {
+        let parameters = optimizer.partitions();
+        self.check(&parameters, &batch);
+        let before = Gradients::take(&parameters);
+        let generators = Generators::of(model, self.shards);
+        let ranks = (&*self.transport, self.shards);
+        let pass = |part| pass(part, &loss);
+        let passes = synchronized::run(ranks, &parameters, &generators, batch, &pass);
+        generators.finish();
+        let mut passes = passes?.into_iter().peekable();
+        let (all, local) = (0..self.shards, self.shards().local);
+        let (mut losses, mut statistics, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for shard in local.clone() {
+            let (loss, recorded, row) = match passes.next_if(|pass| pass.shard == shard) {
+                Some(pass) => (pass.loss, pass.statistics, pass.gradients),
+                None => (0.0, Vec::new(), Gradients::none(&parameters)),
+            };
+            losses.push(loss);
+            statistics.push(recorded);
+            row.push_to(&mut rows, tree::completed(&all, &local, shard));
+        }
+        let sum = match self.transport.ranks() {
+            1 => rows.swap_remove(0),
+            _ => exchange::sum(self.transport.clone(), self.shards, &parameters, rows)?,
+        };
+        let mean = self.finish(model, &losses, &statistics)?;
+        before.accumulate(sum).put(&parameters);
+        Ok(mean)
+    }
+
+    /// Applies what batch normalizations have recorded in the shards of all processes; returns the sum
+    /// of their losses.
+    fn finish<T: Float>(
+        &self,
+        model: &(impl Module<T> + ?Sized),
+        losses: &[f64],
+        recorded: &[Vec<(usize, BatchStatistics<T>)>],
+    ) -> Result<f64, TransportError> {
+        statistics::exchange(&*self.transport, model, recorded)?;
         let ranks = self.transport.ranks();
         let shards = |rank| exchange::local(self.shards, rank, ranks).len();
         let lengths: Vec<usize> = (0..ranks).map(|r| shards(r) * size_of::<f64>()).collect();
-        let all = self.transport.all_gather(Frame::from_slice(own), &lengths).wait()?;
-        Ok(all.as_slice().to_vec())
+        let all = self.transport.all_gather(Frame::from_slice(losses), &lengths).wait()?;
+        let all = all.as_slice::<f64>();
+        let loss = |node: &Range<usize>| (node.len() == 1).then(|| all[node.start]);
+        Ok(tree::sum(&(0..self.shards), &mut { loss }, &mut |left, right| left + right))
     }
 
     /// Scales the gradients of the optimizer's parameters by one factor so that their norm, as one
@@ -270,46 +354,17 @@ impl DataParallel {
     }
 }
 
-/// The generators of a model's layers during a batch.
-struct Generators {
-    /// Each with the state that it will have after the batch.
-    after: Vec<(SharedGenerator, Generator)>,
-    /// The origin of the numbers of this batch; none if the batch is not cut.
-    keys: Vec<[u64; 2]>,
+/// The passes of a shard; returns its loss, weighted by its share of the samples.
+fn pass<T: Float, B>(part: ShardBatch<B>, loss: impl FnOnce(B) -> Tensor<T>) -> f64 {
+    let weight = part.samples as f64 / part.of as f64;
+    let loss = loss(part.batch);
+    loss.backward_with(&Tensor::full(loss.shape(), T::from_f64(weight)));
+    loss.item().to_f64() * weight
 }
 
-/// Separates the numbers of shards from others with the same key.
-const SHARD: u64 = u64::from_le_bytes(*b"shard\0\0\0");
-
-impl Generators {
-    /// Draws the keys of a batch. A batch of one shard uses the generators as they are.
-    fn of<T: Float>(model: &(impl Module<T> + ?Sized), shards: usize) -> Self {
-        let (mut after, mut keys) = (Vec::new(), Vec::new());
-        if shards == 1 {
-            return Generators { after, keys };
-        }
-        let mut seen = HashSet::new();
-        model.visit(&mut Path::default(), &mut |_, leaf| {
-            let id = leaf.id();
-            let Leaf::Generator(shared) = leaf else { return };
-            if seen.insert(id) {
-                let mut generator = shared.lock();
-                keys.push([generator.next_u64(), generator.next_u64()]);
-                after.push((shared.clone(), generator.clone()));
-            }
-        });
-        Generators { after, keys }
-    }
-
-    fn start_shard(&self, shard: usize) {
-        for ((generator, _), key) in self.after.iter().zip(&self.keys) {
-            *generator.lock() = Generator::from_key([key[0], key[1], shard as u64, SHARD]);
-        }
-    }
-
-    fn finish(self) {
-        for (generator, after) in self.after {
-            *generator.lock() = after;
-        }
-    }
+fn refuse_to_meet(_: Vec<f64>) -> Meeting {
+    panic!(
+        "SyncBatchNorm: found `DataParallel::backward`, which runs one shard after another; expected \
+         `DataParallel::backward_synchronized`"
+    )
 }

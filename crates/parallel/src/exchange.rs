@@ -59,28 +59,10 @@ impl<T: Float> Exchange<T> {
         mut rows: Vec<Gradients<T>>,
         completed: usize,
     ) -> Self {
-        let ranks = transport.ranks();
-        let cover = |rank| tree::cover(&(0..shards), &local(shards, rank, ranks));
-        let partitions: Vec<Partition> = parameters.iter().map(|(_, of)| *of).collect();
         let mut left = rows.split_off(rows.len() - completed);
         left.reverse();
-        // A pass reaches the last parameters first.
-        let chunks = chunks(&partitions, CHUNK).into_iter().rev().collect();
-        let none = || Gradients(parameters.iter().map(|_| None).collect());
-        let state = Arc::new(Mutex::new(State {
-            transport,
-            nodes: (0..ranks).map(cover).collect(),
-            parameters: parameters.to_vec(),
-            rows,
-            left,
-            last: none(),
-            is_final: vec![false; parameters.len()],
-            chunks,
-            in_flight: VecDeque::new(),
-            sent: 0,
-            sums: none(),
-            error: None,
-        }));
+        let state = State::new(transport, shards, parameters, [rows, left]);
+        let state = Arc::new(Mutex::new(state));
         let hook = |(position, (parameter, _)): (usize, &(Parameter<T>, Partition))| {
             let tensor = parameter.tensor();
             let state = state.clone();
@@ -99,34 +81,24 @@ impl<T: Float> Exchange<T> {
     /// meaning. `None` for a parameter that no rank has a gradient for.
     pub(crate) fn finish(self) -> Result<Gradients<T>, TransportError> {
         self.hooks.into_iter().for_each(HookHandle::remove);
-        let mut state = lock(&self.state);
-        for position in 0..state.parameters.len() {
-            if !state.is_final[position] {
-                state.reach(position, None);
-            }
-        }
-        while let Some((chunk, pending)) = state.in_flight.pop_front() {
-            state.receive(chunk, pending);
-        }
-        if let Some(error) = state.error.take() {
-            return Err(error);
-        }
-        let has_gradient = |position: usize| {
-            let rows = state.rows.iter().chain([&state.last]);
-            u8::from(rows.into_iter().any(|row| row.0[position].is_some()))
-        };
-        let own: Vec<u8> = (0..state.parameters.len()).map(has_gradient).collect();
-        let lengths = vec![own.len(); state.transport.ranks()];
-        let all = state.transport.all_gather(Frame::from_slice(&own), &lengths).wait()?;
-        let mut sums = std::mem::replace(&mut state.sums, Gradients(Vec::new()));
-        for (position, sum) in sums.0.iter_mut().enumerate() {
-            let mut of_ranks = all.as_slice::<u8>().iter().skip(position).step_by(own.len());
-            if of_ranks.all(|&has_gradient| has_gradient == 0) {
-                *sum = None;
-            }
-        }
-        Ok(sums)
+        lock(&self.state).finish()
     }
+}
+
+/// The sums of gradients that this rank has computed, [as those of an exchange](Exchange::finish).
+/// `rows` are those of its nodes.
+pub(crate) fn sum<T: Float>(
+    transport: Arc<dyn Transport>,
+    shards: usize,
+    parameters: &[(Parameter<T>, Partition)],
+    mut rows: Vec<Gradients<T>>,
+) -> Result<Gradients<T>, TransportError> {
+    let last = rows.pop().expect("a rank has a shard");
+    let mut state = State::new(transport, shards, parameters, [rows, Vec::new()]);
+    for (position, gradient) in last.0.into_iter().enumerate().rev() {
+        state.reach(position, gradient);
+    }
+    state.finish()
 }
 
 fn lock<T: Float>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
@@ -135,6 +107,33 @@ fn lock<T: Float>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 }
 
 impl<T: Float> State<T> {
+    fn new(
+        transport: Arc<dyn Transport>,
+        shards: usize,
+        parameters: &[(Parameter<T>, Partition)],
+        [rows, left]: [Vec<Gradients<T>>; 2],
+    ) -> Self {
+        let ranks = transport.ranks();
+        let cover = |rank| tree::cover(&(0..shards), &local(shards, rank, ranks));
+        let partitions: Vec<Partition> = parameters.iter().map(|(_, of)| *of).collect();
+        // A pass reaches the last parameters first.
+        let chunks = chunks(&partitions, CHUNK).into_iter().rev().collect();
+        State {
+            transport,
+            nodes: (0..ranks).map(cover).collect(),
+            parameters: parameters.to_vec(),
+            rows,
+            left,
+            last: Gradients::none(parameters),
+            is_final: vec![false; parameters.len()],
+            chunks,
+            in_flight: VecDeque::new(),
+            sent: 0,
+            sums: Gradients::none(parameters),
+            error: None,
+        }
+    }
+
     /// The pass has reached a parameter, with the gradient of the last shard.
     fn reach(&mut self, position: usize, gradient: Option<Array<T>>) {
         let left = self.left.iter_mut().map(|left| left.0[position].take());
@@ -222,5 +221,35 @@ impl<T: Float> State<T> {
             gradient.make_mut()[range].copy_from_slice(part);
             sum = others;
         }
+    }
+
+    /// Waits for what is in flight; [`Exchange::finish`].
+    fn finish(&mut self) -> Result<Gradients<T>, TransportError> {
+        for position in 0..self.parameters.len() {
+            if !self.is_final[position] {
+                self.reach(position, None);
+            }
+        }
+        while let Some((chunk, pending)) = self.in_flight.pop_front() {
+            self.receive(chunk, pending);
+        }
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let has_gradient = |position: usize| {
+            let rows = self.rows.iter().chain([&self.last]);
+            u8::from(rows.into_iter().any(|row| row.0[position].is_some()))
+        };
+        let own: Vec<u8> = (0..self.parameters.len()).map(has_gradient).collect();
+        let lengths = vec![own.len(); self.transport.ranks()];
+        let all = self.transport.all_gather(Frame::from_slice(&own), &lengths).wait()?;
+        let mut sums = std::mem::replace(&mut self.sums, Gradients(Vec::new()));
+        for (position, sum) in sums.0.iter_mut().enumerate() {
+            let mut of_ranks = all.as_slice::<u8>().iter().skip(position).step_by(own.len());
+            if of_ranks.all(|&has_gradient| has_gradient == 0) {
+                *sum = None;
+            }
+        }
+        Ok(sums)
     }
 }

@@ -18,6 +18,11 @@ impl<T: Float> Gradients<T> {
         Gradients(parameters.iter().map(take).collect())
     }
 
+    /// Of a shard that is not in the batch.
+    pub(crate) fn none(parameters: &[(Parameter<T>, Partition)]) -> Self {
+        Gradients(parameters.iter().map(|_| None).collect())
+    }
+
     /// Sets the parameters' gradients.
     pub(crate) fn put(self, parameters: &[(Parameter<T>, Partition)]) {
         for ((parameter, _), grad) in parameters.iter().zip(self.0) {
@@ -35,6 +40,13 @@ impl<T: Float> Gradients<T> {
             }
         }
         self
+    }
+
+    /// Puts the gradient of a shard after those of the nodes before it, the last `completed` of which
+    /// are left halves of nodes that the shard completes.
+    pub(crate) fn push_to(self, rows: &mut Vec<Self>, completed: usize) {
+        let left = rows.split_off(rows.len() - completed);
+        rows.push(left.into_iter().rev().fold(self, |right, left| left.add(right)));
     }
 
     /// The sums of two nodes.

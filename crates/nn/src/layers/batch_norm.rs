@@ -1,11 +1,13 @@
 //! Batch normalization.
 
 use crate::layers::running_statistics::{BatchStatistics, RunningStatistics};
+use crate::layers::sync_batch_norm::{Meet, meet, sync_batch_norm};
 use crate::tree::observe::{is_observing, observe};
 use crate::{Buffer, Counter, Forward, Module, Training, check};
 use adamant_tensor::{Float, Parameter, Tensor};
+use std::rc::Rc;
 
-/// The options of [`BatchNorm1d`] and [`BatchNorm2d`], with PyTorch's defaults.
+/// The options of [`BatchNorm1d`], [`BatchNorm2d`] and [`SyncBatchNorm`], with PyTorch's defaults.
 ///
 /// ```
 /// use adamant_nn::{BatchNorm2d, BatchNormOptions};
@@ -67,8 +69,19 @@ impl BatchNormOptions {
     }
 }
 
+/// The statistics of a batch.
+pub(crate) struct Moments<T: Float> {
+    /// `[C]`, untracked.
+    pub(crate) mean: Tensor<T>,
+    /// The biased variance: `[C]`, untracked.
+    pub(crate) var: Tensor<T>,
+    /// The number of values of each channel.
+    pub(crate) values: usize,
+}
+
+/// `$meet` is how a batch meets its other shards in training, if there are any.
 macro_rules! batch_norm {
-    ($(#[$doc:meta])* $Name:ident, $dims:expr, $expected:literal) => {
+    ($(#[$doc:meta])* $Name:ident, $dims:expr, $expected:literal, $meet:expr) => {
         $(#[$doc])*
         #[derive(Debug, Module)]
         #[module(crate = crate, float = T, clone)]
@@ -160,15 +173,6 @@ macro_rules! batch_norm {
                     return x.clone(); // a summary needs only the shape
                 }
                 assert!(
-                    values != 1,
-                    concat!(
-                        stringify!($Name),
-                        ": an input of shape {:?} has 1 value for each channel; expected more in \
-                         training: a single value has no variance"
-                    ),
-                    shape
-                );
-                assert!(
                     eps > 0.0,
                     concat!(
                         stringify!($Name),
@@ -176,8 +180,24 @@ macro_rules! batch_norm {
                     ),
                     eps
                 );
-                let (y, mean, var) = x.batch_norm(weight, bias, eps);
-                if let (Some(running), true) = (running, training) {
+                let meet: Option<Rc<Meet>> = if training { $meet } else { None };
+                let (y, batch) = if let Some(meet) = meet {
+                    sync_batch_norm(x, [weight, bias], eps, &*meet)
+                } else {
+                    assert!(
+                        values != 1,
+                        concat!(
+                            stringify!($Name),
+                            ": an input of shape {:?} has 1 value for each channel; expected more \
+                             in training: a single value has no variance"
+                        ),
+                        shape
+                    );
+                    let (y, mean, var) = x.batch_norm(weight, bias, eps);
+                    (y, Some(Moments { mean, var, values }))
+                };
+                if let (Some(running), Some(batch), true) = (running, batch, training) {
+                    let Moments { mean, var, values } = batch;
                     let momentum = self.options.momentum;
                     running.update(BatchStatistics::new(mean, &var, values, momentum));
                 }
@@ -217,7 +237,7 @@ batch_norm!(
     /// layer.eval(); // mean 0.2, variance 1.1
     /// assert!((layer.forward(&x).to_vec()[1] - 2.8 / 1.1f64.sqrt()).abs() < 1e-4);
     /// ```
-    BatchNorm1d, 2..=3, "[batch, {c}] or [batch, {c}, length]"
+    BatchNorm1d, 2..=3, "[batch, {c}] or [batch, {c}, length]", None
 );
 batch_norm!(
     /// [`BatchNorm1d`] for images: `[N, C, H, W] → [N, C, H, W]`.
@@ -230,7 +250,34 @@ batch_norm!(
     /// let layer = BatchNorm2d::new(3);
     /// assert_eq!(layer.forward(&Tensor::ones([2, 3, 4, 4])).to_vec(), [0.0; 96]);
     /// ```
-    BatchNorm2d, 4..=4, "[batch, {c}, height, width]"
+    BatchNorm2d, 4..=4, "[batch, {c}, height, width]", None
+);
+batch_norm!(
+    /// [`BatchNorm1d`] with the statistics of all shards of a batch, in all processes:
+    /// `[N, C, …] → [N, C, …]`.
+    ///
+    /// In training within `DataParallel::backward_synchronized` of the crate `parallel`, mean and
+    /// variance are those of the whole batch: the result and its gradients are those of one process
+    /// that has the batch in one piece, up to rounding, and have the same bits for any number of
+    /// processes. Use it where a shard has few samples. In any other call, this is the batch
+    /// normalization of its input.
+    ///
+    /// A layer has this type from the start, where PyTorch converts those of a model by
+    /// `convert_sync_batchnorm`. The names in its state are those of [`BatchNorm1d`] and
+    /// [`BatchNorm2d`], so that it loads theirs.
+    ///
+    /// Its gradient cannot be differentiated again.
+    ///
+    /// PyTorch: `torch.nn.SyncBatchNorm`.
+    ///
+    /// ```
+    /// use adamant_nn::{Forward, SyncBatchNorm};
+    /// use adamant_tensor::Tensor;
+    /// let layer = SyncBatchNorm::new(3);
+    /// assert_eq!(layer.forward(&Tensor::ones([2, 3, 4, 4])).to_vec(), [0.0; 96]);
+    /// assert_eq!(layer.forward(&Tensor::ones([2, 3])).to_vec(), [0.0; 6]);
+    /// ```
+    SyncBatchNorm, 2.., "[batch, {c}, …]", meet()
 );
 
 #[cfg(test)]

@@ -19,4 +19,5 @@ pub(crate) mod sequential;
 pub(crate) mod shape;
 pub(crate) mod squeeze_excitation;
 pub(crate) mod stateless;
+pub(crate) mod sync_batch_norm;
 pub(crate) mod transformer;

@@ -1,0 +1,189 @@
+//! Batch normalization with the statistics of shards that are evaluated together.
+
+use crate::layers::batch_norm::Moments;
+use adamant_tensor::{Float, GradOptions, Tensor, enable_grad, grad, is_grad_enabled, no_grad};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What the shards of a batch contribute to a meeting.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Meeting {
+    /// The contributions of all shards, in their order, one after another. They have one length.
+    pub contributions: Arc<[f64]>,
+    /// Whether the shard of this thread is the first.
+    pub is_first: bool,
+}
+
+/// Waits for all shards to contribute.
+pub(crate) type Meet = dyn Fn(Vec<f64>) -> Meeting;
+
+thread_local! {
+    static MEET: RefCell<Option<Rc<Meet>>> = const { RefCell::new(None) };
+}
+
+/// Runs `f`, the forward and backward passes of a shard, during which each
+/// [`SyncBatchNorm`](crate::SyncBatchNorm) in training mode on this thread calls `meet` with the
+/// contribution of the shard.
+///
+/// For the crate `parallel`.
+#[doc(hidden)]
+pub fn with_shards<R>(meet: impl Fn(Vec<f64>) -> Meeting + 'static, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Rc<Meet>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            MEET.set(self.0.take());
+        }
+    }
+    let _restore = Restore(MEET.replace(Some(Rc::new(meet))));
+    f()
+}
+
+/// How the shard of this thread meets the others, if there are others.
+pub(crate) fn meet() -> Option<Rc<Meet>> {
+    MEET.with_borrow(Clone::clone)
+}
+
+/// [`Tensor::batch_norm`] with the moments of all shards. Returns the moments to the first shard,
+/// which takes them into the running statistics for all.
+///
+/// Gradient: `(ĝ − Σ ĝ / n − x̂ Σ ĝ x̂ / n) / √(var + eps)`, where the sums are over all shards and
+/// `n` is their number of values. The gradients of weight and bias are those of this shard.
+#[track_caller]
+pub(crate) fn sync_batch_norm<T: Float>(
+    x: &Tensor<T>,
+    [weight, bias]: [Option<&Tensor<T>>; 2],
+    eps: f64,
+    meet: &Meet,
+) -> (Tensor<T>, Option<Moments<T>>) {
+    let c = x.shape()[1];
+    let own = moments(x);
+    let Meeting { contributions, is_first } = meet(own);
+    let [count, moments @ ..] = &*contributions.chunks(1 + 2 * c).fold(vec![0.0; 1 + 2 * c], add)
+    else {
+        unreachable!("a contribution begins with the number of values")
+    };
+    let (n, (mean, squares)) = (*count, moments.split_at(c));
+    assert!(
+        n != 1.0,
+        "SyncBatchNorm: an input of shape {:?} has 1 value for each channel, and the other shards \
+         have none; expected more in training: a single value has no variance",
+        x.shape()
+    );
+    let mean: Tensor<T> = column(mean.iter().copied());
+    let var: Tensor<T> = column(squares.iter().map(|squares| squares / n));
+    let y = no_grad(|| x.batch_norm_with(&mean, &var, weight, bias, eps));
+    let inputs: Vec<&Tensor<T>> = [Some(x), weight, bias].into_iter().flatten().collect();
+    let (has_weight, has_bias) = (weight.is_some(), bias.is_some());
+    let saved = Saved {
+        x: x.detach(),
+        weight: weight.map_or_else(|| Tensor::ones([c]), Tensor::detach),
+        mean: mean.clone(),
+        var: var.clone(),
+        n,
+        eps,
+    };
+    let needs_input = x.is_tracked();
+    let y = Tensor::custom("sync_batch_norm", &inputs, y, move |g| {
+        let [dx, dw, db] = saved.gradients(g, needs_input);
+        let mut gradients = vec![needs_input.then_some(dx)];
+        gradients.extend(has_weight.then_some(Some(dw)));
+        gradients.extend(has_bias.then_some(Some(db)));
+        gradients
+    });
+    (y, is_first.then_some(Moments { mean, var, values: n as usize }))
+}
+
+/// The number of values of each channel, their means, and the sums of squares of their deviations.
+fn moments<T: Float>(x: &Tensor<T>) -> Vec<f64> {
+    let c = x.shape()[1];
+    let n = x.shape()[0] * x.shape()[2..].iter().product::<usize>();
+    let (mean, var) = match n {
+        0 => (Tensor::zeros([c]), Tensor::zeros([c])),
+        1 => (x.detach().reshape([c]), Tensor::zeros([c])),
+        _ => no_grad(|| {
+            let (_, mean, var) = x.batch_norm(None, None, 1.0);
+            (mean, var)
+        }),
+    };
+    let squares = var.to_vec().into_iter().map(|var| var.to_f64() * n as f64);
+    let mean = mean.to_vec().into_iter().map(Float::to_f64);
+    [n as f64].into_iter().chain(mean).chain(squares).collect()
+}
+
+/// The moments of two sets of values together: with `d`, the difference of their means, the mean is
+/// `mean + d · nₛ / (n + nₛ)`, and the squares are `squares + squaresₛ + d² · n · nₛ / (n + nₛ)`.
+fn add(mut sum: Vec<f64>, shard: &[f64]) -> Vec<f64> {
+    let (n, of_shard) = (sum[0], shard[0]);
+    if of_shard == 0.0 {
+        return sum;
+    }
+    let c = shard.len() / 2;
+    let part = of_shard / (n + of_shard);
+    for i in 1..=c {
+        let d = shard[i] - sum[i];
+        sum[i] += d * part;
+        sum[i + c] += shard[i + c] + d * d * n * part;
+    }
+    sum[0] += of_shard;
+    sum
+}
+
+/// A value for each channel.
+fn column<T: Float>(values: impl Iterator<Item = f64>) -> Tensor<T> {
+    Tensor::from(values.map(T::from_f64).collect::<Vec<T>>())
+}
+
+/// What the backward pass reads.
+struct Saved<T: Float> {
+    x: Tensor<T>,
+    weight: Tensor<T>,
+    mean: Tensor<T>,
+    var: Tensor<T>,
+    n: f64,
+    eps: f64,
+}
+
+impl<T: Float> Saved<T> {
+    /// The gradients of input, weight and bias. That of the input is right only if it `needs_input`,
+    /// for which the shards meet.
+    #[track_caller]
+    fn gradients(&self, g: &Tensor<T>, needs_input: bool) -> [Tensor<T>; 3] {
+        assert!(
+            !is_grad_enabled(),
+            "SyncBatchNorm: found a backward pass that is recorded (`create_graph`); expected one \
+             that is not: its gradient over several shards cannot be differentiated"
+        );
+        let Saved { mean, var, n, eps, .. } = self;
+        let (x, weight) = (self.x.clone().requires_grad(), self.weight.clone().requires_grad());
+        let bias = Tensor::zeros(weight.shape()).requires_grad();
+        // With mean and variance as constants.
+        let y = enable_grad(|| x.batch_norm_with(mean, var, Some(&weight), Some(&bias), *eps));
+        let found = grad((&y, g), &[&x, &weight, &bias], GradOptions::default());
+        let [dx, dw, db] = found.try_into().expect("a gradient for each of three inputs");
+        if !needs_input {
+            return [dx, dw, db];
+        }
+        let Some(meet) = meet() else {
+            panic!(
+                "SyncBatchNorm: found a backward pass without the other shards; expected one of \
+                 `DataParallel::backward_synchronized`, as the forward pass"
+            )
+        };
+        let c = weight.numel();
+        let own = dw.to_vec().into_iter().chain(db.to_vec()).map(Float::to_f64).collect();
+        let sums =
+            meet(own).contributions.chunks(2 * c).fold(vec![0.0; 2 * c], |mut sums, shard| {
+                sums.iter_mut().zip(shard).for_each(|(sum, of_shard)| *sum += of_shard);
+                sums
+            });
+        // −(x̂ Σ g x̂ + Σ g) · weight / (n √(var + eps)) is a normalization of x, too.
+        let (weight, var_) = (self.weight.to_vec(), var.to_vec());
+        let factor = |i: usize| -weight[i].to_f64() / (n * (var_[i].to_f64() + eps).sqrt());
+        let slope = column((0..c).map(|i| factor(i) * sums[i]));
+        let shift = column((0..c).map(|i| factor(i) * sums[c + i]));
+        let through = self.x.batch_norm_with(mean, var, Some(&slope), Some(&shift), *eps);
+        [dx + through, dw, db]
+    }
+}

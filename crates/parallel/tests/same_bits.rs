@@ -68,6 +68,30 @@ fn a_convolutional_net_with_batch_norm_and_dropout() {
 }
 
 #[test]
+fn a_convolutional_net_with_sync_batch_norm_and_dropout() {
+    assert_same::<SyncCnn, Adam>(adam);
+}
+
+/// Shards that are synchronized use the global pool, whose number of threads is that of a process.
+#[test]
+fn sync_batch_norm_on_threads_of_the_global_pool() {
+    const TEST: &str = "sync_batch_norm_on_threads_of_the_global_pool";
+    const CHILD: &str = "ADAMANT_TEST_RANKS";
+    if let Ok(ranks) = std::env::var(CHILD) {
+        let (_, losses) = run::<SyncCnn, Adam>((ranks.parse().unwrap(), 1), adam, STEPS, None);
+        return println!("losses {losses:?}");
+    }
+    let (_, losses) = run::<SyncCnn, Adam>((1, 1), adam, STEPS, None);
+    for (ranks, threads) in [("1", "1"), ("2", "1"), ("1", "3"), ("2", "3")] {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--nocapture", "--exact", TEST]).env(CHILD, ranks);
+        let output = child.env("RAYON_NUM_THREADS", threads).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("losses {losses:?}")), "{threads} threads: {text}");
+    }
+}
+
+#[test]
 fn a_recurrent_net() {
     assert_same::<Recurrent, Adam>(adam);
 }

@@ -187,3 +187,107 @@ impl<T: Float> Saved<T> {
         [dx + through, dw, db]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BatchNorm2d, BatchNormOptions, Forward, Module, SyncBatchNorm, module_state};
+    use adamant_tensor::{Generator, gradcheck};
+
+    /// Runs `f` as the only shard, or as one of two that contribute the same.
+    fn with_copies<R>(copies: usize, f: impl FnOnce() -> R) -> R {
+        let meet = move |own: Vec<f64>| Meeting {
+            contributions: own.repeat(copies).into(),
+            is_first: copies == 1,
+        };
+        with_shards(meet, f)
+    }
+
+    fn layer() -> SyncBatchNorm<f64> {
+        let layer = SyncBatchNorm::with_options(3, BatchNormOptions::default().eps(0.1));
+        layer.weight.as_ref().unwrap().set_value(&Tensor::from([0.5, -2.0, 1.5]));
+        layer
+    }
+
+    fn images() -> Tensor<f64> {
+        Tensor::randn([4, 3, 2, 2], &mut Generator::seed(0)) + 10.0
+    }
+
+    #[test]
+    fn a_lone_shard_is_a_batch() {
+        let expected = BatchNorm2d::with_options(3, BatchNormOptions::default().eps(0.1));
+        expected.weight.as_ref().unwrap().set_value(&Tensor::from([0.5, -2.0, 1.5]));
+        for copies in [0, 1] {
+            let (x, layer) = (images(), layer());
+            let y = match copies {
+                0 => layer.forward(&x),
+                _ => with_copies(copies, || layer.forward(&x)),
+            };
+            let difference = y - expected.forward(&x);
+            assert!(difference.abs().max().item() < 1e-13);
+            assert!(layer.num_batches_tracked.unwrap().get() == 1);
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        let inputs = [images(), Tensor::from([0.5, -2.0, 1.5]), Tensor::from([0.1, 0.2, 0.3])];
+        with_copies(1, || {
+            let y = |x: &[Tensor<f64>]| {
+                let meet = meet().unwrap();
+                sync_batch_norm(&x[0], [Some(&x[1]), Some(&x[2])], 0.1, &*meet).0
+            };
+            gradcheck(y, &inputs).unwrap();
+            let without =
+                |x: &[Tensor<f64>]| sync_batch_norm(&x[0], [None, None], 0.1, &*meet().unwrap()).0;
+            gradcheck(without, &inputs[..1]).unwrap();
+        });
+    }
+
+    #[test]
+    fn the_first_shard_updates_the_running_statistics() {
+        let layer = layer();
+        let before = module_state::<f64>(&layer);
+        let _ = with_copies(2, || layer.forward(&images()));
+        assert!(module_state::<f64>(&layer) == before);
+        let _ = with_copies(1, || layer.forward(&images()));
+        assert!(module_state::<f64>(&layer) != before);
+    }
+
+    #[test]
+    fn one_value_in_each_shard_is_enough() {
+        let x = Tensor::from([[1.0, 2.0, 3.0]]);
+        let y = with_copies(2, || layer().forward(&x));
+        assert_eq!(y.to_vec(), [0.0; 3]);
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "SyncBatchNorm: an input of shape [1, 3] has 1 value for each channel"
+    )]
+    fn one_value_in_all_shards_is_refused() {
+        let _ = with_copies(1, || layer().forward(&Tensor::from([[1.0, 2.0, 3.0]])));
+    }
+
+    #[test]
+    fn evaluation_does_not_meet() {
+        let mut layer = layer();
+        layer.eval();
+        let _ = with_shards(|_| panic!("a meeting"), || layer.forward(&images()));
+    }
+
+    #[test]
+    #[should_panic(expected = "SyncBatchNorm: found a backward pass that is recorded")]
+    fn a_recorded_pass_is_refused() {
+        let x = images().requires_grad();
+        let y = with_copies(1, || layer().forward(&x)).square().sum();
+        let _ = grad(&y, &[&x], GradOptions::default().create_graph(true));
+    }
+
+    #[test]
+    #[should_panic(expected = "SyncBatchNorm: found a backward pass without the other shards")]
+    fn a_pass_without_the_other_shards_is_refused() {
+        let x = images().requires_grad();
+        with_copies(1, || layer().forward(&x)).square().sum().backward();
+    }
+}

@@ -8,7 +8,7 @@ use adamant_nn::*;
 use adamant_optim::{
     Adam, AdamOptions, LinearLr, Optimizer, ParamGroup, Scheduler, Sgd, SgdOptions,
 };
-use adamant_parallel::{DataParallel, Transport};
+use adamant_parallel::{DataParallel, Transport, TransportError};
 use adamant_tensor::{
     Generator, Indices, Parameter, REST, StateDict, StateError, Stateful, Tensor,
 };
@@ -18,10 +18,19 @@ pub(crate) const SHARDS: usize = 8;
 pub(crate) const STEPS: u64 = 6;
 
 /// A model, and parameters that are trained from the fourth step on.
-pub(crate) trait Net: Module + Stateful {
+pub(crate) trait Net: Module + Stateful + Sized {
     fn new(rng: &mut Generator) -> Self;
     fn loss(&self, batch: &Batch) -> Tensor;
     fn late(&self) -> Vec<Parameter>;
+
+    fn backward(
+        &self,
+        parallel: &DataParallel,
+        optimizer: &impl Optimizer,
+        batch: Vec<ShardBatch>,
+    ) -> Result<f64, TransportError> {
+        parallel.backward(self, optimizer, batch, |batch| self.loss(&batch))
+    }
 }
 
 #[derive(Module)]
@@ -83,6 +92,58 @@ impl Net for Cnn {
 
     fn late(&self) -> Vec<Parameter> {
         self.head.parameters()
+    }
+}
+
+/// With layers that synchronize the shards, and one that does not.
+#[derive(Module)]
+#[module(crate = adamant_nn)]
+pub(crate) struct SyncCnn {
+    body: Sequential,
+    head: Linear,
+    /// Reached by odd shards only.
+    rare: Parameter,
+    /// Never reached.
+    unused: Linear,
+}
+
+impl Net for SyncCnn {
+    fn new(rng: &mut Generator) -> Self {
+        let body = Sequential::new()
+            .add(Dropout::new(0.1, rng))
+            .add(Conv2d::new(1, 6, 3, rng))
+            .add(SyncBatchNorm::new(6))
+            .add(Relu)
+            .add(Dropout::new(0.3, rng))
+            .add(Conv2d::new(6, 4, 3, rng))
+            .add(BatchNorm2d::new(4))
+            .add(Flatten::default())
+            .add(SyncBatchNorm::with_options(64, BatchNormOptions::default().momentum(None)))
+            .add(Dropout::new(0.1, rng));
+        let (head, unused) = (Linear::new(64, 4, rng), Linear::new(3, 3, rng));
+        SyncCnn { body, head, rare: Parameter::new(Tensor::zeros([4])), unused }
+    }
+
+    fn loss(&self, batch: &Batch) -> Tensor {
+        let images = batch.inputs.reshape([REST, 1, 8, 8]);
+        let mut scores = self.head.forward(&self.body.forward(&images));
+        if batch.targets[0].is_multiple_of(2) {
+            scores += self.rare.tensor();
+        }
+        cross_entropy(&scores, &batch.targets)
+    }
+
+    fn late(&self) -> Vec<Parameter> {
+        self.head.parameters()
+    }
+
+    fn backward(
+        &self,
+        parallel: &DataParallel,
+        optimizer: &impl Optimizer,
+        batch: Vec<ShardBatch>,
+    ) -> Result<f64, TransportError> {
+        parallel.backward_synchronized(self, optimizer, batch, |batch| self.loss(&batch))
     }
 }
 
@@ -189,7 +250,7 @@ impl<N: Net, O: Optimizer> Training<N, O> {
             add_late(optimizer, net);
         }
         optimizer.zero_grad();
-        let loss = parallel.backward(net, optimizer, loader.next_batch(), |batch| net.loss(&batch));
+        let loss = net.backward(parallel, optimizer, loader.next_batch());
         let norm = parallel.clip_grad_norm(optimizer, 0.5);
         optimizer.step();
         schedule.step(optimizer);

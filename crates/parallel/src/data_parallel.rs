@@ -129,7 +129,9 @@ impl DataParallel {
     /// a gradient for gets none; if only some have, the others count as zeros.
     ///
     /// Batch normalizations use the statistics of each shard; their running statistics take in those
-    /// of all shards, in order. Other buffers that a layer changes are those of this process alone.
+    /// of all shards, in order. For layers that use those of the whole batch, see
+    /// [`backward_synchronized`](DataParallel::backward_synchronized). Other buffers that a layer
+    /// changes are those of this process alone.
     ///
     /// # Errors
     /// If another process has ended, or does not answer.
@@ -197,9 +199,9 @@ impl DataParallel {
     /// whole batch: [`SyncBatchNorm`](adamant_nn::SyncBatchNorm).
     ///
     /// The shards of this process take turns, each on a thread of its own, from one such layer to the
-    /// next, in the forward and in the backward pass. `loss` is called on these threads; one call
-    /// begins before another one ends, but only one of them runs at a time. Each shard must call the
-    /// same such layers in the same order.
+    /// next, in the forward and in the backward pass. `loss` is called on these threads: a call may begin
+    /// before another one has ended, but only one of them runs at a time. So it must not hold a lock
+    /// during a forward pass. Each shard must call the same such layers in the same order.
     ///
     /// This needs the memory of all shards of a process at the same time, and exchanges gradients
     /// after the backward passes, not during them. Operations use the threads of rayon's global pool,
@@ -248,9 +250,9 @@ impl DataParallel {
         self.check(&parameters, &batch);
         let before = Gradients::take(&parameters);
         let generators = Generators::of(model, self.shards);
-        let ranks = (&*self.transport, self.shards);
-        let pass = |part| pass(part, &loss);
-        let passes = synchronized::run(ranks, &parameters, &generators, batch, &pass);
+        let (transport, pass) = (&*self.transport, |part| pass(part, &loss));
+        let passes =
+            synchronized::run(transport, self.shards, &parameters, &generators, batch, &pass);
         generators.finish();
         let mut passes = passes?.into_iter().peekable();
         let (all, local) = (0..self.shards, self.shards().local);

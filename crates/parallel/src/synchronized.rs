@@ -34,7 +34,8 @@ pub(crate) struct Pass<T: Float> {
 /// If a pass panics, with the same payload, or if not all shards meet.
 #[track_caller]
 pub(crate) fn run<T: Float, B: Send>(
-    (transport, shards): (&dyn Transport, usize),
+    transport: &dyn Transport,
+    shards: usize,
     parameters: &[(Parameter<T>, Partition)],
     generators: &Generators,
     batch: Vec<ShardBatch<B>>,
@@ -45,7 +46,7 @@ pub(crate) fn run<T: Float, B: Send>(
             shard: part.shard,
             generators: generators.of_shard(part.shard),
             gradients: Gradients::none(parameters),
-            coroutine: start(scope, part, pass),
+            coroutine: spawn(scope, part, pass),
         };
         let mut local: Vec<Shard<T>> = batch.into_iter().map(start).collect();
         let mut round = Round::default();
@@ -62,7 +63,7 @@ pub(crate) fn run<T: Float, B: Send>(
                 }
             }
             let present: Vec<usize> = local.iter().map(|shard| shard.shard).collect();
-            match meet((transport, shards), &present, &contributions)? {
+            match meet(transport, shards, &present, &contributions)? {
                 Some(next) => round = next,
                 None => {
                     let end = |(Shard { shard, gradients, .. }, (loss, statistics))| Pass {
@@ -98,7 +99,7 @@ impl<T: Float> Shard<T> {
     }
 }
 
-fn start<'scope, T: Float, B: Send + 'scope>(
+fn spawn<'scope, T: Float, B: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     part: ShardBatch<B>,
     pass: &'scope (impl Fn(ShardBatch<B>) -> f64 + Sync),
@@ -131,7 +132,8 @@ const ENDED: u64 = 0;
 /// this rank that are in the batch.
 #[track_caller]
 fn meet(
-    (transport, shards): (&dyn Transport, usize),
+    transport: &dyn Transport,
+    shards: usize,
     present: &[usize],
     contributions: &[(usize, Vec<f64>)],
 ) -> Result<Option<Round>, TransportError> {

@@ -84,7 +84,10 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
         now.adam.zero_grad();
         let loss =
             parallel.backward(&now.model, &now.adam, shards, |batch| now.model.loss(&batch))?;
-        parallel.clip_grad_norm(&now.adam, 1.0)?;
+        let norm = parallel.clip_grad_norm(&now.adam, 1.0)?;
+        if !norm.is_finite() {
+            return Err(format!("the gradient's norm is {norm}; expected a finite number").into());
+        }
         now.adam.step();
         now.schedule.step(&mut now.adam);
 

@@ -16,7 +16,7 @@ use adamant::prelude::*;
 use adamant::train::RunError;
 use std::process::ExitCode;
 use std::sync::Arc;
-use trainings::{Cnn, Gpt, Mlp, Net, Recurrent, Training, adam, sgd};
+use trainings::{Cnn, Gpt, Mlp, Net, Recurrent, SyncCnn, Training, adam, sgd};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,9 +29,10 @@ fn main() -> ExitCode {
         "mlp" => train::<Mlp, _>(adam, steps, folder),
         "sgd" => train::<Mlp, _>(sgd, steps, folder),
         "cnn" => train::<Cnn, _>(adam, steps, folder),
+        "sync" => train::<SyncCnn, _>(adam, steps, folder),
         "lstm" => train::<Recurrent, _>(adam, steps, folder),
         "gpt" => train::<Gpt, _>(adam, steps, folder),
-        _ => panic!("model is {model}; expected mlp, sgd, cnn, lstm or gpt"),
+        _ => panic!("model is {model}; expected mlp, sgd, cnn, sync, lstm or gpt"),
     })
 }
 

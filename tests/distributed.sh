@@ -15,7 +15,7 @@ trains() {
   RAYON_NUM_THREADS=$2 mpirun --oversubscribe -n "$1" "$program" "$3" "$steps" "$4"
 }
 
-for model in mlp sgd cnn lstm gpt; do
+for model in mlp sgd cnn sync lstm gpt; do
   steps=12
   expected=$(trains 1 1 "$model" "$folder/$model-1")
   for ranks in 1 2 3 4 8; do

@@ -5,7 +5,7 @@ mod trainings;
 use adamant_optim::{Adam, Optimizer, ParamGroup, Sgd};
 use adamant_parallel::run_threads;
 use adamant_tensor::{StateDict, Stateful};
-use trainings::{Cnn, Gpt, Mlp, Net, Recurrent, STEPS, Training, adam, sgd};
+use trainings::{Cnn, Gpt, Mlp, Net, Recurrent, STEPS, SyncCnn, Training, adam, sgd};
 
 /// What rank 0 has after step `until`, and the losses and norms of each step; continues `state`.
 fn run<N: Net, O: Optimizer>(

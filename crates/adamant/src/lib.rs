@@ -74,7 +74,7 @@ pub mod prelude {
         Nonlinearity, Reduction, Relu, Relu6, RmsNorm, RmsNormOptions, Rnn, RnnOptions,
         RotaryEmbedding, RotaryEmbeddingOptions, RotaryScaling, Selu, Sequential, SharedGenerator,
         Sigmoid, Silu, SmoothL1Loss, Softmax, Softplus, Softsign, SqueezeExcitation,
-        SqueezeExcitationOptions, Tanh, Threshold, Training, TransformerActivation,
+        SqueezeExcitationOptions, SyncBatchNorm, Tanh, Threshold, Training, TransformerActivation,
         TransformerEncoderLayer, TransformerEncoderLayerOptions, TripletMarginLoss, bce_loss,
         bce_with_logits, cosine_embedding_loss, cross_entropy, huber_loss, init, kl_div, l1_loss,
         linear_cross_entropy, load_with, mse_loss, nll_loss, observe, smooth_l1_loss, summary,

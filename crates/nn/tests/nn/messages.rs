@@ -106,6 +106,10 @@ fn inputs_of_layers() {
         },
     );
     check("BatchNorm2d: an input of shape [2, 4, 9]", &|| here!(norm2.forward(lines)));
+    let sync = SyncBatchNorm::new(3);
+    check("SyncBatchNorm: an input of shape [2, 4, 9]; expected [batch, 3, …]", &|| {
+        here!(sync.forward(lines));
+    });
     let groups = GroupNorm::new(3, 6);
     check("GroupNorm: an input of shape [2, 4, 9, 9]; expected [batch, 6, …]", &|| {
         here!(groups.forward(images));

@@ -126,7 +126,7 @@ struct Round {
 /// In place of the length of a contribution: of a shard that is not in the batch, and of one that has
 /// ended.
 const ABSENT: u64 = u64::MAX;
-const ENDED: u64 = 0;
+const ENDED: u64 = u64::MAX - 1;
 
 /// The contributions of the shards of all ranks, or `None` if all have ended. `present` are those of
 /// this rank that are in the batch.

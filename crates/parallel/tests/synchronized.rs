@@ -171,6 +171,18 @@ fn run(
 }
 
 #[test]
+fn a_layer_without_channels_meets_too() {
+    let of = |x: &Tensor<f64>| <SyncBatchNorm<f64> as Norm>::new(0).forward(x).sum();
+    for found in run(3, |_, net, images| {
+        let loss = net.loss(images);
+        let none = net.head.weight.tensor().narrow(1, 0, 0);
+        loss + of(&none)
+    }) {
+        assert!(found.unwrap().unwrap().is_finite());
+    }
+}
+
+#[test]
 fn a_panic_in_one_shard_ends_the_others() {
     let panics = |shard, net: &Arc<Net<SyncBatchNorm<f64>>>, images: &Tensor<f64>| {
         assert!(shard != 5, "shard 5 panics");

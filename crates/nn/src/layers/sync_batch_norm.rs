@@ -59,12 +59,10 @@ pub(crate) fn sync_batch_norm<T: Float>(
 ) -> (Tensor<T>, Option<Moments<T>>) {
     let c = x.shape()[1];
     let own = moments(x);
+    let length = own.len();
     let Meeting { contributions, is_first } = meet(own);
-    let [count, moments @ ..] = &*contributions.chunks(1 + 2 * c).fold(vec![0.0; 1 + 2 * c], add)
-    else {
-        unreachable!("a contribution begins with the number of values")
-    };
-    let (n, (mean, squares)) = (*count, moments.split_at(c));
+    let sum = contributions.chunks(length).fold(vec![0.0; length], add);
+    let (n, mean, squares) = (sum[0], &sum[1..=c], &sum[1 + c..]);
     assert!(
         n != 1.0,
         "SyncBatchNorm: an input of shape {:?} has 1 value for each channel, and the other shards \
@@ -86,8 +84,8 @@ pub(crate) fn sync_batch_norm<T: Float>(
     };
     let needs_input = x.is_tracked();
     let y = Tensor::custom("sync_batch_norm", &inputs, y, move |g| {
-        let [dx, dw, db] = saved.gradients(g, needs_input);
-        let mut gradients = vec![needs_input.then_some(dx)];
+        let (dx, dw, db) = saved.gradients(g, needs_input);
+        let mut gradients = vec![dx];
         gradients.extend(has_weight.then_some(Some(dw)));
         gradients.extend(has_bias.then_some(Some(db)));
         gradients
@@ -102,10 +100,11 @@ fn moments<T: Float>(x: &Tensor<T>) -> Vec<f64> {
     let (mean, var) = match n {
         0 => (Tensor::zeros([c]), Tensor::zeros([c])),
         1 => (x.detach().reshape([c]), Tensor::zeros([c])),
-        _ => no_grad(|| {
-            let (_, mean, var) = x.batch_norm(None, None, 1.0);
+        _ => {
+            // This normalizes in vain, but `var_dim` takes more passes.
+            let (_, mean, var) = no_grad(|| x.batch_norm(None, None, 1.0));
             (mean, var)
-        }),
+        }
     };
     let squares = var.to_vec().into_iter().map(|var| var.to_f64() * n as f64);
     let mean = mean.to_vec().into_iter().map(Float::to_f64);
@@ -146,10 +145,14 @@ struct Saved<T: Float> {
 }
 
 impl<T: Float> Saved<T> {
-    /// The gradients of input, weight and bias. That of the input is right only if it `needs_input`,
-    /// for which the shards meet.
+    /// The gradients of the input, if it is needed, weight and bias. The shards meet for that of the
+    /// input.
     #[track_caller]
-    fn gradients(&self, g: &Tensor<T>, needs_input: bool) -> [Tensor<T>; 3] {
+    fn gradients(
+        &self,
+        g: &Tensor<T>,
+        needs_input: bool,
+    ) -> (Option<Tensor<T>>, Tensor<T>, Tensor<T>) {
         assert!(
             !is_grad_enabled(),
             "SyncBatchNorm: found a backward pass that is recorded (`create_graph`); expected one \
@@ -163,7 +166,7 @@ impl<T: Float> Saved<T> {
         let found = grad((&y, g), &[&x, &weight, &bias], GradOptions::default());
         let [dx, dw, db] = found.try_into().expect("a gradient for each of three inputs");
         if !needs_input {
-            return [dx, dw, db];
+            return (None, dw, db);
         }
         let Some(meet) = meet() else {
             panic!(
@@ -173,18 +176,15 @@ impl<T: Float> Saved<T> {
         };
         let c = weight.numel();
         let own = dw.to_vec().into_iter().chain(db.to_vec()).map(Float::to_f64).collect();
-        let sums =
-            meet(own).contributions.chunks(2 * c).fold(vec![0.0; 2 * c], |mut sums, shard| {
-                sums.iter_mut().zip(shard).for_each(|(sum, of_shard)| *sum += of_shard);
-                sums
-            });
+        let all = meet(own).contributions;
+        let sum = |i: usize| all.iter().skip(i).step_by(2 * c).sum::<f64>();
         // −(x̂ Σ g x̂ + Σ g) · weight / (n √(var + eps)) is a normalization of x, too.
-        let (weight, var_) = (self.weight.to_vec(), var.to_vec());
-        let factor = |i: usize| -weight[i].to_f64() / (n * (var_[i].to_f64() + eps).sqrt());
-        let slope = column((0..c).map(|i| factor(i) * sums[i]));
-        let shift = column((0..c).map(|i| factor(i) * sums[c + i]));
+        let (weights, vars) = (self.weight.to_vec(), var.to_vec());
+        let factor = |i: usize| -weights[i].to_f64() / (n * (vars[i].to_f64() + eps).sqrt());
+        let slope = column((0..c).map(|i| factor(i) * sum(i)));
+        let shift = column((0..c).map(|i| factor(i) * sum(c + i)));
         let through = self.x.batch_norm_with(mean, var, Some(&slope), Some(&shift), *eps);
-        [dx + through, dw, db]
+        (Some(dx + through), dw, db)
     }
 }
 

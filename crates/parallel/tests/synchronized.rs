@@ -178,7 +178,7 @@ fn a_layer_without_channels_meets_too() {
         let none = net.head.weight.tensor().narrow(1, 0, 0);
         loss + of(&none)
     }) {
-        assert!(found.unwrap().unwrap().is_finite());
+        assert!(found.unwrap().unwrap() > 0.0);
     }
 }
 

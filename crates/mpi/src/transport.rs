@@ -136,7 +136,12 @@ impl Mpi {
             // If the threads have ended, the result is disconnected.
             let _ = calls.send(Call { operation, frame, result });
         }
+        let earlier = self.error.clone();
         Pending::new(move || {
+            // After an error, nothing else arrives: each wait would take the whole time limit.
+            if let Some(error) = earlier.get() {
+                return Err(error.clone());
+            }
             received.recv_timeout(limit).map_err(|failure| match failure {
                 RecvTimeoutError::Timeout => {
                     let found = format!("no answer in {} s", limit.as_secs_f64());
@@ -175,6 +180,8 @@ impl Transport for Mpi {
 
     fn all_gather(&self, frame: Frame, lengths: &[usize]) -> Pending {
         self.check("all_gather", "lengths", lengths);
+        let (found, expected) = (frame.len(), lengths[self.rank]);
+        assert!(found == expected, "all_gather: frame has {found} bytes; expected {expected}");
         let operation = Parts::new(lengths).map(|lengths| Operation::AllGather { lengths });
         self.call("all_gather", frame, operation)
     }
@@ -189,6 +196,10 @@ impl Transport for Mpi {
 
     fn barrier(&self) -> Pending {
         self.call("barrier", Frame::default(), Some(Operation::Barrier))
+    }
+
+    fn abort(&self, reason: &str) {
+        Mpi::abort(self, reason)
     }
 }
 

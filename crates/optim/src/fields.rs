@@ -204,8 +204,16 @@ impl Fields<'_> {
         match &self.0 {
             Action::Unshare => _ = array.make_mut(),
             Action::Cut(range) => {
-                let elements = &array.to_vec()[range.clone()];
-                *array = Array::from_slice(Shape::from([elements.len()]), elements);
+                let copy; // of a view
+                let elements = match array.as_slice() {
+                    Some(elements) => elements,
+                    None => {
+                        copy = array.to_vec();
+                        &copy
+                    }
+                };
+                let own = &elements[range.clone()];
+                *array = Array::from_slice(Shape::from([own.len()]), own);
             }
             Action::Gather(Gather { sharing, partition, shape }) => {
                 *array = sharing.gather(partition, shape, array);

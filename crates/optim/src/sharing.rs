@@ -4,19 +4,15 @@
 use crate::algorithm::Sums;
 use adamant_kernels::{PIECE, pieces};
 use adamant_tensor::{Array, Float, Shape};
-use adamant_transport::{Alone, Chunk, Frame, Partition, Pending, Transport, chunks};
+use adamant_transport::{Alone, BLOCK, CHUNK, Chunk, Frame, Partition, Pending, Transport, chunks};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The elements in a block: a process owns whole blocks.
-const BLOCK: usize = 1 << 12;
-
-/// The elements that processes exchange at once.
-const CHUNK: usize = 1 << 20;
-
-/// The chunks in progress at once.
+/// The chunks in progress at once: while one is copied, another travels.
 const IN_FLIGHT: usize = 2;
+
+const _: () = assert!(PIECE.is_multiple_of(BLOCK));
 
 /// The processes that share an optimizer, and the part of this one.
 #[derive(Clone)]
@@ -27,8 +23,8 @@ pub(crate) struct Sharing {
 }
 
 impl Sharing {
-    /// With these processes. Sums over a parameter are those of its pieces, so a piece belongs to
-    /// one process if there are any.
+    /// With these processes. If the algorithm has sums over a parameter, a piece belongs to one
+    /// process, since they are the sums of its pieces.
     pub(crate) fn new(transport: Arc<dyn Transport>, has_sums: bool) -> Self {
         Sharing { transport, grain: if has_sums { PIECE } else { BLOCK } }
     }
@@ -83,12 +79,11 @@ impl Sharing {
             let all = wait(pending);
             let mut rest = all.as_slice::<T>();
             for from in 0..ranks {
-                for segment in &chunk.segments {
-                    let range = segment.ranges[from].clone();
-                    let (part, others) = rest.split_at(range.len());
-                    values[segment.position][range].copy_from_slice(part);
-                    rest = others;
-                }
+                let (part, others) = rest.split_at(chunk.elements(from));
+                chunk.unpack(from, part, |position, range, part| {
+                    values[position][range].copy_from_slice(part);
+                });
+                rest = others;
             }
         };
         for chunk in chunks(partitions, CHUNK) {
@@ -97,16 +92,10 @@ impl Sharing {
             {
                 finish(first, values);
             }
-            let mut own = Frame::zeros(chunk.elements(rank) * size_of::<T>());
-            let mut rest = own.as_mut_slice::<T>();
-            for segment in &chunk.segments {
-                let range = segment.ranges[rank].clone();
-                let (part, others) = rest.split_at_mut(range.len());
-                part.copy_from_slice(&values[segment.position][range]);
-                rest = others;
-            }
-            let lengths = (0..ranks).map(|rank| chunk.elements(rank) * size_of::<T>());
-            let lengths: Vec<usize> = lengths.collect();
+            let bytes = |rank| chunk.elements(rank) * size_of::<T>();
+            let mut own = Frame::zeros(bytes(rank));
+            chunk.pack(rank, |position| Some(&*values[position]), own.as_mut_slice());
+            let lengths: Vec<usize> = (0..ranks).map(bytes).collect();
             let pending = self.transport.all_gather(own, &lengths);
             in_flight.push_back((chunk, pending));
         }
@@ -114,7 +103,7 @@ impl Sharing {
     }
 
     /// The whole of a state's array of this shape, on rank 0; `own` is the part of this process, which
-    /// the other ranks keep.
+    /// the other ranks keep. Sent in pieces.
     #[track_caller]
     pub(crate) fn gather<T: Float>(
         &self,
@@ -122,27 +111,33 @@ impl Sharing {
         shape: &Shape,
         own: &Array<T>,
     ) -> Array<T> {
-        let ranks = self.transport.ranks();
-        let bytes = |rank: usize| partition.range(rank).len() * size_of::<T>();
-        let (mut counts, mut lengths) = (vec![0; ranks], vec![0; ranks]);
-        counts[0] = bytes(self.transport.rank());
-        if self.transport.rank() == 0 {
-            lengths = (0..ranks).map(bytes).collect();
-        }
-        let frame = Frame::from_slice(&own.to_vec());
-        let all = wait(self.transport.all_to_all(frame, &counts, &lengths));
-        if self.transport.rank() != 0 {
-            return own.clone();
-        }
-        Array::build("state_dict", shape.clone(), |elements| {
+        let (rank, ranks) = (self.transport.rank(), self.transport.ranks());
+        let start = partition.range(rank).start;
+        let own_elements = own.to_vec();
+        let mut whole = (rank == 0).then(|| Array::full(shape.clone(), T::ZERO));
+        for chunk in chunks(&[*partition], CHUNK) {
+            let bytes = |rank: usize| chunk.elements(rank) * size_of::<T>();
+            let (mut counts, mut lengths) = (vec![0; ranks], vec![0; ranks]);
+            counts[0] = bytes(rank);
+            if rank == 0 {
+                lengths = (0..ranks).map(bytes).collect();
+            }
+            let range = chunk.segments[0].ranges[rank].clone();
+            let part = &own_elements[range.start - start..range.end - start];
+            let pending = self.transport.all_to_all(Frame::from_slice(part), &counts, &lengths);
+            let all = wait(pending);
+            let Some(whole) = &mut whole else { continue };
             let mut rest = all.as_slice::<T>();
-            for rank in 0..ranks {
-                let range = partition.range(rank);
-                let (part, others) = rest.split_at(range.len());
-                elements[range].copy_from_slice(part);
+            for from in 0..ranks {
+                let (part, others) = rest.split_at(chunk.elements(from));
+                let put = |_, range: Range<usize>, part: &[T]| {
+                    whole.make_mut()[range].copy_from_slice(part);
+                };
+                chunk.unpack(from, part, put);
                 rest = others;
             }
-        })
+        }
+        whole.unwrap_or_else(|| own.clone())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Training one model by several processes.
 
-use crate::exchange::{self, Exchange};
+use crate::exchange;
 use crate::generators::Generators;
-use crate::gradients::Gradients;
+use crate::gradients::{Before, Gradients};
 use crate::norm;
 use crate::statistics;
 use crate::synchronized;
@@ -110,14 +110,31 @@ impl DataParallel {
     ///
     /// From now on, its steps and its `state_dict` are calls that all processes make together. The
     /// state is whole in the process of rank 0, and loads into any number of processes.
-    /// `Adam::state`, hooks and `.grad` show the elements of this process; the others have no meaning.
+    /// `Adam::state`, hooks and `.grad` show the elements of this process; other elements of `.grad` are
+    /// NaN. So limit gradients by [`clip_grad_norm`](DataParallel::clip_grad_norm) of this type. The state
+    /// of the other processes does not load into their optimizers.
     ///
     /// # Panics
-    /// If the optimizer is shared already.
+    /// If the optimizer is shared already, or its parameters are not the same in all processes, which
+    /// must build them from the same seed or file; if another process has ended.
     #[track_caller]
     pub fn share<T: Float>(&self, optimizer: &mut impl Optimizer<T>) {
-        if self.transport.ranks() > 1 {
-            optimizer.share(self.transport.clone());
+        let ranks = self.transport.ranks();
+        if ranks == 1 {
+            return;
+        }
+        optimizer.share(self.transport.clone());
+        let own = Frame::from_slice(&[hash(&optimizer.partitions())]);
+        let all = match self.transport.all_gather(own, &vec![size_of::<u64>(); ranks]).wait() {
+            Ok(all) => all,
+            Err(error) => panic!("share: {error}"),
+        };
+        let hashes = all.as_slice::<u64>();
+        if let Some(other) = hashes.iter().position(|hash| *hash != hashes[0]) {
+            panic!(
+                "share: the parameters of rank {other} differ from those of rank 0; expected the \
+                 same in all processes, from one seed or file"
+            );
         }
     }
 
@@ -129,7 +146,8 @@ impl DataParallel {
     /// a gradient for gets none; if only some have, the others count as zeros.
     ///
     /// Batch normalizations use the statistics of each shard; their running statistics take in those
-    /// of all shards, in order. For layers that use those of the whole batch, see
+    /// of all shards, in order. `model` contains all layers that `loss` uses; gradients of its parameters
+    /// that are not the optimizer's stay as they were. For layers that use those of the whole batch, see
     /// [`backward_synchronized`](DataParallel::backward_synchronized). Other buffers that a layer
     /// changes are those of this process alone.
     ///
@@ -147,52 +165,31 @@ impl DataParallel {
         batch: Vec<ShardBatch<B>>,
         mut loss: impl FnMut(B) -> Tensor<T>,
     ) -> Result<f64, TransportError> {
-        let ranks = self.transport.ranks();
         let parameters = optimizer.partitions();
         self.check(&parameters, &batch);
-        let before = Gradients::take(&parameters);
+        let before = Before::take(model, &parameters, self.shards);
         let generators = Generators::of(model, self.shards);
         let mut batch = batch.into_iter().peekable();
-        let mut run = |shard: usize| {
-            generators.swap(&mut generators.of_shard(shard));
-            let Some(part) = batch.next_if(|part| part.shard == shard) else { return 0.0 };
-            match self.shards {
-                1 => pass(part, &mut loss),
-                _ => with_shards(refuse_to_meet, || pass(part, &mut loss)),
-            }
-        };
+        let (mut losses, mut statistics, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         let (all, local) = (0..self.shards, self.shards().local);
-        let (mut losses, mut statistics) = (Vec::new(), Vec::new());
-        // The gradients of nodes of the tree that are not yet part of another.
-        let mut rows: Vec<Gradients<T>> = Vec::new();
-        let mut exchange = None;
         for shard in local.clone() {
-            let completed = tree::completed(&all, &local, shard);
-            if ranks == 1 {
-                losses.push(run(shard));
-            } else {
-                if shard + 1 == local.end {
-                    let (transport, rows) = (self.transport.clone(), std::mem::take(&mut rows));
-                    exchange =
-                        Some(Exchange::start(transport, self.shards, &parameters, rows, completed));
+            generators.swap(&mut generators.of_shard(shard));
+            let part = batch.next_if(|part| part.shard == shard);
+            losses.push(match part {
+                None => 0.0,
+                Some(part) if self.shards == 1 => pass(part, &mut loss),
+                Some(part) => {
+                    let pass = || with_shards(refuse_to_meet, || pass(part, &mut loss));
+                    let (loss, recorded) = record_statistics(pass);
+                    statistics.extend(recorded);
+                    loss
                 }
-                let (loss, recorded) = record_statistics(|| run(shard));
-                losses.push(loss);
-                statistics.push(recorded);
-            }
+            });
             let row = Gradients::take(&parameters);
-            if exchange.is_none() {
-                row.push_to(&mut rows, completed);
-            }
+            row.push_to(&mut rows, tree::completed(&all, &local, shard));
         }
         generators.finish();
-        let sum = match exchange {
-            Some(exchange) => exchange.finish()?,
-            None => rows.swap_remove(0),
-        };
-        let mean = self.finish(model, &losses, &statistics)?;
-        before.accumulate(sum).put(&parameters);
-        Ok(mean)
+        self.finish(model, &parameters, before, rows, &statistics, &losses)
     }
 
     /// [`backward`](DataParallel::backward) for models with layers that use the statistics of the
@@ -248,7 +245,7 @@ impl DataParallel {
     ) -> Result<f64, TransportError> {
         let parameters = optimizer.partitions();
         self.check(&parameters, &batch);
-        let before = Gradients::take(&parameters);
+        let before = Before::take(model, &parameters, self.shards);
         let generators = Generators::of(model, self.shards);
         let (transport, pass) = (&*self.transport, |part| pass(part, &loss));
         let passes =
@@ -258,36 +255,43 @@ impl DataParallel {
         let (all, local) = (0..self.shards, self.shards().local);
         let (mut losses, mut statistics, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         for shard in local.clone() {
-            let (loss, recorded, row) = match passes.next_if(|pass| pass.shard == shard) {
-                Some(pass) => (pass.loss, pass.statistics, pass.gradients),
-                None => (0.0, Vec::new(), Gradients::none(&parameters)),
+            let row = match passes.next_if(|pass| pass.shard == shard) {
+                Some(pass) => {
+                    losses.push(pass.loss);
+                    statistics.extend(pass.statistics);
+                    pass.gradients
+                }
+                None => {
+                    losses.push(0.0);
+                    Gradients::none(&parameters)
+                }
             };
-            losses.push(loss);
-            statistics.push(recorded);
             row.push_to(&mut rows, tree::completed(&all, &local, shard));
         }
-        let sum = match self.transport.ranks() {
-            1 => rows.swap_remove(0),
-            _ => exchange::sum(self.transport.clone(), self.shards, &parameters, rows)?,
-        };
-        let mean = self.finish(model, &losses, &statistics)?;
-        before.accumulate(sum).put(&parameters);
-        Ok(mean)
+        self.finish(model, &parameters, before, rows, &statistics, &losses)
     }
 
-    /// Applies what batch normalizations have recorded in the shards of all processes; returns the sum
-    /// of their losses.
+    /// Exchanges what the passes of this process's shards have left: gradients, which it adds to the
+    /// optimizer's parameters, statistics, and losses. Returns the sum of the losses.
     fn finish<T: Float>(
         &self,
         model: &(impl Module<T> + ?Sized),
+        parameters: &[(Parameter<T>, Partition)],
+        before: Before<T>,
+        mut rows: Vec<Gradients<T>>,
+        recorded: &[(usize, BatchStatistics<T>)],
         losses: &[f64],
-        recorded: &[Vec<(usize, BatchStatistics<T>)>],
     ) -> Result<f64, TransportError> {
-        statistics::exchange(&*self.transport, model, recorded)?;
         let ranks = self.transport.ranks();
+        let sum = match ranks {
+            1 => rows.swap_remove(0),
+            _ => exchange::sum(&*self.transport, self.shards, parameters, rows)?,
+        };
+        statistics::exchange(&*self.transport, model, recorded)?;
         let shards = |rank| exchange::local(self.shards, rank, ranks).len();
         let lengths: Vec<usize> = (0..ranks).map(|r| shards(r) * size_of::<f64>()).collect();
         let all = self.transport.all_gather(Frame::from_slice(losses), &lengths).wait()?;
+        before.restore(parameters, sum);
         let all = all.as_slice::<f64>();
         let loss = |node: &Range<usize>| (node.len() == 1).then(|| all[node.start]);
         Ok(tree::sum(&(0..self.shards), &mut { loss }, &mut |left, right| left + right))
@@ -362,6 +366,18 @@ fn pass<T: Float, B>(part: ShardBatch<B>, loss: impl FnOnce(B) -> Tensor<T>) -> 
     let loss = loss(part.batch);
     loss.backward_with(&Tensor::full(loss.shape(), T::from_f64(weight)));
     loss.item().to_f64() * weight
+}
+
+/// FNV-1a of the bits of all values, by words.
+fn hash<T: Float>(parameters: &[(Parameter<T>, Partition)]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for (parameter, _) in parameters {
+        for x in parameter.tensor().to_vec() {
+            hash = (hash ^ x.to_f64().to_bits()).wrapping_mul(0x0100_0000_01b3);
+        }
+        hash = (hash ^ parameter.numel() as u64).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash
 }
 
 fn refuse_to_meet(_: Vec<f64>) -> Meeting {

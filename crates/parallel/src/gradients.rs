@@ -1,8 +1,10 @@
 //! The gradients of a shard, or of a node of the tree.
 
 use adamant_kernels::{map_assign, zip_assign};
+use adamant_nn::Module;
 use adamant_tensor::{Array, Float, Parameter, Tensor};
 use adamant_transport::Partition;
+use std::collections::HashSet;
 
 /// A gradient for each parameter; `None` for zeros.
 pub(crate) struct Gradients<T: Float>(pub(crate) Vec<Option<Array<T>>>);
@@ -55,8 +57,44 @@ impl<T: Float> Gradients<T> {
     }
 }
 
+/// The gradients before a batch.
+pub(crate) struct Before<T: Float> {
+    of_optimizer: Gradients<T>,
+    /// Those of the model's other parameters: what the shards of this rank add to them would depend on
+    /// the number of ranks.
+    others: Vec<(Parameter<T>, Option<Tensor<T>>)>,
+}
+
+impl<T: Float> Before<T> {
+    /// Takes the gradients out of the parameters. A batch of one shard leaves those of parameters that
+    /// are not the optimizer's.
+    pub(crate) fn take(
+        model: &(impl Module<T> + ?Sized),
+        parameters: &[(Parameter<T>, Partition)],
+        shards: usize,
+    ) -> Self {
+        let of_optimizer = Gradients::take(parameters);
+        let known: HashSet<usize> =
+            parameters.iter().map(|(parameter, _)| parameter.id()).collect();
+        let mut others = if shards == 1 { Vec::new() } else { model.parameters() };
+        others.retain(|parameter| parameter.is_tracked() && !known.contains(&parameter.id()));
+        let take = |parameter: Parameter<T>| {
+            let grad = parameter.grad();
+            parameter.zero_grad();
+            (parameter, grad)
+        };
+        Before { of_optimizer, others: others.into_iter().map(take).collect() }
+    }
+
+    /// Puts them back, with those of the batch added for the optimizer's parameters.
+    pub(crate) fn restore(self, parameters: &[(Parameter<T>, Partition)], batch: Gradients<T>) {
+        self.of_optimizer.accumulate(batch).put(parameters);
+        self.others.into_iter().for_each(|(parameter, grad)| parameter.set_grad(grad));
+    }
+}
+
 /// The sum of two nodes, element by element. If only one has a gradient, the other's is zeros.
-pub(crate) fn add<T: Float>(left: Option<Array<T>>, right: Option<Array<T>>) -> Option<Array<T>> {
+fn add<T: Float>(left: Option<Array<T>>, right: Option<Array<T>>) -> Option<Array<T>> {
     match (left, right) {
         (Some(mut left), Some(right)) => {
             add_assign(left.make_mut(), elements(&right));
@@ -68,14 +106,6 @@ pub(crate) fn add<T: Float>(left: Option<Array<T>>, right: Option<Array<T>>) -> 
             Some(one)
         }
         (None, None) => None,
-    }
-}
-
-/// The gradient in row-major order: what arrives at a hook may be a view.
-pub(crate) fn compact<T: Float>(gradient: &Array<T>) -> Array<T> {
-    match gradient.as_slice() {
-        Some(_) => gradient.clone(),
-        None => Array::from_slice(gradient.shape().clone(), &gradient.to_vec()),
     }
 }
 

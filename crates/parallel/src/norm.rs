@@ -2,10 +2,7 @@
 
 use adamant_kernels::{drain, map_assign};
 use adamant_tensor::{Float, Parameter};
-use adamant_transport::{Frame, Partition, Transport, TransportError};
-
-/// The elements whose squares are added by one rank: a part of the grain of every partition.
-const BLOCK: usize = 1 << 12;
+use adamant_transport::{BLOCK, Frame, Partition, Transport, TransportError};
 
 /// Scales the gradients so that their norm is at most `max_norm`; returns the norm before.
 pub(crate) fn clip<T: Float>(

@@ -5,25 +5,32 @@ use adamant_tensor::{Float, Tensor};
 use adamant_transport::{Frame, Transport, TransportError};
 
 /// Applies the statistics of all ranks to the model's running statistics, in the order of shards.
-/// `shards` are those that this rank's have recorded.
+/// `recorded` are those of this rank's shards.
+///
+/// # Panics
+/// If some are of a layer that is not in the model.
+#[track_caller]
 pub(crate) fn exchange<T: Float>(
     transport: &dyn Transport,
     model: &(impl Module<T> + ?Sized),
-    shards: &[Vec<(usize, BatchStatistics<T>)>],
+    recorded: &[(usize, BatchStatistics<T>)],
 ) -> Result<(), TransportError> {
-    if transport.ranks() == 1 && shards.iter().all(Vec::is_empty) {
+    if transport.ranks() == 1 && recorded.is_empty() {
         return Ok(());
     }
     let layers = RunningStatistics::of(model);
+    let mut own = Vec::new();
+    for (id, batch) in recorded {
+        let Some(layer) = layers.iter().position(|layer| layer.id() == *id) else {
+            panic!(
+                "backward: the loss uses a batch normalization that is not in the model; expected \
+                 only those of the model"
+            )
+        };
+        write(layer, batch, &mut own);
+    }
     if layers.is_empty() {
         return Ok(());
-    }
-    let mut own = Vec::new();
-    for (id, batch) in shards.iter().flatten() {
-        // A layer that is not in the model belongs to this process alone.
-        if let Some(layer) = layers.iter().position(|layer| layer.id() == *id) {
-            write(layer, batch, &mut own);
-        }
     }
     let ranks = transport.ranks();
     let length = Frame::from_slice(&[own.len() as u64]);

@@ -113,6 +113,41 @@ fn counts_are_added() {
 }
 
 #[test]
+fn a_panic_in_a_loss_ends_the_others() {
+    let run = || {
+        run_threads(2, |transport| {
+            let training = Training::new(transport, 2);
+            let Training { parallel, net, sgd, .. } = &training;
+            let rank = parallel.transport().rank();
+            let result = parallel.backward(net, sgd, training.batch(), |x| {
+                assert!(rank != 1, "out of luck");
+                training.loss(&x)
+            });
+            assert!(result.is_err());
+        })
+    };
+    let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+    assert_eq!(*panic.downcast::<&str>().unwrap(), "out of luck");
+}
+
+#[test]
+fn gradients_of_other_parameters_stay_as_they_were() {
+    for ranks in [1, 2, 4] {
+        run_threads(ranks, |transport| {
+            let mut training = Training::new(transport.clone(), 4);
+            let parameters = training.net.parameters();
+            // The first layer's weight is not the optimizer's.
+            training.sgd = Sgd::new(parameters[1..].to_vec(), SgdOptions::default()).unwrap();
+            training.parallel.share(&mut training.sgd);
+            let before = Tensor::full(parameters[0].shape(), 7.0);
+            parameters[0].set_grad(Some(before.clone()));
+            training.backward();
+            assert_eq!(parameters[0].grad().unwrap().to_vec(), before.to_vec());
+        });
+    }
+}
+
+#[test]
 fn an_ended_process_is_an_error_of_the_others() {
     let errors = run_threads(3, |transport| {
         let training = Training::new(transport, 3);
@@ -124,7 +159,7 @@ fn an_ended_process_is_an_error_of_the_others() {
         let result = parallel.backward(net, sgd, training.batch(), |x| training.loss(&x));
         result.unwrap_err().to_string()
     });
-    let expected = "all_to_all: found rank 1 has ended, expected an answer from every rank";
+    let expected = "all_gather: found rank 1 has ended, expected an answer from every rank";
     assert_eq!(errors[0], format!("rank 0: {expected}"));
     assert_eq!(errors[2], format!("rank 2: {expected}"));
 }
@@ -150,6 +185,16 @@ fn mistakes_are_reported() {
     });
     let expected = "backward: the optimizer is shared by 1 processes; expected 2: call \
                     `DataParallel::share` before";
+    assert_eq!(found, [expected; 2]);
+
+    let found = panics(2, |transport| {
+        let rng = &mut Generator::seed(transport.rank() as u64);
+        let net = Linear::<f64>::with_options(2, 2, LinearOptions::default(), rng);
+        let mut sgd = Sgd::new(net.parameters(), SgdOptions::default()).unwrap();
+        DataParallel::new(transport, 2).share(&mut sgd);
+    });
+    let expected = "share: the parameters of rank 1 differ from those of rank 0; expected the same \
+                    in all processes, from one seed or file";
     assert_eq!(found, [expected; 2]);
 
     let found = panics(1, |transport| {

@@ -8,6 +8,6 @@ mod threads;
 mod transport;
 
 pub use frame::Frame;
-pub use partition::{Chunk, Partition, Segment, chunks};
+pub use partition::{BLOCK, CHUNK, Chunk, Partition, Segment, chunks};
 pub use threads::run_threads;
 pub use transport::{Alone, Pending, Transport, TransportError};

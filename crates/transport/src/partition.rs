@@ -2,6 +2,13 @@
 
 use std::ops::Range;
 
+/// The elements in a block, of which each belongs to one rank as a whole: sums over blocks do not
+/// depend on the number of ranks.
+pub const BLOCK: usize = 1 << 12;
+
+/// The elements that ranks exchange at once: a few megabytes.
+pub const CHUNK: usize = 1 << 20;
+
 /// How the elements of a parameter are shared between ranks: each element belongs to one of them.
 ///
 /// A parameter is cut into blocks of `grain` elements, and each rank owns a run of blocks. The runs
@@ -67,6 +74,48 @@ impl Chunk {
     #[must_use]
     pub fn elements(&self, rank: usize) -> usize {
         self.segments.iter().map(|segment| segment.ranges[rank].len()).sum()
+    }
+
+    /// Copies the elements that belong to a rank into `part`, one after another. `elements` returns
+    /// those of the parameter at a position, or `None` to leave its part as it is.
+    ///
+    /// # Panics
+    /// If `part` is too short.
+    pub fn pack<'e, E: Copy + 'e>(
+        &self,
+        rank: usize,
+        elements: impl Fn(usize) -> Option<&'e [E]>,
+        part: &mut [E],
+    ) {
+        let mut rest = part;
+        for segment in &self.segments {
+            let range = segment.ranges[rank].clone();
+            let (part, others) = rest.split_at_mut(range.len());
+            if let Some(elements) = elements(segment.position) {
+                part.copy_from_slice(&elements[range]);
+            }
+            rest = others;
+        }
+    }
+
+    /// Calls `put` for each piece of a `part` that [`pack`](Chunk::pack) has filled, with the position
+    /// of its parameter and its elements there.
+    ///
+    /// # Panics
+    /// If `part` is too short.
+    pub fn unpack<E>(
+        &self,
+        rank: usize,
+        part: &[E],
+        mut put: impl FnMut(usize, Range<usize>, &[E]),
+    ) {
+        let mut rest = part;
+        for segment in &self.segments {
+            let range = segment.ranges[rank].clone();
+            let (part, others) = rest.split_at(range.len());
+            put(segment.position, range, part);
+            rest = others;
+        }
     }
 }
 

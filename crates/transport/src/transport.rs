@@ -36,6 +36,15 @@ pub trait Transport: Send + Sync {
     /// PyTorch: `torch.distributed.broadcast`.
     fn broadcast(&self, root: usize, frame: Frame) -> Pending;
 
+    /// Ends all ranks, after an error of this one alone: the others would wait for its next call until
+    /// the time limit. The default only prints the reason, for a transport from which the others learn
+    /// that a rank has ended.
+    ///
+    /// MPI: `MPI_Abort`.
+    fn abort(&self, reason: &str) {
+        eprintln!("rank {}: {reason}", self.rank());
+    }
+
     /// Ends when every rank has called it.
     ///
     /// PyTorch: `torch.distributed.barrier`.
@@ -54,7 +63,7 @@ impl Pending {
         Pending(Box::new(wait))
     }
 
-    /// The result, as soon as it is there.
+    /// The result, once it is available.
     ///
     /// # Errors
     /// If another process has ended, does not answer in time, or called something else.

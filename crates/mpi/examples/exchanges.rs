@@ -31,12 +31,15 @@ fn main() -> Result<(), TransportError> {
             println!("rank {}: process {}", mpi.rank(), std::process::id());
             many_in_flight(&mpi, 100, 100_000)?;
         },
+        Some("large") => {
+            let lengths = vec![1 << 31; mpi.ranks()];
+            let _ = mpi.all_gather(Frame::default(), &lengths).wait()?;
+        }
         Some("late") if last => sleep(Duration::from_secs(1000)),
         Some("panic") if last => panic!("out of luck"),
         Some("error") if last => mpi.abort("no space left on device"),
-        Some("late" | "panic" | "error") => drop(mpi.barrier().wait()?),
-        Some("large") => {
-            drop(mpi.all_gather(Frame::default(), &vec![1 << 31; mpi.ranks()]).wait()?)
+        Some("late" | "panic" | "error") => {
+            let _ = mpi.barrier().wait()?;
         }
         Some(other) => panic!("found {other}, expected an argument in the list above"),
     }

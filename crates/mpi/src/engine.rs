@@ -36,8 +36,8 @@ pub(crate) struct Call {
 /// Only the thread of the oldest operation tests it, by which MPI advances all of them.
 pub(crate) struct Engine {
     queue: Mutex<Queue>,
-    /// The right to call MPI.
-    turn: Mutex<()>,
+    /// Locked during each call of MPI.
+    mpi: Mutex<()>,
     /// Whether the group is to end instead of completing its operations.
     abort: AtomicBool,
 }
@@ -49,11 +49,10 @@ struct Queue {
     last: Receiver<()>,
 }
 
-/// The right to call MPI, and to start the next operation.
+/// The right to start the next operation.
 pub(crate) struct Turn<'e> {
     engine: &'e Engine,
     queue: MutexGuard<'e, Queue>,
-    turn: MutexGuard<'e, ()>,
     /// Disconnected when the operation before is complete.
     before: Receiver<()>,
 }
@@ -66,7 +65,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Engine {
     pub(crate) fn new(calls: Receiver<Call>) -> Self {
         let queue = Mutex::new(Queue { calls, last: channel().1 });
-        Engine { queue, turn: Mutex::new(()), abort: AtomicBool::new(false) }
+        Engine { queue, mpi: Mutex::new(()), abort: AtomicBool::new(false) }
     }
 
     /// Ends the group of processes as soon as possible.
@@ -92,7 +91,7 @@ impl Engine {
             self.check_abort();
             let (complete, last) = channel();
             let before = replace(&mut queue.last, last);
-            let turn = Turn { engine: self, queue, turn: lock(&self.turn), before };
+            let turn = Turn { engine: self, queue, before };
             // Nobody receives it if the `Pending` was dropped.
             let _ = result.send(operation.run(frame, turn));
             drop(complete);
@@ -101,41 +100,46 @@ impl Engine {
 
     fn check_abort(&self) {
         if self.abort.load(Ordering::Relaxed) {
-            let _turn = lock(&self.turn);
+            let _mpi = lock(&self.mpi);
             SimpleCommunicator::world().abort(1);
         }
     }
 }
 
 impl Turn<'_> {
-    /// Returns when the operation is complete; other operations start and progress meanwhile.
-    pub(crate) fn complete<'a, D: ?Sized, S: Scope<'a>>(self, mut request: Request<'a, D, S>) {
-        let Turn { engine, queue, turn, before } = self;
-        drop((turn, queue));
+    /// Starts an operation, and returns when it is complete; other operations start and progress
+    /// meanwhile.
+    pub(crate) fn complete<'a, D, S>(self, start: impl FnOnce() -> Request<'a, D, S>)
+    where
+        D: ?Sized + 'a,
+        S: Scope<'a>,
+    {
+        let Turn { engine, queue, before } = self;
+        let mpi = lock(&engine.mpi);
+        let mut request = start();
+        drop((mpi, queue));
         let _ = before.recv();
         let start = Instant::now();
         loop {
-            let turn = lock(&engine.turn);
+            let mpi = lock(&engine.mpi);
             request = match request.test() {
                 Ok(_) => return,
                 Err(request) => request,
             };
-            drop(turn);
+            drop(mpi);
             engine.check_abort();
             pause(start.elapsed());
         }
     }
 }
 
-/// Waits before the next test of an operation that started this long ago.
+/// Waits before the next test of an operation that has been tested for this long.
 ///
 /// Pauses grow with the time, so that a test is late by a small part of what the operation takes,
 /// and an operation that waits for a rank that computes does not occupy a core.
 fn pause(elapsed: Duration) {
     if elapsed < SPIN {
         spin_loop();
-    } else if elapsed < 16 * SPIN {
-        thread::yield_now();
     } else {
         thread::sleep((elapsed / 16).min(PAUSE));
     }

@@ -9,8 +9,9 @@ use mpi::traits::{Communicator, CommunicatorCollectives, Root};
 
 /// What a rank does in an exchange. Lengths are in bytes.
 pub(crate) enum Operation {
-    /// `counts[r]` bytes to each rank `r`, and `lengths[r]` from it.
+    /// `counts[r]` bytes to each rank `r`, and `lengths[r]` from it. `rank` is this one.
     AllToAll {
+        rank: usize,
         counts: Parts,
         lengths: Parts,
     },
@@ -54,29 +55,26 @@ impl Parts {
 
 impl Operation {
     /// Takes part in the exchange, and returns what this rank receives.
-    ///
-    /// Only the call that starts the exchange and the tests of its request hold `turn`.
     pub(crate) fn run(self, mut frame: Frame, turn: Turn) -> Frame {
         let world = SimpleCommunicator::world();
         match self {
-            Operation::AllToAll { counts, lengths } if counts.bytes + lengths.bytes == 0 => {
-                // Open MPI does not count a call of `MPI_Ialltoallv` without bytes, which other
-                // ranks may have, and mistakes the next operation for it. With a byte from this rank
-                // to itself, it does.
-                let byte = || Parts::byte(world.rank() as usize, counts.lengths.len());
-                let operation = Operation::AllToAll { counts: byte(), lengths: byte() };
+            Operation::AllToAll { rank, counts, lengths } if counts.bytes + lengths.bytes == 0 => {
+                // Open MPI does not count a call of `MPI_Ialltoallv` without bytes on one rank, and
+                // mistakes the next operation for it. With a byte from this rank to itself, it does.
+                let byte = || Parts::byte(rank, counts.lengths.len());
+                let operation = Operation::AllToAll { rank, counts: byte(), lengths: byte() };
                 operation.run(Frame::zeros(1), turn);
                 Frame::default()
             }
-            Operation::AllToAll { counts, lengths } => {
+            Operation::AllToAll { counts, lengths, .. } => {
                 let mut received = Frame::zeros(lengths.bytes);
                 let from = Partition::new(frame.as_slice::<u8>(), counts.lengths, counts.starts);
                 let into = received.as_mut_slice::<u8>();
                 let mut into = PartitionMut::new(into, lengths.lengths, lengths.starts);
                 scope(|scope| {
-                    turn.complete(
-                        world.immediate_all_to_all_varcount_into(scope, &from, &mut into),
-                    );
+                    turn.complete(|| {
+                        world.immediate_all_to_all_varcount_into(scope, &from, &mut into)
+                    });
                 });
                 received
             }
@@ -86,18 +84,23 @@ impl Operation {
                 let into = received.as_mut_slice::<u8>();
                 let mut into = PartitionMut::new(into, lengths.lengths, lengths.starts);
                 scope(|scope| {
-                    turn.complete(world.immediate_all_gather_varcount_into(scope, from, &mut into));
+                    turn.complete(|| {
+                        world.immediate_all_gather_varcount_into(scope, from, &mut into)
+                    });
                 });
                 received
             }
             Operation::Broadcast { root } => {
-                let root = world.process_at_rank(root);
                 let buffer = frame.as_mut_slice::<u8>();
-                scope(|scope| turn.complete(root.immediate_broadcast_into(scope, buffer)));
+                scope(|scope| {
+                    turn.complete(|| {
+                        world.process_at_rank(root).immediate_broadcast_into(scope, buffer)
+                    });
+                });
                 frame
             }
             Operation::Barrier => {
-                turn.complete(world.immediate_barrier());
+                turn.complete(|| world.immediate_barrier());
                 frame
             }
         }

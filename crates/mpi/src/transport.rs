@@ -86,8 +86,9 @@ impl Mpi {
         }
         let launched = launched_ranks();
         if let Some(launched) = launched.filter(|&launched| launched != ranks) {
-            let expected = format!("{launched}, as the launcher belongs to the MPI library");
-            return Err(start_error(rank, format!("a group of {ranks}"), expected));
+            // Each process would train alone.
+            let found = format!("{ranks} of the {launched} ranks that the launcher started");
+            return Err(start_error(rank, found, "a launcher of the MPI library in the program"));
         }
         let (ended, error) = (Mutex::new(ended), Arc::default());
         Ok(Mpi { rank, ranks, limit, calls: Some(calls), engine, ended, error })
@@ -173,8 +174,9 @@ impl Transport for Mpi {
     fn all_to_all(&self, frame: Frame, counts: &[usize], lengths: &[usize]) -> Pending {
         self.check("all_to_all", "counts", counts);
         self.check("all_to_all", "lengths", lengths);
-        let parts = Parts::new(counts).zip(Parts::new(lengths));
-        let operation = parts.map(|(counts, lengths)| Operation::AllToAll { counts, lengths });
+        let (rank, parts) = (self.rank, Parts::new(counts).zip(Parts::new(lengths)));
+        let operation =
+            parts.map(|(counts, lengths)| Operation::AllToAll { rank, counts, lengths });
         self.call("all_to_all", frame, operation)
     }
 
@@ -235,8 +237,9 @@ fn time_limit() -> Result<Duration, TransportError> {
 
 /// The number of processes that the launcher started, if it is one of Open MPI or MPICH.
 fn launched_ranks() -> Option<usize> {
-    let variables = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
-    variables.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+    ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
 fn start_error(rank: usize, found: impl Display, expected: impl Display) -> TransportError {

@@ -7,6 +7,7 @@ use mpi::Threading;
 use mpi::environment::initialize_with_threading;
 use mpi::traits::Communicator;
 use std::fmt::Display;
+use std::io::Write;
 use std::process::exit;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -110,7 +111,7 @@ impl Mpi {
     ///
     /// MPI: `MPI_Abort`.
     pub fn abort(&self, reason: impl Display) -> ! {
-        eprintln!("rank {}: {reason}", self.rank);
+        report(format!("rank {}: {reason}", self.rank));
         self.end_group()
     }
 
@@ -209,7 +210,7 @@ impl Drop for Mpi {
     fn drop(&mut self) {
         if let Some(error) = self.error.get() {
             // `main` would report it after this, which is too late.
-            eprintln!("{error}");
+            report(error.to_string());
             self.end_group();
         }
         if thread::panicking() {
@@ -219,10 +220,17 @@ impl Drop for Mpi {
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(self.limit) == Err(RecvTimeoutError::Timeout) {
             let seconds = self.limit.as_secs_f64();
-            eprintln!("rank {}: found other ranks that did not end in {seconds} s", self.rank);
+            report(format!("rank {}: found ranks that did not end in {seconds} s", self.rank));
             exit(1);
         }
     }
+}
+
+/// Prints a line. Launchers merge what ranks write: in one piece, it is not torn.
+fn report(mut line: String) {
+    line.push('\n');
+    // Standard error may be closed.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn time_limit() -> Result<Duration, TransportError> {

@@ -7,13 +7,20 @@
 # Hosts are network namespaces of this machine, joined by a switch, with one rank each (Open MPI over
 # TCP). Needs root.
 set -euo pipefail
-switch=adamant-switch
+name=adamant-$$
+switch=$name-switch
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 if ! ip netns add "$switch" 2>/dev/null; then
   echo "network namespaces need root and \`ip netns\`: not checked"
   exit 0
 fi
+if ! ip -n "$switch" link add bridge type bridge 2>/dev/null; then
+  ip netns del "$switch"
+  echo "the kernel does not have bridges: not checked"
+  exit 0
+fi
+ip -n "$switch" link set bridge up
 folder=$(mktemp -d)
 hosts=()
 
@@ -29,11 +36,11 @@ cleanup() {
 trap 'cleanup; ip netns del "$switch"; rm -rf "$folder"' EXIT
 
 # How mpirun starts its daemon on another host: AGENT ADDRESS COMMAND…
-cat >"$folder/agent" <<'AGENT'
+cat >"$folder/agent" <<AGENT
 #!/usr/bin/env bash
-number=${1##*.}
+host=$name-\${1##*.}
 shift
-exec ip netns exec "adamant-$number" unshare --uts sh -c "hostname adamant-$number; $*"
+exec ip netns exec "\$host" unshare --uts sh -c "hostname \$host; \$*"
 AGENT
 # A rank, whose messages are kept where a failed link cannot lose them.
 cat >"$folder/rank" <<'RANK'
@@ -42,13 +49,10 @@ exec "$@" 2>"${0%/*}/messages-$OMPI_COMM_WORLD_RANK"
 RANK
 chmod +x "$folder/agent" "$folder/rank"
 
-ip -n "$switch" link add bridge type bridge
-ip -n "$switch" link set bridge up
-
 # starts N: N hosts, 10.77.0.1 and so on.
 starts() {
   for number in $(seq "$1"); do
-    local host=adamant-$number
+    local host=$name-$number
     ip netns add "$host"
     hosts+=("$host")
     ip link add eth0 netns "$host" type veth peer name "port$number" netns "$switch"

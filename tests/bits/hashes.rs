@@ -63,7 +63,7 @@ impl Hashes {
             .extend(missing.map(|(name, hash)| format!("{name}: found none, expected {hash}")));
         assert!(
             differences.is_empty(),
-            "{} of {} hashes differ:\n{}",
+            "{} of {} hashes differ; if they should: ADAMANT_WRITE=1 cargo test --test bits\n{}",
             differences.len(),
             self.0.len(),
             differences.join("\n")

@@ -26,6 +26,9 @@ parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--steps", type=int, default=20)
 parser.add_argument("--tokens", type=int, default=512, help="in a step")
 parser.add_argument("--lr", type=float, help="default: 1e-5, of adapters 1e-4")
+parser.add_argument(
+    "--checkpoint-layers", type=int, default=3, help="layers that run again in the backward pass here, with adapters"
+)
 parser.add_argument("--rounds", type=int, default=1, help="how often each training is run")
 parser.add_argument("--pytorch", nargs=2, help=argparse.SUPPRESS)  # the text and the adapters of a child process
 args = parser.parse_args()
@@ -69,7 +72,7 @@ def run(command):
 def compare(kind, text, adapters, lr):
     ours, theirs = [], []
     for _ in range(args.rounds):
-        extra = [] if adapters is None else [adapters]
+        extra = [] if adapters is None else [adapters, args.checkpoint_layers]
         ours.append(run([args.program, args.model, text, args.steps, args.tokens, lr, *extra]))
         child = [sys.executable, __file__, "--pytorch", text, adapters or "none", "--lr", lr, "--model", args.model]
         theirs.append(run([*child, "--threads", args.threads, "--steps", args.steps, "--tokens", args.tokens]))

@@ -13,7 +13,7 @@ use adamant::prelude::load_safetensors;
 use adamant_models::{EfficientNetLite, EfficientNetLiteOptions};
 use adamant_nn::{Forward, Linear, Module, cross_entropy};
 use adamant_optim::{Adam, AdamOptions, Optimizer};
-use adamant_tensor::Generator;
+use adamant_tensor::{Generator, Value};
 use std::error::Error;
 use std::time::Instant;
 
@@ -24,11 +24,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let batches = load_safetensors(batches)?;
     let images = batches["images"].tensor::<f32>().ok_or("expected images of f32")?;
-    let adamant::tensor::Value::I64(classes) = &batches["classes"] else {
+    let Value::I64(classes) = &batches["classes"] else {
         return Err("expected classes of i64".into());
     };
-    let classes = classes.to_vec();
-    let classes: Vec<usize> = classes.into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
+    let classes: Vec<usize> =
+        classes.to_vec().into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
 
     let rng = &mut Generator::seed(0);
     let options = EfficientNetLiteOptions::default().dropout(0.0);

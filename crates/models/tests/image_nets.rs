@@ -1,7 +1,7 @@
 //! ResNet-18 and EfficientNet-Lite0 beside torchvision's and timm's, with equal weights: names,
 //! features, logits and training steps. Fixtures: `fixtures/image_nets.py`, PyTorch 2.15.0.
 
-use adamant_checkpoint::load_safetensors;
+use adamant_checkpoint::{load_safetensors, save_safetensors};
 use adamant_models::{EfficientNetLite, EfficientNetLiteOptions, ResNet, ResNetOptions};
 use adamant_nn::{BatchNormOptions, Forward, Linear, Module, cross_entropy};
 use adamant_optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
@@ -177,6 +177,30 @@ fn names_of_the_package_are_those_of_timm() {
     for other in ["_blocks.16._bn0.weight", "_blocks.0._bn0.weight", "_blocks.x._bn0.weight", "a"] {
         assert_eq!(net.timm_name(other), other);
     }
+}
+
+#[test]
+fn a_file_is_opened_with_as_many_classes_as_its_head_has() {
+    let values = |net: &dyn Module| {
+        Vec::from_iter(net.parameters().iter().map(|parameter| parameter.tensor().to_vec()))
+    };
+    let (folder, rng) = (tempfile::tempdir().unwrap(), &mut Generator::seed(0));
+    let path = folder.path().join("weights");
+    let options = EfficientNetLiteOptions::default();
+    for names in [0, 1] {
+        save_safetensors(&state("efficientnet_lite0", names, 20.0), &path).unwrap();
+        let net = EfficientNetLite::open(&path, options, rng).unwrap();
+        assert_eq!(values(&net), values(&lite0(options)));
+    }
+    let error = ResNet::open(&path, ResNetOptions::default()).unwrap_err().to_string();
+    assert!(error.starts_with(&path.display().to_string()), "{error}");
+    assert!(error.contains("`conv1.weight`: missing, expected f32 [64, 3, 7, 7]"), "{error}");
+
+    let mut small = ResNet::with_options(1000, ResNetOptions::default().width(8), rng);
+    small.fc = Linear::new(64, 3, rng);
+    save_safetensors(&small.state_dict(), &path).unwrap();
+    let net = ResNet::open(&path, ResNetOptions::default().width(8)).unwrap();
+    assert_eq!((net.fc.weight.shape(), values(&net)), (&[3, 64][..], values(&small)));
 }
 
 /// The numbers of parameters of torchvision's `resnet34` and timm's `tf_efficientnet_lite4`.

@@ -46,6 +46,7 @@ where
     checkpoint(move || forward(&module))
 }
 
+/// A handle to a leaf.
 enum Handle<T: Float> {
     Parameter(Parameter<T>),
     Buffer(Buffer<T>),

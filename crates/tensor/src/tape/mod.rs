@@ -14,5 +14,6 @@ pub(crate) mod record;
 pub(crate) mod stored;
 pub(crate) mod taken;
 pub(crate) mod tensor;
+pub(crate) mod value_mut;
 pub(crate) mod view;
 pub(crate) mod weight;

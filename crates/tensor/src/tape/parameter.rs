@@ -5,9 +5,9 @@
 //!
 //! * [`Parameter::value_mut`], for users' code, works on a copy. Readers get the old value until
 //!   the guard publishes the new one, so they never wait, whatever that code does.
-//! * [`take_values`], for steps and for loading, takes values out of their slots and changes them in
-//!   place. Readers wait until the value is back. This cannot deadlock. All steps take values in
-//!   one order, so of the steps that wait for each other's values, one waits for none. That one
+//! * [`take_values`](crate::take_values), for steps and for loading, takes values out of their slots
+//!   and changes them in place. Readers wait until the value is back. This cannot deadlock. All steps
+//!   take values in one order, so of the steps that wait for each other's values, one waits for none. That one
 //!   runs only kernels, which run no tasks of the thread pool and wait only for threads that have
 //!   already begun to help.
 
@@ -17,10 +17,11 @@ use crate::tape::mode::is_grad_enabled;
 use crate::tape::node::{Node, lock};
 use crate::tape::stored::{NewValue, Storage, Stored};
 use crate::tape::tensor::Tensor;
+use crate::tape::value_mut::ValueMut;
 use adamant_kernels::Float;
 use std::fmt;
 use std::mem;
-use std::ops::{Deref, DerefMut};
+use std::ops::DerefMut;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -64,7 +65,7 @@ pub(super) enum SlotState<T: Float> {
     Free(Stored<T>),
     /// A [`ValueMut`] exists, which will replace the value.
     Guarded(Stored<T>),
-    /// A [`TakenValue`] holds the value, and will return it.
+    /// A [`TakenValue`](crate::TakenValue) holds the value, and will return it.
     Taken,
 }
 
@@ -188,10 +189,11 @@ impl<T: Float> Parameter<T> {
         slot.store_as(storage);
     }
 
-    /// A value for this parameter, already stored in the parameter's way: for [`TakenValue::replace`].
+    /// A value for this parameter, already stored in the parameter's way: for
+    /// [`TakenValue::replace`](crate::TakenValue::replace).
     /// So values that are read one after the other take no more memory than the parameters.
     ///
-    /// Call it before [`take_values`]: while the value is taken, it waits.
+    /// Call it before [`take_values`](crate::take_values): while the value is taken, it waits.
     #[must_use]
     pub fn new_value(&self, array: Array<T>) -> NewValue<T> {
         NewValue(Stored::new(array, self.storage()))
@@ -367,43 +369,6 @@ impl<T: Float> fmt::Debug for Parameter<T> {
     }
 }
 
-/// A guard to write to a parameter's value, from [`Parameter::value_mut`]. Dereferences to the
-/// elements, which replace the value when the guard is dropped, except by a panic.
-pub struct ValueMut<T: Float> {
-    parameter: Parameter<T>,
-    array: Array<T>,
-    /// Whether the thread was unwinding from a panic when the guard was created, in a destructor.
-    unwinding: bool,
-}
-
-impl<T: Float> Deref for ValueMut<T> {
-    type Target = [T];
-    fn deref(&self) -> &[T] {
-        self.array.contiguous_slice()
-    }
-}
-
-impl<T: Float> DerefMut for ValueMut<T> {
-    fn deref_mut(&mut self) -> &mut [T] {
-        self.array.make_mut()
-    }
-}
-
-impl<T: Float> Drop for ValueMut<T> {
-    fn drop(&mut self) {
-        let panicked = thread::panicking() && !self.unwinding;
-        let mut slot = lock(&self.parameter.shared.slot);
-        let SlotState::Guarded(mut value) = mem::replace(&mut slot.state, SlotState::Taken) else {
-            unreachable!("a guarded value is neither taken nor replaced")
-        };
-        if !panicked {
-            value.replace(&mut self.array);
-        }
-        slot.state = SlotState::Free(value);
-        // `self.array`, which is not needed any more, is dropped after the lock.
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -420,64 +385,6 @@ mod tests {
         y.backward();
         assert_eq!(w.grad().unwrap().to_vec(), [2.0, 4.0]);
         assert_eq!(w.tensor().to_vec(), [100.0, 100.0]);
-    }
-
-    #[test]
-    fn readers_get_the_old_value_while_a_guard_exists() {
-        let w = parameter();
-        let mut guard = w.value_mut();
-        guard.fill(7.0);
-        assert_eq!(w.tensor().to_vec(), [1.0, 2.0]);
-        drop(guard);
-        assert_eq!(w.tensor().to_vec(), [7.0, 7.0]);
-    }
-
-    #[test]
-    fn a_panic_keeps_the_old_value() {
-        let w = parameter();
-        let write = || {
-            let mut guard = w.value_mut();
-            guard[0] = 7.0;
-            panic!("on purpose");
-        };
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).is_err());
-        assert_eq!(w.tensor().to_vec(), [1.0, 2.0]);
-        w.value_mut().fill(8.0); // the guard is gone
-        assert_eq!(w.tensor().to_vec(), [8.0, 8.0]);
-    }
-
-    #[test]
-    fn a_guard_of_a_destructor_publishes_while_unwinding() {
-        struct Reset(Parameter<f64>);
-        impl Drop for Reset {
-            fn drop(&mut self) {
-                self.0.value_mut().fill(0.0);
-            }
-        }
-        let w = parameter();
-        let reset = Reset(w.clone());
-        let panics = move || {
-            let _reset = reset;
-            panic!("on purpose");
-        };
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
-        assert_eq!(w.tensor().to_vec(), [0.0, 0.0]);
-    }
-
-    #[test]
-    #[should_panic(expected = "value_mut: the parameter is already being written to")]
-    fn a_second_guard_panics() {
-        let w = parameter();
-        let _guard = w.value_mut();
-        let _ = w.value_mut();
-    }
-
-    #[test]
-    #[should_panic(expected = "set_value: the parameter is already being written to")]
-    fn replacing_a_guarded_value_panics() {
-        let w = parameter();
-        let _guard = w.value_mut();
-        w.set_value(&Tensor::zeros([2]));
     }
 
     #[test]

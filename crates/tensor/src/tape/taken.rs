@@ -19,7 +19,7 @@ use std::mem;
 /// one, deadlocks.
 ///
 /// # Panics
-/// If a [`ValueMut`] of one of the parameters exists, or one of them appears twice.
+/// If a [`ValueMut`](crate::ValueMut) of one of the parameters exists, or one of them appears twice.
 #[must_use]
 #[track_caller]
 pub fn take_values<'p, T: Float>(

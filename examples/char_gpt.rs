@@ -53,11 +53,11 @@ struct Training {
 }
 
 fn main() -> ExitCode {
-    adamant::train::exit(train(&Args::parse()))
+    let args = Args::parse();
+    args.parallel.run(|parallel| train(&args, parallel))
 }
 
-fn train(args: &Args) -> Result<(), Box<dyn Error>> {
-    let parallel = args.parallel.start()?;
+fn train(args: &Args, parallel: &DataParallel) -> Result<(), Box<dyn Error>> {
     let text = read_text(PLAYS)?;
     let vocabulary = CharVocabulary::fit(&text);
     let (train, test) = text.split_at(text.find(LAST_PLAY).ok_or("the last play is missing")?);
@@ -75,8 +75,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
     let test = DataLoader::new(TokenWindows::new(test, args.context)?, 64);
 
     let mut now = Training { model, adam, schedule, loader, loss: Mean::new(), step: 0 };
-    let run =
-        args.run.open_on("char_gpt", &parallel)?.total_steps(args.steps).config("lr", args.lr);
+    let run = args.run.open_on("char_gpt", parallel)?.total_steps(args.steps).config("lr", args.lr);
     let mut run = run.resume(&mut now)?;
     run.println(format!("{characters} characters, {different} different; {weights} parameters\n"));
     while now.step < args.steps {

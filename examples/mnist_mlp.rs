@@ -55,11 +55,11 @@ struct Training {
 }
 
 fn main() -> ExitCode {
-    adamant::train::exit(train(&Args::parse()))
+    let args = Args::parse();
+    args.parallel.run(|parallel| train(&args, parallel))
 }
 
-fn train(args: &Args) -> Result<(), Box<dyn Error>> {
-    let parallel = args.parallel.start()?;
+fn train(args: &Args, parallel: &DataParallel) -> Result<(), Box<dyn Error>> {
     let mnist = args.data.as_ref().map_or_else(Mnist::bundled, Mnist::open)?;
     let mut rng = Generator::seed(args.run.seed);
     let widths = [&[784], &args.hidden[..], &[10]].concat();
@@ -78,7 +78,7 @@ fn train(args: &Args) -> Result<(), Box<dyn Error>> {
 
     let (loss, accuracy) = (Mean::new(), Mean::new());
     let mut now = Training { model, adam, schedule, loader, loss, accuracy, step: 0 };
-    let run = args.run.open_on("mnist_mlp", &parallel)?.total_steps(steps);
+    let run = args.run.open_on("mnist_mlp", parallel)?.total_steps(steps);
     let mut run =
         run.config("lr", args.lr).config("widths", format!("{widths:?}")).resume(&mut now)?;
     run.println(format!("{} training and {} test images", sizes.0, sizes.1));

@@ -31,20 +31,26 @@ for model in mlp sgd cnn sync lstm gpt; do
 
   steps=200
   expected=$(trains 1 1 "$model" "$folder/$model-straight")
-  killed=0 attempts=0
-  while ((killed < kills)) && ((attempts++ < 4 * kills)); do
-    run=$folder/$model-killed-$attempts
+  killed=0
+  for ((attempt = 1; killed < kills; attempt++)); do
+    run=$folder/$model-killed-$attempt
     found=
-    while test -z "$found"; do
-      ranks=$((1 + RANDOM % 8))
-      trains "$ranks" 1 "$model" "$run" >"$folder/out" 2>"$folder/err" &
-      sleep "0.$((RANDOM % 10))$((RANDOM % 10))"
-      victim=$(pgrep -f "^$program $model" | shuf -n 1 || true)
-      if ((killed < kills)) && test -n "$victim" && kill -KILL "$victim" 2>/dev/null; then
-        killed=$((killed + 1))
-      fi
+    for _ in {1..60}; do
+      rows=$(cat "$run/metrics.jsonl" 2>/dev/null | wc -l)
+      trains $((1 + RANDOM % 8)) 1 "$model" "$run" >"$folder/out" 2>"$folder/err" &
+      # A kill counts if the run has progressed.
+      for _ in {1..100}; do
+        sleep "0.0$((RANDOM % 10))"
+        ((killed < kills)) && test "$(cat "$run/metrics.jsonl" 2>/dev/null | wc -l)" -gt "$rows" || continue
+        victim=$(pgrep -f "^$program $model" | shuf -n 1 || true)
+        if test -n "$victim" && kill -KILL "$victim" 2>/dev/null; then
+          killed=$((killed + 1))
+        fi
+        break
+      done
       wait $! || true
       found=$(grep -E '^[0-9a-f]{16}$' "$folder/out" || true)
+      test -z "$found" || break
     done
     test "$found" = "$expected" || {
       echo "$model, killed and resumed: found $found, expected $expected" >&2

@@ -126,3 +126,8 @@ struct Runs;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/weights.md")]
 struct Weights;
+
+/// The program of this page is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/distributed.md")]
+struct Distributed;

@@ -31,7 +31,8 @@ pub trait Optimizer<T: Float = f32>: LearningRates + Stateful {
     ///
     /// # Panics
     /// If a parameter is being written to (a [`ValueMut`](adamant_tensor::ValueMut) of it exists)
-    /// or there is no memory. Nothing is changed then.
+    /// or there is no memory. Nothing is changed then. Or if a process that
+    /// [shares](Optimizer::share) the optimizer has ended: the training must end too.
     #[track_caller]
     fn step(&mut self);
 
@@ -232,11 +233,12 @@ impl<T: Float, A: Algorithm<T>> GroupOptimizer<T, A> {
                 let Some(stepped) = &slot.state else { continue };
                 let mut state = StateDict::new();
                 fields::save("", &mut state, |fields| stepped.clone().fields(fields));
+                let first = self.sharing.own(&slot.partition(&self.sharing)).start;
                 report.extend(state.non_finite().map(|(name, element, found)| NonFinite {
                     group,
                     parameter: slot.describe(index),
                     part: name.into(),
-                    element,
+                    element: first + element,
                     found,
                 }));
             }

@@ -1,4 +1,4 @@
-//! The passes of a rank's shards, which meet those of all ranks within.
+//! The passes of a rank's shards, which exchange statistics with those of other ranks midway.
 //!
 //! Each shard has a thread of its own, and only one of them runs at a time: the shards take turns,
 //! from one meeting to the next. So they share the model as shards that run one after another do, and

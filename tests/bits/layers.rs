@@ -10,6 +10,9 @@ pub(crate) fn add(hashes: &mut Hashes) {
     all::<f64>(hashes);
 }
 
+/// A layer, with its name and the shape of its input.
+type Case<T> = (&'static str, &'static [usize], Box<dyn Layer<T>>);
+
 fn all<T: Float>(hashes: &mut Hashes) {
     let rng = &mut Generator::seed(7);
     let plain = Conv2dOptions::default();
@@ -18,7 +21,7 @@ fn all<T: Float>(hashes: &mut Hashes) {
     let same = plain.padding_same().padding_mode(PadMode::Reflect);
     let images = &[5, 8, 13, 12][..];
     let sequences = &[4, 50, 24][..];
-    let layers: Vec<(&str, &[usize], Box<dyn Layer<T>>)> = vec![
+    let layers: Vec<Case<T>> = vec![
         (
             "Linear",
             &[33, 70],

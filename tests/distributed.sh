@@ -15,6 +15,11 @@ trains() {
   RAYON_NUM_THREADS=$2 mpirun --oversubscribe -n "$1" "$program" "$3" "$steps" "$4"
 }
 
+# rows FOLDER: the number of steps that the run has logged.
+rows() {
+  if test -f "$1/metrics.jsonl"; then wc -l <"$1/metrics.jsonl"; else echo 0; fi
+}
+
 for model in mlp sgd cnn sync lstm gpt; do
   steps=12
   expected=$(trains 1 1 "$model" "$folder/$model-1")
@@ -36,12 +41,13 @@ for model in mlp sgd cnn sync lstm gpt; do
     run=$folder/$model-killed-$attempt
     found=
     for _ in {1..60}; do
-      rows=$(cat "$run/metrics.jsonl" 2>/dev/null | wc -l)
+      before=$(rows "$run")
       trains $((1 + RANDOM % 8)) 1 "$model" "$run" >"$folder/out" 2>"$folder/err" &
       # A kill counts if the run has progressed.
       for _ in {1..100}; do
+        if ((killed == kills)) || ! kill -0 $! 2>/dev/null; then break; fi
         sleep "0.0$((RANDOM % 10))"
-        ((killed < kills)) && test "$(cat "$run/metrics.jsonl" 2>/dev/null | wc -l)" -gt "$rows" || continue
+        test "$(rows "$run")" -gt "$before" || continue
         victim=$(pgrep -f "^$program $model" | shuf -n 1 || true)
         if test -n "$victim" && kill -KILL "$victim" 2>/dev/null; then
           killed=$((killed + 1))

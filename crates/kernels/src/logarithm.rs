@@ -166,7 +166,10 @@ mod tests {
         ]);
     }
 
-    fn special<T: Float>(functions: [(fn(T) -> T, fn(T) -> T); 3]) {
+    /// A function, and its reference.
+    type Pair<T> = (fn(T) -> T, fn(T) -> T);
+
+    fn special<T: Float>(functions: [Pair<T>; 3]) {
         for (std, ours) in functions {
             let values = [0.0, -0.0, -1.0, -2.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.0];
             for x in values.map(T::from_f64) {

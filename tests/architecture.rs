@@ -69,6 +69,7 @@ fn crates_depend_on_lower_crates() {
         ("parallel", &["data", "kernels", "nn", "optim", "tensor", "transport"]),
         ("train", &["checkpoint", "data", "derive", "files", "nn", "optim", "tensor", "transport"]),
         ("cli", &["checkpoint", "files", "tensor", "train"]),
+        ("mpi", &["transport"]),
         ("text", &["checkpoint", "files", "tensor"]),
         ("models", &["checkpoint", "files", "nn", "tensor"]),
         (

@@ -173,7 +173,7 @@ impl Fields<'_> {
 
     /// An array; its type and shape are those that it has.
     pub fn array<T: Float>(&mut self, name: &str, array: &mut Array<T>) {
-        if self.change_array(array) {
+        if self.change_array(Some(array)) {
             return;
         }
         let shape = array.shape().clone();
@@ -189,7 +189,7 @@ impl Fields<'_> {
         array: &mut Option<Array<T>>,
         shape: &[usize],
     ) {
-        if array.as_mut().is_some_and(|array| self.change_array(array)) {
+        if self.change_array(array.as_mut()) {
             return;
         }
         let shape = Shape::from(shape);
@@ -199,26 +199,18 @@ impl Fields<'_> {
         });
     }
 
-    /// Changes an array, if that is the action.
-    fn change_array<T: Float>(&mut self, array: &mut Array<T>) -> bool {
-        match &self.0 {
-            Action::Unshare => _ = array.make_mut(),
-            Action::Cut(range) => {
-                let copy; // of a view
-                let elements = match array.as_slice() {
-                    Some(elements) => elements,
-                    None => {
-                        copy = array.to_vec();
-                        &copy
-                    }
-                };
-                let own = &elements[range.clone()];
-                *array = Array::from_slice(Shape::from([own.len()]), own);
-            }
+    /// Changes an array if there is one; whether that is the action.
+    fn change_array<T: Float>(&mut self, array: Option<&mut Array<T>>) -> bool {
+        let change: &dyn Fn(&mut Array<T>) = match &self.0 {
+            Action::Unshare => &|array| _ = array.make_mut(),
+            Action::Cut(range) => &|array| *array = cut_array(array, range.clone()),
             Action::Gather(Gather { sharing, partition, shape }) => {
-                *array = sharing.gather(partition, shape, array);
+                &|array| *array = sharing.gather(partition, shape, array)
             }
             _ => return false,
+        };
+        if let Some(array) = array {
+            change(array);
         }
         true
     }
@@ -309,6 +301,13 @@ impl Fields<'_> {
 
 fn kind<T: Float>(shape: &Shape) -> impl Display {
     format!("{} {shape}", T::DTYPE)
+}
+
+/// These elements of an array, in row-major order.
+fn cut_array<T: Float>(array: &Array<T>, range: Range<usize>) -> Array<T> {
+    let elements = array.as_slice().map_or_else(|| Cow::from(array.to_vec()), Cow::from);
+    let own = &elements[range];
+    Array::from_slice(Shape::from([own.len()]), own)
 }
 
 fn read<T: Float>(found: Option<&Value>, shape: &Shape) -> Option<Array<T>> {

@@ -13,7 +13,6 @@
 mod models;
 
 use adamant::mpi::Mpi;
-use adamant::parallel::Transport;
 use adamant::prelude::*;
 use models::{Gpt, perceptron};
 use std::error::Error;

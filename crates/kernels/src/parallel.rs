@@ -33,6 +33,7 @@ const GRAIN: usize = 1 << 15;
 /// });
 /// assert!(x.iter().all(|&x| x == 2.0));
 /// ```
+#[inline]
 pub fn drain<W>(work: W, cost: usize, job: impl Fn(W::Item) + Sync)
 where
     W: ExactSizeIterator + Send,
@@ -45,6 +46,7 @@ where
 ///
 /// So from one operation to the next, two threads each meet the same half of the memory, which is in
 /// their own caches. Threads that take every other item read each other's.
+#[inline]
 pub(crate) fn share<W>(work: W, cost: usize, job: impl Fn(W::Item) + Sync)
 where
     W: ExactSizeIterator + DoubleEndedIterator + Send,
@@ -57,6 +59,7 @@ where
 }
 
 /// Runs `job` on the items that `next(work, is_caller)` takes.
+#[inline]
 fn run<W>(
     work: W,
     cost: usize,

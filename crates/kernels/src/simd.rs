@@ -29,10 +29,12 @@ pub(crate) use simd;
 pub fn vectorize<R>(kernel: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
+        #[inline]
         #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
         fn avx512<R>(kernel: impl FnOnce() -> R) -> R {
             kernel()
         }
+        #[inline]
         #[target_feature(enable = "avx2,fma")]
         fn avx2<R>(kernel: impl FnOnce() -> R) -> R {
             kernel()

@@ -172,6 +172,12 @@ impl Shape {
         shape
     }
 
+    /// The number of elements before, the size of, and the number of elements after dimension `dim`.
+    pub(crate) fn around(&self, dim: usize) -> [usize; 3] {
+        let size = |sizes: &[usize]| sizes.iter().product::<usize>();
+        [size(&self[..dim]), self[dim], size(&self[dim + 1..])]
+    }
+
     /// This shape with `size` at dimension `dim`.
     pub(crate) fn with_size(&self, dim: usize, size: usize) -> Shape {
         let mut shape = self.clone();

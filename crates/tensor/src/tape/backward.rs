@@ -151,7 +151,9 @@ pub(crate) fn visit<T: Float>(
     let Operation { name, location, .. } = operation;
     let (parents, backward) = match recorded {
         Recorded::Formula { parents, backward } => (parents, backward),
-        Recorded::View { parent, layout } => return pending.add_view(parent, &grad, &layout),
+        Recorded::Selection { parent, positions } => {
+            return pending.add_at(parent, &grad, &positions);
+        }
     };
     let context = Context::new(node, &parents, grad);
     let grads = backward(&context);

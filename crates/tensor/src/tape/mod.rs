@@ -10,6 +10,7 @@ pub(crate) mod mode;
 pub(crate) mod node;
 pub(crate) mod parameter;
 pub(crate) mod pending;
+pub(crate) mod positions;
 pub(crate) mod record;
 pub(crate) mod stored;
 pub(crate) mod taken;

@@ -6,11 +6,11 @@
 //! Nodes are numbered in the order of their creation. A node is created after its parents, so
 //! descending sequence numbers are a topological order for the backward pass.
 
-use crate::arrays::layout::Layout;
 use crate::arrays::shape::Shape;
 use crate::tape::context::Context;
 use crate::tape::grad_cell::GradCell;
 use crate::tape::hooks::{HookList, Hooks};
+use crate::tape::positions::Positions;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
 use smallvec::SmallVec;
@@ -51,10 +51,9 @@ pub(crate) enum Recorded<T: Float> {
         parents: Parents<T>,
         backward: Arc<BackwardFn<T>>,
     },
-    /// The output is a view of the only input. The layout gives the positions of the output's
-    /// elements among the row-major elements of the input. The pass adds the output's gradient to
-    /// the input's at these positions, so a view does not allocate a gradient of the input's size.
-    View { parent: Arc<Node<T>>, layout: Box<Layout> },
+    /// The output consists of elements of the only input. The pass adds the output's gradient to the
+    /// input's at their positions, so it need not allocate a gradient of the input's size.
+    Selection { parent: Arc<Node<T>>, positions: Box<Positions> },
 }
 
 pub(crate) type Parents<T> = SmallVec<[Option<Arc<Node<T>>>; 2]>;
@@ -127,7 +126,7 @@ impl<T: Float> Node<T> {
             Kind::Leaf(_) => Some(Vec::new()),
             Kind::Operation(operation) => Some(match lock(&operation.recorded).as_ref()? {
                 Recorded::Formula { parents, .. } => parents.iter().flatten().cloned().collect(),
-                Recorded::View { parent, .. } => vec![parent.clone()],
+                Recorded::Selection { parent, .. } => vec![parent.clone()],
             }),
         }
     }
@@ -192,7 +191,7 @@ impl<T: Float> Contents<T> {
                     orphans.extend(parents.into_iter().flatten());
                     drop(backward);
                 }
-                Some(Recorded::View { parent, .. }) => orphans.push(parent),
+                Some(Recorded::Selection { parent, .. }) => orphans.push(parent),
                 None => {}
             }
             drop(hooks);

@@ -1,9 +1,8 @@
 //! The nodes that a backward pass has reached but not yet visited.
 
-use crate::arrays::layout::Layout;
 use crate::tape::node::{Graph, Node};
+use crate::tape::positions::Positions;
 use crate::tape::tensor::Tensor;
-use crate::tape::view::view_gradient;
 use adamant_kernels::Float;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -51,21 +50,23 @@ impl<T: Float> Pending<T> {
         }
     }
 
-    /// Adds `grad`, the gradient of a view of the node's tensor, at the positions of `layout`: in
-    /// place if the node already has a gradient that nothing else shares, and the pass does not
-    /// record the sum.
-    pub(crate) fn add_view(&mut self, node: Arc<Node<T>>, grad: &Tensor<T>, layout: &Layout) {
+    /// Adds `grad`, the gradient of some elements of the node's tensor, at their positions: in place
+    /// if the node already has a gradient that nothing else shares, and the pass does not record the
+    /// sum.
+    pub(crate) fn add_at(&mut self, node: Arc<Node<T>>, grad: &Tensor<T>, positions: &Positions) {
         match self.find(&node) {
             Ok(at) => {
                 let sum = &mut self.sums[at].1;
-                let is_tracked = sum.is_tracked() || grad.is_tracked();
+                let in_place = !sum.is_tracked() && !grad.is_tracked();
                 match sum.array.get_mut() {
-                    Some(elements) if !is_tracked => grad.array.add_to(elements, layout),
-                    _ => add_to_sum(sum, view_gradient(grad, &node.shape, layout)),
+                    Some(elements) if in_place && positions.are_few(&node.shape) => {
+                        positions.add(&grad.array, elements, &node.shape);
+                    }
+                    _ => add_to_sum(sum, positions.gradient(grad, &node.shape)),
                 }
             }
             Err(at) => {
-                let grad = view_gradient(grad, &node.shape, layout);
+                let grad = positions.gradient(grad, &node.shape);
                 self.sums.insert(at, (node, grad));
             }
         }

@@ -6,7 +6,6 @@ use crate::arrays::indices::Indices;
 use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::index::gather::check_bounds;
-use crate::ops::index::index_select::around;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Float, put_rows};
@@ -74,7 +73,7 @@ fn copy_at<T: Float>(
     index: &Indices,
     source: &Array<T>,
 ) -> Array<T> {
-    let (split, source) = (around(out.shape(), dim), source.contiguous(op));
+    let (split, source) = (out.shape().around(dim), source.contiguous(op));
     put_rows(
         out.make_mut_for(op),
         source.contiguous_slice(),

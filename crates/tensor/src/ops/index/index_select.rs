@@ -6,6 +6,7 @@ use crate::arrays::indices::Indices;
 use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::index::gather::check_bounds;
+use crate::tape::positions::{Positions, record_selection};
 use crate::tape::record::record;
 use crate::tape::stored::{Stored, widen};
 use crate::tape::tensor::Tensor;
@@ -41,16 +42,9 @@ impl<T: Float> Tensor<T> {
         check_bounds("index_select", &shape, dim, &index);
         let x = self.array.contiguous("index_select");
         let value = Array::build("index_select", shape.with_size(dim, index.numel()), |out| {
-            take_rows(
-                out,
-                x.contiguous_slice(),
-                around(&shape, dim),
-                index.array.contiguous_slice(),
-            );
+            take_rows(out, x.contiguous_slice(), shape.around(dim), index.array.contiguous_slice());
         });
-        record("index_select", [self], value, move |ctx| {
-            [Some(added(ctx.grad(), &shape, dim, &index))]
-        })
+        record_selection("index_select", self, value, || Positions::Slices { dim, index })
     }
 
     /// This tensor with `source` added to the slices at these indices of dimension `dim`; indices
@@ -168,7 +162,7 @@ impl<T: Float> Weight<T> {
         let (result, index) =
             (embedding_shape(table.shape(), index), index.array.contiguous("embedding"));
         let rows = Array::build("embedding", result, |out| {
-            let shape = around(table.shape(), 0);
+            let shape = table.shape().around(0);
             take_rows(out, table.contiguous_slice(), shape, index.contiguous_slice());
         });
         widen(&rows, "embedding").into()
@@ -192,7 +186,7 @@ fn add_at<T: Float>(
     index: &Indices,
     source: &Array<T>,
 ) -> Array<T> {
-    let (split, source) = (around(out.shape(), dim), source.contiguous(op));
+    let (split, source) = (out.shape().around(dim), source.contiguous(op));
     add_rows(
         out.make_mut_for(op),
         source.contiguous_slice(),
@@ -200,25 +194,6 @@ fn add_at<T: Float>(
         index.array.contiguous_slice(),
     );
     out
-}
-
-/// Zeros of `shape` with the slices of `g` added at the indices: the gradient of
-/// [`Tensor::index_select`].
-#[track_caller]
-fn added<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices) -> Tensor<T> {
-    let op = "index_select_backward";
-    let zeros = Array::full_for(op, shape.clone(), T::ZERO);
-    let value = add_at(op, zeros, dim, index, &g.array);
-    let index = index.clone();
-    record(op, [g], value, move |ctx| {
-        [Some(ctx.grad().index_select(dim, index.array.contiguous_slice()))]
-    })
-}
-
-/// The sizes before, of, and after dimension `dim`.
-pub(crate) fn around(shape: &Shape, dim: usize) -> [usize; 3] {
-    let size = |sizes: &[usize]| sizes.iter().product::<usize>();
-    [size(&shape[..dim]), shape[dim], size(&shape[dim + 1..])]
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::keepdim::ReduceDims;
-use crate::ops::index::index_select::around;
 use crate::ops::reduce::reduction::Reduction;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
@@ -125,7 +124,7 @@ fn scanned<T: Float>(
     init: f64,
     f: impl Fn(f64, f64) -> f64 + Sync,
 ) -> Array<T> {
-    let (x, split) = (x.contiguous(op), around(x.shape(), dim));
+    let (x, split) = (x.contiguous(op), x.shape().around(dim));
     Array::build(op, x.shape().clone(), |out| {
         scan(out, x.contiguous_slice(), split, reverse, init, f);
     })

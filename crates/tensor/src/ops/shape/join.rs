@@ -3,7 +3,6 @@
 use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::shape::Shape;
-use crate::ops::index::index_select::around;
 use crate::tape::record::record_many;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Float, concatenate};
@@ -45,7 +44,7 @@ impl<T: Float> Tensor<T> {
         let sizes: Vec<usize> = tensors.iter().map(size).collect();
         let size = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let shape = shape.with_size(dim, size).checked("cat");
-        let [_, _, inner] = around(&shape, dim);
+        let [_, _, inner] = shape.around(dim);
         let mut value = Array::build("cat", shape, |_| {});
         // Not in a closure, which would hide the caller of `contiguous`.
         let mut parts = Vec::with_capacity(tensors.len());

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The bits of trainings over MPI: distributed.sh [KILLS] compares any number of ranks and threads, and
-# runs that were killed, with one rank. KILLS (default 3) processes are killed for each model.
+# The bits of trainings over MPI: distributed.sh [KILLS] compares any number of ranks and threads, on one
+# host and on several, and runs that were killed or lost a link, with one rank. KILLS (default 3) processes
+# are killed for each model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ADAMANT_MPI_TIME_LIMIT=60
@@ -33,6 +34,15 @@ for model in mlp sgd cnn sync lstm gpt; do
     done
   done
   echo "$model: $expected on 1, 2, 3, 4 and 8 ranks of 1, 2 and 3 threads"
+  for hosts in 2 4; do
+    found=$(crates/mpi/tests/hosts.sh run "$hosts" "$program" "$model" "$steps" "$folder/$model-$hosts-hosts")
+    if [[ $found = *"not checked" ]]; then echo "$found" && break; fi
+    test "$found" = "$expected" || {
+      echo "$model on $hosts hosts: found $found, expected $expected" >&2
+      exit 1
+    }
+    echo "$model: $found on $hosts hosts"
+  done
 
   steps=200
   expected=$(trains 1 1 "$model" "$folder/$model-straight")
@@ -66,4 +76,12 @@ for model in mlp sgd cnn sync lstm gpt; do
       <(sed -E 's/"time":[0-9.]+,//' "$run/metrics.jsonl")
   done
   echo "$model: $killed processes killed, resumed with other numbers of ranks: $expected"
+
+  run=$folder/$model-broken
+  crates/mpi/tests/hosts.sh break 3 "$run/metrics.jsonl" 10 "$program" "$model" "$steps" "$run"
+  found=$(trains 2 1 "$model" "$run")
+  test "$found" = "$expected" || {
+    echo "$model, resumed after a link failed: found $found, expected $expected" >&2
+    exit 1
+  }
 done

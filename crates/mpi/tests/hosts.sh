@@ -2,7 +2,8 @@
 # The transport between hosts: hosts.sh PROGRAM [HOSTS…], where PROGRAM is the example `exchanges`.
 # A link that fails while they exchange ends the ranks on both of its sides.
 #
-# Or any other program on hosts: hosts.sh run HOSTS PROGRAM [ARGUMENTS…].
+# Or any other program on hosts: hosts.sh run HOSTS PROGRAM [ARGUMENTS…]; and one whose last host loses its
+# link when a file has a number of lines: hosts.sh break HOSTS FILE LINES PROGRAM [ARGUMENTS…].
 #
 # Hosts are network namespaces of this machine, joined by a switch, with one rank each (Open MPI over
 # TCP). Needs root.
@@ -73,28 +74,21 @@ run() {
     -x ADAMANT_MPI_TIME_LIMIT "${@:2}"
 }
 
-if test "$1" = run; then
-  starts "$2"
-  run "${@:2}"
-  exit
-fi
-program=$(realpath "$1")
-counts=("${@:2}")
-
-for count in "${counts[@]:-2}"; do
-  starts "$count"
-  run "$count" "$folder/rank" "$program" >"$folder/output" 2>&1 || { cat "$folder"/output "$folder"/messages-* >&2; exit 1; }
-  test "$(grep -c "of $count: as expected$" "$folder/output")" = "$count"
-  echo "$count hosts: as expected"
-
+# breaks N FILE LINES COMMAND…: the command on N hosts; the link of the last one fails when the file has
+# this number of lines. The ranks end, with a message on both sides.
+breaks() {
+  local count=$1 file=$2 lines=$3 start command
+  command=("${@:4}")
   export ADAMANT_MPI_TIME_LIMIT=5
-  run "$count" "$folder/rank" "$program" endless >"$folder/output" 2>&1 &
-  until grep -q "^rank $((count - 1)): process" "$folder/output"; do sleep 0.1; done
-  sleep 1
+  run "$count" "$folder/rank" "${command[@]}" >"$folder/output" 2>&1 &
+  until test -f "$file" && test "$(wc -l <"$file")" -ge "$lines"; do
+    kill -0 $! || { cat "$folder"/output "$folder"/messages-* >&2; exit 1; }
+    sleep 0.1
+  done
   ip -n "$switch" link set "port$count" down
   start=$SECONDS
   # Each rank ends, whether or not mpirun can reach it.
-  while pgrep -f "^$program endless" >/dev/null; do
+  while pgrep -f "^${command[*]}" >/dev/null; do
     if ((SECONDS - start > 30)); then
       echo "$count hosts: found ranks that have not ended 30 s after their link failed" >&2
       exit 1
@@ -102,10 +96,32 @@ for count in "${counts[@]:-2}"; do
     sleep 0.1
   done
   echo "$count hosts: all ranks have ended $((SECONDS - start)) s after a link failed"
-  grep -h "found no answer in 5 s, expected one from every rank" "$folder/messages-$((count - 1))"
+  grep -h -m 1 "found no answer in 5 s, expected one from every rank" "$folder/messages-$((count - 1))"
   grep -h -m 1 "found no answer in 5 s, expected one from every rank" "$folder"/messages-[0-$((count - 2))]
   cleanup
   wait
   unset ADAMANT_MPI_TIME_LIMIT
   rm -f "$folder"/messages-*
-done
+}
+
+case $1 in
+  run)
+    starts "$2"
+    run "${@:2}"
+    ;;
+  break)
+    starts "$2"
+    breaks "${@:2}"
+    ;;
+  *)
+    program=$(realpath "$1")
+    counts=("${@:2}")
+    for count in "${counts[@]:-2}"; do
+      starts "$count"
+      run "$count" "$folder/rank" "$program" >"$folder/output" 2>&1 || { cat "$folder"/output "$folder"/messages-* >&2; exit 1; }
+      test "$(grep -c "of $count: as expected$" "$folder/output")" = "$count"
+      echo "$count hosts: as expected"
+      breaks "$count" "$folder/output" 20 "$program" endless
+    done
+    ;;
+esac

@@ -1,8 +1,8 @@
 //! Training one model by several processes.
 
-use crate::exchange;
+use crate::exchange::{self, Exchange};
 use crate::generators::Generators;
-use crate::gradients::{Before, Gradients};
+use crate::gradients::{Before, Gradients, take};
 use crate::norm;
 use crate::statistics;
 use crate::synchronized;
@@ -143,7 +143,8 @@ impl DataParallel {
     ///
     /// `loss` returns the mean loss of the samples of a shard, whose weight is its share of the samples.
     /// It is called once for each shard of this process. A parameter that no shard of any process has
-    /// a gradient for gets none; if only some have, the others count as zeros.
+    /// a gradient for gets none; if only some have, the others count as zeros. Gradients are sent to the
+    /// other processes while the backward pass of the last shard goes on.
     ///
     /// Batch normalizations use the statistics of each shard; their running statistics take in those
     /// of all shards, in order. `model` contains all layers that `loss` uses; gradients of its parameters
@@ -172,24 +173,37 @@ impl DataParallel {
         let mut batch = batch.into_iter().peekable();
         let (mut losses, mut statistics, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         let (all, local) = (0..self.shards, self.shards().local);
-        for shard in local.clone() {
+        let mut pass_of = |shard: usize, backward: &mut dyn FnMut(&Tensor<T>, &Tensor<T>)| {
             generators.swap(&mut generators.of_shard(shard));
             let part = batch.next_if(|part| part.shard == shard);
             losses.push(match part {
                 None => 0.0,
-                Some(part) if self.shards == 1 => pass(part, &mut loss),
+                Some(part) if self.shards == 1 => pass(part, &mut loss, backward),
                 Some(part) => {
-                    let pass = || with_shards(refuse_to_meet, || pass(part, &mut loss));
+                    let pass = || with_shards(refuse_to_meet, || pass(part, &mut loss, backward));
                     let (loss, recorded) = record_statistics(pass);
                     statistics.extend(recorded);
                     loss
                 }
             });
+        };
+        let last = local.end - 1;
+        for shard in local.start..last {
+            pass_of(shard, &mut Tensor::backward_with);
             let row = Gradients::take(&parameters);
             row.push_to(&mut rows, tree::completed(&all, &local, shard));
         }
+        let mut exchange = Exchange::new(&*self.transport, self.shards, &parameters, rows);
+        let is_alone = self.transport.ranks() == 1;
+        let sent = if is_alone { &[][..] } else { &parameters[..] };
+        let sent: Vec<Parameter<T>> = sent.iter().map(|(parameter, _)| parameter.clone()).collect();
+        pass_of(last, &mut |loss, gradient| {
+            let complete = |i| exchange.complete(i, take(&sent[i]));
+            loss.backward_each(gradient, &sent, complete);
+        });
         generators.finish();
-        self.finish(model, &parameters, before, rows, &statistics, &losses)
+        let sum = exchange.finish(|i| take(&parameters[i].0))?;
+        self.finish(model, &parameters, before, sum, &statistics, &losses)
     }
 
     /// [`backward`](DataParallel::backward) for models with layers that use the statistics of the
@@ -247,46 +261,47 @@ impl DataParallel {
         self.check(&parameters, &batch);
         let before = Before::take(model, &parameters, self.shards);
         let generators = Generators::of(model, self.shards);
-        let (transport, pass) = (&*self.transport, |part| pass(part, &loss));
+        let (transport, pass) =
+            (&*self.transport, |part| pass(part, &loss, &mut Tensor::backward_with));
         let passes =
             synchronized::run(transport, self.shards, &parameters, &generators, batch, &pass);
         generators.finish();
         let mut passes = passes?.into_iter().peekable();
         let (all, local) = (0..self.shards, self.shards().local);
         let (mut losses, mut statistics, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        for shard in local.clone() {
-            let row = match passes.next_if(|pass| pass.shard == shard) {
-                Some(pass) => {
-                    losses.push(pass.loss);
-                    statistics.extend(pass.statistics);
-                    pass.gradients
-                }
-                None => {
-                    losses.push(0.0);
-                    Gradients::none(&parameters)
-                }
-            };
-            row.push_to(&mut rows, tree::completed(&all, &local, shard));
+        let mut gradients_of = |shard: usize| match passes.next_if(|pass| pass.shard == shard) {
+            Some(pass) => {
+                losses.push(pass.loss);
+                statistics.extend(pass.statistics);
+                pass.gradients
+            }
+            None => {
+                losses.push(0.0);
+                Gradients::none(&parameters)
+            }
+        };
+        let last = local.end - 1;
+        for shard in local.start..last {
+            gradients_of(shard).push_to(&mut rows, tree::completed(&all, &local, shard));
         }
-        self.finish(model, &parameters, before, rows, &statistics, &losses)
+        let mut last = gradients_of(last);
+        let exchange = Exchange::new(transport, self.shards, &parameters, rows);
+        let sum = exchange.finish(|i| last.0[i].take())?;
+        self.finish(model, &parameters, before, sum, &statistics, &losses)
     }
 
-    /// Exchanges what the passes of this process's shards have left: gradients, which it adds to the
-    /// optimizer's parameters, statistics, and losses. Returns the sum of the losses.
+    /// Exchanges statistics and losses of this process's shards, and adds `sum`, the gradients over all
+    /// shards, to the optimizer's parameters. Returns the sum of the losses.
     fn finish<T: Float>(
         &self,
         model: &(impl Module<T> + ?Sized),
         parameters: &[(Parameter<T>, Partition)],
         before: Before<T>,
-        mut rows: Vec<Gradients<T>>,
+        sum: Gradients<T>,
         recorded: &[(usize, BatchStatistics<T>)],
         losses: &[f64],
     ) -> Result<f64, TransportError> {
         let ranks = self.transport.ranks();
-        let sum = match ranks {
-            1 => rows.swap_remove(0),
-            _ => exchange::sum(&*self.transport, self.shards, parameters, rows)?,
-        };
         statistics::exchange(&*self.transport, model, recorded)?;
         let shards = |rank| exchange::local(self.shards, rank, ranks).len();
         let lengths: Vec<usize> = (0..ranks).map(|r| shards(r) * size_of::<f64>()).collect();
@@ -360,11 +375,16 @@ impl DataParallel {
     }
 }
 
-/// The passes of a shard; returns its loss, weighted by its share of the samples.
-fn pass<T: Float, B>(part: ShardBatch<B>, loss: impl FnOnce(B) -> Tensor<T>) -> f64 {
+/// The passes of a shard; returns its loss, weighted by its share of the samples. `backward` is called
+/// with the loss and its gradient.
+fn pass<T: Float, B>(
+    part: ShardBatch<B>,
+    loss: impl FnOnce(B) -> Tensor<T>,
+    backward: &mut dyn FnMut(&Tensor<T>, &Tensor<T>),
+) -> f64 {
     let weight = part.samples as f64 / part.of as f64;
     let loss = loss(part.batch);
-    loss.backward_with(&Tensor::full(loss.shape(), T::from_f64(weight)));
+    backward(&loss, &Tensor::full(loss.shape(), T::from_f64(weight)));
     loss.item().to_f64() * weight
 }
 

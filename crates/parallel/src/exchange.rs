@@ -1,10 +1,10 @@
 //! The sums of gradients over all ranks.
 
-use crate::gradients::{Gradients, add_assign, elements};
+use crate::gradients::{Gradients, add, add_assign, elements};
 use crate::tree;
 use adamant_tensor::{Array, Float, Parameter};
 use adamant_transport::{
-    CHUNK, Chunk, Frame, Partition, Pending, Transport, TransportError, chunks,
+    CHUNK, Chunk, Frame, Partition, Pending, Segment, Transport, TransportError, chunks,
 };
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -17,78 +17,186 @@ pub(crate) fn local(shards: usize, rank: usize, ranks: usize) -> Range<usize> {
     shards * rank / ranks..shards * (rank + 1) / ranks
 }
 
-/// The sums of gradients. `rows` are those of this rank's nodes of the tree over the shards.
+/// The exchange of a batch's gradients, which begins during the backward pass of the last shard.
 ///
 /// Each rank sends every other the elements that belong to it, and adds what it receives along the
-/// tree, chunk by chunk. The result has the sums of this rank's elements; its other elements are NaN.
-/// It is `None` for a parameter that no rank has a gradient for.
-pub(crate) fn sum<T: Float>(
-    transport: &dyn Transport,
-    shards: usize,
-    parameters: &[(Parameter<T>, Partition)],
-    mut rows: Vec<Gradients<T>>,
-) -> Result<Gradients<T>, TransportError> {
-    let (rank, ranks) = (transport.rank(), transport.ranks());
-    let reached = reached(transport, &rows)?;
-    let cover = |rank| tree::cover(&(0..shards), &local(shards, rank, ranks));
-    let nodes: Vec<Vec<Range<usize>>> = (0..ranks).map(cover).collect();
-    // Parameters that no rank has a gradient for have no elements to exchange.
-    let partition = |(i, (_, partition)): (usize, &(Parameter<T>, Partition))| Partition {
-        elements: if reached[i] { partition.elements } else { 0 },
-        ..*partition
-    };
-    let partitions: Vec<Partition> = parameters.iter().enumerate().map(partition).collect();
-    let chunks = chunks(&partitions, CHUNK);
-    // The number of chunks that a parameter is part of: after the last one, its rows are freed.
-    let mut parts = vec![0; parameters.len()];
-    chunks.iter().flat_map(|chunk| &chunk.segments).for_each(|part| parts[part.position] += 1);
-
-    let mut sums = Gradients::none(parameters);
-    for (i, (parameter, _)) in parameters.iter().enumerate().filter(|&(i, _)| reached[i]) {
-        let unknown = Array::full(parameter.shape().into(), T::from_f64(f64::NAN));
-        sums.0[i] = Some(unknown);
-    }
-    let mut in_flight: VecDeque<(&Chunk, Pending)> = VecDeque::new();
-    for chunk in &chunks {
-        if in_flight.len() == IN_FLIGHT
-            && let Some((first, pending)) = in_flight.pop_front()
-        {
-            receive(rank, &nodes, first, pending.wait()?, &mut sums);
-        }
-        let bytes = |rows: usize, rank| rows * chunk.elements(rank) * size_of::<T>();
-        let counts: Vec<usize> = (0..ranks).map(|to| bytes(rows.len(), to)).collect();
-        let lengths: Vec<usize> = nodes.iter().map(|nodes| bytes(nodes.len(), rank)).collect();
-        let pending = transport.all_to_all(pack(ranks, chunk, &rows), &counts, &lengths);
-        in_flight.push_back((chunk, pending));
-        for segment in &chunk.segments {
-            parts[segment.position] -= 1;
-            if parts[segment.position] == 0 {
-                rows.iter_mut().for_each(|row| row.0[segment.position] = None);
-            }
-        }
-    }
-    for (chunk, pending) in in_flight {
-        receive(rank, &nodes, chunk, pending.wait()?, &mut sums);
-    }
-    Ok(sums)
+/// tree, chunk by chunk. A chunk is sent when the gradients of its parameters are complete, and after
+/// the chunks before it: in the same order on all ranks.
+pub(crate) struct Exchange<'p, T: Float> {
+    transport: &'p dyn Transport,
+    parameters: &'p [(Parameter<T>, Partition)],
+    /// The nodes of the tree that each rank sends.
+    nodes: Vec<Vec<Range<usize>>>,
+    /// The nodes of this rank, but for the last one.
+    rows: Vec<Gradients<T>>,
+    /// The left halves of nodes that this rank's last shard completes, in the order of shards.
+    left: Vec<Gradients<T>>,
+    /// The last node of this rank. When its elements have been sent, those that belong to this rank
+    /// become the sums over all ranks, and the others NaN.
+    last: Gradients<T>,
+    /// Whether the gradient of a parameter in `last` is complete.
+    is_complete: Vec<bool>,
+    /// Whether this rank has a gradient for a parameter.
+    is_reached: Vec<bool>,
+    chunks: Vec<Chunk>,
+    /// The number of chunks that have been sent.
+    sent: usize,
+    /// The number of chunks with parts of a parameter that have not been sent.
+    parts: Vec<usize>,
+    in_flight: VecDeque<(usize, Pending)>,
+    error: Option<TransportError>,
 }
 
-/// Whether any rank has a gradient, for each parameter.
-fn reached<T: Float>(
-    transport: &dyn Transport,
-    rows: &[Gradients<T>],
-) -> Result<Vec<bool>, TransportError> {
-    let parameters = rows.first().map_or(0, |row| row.0.len());
-    let own = |i: usize| u8::from(rows.iter().any(|row| row.0[i].is_some()));
-    let own: Vec<u8> = (0..parameters).map(own).collect();
+impl<'p, T: Float> Exchange<'p, T> {
+    /// `rows` are the nodes of the tree over this rank's shards but the last one.
+    pub(crate) fn new(
+        transport: &'p dyn Transport,
+        shards: usize,
+        parameters: &'p [(Parameter<T>, Partition)],
+        mut rows: Vec<Gradients<T>>,
+    ) -> Self {
+        let (rank, ranks) = (transport.rank(), transport.ranks());
+        let cover = |rank| tree::cover(&(0..shards), &local(shards, rank, ranks));
+        let nodes: Vec<Vec<Range<usize>>> = (0..ranks).map(cover).collect();
+        let left = rows.split_off(nodes[rank].len() - 1);
+        // A parameter that requires no gradient has none on any rank; one rank sends nothing.
+        let is_sent = |parameter: &Parameter<T>| ranks > 1 && parameter.is_tracked();
+        let partition = |(parameter, partition): &(Parameter<T>, Partition)| Partition {
+            elements: if is_sent(parameter) { partition.elements } else { 0 },
+            ..*partition
+        };
+        let chunks = chunks(&parameters.iter().map(partition).collect::<Vec<_>>(), CHUNK);
+        let mut parts = vec![0; parameters.len()];
+        let segments = chunks.iter().flat_map(|chunk| &chunk.segments);
+        segments.for_each(|segment| parts[segment.position] += 1);
+        Exchange {
+            transport,
+            parameters,
+            nodes,
+            rows,
+            left,
+            last: Gradients::none(parameters),
+            is_complete: vec![false; parameters.len()],
+            is_reached: vec![false; parameters.len()],
+            chunks,
+            sent: 0,
+            parts,
+            in_flight: VecDeque::new(),
+            error: None,
+        }
+    }
+
+    /// Completes the gradient of a parameter with that of the last shard, and sends the chunks that
+    /// are complete now. [`finish`](Exchange::finish) returns the error of a transport.
+    pub(crate) fn complete(&mut self, position: usize, gradient: Option<Array<T>>) {
+        let left = self.left.iter_mut().rev();
+        let sum = left.fold(gradient, |right, left| add(left.0[position].take(), right));
+        let mut rows = self.rows.iter();
+        self.is_reached[position] = sum.is_some() || rows.any(|row| row.0[position].is_some());
+        self.last.0[position] = sum;
+        self.is_complete[position] = true;
+        while self.error.is_none() && self.is_next_complete() {
+            self.error = self.send_next().err();
+        }
+    }
+
+    /// Whether there is a next chunk to send, with the gradients of all its parameters.
+    fn is_next_complete(&self) -> bool {
+        let is_complete =
+            |chunk: &Chunk| chunk.segments.iter().all(|segment| self.is_complete[segment.position]);
+        self.chunks.get(self.sent).is_some_and(is_complete)
+    }
+
+    fn send_next(&mut self) -> Result<(), TransportError> {
+        if self.in_flight.len() == IN_FLIGHT {
+            self.receive_next()?;
+        }
+        let (rank, ranks) = (self.transport.rank(), self.transport.ranks());
+        let chunk = &self.chunks[self.sent];
+        let rows: Vec<_> = self.rows.iter().chain([&self.last]).collect();
+        let bytes = |rows: usize, rank| rows * chunk.elements(rank) * size_of::<T>();
+        let counts: Vec<usize> = (0..ranks).map(|to| bytes(rows.len(), to)).collect();
+        let lengths: Vec<usize> = self.nodes.iter().map(|nodes| bytes(nodes.len(), rank)).collect();
+        let pending = self.transport.all_to_all(pack(ranks, chunk, &rows), &counts, &lengths);
+        for Segment { position, ranges } in &chunk.segments {
+            let shape = self.parameters[*position].0.shape();
+            let last = self.last.0[*position]
+                .get_or_insert_with(|| Array::full(shape.into(), T::from_f64(f64::NAN)))
+                .make_mut();
+            for (_, range) in ranges.iter().enumerate().filter(|(of, _)| *of != rank) {
+                last[range.clone()].fill(T::from_f64(f64::NAN));
+            }
+            self.parts[*position] -= 1;
+            if self.parts[*position] == 0 {
+                self.rows.iter_mut().for_each(|row| row.0[*position] = None);
+            }
+        }
+        self.in_flight.push_back((self.sent, pending));
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Adds the rows of the first chunk in flight, along the tree.
+    fn receive_next(&mut self) -> Result<(), TransportError> {
+        let Some((chunk, pending)) = self.in_flight.pop_front() else { return Ok(()) };
+        let (chunk, rank) = (&self.chunks[chunk], self.transport.rank());
+        let mut received = pending.wait()?;
+        let width = chunk.elements(rank);
+        let nodes: Vec<&Range<usize>> = self.nodes.iter().flatten().collect();
+        let shards = nodes.last().map_or(0, |node| node.end);
+        let received = received.as_mut_slice::<T>();
+        // The sum of a node is in the row of its first one.
+        let first = tree::sum(
+            &(0..shards),
+            &mut |node| nodes.iter().position(|other| *other == node),
+            &mut |left, right| {
+                let (before, after) = received.split_at_mut(right * width);
+                add_assign(&mut before[left * width..][..width], &after[..width]);
+                left
+            },
+        );
+        chunk.unpack(rank, &received[first * width..][..width], |position, range, part| {
+            let last = self.last.0[position].as_mut().expect("of a parameter that was sent");
+            last.make_mut()[range].copy_from_slice(part);
+        });
+        Ok(())
+    }
+
+    /// Completes the parameters that have not been, with the gradients of the last shard that `rest`
+    /// returns, and waits for the other ranks. Returns the sums over all ranks for the elements of this
+    /// one, and NaN for others; `None` for a parameter that no rank has a gradient for.
+    pub(crate) fn finish(
+        mut self,
+        mut rest: impl FnMut(usize) -> Option<Array<T>>,
+    ) -> Result<Gradients<T>, TransportError> {
+        for position in (0..self.parameters.len()).rev() {
+            if !self.is_complete[position] {
+                self.complete(position, rest(position));
+            }
+        }
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        while !self.in_flight.is_empty() {
+            self.receive_next()?;
+        }
+        let reached = any(self.transport, &self.is_reached)?;
+        let of_reached = |(sum, reached): (_, &bool)| if *reached { sum } else { None };
+        Ok(Gradients(self.last.0.into_iter().zip(&reached).map(of_reached).collect()))
+    }
+}
+
+/// For each position, whether any rank has `true`.
+fn any(transport: &dyn Transport, own: &[bool]) -> Result<Vec<bool>, TransportError> {
+    let own: Vec<u8> = own.iter().map(|&own| u8::from(own)).collect();
     let lengths = vec![own.len(); transport.ranks()];
     let all = transport.all_gather(Frame::from_slice(&own), &lengths).wait()?;
-    let any = |i: usize| all.as_slice::<u8>().iter().skip(i).step_by(parameters).any(|&is| is != 0);
-    Ok((0..parameters).map(any).collect())
+    let of_position = |i| all.as_slice::<u8>().iter().skip(i).step_by(own.len());
+    Ok((0..own.len()).map(|i| of_position(i).any(|&is| is != 0)).collect())
 }
 
 /// What is sent to each rank: for each row, the elements of the chunk that belong to it.
-fn pack<T: Float>(ranks: usize, chunk: &Chunk, rows: &[Gradients<T>]) -> Frame {
+fn pack<T: Float>(ranks: usize, chunk: &Chunk, rows: &[&Gradients<T>]) -> Frame {
     let elements_of_row = (0..ranks).map(|rank| chunk.elements(rank)).sum::<usize>();
     let mut frame = Frame::zeros(rows.len() * elements_of_row * size_of::<T>());
     let mut rest = frame.as_mut_slice::<T>();
@@ -100,32 +208,4 @@ fn pack<T: Float>(ranks: usize, chunk: &Chunk, rows: &[Gradients<T>]) -> Frame {
         }
     }
     frame
-}
-
-/// Adds the rows of a chunk that were received, along the tree.
-fn receive<T: Float>(
-    rank: usize,
-    nodes: &[Vec<Range<usize>>],
-    chunk: &Chunk,
-    mut received: Frame,
-    sums: &mut Gradients<T>,
-) {
-    let width = chunk.elements(rank);
-    let nodes: Vec<&Range<usize>> = nodes.iter().flatten().collect();
-    let shards = nodes.last().map_or(0, |node| node.end);
-    let received = received.as_mut_slice::<T>();
-    // The sum of a node is in the row of its first one.
-    let first = tree::sum(
-        &(0..shards),
-        &mut |node| nodes.iter().position(|other| *other == node),
-        &mut |left, right| {
-            let (before, after) = received.split_at_mut(right * width);
-            add_assign(&mut before[left * width..][..width], &after[..width]);
-            left
-        },
-    );
-    chunk.unpack(rank, &received[first * width..][..width], |position, range, part| {
-        let sum = sums.0[position].as_mut().expect("of a parameter that is exchanged");
-        sum.make_mut()[range].copy_from_slice(part);
-    });
 }

@@ -12,12 +12,7 @@ pub(crate) struct Gradients<T: Float>(pub(crate) Vec<Option<Array<T>>>);
 impl<T: Float> Gradients<T> {
     /// Takes the gradients out of the parameters.
     pub(crate) fn take(parameters: &[(Parameter<T>, Partition)]) -> Self {
-        let take = |(parameter, _): &(Parameter<T>, Partition)| {
-            let grad = parameter.grad().map(|grad| grad.array().clone());
-            parameter.zero_grad();
-            grad
-        };
-        Gradients(parameters.iter().map(take).collect())
+        Gradients(parameters.iter().map(|(parameter, _)| take(parameter)).collect())
     }
 
     /// Of a shard that is not in the batch.
@@ -93,8 +88,15 @@ impl<T: Float> Before<T> {
     }
 }
 
+/// Takes the gradient out of a parameter.
+pub(crate) fn take<T: Float>(parameter: &Parameter<T>) -> Option<Array<T>> {
+    let gradient = parameter.grad().map(|gradient| gradient.array().clone());
+    parameter.zero_grad();
+    gradient
+}
+
 /// The sum of two nodes, element by element. If only one has a gradient, the other's is zeros.
-fn add<T: Float>(left: Option<Array<T>>, right: Option<Array<T>>) -> Option<Array<T>> {
+pub(crate) fn add<T: Float>(left: Option<Array<T>>, right: Option<Array<T>>) -> Option<Array<T>> {
     match (left, right) {
         (Some(mut left), Some(right)) => {
             add_assign(left.make_mut(), elements(&right));

@@ -3,10 +3,11 @@
 use adamant_data::ShardBatch;
 use adamant_nn::{Forward, Linear, LinearOptions, Module, Sequential, Tanh, mse_loss};
 use adamant_optim::{Optimizer, Sgd, SgdOptions, clip_grad_norm};
-use adamant_parallel::{DataParallel, Transport, run_threads};
+use adamant_parallel::{DataParallel, Frame, Pending, Transport, run_threads};
 use adamant_tensor::{Generator, Parameter, Tensor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 struct Training {
     parallel: DataParallel,
@@ -159,9 +160,60 @@ fn an_ended_process_is_an_error_of_the_others() {
         let result = parallel.backward(net, sgd, training.batch(), |x| training.loss(&x));
         result.unwrap_err().to_string()
     });
-    let expected = "all_gather: found rank 1 has ended, expected an answer from every rank";
+    let expected = "all_to_all: found rank 1 has ended, expected an answer from every rank";
     assert_eq!(errors[0], format!("rank 0: {expected}"));
     assert_eq!(errors[2], format!("rank 2: {expected}"));
+}
+
+/// A transport that counts the calls of `all_to_all`.
+struct Counted {
+    transport: Arc<dyn Transport>,
+    count: AtomicUsize,
+}
+
+impl Transport for Counted {
+    fn rank(&self) -> usize {
+        self.transport.rank()
+    }
+    fn ranks(&self) -> usize {
+        self.transport.ranks()
+    }
+    fn all_to_all(&self, frame: Frame, counts: &[usize], lengths: &[usize]) -> Pending {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.transport.all_to_all(frame, counts, lengths)
+    }
+    fn all_gather(&self, frame: Frame, lengths: &[usize]) -> Pending {
+        self.transport.all_gather(frame, lengths)
+    }
+    fn broadcast(&self, root: usize, frame: Frame) -> Pending {
+        self.transport.broadcast(root, frame)
+    }
+}
+
+#[test]
+fn gradients_are_sent_during_the_backward_pass() {
+    let sent = run_threads(2, |transport| {
+        let counted = Arc::new(Counted { transport, count: AtomicUsize::new(0) });
+        let first = Parameter::new(Tensor::from([1.0f32]));
+        let last = Parameter::new(Tensor::ones([3 << 20]));
+        let model = vec![first.clone(), last.clone()];
+        let mut sgd = Sgd::new(model.clone(), SgdOptions::default()).unwrap();
+        let parallel = DataParallel::new(counted.clone(), 4);
+        parallel.share(&mut sgd);
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let record = sent.clone();
+        first.tensor().register_hook(move |_| {
+            record.lock().unwrap().push(counted.count.load(Ordering::Relaxed));
+            None
+        });
+        let shards = parallel.shards().local;
+        let batch = shards.map(|shard| ShardBatch { shard, samples: 1, of: 4, batch: () });
+        let loss = |()| (first.tensor() * 2.0 * last.tensor()).mean();
+        parallel.backward(&Sequential::new(), &sgd, batch.collect(), loss).unwrap();
+        sent.lock().unwrap().clone()
+    });
+    // Of the last of two shards, all three chunks of the last parameter.
+    assert_eq!(sent, [[0, 3], [0, 3]]);
 }
 
 /// The message of a panic of each rank.

@@ -121,14 +121,27 @@ fn run_into_leaves<T: Float>(seed: Seed<T>, graph: Graph) {
     let _mode = enter(graph);
     let mut pending = Pending::new(graph);
     pending.add(seed.node, seed.grad);
-    while let Some((node, mut grad)) = pending.pop() {
-        pending.run_hooks(&node, &mut grad);
-        match &node.kind {
-            Kind::Leaf(cell) => cell.accumulate(grad.array),
-            Kind::Operation(operation) => {
-                let recorded = operation.take_or_clone(graph);
-                visit(&node, operation, recorded, grad, &mut pending);
-            }
+    while let Some((node, grad)) = pending.pop() {
+        visit_node(&node, grad, graph, &mut pending);
+    }
+}
+
+/// Adds `grad`, the complete gradient of `node`, to the leaf's `.grad`, or the gradients of the
+/// operation's inputs to `pending`.
+#[track_caller]
+#[inline]
+pub(crate) fn visit_node<T: Float>(
+    node: &Arc<Node<T>>,
+    mut grad: Tensor<T>,
+    graph: Graph,
+    pending: &mut Pending<T>,
+) {
+    pending.run_hooks(node, &mut grad);
+    match &node.kind {
+        Kind::Leaf(cell) => cell.accumulate(grad.array),
+        Kind::Operation(operation) => {
+            let recorded = operation.take_or_clone(graph);
+            visit(node, operation, recorded, grad, pending);
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod anomaly;
 pub(crate) mod backward;
 pub(crate) mod collect;
 pub(crate) mod context;
+pub(crate) mod early;
 pub(crate) mod grad_cell;
 pub(crate) mod hooks;
 pub(crate) mod mode;

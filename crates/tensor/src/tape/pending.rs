@@ -77,6 +77,17 @@ impl<T: Float> Pending<T> {
         self.sums.pop_front()
     }
 
+    /// The sequence number of the next node.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.sums.front().map(|(node, _)| node.sequence)
+    }
+
+    /// Removes and returns a node before its turn, and its gradient, if one has reached it.
+    pub(crate) fn take(&mut self, node: &Node<T>) -> Option<(Arc<Node<T>>, Tensor<T>)> {
+        let at = self.find(node).ok()?;
+        self.sums.remove(at)
+    }
+
     /// Runs the hooks of `node` on its complete gradient, which they may replace.
     #[track_caller]
     #[inline]

@@ -67,7 +67,7 @@ impl Operation {
                 Frame::default()
             }
             Operation::AllToAll { counts, lengths, .. } => {
-                let mut received = Frame::zeros(lengths.bytes);
+                let mut received = Frame::stale(lengths.bytes);
                 let from = Partition::new(frame.as_slice::<u8>(), counts.lengths, counts.starts);
                 let into = received.as_mut_slice::<u8>();
                 let mut into = PartitionMut::new(into, lengths.lengths, lengths.starts);
@@ -79,7 +79,7 @@ impl Operation {
                 received
             }
             Operation::AllGather { lengths } => {
-                let mut received = Frame::zeros(lengths.bytes);
+                let mut received = Frame::stale(lengths.bytes);
                 let from = frame.as_slice::<u8>();
                 let into = received.as_mut_slice::<u8>();
                 let mut into = PartitionMut::new(into, lengths.lengths, lengths.starts);

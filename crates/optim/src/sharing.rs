@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The chunks in progress at once: while one is copied, another travels.
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 4;
 
 const _: () = assert!(PIECE.is_multiple_of(BLOCK));
 
@@ -80,9 +80,11 @@ impl Sharing {
             let mut rest = all.as_slice::<T>();
             for from in 0..ranks {
                 let (part, others) = rest.split_at(chunk.elements(from));
-                chunk.unpack(from, part, |position, range, part| {
-                    values[position][range].copy_from_slice(part);
-                });
+                if from != rank {
+                    chunk.unpack(from, part, |position, range, part| {
+                        values[position][range].copy_from_slice(part);
+                    });
+                }
                 rest = others;
             }
         };
@@ -93,7 +95,7 @@ impl Sharing {
                 finish(first, values);
             }
             let bytes = |rank| chunk.elements(rank) * size_of::<T>();
-            let mut own = Frame::zeros(bytes(rank));
+            let mut own = Frame::stale(bytes(rank));
             chunk.pack(rank, |position| Some(&*values[position]), own.as_mut_slice());
             let lengths: Vec<usize> = (0..ranks).map(bytes).collect();
             let pending = self.transport.all_gather(own, &lengths);

@@ -31,8 +31,8 @@ pub(crate) struct Exchange<'p, T: Float> {
     rows: Vec<Gradients<T>>,
     /// The left halves of nodes that this rank's last shard completes, in the order of shards.
     left: Vec<Gradients<T>>,
-    /// The last node of this rank. When its elements have been sent, those that belong to this rank
-    /// become the sums over all ranks, and the others NaN.
+    /// The last node of this rank. When its elements have been sent, those of others become NaN, and those
+    /// that belong to this rank the sums over all ranks.
     last: Gradients<T>,
     /// Whether the gradient of a parameter in `last` is complete.
     is_complete: Vec<bool>,
@@ -41,7 +41,7 @@ pub(crate) struct Exchange<'p, T: Float> {
     chunks: Vec<Chunk>,
     /// The number of chunks that have been sent.
     sent: usize,
-    /// The number of chunks with parts of a parameter that have not been sent.
+    /// The number of chunks with parts of a parameter that have not been received.
     parts: Vec<usize>,
     in_flight: VecDeque<(usize, Pending)>,
     error: Option<TransportError>,
@@ -114,21 +114,18 @@ impl<'p, T: Float> Exchange<'p, T> {
         let (rank, ranks) = (self.transport.rank(), self.transport.ranks());
         let chunk = &self.chunks[self.sent];
         let rows: Vec<_> = self.rows.iter().chain([&self.last]).collect();
-        let bytes = |rows: usize, rank| rows * chunk.elements(rank) * size_of::<T>();
-        let counts: Vec<usize> = (0..ranks).map(|to| bytes(rows.len(), to)).collect();
-        let lengths: Vec<usize> = self.nodes.iter().map(|nodes| bytes(nodes.len(), rank)).collect();
-        let pending = self.transport.all_to_all(pack(ranks, chunk, &rows), &counts, &lengths);
+        let bytes = |rows: usize, of| rows * chunk.elements(of) * size_of::<T>();
+        let count = |to| if to == rank { 0 } else { bytes(rows.len(), to) };
+        let length =
+            |from: usize| if from == rank { 0 } else { bytes(self.nodes[from].len(), rank) };
+        let counts: Vec<usize> = (0..ranks).map(count).collect();
+        let lengths: Vec<usize> = (0..ranks).map(length).collect();
+        let frame = pack(rank, ranks, chunk, &rows);
+        let pending = self.transport.all_to_all(frame, &counts, &lengths);
         for Segment { position, ranges } in &chunk.segments {
-            let shape = self.parameters[*position].0.shape();
-            let last = self.last.0[*position]
-                .get_or_insert_with(|| Array::full(shape.into(), T::from_f64(f64::NAN)))
-                .make_mut();
+            let last = or_zeros(&mut self.last.0[*position], &self.parameters[*position].0);
             for (_, range) in ranges.iter().enumerate().filter(|(of, _)| *of != rank) {
                 last[range.clone()].fill(T::from_f64(f64::NAN));
-            }
-            self.parts[*position] -= 1;
-            if self.parts[*position] == 0 {
-                self.rows.iter_mut().for_each(|row| row.0[*position] = None);
             }
         }
         self.in_flight.push_back((self.sent, pending));
@@ -136,7 +133,8 @@ impl<'p, T: Float> Exchange<'p, T> {
         Ok(())
     }
 
-    /// Adds the rows of the first chunk in flight, along the tree.
+    /// Adds the first chunk in flight along the tree: the rows that were received, and those of this
+    /// rank.
     fn receive_next(&mut self) -> Result<(), TransportError> {
         let Some((chunk, pending)) = self.in_flight.pop_front() else { return Ok(()) };
         let (chunk, rank) = (&self.chunks[chunk], self.transport.rank());
@@ -144,21 +142,47 @@ impl<'p, T: Float> Exchange<'p, T> {
         let width = chunk.elements(rank);
         let nodes: Vec<&Range<usize>> = self.nodes.iter().flatten().collect();
         let shards = nodes.last().map_or(0, |node| node.end);
-        let received = received.as_mut_slice::<T>();
-        // The sum of a node is in the row of its first one.
-        let first = tree::sum(
-            &(0..shards),
-            &mut |node| nodes.iter().position(|other| *other == node),
-            &mut |left, right| {
-                let (before, after) = received.split_at_mut(right * width);
-                add_assign(&mut before[left * width..][..width], &after[..width]);
-                left
-            },
-        );
-        chunk.unpack(rank, &received[first * width..][..width], |position, range, part| {
-            let last = self.last.0[position].as_mut().expect("of a parameter that was sent");
-            last.make_mut()[range].copy_from_slice(part);
-        });
+        let index_of_last = self.nodes[..=rank].iter().map(Vec::len).sum::<usize>() - 1;
+        let mut offset = 0;
+        for Segment { position, ranges } in &chunk.segments {
+            let range = ranges[rank].clone();
+            if !range.is_empty() {
+                let parameter = &self.parameters[*position].0;
+                let own = self.rows.iter_mut().chain([&mut self.last]);
+                let own =
+                    own.map(|row| &mut or_zeros(&mut row.0[*position], parameter)[range.clone()]);
+                let part = offset..offset + range.len();
+                let mut others = received
+                    .as_mut_slice::<T>()
+                    .chunks_exact_mut(width)
+                    .map(|row| &mut row[part.clone()]);
+                // The parts of all nodes, in order.
+                let before: usize = self.nodes[..rank].iter().map(Vec::len).sum();
+                let mut parts: Vec<&mut [T]> = others.by_ref().take(before).collect();
+                parts.extend(own);
+                parts.extend(others);
+                tree::sum(
+                    &(0..shards),
+                    &mut |node| nodes.iter().position(|other| *other == node),
+                    &mut |left, right| {
+                        let (before, after) = parts.split_at_mut(right);
+                        add_assign(before[left], after[0]);
+                        left
+                    },
+                );
+                // The sum of a node is in the part of its first one.
+                if let (sums, [last, ..]) = parts.split_at_mut(index_of_last)
+                    && let [sum, ..] = sums
+                {
+                    last.copy_from_slice(sum);
+                }
+                offset = part.end;
+            }
+            self.parts[*position] -= 1;
+            if self.parts[*position] == 0 {
+                self.rows.iter_mut().for_each(|row| row.0[*position] = None);
+            }
+        }
         Ok(())
     }
 
@@ -195,12 +219,13 @@ fn any(transport: &dyn Transport, own: &[bool]) -> Result<Vec<bool>, TransportEr
     Ok((0..own.len()).map(|i| of_position(i).any(|&is| is != 0)).collect())
 }
 
-/// What is sent to each rank: for each row, the elements of the chunk that belong to it.
-fn pack<T: Float>(ranks: usize, chunk: &Chunk, rows: &[&Gradients<T>]) -> Frame {
-    let elements_of_row = (0..ranks).map(|rank| chunk.elements(rank)).sum::<usize>();
-    let mut frame = Frame::zeros(rows.len() * elements_of_row * size_of::<T>());
+/// What is sent to each other rank: for each row, the elements of the chunk that belong to it.
+fn pack<T: Float>(rank: usize, ranks: usize, chunk: &Chunk, rows: &[&Gradients<T>]) -> Frame {
+    let others = || (0..ranks).filter(|&to| to != rank);
+    let elements_of_row = others().map(|to| chunk.elements(to)).sum::<usize>();
+    let mut frame = Frame::stale(rows.len() * elements_of_row * size_of::<T>());
     let mut rest = frame.as_mut_slice::<T>();
-    for to in 0..ranks {
+    for to in others() {
         for row in rows {
             let (part, others) = rest.split_at_mut(chunk.elements(to));
             chunk.pack(to, |position| row.0[position].as_ref().map(elements), part);
@@ -208,4 +233,12 @@ fn pack<T: Float>(ranks: usize, chunk: &Chunk, rows: &[&Gradients<T>]) -> Frame 
         }
     }
     frame
+}
+
+/// The elements of a gradient, to be changed; zeros if there is none.
+fn or_zeros<'a, T: Float>(
+    gradient: &'a mut Option<Array<T>>,
+    parameter: &Parameter<T>,
+) -> &'a mut [T] {
+    gradient.get_or_insert_with(|| Array::full(parameter.shape().into(), T::ZERO)).make_mut()
 }

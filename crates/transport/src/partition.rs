@@ -77,11 +77,11 @@ impl Chunk {
     }
 
     /// Copies the elements that belong to a rank into `part`, one after another. `elements` returns
-    /// those of the parameter at a position, or `None` to leave its part as it is.
+    /// those of the parameter at a position, or `None` for zeros.
     ///
     /// # Panics
     /// If `part` is too short.
-    pub fn pack<'e, E: Copy + 'e>(
+    pub fn pack<'e, E: Copy + Default + 'e>(
         &self,
         rank: usize,
         elements: impl Fn(usize) -> Option<&'e [E]>,
@@ -91,8 +91,9 @@ impl Chunk {
         for segment in &self.segments {
             let range = segment.ranges[rank].clone();
             let (part, others) = rest.split_at_mut(range.len());
-            if let Some(elements) = elements(segment.position) {
-                part.copy_from_slice(&elements[range]);
+            match elements(segment.position) {
+                Some(elements) => part.copy_from_slice(&elements[range]),
+                None => part.fill(E::default()),
             }
             rest = others;
         }

@@ -160,7 +160,7 @@ impl Thread {
                 guard = hub.changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
             };
             drop(guard);
-            let mut result = Frame::zeros(lengths.iter().sum());
+            let mut result = Frame::stale(lengths.iter().sum());
             let mut rest = result.as_mut_slice::<u8>();
             for (from, ((frame, counts), &length)) in parts.iter().zip(&lengths).enumerate() {
                 let (part, others) = rest.split_at_mut(length);

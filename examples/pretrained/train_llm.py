@@ -27,7 +27,7 @@ parser.add_argument("--steps", type=int, default=20)
 parser.add_argument("--tokens", type=int, default=512, help="in a step")
 parser.add_argument("--lr", type=float, help="default: 1e-5, of adapters 1e-4")
 parser.add_argument(
-    "--checkpoint-layers", type=int, default=3, help="layers that run again in the backward pass here, with adapters"
+    "--checkpoint-layers", type=int, default=5, help="layers that run again in the backward pass here, with adapters"
 )
 parser.add_argument("--rounds", type=int, default=1, help="how often each training is run")
 parser.add_argument("--pytorch", nargs=2, help=argparse.SUPPRESS)  # the text and the adapters of a child process

@@ -144,7 +144,7 @@ impl DataParallel {
     /// `loss` returns the mean loss of the samples of a shard, whose weight is its share of the samples.
     /// It is called once for each shard of this process. A parameter that no shard of any process has
     /// a gradient for gets none; if only some have, the others count as zeros. Gradients are sent to the
-    /// other processes while the backward pass of the last shard goes on.
+    /// other processes during the backward pass of the last shard.
     ///
     /// Batch normalizations use the statistics of each shard; their running statistics take in those
     /// of all shards, in order. `model` contains all layers that `loss` uses; gradients of its parameters

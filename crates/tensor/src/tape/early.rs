@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 impl<T: Float> Tensor<T> {
     /// [`backward_with`](Tensor::backward_with), which calls `complete(i)` as soon as this pass has
-    /// added its gradient to the `.grad` of `parameters[i]`: while the pass goes on, the gradient can
-    /// be sent to another process, or taken.
+    /// added its gradient to the `.grad` of `parameters[i]`, so that it can be sent to another process,
+    /// or taken, during the pass.
     ///
     /// Each parameter that this was computed from is reported at most once, and the others never;
     /// one that is used by the last operations is reported first. The gradients are those of

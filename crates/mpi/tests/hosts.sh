@@ -86,6 +86,10 @@ breaks() {
     sleep 0.1
   done
   ip -n "$switch" link set "port$count" down
+  if ! pgrep -f "^${command[*]}" >/dev/null; then
+    echo "$count hosts: the program ended before its link failed" >&2
+    exit 1
+  fi
   start=$SECONDS
   # Each rank ends, whether or not mpirun can reach it.
   while pgrep -f "^${command[*]}" >/dev/null; do
@@ -96,8 +100,13 @@ breaks() {
     sleep 0.1
   done
   echo "$count hosts: all ranks have ended $((SECONDS - start)) s after a link failed"
-  grep -h -m 1 "found no answer in 5 s, expected one from every rank" "$folder/messages-$((count - 1))"
-  grep -h -m 1 "found no answer in 5 s, expected one from every rank" "$folder"/messages-[0-$((count - 2))]
+  for rank in $(seq 0 $((count - 1))); do
+    grep -m 1 "found no answer in 5 s, expected one from every rank" "$folder/messages-$rank" || {
+      cat "$folder/messages-$rank" >&2
+      echo "$count hosts: rank $rank ended without the message" >&2
+      exit 1
+    }
+  done
   cleanup
   wait
   unset ADAMANT_MPI_TIME_LIMIT

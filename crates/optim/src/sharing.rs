@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The chunks in progress at once: while one is copied, another travels.
+/// The chunks in progress at once: while one is copied, others travel.
 const IN_FLIGHT: usize = 4;
 
 const _: () = assert!(PIECE.is_multiple_of(BLOCK));

@@ -4,6 +4,7 @@ use crate::exchange::{self, Exchange};
 use crate::generators::Generators;
 use crate::gradients::{Before, Gradients, take};
 use crate::norm;
+use crate::order::Orders;
 use crate::statistics;
 use crate::synchronized;
 use crate::tree;
@@ -11,7 +12,7 @@ use adamant_data::{ShardBatch, Shards};
 use adamant_nn::{BatchStatistics, Meeting, Module, record_statistics, with_shards};
 use adamant_optim::Optimizer;
 use adamant_tensor::{Float, Parameter, Tensor};
-use adamant_transport::{Alone, Frame, Partition, Transport, TransportError};
+use adamant_transport::{Alone, CHUNK, Frame, Partition, Transport, TransportError};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -65,6 +66,7 @@ use std::sync::Arc;
 pub struct DataParallel {
     transport: Arc<dyn Transport>,
     shards: usize,
+    orders: Arc<Orders>,
 }
 
 impl DataParallel {
@@ -80,7 +82,7 @@ impl DataParallel {
             shards >= ranks,
             "DataParallel: shards is {shards}; expected at least {ranks}, the number of processes"
         );
-        DataParallel { transport, shards }
+        DataParallel { transport, shards, orders: Arc::default() }
     }
 
     /// One process and this number of shards: the bits of a training by several.
@@ -157,7 +159,8 @@ impl DataParallel {
     ///
     /// # Panics
     /// If a loss has more than one element or is not tracked, `batch` contains other shards than those
-    /// of this process, or the optimizer is not [shared](DataParallel::share) with the same processes.
+    /// of this process, or the optimizer is not [shared](DataParallel::share) with the same processes; if
+    /// a hook runs another backward pass that adds to a gradient of the optimizer's.
     #[track_caller]
     pub fn backward<T: Float, B>(
         &self,
@@ -193,16 +196,15 @@ impl DataParallel {
             let row = Gradients::take(&parameters);
             row.push_to(&mut rows, tree::completed(&all, &local, shard));
         }
-        let mut exchange = Exchange::new(&*self.transport, self.shards, &parameters, rows);
-        let is_alone = self.transport.ranks() == 1;
-        let sent = if is_alone { &[][..] } else { &parameters[..] };
+        let mut exchange = self.exchange(&parameters, rows);
+        // One rank has nothing to send.
+        let sent = if self.transport.ranks() == 1 { &[][..] } else { &parameters[..] };
         let sent: Vec<Parameter<T>> = sent.iter().map(|(parameter, _)| parameter.clone()).collect();
         pass_of(last, &mut |loss, gradient| {
-            let complete = |i| exchange.complete(i, take(&sent[i]));
-            loss.backward_each(gradient, &sent, complete);
+            loss.backward_each(gradient, &sent, |i| exchange.report(i, take(&sent[i])));
         });
         generators.finish();
-        let sum = exchange.finish(|i| take(&parameters[i].0))?;
+        let sum = exchange.finish(|i| take(&parameters[i].0), &self.orders)?;
         self.finish(model, &parameters, before, sum, &statistics, &losses)
     }
 
@@ -285,9 +287,19 @@ impl DataParallel {
             gradients_of(shard).push_to(&mut rows, tree::completed(&all, &local, shard));
         }
         let mut last = gradients_of(last);
-        let exchange = Exchange::new(transport, self.shards, &parameters, rows);
-        let sum = exchange.finish(|i| last.0[i].take())?;
+        let exchange = self.exchange(&parameters, rows);
+        let sum = exchange.finish(|i| last.0[i].take(), &self.orders)?;
         self.finish(model, &parameters, before, sum, &statistics, &losses)
+    }
+
+    /// The exchange of a batch, after the passes of all local shards but the last one.
+    fn exchange<'p, T: Float>(
+        &'p self,
+        parameters: &'p [(Parameter<T>, Partition)],
+        rows: Vec<Gradients<T>>,
+    ) -> Exchange<'p, T> {
+        let order = self.orders.of(parameters.len());
+        Exchange::new(&*self.transport, self.shards, parameters, rows, order, CHUNK)
     }
 
     /// Exchanges statistics and losses of this process's shards, and adds `sum`, the gradients over all
@@ -384,6 +396,13 @@ fn pass<T: Float, B>(
 ) -> f64 {
     let weight = part.samples as f64 / part.of as f64;
     let loss = loss(part.batch);
+    assert!(
+        loss.is_tracked() && loss.numel() == 1,
+        "backward: the loss has {} elements and is {}tracked; expected one, computed from the \
+         parameters",
+        loss.numel(),
+        if loss.is_tracked() { "" } else { "not " }
+    );
     backward(&loss, &Tensor::full(loss.shape(), T::from_f64(weight)));
     loss.item().to_f64() * weight
 }

@@ -9,6 +9,7 @@ mod exchange;
 mod generators;
 mod gradients;
 mod norm;
+mod order;
 mod statistics;
 mod synchronized;
 mod tree;

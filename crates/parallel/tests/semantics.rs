@@ -160,7 +160,7 @@ fn an_ended_process_is_an_error_of_the_others() {
         let result = parallel.backward(net, sgd, training.batch(), |x| training.loss(&x));
         result.unwrap_err().to_string()
     });
-    let expected = "all_to_all: found rank 1 has ended, expected an answer from every rank";
+    let expected = "all_gather: found rank 1 has ended, expected an answer from every rank";
     assert_eq!(errors[0], format!("rank 0: {expected}"));
     assert_eq!(errors[2], format!("rank 2: {expected}"));
 }
@@ -206,14 +206,20 @@ fn gradients_are_sent_during_the_backward_pass() {
             record.lock().unwrap().push(counted.count.load(Ordering::Relaxed));
             None
         });
-        let shards = parallel.shards().local;
-        let batch = shards.map(|shard| ShardBatch { shard, samples: 1, of: 4, batch: () });
+        let local = parallel.shards().local;
+        let shard = |shard| ShardBatch { shard, samples: 1, of: 4, batch: () };
+        let batch = || local.clone().map(shard).collect();
         let loss = |()| (first.tensor() * 2.0 * last.tensor()).mean();
-        parallel.backward(&Sequential::new(), &sgd, batch.collect(), loss).unwrap();
+        parallel.backward(&Sequential::new(), &sgd, batch(), loss).unwrap();
+        sgd.zero_grad();
+        parallel.backward(&Sequential::new(), &sgd, batch(), loss).unwrap();
+        let sums = last.grad().unwrap().to_vec();
+        assert!(sums.iter().all(|x| x.is_nan() || *x == 2.0 / (3 << 20) as f32));
         sent.lock().unwrap().clone()
     });
-    // Of the last of two shards, all three chunks of the last parameter.
-    assert_eq!(sent, [[0, 3], [0, 3]]);
+    // The first batch learns the order: its four chunks are sent after the passes. In the second, those
+    // of the last parameter are sent during the pass of the last of two shards.
+    assert_eq!(sent, [[0, 0, 4, 7], [0, 0, 4, 7]]);
 }
 
 /// The message of a panic of each rank.

@@ -1,6 +1,7 @@
 //! What processes send to each other.
 
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
 /// A buffer of bytes, aligned for every type of element.
@@ -22,11 +23,12 @@ pub struct Frame {
 /// The buffers of dropped frames, for reuse: each step of a training exchanges frames of the same sizes.
 static FREE: Mutex<Vec<Vec<u64>>> = Mutex::new(Vec::new());
 
-/// The most buffers that are kept: two exchanges of four chunks.
-const MOST_FREE: usize = 16;
+/// The most buffers that are kept.
+const MOST_FREE: usize = 32;
 
-/// Smaller buffers are not worth the lock.
-const SMALLEST: usize = 1 << 13;
+/// The sizes of buffers that are kept, in words: smaller ones are not worth the lock, and larger ones
+/// are no chunks. So at most 256 MB are kept.
+const KEPT: RangeInclusive<usize> = 1 << 13..=1 << 20;
 
 impl Frame {
     /// A frame of this number of bytes, all 0.
@@ -39,14 +41,9 @@ impl Frame {
     #[must_use]
     pub fn stale(bytes: usize) -> Self {
         let len = bytes.div_ceil(size_of::<u64>());
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |words: &Vec<u64>| (len..=2 * len).contains(&words.len());
-        match free.iter().rposition(fits) {
-            Some(at) => Frame { words: free.swap_remove(at), bytes },
-            None => {
-                drop(free);
-                Frame::zeros(bytes)
-            }
+        match KEPT.contains(&len).then(|| take(len)).flatten() {
+            Some(words) => Frame { words, bytes },
+            None => Frame::zeros(bytes),
         }
     }
 
@@ -92,6 +89,14 @@ impl Frame {
     }
 }
 
+/// Takes the buffer of at least `len` words that was freed last, if there is one of at most twice the
+/// length.
+fn take(len: usize) -> Option<Vec<u64>> {
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    let at = free.iter().rposition(|words| (len..=2 * len).contains(&words.len()))?;
+    Some(free.remove(at))
+}
+
 impl Clone for Frame {
     fn clone(&self) -> Self {
         Frame::from_slice(self.as_slice::<u8>())
@@ -100,12 +105,12 @@ impl Clone for Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        if self.words.len() >= SMALLEST {
+        if KEPT.contains(&self.words.len()) {
             let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-            if free.len() == MOST_FREE {
-                free.remove(0); // the one that has been free longest
-            }
+            let oldest = (free.len() == MOST_FREE).then(|| free.remove(0));
             free.push(std::mem::take(&mut self.words));
+            drop(free);
+            drop(oldest); // not under the lock
         }
     }
 }
@@ -115,25 +120,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stale_frame_has_the_length_that_was_asked_for() {
-        drop(Frame::from_slice(&[7u8; 100_000]));
-        for bytes in [0, 3, 8, 70_001, 100_000, 150_000] {
-            let frame = Frame::stale(bytes);
-            assert_eq!((frame.len(), frame.as_slice::<u8>().len()), (bytes, bytes));
-        }
+    fn buffers_are_reused_for_similar_sizes() {
+        let bytes = 5 << 20; // no other test has frames of this size
+        let frame = Frame::from_slice(&vec![7u8; bytes]);
+        let buffer = frame.words.as_ptr();
+        drop(frame);
+        let larger = Frame::stale(bytes + 8);
+        let smaller = Frame::stale(bytes / 2 - 8);
+        let similar = Frame::stale(bytes - 3);
+        assert!(larger.words.as_ptr() != buffer && smaller.words.as_ptr() != buffer);
+        assert_eq!((similar.words.as_ptr(), similar.len()), (buffer, bytes - 3));
+        assert_eq!(similar.as_slice::<u8>(), vec![7; bytes - 3]);
     }
 
     #[test]
-    fn frames_of_other_sizes_share_no_buffer() {
-        let mut frames: Vec<_> = (0..40).map(|i| Frame::stale(66_000 + 100 * i)).collect();
-        for (i, frame) in frames.iter_mut().enumerate() {
-            frame.as_mut_slice().fill(i as u8);
+    fn lengths_are_those_that_were_asked_for() {
+        for bytes in [0, 3, 8, 70_001, 100_000, 9 << 20] {
+            for frame in [Frame::stale(bytes), Frame::zeros(bytes), Frame::stale(bytes).clone()] {
+                assert_eq!((frame.len(), frame.as_slice::<u8>().len()), (bytes, bytes));
+            }
         }
-        assert!(
-            frames
-                .iter()
-                .enumerate()
-                .all(|(i, frame)| { frame.as_slice::<u8>().iter().all(|&byte| byte == i as u8) })
-        );
     }
 }

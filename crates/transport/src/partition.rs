@@ -65,7 +65,7 @@ pub struct Segment {
 /// Segments that are exchanged together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// From the last parameter of the list that was cut to the first.
+    /// In the order of the list that was cut.
     pub segments: Vec<Segment>,
 }
 
@@ -121,12 +121,11 @@ impl Chunk {
 }
 
 /// Cuts parameters into chunks of about `elements` elements: large parameters take several chunks,
-/// and several small ones share a chunk. From the last to the first, as backward passes complete their
-/// gradients.
+/// and several small ones share a chunk.
 #[must_use]
 pub fn chunks(partitions: &[Partition], elements: usize) -> Vec<Chunk> {
     let (mut chunks, mut segments, mut size) = (Vec::new(), Vec::new(), 0);
-    for (position, partition) in partitions.iter().enumerate().rev() {
+    for (position, partition) in partitions.iter().enumerate() {
         let parts = partition.elements.div_ceil(elements);
         for part in 0..parts {
             let part_of = |rank| {

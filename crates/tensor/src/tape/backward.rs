@@ -18,6 +18,7 @@ use crate::tape::node::{Graph, Kind, Node, Operation, Recorded};
 use crate::tape::pending::Pending;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
+use smallvec::smallvec;
 use std::sync::Arc;
 
 impl<T: Float> Tensor<T> {
@@ -165,6 +166,10 @@ pub(crate) fn visit<T: Float>(
     let (parents, backward) = match recorded {
         Recorded::Formula { parents, backward } => (parents, backward),
         Recorded::Selection { parent, positions } => {
+            if Mode::now().detect_anomaly {
+                let whole = positions.gradient(&grad, &parent.shape);
+                anomaly::check_gradients(name, location, &grad, &smallvec![Some(whole)]);
+            }
             return pending.add_at(parent, &grad, &positions);
         }
     };

@@ -16,9 +16,10 @@ impl<T: Float> Tensor<T> {
     /// added its gradient to the `.grad` of `parameters[i]`, so that it can be sent to another process,
     /// or taken, during the pass.
     ///
-    /// Each parameter that this was computed from is reported at most once, and the others never;
-    /// one that is used by the last operations is reported first. The gradients are those of
-    /// `backward_with`, to the bit.
+    /// One that is used by the last operations is reported first. Each is reported once, of several
+    /// handles the first; a parameter without a gradient in this pass is not. The gradients are those of
+    /// `backward_with`, to the bit; the hooks of a parameter run right before its report. If `complete`
+    /// panics, the pass ends as for a panic in a hook.
     ///
     /// PyTorch: `tensor.backward(gradient)`, with `register_post_accumulate_grad_hook` of each
     /// parameter.
@@ -76,9 +77,8 @@ struct Leaf<T: Float> {
 fn find_leaves<T: Float>(output: &Arc<Node<T>>, parameters: &[Parameter<T>]) -> Vec<Leaf<T>> {
     let mut leaves = HashMap::new();
     for (position, parameter) in parameters.iter().enumerate() {
-        if let Some(node) = parameter.tensor().node {
-            leaves.entry(node.sequence).or_insert(Leaf { position, node, first_use: u64::MAX });
-        }
+        let node = parameter.leaf().clone();
+        leaves.entry(node.sequence).or_insert(Leaf { position, node, first_use: u64::MAX });
     }
     let oldest = leaves.keys().copied().min().unwrap_or(u64::MAX);
     let (mut seen, mut to_visit) = (HashSet::new(), vec![output.clone()]);

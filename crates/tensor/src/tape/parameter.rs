@@ -199,6 +199,11 @@ impl<T: Float> Parameter<T> {
         NewValue(Stored::new(array, self.storage()))
     }
 
+    /// The node that operations on the parameter have as a parent.
+    pub(crate) fn leaf(&self) -> &Arc<Node<T>> {
+        &self.shared.leaf
+    }
+
     fn grad_cell(&self) -> &GradCell<T> {
         self.shared.leaf.grad_cell().expect("the node is a leaf")
     }

@@ -9,7 +9,7 @@ use crate::arrays::shape::Shape;
 use crate::tape::node::Recorded;
 use crate::tape::record::{record, record_if_tracked};
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, add_rows, zip_assign};
+use adamant_kernels::{Float, add_rows};
 
 /// The positions of an output's elements among those of the input. They may repeat.
 #[derive(Clone)]
@@ -80,7 +80,8 @@ impl Positions {
     }
 
     /// Adds `grad` at these positions of `sum`, the row-major elements of a tensor of this shape. Slices
-    /// of the same index are added up before, as in [`gradient`](Positions::gradient).
+    /// of the same index are added up before, as in [`gradient`](Positions::gradient). A negative zero
+    /// elsewhere keeps its sign, which adding the whole gradient would change.
     #[track_caller]
     pub(crate) fn add<T: Float>(&self, grad: &Array<T>, sum: &mut [T], shape: &Shape) {
         let (dim, index) = match self {
@@ -98,11 +99,7 @@ impl Positions {
         let mut slices = Array::full_for("backward", slices, T::ZERO);
         let slices = slices.make_mut_for("backward");
         add_rows(slices, grad.contiguous_slice(), [outer, different.len(), inner], &index);
-        for (i, slice) in slices.chunks_exact(inner.max(1)).enumerate() {
-            let (outer, index) = (i / different.len(), different[i % different.len()]);
-            let start = (outer * size + index) * inner;
-            zip_assign(&mut sum[start..start + inner], slice, |sum, x| sum + x);
-        }
+        add_rows(sum, slices, [outer, size, inner], &different);
     }
 }
 
@@ -146,6 +143,29 @@ mod tests {
         expected[8..10].fill(4.0);
         expected[14..16].fill(4.0);
         assert_eq!(table.grad().unwrap().to_vec(), expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "detect_anomaly: the backward of `index_select`")]
+    fn an_anomaly_names_the_operation() {
+        let x = Tensor::<f64>::ones([8]).requires_grad();
+        let y = x.index_select(0, &[3, 3]);
+        y.register_hook(|_| Some(Tensor::from([f64::INFINITY, f64::NEG_INFINITY])));
+        crate::detect_anomaly(|| (y.sum() + x.exp().sum()).backward());
+    }
+
+    #[test]
+    fn a_shared_gradient_is_not_changed() {
+        let x = Tensor::<f64>::ones([8]).requires_grad();
+        let other = Tensor::<f64>::ones([8]).requires_grad();
+        let sum = &x + &other; // both have one gradient
+        let inner = sum.exp();
+        (x.index_select(0, &[3]).sum() * 2.0 + inner.sum()).backward();
+        let exp = 2.0_f64.exp();
+        assert_eq!(other.grad().unwrap().to_vec(), [exp; 8]);
+        let mut expected = [exp; 8];
+        expected[3] += 2.0;
+        assert_eq!(x.grad().unwrap().to_vec(), expected);
     }
 
     #[test]

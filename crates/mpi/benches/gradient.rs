@@ -89,7 +89,7 @@ fn reduce(mpi: &Mpi, gradient: Vec<Frame>) -> Result<Vec<Frame>, TransportError>
     let mut gathered = Vec::new();
     for (pending, parts) in started {
         let rows = pending.wait()?;
-        let mut sum = Frame::zeros(parts[rank]);
+        let mut sum = Frame::stale(parts[rank]);
         add_rows(rows.as_slice(), sum.as_mut_slice());
         gathered.push(mpi.all_gather(sum, &parts));
     }

@@ -149,6 +149,35 @@ fn gradients_of_other_parameters_stay_as_they_were() {
 }
 
 #[test]
+fn a_closure_may_compute_the_gradients_of_a_step() {
+    let train = |ranks| {
+        let of_ranks = run_threads(ranks, |transport| {
+            let Training { parallel, net, mut sgd, inputs } = Training::new(transport, 4);
+            let mut losses = Vec::new();
+            for _ in 0..3 {
+                losses.push(sgd.step_with(|sgd| {
+                    sgd.zero_grad();
+                    let shard = |shard| {
+                        let batch = inputs.narrow(0, 3 * shard, 3);
+                        ShardBatch { shard, samples: 3, of: SAMPLES, batch }
+                    };
+                    let batch = parallel.shards().local.map(shard).collect();
+                    let loss = |x| mse_loss(&net.forward(&x), &x.narrow(1, 0, 2));
+                    parallel.backward(&net, sgd, batch, loss).unwrap()
+                }));
+            }
+            let weights: Vec<f64> =
+                net.parameters().iter().flat_map(|p| p.tensor().to_vec()).collect();
+            (losses, weights)
+        });
+        of_ranks[0].clone()
+    };
+    let (losses, weights) = train(1);
+    assert!(losses[2] < losses[0]);
+    assert_eq!(train(3), (losses, weights));
+}
+
+#[test]
 fn an_ended_process_is_an_error_of_the_others() {
     let errors = run_threads(3, |transport| {
         let training = Training::new(transport, 3);

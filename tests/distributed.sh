@@ -77,8 +77,10 @@ for model in mlp sgd cnn sync lstm gpt; do
   done
   echo "$model: $killed processes killed, resumed with other numbers of ranks: $expected"
 
+  steps=600 # a second or more, in which the link fails
+  expected=$(trains 1 1 "$model" "$folder/$model-long")
   run=$folder/$model-broken
-  crates/mpi/tests/hosts.sh break 3 "$run/metrics.jsonl" 10 "$program" "$model" "$steps" "$run"
+  crates/mpi/tests/hosts.sh break 3 "$run/metrics.jsonl" 2 "$program" "$model" "$steps" "$run"
   found=$(trains 2 1 "$model" "$run")
   test "$found" = "$expected" || {
     echo "$model, resumed after a link failed: found $found, expected $expected" >&2

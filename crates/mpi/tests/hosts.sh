@@ -83,7 +83,7 @@ breaks() {
   run "$count" "$folder/rank" "${command[@]}" >"$folder/output" 2>&1 &
   until test -f "$file" && test "$(wc -l <"$file")" -ge "$lines"; do
     kill -0 $! || { cat "$folder"/output "$folder"/messages-* >&2; exit 1; }
-    sleep 0.1
+    sleep 0.02
   done
   ip -n "$switch" link set "port$count" down
   if ! pgrep -f "^${command[*]}" >/dev/null; then

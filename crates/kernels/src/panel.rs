@@ -28,6 +28,10 @@ pub trait Panels: Sized {
     #[doc(hidden)]
     fn add_product(a: (&[Self], usize), panel: &[Self], c: (&mut [Self], usize), len: usize);
 
+    /// [`add_product`](Self::add_product) for a `c` of zeros, which is not read.
+    #[doc(hidden)]
+    fn set_product(a: (&[Self], usize), panel: &[Self], c: (&mut [Self], usize), len: usize);
+
     /// The outputs of a panel of Winograd's tiles.
     #[doc(hidden)]
     fn transform_output(m: &[Self], out: &mut [Self]);
@@ -38,15 +42,11 @@ macro_rules! panels {
         // Compiled here, with this crate's optimization level, and not in the caller's crate.
         impl Panels for $t {
             fn add_product(a: (&[$t], usize), panel: &[$t], c: (&mut [$t], usize), len: usize) {
-                match (has_fma(), Self::panel_width()) {
-                    (true, 32) => simd!(|| add_product::<$t, 8, 32, true>(a, panel, c, len)),
-                    (true, 16) => simd!(|| add_product::<$t, 6, 16, true>(a, panel, c, len)),
-                    (true, 8) => simd!(|| add_product::<$t, 6, 8, true>(a, panel, c, len)),
-                    (true, 4) => simd!(|| add_product::<$t, 6, 4, true>(a, panel, c, len)),
-                    (false, 8) => add_product::<$t, 4, 8, false>(a, panel, c, len),
-                    (false, 4) => add_product::<$t, 4, 4, false>(a, panel, c, len),
-                    (_, width) => unreachable!("two vectors of {width} elements"),
-                }
+                product::<$t>(a, panel, c, len, |c, sum| c + sum);
+            }
+
+            fn set_product(a: (&[$t], usize), panel: &[$t], c: (&mut [$t], usize), len: usize) {
+                product::<$t>(a, panel, c, len, |_, sum| sum);
             }
 
             fn transform_output(m: &[$t], out: &mut [$t]) {
@@ -65,20 +65,40 @@ macro_rules! panels {
 panels!(f32);
 panels!(f64);
 
-/// [`Panels::add_product`], `MR` rows by `NR` columns at a time.
+/// Computes each element of `C` by `store` from itself and the sum of its terms.
+fn product<T: Float>(
+    a: (&[T], usize),
+    panel: &[T],
+    c: (&mut [T], usize),
+    len: usize,
+    store: impl Fn(T, T) -> T + Copy,
+) {
+    match (has_fma(), T::panel_width()) {
+        (true, 32) => simd!(|| product_of::<T, 8, 32, true>(a, panel, c, len, store)),
+        (true, 16) => simd!(|| product_of::<T, 6, 16, true>(a, panel, c, len, store)),
+        (true, 8) => simd!(|| product_of::<T, 6, 8, true>(a, panel, c, len, store)),
+        (true, 4) => simd!(|| product_of::<T, 6, 4, true>(a, panel, c, len, store)),
+        (false, 8) => product_of::<T, 4, 8, false>(a, panel, c, len, store),
+        (false, 4) => product_of::<T, 4, 4, false>(a, panel, c, len, store),
+        (_, width) => unreachable!("two vectors of {width} elements"),
+    }
+}
+
+/// [`product`], `MR` rows by `NR` columns at a time.
 #[inline(always)]
-fn add_product<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
+fn product_of<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     (a, a_stride): (&[T], usize),
     panel: &[T],
     (c, c_stride): (&mut [T], usize),
     len: usize,
+    store: impl Fn(T, T) -> T + Copy,
 ) {
     let panel = panel.as_chunks::<NR>().0;
     let (rows, strides) = (c.len().div_ceil(c_stride), [a_stride, c_stride]);
-    let row = tiles::<T, MR, NR, FMA>(a, panel, c, strides, len, 0..rows);
-    let row = tiles::<T, 4, NR, FMA>(a, panel, c, strides, len, row..rows);
-    let row = tiles::<T, 2, NR, FMA>(a, panel, c, strides, len, row..rows);
-    tiles::<T, 1, NR, FMA>(a, panel, c, strides, len, row..rows);
+    let row = tiles::<T, MR, NR, FMA>(a, panel, c, strides, len, 0..rows, store);
+    let row = tiles::<T, 4, NR, FMA>(a, panel, c, strides, len, row..rows, store);
+    let row = tiles::<T, 2, NR, FMA>(a, panel, c, strides, len, row..rows, store);
+    tiles::<T, 1, NR, FMA>(a, panel, c, strides, len, row..rows, store);
 }
 
 /// Tiles of `MR` rows, as long as that many are left. Returns the next row.
@@ -90,25 +110,28 @@ fn tiles<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     [a_stride, c_stride]: [usize; 2],
     len: usize,
     rows: Range<usize>,
+    store: impl Fn(T, T) -> T + Copy,
 ) -> usize {
     let mut row = rows.start;
     while rows.end - row >= MR {
         let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
-        tile::<T, MR, NR, FMA>(a, panel, c, [a_stride, c_stride], len);
+        let sums = tile::<T, MR, NR, FMA>(a, panel, a_stride);
+        for (i, sums) in sums.iter().enumerate() {
+            let c = &mut c[i * c_stride..][..len];
+            c.iter_mut().zip(sums).for_each(|(c, &sum)| *c = store(*c, sum));
+        }
         row += MR;
     }
     row
 }
 
-/// Adds the products of `MR` rows of `A` with a part of a panel to the first `len` columns of `C`.
+/// The products of `MR` rows of `A` with a part of a panel.
 #[inline(always)]
 fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     a: &[T],
     panel: &[[T; NR]],
-    c: &mut [T],
-    [a_stride, c_stride]: [usize; 2],
-    len: usize,
-) {
+    a_stride: usize,
+) -> [[T; NR]; MR] {
     let k = panel.len();
     let mut rows = [a; MR];
     for (i, row) in rows.iter_mut().enumerate() {
@@ -126,11 +149,7 @@ fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
             }
         }
     }
-    let sums = sums; // a copy, since its indices below are not constants
-    for (i, sums) in sums.iter().enumerate() {
-        let c = &mut c[i * c_stride..][..len];
-        c.iter_mut().zip(sums).for_each(|(c, &sum)| *c += sum);
-    }
+    sums // a copy, since the caller's indices are not constants
 }
 
 /// Writes the transpose of rows of `len` elements, which start `stride` apart, as a panel of `width`

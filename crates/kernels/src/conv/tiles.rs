@@ -31,22 +31,32 @@ impl InputTiles {
 
     /// The length of the buffer that [`transform`](Self::transform) needs.
     pub(super) fn buffer_len(&self) -> usize {
+        self.lines_len() + 2 * self.pairs_len()
+    }
+
+    fn lines_len(&self) -> usize {
         let [rows, cols] = self.tiles;
-        2 * 4 * (rows + 1) * cols + 2 * (cols + 1)
+        2 * 4 * (rows + 1) * cols
+    }
+
+    /// The elements of an image, with its padding, in even columns; as many are in odd ones.
+    fn pairs_len(&self) -> usize {
+        let [rows, cols] = self.tiles;
+        2 * (rows + 1) * (cols + 1)
     }
 
     /// `Bᵀ d B` for `tiles`, counted image by image, where the images start `image_len` apart in
-    /// `x`: point `i` of the first one is element `i · stride` of `out`. What the padding makes of
-    /// `buffer` must be 0: it is not written.
+    /// `x`. The tiles are written to panels of `width`, which start `panel_len` apart in `out`; the
+    /// points of a tile are `stride` apart. What the padding makes of `buffer` must be 0: it is not
+    /// written.
     #[inline(always)]
     pub(super) fn transform<T: Float>(
         &self,
-        x: &[T],
-        image_len: usize,
+        (x, image_len): (&[T], usize),
         tiles: Range<usize>,
         buffer: &mut [T],
-        mut out: &mut [T],
-        stride: usize,
+        out: &mut [T],
+        [width, panel_len, stride]: [usize; 3],
     ) {
         let [rows, cols] = self.tiles;
         let mut at = tiles.start;
@@ -58,9 +68,15 @@ impl InputTiles {
                 first / cols..end.div_ceil(cols),
                 buffer,
             );
-            self.transform_rows(first..end, buffer, out, stride);
-            out = &mut out[end - first..];
-            at += end - first;
+            let mut tile = first;
+            while tile < end {
+                let done = at - tiles.start;
+                let some = tile..end.min(tile + width - done % width);
+                let out = &mut out[done / width * panel_len + done % width..];
+                self.transform_rows(some.clone(), buffer, out, stride);
+                at += some.len();
+                tile = some.end;
+            }
         }
     }
 
@@ -69,21 +85,28 @@ impl InputTiles {
     fn transform_columns<T: Float>(&self, image: &[T], tile_rows: Range<usize>, buffer: &mut [T]) {
         let [[height, width], [top, left]] = [self.windows.input, self.windows.padding];
         let [rows, cols] = self.tiles;
-        let (lines, pairs) = buffer.split_at_mut(2 * 4 * (rows + 1) * cols);
-        let (even, odd) = pairs.split_at_mut(cols + 1);
+        let (lines, pairs) = buffer.split_at_mut(self.lines_len());
+        let (even, odd) = pairs.split_at_mut(self.pairs_len());
         let first = (2 * tile_rows.start).saturating_sub(top);
         let end = (2 * tile_rows.end + 2).saturating_sub(top).min(height);
+        // All rows are split before the first one is read again: what was just stored is slow to
+        // load at another offset.
         for row in first..end {
             let x = &image[row * width..(row + 1) * width];
+            let start = (row + top) * (cols + 1);
+            let (even, odd) = (&mut even[start..], &mut odd[start..]);
             if left % 2 == 0 {
                 split_pairs(x, &mut even[left / 2..], &mut odd[left / 2..]);
             } else {
                 split_pairs(x, &mut odd[left / 2..], &mut even[left / 2 + 1..]);
             }
-            let padded = row + top;
+        }
+        for padded in first + top..end + top {
+            let start = padded * (cols + 1);
+            let (even, odd) = (&even[start..][..cols + 1], &odd[start..][..cols + 1]);
+            let d = [&even[..cols], &odd[..cols], &even[1..], &odd[1..]];
             let plane = (rows + 1) * cols;
             let start = padded % 2 * 4 * plane + padded / 2 * cols;
-            let d = [&even[..cols], &odd[..cols], &even[1..], &odd[1..]];
             transform_line(four_rows(&mut lines[start..], plane, cols), d);
         }
     }
@@ -157,6 +180,49 @@ pub(super) fn split_pairs<T: Float>(x: &[T], even: &mut [T], odd: &mut [T]) {
         (*even, *odd) = (pair[0], pair[1]);
     }
     rest.iter_mut().zip(last).for_each(|(even, &last)| *even = last);
+}
+
+/// Writes elements of `even` and `odd` in turn to `x`, and adds `bias` to each. Returns whether all
+/// of them are finite.
+#[inline(always)]
+pub(super) fn join_pairs<T: Float>(x: &mut [T], even: &[T], odd: &[T], bias: T) -> bool {
+    let (pairs, last) = x.as_chunks_mut::<2>();
+    let (rest, wide) = join_chunks::<T, 16>((pairs, even, odd), bias);
+    let (rest, narrow) = join_chunks::<T, 4>(rest, bias);
+    let ((_, even, _), single) = join_chunks::<T, 1>(rest, bias);
+    let mut finite = wide & narrow & single;
+    for (last, &even) in last.iter_mut().zip(even) {
+        *last = even + bias;
+        finite &= even.is_finite();
+    }
+    finite
+}
+
+/// The pairs that [`join_pairs`] writes, and their elements.
+type Pairs<'a, T> = (&'a mut [[T; 2]], &'a [T], &'a [T]);
+
+/// [`join_pairs`] for as many chunks of `N` pairs as there are; returns the rest. Lines are short:
+/// in a loop of unknown length, most elements would be left to its scalar remainder.
+#[inline(always)]
+fn join_chunks<T: Float, const N: usize>(
+    (pairs, even, odd): Pairs<'_, T>,
+    bias: T,
+) -> (Pairs<'_, T>, bool) {
+    let (pairs, rest) = pairs.as_chunks_mut::<N>();
+    let (even, even_rest) = even.split_at(pairs.len() * N);
+    let (odd, odd_rest) = odd.split_at(pairs.len() * N);
+    let mut zeros = [T::ZERO; N]; // NaN where an element is not finite
+    let elements = even.as_chunks::<N>().0.iter().zip(odd.as_chunks::<N>().0);
+    for (pairs, (even, odd)) in pairs.iter_mut().zip(elements) {
+        let (even, odd) = (*even, *odd); // copies, which cannot overlap with the pairs
+        for i in 0..N {
+            zeros[i] += even[i] * T::ZERO + odd[i] * T::ZERO;
+        }
+        for i in 0..N {
+            pairs[i] = [even[i] + bias, odd[i] + bias];
+        }
+    }
+    ((rest, even_rest, odd_rest), zeros.iter().all(|&zero| zero == T::ZERO))
 }
 
 /// `Aᵀ m A` for `N` tiles.

@@ -21,7 +21,7 @@
 
 use super::image_sums::{SumsPiece, sum_over_images};
 use super::piece::Piece;
-use super::tiles::{InputTiles, POINTS, split_pairs, transform_gradient};
+use super::tiles::{InputTiles, POINTS, join_pairs, split_pairs, transform_gradient};
 use super::{Conv, Scratch, direct};
 use crate::float::Float;
 use crate::panel::{TERMS, transpose_into_panel};
@@ -129,13 +129,11 @@ fn some_channels<T: Float>(
         let x = &x[piece.image * sizes.image_len() + group * channels * input_len..];
         for start in (0..end).step_by(panels * width) {
             let block = start..end.min(start + panels * width);
-            simd!(|| for (panel, start) in block.clone().step_by(width).enumerate() {
-                let some = start..block.end.min(start + width);
-                for c in 0..channels {
-                    let (x, out) =
-                        (&x[c * input_len..], &mut transformed[(panel * channels + c) * width..]);
-                    tiles.transform(x, sizes.image_len(), some.clone(), buffer, out, stride);
-                }
+            simd!(|| for c in 0..channels {
+                let x = (&x[c * input_len..], sizes.image_len());
+                let out = &mut transformed[c * width..];
+                let lens = [width, channels * width, stride];
+                tiles.transform(x, block.clone(), buffer, out, lens);
             });
             for row in rows.clone().step_by(ROWS) {
                 let rows = row..rows.end.min(row + ROWS);
@@ -176,7 +174,6 @@ fn multiply<T: Float>(
 ) {
     let width = T::panel_width();
     let of_panel = products.len() / panels;
-    products.fill(T::ZERO);
     for point in 0..POINTS {
         let tiles = transformed[point * stride..].chunks_exact(channels * width);
         for (tiles, products) in tiles.zip(products.chunks_exact_mut(of_panel)) {
@@ -184,7 +181,10 @@ fn multiply<T: Float>(
                 let weight = &weight[point * channels + k * TERMS..];
                 let products = &mut products[point * width..];
                 let (weight, products) = ((weight, POINTS * channels), (products, POINTS * width));
-                T::add_product(weight, tiles, products, width);
+                match k {
+                    0 => T::set_product(weight, tiles, products, width),
+                    _ => T::add_product(weight, tiles, products, width),
+                }
             }
         }
     }
@@ -249,15 +249,7 @@ fn store_image<T: Float>(
         let lines = image[2 * row * cols..].chunks_exact_mut(cols);
         for (line, outputs) in lines.zip(outputs.chunks(2 * stride)) {
             let (even, odd) = (&outputs[..len], &outputs[stride..][..len]);
-            let (pairs, last) = line[2 * col..cols.min(2 * (col + len))].as_chunks_mut::<2>();
-            for ((pair, &even), &odd) in pairs.iter_mut().zip(even).zip(odd) {
-                *pair = [even + bias, odd + bias];
-                finite &= even.is_finite() & odd.is_finite();
-            }
-            for (last, &even) in last.iter_mut().zip(&even[pairs.len()..]) {
-                *last = even + bias;
-                finite &= even.is_finite();
-            }
+            finite &= join_pairs(&mut line[2 * col..cols.min(2 * (col + len))], even, odd, bias);
         }
         outputs = &outputs[len..];
         at += len;
@@ -326,8 +318,8 @@ fn weight_sums<T: Float>(
         let len = some.len();
         let stride = stride_of(channels * len);
         simd!(|| for c in 0..channels {
-            let (x, v) = (&x[c * x_len..], &mut v[c * len..]);
-            tiles.transform(x, sizes.image_len(), some.clone(), buffer, v, stride);
+            let x = (&x[c * x_len..], sizes.image_len());
+            tiles.transform(x, some.clone(), buffer, &mut v[c * len..], [len, 0, stride]);
         });
         let panel = &mut panel[..4 * len * width];
         let of_panels = sums.chunks_mut(POINTS * channels * width);

@@ -6,6 +6,7 @@
 use crate::bf16::Bf16;
 use crate::elementwise::zip_assign;
 use crate::float::Float;
+use crate::gemm_panels;
 use crate::gemv::{self, COLUMNS, row_times_matrix};
 use crate::packing::with_room;
 use crate::parallel::{drain, num_threads};
@@ -215,6 +216,15 @@ impl<T: Float> Block<'_, T> {
         self.cols.clone()
     }
 
+    /// The columns `cols` of a row, which are counted in C and in the block.
+    pub(crate) fn row(&mut self, row: usize, cols: Range<usize>) -> &mut [T] {
+        assert!(row < self.rows.len(), "a row of the block");
+        assert!(self.cols.start <= cols.start && cols.end <= self.cols.end, "columns of the block");
+        let start = (self.rows.start + row) * self.row_stride + cols.start;
+        // SAFETY: the elements are the block's, which no one else has: see `in_blocks`.
+        unsafe { std::slice::from_raw_parts_mut(self.c.add(start), cols.len()) }
+    }
+
     /// `C ← A B + β C` for the columns `cols` of C, which are some of the block's, and its rows.
     ///
     /// # Panics
@@ -231,6 +241,9 @@ impl<T: Float> Block<'_, T> {
         assert_eq!((a.rows, b.rows, b.cols), (m, k, n), "the shapes agree");
         a.check();
         b.check();
+        if gemm_panels::is_suitable(&a, &b, beta) {
+            return gemm_panels::product(self, cols, a, b, beta == T::ONE);
+        }
         // SAFETY: `check` proved that every element of A and B is within its slice; with K = 0 none
         // is read. The block's elements are within C, and no one else has them: see `in_blocks`.
         with_room::<T, _>([m, k, n], || unsafe {

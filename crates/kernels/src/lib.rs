@@ -23,6 +23,7 @@ mod exponential;
 mod float;
 mod gemm;
 mod gemm_bf16;
+mod gemm_panels;
 mod gemv;
 mod indexing;
 mod logarithm;

@@ -162,7 +162,7 @@ pub(crate) fn transpose_into_panel<T: Float>(
     stride: usize,
     len: usize,
 ) {
-    const SIDE: usize = 8; // of a block that is transposed in registers
+    const SIDE: usize = 4; // of a block that is transposed in registers
     let count = rows.len().div_ceil(stride);
     panel[..len * width].chunks_exact_mut(width).for_each(|row| row[count..].fill(T::ZERO));
     for column in (0..count).step_by(SIDE) {

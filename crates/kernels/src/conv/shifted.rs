@@ -15,6 +15,7 @@ use crate::packing::TERMS;
 use crate::parallel::drain;
 use crate::simd::{has_fma, simd};
 use crate::windows::Windows;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sums that are computed side by side.
 const LANES: usize = 32;
@@ -289,6 +290,7 @@ pub(super) fn conv_input<T: Float>(
     let of_weight = sizes.out_channels * kernel;
     let scratch = Scratch::new(gradients_len + sums_len + layout.channel + of_weight);
     let batch = batch(sizes);
+    let finite = AtomicBool::new(true);
     drain(x.chunks_mut(batch * input).enumerate(), sizes.cost(), |(piece, x)| {
         scratch.with(|scratch| {
             let (gradients, scratch) = scratch.split_at_mut(gradients_len);
@@ -312,12 +314,18 @@ pub(super) fn conv_input<T: Float>(
                     simd!(|| window_sums(gradients, taps, some_weights, [T::ZERO], sums));
                     image.copy_from_slice(&sums[..plane_len]);
                 }
-                x.fill(bias.map_or(T::ZERO, |bias| bias[group * sizes.in_channels + c]));
-                simd!(|| layout.add_to(x, image));
+                let bias = bias.map_or(T::ZERO, |bias| bias[group * sizes.in_channels + c]);
+                simd!(|| {
+                    x.fill(bias);
+                    layout.add_to(x, image);
+                    if !x.iter().fold(true, |finite, x| finite & x.is_finite()) {
+                        finite.store(false, Ordering::Relaxed);
+                    }
+                });
             }
         });
     });
-    if !x.iter().all(|x| x.is_finite()) {
+    if !finite.into_inner() {
         direct::conv_input(x, g, weight, bias, sizes);
     }
 }

@@ -239,7 +239,10 @@ fn window_sums<T: Float, const N: usize>(
         *row = &weight[o * taps.len()..][..taps.len()];
     }
     for start in (0..len).step_by(LANES) {
-        let mut total = bias.map(|bias| [bias; LANES]);
+        let mut total = [[T::ZERO; LANES]; N];
+        for (total, bias) in total.iter_mut().zip(bias) {
+            total.fill(bias); // in registers, unlike the arrays of a `map`
+        }
         for (t, &tap) in taps.iter().enumerate() {
             let x = &image[tap + start..][..LANES];
             for (total, row) in total.iter_mut().zip(rows) {

@@ -96,9 +96,8 @@ fn product<T: Float>(
     panels: &mut [T],
 ) {
     let width = T::panel_width();
-    sums.fill(T::ZERO);
     if taps == 0 {
-        return;
+        return sums.fill(T::ZERO);
     }
     let (rows, count) = (weight.len() / taps, block.len().div_ceil(width));
     let runs = patches.runs(block, width);
@@ -112,7 +111,11 @@ fn product<T: Float>(
             let weight = &weight[row * taps + first..];
             for (sums, panel) in sums.chunks_mut(rows * width).zip(panels.chunks(panel_len)) {
                 let sums = &mut sums[some.clone()];
-                T::add_product((weight, taps), panel, (sums, width), width);
+                let (weight, sums) = ((weight, taps), (sums, width));
+                match first {
+                    0 => T::set_product(weight, panel, sums, width),
+                    _ => T::add_product(weight, panel, sums, width),
+                }
             }
         }
     }

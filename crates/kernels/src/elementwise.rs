@@ -4,11 +4,12 @@
 //! read through a reference, since `out` might overwrite it. So captures should be moved into `f`.
 
 use crate::float::Float;
-use crate::parallel::{piece, share};
+use crate::parallel::{CHUNK, piece, share};
 use crate::simd::simd;
-use crate::strided::{Nest, View};
+use crate::strided::{Dim, Nest, View, contiguous_strides};
 use crate::transpose::{contiguous_dim, map_transposed};
 use std::iter::repeat;
+use std::ops::Range;
 
 /// `out[i] ← f(x[i])`.
 ///
@@ -97,6 +98,17 @@ pub fn copy<T: Copy + Send + Sync>(out: &mut [T], shape: &[usize], x: View<'_, T
     }
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let (cost, piece) = (out.len(), piece(out.len()));
+    if let [Dim { strides: [0], .. }, Dim { size, .. }] = nest.dims[..]
+        && (1..REPEATED).contains(&size)
+    {
+        // One short row, repeated: a longer one of whole repetitions, which starts at any element.
+        let tile: Vec<T> =
+            x.data[..size].iter().copied().cycle().take((REPEATED + 1) * size).collect();
+        return share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
+            let tile = &tile[chunk * piece % size..][..REPEATED * size];
+            out.chunks_mut(tile.len()).for_each(|out| out.copy_from_slice(&tile[..out.len()]));
+        });
+    }
     share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
         let start = chunk * piece;
         nest.runs(start..start + out.len(), |run, [x0]| {
@@ -105,6 +117,9 @@ pub fn copy<T: Copy + Send + Sync>(out: &mut [T], shape: &[usize], x: View<'_, T
         });
     });
 }
+
+/// The repetitions of a short row that are copied at once, and the length below which a row is one.
+const REPEATED: usize = 64;
 
 /// `copy_from_slice` in short parts: the C library copies long ones past the cache.
 pub(crate) fn copy_slice<T: Copy>(out: &mut [T], x: &[T]) {
@@ -371,7 +386,7 @@ where
 /// ```
 pub fn fill<T: Copy + Send + Sync>(out: &mut [T], value: T) {
     let (cost, piece) = (out.len(), piece(out.len()));
-    share(out.chunks_mut(piece), cost, |out| out.fill(value));
+    share(out.chunks_mut(piece), cost, |out| simd!(|| out.fill(value)));
 }
 
 /// `x[i] ← f(x[i])`, in place.
@@ -427,19 +442,59 @@ where
 /// ```
 pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], x: &[T]) {
     assert_eq!(x.len(), shape.iter().product::<usize>(), "one value for each position");
-    let nest = Nest::new(shape, [strides]);
-    let [step] = nest.inner_strides();
-    nest.runs(0..x.len(), |run, [start]| {
-        let x = &x[run];
-        match step {
-            0 => x.iter().for_each(|&x| out[start] += x),
-            1 => out[start..start + x.len()].iter_mut().zip(x).for_each(|(out, &x)| *out += x),
-            _ => {
-                let out = out[start..].iter_mut().step_by(step);
-                out.zip(x).for_each(|(out, &x)| *out += x);
-            }
-        }
-    });
+    let mut nest = Nest::new(shape, [strides, &contiguous_strides(shape)]);
+    if let Some(dim) = separate_dim(&nest) {
+        let dim = nest.dims.remove(dim);
+        nest.dims.push(dim);
+    }
+    let [step, x_step] = nest.inner_strides();
+    // Adds the elements at positions `range` of the nest; `first` is the offset of `out`.
+    let add = |out: &mut [T], first: usize, range: Range<usize>| {
+        simd!(|| nest.runs(
+            range,
+            #[inline(always)]
+            |run, [start, from]| {
+                let (out, x) = (&mut out[start - first..], &x[from..]);
+                match (step, x_step) {
+                    (0, _) => x.iter().step_by(x_step).take(run.len()).for_each(|&x| out[0] += x),
+                    (1, 1) => change_pair(&mut out[..run.len()], &x[..run.len()], |out, x| out + x),
+                    _ => {
+                        let x = x.iter().step_by(x_step).take(run.len());
+                        out.iter_mut().step_by(step).zip(x).for_each(|(out, &x)| *out += x);
+                    }
+                }
+            },
+        ));
+    };
+    let (outermost, inner) = (nest.dims[0], &nest.dims[1..]);
+    let reach: usize = inner.iter().map(|dim| (dim.size.max(1) - 1) * dim.strides[0]).sum();
+    let stride = outermost.strides[0];
+    if stride <= reach || x.is_empty() {
+        return add(out, 0, 0..x.len()); // slices of the outermost dimension may overlap
+    }
+    let slice = x.len() / outermost.size;
+    let count = CHUNK.div_ceil(slice); // slices in a piece of work
+    let ranges = (0..outermost.size.div_ceil(count))
+        .map(|piece| piece * count * slice..x.len().min((piece + 1) * count * slice));
+    share(
+        out.chunks_mut(count * stride).zip(ranges).enumerate(),
+        x.len(),
+        |(piece, (out, range))| {
+            add(out, piece * count * stride, range);
+        },
+    );
+}
+
+/// A dimension along which `out` is contiguous, if it is not the innermost one, and positions that
+/// differ in it have different offsets. So a loop along it does not change the order of what is added
+/// to an element.
+fn separate_dim(nest: &Nest<2>) -> Option<usize> {
+    let (_, outer) = nest.dims.split_last()?;
+    let dim = outer.iter().position(|dim| dim.strides[0] == 1)?;
+    let others = || nest.dims.iter().enumerate().filter(|&(d, _)| d != dim);
+    let strides = || others().map(|(_, other)| other.strides[0]);
+    let row = strides().min().filter(|&row| row >= outer[dim].size)?;
+    strides().all(|stride| stride.is_multiple_of(row)).then_some(dim)
 }
 
 /// `out[i] ← x[i] · scale + shift`, from bytes to floats.
@@ -487,6 +542,41 @@ mod tests {
                     assert_eq!(out[i * cols + j], expected);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_short_row_is_repeated() {
+        for (rows, size) in [(40_000, 3), (7, 5), (100_000, 1), (3000, 63), (3000, 64), (0, 3)] {
+            let row: Vec<usize> = (5..5 + size).collect();
+            let mut out = vec![0; rows * size];
+            copy(&mut out, &[rows, size], View { data: &row, strides: &[0, 1] });
+            assert!(out.iter().enumerate().all(|(i, &out)| out == 5 + i % size));
+        }
+    }
+
+    #[test]
+    fn every_position_is_added_in_order() {
+        for (shape, strides) in [
+            ([3, 5000, 3], [5000, 1, 5000]), // windows
+            ([3, 5000, 3], [5003, 1, 5003]),
+            ([3, 5000, 3], [4999, 1, 4999]), // rows overlap
+            ([40, 30, 50], [3000, 60, 1]),
+            ([40, 30, 50], [60, 3000, 2]),
+            ([40, 30, 50], [1, 40, 0]),
+            ([0, 30, 50], [1, 40, 0]),
+            ([1, 1, 70_000], [1, 1, 3]),
+        ] {
+            let reach: usize = (0..3).map(|d| shape[d].max(1) * strides[d]).sum();
+            let x: Vec<f64> = (0..shape.iter().product()).map(|i| (i as f64).sin()).collect();
+            let mut out = vec![0.5; reach];
+            let mut expected = out.clone();
+            add_strided(&mut out, &shape, &strides, &x);
+            for (i, x) in x.iter().enumerate() {
+                let index = [i / shape[2] / shape[1], i / shape[2] % shape[1], i % shape[2]];
+                expected[(0..3).map(|d| index[d] * strides[d]).sum::<usize>()] += x;
+            }
+            assert!(out == expected, "{shape:?} {strides:?}");
         }
     }
 

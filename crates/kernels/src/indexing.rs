@@ -3,10 +3,12 @@
 //! An index may repeat, and then the result of a function that writes depends on the order. So all
 //! that is written to one element is written in order, by one thread.
 
+use crate::elementwise::{copy, copy_slice};
 use crate::float::{Element, Float};
 use crate::parallel::{CHUNK, num_threads, share};
 use crate::simd::simd;
-use crate::strided::Nest;
+use crate::strided::{Nest, View};
+use smallvec::SmallVec;
 use std::slice::{from_mut, from_ref};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +26,8 @@ pub struct Lookup<'a> {
     pub index: &'a [usize],
 }
 
-/// `out[p] ← x[offset(p) + index[p] · step]`
+/// `out[p] ← x[offset(p) + index[p] · step]`. Returns whether all indices are below `size`; if not,
+/// the results are arbitrary. (An index is checked while its cache line is at hand.)
 ///
 /// # Panics
 /// If the lengths do not match, or an element is outside `x`.
@@ -33,25 +36,31 @@ pub struct Lookup<'a> {
 /// use adamant_kernels::{Lookup, gather};
 /// let lookup = Lookup { shape: &[2, 1], strides: &[2, 0], step: 1, index: &[1, 0] };
 /// let mut out = [0.0; 2];
-/// gather(&mut out, &[1.0, 2.0, 3.0, 4.0], lookup); // column 1 of row 0, column 0 of row 1
+/// assert!(gather(&mut out, &[1.0, 2.0, 3.0, 4.0], lookup, 2)); // column 1 of row 0, column 0 of row 1
 /// assert_eq!(out, [2.0, 3.0]);
 /// ```
-pub fn gather<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
+#[must_use]
+pub fn gather<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>, size: usize) -> bool {
     let Lookup { shape, strides, step, index } = lookup;
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each index");
     assert_eq!(out.len(), index.len(), "one result for each index");
     let nest = Nest::new(shape, [strides]);
     let [stride] = nest.inner_strides();
     let cost = out.len().saturating_mul(4);
+    let outside = AtomicBool::new(false);
     share(out.chunks_mut(CHUNK).enumerate(), cost, |(chunk, out)| {
         let start = chunk * CHUNK;
         let index = &index[start..start + out.len()];
+        if !are_below(index, size) {
+            return outside.store(true, Ordering::Relaxed);
+        }
         nest.runs(start..start + out.len(), |run, [offset]| {
             for (i, (out, &index)) in out[run.clone()].iter_mut().zip(&index[run]).enumerate() {
                 *out = x[offset + i * stride + index * step];
             }
         });
     });
+    !outside.into_inner()
 }
 
 /// `out[offset(p) + index[p] · step] ← … + x[p]`, in the order of `p`, where the strides are those of
@@ -107,12 +116,16 @@ pub fn scatter_add<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
 pub fn all_below(index: &[usize], size: usize) -> bool {
     let outside = AtomicBool::new(false);
     share(index.chunks(CHUNK), index.len(), |index| {
-        let is_outside = simd!(|| index.iter().fold(false, |any, &index| any | (index >= size)));
-        if is_outside {
+        if !are_below(index, size) {
             outside.store(true, Ordering::Relaxed);
         }
     });
     !outside.into_inner()
+}
+
+/// [`all_below`] on this thread.
+fn are_below(index: &[usize], size: usize) -> bool {
+    simd!(|| index.iter().fold(true, |all, &index| all & (index < size)))
 }
 
 /// `out[o, i, ..] ← x[o, index[i], ..]` for `x` of shape `[outer, size, inner]`.
@@ -126,11 +139,61 @@ pub fn all_below(index: &[usize], size: usize) -> bool {
 /// assert_eq!(out, [5, 6, 1, 2]);
 /// ```
 pub fn take_rows<E: Element>(out: &mut [E], x: &[E], shape: [usize; 3], index: &[usize]) {
-    let [outer, size, inner] = shape;
-    assert_eq!(x.len(), outer * size * inner, "the operand has its shape");
-    assert_eq!(out.len(), outer * index.len() * inner, "a row for each index");
+    let [outer, size, inner] = shape.map(|size| Taken { size, index: None });
+    take(out, x, &[outer, Taken { index: Some(index), ..size }, inner]);
+}
+
+/// A dimension of the operand of [`take`]: its size, and the positions that are taken, or all.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// The operand's size.
+    pub size: usize,
+    /// The positions; `None` for all in order.
+    pub index: Option<&'a [usize]>,
+}
+
+impl Taken<'_> {
+    /// The size of the result.
+    fn len(&self) -> usize {
+        self.index.map_or(self.size, <[usize]>::len)
+    }
+}
+
+/// `out[i, j, ..] ← x[a[i], b[j], ..]`, where each dimension has positions of its own.
+///
+/// # Panics
+/// If the lengths do not match, or a position is not below the size of its dimension.
+///
+/// ```
+/// use adamant_kernels::{Taken, take};
+/// let (rows, columns) = (Taken { size: 2, index: Some(&[1, 0]) }, Taken { size: 2, index: Some(&[1]) });
+/// let mut out = [0usize; 2];
+/// take(&mut out, &[1, 2, 3, 4], &[rows, columns]);
+/// assert_eq!(out, [4, 2]);
+/// ```
+pub fn take<E: Element>(out: &mut [E], x: &[E], dims: &[Taken<'_>]) {
+    let size = |dims: &[Taken<'_>]| dims.iter().map(|dim| dim.size).product::<usize>();
+    assert_eq!(x.len(), size(dims), "the operand has its shape");
+    assert_eq!(out.len(), dims.iter().map(Taken::len).product(), "a result for each position");
     if out.is_empty() {
         return;
+    }
+    // The dimensions before the last one with an index, that one, and those after it.
+    let Some(last) = dims.iter().rposition(|dim| dim.index.is_some()) else {
+        return copy(out, &[x.len()], View { data: x, strides: &[1] });
+    };
+    let (outer, Taken { size: taken, index }) = (&dims[..last], dims[last]);
+    let (index, inner) = (index.expect("the dimension has one"), size(&dims[last + 1..]));
+    for &Taken { size, index } in &dims[..last] {
+        assert!(index.is_none_or(|index| all_below(index, size)), "positions within the operand");
+    }
+    let slice = taken * inner; // what a position of `outer` has in `x`
+    let row = index.len() * inner; // and in `out`
+    if row < SHORT && outer.last().is_some_and(|dim| dim.index.is_none()) {
+        let row: SmallVec<[usize; SHORT]> =
+            index.iter().flat_map(|&index| index * inner..(index + 1) * inner).collect();
+        assert!(row.iter().all(|&from| from < slice), "positions within the operand");
+        return take_columns(out, x, outer, slice, &row);
     }
     let runs = Run::all(index);
     let rows = CHUNK.div_ceil(inner); // per piece of work
@@ -138,83 +201,155 @@ pub fn take_rows<E: Element>(out: &mut [E], x: &[E], shape: [usize; 3], index: &
     share(out.chunks_mut(rows * inner).enumerate(), cost, |(piece, mut out)| {
         let mut row = piece * rows;
         while !out.is_empty() {
-            let x = &x[row / index.len() * size * inner..][..size * inner];
+            let x = &x[start_of(outer, row / index.len()) * slice..][..slice];
             let first = row % index.len();
             let (own, rest) = out.split_at_mut(out.len().min((index.len() - first) * inner));
-            match &runs {
-                Some(runs) => take_runs(own, x, first, runs, inner),
-                None if inner == 1 => {
-                    own.iter_mut().zip(&index[first..]).for_each(|(out, &from)| *out = x[from]);
-                }
-                None => {
-                    for (out, &from) in own.chunks_exact_mut(inner).zip(&index[first..]) {
-                        out.copy_from_slice(&x[from * inner..(from + 1) * inner]);
-                    }
-                }
-            }
+            take_runs(own, x, first, &runs, index, inner);
             row += own.len() / inner;
             out = rest;
         }
     });
 }
 
-/// Indices that follow each other in steps of 1, up or down.
-#[derive(Clone, Copy)]
+/// Where the `at`-th position of the result's dimensions `dims` is in the operand's.
+fn start_of(dims: &[Taken<'_>], mut at: usize) -> usize {
+    let (mut start, mut stride) = (0, 1);
+    for dim in dims.iter().rev() {
+        let i = at % dim.len();
+        start += dim.index.map_or(i, |index| index[i]) * stride;
+        stride *= dim.size;
+        at /= dim.len();
+    }
+    start
+}
+
+/// Rows below this many elements are taken column by column.
+const SHORT: usize = 16;
+
+/// `out[o, c] ← x[start_of(outer, o), row[c]]`, for slices of `x` of `slice` elements.
+fn take_columns<E: Element>(
+    out: &mut [E],
+    x: &[E],
+    outer: &[Taken<'_>],
+    slice: usize,
+    row: &[usize],
+) {
+    const BLOCK: usize = 512; // rows that stay in the first cache
+    let size = outer[outer.len() - 1].size; // slices that follow each other
+    let rows = CHUNK / row.len(); // per piece of work
+    let cost = out.len();
+    share(out.chunks_mut(rows * row.len()).enumerate(), cost, |(piece, mut out)| {
+        let mut at = piece * rows;
+        while !out.is_empty() {
+            let count = (size - at % size).min(out.len() / row.len()).min(BLOCK);
+            let (own, rest) = out.split_at_mut(count * row.len());
+            let x = &x[start_of(outer, at) * slice..][..count * slice];
+            for (column, &from) in row.iter().enumerate() {
+                let out = own[column..].iter_mut().step_by(row.len());
+                out.zip(x[from..].iter().step_by(slice)).for_each(|(out, &x)| *out = x);
+            }
+            at += count;
+            out = rest;
+        }
+    });
+}
+
+/// Indices that follow each other in steps of 1, up or down, or in no order.
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Run {
     /// The position of the first among all indices.
     start: usize,
-    /// The smallest.
-    from: usize,
     len: usize,
-    down: bool,
+    /// The smallest, if there is an order.
+    from: usize,
+    order: Order,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Order {
+    Up,
+    Down,
+    None,
 }
 
 impl Run {
-    /// The runs of `index`, unless they are so short that single indices are faster.
-    fn all(index: &[usize]) -> Option<Vec<Run>> {
+    /// The runs of `index`. Where runs are so short that single indices are faster, they are one
+    /// without order.
+    fn all(index: &[usize]) -> SmallVec<[Run; 4]> {
         const SHORT: usize = 8;
-        let mut runs = Vec::new();
-        let mut start = 0;
+        let mut runs: SmallVec<[Run; 4]> = SmallVec::new();
+        let (mut start, mut short) = (0, 0);
         while start < index.len() {
             let steps = index[start..].windows(2);
             let up = steps.clone().take_while(|pair| pair[1].wrapping_sub(pair[0]) == 1).count();
             let down = steps.take_while(|pair| pair[0].wrapping_sub(pair[1]) == 1).count();
-            let (len, down) = (up.max(down) + 1, down > up);
-            let from = if down { index[start + len - 1] } else { index[start] };
-            runs.push(Run { start, from, len, down });
-            if runs.len() > index.len() / SHORT + 4 {
-                return None;
+            let mut len = up.max(down) + 1;
+            let mut order = if down > up { Order::Down } else { Order::Up };
+            if len < SHORT {
+                order = Order::None;
+                short += 1;
+                if short > start / SHORT + 64 {
+                    len = index.len() - start; // it is not worth looking further
+                }
+            }
+            match runs.last_mut() {
+                Some(run) if order == Order::None && run.order == Order::None => run.len += len,
+                _ => {
+                    let from =
+                        if order == Order::Down { index[start + len - 1] } else { index[start] };
+                    runs.push(Run { start, len, from, order });
+                }
             }
             start += len;
         }
-        Some(runs)
+        runs
     }
 
     /// The part of the run that lies at or after position `first`, and has at most `len` indices.
     fn part(self, first: usize, len: usize) -> Run {
         let skipped = first.saturating_sub(self.start);
         let len = len.min(self.len - skipped);
-        let from =
-            if self.down { self.from + self.len - skipped - len } else { self.from + skipped };
+        let from = match self.order {
+            Order::Down => self.from + self.len - skipped - len,
+            Order::Up | Order::None => self.from + skipped,
+        };
         Run { start: self.start + skipped, from, len, ..self }
     }
 }
 
 /// `out[i, ..] ← x[index[first + i], ..]` for rows of `inner` elements.
-fn take_runs<E: Element>(mut out: &mut [E], x: &[E], first: usize, runs: &[Run], inner: usize) {
+fn take_runs<E: Element>(
+    mut out: &mut [E],
+    x: &[E],
+    first: usize,
+    runs: &[Run],
+    index: &[usize],
+    inner: usize,
+) {
     let passed = runs.partition_point(|run| run.start + run.len <= first);
     for run in &runs[passed..] {
-        let run = run.part(first, out.len() / inner);
-        let (own, rest) = out.split_at_mut(run.len * inner);
-        let x = &x[run.from * inner..][..own.len()];
-        match (run.down, inner) {
-            (false, _) => own.copy_from_slice(x),
-            (true, 1) => simd!(|| {
-                for (out, &x) in own.iter_mut().zip(x.iter().rev()) {
-                    *out = x;
-                }
-            }),
-            (true, _) => {
+        let Run { start, len, from, order } = run.part(first, out.len() / inner);
+        let (own, rest) = out.split_at_mut(len * inner);
+        match (order, inner) {
+            (Order::None, 1) => {
+                let index = &index[start..start + len];
+                own.iter_mut().zip(index).for_each(|(out, &from)| *out = x[from]);
+            }
+            (Order::None, _) => {
+                let rows = own.chunks_exact_mut(inner).zip(&index[start..]);
+                rows.for_each(|(out, &from)| out.copy_from_slice(&x[from * inner..][..inner]));
+            }
+            (Order::Up, _) => copy_slice(own, &x[from * inner..][..own.len()]),
+            (Order::Down, 1) => {
+                let x = &x[from..from + len];
+                simd!(|| {
+                    for (out, &x) in own.iter_mut().zip(x.iter().rev()) {
+                        *out = x;
+                    }
+                });
+            }
+            (Order::Down, _) => {
+                let x = &x[from * inner..][..own.len()];
                 let rows = own.chunks_exact_mut(inner).zip(x.chunks_exact(inner).rev());
                 rows.for_each(|(out, x)| out.copy_from_slice(x));
             }
@@ -290,12 +425,27 @@ fn each_row<T: Float>(
     let rows = size.div_ceil(ranges);
     if ranges > 1 {
         share(out.chunks_mut(rows * inner).enumerate(), cost, |(range, out)| {
+            const BLOCK: usize = 1024;
             let first = range * rows;
-            let own = first..first + out.len() / inner;
+            let own = out.len() / inner;
+            let mut found = [0; BLOCK];
             simd!(|| {
-                for (&to, x) in index.iter().zip(x.chunks_exact(inner)) {
-                    if own.contains(&to) {
-                        f(&mut out[(to - first) * inner..][..inner], x);
+                let blocks = index.chunks(BLOCK).zip(x.chunks(BLOCK * inner));
+                for (index, x) in blocks {
+                    // First the indices of this range, without branches, which would be
+                    // mispredicted.
+                    let mut count = 0;
+                    for (i, to) in index.iter().enumerate() {
+                        found[count] = i;
+                        count += usize::from(to.wrapping_sub(first) < own);
+                    }
+                    for &i in &found[..count] {
+                        let to = index[i] - first;
+                        if inner == 1 {
+                            f(from_mut(&mut out[to]), from_ref(&x[i]));
+                        } else {
+                            f(&mut out[to * inner..][..inner], &x[i * inner..][..inner]);
+                        }
                     }
                 }
             });
@@ -324,3 +474,74 @@ fn each_row<T: Float>(
 
 /// Ranges of rows that are written independently.
 const RANGES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_of_each_dimension_are_taken() {
+        let up: Vec<usize> = (3..20).collect();
+        let down: Vec<usize> = (0..20).rev().collect();
+        let mixed: Vec<usize> = [7, 7, 1].into_iter().chain(0..20).chain([2, 0]).collect();
+        let scattered: Vec<usize> = (0..3000).map(|i| i * 7919 % 20).collect();
+        let two = [19, 0];
+        for indices in [
+            [Some(&down[..]), Some(&up[..]), Some(&mixed[..])],
+            [None, Some(&scattered), None],
+            [Some(&two), None, Some(&two)],
+            [None, Some(&two), Some(&two)],
+            [None, None, Some(&scattered)],
+            [Some(&mixed), Some(&down), None],
+            [None, None, None],
+            [Some(&[]), Some(&two), None],
+        ] {
+            for sizes in [[20, 20, 20], [20, 20, 400], [2000, 20, 20]] {
+                let dims: [Taken<'_>; 3] =
+                    std::array::from_fn(|d| Taken { size: sizes[d], index: indices[d] });
+                let x: Vec<usize> = (0..sizes.iter().product()).collect();
+                let lens = dims.map(|dim| dim.len());
+                let mut out = vec![usize::MAX; lens.iter().product()];
+                take(&mut out, &x, &dims);
+                for (at, &found) in out.iter().enumerate() {
+                    let place = [at / lens[2] / lens[1], at / lens[2] % lens[1], at % lens[2]];
+                    let from = |d: usize| indices[d].map_or(place[d], |index| index[place[d]]);
+                    let expected = (from(0) * sizes[1] + from(1)) * sizes[2] + from(2);
+                    assert_eq!(found, expected, "{sizes:?} at {place:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn runs_are_found() {
+        let found = |index: &[usize]| {
+            Run::all(index).iter().map(|run| (run.len, run.order)).collect::<Vec<_>>()
+        };
+        let up: Vec<usize> = (4..20).collect();
+        let down: Vec<usize> = (4..20).rev().collect();
+        assert_eq!(found(&up), [(16, Order::Up)]);
+        assert_eq!(found(&[&[9, 9, 9][..], &down].concat()), [(3, Order::None), (16, Order::Down)]);
+        let scattered: Vec<usize> = (0..3000).map(|i| i * 7919 % 4001).collect();
+        assert_eq!(found(&scattered), [(3000, Order::None)]);
+    }
+
+    #[test]
+    fn rows_of_all_ranges_are_written_in_order() {
+        for (size, inner) in [(5000, 1), (5000, 3), (3, 1), (1, 2)] {
+            let index: Vec<usize> = (0..3000).map(|i| i * i % 4001 % size).collect();
+            let x: Vec<f64> = (0..index.len() * inner).map(|i| (i as f64).sin()).collect();
+            let (mut put, mut added) = (vec![0.5; size * inner], vec![0.5; size * inner]);
+            let (mut last, mut sums) = (put.clone(), put.clone());
+            put_rows(&mut put, &x, [1, size, inner], &index);
+            add_rows(&mut added, &x, [1, size, inner], &index);
+            for (i, to) in index.iter().enumerate() {
+                for k in 0..inner {
+                    last[to * inner + k] = x[i * inner + k];
+                    sums[to * inner + k] += x[i * inner + k];
+                }
+            }
+            assert!(put == last && added == sums);
+        }
+    }
+}

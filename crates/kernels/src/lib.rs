@@ -27,6 +27,7 @@ mod gemm_panels;
 mod gemv;
 mod indexing;
 mod logarithm;
+mod marked;
 mod memory;
 mod normalize;
 mod packed;
@@ -50,6 +51,7 @@ mod strided;
 mod sweep;
 mod team;
 mod transpose;
+mod triangle;
 mod trigonometry;
 mod windows;
 
@@ -68,7 +70,10 @@ pub use elementwise::{
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
 pub use gemm_bf16::gemm_bf16;
-pub use indexing::{Lookup, add_rows, all_below, gather, put_rows, scatter_add, take_rows};
+pub use indexing::{
+    Lookup, Taken, add_rows, all_below, gather, put_rows, scatter_add, take, take_rows,
+};
+pub use marked::{Marked, count_ones};
 pub use memory::CacheLine;
 pub use normalize::{
     by_segment, column_sums, column_sums_with, moments, weighted_sums, with_moments,
@@ -95,5 +100,6 @@ pub use softmax_blocks::{add_to_stats, softmax_of_stats};
 pub use sort::sort_rows;
 pub use strided::{View, contiguous_strides};
 pub use sweep::{Cut, PIECE, Shared, SweepSize, pieces, sweep, sweep_into};
+pub use triangle::triangle;
 pub use trigonometry::{cos, sin};
 pub use windows::Windows;

@@ -3,7 +3,8 @@
 use crate::arrays::layout::Layout;
 use crate::arrays::shape::Shape;
 use crate::arrays::storage::Storage;
-use adamant_kernels::{self as kernels, Element, Float, View};
+use adamant_kernels::{self as kernels, Element, Float, Taken, View};
+use smallvec::SmallVec;
 use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::Arc;
@@ -264,6 +265,20 @@ impl<E: Element> Array<E> {
             Some(layout) => self.with_layout(layout),
             None => self.copy(op).with_layout(Layout::contiguous(shape)),
         }
+    }
+
+    /// The elements at these indices of some dimensions, and at all of the others. The caller has
+    /// checked the indices.
+    #[track_caller]
+    pub(crate) fn take(&self, op: &str, indices: &[(usize, &[usize])]) -> Array<E> {
+        let x = self.contiguous(op);
+        let mut dims: SmallVec<[Taken<'_>; 4]> =
+            self.shape().iter().map(|&size| Taken { size, index: None }).collect();
+        indices.iter().for_each(|&(dim, index)| dims[dim].index = Some(index));
+        let taken = |dim: &Taken<'_>| dim.index.map_or(dim.size, <[usize]>::len);
+        Array::build(op, dims.iter().map(taken).collect(), |out| {
+            kernels::take(out, x.contiguous_slice(), &dims);
+        })
     }
 
     /// The view whose dimension `d` is this array's dimension `order[d]`.

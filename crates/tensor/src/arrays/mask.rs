@@ -1,12 +1,12 @@
 //! Arrays of booleans: the results of comparisons.
 
-use crate::arrays::array::{Array, with_room};
+use crate::arrays::array::Array;
 use crate::arrays::dims::{Dims, check_dims};
 use crate::arrays::error::ShapeError;
 use crate::arrays::indices::Indices;
 use crate::arrays::keepdim::ReduceDims;
 use crate::arrays::shape::Shape;
-use adamant_kernels::{Element, reduce_rows};
+use adamant_kernels::{Element, Marked, count_ones, reduce_rows};
 use std::ops::{BitAnd, BitOr, BitXor, Not};
 
 /// An n-dimensional array of booleans, a byte each.
@@ -69,7 +69,7 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn count(&self) -> usize {
-        count(self.array.contiguous("count").contiguous_slice())
+        Marked::new(self.array.contiguous("count").contiguous_slice()).count()
     }
 
     /// Whether any element is true; false for an empty mask.
@@ -153,7 +153,7 @@ impl Mask {
         if dims.is_empty() {
             dims = (0..shape.len()).collect(); // as in PyTorch, for counts alone
         }
-        Indices { array: self.reduce(op, &dims, false, count) }
+        Indices { array: self.reduce(op, &dims, false, count_ones) }
     }
 
     /// `f` of the elements along dimensions `dims`, as a row.
@@ -199,14 +199,18 @@ impl Mask {
         Mask { array: self.array.broadcast_to(&shape) }
     }
 
+    /// The same values, contiguous.
+    #[track_caller]
+    pub(crate) fn contiguous(&self, op: &str) -> Mask {
+        Mask { array: self.array.contiguous(op) }
+    }
+
     /// The row-major positions where the mask is true.
     #[track_caller]
-    pub(crate) fn positions(&self, op: &str) -> Vec<usize> {
+    pub(crate) fn positions(&self, op: &str) -> Array<usize> {
         let values = self.array.contiguous(op);
-        let mut positions = with_room(op, count(values.contiguous_slice()));
-        let position = |(i, &value): (usize, &u8)| (value != 0).then_some(i);
-        positions.extend(values.contiguous_slice().iter().enumerate().filter_map(position));
-        positions
+        let marked = Marked::new(values.contiguous_slice());
+        Array::build(op, [marked.count()].into(), |out| marked.positions(out))
     }
 
     #[track_caller]
@@ -214,11 +218,6 @@ impl Mask {
         let shape = self.array.shape().broadcast_with(op, other.array.shape());
         Mask { array: self.array.zip(op, &other.array, shape, f) }
     }
-}
-
-/// The number of values that are 1.
-fn count(values: &[u8]) -> usize {
-    values.iter().map(|&value| usize::from(value)).sum()
 }
 
 macro_rules! operator {

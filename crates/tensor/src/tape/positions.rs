@@ -64,9 +64,7 @@ impl Positions {
                 let value = x.array.contiguous("as_strided").with_layout(layout.clone());
                 record_selection("as_strided", x, value, || self.clone())
             }
-            Positions::Slices { dim, index } => {
-                x.index_select(*dim, index.array.contiguous_slice())
-            }
+            Positions::Slices { dim, index } => x.slices_at(*dim, index.clone()),
         }
     }
 

@@ -53,7 +53,12 @@ impl<T: Float> Tensor<T> {
 
 /// `a` where the mask is true, `b` elsewhere.
 #[track_caller]
-fn choice<T: Float>(op: &'static str, mask: &Mask, a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+pub(crate) fn choice<T: Float>(
+    op: &'static str,
+    mask: &Mask,
+    a: &Tensor<T>,
+    b: &Tensor<T>,
+) -> Tensor<T> {
     let shape = a.broadcast_with(op, b).broadcast_with(op, mask.array.shape());
     let pick = |chosen, a, b| if chosen != 0 { a } else { b };
     let value = mask.array.zip3(op, &a.array, &b.array, shape, pick);

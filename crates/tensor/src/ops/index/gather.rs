@@ -39,7 +39,7 @@ impl<T: Float> Tensor<T> {
         if index.numel() == 0 {
             return self.narrow(dim, 0, 0).reshape(index.array.shape());
         }
-        check_index("gather", shape, dim, index);
+        check_sizes("gather", shape, dim, index);
         let indices = index.array.contiguous("gather");
         let view = self.array.strided_slice();
         let step = view.strides[dim];
@@ -51,9 +51,13 @@ impl<T: Float> Tensor<T> {
             step,
             index: indices.contiguous_slice(),
         };
+        let mut is_within = true;
         let value = Array::build("gather", indices.shape().clone(), |out| {
-            kernels::gather(out, view.data, lookup);
+            is_within = kernels::gather(out, view.data, lookup, shape[dim]);
         });
+        if !is_within {
+            check_bounds("gather", shape, dim, index); // panics
+        }
         gathered("gather", self, value, dim, index)
     }
 
@@ -96,7 +100,8 @@ impl<T: Float> Tensor<T> {
                 [Some(ctx.grad().clone()), Some(Tensor::zeros(&shape))]
             });
         }
-        check_index("scatter_add", shape, dim, index);
+        check_sizes("scatter_add", shape, dim, index);
+        check_bounds("scatter_add", shape, dim, index);
         let (found, largest) = (index.array.shape(), source.array.shape());
         assert!(
             found.len() == largest.len() && found.iter().zip(largest.iter()).all(|(i, s)| i <= s),
@@ -167,9 +172,9 @@ fn scattered<T: Float>(g: &Tensor<T>, shape: &Shape, dim: usize, index: &Indices
     record(op, [g], value, move |ctx| [Some(ctx.grad().gather(dim, &index))])
 }
 
-/// Panics unless `index` fits a tensor of `shape` along dimension `dim`.
+/// Panics unless the sizes of `index` fit a tensor of `shape` along dimension `dim`.
 #[track_caller]
-fn check_index(op: &str, shape: &Shape, dim: usize, index: &Indices) {
+fn check_sizes(op: &str, shape: &Shape, dim: usize, index: &Indices) {
     let found = index.array.shape();
     let fits =
         found.len() == shape.len() && (0..shape.len()).all(|d| d == dim || found[d] <= shape[d]);
@@ -178,7 +183,6 @@ fn check_index(op: &str, shape: &Shape, dim: usize, index: &Indices) {
         "{op}: indices of shape {found} along dimension {dim} of a tensor of shape {shape}; \
          expected the same number of dimensions, and at most its sizes in the others"
     );
-    check_bounds(op, shape, dim, index);
 }
 
 /// Panics unless all indices are below the size of dimension `dim` of a tensor of `shape`.

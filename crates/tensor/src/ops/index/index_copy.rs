@@ -1,6 +1,6 @@
 //! Slices of a dimension replaced at given indices.
 
-use crate::arrays::array::{Array, with_room};
+use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::indices::Indices;
 use crate::arrays::mask::Mask;
@@ -39,59 +39,53 @@ impl<T: Float> Tensor<T> {
         let dim = check_dim("index_copy", dim, shape);
         let index = Indices::from(index);
         check_bounds("index_copy", shape, dim, &index);
-        let (found, expected) = (source.array.shape().clone(), shape.with_size(dim, index.numel()));
+        let (found, expected) = (source.array.shape(), shape.with_size(dim, index.numel()));
         assert!(
-            found == expected,
+            *found == expected,
             "index_copy: a source of shape {found} for {} indices of dimension {dim} of a tensor \
              of shape {shape}; expected {expected}",
             index.numel()
         );
-        let value = copy_at("index_copy", self.array.clone(), dim, &index, &source.array);
-        record("index_copy", [self, source], value, move |ctx| {
-            let (g, indices) = (ctx.grad(), index.array.contiguous_slice());
+        self.copy_at(dim, index, source)
+    }
+
+    /// [`index_copy`](Tensor::index_copy) at contiguous indices that have been checked.
+    #[track_caller]
+    pub(crate) fn copy_at(&self, dim: usize, index: Indices, source: &Tensor<T>) -> Tensor<T> {
+        let op = "index_copy";
+        let (mut value, values) = (self.array.clone(), source.array.contiguous(op));
+        let (split, at) = (value.shape().around(dim), index.array.contiguous_slice());
+        put_rows(value.make_mut_for(op), values.contiguous_slice(), split, at);
+        let copied = source.array.shape().clone();
+        record(op, [self, source], value, move |ctx| {
+            let g = ctx.grad();
             let of_source = || {
-                let selected = g.index_select(dim, indices);
-                match replaced(indices, g.shape(), dim) {
+                let selected = g.slices_at(dim, index.clone());
+                match replaced(index.array.contiguous_slice(), g.shape(), dim) {
                     Some(replaced) => selected.masked_fill(&replaced, T::ZERO),
                     None => selected,
                 }
             };
             [
-                ctx.needs(0).then(|| g.index_copy(dim, indices, &Tensor::zeros(&found))),
+                ctx.needs(0).then(|| g.copy_at(dim, index.clone(), &Tensor::zeros(&copied))),
                 ctx.needs(1).then(of_source),
             ]
         })
     }
 }
 
-/// `out` with the slices of `source` written at the indices; in place if nothing else shares it.
-#[track_caller]
-fn copy_at<T: Float>(
-    op: &str,
-    mut out: Array<T>,
-    dim: usize,
-    index: &Indices,
-    source: &Array<T>,
-) -> Array<T> {
-    let (split, source) = (out.shape().around(dim), source.contiguous(op));
-    put_rows(
-        out.make_mut_for(op),
-        source.contiguous_slice(),
-        split,
-        index.array.contiguous_slice(),
-    );
-    out
-}
-
 /// A mask of the indices of dimension `dim` that appear again later, which broadcasts to the
 /// selected slices; `None` if no index repeats.
 #[track_caller]
 fn replaced(index: &[usize], shape: &[usize], dim: usize) -> Option<Mask> {
-    let mut last = with_room("index_copy", shape[dim]);
-    last.resize(shape[dim], 0);
-    index.iter().enumerate().for_each(|(i, &index)| last[index] = i);
-    let replaced: Vec<u8> =
-        index.iter().enumerate().map(|(i, &index)| u8::from(last[index] != i)).collect();
+    // From the last to the first, with a bit for each index that has appeared.
+    let mut seen = vec![0_u64; shape[dim].div_ceil(64)];
+    let mut replaced = vec![0; index.len()];
+    for (replaced, &index) in replaced.iter_mut().zip(index).rev() {
+        let (word, bit) = (&mut seen[index / 64], 1 << (index % 64));
+        *replaced = u8::from(*word & bit != 0);
+        *word |= bit;
+    }
     let aligned: Shape =
         [index.len()].into_iter().chain(shape[dim + 1..].iter().map(|_| 1)).collect();
     replaced

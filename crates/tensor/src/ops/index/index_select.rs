@@ -1,9 +1,8 @@
-//! Rows by index: index_select, embedding and masked_select, and their adjoint, index_add.
+//! Rows by index: index_select and embedding, and their adjoint, index_add.
 
 use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::indices::Indices;
-use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::index::gather::check_bounds;
 use crate::tape::positions::{Positions, record_selection};
@@ -40,10 +39,13 @@ impl<T: Float> Tensor<T> {
         let dim = check_dim("index_select", dim, &shape);
         let index = Indices::from(index);
         check_bounds("index_select", &shape, dim, &index);
-        let x = self.array.contiguous("index_select");
-        let value = Array::build("index_select", shape.with_size(dim, index.numel()), |out| {
-            take_rows(out, x.contiguous_slice(), shape.around(dim), index.array.contiguous_slice());
-        });
+        self.slices_at(dim, index)
+    }
+
+    /// [`index_select`](Tensor::index_select) at contiguous indices that have been checked.
+    #[track_caller]
+    pub(crate) fn slices_at(&self, dim: usize, index: Indices) -> Tensor<T> {
+        let value = self.array.take("index_select", &[(dim, index.array.contiguous_slice())]);
         record_selection("index_select", self, value, || Positions::Slices { dim, index })
     }
 
@@ -85,11 +87,20 @@ impl<T: Float> Tensor<T> {
              of shape {shape}; expected {expected}",
             index.numel()
         );
-        let value = add_at("index_add", self.array.clone(), dim, &index, &source.array);
-        record("index_add", [self, source], value, move |ctx| {
+        self.add_at(dim, index, source)
+    }
+
+    /// [`index_add`](Tensor::index_add) at contiguous indices that have been checked.
+    #[track_caller]
+    pub(crate) fn add_at(&self, dim: usize, index: Indices, source: &Tensor<T>) -> Tensor<T> {
+        let op = "index_add";
+        let (mut value, values) = (self.array.clone(), source.array.contiguous(op));
+        let (split, at) = (value.shape().around(dim), index.array.contiguous_slice());
+        add_rows(value.make_mut_for(op), values.contiguous_slice(), split, at);
+        record(op, [self, source], value, move |ctx| {
             [
                 ctx.needs(0).then(|| ctx.grad().clone()),
-                ctx.needs(1).then(|| ctx.grad().index_select(dim, index.array.contiguous_slice())),
+                ctx.needs(1).then(|| ctx.grad().slices_at(dim, index.clone())),
             ]
         })
     }
@@ -113,27 +124,6 @@ impl<T: Float> Tensor<T> {
         let result = embedding_shape(self.array.shape(), index);
         let rows = self.index_select(0, index.array.contiguous("embedding").contiguous_slice());
         rows.reshape(result)
-    }
-
-    /// The elements where the mask is true, in row-major order, in one dimension;
-    /// tensor and mask broadcast.
-    ///
-    /// Gradient: `g` where the mask is true, 0 elsewhere. PyTorch: `x.masked_select(mask)`.
-    ///
-    /// # Panics
-    /// If the shapes do not broadcast.
-    ///
-    /// ```
-    /// use adamant_tensor::Tensor;
-    /// let x = Tensor::from_vec(vec![1.0f32, -2.0, 3.0], [3]).unwrap();
-    /// assert_eq!(x.masked_select(&x.gt(0.0)).to_vec(), [1.0, 3.0]);
-    /// ```
-    #[must_use]
-    #[track_caller]
-    pub fn masked_select(&self, mask: &Mask) -> Tensor<T> {
-        let shape = self.array.shape().broadcast_with("masked_select", mask.array.shape());
-        let positions = mask.broadcast_to(&shape).positions("masked_select");
-        self.broadcast_to(&shape).reshape([shape.numel()]).index_select(0, &positions)
     }
 }
 
@@ -177,25 +167,6 @@ fn embedding_shape(table: &Shape, index: &Indices) -> Shape {
     index.shape().iter().copied().chain([table[1]]).collect()
 }
 
-/// `out` with the slices of `source` added at the indices; in place if nothing else shares it.
-#[track_caller]
-fn add_at<T: Float>(
-    op: &str,
-    mut out: Array<T>,
-    dim: usize,
-    index: &Indices,
-    source: &Array<T>,
-) -> Array<T> {
-    let (split, source) = (out.shape().around(dim), source.contiguous(op));
-    add_rows(
-        out.make_mut_for(op),
-        source.contiguous_slice(),
-        split,
-        index.array.contiguous_slice(),
-    );
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,9 +186,6 @@ mod tests {
         );
         let words = Indices::from_vec(vec![1, 1, 0, 3], [2, 2]).unwrap();
         check_op(|x| x[0].embedding(&words).powf(2.0), &[&[4, 3]], -2.0..2.0);
-        let mask = Mask::from_vec(vec![true, false, true], [3]).unwrap();
-        check_op(|x| x[0].masked_select(&mask).powf(2.0), &[&[2, 3]], -2.0..2.0);
-        check_op(|x| x[0].masked_select(&mask).powf(2.0), &[&[2, 1]], -2.0..2.0);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::arrays::indices::Indices;
 use crate::arrays::mask::Mask;
 use crate::arrays::shape::Shape;
 use crate::ops::elementwise::operand::Operand;
+use crate::ops::elementwise::where_::choice;
 use crate::ops::index::gather::check_bounds;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
@@ -116,8 +117,12 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn index(&self, indexing: impl Indexing) -> Tensor<T> {
-        let at = Resolved::new("index", self.array.shape(), &indexing.items());
-        let selected = at.merged(self).index_select(1, at.index.contiguous_slice());
+        let items = indexing.items();
+        if let Some(mask) = whole_mask(&items, self.array.shape()) {
+            return self.masked_select_for("index", mask);
+        }
+        let at = Resolved::new("index", self.array.shape(), &items);
+        let selected = at.merged(self).slices_at(1, at.index.clone());
         selected.reshape(at.result())
     }
 
@@ -144,9 +149,18 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn index_put(&self, indexing: impl Indexing, values: impl Operand<T>) -> Tensor<T> {
-        let at = Resolved::new("index_put", self.array.shape(), &indexing.items());
-        let values = at.aligned(&values.operand());
-        at.apart(&at.merged(self).index_copy(1, at.index.contiguous_slice(), &values))
+        let (items, values) = (indexing.items(), values.operand());
+        if let Some(mask) = whole_mask(&items, self.array.shape()) {
+            if values.shape().is_empty() {
+                return choice("index_put", mask, &values, self);
+            }
+            let selected = Shape::from([mask.count()]);
+            values.array.shape().check_broadcast_to("index_put", &selected);
+            return self.masked_scatter_for("index_put", mask, &values.broadcast_to(selected));
+        }
+        let at = Resolved::new("index_put", self.array.shape(), &items);
+        let values = at.aligned(&values);
+        at.apart(&at.merged(self).copy_at(1, at.index.clone(), &values))
     }
 
     /// This tensor with `values` added to the elements at these [indices](Tensor::index); the
@@ -174,7 +188,15 @@ impl<T: Float> Tensor<T> {
     ) -> Tensor<T> {
         let at = Resolved::new("index_put_accumulate", self.array.shape(), &indexing.items());
         let values = at.aligned(&values.operand());
-        at.apart(&at.merged(self).index_add(1, at.index.contiguous_slice(), &values))
+        at.apart(&at.merged(self).add_at(1, at.index.clone(), &values))
+    }
+}
+
+/// The mask, if the only item is one of all elements.
+fn whole_mask<'a>(items: &[Item<'a>], shape: &Shape) -> Option<&'a Mask> {
+    match items {
+        [Item::Mask(mask)] if mask.array.shape() == shape => Some(mask),
+        _ => None,
     }
 }
 
@@ -188,7 +210,7 @@ struct Resolved {
     before: usize,
     indexed: usize,
     /// Positions along the indexed dimensions, merged into one.
-    index: Array<usize>,
+    index: Indices,
 }
 
 impl Resolved {
@@ -223,7 +245,7 @@ impl Resolved {
                          {shape}; expected the same sizes",
                         mask.array.shape()
                     );
-                    Indices::from(mask.positions(op)).array
+                    mask.positions(op)
                 }
             };
             let both = index.shape().broadcast_with(op, found.shape());
@@ -240,7 +262,7 @@ impl Resolved {
         let order: SmallVec<[usize; 4]> =
             [&kept[..before], &indexed, &kept[before..]].into_iter().flatten().copied().collect();
         let shape = order.iter().map(|&d| shape[d]).collect();
-        let index = index.contiguous(op);
+        let index = Indices { array: index.contiguous(op) };
         Resolved { op, shape, order, before, indexed: indexed.len(), index }
     }
 
@@ -338,6 +360,10 @@ mod tests {
         let put = |x: &[Tensor<f64>]| x[0].index_put((.., &pairs), &x[1]).powf(2.0);
         check_op(put, &[&[3, 2], &[3, 2, 2]], -2.0..2.0);
         check_op(put, &[&[3, 2, 2], &[2]], -2.0..2.0);
+        let whole = |x: &[Tensor<f64>]| x[0].index_put(&mask, &x[1]).powf(2.0);
+        for values in [&[3][..], &[1], &[]] {
+            check_op(whole, &[&[2, 3], values], -2.0..2.0);
+        }
         let add = |x: &[Tensor<f64>]| x[0].index_put_accumulate((&pairs, .., [1, 0]), &x[1]);
         check_op(|x| add(x).powf(2.0), &[&[2, 3, 2], &[2, 1, 1]], -2.0..2.0);
     }
@@ -372,6 +398,12 @@ mod tests {
         assert_eq!(counted(&[0, 3]).index((.., [1, 1])).shape(), [0, 2]);
         assert_eq!(counted(&[2]).index_put(&none, 7.0).to_vec(), [0.0, 1.0]);
         assert_eq!(counted(&[0]).index(&Mask::from([true; 0])).shape(), [0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "index_put: a tensor of shape [2] does not broadcast to [1]")]
+    fn values_for_a_mask_must_fit() {
+        let _ = counted(&[2]).index_put(&Mask::from([true, false]), counted(&[2]));
     }
 
     #[test]

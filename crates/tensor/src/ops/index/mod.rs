@@ -4,4 +4,4 @@ pub(crate) mod gather;
 pub(crate) mod index_copy;
 pub(crate) mod index_select;
 pub(crate) mod indexing;
-pub(crate) mod masked_scatter;
+pub(crate) mod masked;

@@ -2,10 +2,10 @@
 
 use crate::arrays::array::{Array, with_room};
 use crate::arrays::dims::{Dim, Dims, check_dim, check_dims};
-use crate::arrays::mask::Mask;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{self as kernels, Float};
+use smallvec::SmallVec;
 
 impl<T: Float> Tensor<T> {
     /// The elements in reverse order along dimensions `dims`.
@@ -23,13 +23,20 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn flip(&self, dims: impl Dims) -> Tensor<T> {
-        let mut turned = self.clone();
-        for dim in check_dims("flip", dims, self.array.shape()) {
-            let mut back = with_room("flip", self.shape()[dim]);
-            back.extend((0..self.shape()[dim]).rev());
-            turned = turned.index_select(dim, &back);
+        let dims = check_dims("flip", dims, self.array.shape());
+        if dims.is_empty() {
+            return self.clone();
         }
-        turned
+        let mut back: SmallVec<[Vec<usize>; 4]> = SmallVec::new();
+        for &dim in &dims {
+            let mut index = with_room("flip", self.shape()[dim]);
+            index.extend((0..self.shape()[dim]).rev());
+            back.push(index);
+        }
+        let indices: SmallVec<[_; 4]> =
+            dims.iter().zip(&back).map(|(&dim, index)| (dim, &index[..])).collect();
+        let value = self.array.take("flip", &indices);
+        record("flip", [self], value, move |ctx| [Some(ctx.grad().flip(&dims[..]))])
     }
 
     /// The elements shifted by `shift` positions along dimension `dim`; those shifted past one end
@@ -57,7 +64,8 @@ impl<T: Float> Tensor<T> {
         let cut = (size - shift.rem_euclid(size as isize) as usize) % size;
         let mut order = with_room("roll", size);
         order.extend((cut..size).chain(0..cut));
-        self.index_select(dim, &order)
+        let value = self.array.take("roll", &[(dim, &order)]);
+        record("roll", [self], value, move |ctx| [Some(ctx.grad().roll(cut as isize, dim))])
     }
 
     /// The tensor repeated `times[d]` times along dimension `d` of the result. A `times` that is
@@ -146,14 +154,8 @@ impl<T: Float> Tensor<T> {
             let x = kept.array.strided_slice();
             kernels::pad(out, &padded, x, kept.array.shape(), &start, value);
         });
-        let sizes = kept.array.shape().clone();
-        record("pad", [&kept], result, move |ctx| {
-            let mut gradient = ctx.grad().clone();
-            for (dim, &start) in start.iter().enumerate() {
-                gradient = gradient.narrow(dim, start, sizes[dim]);
-            }
-            [Some(gradient)]
-        })
+        let back: Vec<_> = around.iter().map(|&(before, after)| (-before, -after)).collect();
+        record("pad", [self], result, move |ctx| [Some(ctx.grad().pad(&back, T::ZERO))])
     }
 
     /// The lower triangle of each matrix: its elements on and below a diagonal, 0 above it.
@@ -172,10 +174,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn tril(&self, diagonal: isize) -> Tensor<T> {
-        self.masked_fill(
-            &self.beyond("tril", |row, col| col > row.saturating_add(diagonal)),
-            T::ZERO,
-        )
+        self.triangle("tril", diagonal)
     }
 
     /// The upper triangle of each matrix: its elements on and above a diagonal, 0 below it.
@@ -194,27 +193,28 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn triu(&self, diagonal: isize) -> Tensor<T> {
-        self.masked_fill(
-            &self.beyond("triu", |row, col| col < row.saturating_add(diagonal)),
-            T::ZERO,
-        )
+        self.triangle("triu", diagonal)
     }
 
-    /// A mask over the last two dimensions, true where `f(row, column)` is.
+    /// The triangle that `op` names.
     #[track_caller]
-    fn beyond(&self, op: &str, f: impl Fn(isize, isize) -> bool) -> Mask {
+    fn triangle(&self, op: &'static str, diagonal: isize) -> Tensor<T> {
         let shape = self.array.shape();
         let &[.., rows, cols] = &**shape else {
             panic!("{op}: a tensor of shape {shape}; expected at least 2 dimensions")
         };
-        let array = Array::build(op, [rows, cols].into(), |out| {
-            for (row, out) in out.chunks_exact_mut(cols.max(1)).enumerate() {
-                for (col, out) in out.iter_mut().enumerate() {
-                    *out = u8::from(f(row as isize, col as isize));
-                }
-            }
+        // The columns of a row before `diagonal`, on it, and after it are `0..on`, `on`, and the others.
+        let on = move |row: usize| (row as isize).saturating_add(diagonal);
+        let before = move |col: isize| col.clamp(0, cols as isize) as usize;
+        let kept = move |row: usize| match op {
+            "tril" => 0..before(on(row).saturating_add(1)),
+            _ => before(on(row))..cols,
+        };
+        let x = self.array.contiguous(op);
+        let value = Array::build(op, shape.clone(), |out| {
+            kernels::triangle(out, x.contiguous_slice(), [rows, cols], kept, T::ZERO);
         });
-        Mask { array }
+        record(op, [self], value, move |ctx| [Some(ctx.grad().triangle(op, diagonal))])
     }
 }
 
@@ -230,6 +230,19 @@ mod tests {
         check_op(|x| x[0].repeat(&[2, 1, 3]).cumsum(2), &[&[2, 3]], -2.0..2.0);
         check_op(|x| x[0].pad(&[(1, -1), (0, 2)], 1.5).cumsum(1), &[&[2, 3]], -2.0..2.0);
         check_op(|x| x[0].tril(-1).powf(2.0) + x[0].triu(1), &[&[2, 3, 3]], -2.0..2.0);
+    }
+
+    #[test]
+    fn triangles_may_be_whole_or_empty() {
+        let x = Tensor::<f32>::ones([2, 3, 4]);
+        for (diagonal, lower) in [(isize::MIN, 0.0), (-3, 0.0), (3, 24.0), (isize::MAX, 24.0)] {
+            assert_eq!(x.tril(diagonal).sum().item(), lower);
+        }
+        for (diagonal, upper) in [(isize::MIN, 24.0), (-2, 24.0), (4, 0.0), (isize::MAX, 0.0)] {
+            assert_eq!(x.triu(diagonal).sum().item(), upper);
+        }
+        assert_eq!(x.transpose(1, 2).tril(0).sum().item(), 18.0);
+        assert_eq!(Tensor::<f32>::ones([2, 0]).tril(0).shape(), [2, 0]);
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Padding with the tensor's own elements.
 
 use crate::arrays::array::Array;
+use crate::arrays::indices::Indices;
 use crate::arrays::shape::Shape;
+use crate::tape::positions::Positions;
+use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
+use smallvec::SmallVec;
 
 /// Which of its own elements a tensor is padded with. (For a constant there is
 /// [`pad`](Tensor::pad).) The examples pad `a b c d` by two on each side:
@@ -90,7 +94,8 @@ impl<T: Float> Tensor<T> {
             "{op}: {} pairs for a tensor of shape {shape}; expected at most one for each dimension",
             around.len()
         );
-        let mut padded = self.clone();
+        // The source indices of each padded dimension, and the shape before that.
+        let (mut padded, mut sources) = (shape.clone(), SmallVec::<[_; 4]>::new());
         for (i, &(before, after)) in around.iter().enumerate() {
             let dim = shape.len() - 1 - i;
             let size = shape[dim] as isize; // sizes of arrays fit an isize
@@ -108,13 +113,24 @@ impl<T: Float> Tensor<T> {
                  {shape}; {mode:?} allows at most {most} on each side"
             );
             if (before, after) != (0, 0) {
-                let padded_size = end.abs_diff(start);
-                padded.array.shape().with_size(dim, padded_size).checked(op);
-                padded =
-                    padded.index_select(dim, mode.sources(op, size, start, end).contiguous_slice());
+                let next = padded.with_size(dim, end.abs_diff(start)).checked(op);
+                let index = Indices { array: mode.sources(op, size, start, end) };
+                sources.push((dim, index, std::mem::replace(&mut padded, next)));
             }
         }
-        padded
+        if sources.is_empty() {
+            return self.clone();
+        }
+        let indices = sources.iter().map(|(dim, index, _)| (*dim, index.array.contiguous_slice()));
+        let value = self.array.take(op, &indices.collect::<SmallVec<[_; 4]>>());
+        record("pad_mode", [self], value, move |ctx| {
+            let mut gradient = ctx.grad().clone();
+            for (dim, index, shape) in sources.iter().rev() {
+                let positions = Positions::Slices { dim: *dim, index: index.clone() };
+                gradient = positions.gradient(&gradient, shape);
+            }
+            [Some(gradient)]
+        })
     }
 }
 

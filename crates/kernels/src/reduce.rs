@@ -607,43 +607,24 @@ pub(crate) fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, 
     }
 }
 
-/// The better of the two; `best` if either is NaN.
-#[inline(always)]
-fn choose<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
-    if better(x, best) { x } else { best }
-}
-
-/// The best element of a row that has one, or NaN if there is one.
+/// The best element of a row that has one.
 #[inline(always)]
 pub(crate) fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
-    let (mut best, mut has_nan) = (row[0], false);
-    for part in row.chunks(LANES * BLOCK) {
-        let (body, tail) = part.as_chunks::<LANES>();
-        if !body.is_empty() {
-            let mut lanes = [best; LANES];
-            for x in body {
-                for i in 0..LANES {
-                    lanes[i] = choose(x[i], lanes[i], better);
-                }
-            }
-            let mut width = LANES;
-            while width > 1 {
-                width /= 2;
-                for i in 0..width {
-                    lanes[i] = choose(lanes[i + width], lanes[i], better);
-                }
-            }
-            best = lanes[0];
-        }
-        for &x in tail {
-            best = choose(x, best, better);
-        }
-        // A loop of its own, so that a step of the best waits for one comparison.
-        for &x in part {
-            has_nan |= x.is_nan();
+    let mut lanes = [row[0]; LANES];
+    let (body, tail) = row.as_chunks::<LANES>();
+    for x in body {
+        for i in 0..LANES {
+            lanes[i] = better_of(x[i], lanes[i], better);
         }
     }
-    if has_nan { T::NAN } else { best }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] = better_of(lanes[i + width], lanes[i], better);
+        }
+    }
+    tail.iter().fold(lanes[0], |best, &x| better_of(x, best, better))
 }
 
 /// The product of a row, in `f64`, in blocks of [`CHUNK`].

@@ -816,8 +816,8 @@ mod tests {
     #[test]
     fn dot_products_of_integers_are_exact() {
         for len in [0, 1, 31, 4096, 4097, 100_003] {
-            let x: Vec<f64> = (0..len).map(|i| (i % 101) as f64).collect();
-            let y: Vec<f64> = (0..len).map(|i| (i % 7) as f64 - 3.0).collect();
+            let x: Vec<f64> = (0..len).map(|i| f64::from(i % 101)).collect();
+            let y: Vec<f64> = (0..len).map(|i| f64::from(i % 7) - 3.0).collect();
             let expected: f64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
             assert_eq!(dot(&x, &y), expected, "{len} elements");
         }

@@ -75,6 +75,8 @@ pub trait Float:
     const NEG_INFINITY: Self;
     /// Not a number.
     const NAN: Self;
+    /// The distance from 1 to the next larger number.
+    const EPSILON: Self;
     /// The type's name: `f32` or `f64`.
     const DTYPE: &'static str;
 
@@ -140,6 +142,7 @@ macro_rules! float {
             const INFINITY: Self = $t::INFINITY;
             const NEG_INFINITY: Self = $t::NEG_INFINITY;
             const NAN: Self = $t::NAN;
+            const EPSILON: Self = $t::EPSILON;
             const DTYPE: &'static str = stringify!($t);
 
             #[inline(always)]

@@ -87,7 +87,10 @@ pub use pool::{
 pub use power::powi;
 pub use recurrence::{Recurrence, RecurrenceGradients, recurrence, recurrence_backward};
 pub use recurrent_cell::RecurrentCell;
-pub use reduce::{arg_best, best, product_row, reduce_rows, sum, sum_of, sum_row, sum_view};
+pub use reduce::{
+    arg_best, best, count, dot, product_row, reduce_rows, sum, sum_of, sum_row, sum_squares,
+    sum_view,
+};
 pub use rotary::{Rotary, RotaryPairs, rotary};
 pub use scan::scan;
 pub use sgd::{SgdScalars, sgd};

@@ -5,7 +5,7 @@
 
 use crate::float::Float;
 use crate::parallel::{CHUNK, drain};
-use crate::reduce::sum;
+use crate::reduce::{LANES, best_of_row, best_of_rows, position, sum, sum_row};
 use crate::simd::simd;
 use crate::windows::Windows;
 use std::hint::select_unpredictable;
@@ -198,22 +198,6 @@ impl AvgPool {
     }
 }
 
-/// Calls `f(o, run)` for each row of window `o`: a run of positions in an image of this width.
-#[inline(always)]
-fn rows(
-    [down, right]: &[Vec<Range<usize>>; 2],
-    width: usize,
-    mut f: impl FnMut(usize, Range<usize>),
-) {
-    for (oy, down) in down.iter().enumerate() {
-        for (ox, across) in right.iter().enumerate() {
-            for y in down.clone() {
-                f(oy * right.len() + ox, y * width + across.start..y * width + across.end);
-            }
-        }
-    }
-}
-
 /// `y[o] ← Σ x / divisor` over each window.
 ///
 /// # Panics
@@ -241,10 +225,24 @@ fn means<T: Float>(
     input: [usize; 2],
     cost: usize,
 ) {
-    images(y, x, (divisors.len(), input[0] * input[1]), cost, |_, y, x| {
-        y.fill(T::ZERO);
-        rows(spans, input[1], |o, row| x[row].iter().for_each(|&x| y[o] += x));
-        y.iter_mut().zip(divisors).for_each(|(y, &divisor)| *y /= divisor);
+    let width = input[1];
+    images(y, x, (divisors.len(), input[0] * width), cost, |_, y, x| {
+        let mut line = vec![T::ZERO; width]; // the sums of the columns of a row of windows
+        let windows = y.chunks_exact_mut(spans[1].len()).zip(divisors.chunks(spans[1].len()));
+        for (down, (y, divisors)) in spans[0].iter().zip(windows) {
+            line.fill(T::ZERO);
+            simd!(|| for row in x[down.start * width..down.end * width].chunks_exact(width) {
+                line.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+            });
+            for ((y, &divisor), across) in y.iter_mut().zip(divisors).zip(&spans[1]) {
+                let part = &line[across.clone()];
+                let sum = match part.len() {
+                    ..LANES => part.iter().fold(T::ZERO, |sum, &x| sum + x),
+                    _ => sum_row(part),
+                };
+                *y = sum / divisor;
+            }
+        }
     });
 }
 
@@ -276,12 +274,21 @@ fn shares<T: Float>(
     input: [usize; 2],
     cost: usize,
 ) {
-    images(x, g, (input[0] * input[1], divisors.len()), cost, |_, x, g| {
+    let width = input[1];
+    images(x, g, (input[0] * width, divisors.len()), cost, |_, x, g| {
+        let mut line = vec![T::ZERO; width]; // the shares of the columns of a row of windows
+        let windows = g.chunks_exact(spans[1].len()).zip(divisors.chunks(spans[1].len()));
         x.fill(T::ZERO);
-        rows(spans, input[1], |o, row| {
-            let share = g[o] / divisors[o];
-            x[row].iter_mut().for_each(|x| *x += share);
-        });
+        for (down, (g, divisors)) in spans[0].iter().zip(windows) {
+            line.fill(T::ZERO);
+            for ((&g, &divisor), across) in g.iter().zip(divisors).zip(&spans[1]) {
+                let share = g / divisor;
+                line[across.clone()].iter_mut().for_each(|x| *x += share);
+            }
+            simd!(|| for row in x[down.start * width..down.end * width].chunks_exact_mut(width) {
+                row.iter_mut().zip(&line).for_each(|(x, &share)| *x += share);
+            });
+        }
     });
 }
 
@@ -363,14 +370,78 @@ pub fn adaptive_max_pool<T: Float>(
     input: [usize; 2],
     output: [usize; 2],
 ) {
-    let spans = even_windows(input, output);
+    let [down, right] = even_windows(input, output);
     let cost = x.len().saturating_mul(2) + at.len();
-    images(at, x, (output[0] * output[1], input[0] * input[1]), cost, |_, at, x| {
-        let first = |o: usize| {
-            let (row, col) = (&spans[0][o / output[1]], &spans[1][o % output[1]]);
-            row.start * input[1] + col.start
-        };
-        at.iter_mut().enumerate().for_each(|(o, at)| *at = first(o));
-        rows(&spans, input[1], |o, row| row.for_each(|next| at[o] = larger(x, at[o], next)));
+    let width = input[1];
+    images(at, x, (output[0] * output[1], input[0] * width), cost, |_, at, x| {
+        let mut line = vec![T::ZERO; width]; // the largest elements of the columns
+        for (down, at) in down.iter().zip(at.chunks_exact_mut(output[1])) {
+            let rows = &x[down.start * width..down.end * width];
+            simd!(|| {
+                best_of_rows(&mut line, rows, |x, best| x > best);
+                for (across, at) in right.iter().zip(at) {
+                    let first = down.start * width + across.start;
+                    if down.len() == 1 && across.len() < LANES {
+                        // Too few for a search of their own.
+                        let positions = first..first + across.len();
+                        *at = positions.fold(first, |at, next| larger(x, at, next));
+                        continue;
+                    }
+                    let largest = best_of_row(&line[across.clone()], |x, best| x > best);
+                    for (row, elements) in rows.chunks_exact(width).enumerate() {
+                        let part = &elements[across.clone()];
+                        let col = if largest.is_nan() {
+                            part.iter().rposition(|x| x.is_nan()) // the last of all rows
+                        } else {
+                            position(part, largest)
+                        };
+                        if let Some(col) = col {
+                            *at = first + row * width + col;
+                            if !largest.is_nan() {
+                                break;
+                            }
+                        }
+                    }
+                }
+            });
+        }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adaptive_windows_match_their_definition() {
+        for (input, output) in [
+            ([1, 100], [1, 3]),
+            ([7, 40], [3, 1]),
+            ([5, 6], [4, 4]),
+            ([3, 90], [5, 2]),
+            ([3, 20], [3, 4]),
+        ] {
+            let len = input[0] * input[1];
+            let mut x: Vec<f32> = (0..3 * len).map(|i| (i * 37 % 23) as f32).collect();
+            x[len..len + 2].fill(f32::NAN); // in the second image
+            x[2 * len - 1] = f32::NAN;
+            x[2 * len..].fill(f32::NEG_INFINITY);
+            let windows = output[0] * output[1];
+            let (mut at, mut means) = (vec![0; 3 * windows], vec![0.0; 3 * windows]);
+            adaptive_max_pool(&mut at, &x, input, output);
+            adaptive_avg_pool(&mut means, &x, input, output);
+            let [down, right] = even_windows(input, output);
+            for (o, (&at, &mean)) in at.iter().zip(&means).enumerate() {
+                let image = &x[o / windows * len..][..len];
+                let (rows, cols) = (&down[o % windows / output[1]], &right[o % output[1]]);
+                let positions =
+                    rows.clone().flat_map(|y| cols.clone().map(move |x| y * input[1] + x));
+                let largest = positions.clone().reduce(|at, next| larger(image, at, next));
+                assert_eq!(at, largest.unwrap(), "{input:?} to {output:?}, window {o}");
+                let sum: f32 = positions.map(|p| image[p]).sum(); // of integers
+                let expected = sum / (rows.len() * cols.len()) as f32;
+                assert!(mean == expected || (mean.is_nan() && expected.is_nan()));
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::float::Float;
 use crate::parallel::{CHUNK, share};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Partial sums side by side: two of the widest registers for f32, four for f64.
 pub(crate) const LANES: usize = 32;
@@ -15,6 +16,8 @@ pub(crate) const LANES: usize = 32;
 const BLOCK: usize = 32;
 /// Elements in a piece of work on whole rows, several of which are reduced to one.
 const PART: usize = 4 * CHUNK;
+/// Columns from which on rows are read one after the other: tiles of distant rows are slow to read.
+const WIDE: usize = 8 * LANES;
 /// The bits of the number of blocks: there are fewer than 2⁶⁴ rows, and a block has at least
 /// [`BLOCK`].
 const DEEPEST: usize = 64 - BLOCK.trailing_zeros() as usize;
@@ -76,24 +79,30 @@ pub fn sum_of<T: Float>(
     } else {
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(reduce * inner)) {
             // The pairwise sum of all rows contains the sums of parts of 2ⁿ blocks as subtrees.
-            let rows = (PART / inner).next_power_of_two(); // of a part
-            if BLOCK <= rows && rows < reduce {
+            let reads_far = inner >= WIDE && reduce * inner > PART;
+            let rows = if reads_far { BLOCK } else { (PART / inner).next_power_of_two() };
+            if rows < reduce {
                 let mut partial = vec![T::ZERO; reduce.div_ceil(rows) * inner];
                 let parts = partial.chunks_mut(inner).zip(x.chunks(rows * inner));
                 share(parts, x.len(), |(partial, x)| {
                     simd!(|| sum_columns(partial, x, inner, BLOCK, f));
                 });
-                simd!(|| sum_columns(out, &partial, inner, 1, |x| x));
+                share_columns(out, &partial, 1, |x| x);
             } else {
-                // Columns per piece of work, in whole tiles.
-                let width = CHUNK.div_ceil(reduce).next_multiple_of(LANES).max(8 * LANES);
-                let width = width.min(inner);
-                share(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
-                    simd!(|| sum_columns(out, &x[piece * width..], inner, BLOCK, f));
-                });
+                share_columns(out, x, BLOCK, f);
             }
         }
     }
+}
+
+/// [`sum_columns`] on several threads.
+fn share_columns<T: Float>(out: &mut [T], x: &[T], block: usize, f: impl Fn(T) -> T + Copy + Sync) {
+    let inner = out.len();
+    // Columns per piece of work, in whole tiles.
+    let width = CHUNK.div_ceil(x.len() / inner).next_multiple_of(LANES).max(WIDE).min(inner);
+    share(out.chunks_mut(width).enumerate(), x.len(), |(piece, out)| {
+        simd!(|| sum_columns(out, &x[piece * width..], inner, block, f));
+    });
 }
 
 /// [`sum`] of a strided view, with the same bits: `shape` lists the dimensions that make up the
@@ -193,11 +202,8 @@ fn sum_rows<T: Float>(out: &mut [T], x: &[T], len: usize, f: impl Fn(T) -> T + C
         let (x, x_rest) = x.split_at(fours * len);
         for (out, x) in grouped.chunks_exact_mut(4).zip(x.chunks_exact(4 * len)) {
             let sums = sum_four_blocks::<T, LANES>(x, len, LANES, len / LANES, f);
-            for ((out, mut lanes), row) in out.iter_mut().zip(sums).zip(x.chunks_exact(len)) {
-                for (lane, &x) in lanes.iter_mut().zip(&row[tail.clone()]) {
-                    *lane += f(x);
-                }
-                *out = sum_lanes(lanes);
+            for ((out, lanes), row) in out.iter_mut().zip(sums).zip(x.chunks_exact(len)) {
+                *out = sum_lanes(add_tail(lanes, &row[tail.clone()], f));
             }
         }
         for (out, row) in rest.iter_mut().zip(x_rest.chunks_exact(len)) {
@@ -240,10 +246,21 @@ fn sum_short_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy) -> T {
     } else {
         lanes = sum_tile::<T, LANES, DEPTH>(body, LANES, BLOCK, f);
     }
-    for (lane, &x) in lanes.iter_mut().zip(tail) {
-        *lane += f(x);
+    sum_lanes(add_tail(lanes, tail, f))
+}
+
+/// Adds `f` of fewer elements than there are lanes.
+#[inline(always)]
+fn add_tail<T: Float>(lanes: [T; LANES], tail: &[T], f: impl Fn(T) -> T) -> [T; LANES] {
+    if tail.is_empty() {
+        return lanes;
     }
-    sum_lanes(lanes)
+    // Zeros change nothing, since no lane is −0. Lanes that were indexed would leave the registers.
+    let mut rest = [T::ZERO; LANES];
+    for (rest, &x) in rest.iter_mut().zip(tail) {
+        *rest = f(x);
+    }
+    add(lanes, rest)
 }
 
 #[inline(never)]
@@ -253,6 +270,73 @@ fn sum_long_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy + Sync) -> T {
         *partial = simd!(|| sum_short_row(block, f));
     });
     sum_row(&partial)
+}
+
+/// `Σᵢ x[i] y[i]`: the sum of the sums of parts.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// assert_eq!(adamant_kernels::dot(&[1.0f32, 2.0], &[3.0, 4.0]), 11.0);
+/// ```
+#[must_use]
+pub fn dot<T: Float>(x: &[T], y: &[T]) -> T {
+    const PART: usize = 4 * LANES * BLOCK; // products in the first cache
+    assert_eq!(x.len(), y.len(), "operands of one length");
+    let mut partial = vec![T::ZERO; x.len().div_ceil(PART)];
+    let parts = x.chunks(4 * PART).zip(y.chunks(4 * PART));
+    share(partial.chunks_mut(4).zip(parts), x.len(), |(partial, (x, y))| {
+        let mut products = [T::ZERO; PART];
+        simd!(|| {
+            for (out, (x, y)) in partial.iter_mut().zip(x.chunks(PART).zip(y.chunks(PART))) {
+                let products = &mut products[..x.len()];
+                for (product, (&x, &y)) in products.iter_mut().zip(x.iter().zip(y)) {
+                    *product = x * y;
+                }
+                *out = sum_short_row(products, |x| x);
+            }
+        });
+    });
+    sum_row(&partial)
+}
+
+/// `out[r] ← Σᵢ (x[r, i] − centers[r])²`, with the bits of [`sum`] of the squares.
+///
+/// # Panics
+/// If there is not a center for each result, or `x` does not have rows of one length.
+///
+/// ```
+/// let mut squares = [0.0f32; 2];
+/// adamant_kernels::sum_squares(&mut squares, &[1.0, 3.0, 5.0, 5.0], &[2.0, 4.0]);
+/// assert_eq!(squares, [2.0, 2.0]);
+/// ```
+pub fn sum_squares<T: Float>(out: &mut [T], x: &[T], centers: &[T]) {
+    assert_eq!(out.len(), centers.len(), "a center for each result");
+    if x.is_empty() {
+        return out.fill(T::ZERO);
+    }
+    let len = x.len() / out.len();
+    assert_eq!(x.len(), out.len() * len, "rows of one length");
+    let square = |center: T| {
+        #[inline(always)]
+        move |x: T| (x - center) * (x - center)
+    };
+    if len > CHUNK {
+        for ((out, row), &center) in out.iter_mut().zip(x.chunks_exact(len)).zip(centers) {
+            *out = sum_long_row(row, square(center));
+        }
+        return;
+    }
+    let rows = CHUNK.div_ceil(len); // per piece of work
+    let pieces = out.chunks_mut(rows).zip(x.chunks(rows * len)).zip(centers.chunks(rows));
+    share(pieces, x.len(), |((out, x), centers)| {
+        simd!(|| {
+            for ((out, row), &center) in out.iter_mut().zip(x.chunks_exact(len)).zip(centers) {
+                *out = sum_short_row(row, square(center));
+            }
+        });
+    });
 }
 
 /// The sum of the lanes, pairwise.
@@ -277,6 +361,9 @@ fn sum_columns<T: Float>(
     block: usize,
     f: impl Fn(T) -> T + Copy,
 ) {
+    if x.len() <= block * stride && out.len() >= WIDE {
+        return sum_wide_block(out, x, stride, f);
+    }
     let mut at = 0;
     while at < out.len() {
         // A tile's width does not change the order of additions in a column.
@@ -292,6 +379,26 @@ fn sum_columns<T: Float>(
         } else {
             out[at] = sum_tile::<T, 1, DEEPEST>(x, stride, block, f)[0];
             at += 1;
+        }
+    }
+}
+
+/// [`sum_columns`] of one block, four rows at a time.
+#[inline(always)]
+fn sum_wide_block<T: Float>(out: &mut [T], x: &[T], stride: usize, f: impl Fn(T) -> T + Copy) {
+    let len = out.len();
+    out.fill(T::ZERO);
+    for rows in x.chunks(4 * stride) {
+        let row = |r: usize| &rows[r * stride..][..len];
+        if rows.len() > 3 * stride {
+            let [a, b, c, d] = [row(0), row(1), row(2), row(3)];
+            for i in 0..len {
+                out[i] = out[i] + f(a[i]) + f(b[i]) + f(c[i]) + f(d[i]);
+            }
+        } else {
+            for r in 0..rows.len().div_ceil(stride) {
+                out.iter_mut().zip(row(r)).for_each(|(out, &x)| *out += f(x));
+            }
         }
     }
 }
@@ -490,7 +597,7 @@ fn better_of<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
 
 /// `out[i] ← ` the best of the `x[r, i]`.
 #[inline(always)]
-fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, T) -> bool + Copy) {
+pub(crate) fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, T) -> bool + Copy) {
     let inner = out.len();
     out.copy_from_slice(&x[..inner]);
     for row in x.chunks_exact(inner).skip(1) {
@@ -502,7 +609,7 @@ fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, T) -> bool 
 
 /// The best element of a row that has one.
 #[inline(always)]
-fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
+pub(crate) fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
     let mut lanes = [row[0]; LANES];
     let (body, tail) = row.as_chunks::<LANES>();
     for x in body {
@@ -527,7 +634,6 @@ fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
 /// ```
 #[must_use]
 pub fn product_row<T: Float>(row: &[T]) -> f64 {
-    const LANES: usize = 16;
     if row.len() > CHUNK {
         let mut partial = vec![1.0; row.len().div_ceil(CHUNK)];
         share(partial.iter_mut().zip(row.chunks(CHUNK)), row.len(), |(partial, block)| {
@@ -555,17 +661,49 @@ pub fn product_row<T: Float>(row: &[T]) -> f64 {
 /// assert_eq!((best(&[1.0, 3.0, 3.0]), best(&[9.0, f32::NAN, f32::NAN])), (1, 1));
 /// ```
 #[must_use]
-pub fn arg_best<T: Float>(row: &[T], better: impl Fn(T, T) -> bool) -> usize {
-    let mut best = 0;
-    for (i, &x) in row.iter().enumerate() {
-        if x.is_nan() {
-            return i;
-        }
-        if better(x, row[best]) {
-            best = i;
-        }
+pub fn arg_best<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> usize {
+    if row.is_empty() {
+        return 0;
     }
-    best
+    simd!(|| {
+        let best = best_of_row(row, better);
+        let found =
+            if best.is_nan() { row.iter().position(|x| x.is_nan()) } else { position(row, best) };
+        found.expect("the best is an element")
+    })
+}
+
+/// The position of the first element that equals `value`.
+#[inline(always)]
+pub(crate) fn position<T: Float>(row: &[T], value: T) -> Option<usize> {
+    let mut start = 0;
+    for block in row.as_chunks::<LANES>().0 {
+        // Without a branch for each element.
+        let mut found = false;
+        for &x in block {
+            found |= x == value;
+        }
+        if found {
+            break;
+        }
+        start += LANES;
+    }
+    row[start..].iter().position(|&x| x == value).map(|i| start + i)
+}
+
+/// The number of elements of which `f` is true.
+///
+/// ```
+/// assert_eq!(adamant_kernels::count(&[1.0f32, 0.0, 2.0], |x| x != 0.0), 2);
+/// ```
+#[must_use]
+pub fn count<T: Copy + Sync>(x: &[T], f: impl Fn(T) -> bool + Copy + Sync) -> usize {
+    let total = AtomicUsize::new(0); // a sum of integers has no order
+    share(x.chunks(CHUNK), x.len(), |x| {
+        let count: u32 = simd!(|| x.iter().map(|&x| u32::from(f(x))).sum());
+        total.fetch_add(count as usize, Ordering::Relaxed);
+    });
+    total.into_inner()
 }
 
 #[cfg(test)]
@@ -638,6 +776,86 @@ mod tests {
                 assert!(found == expected, "{split:?} {strides:?}");
             }
         }
+    }
+
+    /// Values whose sums round.
+    fn values(len: usize) -> Vec<f32> {
+        (0..len).map(|i| (i * 7919 % 10_007) as f32 / 3000.0 - 1.5).collect()
+    }
+
+    #[test]
+    fn the_sum_of_a_column_does_not_depend_on_the_width() {
+        for reduce in [1, 3, 31, 33, 100, 129, 3000] {
+            let (inner, part) = (WIDE + 77, 40);
+            let x = values(reduce * inner);
+            let mut wide = vec![f32::NAN; inner];
+            sum(&mut wide, &x, [1, reduce, inner]);
+            for first in [0, 100, inner - part] {
+                let rows = x.chunks(inner).flat_map(|row| &row[first..first + part]);
+                let mut narrow = vec![f32::NAN; part];
+                sum(&mut narrow, &rows.copied().collect::<Vec<_>>(), [1, reduce, part]);
+                assert!(wide[first..first + part] == narrow, "{reduce} rows from {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_squares_are_those_of_their_squares() {
+        for (rows, len) in [(1, 1), (7, 33), (3, 2000), (2, 40_001), (4, 0), (0, 3)] {
+            let (x, centers) = (values(rows * len), values(rows));
+            let mut found = vec![f32::NAN; rows];
+            let mut expected = found.clone();
+            sum_squares(&mut found, &x, &centers);
+            let square = |(i, &x): (usize, &f32)| (x - centers[i / len]) * (x - centers[i / len]);
+            let squares: Vec<f32> = x.iter().enumerate().map(square).collect();
+            sum(&mut expected, &squares, [rows, len, 1]);
+            assert!(found == expected, "{rows} rows of {len}");
+        }
+    }
+
+    #[test]
+    fn dot_products_of_integers_are_exact() {
+        for len in [0, 1, 31, 4096, 4097, 100_003] {
+            let x: Vec<f64> = (0..len).map(|i| f64::from(i % 101)).collect();
+            let y: Vec<f64> = (0..len).map(|i| f64::from(i % 7) - 3.0).collect();
+            let expected: f64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
+            assert_eq!(dot(&x, &y), expected, "{len} elements");
+        }
+    }
+
+    #[test]
+    fn the_best_is_found_at_every_position() {
+        let place = |len: usize, at: &[usize], value: f32| {
+            let mut row: Vec<f32> = (0..len).map(|i| (i * 37 % 11) as f32 - 20.0).collect();
+            at.iter().for_each(|&i| row[i] = value);
+            row
+        };
+        for len in [1, 2, 31, 32, 33, 100, 1025, 20_000] {
+            for first in [0, 1, 30, 31, 32, 63, 99, 1024, len / 2, len - 1] {
+                let at = [first, (first + len / 3).min(len - 1), len - 1];
+                if first >= len {
+                    continue;
+                }
+                for value in [7.0, f32::INFINITY, f32::NAN] {
+                    let row = place(len, &at, value);
+                    let mut found = [0.0];
+                    best(&mut found, &row, [1, len, 1], |x, best| x > best);
+                    assert!(found[0] == value || (found[0].is_nan() && value.is_nan()));
+                    assert_eq!(arg_best(&row, |x, best| x > best), first, "{value} of {len}");
+                }
+            }
+            let row = vec![f32::NEG_INFINITY; len];
+            assert_eq!(arg_best(&row, |x, best| x > best), 0);
+        }
+        assert_eq!(arg_best(&[0.0f32, -0.0, 0.0], |x, best| x > best), 0);
+    }
+
+    #[test]
+    fn counts_and_products_of_long_rows() {
+        let x: Vec<f64> = (0..50_003).map(|i| if i % 5 == 0 { 2.0 } else { 1.0 }).collect();
+        assert_eq!(count(&x, |x| x == 2.0), 10_001);
+        assert_eq!(product_row(&x[..5000]), 2f64.powi(1000));
+        assert_eq!(product_row(&x[..33]), 128.0);
     }
 
     #[test]

@@ -45,22 +45,35 @@ impl<T: Float> Tensor<T> {
     }
 }
 
+/// PyTorch's formula, from the exact remainder; without branches, so that it is vectorized.
+#[inline(always)]
 fn div_floor<T: Float>(x: T, y: T) -> T {
     let quotient = x / y;
-    if y == T::ZERO {
-        return quotient;
-    }
-    let remainder = x % y; // exact, with the sign of `x`
+    let remainder = remainder(x, y, quotient);
     let mut whole = (x - remainder) / y;
-    if remainder != T::ZERO && (y < T::ZERO) != (remainder < T::ZERO) {
-        whole = whole - T::ONE;
-    }
-    if whole == T::ZERO {
-        return T::ZERO.copysign(quotient);
-    }
+    let rounds_down = (remainder != T::ZERO) & ((y < T::ZERO) != (remainder < T::ZERO));
+    whole = if rounds_down { whole - T::ONE } else { whole };
     // An integer but for the rounding of the difference and of the division.
     let floor = whole.floor();
-    if whole - floor > T::from_f64(0.5) { floor + T::ONE } else { floor }
+    let floor = if whole - floor > T::from_f64(0.5) { floor + T::ONE } else { floor };
+    let floor = if whole == T::ZERO { T::ZERO.copysign(quotient) } else { floor };
+    // Here `x` less its remainder rounds to `x`, and the quotient less 1 to the quotient.
+    let is_large = quotient.abs() >= T::from_f64(4.0) / T::EPSILON;
+    if (y == T::ZERO) | (is_large & x.is_finite()) { quotient } else { floor }
+}
+
+/// `x % y`, exactly, but perhaps for the sign of 0, where |x / y| is below `4 / ε`.
+///
+/// There the rounded quotient is within 1 of the exact one, so what is left of `x` needs no
+/// rounding.
+#[inline(always)]
+fn remainder<T: Float>(x: T, y: T, quotient: T) -> T {
+    let whole = quotient.trunc();
+    let rest = if whole == T::ZERO { x } else { (-whole).mul_add(y, x) }; // 0 · ∞ is NaN
+    let step = y.abs().copysign(x);
+    let is_below = (rest != T::ZERO) & ((rest < T::ZERO) != (x < T::ZERO));
+    let rest = if is_below { rest + step } else { rest };
+    if rest.abs() >= y.abs() { rest - step } else { rest }
 }
 
 #[track_caller]
@@ -88,6 +101,54 @@ mod tests {
         (x.div_trunc(&y) + x.div_floor(&y)).sum().backward();
         assert_eq!(x.grad().unwrap().to_vec(), [0.0; 2]);
         assert_eq!(y.grad().unwrap().to_vec(), [0.0; 3]);
+    }
+
+    /// PyTorch's formula as it is written there, for each pair of these numbers.
+    fn check_floors<T: Float>(numbers: &[f64]) {
+        let formula = |x: T, y: T| {
+            let quotient = x / y;
+            if y == T::ZERO {
+                return quotient;
+            }
+            let remainder = x % y;
+            let mut whole = (x - remainder) / y;
+            if remainder != T::ZERO && (y < T::ZERO) != (remainder < T::ZERO) {
+                whole = whole - T::ONE;
+            }
+            if whole == T::ZERO {
+                return T::ZERO.copysign(quotient);
+            }
+            let floor = whole.floor();
+            if whole - floor > T::from_f64(0.5) { floor + T::ONE } else { floor }
+        };
+        let bits = |x: T| if x.is_nan() { None } else { Some(x.to_f64().to_bits()) };
+        for &x in numbers {
+            for &y in numbers {
+                let (x, y) = (T::from_f64(x), T::from_f64(y));
+                assert_eq!(bits(div_floor(x, y)), bits(formula(x, y)), "{x} // {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn floors_have_the_bits_of_pytorchs_formula() {
+        let mut numbers = vec![0.0, f64::INFINITY, f64::NAN];
+        numbers.extend([f32::MAX, f32::MIN_POSITIVE, 1e-45, 1.5e-39].map(f64::from));
+        numbers.extend([f64::MAX, f64::MIN_POSITIVE, 5e-324, 1.5e-310]);
+        for e in
+            [-126, -50, -24, -3, -1, 0, 1, 2, 3, 5, 22, 23, 24, 25, 26, 51, 52, 53, 54, 55, 100]
+        {
+            let power = 2f64.powi(e);
+            for factor in [1.0, 1.0 - 2f64.powi(-24), 1.0 + 2f64.powi(-23), 1.0 + f64::EPSILON] {
+                numbers.push(power * factor);
+            }
+            numbers.extend([1.0 / 3.0, 0.1, 1.7, 7.0, 1.0 - f64::EPSILON].map(|f| power * f));
+            numbers
+                .extend((0..8).map(|i| power * (1.0 + f64::from((i * 7919 + e) & 0xfff) / 4096.7)));
+        }
+        numbers.extend(numbers.clone().iter().map(|x| -x));
+        check_floors::<f32>(&numbers);
+        check_floors::<f64>(&numbers);
     }
 
     #[test]

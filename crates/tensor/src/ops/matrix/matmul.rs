@@ -5,7 +5,7 @@ use crate::arrays::shape::Shape;
 use crate::ops::elementwise::round::flat;
 use crate::ops::product::record_product;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::{Float, gemm, gemm_batch, gemm_sum};
+use adamant_kernels::{Float, dot, gemm, gemm_batch, gemm_sum};
 
 impl<T: Float> Tensor<T> {
     /// The product of matrices: `[…, M, K] × […, K, N] → […, M, N]`, where the leading dimensions
@@ -92,7 +92,11 @@ impl<T: Float> Tensor<T> {
             sa.len() == 1 && sa == sb,
             "dot: shapes {sa} and {sb}; expected two vectors of one length"
         );
-        (self * other).sum()
+        let (a, b) = (self.array.contiguous("dot"), other.array.contiguous("dot"));
+        let value = Array::build("dot", Shape::default(), |out| {
+            out[0] = dot(a.contiguous_slice(), b.contiguous_slice());
+        });
+        record_product("dot", [self, other], value, |g, b| g * b, |g, a| g * a)
     }
 
     /// All products `aᵢ bⱼ` of two vectors: `[M], [N] → [M, N]`.

@@ -59,7 +59,7 @@ impl<T: Float> Tensor<T> {
         &self,
         op: &str,
         dim: usize,
-        better: impl Fn(T, T) -> bool + Sync,
+        better: impl Fn(T, T) -> bool + Copy + Sync,
     ) -> Vec<usize> {
         let shape = self.array.shape();
         assert!(shape[dim] > 0, "{op}: dimension {dim} of a tensor of shape {shape} is empty");
@@ -67,7 +67,7 @@ impl<T: Float> Tensor<T> {
         let mut out = with_room(op, len);
         out.resize(len, 0);
         let rows = self.array.rows(op, &[dim]);
-        reduce_rows(&mut out, rows.contiguous_slice(), shape[dim], |row| arg_best(row, &better));
+        reduce_rows(&mut out, rows.contiguous_slice(), shape[dim], |row| arg_best(row, better));
         out
     }
 }

@@ -129,7 +129,7 @@ impl<T: Float> Tensor<T> {
         &self,
         op: &str,
         dim: D,
-        better: impl Fn(T, T) -> bool + Sync,
+        better: impl Fn(T, T) -> bool + Copy + Sync,
     ) -> (Tensor<T>, Indices) {
         let dim = dim.dims();
         if let Some(vector) = self.scalar_as_vector(dim) {

@@ -5,6 +5,7 @@ use crate::ops::elementwise::abs::{side, toward};
 use crate::ops::elementwise::piecewise::piecewise;
 use crate::ops::reduce::max::best;
 use crate::ops::reduce::reduction::Reduction;
+use crate::tape::mode::is_pass_recorded;
 use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::Float;
@@ -92,6 +93,11 @@ fn norm<T: Float>(op: &'static str, x: &Tensor<T>, p: f64, dims: impl ReduceDims
     let (x_saved, saved) = (x.clone(), value.clone());
     record(op, [x], value, move |ctx| {
         let (g, x, y) = (ctx.grad(), &x_saved, ctx.output(&saved));
+        if p == 2.0 && !is_pass_recorded() {
+            let (y, g) = (over.spread(&y).array, over.spread(g).array);
+            let in_one_loop = |x, y, g| g * if y == T::ZERO { T::ZERO } else { x / y };
+            return [Some(x.array.zip3(op, &y, &g, over.shape.clone(), in_one_loop).into())];
+        }
         let gradient = if p == 2.0 {
             let y = over.spread(&y);
             over.spread(g) * (x / &y).masked_fill(&y.eq(T::ZERO), T::ZERO)

@@ -109,6 +109,18 @@ impl Reduction {
         }
     }
 
+    /// The sums of the squares of the differences from `centers`, of shape `kept`.
+    #[track_caller]
+    pub(crate) fn sum_squares<T: Float>(&self, x: &Array<T>, centers: &Array<T>) -> Array<T> {
+        if let Some((x, [_, _, 1])) = self.split(x) {
+            return Array::build(self.op, self.result.clone(), |out| {
+                adamant_kernels::sum_squares(out, x, centers.contiguous_slice());
+            });
+        }
+        let square = |x, center| (x - center) * (x - center);
+        self.sum(&x.zip(self.op, centers, self.shape.clone(), square))
+    }
+
     /// The sums over the reduced dimensions.
     #[track_caller]
     pub(crate) fn sum<T: Float>(&self, x: &Array<T>) -> Array<T> {

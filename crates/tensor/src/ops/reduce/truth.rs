@@ -19,7 +19,8 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn count_nonzero(&self) -> usize {
-        self.nonzero("count_nonzero").count()
+        let values = self.array.contiguous("count_nonzero");
+        adamant_kernels::count(values.contiguous_slice(), |x| x != T::ZERO)
     }
 
     /// The number of nonzero elements over dimensions `dims`, which disappear; no dimensions mean

@@ -102,8 +102,7 @@ fn variance<T: Float>(
     let freedom = over.count as f64 - correction;
     let divisor = T::from_f64(freedom.max(0.0));
     let mean = over.sum(&x.array).map(op, move |sum| sum / count).reshape(op, over.kept.clone());
-    let squares = x.array.zip(op, &mean, over.shape.clone(), |x, mean| (x - mean) * (x - mean));
-    let value = over.sum(&squares).map(op, move |sum| sum / divisor);
+    let value = over.sum_squares(&x.array, &mean).map(op, move |sum| sum / divisor);
     let x_saved = x.clone();
     record(op, [x], value, move |ctx| {
         let x = &x_saved;

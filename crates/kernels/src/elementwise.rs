@@ -4,12 +4,11 @@
 //! read through a reference, since `out` might overwrite it. So captures should be moved into `f`.
 
 use crate::float::Float;
-use crate::parallel::{CHUNK, piece, share};
+use crate::parallel::{piece, share};
 use crate::simd::simd;
-use crate::strided::{Dim, Nest, View, contiguous_strides};
+use crate::strided::{Dim, Nest, View};
 use crate::transpose::{contiguous_dim, map_transposed};
 use std::iter::repeat;
-use std::ops::Range;
 
 /// `out[i] ← f(x[i])`.
 ///
@@ -442,59 +441,19 @@ where
 /// ```
 pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], x: &[T]) {
     assert_eq!(x.len(), shape.iter().product::<usize>(), "one value for each position");
-    let mut nest = Nest::new(shape, [strides, &contiguous_strides(shape)]);
-    if let Some(dim) = separate_dim(&nest) {
-        let dim = nest.dims.remove(dim);
-        nest.dims.push(dim);
-    }
-    let [step, x_step] = nest.inner_strides();
-    // Adds the elements at positions `range` of the nest; `first` is the offset of `out`.
-    let add = |out: &mut [T], first: usize, range: Range<usize>| {
-        simd!(|| nest.runs(
-            range,
-            #[inline(always)]
-            |run, [start, from]| {
-                let (out, x) = (&mut out[start - first..], &x[from..]);
-                match (step, x_step) {
-                    (0, _) => x.iter().step_by(x_step).take(run.len()).for_each(|&x| out[0] += x),
-                    (1, 1) => change_pair(&mut out[..run.len()], &x[..run.len()], |out, x| out + x),
-                    _ => {
-                        let x = x.iter().step_by(x_step).take(run.len());
-                        out.iter_mut().step_by(step).zip(x).for_each(|(out, &x)| *out += x);
-                    }
-                }
-            },
-        ));
-    };
-    let (outermost, inner) = (nest.dims[0], &nest.dims[1..]);
-    let reach: usize = inner.iter().map(|dim| (dim.size.max(1) - 1) * dim.strides[0]).sum();
-    let stride = outermost.strides[0];
-    if stride <= reach || x.is_empty() {
-        return add(out, 0, 0..x.len()); // slices of the outermost dimension may overlap
-    }
-    let slice = x.len() / outermost.size;
-    let count = CHUNK.div_ceil(slice); // slices in a piece of work
-    let ranges = (0..outermost.size.div_ceil(count))
-        .map(|piece| piece * count * slice..x.len().min((piece + 1) * count * slice));
-    share(
-        out.chunks_mut(count * stride).zip(ranges).enumerate(),
-        x.len(),
-        |(piece, (out, range))| {
-            add(out, piece * count * stride, range);
-        },
-    );
-}
-
-/// A dimension along which `out` is contiguous, if it is not the innermost one, and positions that
-/// differ in it have different offsets. So a loop along it does not change the order of what is added
-/// to an element.
-fn separate_dim(nest: &Nest<2>) -> Option<usize> {
-    let (_, outer) = nest.dims.split_last()?;
-    let dim = outer.iter().position(|dim| dim.strides[0] == 1)?;
-    let others = || nest.dims.iter().enumerate().filter(|&(d, _)| d != dim);
-    let strides = || others().map(|(_, other)| other.strides[0]);
-    let row = strides().min().filter(|&row| row >= outer[dim].size)?;
-    strides().all(|stride| stride.is_multiple_of(row)).then_some(dim)
+    let nest = Nest::new(shape, [strides]);
+    let [step] = nest.inner_strides();
+    nest.runs(0..x.len(), |run, [start]| {
+        let x = &x[run];
+        match step {
+            0 => x.iter().for_each(|&x| out[start] += x),
+            1 => out[start..start + x.len()].iter_mut().zip(x).for_each(|(out, &x)| *out += x),
+            _ => {
+                let out = out[start..].iter_mut().step_by(step);
+                out.zip(x).for_each(|(out, &x)| *out += x);
+            }
+        }
+    });
 }
 
 /// `out[i] ← x[i] · scale + shift`, from bytes to floats.

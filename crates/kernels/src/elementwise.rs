@@ -98,13 +98,14 @@ pub fn copy<T: Copy + Send + Sync>(out: &mut [T], shape: &[usize], x: View<'_, T
     assert_eq!(out.len(), shape.iter().product::<usize>(), "one result for each position");
     let (cost, piece) = (out.len(), piece(out.len()));
     if let [Dim { strides: [0], .. }, Dim { size, .. }] = nest.dims[..]
-        && (1..REPEATED).contains(&size)
+        && (1..SHORT_ROW).contains(&size)
+        && out.len() > REPETITIONS * size
     {
         // One short row, repeated: a longer one of whole repetitions, which starts at any element.
         let tile: Vec<T> =
-            x.data[..size].iter().copied().cycle().take((REPEATED + 1) * size).collect();
+            x.data[..size].iter().copied().cycle().take((REPETITIONS + 1) * size).collect();
         return share(out.chunks_mut(piece).enumerate(), cost, |(chunk, out)| {
-            let tile = &tile[chunk * piece % size..][..REPEATED * size];
+            let tile = &tile[chunk * piece % size..][..REPETITIONS * size];
             out.chunks_mut(tile.len()).for_each(|out| out.copy_from_slice(&tile[..out.len()]));
         });
     }
@@ -117,8 +118,10 @@ pub fn copy<T: Copy + Send + Sync>(out: &mut [T], shape: &[usize], x: View<'_, T
     });
 }
 
-/// The repetitions of a short row that are copied at once, and the length below which a row is one.
-const REPEATED: usize = 64;
+/// Rows below this length are short.
+const SHORT_ROW: usize = 64;
+/// The repetitions of a short row that are copied at once.
+const REPETITIONS: usize = 64;
 
 /// `copy_from_slice` in short parts: the C library copies long ones past the cache.
 pub(crate) fn copy_slice<T: Copy>(out: &mut [T], x: &[T]) {

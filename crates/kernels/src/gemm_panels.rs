@@ -20,7 +20,7 @@ thread_local! {
     static BUFFER: Cell<Vec<CacheLine>> = const { Cell::new(Vec::new()) };
 }
 
-/// From more rows of A on, packing it pays off.
+/// With more rows, packing A is faster.
 const ROWS: usize = 128;
 
 /// Whether [`product`] computes `A B + β C`, and faster than `matrixmultiply`.
@@ -75,8 +75,7 @@ pub(crate) fn product<T: Float>(
 #[inline(always)]
 fn read_panel<T: Float>(b: Matrix<'_, T>, panel: &mut [T], width: usize) {
     if b.row_stride == 1 && b.col_stride != 1 {
-        let end = (b.cols - 1) * b.col_stride + b.rows;
-        return transpose_into_panel(panel, width, &b.data[..end], b.col_stride, b.rows);
+        return transpose_into_panel(panel, width, b.data, b.col_stride, [b.cols, b.rows]);
     }
     for (k, row) in panel.chunks_exact_mut(width).enumerate() {
         let (some, rest) = row.split_at_mut(b.cols);
@@ -91,13 +90,13 @@ mod tests {
     use crate::gemm::gemm;
 
     /// Compares the bits with those of `matrixmultiply`.
-    fn check<T: Float>([m, k, n]: [usize; 3], is_transposed: bool, beta: T) {
+    fn check<T: Float>([m, k, n]: [usize; 3], a_stride: usize, b_strides: [usize; 2], beta: T) {
         let values = |count: usize| -> Vec<T> {
             (0..count).map(|i| T::from_f64(((i * 7919) % 10_007) as f64 / 3000.0 - 1.5)).collect()
         };
-        let (a, b) = (values(m * k), values(k * n));
-        let (row_stride, col_stride) = if is_transposed { (1, k) } else { (n, 1) };
-        let a = Matrix::row_major(&a, m, k);
+        let [row_stride, col_stride] = b_strides;
+        let (a, b) = (values(m * a_stride + k), values(k * row_stride + n * col_stride));
+        let a = Matrix { data: &a, rows: m, cols: k, row_stride: a_stride, col_stride: 1 };
         let b = Matrix { data: &b, rows: k, cols: n, row_stride, col_stride };
         assert!(!has_fma() || is_suitable(&a, &b, beta));
         let mut c = if beta == T::ZERO { vec![T::NAN; m * n] } else { values(m * n) };
@@ -116,7 +115,23 @@ mod tests {
             );
         }
         let bits = |x: &[T]| x.iter().map(|x| x.to_f64().to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&c), bits(&expected), "{m} × {k} × {n}, {is_transposed}, β = {beta}");
+        assert_eq!(
+            bits(&c),
+            bits(&expected),
+            "{m} × {k} × {n}, {a_stride}, {b_strides:?}, β = {beta}"
+        );
+    }
+
+    #[test]
+    fn operands_may_repeat_and_overlap() {
+        for [m, k, n] in [[2, 5, 3], [20, 300, 70]] {
+            for a_stride in [0, 1, k + 3] {
+                for b_strides in [[0, 1], [1, 0], [1, 2], [1, 1], [2, 1], [1, k + 3], [n + 3, 1]] {
+                    check([m, k, n], a_stride, b_strides, 0.0f32);
+                    check([m, k, n], a_stride, b_strides, 1.0f64);
+                }
+            }
+        }
     }
 
     #[test]
@@ -124,11 +139,11 @@ mod tests {
         for m in [2, 9, 64, 127, 128] {
             for k in [0, 1, 5, 255, 256, 257, 600] {
                 for n in [2, 10, 32, 33, 100] {
-                    for is_transposed in [false, true] {
-                        check([m, k, n], is_transposed, 0.0f32);
-                        check([m, k, n], is_transposed, 1.0f32);
-                        check([m, k, n], is_transposed, 0.0f64);
-                        check([m, k, n], is_transposed, 1.0f64);
+                    for b_strides in [[n, 1], [1, k]] {
+                        check([m, k, n], k, b_strides, 0.0f32);
+                        check([m, k, n], k, b_strides, 1.0f32);
+                        check([m, k, n], k, b_strides, 0.0f64);
+                        check([m, k, n], k, b_strides, 1.0f64);
                     }
                 }
             }

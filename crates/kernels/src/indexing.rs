@@ -27,7 +27,7 @@ pub struct Lookup<'a> {
 }
 
 /// `out[p] ← x[offset(p) + index[p] · step]`. Returns whether all indices are below `size`; if not,
-/// the results are arbitrary. (An index is checked while its cache line is at hand.)
+/// the results are arbitrary. (Indices are checked here because they are then in the cache.)
 ///
 /// # Panics
 /// If the lengths do not match, or an element is outside `x`.
@@ -128,21 +128,6 @@ fn are_below(index: &[usize], size: usize) -> bool {
     simd!(|| index.iter().fold(true, |all, &index| all & (index < size)))
 }
 
-/// `out[o, i, ..] ← x[o, index[i], ..]` for `x` of shape `[outer, size, inner]`.
-///
-/// # Panics
-/// If the lengths do not match, or an index is not below `size`.
-///
-/// ```
-/// let mut out = [0usize; 4];
-/// adamant_kernels::take_rows(&mut out, &[1, 2, 3, 4, 5, 6], [1, 3, 2], &[2, 0]);
-/// assert_eq!(out, [5, 6, 1, 2]);
-/// ```
-pub fn take_rows<E: Element>(out: &mut [E], x: &[E], shape: [usize; 3], index: &[usize]) {
-    let [outer, size, inner] = shape.map(|size| Taken { size, index: None });
-    take(out, x, &[outer, Taken { index: Some(index), ..size }, inner]);
-}
-
 /// A dimension of the operand of [`take`]: its size, and the positions that are taken, or all.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken<'a> {
@@ -184,7 +169,7 @@ pub fn take<E: Element>(out: &mut [E], x: &[E], dims: &[Taken<'_>]) {
     };
     let (outer, Taken { size: taken, index }) = (&dims[..last], dims[last]);
     let (index, inner) = (index.expect("the dimension has one"), size(&dims[last + 1..]));
-    for &Taken { size, index } in &dims[..last] {
+    for &Taken { size, index } in dims {
         assert!(index.is_none_or(|index| all_below(index, size)), "positions within the operand");
     }
     let slice = taken * inner; // what a position of `outer` has in `x`
@@ -192,7 +177,6 @@ pub fn take<E: Element>(out: &mut [E], x: &[E], dims: &[Taken<'_>]) {
     if row < SHORT && outer.last().is_some_and(|dim| dim.index.is_none()) {
         let row: SmallVec<[usize; SHORT]> =
             index.iter().flat_map(|&index| index * inner..(index + 1) * inner).collect();
-        assert!(row.iter().all(|&from| from < slice), "positions within the operand");
         return take_columns(out, x, outer, slice, &row);
     }
     let runs = Run::all(index);
@@ -260,15 +244,14 @@ struct Run {
     /// The position of the first among all indices.
     start: usize,
     len: usize,
-    /// The smallest, if there is an order.
-    from: usize,
     order: Order,
 }
 
+/// The order of indices, and the smallest if there is one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
-    Up,
-    Down,
+    Up { from: usize },
+    Down { from: usize },
     None,
 }
 
@@ -284,7 +267,10 @@ impl Run {
             let up = steps.clone().take_while(|pair| pair[1].wrapping_sub(pair[0]) == 1).count();
             let down = steps.take_while(|pair| pair[0].wrapping_sub(pair[1]) == 1).count();
             let mut len = up.max(down) + 1;
-            let mut order = if down > up { Order::Down } else { Order::Up };
+            let mut order = match down > up {
+                true => Order::Down { from: index[start + len - 1] },
+                false => Order::Up { from: index[start] },
+            };
             if len < SHORT {
                 order = Order::None;
                 short += 1;
@@ -294,11 +280,7 @@ impl Run {
             }
             match runs.last_mut() {
                 Some(run) if order == Order::None && run.order == Order::None => run.len += len,
-                _ => {
-                    let from =
-                        if order == Order::Down { index[start + len - 1] } else { index[start] };
-                    runs.push(Run { start, len, from, order });
-                }
+                _ => runs.push(Run { start, len, order }),
             }
             start += len;
         }
@@ -309,11 +291,12 @@ impl Run {
     fn part(self, first: usize, len: usize) -> Run {
         let skipped = first.saturating_sub(self.start);
         let len = len.min(self.len - skipped);
-        let from = match self.order {
-            Order::Down => self.from + self.len - skipped - len,
-            Order::Up | Order::None => self.from + skipped,
+        let order = match self.order {
+            Order::Up { from } => Order::Up { from: from + skipped },
+            Order::Down { from } => Order::Down { from: from + self.len - skipped - len },
+            Order::None => Order::None,
         };
-        Run { start: self.start + skipped, from, len, ..self }
+        Run { start: self.start + skipped, len, order }
     }
 }
 
@@ -328,7 +311,10 @@ fn take_runs<E: Element>(
 ) {
     let passed = runs.partition_point(|run| run.start + run.len <= first);
     for run in &runs[passed..] {
-        let Run { start, len, from, order } = run.part(first, out.len() / inner);
+        if out.is_empty() {
+            break;
+        }
+        let Run { start, len, order } = run.part(first, out.len() / inner);
         let (own, rest) = out.split_at_mut(len * inner);
         match (order, inner) {
             (Order::None, 1) => {
@@ -339,8 +325,8 @@ fn take_runs<E: Element>(
                 let rows = own.chunks_exact_mut(inner).zip(&index[start..]);
                 rows.for_each(|(out, &from)| out.copy_from_slice(&x[from * inner..][..inner]));
             }
-            (Order::Up, _) => copy_slice(own, &x[from * inner..][..own.len()]),
-            (Order::Down, 1) => {
+            (Order::Up { from }, _) => copy_slice(own, &x[from * inner..][..own.len()]),
+            (Order::Down { from }, 1) => {
                 let x = &x[from..from + len];
                 simd!(|| {
                     for (out, &x) in own.iter_mut().zip(x.iter().rev()) {
@@ -348,7 +334,7 @@ fn take_runs<E: Element>(
                     }
                 });
             }
-            (Order::Down, _) => {
+            (Order::Down { from }, _) => {
                 let x = &x[from * inner..][..own.len()];
                 let rows = own.chunks_exact_mut(inner).zip(x.chunks_exact(inner).rev());
                 rows.for_each(|(out, x)| out.copy_from_slice(x));
@@ -504,10 +490,33 @@ mod tests {
                 let mut out = vec![usize::MAX; lens.iter().product()];
                 take(&mut out, &x, &dims);
                 for (at, &found) in out.iter().enumerate() {
-                    let place = [at / lens[2] / lens[1], at / lens[2] % lens[1], at % lens[2]];
-                    let from = |d: usize| indices[d].map_or(place[d], |index| index[place[d]]);
+                    let position = [at / lens[2] / lens[1], at / lens[2] % lens[1], at % lens[2]];
+                    let from =
+                        |d: usize| indices[d].map_or(position[d], |index| index[position[d]]);
                     let expected = (from(0) * sizes[1] + from(1)) * sizes[2] + from(2);
-                    assert_eq!(found, expected, "{sizes:?} at {place:?}");
+                    assert_eq!(found, expected, "{sizes:?} at {position:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn positions_outside_of_the_operand_panic() {
+        let x = vec![0usize; 400];
+        let long = |last: usize| (0..40).chain([last]).collect::<Vec<_>>();
+        let scattered = |last: usize| (0..40).map(|i| i * 7 % 40).chain([last]).collect::<Vec<_>>();
+        for last in [40, usize::MAX, usize::MAX / 2 + 1] {
+            for index in [vec![last], vec![last; 3], long(last), scattered(last)] {
+                for dims in [[1, 40, 10], [5, 40, 2], [10, 40, 1]] {
+                    let taken = std::array::from_fn::<_, 3, _>(|d| Taken {
+                        size: dims[d],
+                        index: (d == 1).then_some(&index[..]),
+                    });
+                    let mut out = vec![0; dims[0] * index.len() * dims[2]];
+                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        take(&mut out, &x[..dims.iter().product()], &taken);
+                    }));
+                    assert!(result.is_err(), "{index:?} of {dims:?}");
                 }
             }
         }
@@ -520,8 +529,10 @@ mod tests {
         };
         let up: Vec<usize> = (4..20).collect();
         let down: Vec<usize> = (4..20).rev().collect();
-        assert_eq!(found(&up), [(16, Order::Up)]);
-        assert_eq!(found(&[&[9, 9, 9][..], &down].concat()), [(3, Order::None), (16, Order::Down)]);
+        assert_eq!(found(&up), [(16, Order::Up { from: 4 })]);
+        let one_by_one_then_down = [&[9, 9, 9][..], &down].concat();
+        let expected = [(3, Order::None), (16, Order::Down { from: 4 })];
+        assert_eq!(found(&one_by_one_then_down), expected);
         let scattered: Vec<usize> = (0..3000).map(|i| i * 7919 % 4001).collect();
         assert_eq!(found(&scattered), [(3000, Order::None)]);
     }

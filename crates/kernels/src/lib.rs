@@ -70,10 +70,8 @@ pub use elementwise::{
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
 pub use gemm_bf16::gemm_bf16;
-pub use indexing::{
-    Lookup, Taken, add_rows, all_below, gather, put_rows, scatter_add, take, take_rows,
-};
-pub use marked::{Marked, count_ones};
+pub use indexing::{Lookup, Taken, add_rows, all_below, gather, put_rows, scatter_add, take};
+pub use marked::Marked;
 pub use memory::CacheLine;
 pub use normalize::{
     by_segment, column_sums, column_sums_with, moments, weighted_sums, with_moments,

@@ -2,11 +2,11 @@
 
 use crate::float::Element;
 use crate::parallel::{CHUNK, share};
-use crate::simd::simd;
+use crate::reduce::count;
 use std::hint::select_unpredictable;
 
-/// A mask of bytes, 0 or 1, with what threads need in order to start in the middle of it: the number
-/// of ones in each piece.
+/// A mask of bytes, false if they are 0, with what threads need in order to start in the middle of
+/// it: the number of true ones in each piece.
 #[derive(Debug)]
 pub struct Marked<'a> {
     mask: &'a [u8],
@@ -14,26 +14,26 @@ pub struct Marked<'a> {
 }
 
 impl<'a> Marked<'a> {
-    /// Counts the ones of each piece of the mask.
+    /// Counts what is true in each piece of the mask.
     #[must_use]
     pub fn new(mask: &'a [u8]) -> Self {
         let mut counts = vec![0; mask.len().div_ceil(CHUNK)];
-        share(counts.iter_mut().zip(mask.chunks(CHUNK)), mask.len(), |(count, mask)| {
-            *count = count_ones(mask);
+        share(counts.iter_mut().zip(mask.chunks(CHUNK)), mask.len(), |(number, mask)| {
+            *number = count(mask, |x| x != 0);
         });
         Marked { mask, counts }
     }
 
-    /// The number of ones.
+    /// The number of elements for which the mask is true.
     #[must_use]
     pub fn count(&self) -> usize {
         self.counts.iter().sum()
     }
 
-    /// `out ← ` the positions of the ones.
+    /// `out ← ` the positions where the mask is true.
     ///
     /// # Panics
-    /// If `out` does not have an element for each one.
+    /// If `out` does not have an element for each of them.
     ///
     /// ```
     /// let mut out = [9; 2];
@@ -44,10 +44,10 @@ impl<'a> Marked<'a> {
         self.keep(out, |start, len| start..start + len);
     }
 
-    /// `out ← ` the elements of `x` where the mask is 1, in order.
+    /// `out ← ` the elements of `x` where the mask is true, in order.
     ///
     /// # Panics
-    /// If `x` does not have the length of the mask, or `out` does not have an element for each one.
+    /// If `x` does not have the length of the mask, or `out` does not have an element for each of them.
     ///
     /// ```
     /// let mut out = [0.0; 2];
@@ -59,13 +59,13 @@ impl<'a> Marked<'a> {
         self.keep(out, |start, len| x[start..start + len].iter().copied());
     }
 
-    /// `out ← ` those of `values(start, len)`, the values from a position on, where the mask is 1.
+    /// `out ← ` those of `values(start, len)`, the values from a position on, where the mask is true.
     fn keep<E: Element, I: Iterator<Item = E>>(
         &self,
         out: &mut [E],
         values: impl Fn(usize, usize) -> I + Sync,
     ) {
-        assert_eq!(out.len(), self.count(), "one result for each one of the mask");
+        assert_eq!(out.len(), self.count(), "one result for each true element of the mask");
         let mut rest = out;
         let pieces: Vec<_> = self
             .counts
@@ -75,22 +75,22 @@ impl<'a> Marked<'a> {
             .map(|(out, start, mask)| (out.expect("the counts add up"), start, mask))
             .collect();
         share(pieces.into_iter(), self.mask.len(), |(out, start, mask)| {
-            // Every value is written, and overwritten by the next one if the mask is 0: no branch
+            // Every value is written, and overwritten by the next one if the mask is false: no branch
             // is mispredicted.
             let mut at = 0;
             for (value, &mask) in values(start, mask.len()).zip(mask) {
                 let Some(out) = out.get_mut(at) else { break };
                 *out = value;
-                at += usize::from(mask);
+                at += usize::from(mask != 0);
             }
         });
     }
 
-    /// `out[i] ← ` the next element of `source` where the mask is 1, `other(i)` elsewhere.
+    /// `out[i] ← ` the next element of `source` where the mask is true, `other(i)` elsewhere.
     ///
     /// # Panics
     /// If `out` does not have the length of the mask, or `source` does not have an element for each
-    /// one.
+    /// true one.
     ///
     /// ```
     /// let mut out = [0; 3];
@@ -104,7 +104,7 @@ impl<'a> Marked<'a> {
         other: impl Fn(usize) -> E + Copy + Sync,
     ) {
         assert_eq!(out.len(), self.mask.len(), "one result for each element of the mask");
-        assert_eq!(source.len(), self.count(), "an element for each one of the mask");
+        assert_eq!(source.len(), self.count(), "one element for each true one of the mask");
         let mut rest = source;
         let sources: Vec<_> = self
             .counts
@@ -118,28 +118,12 @@ impl<'a> Marked<'a> {
             };
             let mut at = 0;
             for (i, (out, &mask)) in (piece * CHUNK..).zip(out.iter_mut().zip(mask)) {
-                // Both are read, for the same reason.
+                // Both are read, so that no branch is mispredicted.
                 *out = select_unpredictable(mask != 0, source[at.min(last)], other(i));
-                at += usize::from(mask);
+                at += usize::from(mask != 0);
             }
         });
     }
-}
-
-/// The number of ones among bytes that are 0 or 1.
-///
-/// ```
-/// assert_eq!(adamant_kernels::count_ones(&[1, 0, 1]), 2);
-/// ```
-#[must_use]
-pub fn count_ones(mask: &[u8]) -> usize {
-    const MOST: usize = 128; // whose sum fits a byte
-    let sum = |part: &[u8]| usize::from(part.iter().sum::<u8>());
-    simd!(|| {
-        let parts = mask.chunks_exact(MOST);
-        let rest = sum(parts.remainder());
-        parts.fold(rest, |total, part| total + sum(part))
-    })
 }
 
 #[cfg(test)]
@@ -154,7 +138,6 @@ mod tests {
             let expected: Vec<usize> = (0..len).filter(|&i| mask[i] == 1).collect();
             let x: Vec<usize> = (0..len).map(|i| i + 3).collect();
             assert_eq!(marked.count(), expected.len());
-            assert_eq!(count_ones(&mask), expected.len());
             let mut out = vec![usize::MAX; expected.len()];
             marked.positions(&mut out);
             assert!(out == expected);

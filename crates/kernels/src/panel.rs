@@ -149,21 +149,20 @@ fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
             }
         }
     }
-    sums // a copy, since the caller's indices are not constants
+    sums // by value: the caller's indices are not constants, and would keep `sums` in memory
 }
 
-/// Writes the transpose of rows of `len` elements, which start `stride` apart, as a panel of `width`
-/// columns. Columns without a row are 0.
+/// Writes the transpose of `count` rows of `len` elements, which start `stride` apart, as a panel of
+/// `width` columns. Columns without a row are 0.
 #[inline(always)]
 pub(crate) fn transpose_into_panel<T: Float>(
     panel: &mut [T],
     width: usize,
     rows: &[T],
     stride: usize,
-    len: usize,
+    [count, len]: [usize; 2],
 ) {
     const SIDE: usize = 4; // of a block that is transposed in registers
-    let count = rows.len().div_ceil(stride);
     panel[..len * width].chunks_exact_mut(width).for_each(|row| row[count..].fill(T::ZERO));
     for column in (0..count).step_by(SIDE) {
         for at in (0..len).step_by(SIDE) {

@@ -8,6 +8,7 @@ use crate::parallel::{CHUNK, drain};
 use crate::reduce::{LANES, best_of_row, best_of_rows, position, sum, sum_row};
 use crate::simd::simd;
 use crate::windows::Windows;
+use smallvec::SmallVec;
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
@@ -198,6 +199,11 @@ impl AvgPool {
     }
 }
 
+/// An element for each column of an image: without an allocation for each small image.
+fn line<T: Float>(width: usize) -> SmallVec<[T; 64]> {
+    SmallVec::from_elem(T::ZERO, width)
+}
+
 /// `y[o] ← Σ x / divisor` over each window.
 ///
 /// # Panics
@@ -227,7 +233,7 @@ fn means<T: Float>(
 ) {
     let width = input[1];
     images(y, x, (divisors.len(), input[0] * width), cost, |_, y, x| {
-        let mut line = vec![T::ZERO; width]; // the sums of the columns of a row of windows
+        let mut line = line(width); // the sums of the columns of a row of windows
         let windows = y.chunks_exact_mut(spans[1].len()).zip(divisors.chunks(spans[1].len()));
         for (down, (y, divisors)) in spans[0].iter().zip(windows) {
             line.fill(T::ZERO);
@@ -276,7 +282,7 @@ fn shares<T: Float>(
 ) {
     let width = input[1];
     images(x, g, (input[0] * width, divisors.len()), cost, |_, x, g| {
-        let mut line = vec![T::ZERO; width]; // the shares of the columns of a row of windows
+        let mut line = line(width); // the shares of the columns of a row of windows
         let windows = g.chunks_exact(spans[1].len()).zip(divisors.chunks(spans[1].len()));
         x.fill(T::ZERO);
         for (down, (g, divisors)) in spans[0].iter().zip(windows) {
@@ -374,7 +380,7 @@ pub fn adaptive_max_pool<T: Float>(
     let cost = x.len().saturating_mul(2) + at.len();
     let width = input[1];
     images(at, x, (output[0] * output[1], input[0] * width), cost, |_, at, x| {
-        let mut line = vec![T::ZERO; width]; // the largest elements of the columns
+        let mut line = line(width); // the largest elements of the columns
         for (down, at) in down.iter().zip(at.chunks_exact_mut(output[1])) {
             let rows = &x[down.start * width..down.end * width];
             simd!(|| {
@@ -388,20 +394,17 @@ pub fn adaptive_max_pool<T: Float>(
                         continue;
                     }
                     let largest = best_of_row(&line[across.clone()], |x, best| x > best);
-                    for (row, elements) in rows.chunks_exact(width).enumerate() {
-                        let part = &elements[across.clone()];
-                        let col = if largest.is_nan() {
-                            part.iter().rposition(|x| x.is_nan()) // the last of all rows
-                        } else {
-                            position(part, largest)
-                        };
-                        if let Some(col) = col {
-                            *at = first + row * width + col;
-                            if !largest.is_nan() {
-                                break;
-                            }
-                        }
-                    }
+                    let parts = rows.chunks_exact(width).map(|row| &row[across.clone()]);
+                    let mut parts = parts.enumerate();
+                    let found = if largest.is_nan() {
+                        // The last one, as in PyTorch.
+                        let last = |part: &[T]| part.iter().rposition(|x| x.is_nan());
+                        parts.rev().find_map(|(row, part)| Some((row, last(part)?)))
+                    } else {
+                        parts.find_map(|(row, part)| Some((row, position(part, largest)?)))
+                    };
+                    let (row, col) = found.expect("the largest is an element");
+                    *at = first + row * width + col;
                 }
             });
         }

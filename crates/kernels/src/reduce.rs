@@ -16,7 +16,7 @@ pub(crate) const LANES: usize = 32;
 const BLOCK: usize = 32;
 /// Elements in a piece of work on whole rows, several of which are reduced to one.
 const PART: usize = 4 * CHUNK;
-/// Columns from which on rows are read one after the other: tiles of distant rows are slow to read.
+/// With at least this many columns, whole rows are read: tiles of distant rows are slow to read.
 const WIDE: usize = 8 * LANES;
 /// The bits of the number of blocks: there are fewer than 2⁶⁴ rows, and a block has at least
 /// [`BLOCK`].
@@ -282,14 +282,15 @@ fn sum_long_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy + Sync) -> T {
 /// ```
 #[must_use]
 pub fn dot<T: Float>(x: &[T], y: &[T]) -> T {
-    const PART: usize = 4 * LANES * BLOCK; // products in the first cache
+    const PRODUCTS: usize = 4 * LANES * BLOCK; // they stay in the first cache
     assert_eq!(x.len(), y.len(), "operands of one length");
-    let mut partial = vec![T::ZERO; x.len().div_ceil(PART)];
-    let parts = x.chunks(4 * PART).zip(y.chunks(4 * PART));
+    let mut partial = vec![T::ZERO; x.len().div_ceil(PRODUCTS)];
+    let parts = x.chunks(4 * PRODUCTS).zip(y.chunks(4 * PRODUCTS));
     share(partial.chunks_mut(4).zip(parts), x.len(), |(partial, (x, y))| {
-        let mut products = [T::ZERO; PART];
+        let mut products = [T::ZERO; PRODUCTS];
         simd!(|| {
-            for (out, (x, y)) in partial.iter_mut().zip(x.chunks(PART).zip(y.chunks(PART))) {
+            let parts = x.chunks(PRODUCTS).zip(y.chunks(PRODUCTS));
+            for (out, (x, y)) in partial.iter_mut().zip(parts) {
                 let products = &mut products[..x.len()];
                 for (product, (&x, &y)) in products.iter_mut().zip(x.iter().zip(y)) {
                     *product = x * y;
@@ -699,9 +700,11 @@ pub(crate) fn position<T: Float>(row: &[T], value: T) -> Option<usize> {
 #[must_use]
 pub fn count<T: Copy + Sync>(x: &[T], f: impl Fn(T) -> bool + Copy + Sync) -> usize {
     let total = AtomicUsize::new(0); // a sum of integers has no order
+    const PART: usize = 128; // whose count fits a byte
     share(x.chunks(CHUNK), x.len(), |x| {
-        let count: u32 = simd!(|| x.iter().map(|&x| u32::from(f(x))).sum());
-        total.fetch_add(count as usize, Ordering::Relaxed);
+        let in_part = |part: &[T]| usize::from(part.iter().map(|&x| u8::from(f(x))).sum::<u8>());
+        let count = simd!(|| x.chunks(PART).fold(0, |count, part| count + in_part(part)));
+        total.fetch_add(count, Ordering::Relaxed);
     });
     total.into_inner()
 }
@@ -825,7 +828,7 @@ mod tests {
 
     #[test]
     fn the_best_is_found_at_every_position() {
-        let place = |len: usize, at: &[usize], value: f32| {
+        let row_with = |len: usize, at: &[usize], value: f32| {
             let mut row: Vec<f32> = (0..len).map(|i| (i * 37 % 11) as f32 - 20.0).collect();
             at.iter().for_each(|&i| row[i] = value);
             row
@@ -837,7 +840,7 @@ mod tests {
                     continue;
                 }
                 for value in [7.0, f32::INFINITY, f32::NAN] {
-                    let row = place(len, &at, value);
+                    let row = row_with(len, &at, value);
                     let mut found = [0.0];
                     best(&mut found, &row, [1, len, 1], |x, best| x > best);
                     assert!(found[0] == value || (found[0].is_nan() && value.is_nan()));

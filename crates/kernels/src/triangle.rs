@@ -41,3 +41,20 @@ pub fn triangle<E: Element>(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_all_pieces_are_kept() {
+        let (matrices, rows, columns) = (3, 301, 97);
+        let x: Vec<usize> = (1..=matrices * rows * columns).collect();
+        let mut out = vec![usize::MAX; x.len()];
+        triangle(&mut out, &x, [rows, columns], |row| row.min(columns)..columns, 0);
+        for (i, &found) in out.iter().enumerate() {
+            let (row, column) = (i / columns % rows, i % columns);
+            assert_eq!(found, if column >= row { i + 1 } else { 0 }, "[{row}, {column}]");
+        }
+    }
+}

@@ -235,8 +235,8 @@ fn weight_sums<T: Float>(
         for (panel, start) in panels.chunks_mut(panel_len).zip(columns.clone().step_by(width)) {
             let columns = start..columns.end.min(start + width);
             let rows = &mut rows[..columns.len() * count];
-            of_b.read(columns, &b_runs, b, rows, count);
-            transpose_into_panel(panel, width, rows, count, count);
+            of_b.read(columns.clone(), &b_runs, b, rows, count);
+            transpose_into_panel(panel, width, rows, count, [columns.len(), count]);
         }
         for start in (0..row_count).step_by(TAPS) {
             let some = start..row_count.min(start + TAPS);

@@ -47,8 +47,8 @@ impl InputTiles {
 
     /// `Bᵀ d B` for `tiles`, counted image by image, where the images start `image_len` apart in
     /// `x`. The tiles are written to panels of `width`, which start `panel_len` apart in `out`; the
-    /// points of a tile are `stride` apart. What the padding makes of `buffer` must be 0: it is not
-    /// written.
+    /// points of a tile are `stride` apart. The elements of `buffer` that stand for padding must be 0: they
+    /// are never written.
     #[inline(always)]
     pub(super) fn transform<T: Float>(
         &self,

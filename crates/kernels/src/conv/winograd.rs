@@ -337,7 +337,13 @@ fn weight_sums<T: Float>(
                     );
                 }
                 for (i, panel) in panel.chunks_mut(len * width).enumerate() {
-                    transpose_into_panel(panel, width, &rows[i * len..], 4 * len, len);
+                    transpose_into_panel(
+                        panel,
+                        width,
+                        &rows[i * len..],
+                        4 * len,
+                        [outputs.len(), len],
+                    );
                 }
                 transform_gradient(panel, len * width, transformed);
             });

@@ -6,7 +6,7 @@ use crate::arrays::error::ShapeError;
 use crate::arrays::indices::Indices;
 use crate::arrays::keepdim::ReduceDims;
 use crate::arrays::shape::Shape;
-use adamant_kernels::{Element, Marked, count_ones, reduce_rows};
+use adamant_kernels::{Element, Marked, count, reduce_rows};
 use std::ops::{BitAnd, BitOr, BitXor, Not};
 
 /// An n-dimensional array of booleans, a byte each.
@@ -69,7 +69,7 @@ impl Mask {
     #[must_use]
     #[track_caller]
     pub fn count(&self) -> usize {
-        Marked::new(self.array.contiguous("count").contiguous_slice()).count()
+        count(self.array.contiguous("count").contiguous_slice(), |x| x != 0)
     }
 
     /// Whether any element is true; false for an empty mask.
@@ -153,7 +153,7 @@ impl Mask {
         if dims.is_empty() {
             dims = (0..shape.len()).collect(); // as in PyTorch, for counts alone
         }
-        Indices { array: self.reduce(op, &dims, false, count_ones) }
+        Indices { array: self.reduce(op, &dims, false, |row| count(row, |x| x != 0)) }
     }
 
     /// `f` of the elements along dimensions `dims`, as a row.

@@ -1,6 +1,5 @@
 //! Rows by index: index_select and embedding, and their adjoint, index_add.
 
-use crate::arrays::array::Array;
 use crate::arrays::dims::{Dim, check_dim};
 use crate::arrays::indices::Indices;
 use crate::arrays::shape::Shape;
@@ -10,7 +9,7 @@ use crate::tape::record::record;
 use crate::tape::stored::{Stored, widen};
 use crate::tape::tensor::Tensor;
 use crate::tape::weight::Weight;
-use adamant_kernels::{Float, add_rows, take_rows};
+use adamant_kernels::{Float, add_rows};
 
 impl<T: Float> Tensor<T> {
     /// The slices at these indices of dimension `dim`, in the order of the indices.
@@ -149,13 +148,10 @@ impl<T: Float> Weight<T> {
             Stored::Full(_) => return self.tensor().embedding(index),
             Stored::Bf16(table) => table.contiguous("embedding"),
         };
-        let (result, index) =
-            (embedding_shape(table.shape(), index), index.array.contiguous("embedding"));
-        let rows = Array::build("embedding", result, |out| {
-            let shape = table.shape().around(0);
-            take_rows(out, table.contiguous_slice(), shape, index.contiguous_slice());
-        });
-        widen(&rows, "embedding").into()
+        let shape = embedding_shape(table.shape(), index);
+        let index = index.array.contiguous("embedding");
+        let rows = table.take("embedding", &[(0, index.contiguous_slice())]);
+        widen(&rows.reshape("embedding", shape), "embedding").into()
     }
 }
 

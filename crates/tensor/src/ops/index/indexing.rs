@@ -151,8 +151,8 @@ impl<T: Float> Tensor<T> {
     pub fn index_put(&self, indexing: impl Indexing, values: impl Operand<T>) -> Tensor<T> {
         let (items, values) = (indexing.items(), values.operand());
         if let Some(mask) = whole_mask(&items, self.array.shape()) {
-            if values.shape().is_empty() {
-                return choice("index_put", mask, &values, self);
+            if values.numel() == 1 && values.shape().len() <= 1 {
+                return choice("index_put", mask, &values.reshape([]), self);
             }
             let selected = Shape::from([mask.count()]);
             values.array.shape().check_broadcast_to("index_put", &selected);

@@ -1,4 +1,4 @@
-//! The elements where a mask is true: masked_select and its adjoint, masked_scatter.
+//! The elements where a mask is true: masked_select, and masked_scatter, which replaces them.
 
 use crate::arrays::array::Array;
 use crate::arrays::mask::Mask;

@@ -251,6 +251,14 @@ mod tests {
     use crate::tools::gradcheck::testing::check_op;
 
     #[test]
+    fn operands_may_be_broadcast() {
+        let (a, column) = (Tensor::<f32>::ones([3, 5]), Tensor::arange(0.0, 5.0, 1.0).unsqueeze(1));
+        assert_eq!(a.matmul(&column.broadcast_to([5, 4])).to_vec(), [10.0; 12]);
+        let windows = Tensor::<f32>::arange(0.0, 9.0, 1.0).unfold(0, 5, 2);
+        assert_eq!(a.matmul(&windows.t()).to_vec(), [10.0, 20.0, 30.0].repeat(3));
+    }
+
+    #[test]
     fn gradients() {
         for shapes in [
             [&[2, 3][..], &[3, 4]],

@@ -93,14 +93,14 @@ fn norm<T: Float>(op: &'static str, x: &Tensor<T>, p: f64, dims: impl ReduceDims
     let (x_saved, saved) = (x.clone(), value.clone());
     record(op, [x], value, move |ctx| {
         let (g, x, y) = (ctx.grad(), &x_saved, ctx.output(&saved));
-        if p == 2.0 && !is_pass_recorded() {
-            let (y, g) = (over.spread(&y).array, over.spread(g).array);
-            let in_one_loop = |x, y, g| g * if y == T::ZERO { T::ZERO } else { x / y };
-            return [Some(x.array.zip3(op, &y, &g, over.shape.clone(), in_one_loop).into())];
-        }
         let gradient = if p == 2.0 {
-            let y = over.spread(&y);
-            over.spread(g) * (x / &y).masked_fill(&y.eq(T::ZERO), T::ZERO)
+            let (y, g) = (over.spread(&y), over.spread(g));
+            if is_pass_recorded() {
+                g * (x / &y).masked_fill(&y.eq(T::ZERO), T::ZERO)
+            } else {
+                let share = |x, y, g| g * if y == T::ZERO { T::ZERO } else { x / y };
+                x.array.zip3(op, &y.array, &g.array, over.shape.clone(), share).into()
+            }
         } else if p < 1.0 {
             let slopes = x.sign() * x.abs().powf(p - 1.0).masked_fill(&x.eq(T::ZERO), T::ZERO);
             slopes * over.spread(g) * over.spread(&y.powf(1.0 - p))

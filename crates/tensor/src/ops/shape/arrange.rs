@@ -174,7 +174,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn tril(&self, diagonal: isize) -> Tensor<T> {
-        self.triangle("tril", diagonal)
+        self.triangle(Triangle::Lower, diagonal)
     }
 
     /// The upper triangle of each matrix: its elements on and above a diagonal, 0 below it.
@@ -193,12 +193,15 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn triu(&self, diagonal: isize) -> Tensor<T> {
-        self.triangle("triu", diagonal)
+        self.triangle(Triangle::Upper, diagonal)
     }
 
-    /// The triangle that `op` names.
     #[track_caller]
-    fn triangle(&self, op: &'static str, diagonal: isize) -> Tensor<T> {
+    fn triangle(&self, triangle: Triangle, diagonal: isize) -> Tensor<T> {
+        let op = match triangle {
+            Triangle::Lower => "tril",
+            Triangle::Upper => "triu",
+        };
         let shape = self.array.shape();
         let &[.., rows, cols] = &**shape else {
             panic!("{op}: a tensor of shape {shape}; expected at least 2 dimensions")
@@ -206,16 +209,23 @@ impl<T: Float> Tensor<T> {
         // The columns of a row before `diagonal`, on it, and after it are `0..on`, `on`, and the others.
         let on = move |row: usize| (row as isize).saturating_add(diagonal);
         let before = move |col: isize| col.clamp(0, cols as isize) as usize;
-        let kept = move |row: usize| match op {
-            "tril" => 0..before(on(row).saturating_add(1)),
-            _ => before(on(row))..cols,
+        let kept = move |row: usize| match triangle {
+            Triangle::Lower => 0..before(on(row).saturating_add(1)),
+            Triangle::Upper => before(on(row))..cols,
         };
         let x = self.array.contiguous(op);
         let value = Array::build(op, shape.clone(), |out| {
             kernels::triangle(out, x.contiguous_slice(), [rows, cols], kept, T::ZERO);
         });
-        record(op, [self], value, move |ctx| [Some(ctx.grad().triangle(op, diagonal))])
+        record(op, [self], value, move |ctx| [Some(ctx.grad().triangle(triangle, diagonal))])
     }
+}
+
+/// The part of a matrix that is not replaced by zeros.
+#[derive(Clone, Copy)]
+enum Triangle {
+    Lower,
+    Upper,
 }
 
 #[cfg(test)]

@@ -317,7 +317,7 @@ pub fn sum_squares<T: Float>(out: &mut [T], x: &[T], centers: &[T]) {
     if x.is_empty() {
         return out.fill(T::ZERO);
     }
-    let len = x.len() / out.len();
+    let len = x.len().checked_div(out.len()).unwrap_or(0);
     assert_eq!(x.len(), out.len() * len, "rows of one length");
     let square = |center: T| {
         #[inline(always)]
@@ -814,6 +814,12 @@ mod tests {
             sum(&mut expected, &squares, [rows, len, 1]);
             assert!(found == expected, "{rows} rows of {len}");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows of one length")]
+    fn squares_without_a_result_panic() {
+        sum_squares(&mut [], &[1.0f32], &[]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::parallel::{drain, num_threads};
 use crate::simd::simd;
 use crate::strided::View;
 use std::fmt::Debug;
+use std::ops::Range;
 
 /// Queries in a block.
 const ROWS: usize = 64;
@@ -79,9 +80,10 @@ impl<T: Float> Attention<'_, T> {
         self.count().saturating_mul(l * s).saturating_mul(each)
     }
 
-    /// The queries at position `at` of the batch.
-    fn q(&self, at: usize) -> Matrix<'_, T> {
-        matrix_of(self.inputs[0], self.batch, at, [self.sizes[0], self.sizes[2]])
+    /// Some queries at position `at` of the batch.
+    fn q(&self, at: usize, queries: Range<usize>) -> Matrix<'_, T> {
+        let [l, _, e, _] = self.sizes;
+        matrix_of(self.inputs[0], self.batch, at, [l, e]).part(queries, 0..e)
     }
 
     /// The first `seen` keys.
@@ -103,7 +105,7 @@ impl<T: Float> Attention<'_, T> {
     /// where a query does not attend to a key.
     fn scores(&self, scores: &mut [T], at: usize, start: usize, rows: usize, seen: usize) {
         let [l, s, ..] = self.sizes;
-        gemm(self.q(at).rows_from(start, rows), self.k(at, seen).t(), T::ZERO, scores);
+        gemm(self.q(at, start..start + rows), self.k(at, seen).t(), T::ZERO, scores);
         let mask = self.mask.map(|mask| matrix_of(mask, self.batch, at, [l, s]));
         let bias = self.bias.map(|bias| matrix_of(bias, self.batch, at, [l, s]));
         for (i, row) in (start..).zip(scores.chunks_exact_mut(seen)) {
@@ -292,7 +294,7 @@ pub fn attention_backward<T: Float>(
             ds.iter_mut().for_each(|ds| *ds *= problem.scale);
             let ds = dense(ds, seen);
             gemm(ds, problem.k(at, seen), T::ZERO, &mut dq[own * e..(own + rows) * e]);
-            gemm(ds.t(), problem.q(at).rows_from(start, rows), T::ONE, &mut dk[..seen * e]);
+            gemm(ds.t(), problem.q(at, start..start + rows), T::ONE, &mut dk[..seen * e]);
         }
     });
 }

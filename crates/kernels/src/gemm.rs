@@ -4,6 +4,7 @@
 //! of C is summed in the same order whatever the cut.
 
 use crate::bf16::Bf16;
+use crate::block::{Block, parts};
 use crate::elementwise::zip_assign;
 use crate::float::Float;
 use crate::gemm_panels;
@@ -12,7 +13,6 @@ use crate::packing::with_room;
 use crate::parallel::{drain, num_threads};
 use crate::strided::View;
 use crate::team;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// A strided matrix: element `(i, j)` is `data[i·row_stride + j·col_stride]`.
@@ -57,16 +57,12 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
-    /// `rows` rows from row `start`.
-    pub(crate) fn rows_from(self, start: usize, rows: usize) -> Self {
-        // Without columns there may be no element to start at.
-        let data = self.data.get(start * self.row_stride..).unwrap_or(&[]);
-        Matrix { data, rows, ..self }
-    }
-
-    /// `cols` columns from column `start`.
-    pub(crate) fn cols_from(self, start: usize, cols: usize) -> Self {
-        self.t().rows_from(start, cols).t()
+    /// Some of the rows and columns.
+    pub(crate) fn part(self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        let start = rows.start * self.row_stride + cols.start * self.col_stride;
+        // Without rows or columns there may be no element to start at.
+        let data = self.data.get(start..).unwrap_or(&[]);
+        Matrix { data, rows: rows.len(), cols: cols.len(), ..self }
     }
 
     /// The element in row `i` and column `j`.
@@ -189,87 +185,49 @@ pub fn gemm<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: &mut [T]) 
         return;
     }
 
-    in_blocks([m, k, n], c, |mut block| {
-        let (rows, cols) = (block.rows(), block.cols());
-        let a = a.rows_from(rows.start, rows.len());
-        let b = b.cols_from(cols.start, cols.len());
-        block.product(cols, a, b, beta);
+    in_blocks([m, k, n], c, |c, rows, cols| {
+        product(c, a.part(rows, 0..k), b.part(0..k, cols), beta);
     });
 }
 
-/// A block of C, which one thread writes.
-pub(crate) struct Block<'c, T> {
-    /// Row 0 and column 0 of C.
-    c: *mut T,
-    row_stride: usize,
-    rows: Range<usize>,
-    cols: Range<usize>,
-    kind: PhantomData<&'c mut [T]>,
+/// `C ← A B + β C` on this thread.
+///
+/// # Panics
+/// If the shapes do not match, or a matrix reaches past the end of its slice.
+pub(crate) fn product<T: Float>(mut c: Block<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T) {
+    let (m, k, n) = (c.rows(), a.cols, c.cols());
+    assert_eq!((a.rows, b.rows, b.cols), (m, k, n), "the shapes agree");
+    a.check();
+    b.check();
+    if gemm_panels::is_suitable(&a, &b, beta) {
+        return gemm_panels::product(c, a, b, beta == T::ONE);
+    }
+    // SAFETY: `check` proved that every element of A and B is within its slice; with K = 0 none is
+    // read. The block borrows the elements of C mutably.
+    with_room::<T, _>([m, k, n], || unsafe {
+        T::gemm_raw(
+            m,
+            k,
+            n,
+            (a.data.as_ptr(), a.row_stride, a.col_stride),
+            (b.data.as_ptr(), b.row_stride, b.col_stride),
+            beta,
+            c.as_raw(),
+        );
+    });
 }
 
-impl<T: Float> Block<'_, T> {
-    pub(crate) fn rows(&self) -> Range<usize> {
-        self.rows.clone()
-    }
-
-    pub(crate) fn cols(&self) -> Range<usize> {
-        self.cols.clone()
-    }
-
-    /// The columns `cols` of a row, which are counted in C and in the block.
-    pub(crate) fn row(&mut self, row: usize, cols: Range<usize>) -> &mut [T] {
-        assert!(row < self.rows.len(), "a row of the block");
-        assert!(self.cols.start <= cols.start && cols.end <= self.cols.end, "columns of the block");
-        let start = (self.rows.start + row) * self.row_stride + cols.start;
-        // SAFETY: the elements are the block's, which no one else has: see `in_blocks`.
-        unsafe { std::slice::from_raw_parts_mut(self.c.add(start), cols.len()) }
-    }
-
-    /// `C ← A B + β C` for the columns `cols` of C, which are some of the block's, and its rows.
-    ///
-    /// # Panics
-    /// If the shapes do not match, or a matrix reaches past the end of its slice.
-    pub(crate) fn product(
-        &mut self,
-        cols: Range<usize>,
-        a: Matrix<'_, T>,
-        b: Matrix<'_, T>,
-        beta: T,
-    ) {
-        let (m, k, n) = (self.rows.len(), a.cols, cols.len());
-        assert!(self.cols.start <= cols.start && cols.end <= self.cols.end, "columns of the block");
-        assert_eq!((a.rows, b.rows, b.cols), (m, k, n), "the shapes agree");
-        a.check();
-        b.check();
-        if gemm_panels::is_suitable(&a, &b, beta) {
-            return gemm_panels::product(self, cols, a, b, beta == T::ONE);
-        }
-        // SAFETY: `check` proved that every element of A and B is within its slice; with K = 0 none
-        // is read. The block's elements are within C, and no one else has them: see `in_blocks`.
-        with_room::<T, _>([m, k, n], || unsafe {
-            T::gemm_raw(
-                m,
-                k,
-                n,
-                (a.data.as_ptr(), a.row_stride, a.col_stride),
-                (b.data.as_ptr(), b.row_stride, b.col_stride),
-                beta,
-                (self.c.add(self.rows.start * self.row_stride + cols.start), self.row_stride, 1),
-            );
-        });
-    }
-}
-
-/// Calls `product` with each block of C for a product `[M, K] × [K, N]`, on several threads.
+/// Calls `product` with each block of C for a product `[M, K] × [K, N]`, its rows and its columns, on
+/// several threads.
 ///
 /// Each block packs the whole other operand again, so there is one block per thread, and a single one
-/// if the threads are busy. The bits do not depend on the blocks: `matrixmultiply` splits the summed
-/// dimension into parts of a fixed size, and the micro-kernel adds within a part in order.
+/// if the threads are busy. The bits do not depend on the blocks: the summed dimension is split into
+/// parts of a fixed size, and the terms of a part are added in order.
 /// tests/training/determinism.rs checks this.
 pub(crate) fn in_blocks<T: Float>(
     [m, k, n]: [usize; 3],
     c: &mut [T],
-    product: impl Fn(Block<'_, T>) + Sync,
+    product: impl Fn(Block<'_, T>, Range<usize>, Range<usize>) + Sync,
 ) {
     assert_eq!(c.len(), m * n, "C is M × N");
     if c.is_empty() {
@@ -280,18 +238,20 @@ pub(crate) fn in_blocks<T: Float>(
     let threads = if team::is_engaged() { 1 } else { num_threads() };
     let len = side.div_ceil(threads).next_multiple_of(TILE);
     let cost = c.len().saturating_mul(k) / 8; // a multiply-add takes about ⅛ of a load and store
-
-    struct Pointer<T>(*mut T);
-    // SAFETY: the blocks below are disjoint.
-    unsafe impl<T: Send> Sync for Pointer<T> {}
-    let c = Pointer(c.as_mut_ptr());
-    let c = &c;
-
-    drain((0..side.div_ceil(len)).map(|i| i * len), cost, |start| {
-        let part = start..side.min(start + len);
+    let mut rest = Block::new(c, n, n);
+    if len >= side {
+        return product(rest, 0..m, 0..n);
+    }
+    let mut blocks = Vec::with_capacity(threads);
+    for part in parts(0..side, len) {
+        let split = if by_rows { Block::split_at_row } else { Block::split_at_col };
+        let (block, others) = split(rest, part.len());
+        blocks.push((block, part));
+        rest = others;
+    }
+    drain(blocks.into_iter(), cost, |(c, part)| {
         let (rows, cols) = if by_rows { (part, 0..n) } else { (0..m, part) };
-        // C has M · N elements, and stays mutably borrowed until `drain` returns.
-        product(Block { c: c.0, row_stride: n, rows, cols, kind: PhantomData });
+        product(c, rows, cols);
     });
 }
 

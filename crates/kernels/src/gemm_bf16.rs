@@ -6,14 +6,14 @@
 //! the result as there.
 
 use crate::bf16::Bf16;
+use crate::block::parts;
 use crate::float::Float;
-use crate::gemm::{Matrix, gemm, in_blocks};
+use crate::gemm::{Matrix, gemm, in_blocks, product};
 use crate::gemv::row_times_matrix;
 use crate::memory::CacheLine;
 use crate::packing::TERMS;
 use crate::simd::simd;
 use std::cell::Cell;
-use std::ops::Range;
 
 /// The most columns of B that are widened at once. Each such block packs its rows of A again, which
 /// takes little time beside so many columns; a block of `f32` takes half a megabyte.
@@ -47,26 +47,20 @@ pub fn gemm_bf16<T: Float>(a: Matrix<'_, T>, b: Matrix<'_, Bf16>, beta: T, c: &m
     if m == 1 && row_times_matrix(a, b, beta, c) {
         return;
     }
-    in_blocks([m, k, n], c, |mut block| {
-        let a = a.rows_from(block.rows().start, block.rows().len());
+    in_blocks([m, k, n], c, |mut c, rows, cols| {
         with_scratch(TERMS * COLUMNS, |scratch| {
-            for cols in parts(block.cols(), COLUMNS) {
+            for some in parts(0..c.cols(), COLUMNS) {
                 let mut beta = beta;
                 for terms in parts(0..k, TERMS) {
-                    let a = a.cols_from(terms.start, terms.len());
-                    let b = b.rows_from(terms.start, terms.len());
-                    let b = widen(b.cols_from(cols.start, cols.len()), scratch);
-                    block.product(cols.clone(), a, b, beta);
+                    let a = a.part(rows.clone(), terms.clone());
+                    let b = b.part(terms, cols.start + some.start..cols.start + some.end);
+                    let c = c.part(0..rows.len(), some.clone());
+                    product(c, a, widen(b, scratch), beta);
                     beta = T::ONE;
                 }
             }
         });
     });
-}
-
-/// Cuts a range into parts of `len`, the last of which may be shorter.
-fn parts(range: Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> {
-    range.clone().step_by(len).map(move |start| start..range.end.min(start + len))
 }
 
 /// Writes `b` into `scratch`, with contiguous columns if those of `b` are.

@@ -1,86 +1,113 @@
-//! Matrix products with few rows, such as those of a layer and a small batch.
-//!
-//! `matrixmultiply` packs both operands. With few rows, that is a large share of the time. Here A is
-//! read where it is, and one panel of B is copied at a time.
+//! Matrix products by panels of B, which stay in the L2 cache while rows of A pass by.
 //!
 //! The bits are those of `matrixmultiply`: terms are added in order by fused multiply-adds, in parts
 //! of [`TERMS`], and the sum of each part is added to the result.
 
+use crate::block::{Block, parts};
 use crate::float::Float;
-use crate::gemm::{Block, Matrix};
+use crate::gemm::Matrix;
 use crate::memory::CacheLine;
 use crate::packing::TERMS;
 use crate::panel::transpose_into_panel;
 use crate::simd::{has_fma, simd};
 use std::cell::Cell;
-use std::ops::Range;
 
 thread_local! {
-    /// A panel of B and the sums of a panel of C.
+    /// Panels of B and rows of A.
     static BUFFER: Cell<Vec<CacheLine>> = const { Cell::new(Vec::new()) };
 }
 
-/// With more rows, packing A is faster.
+/// The rows of A and the columns of B that are copied at once.
 const ROWS: usize = 128;
+const COLUMNS: usize = 1024;
+
+/// The distance between copied rows: no multiple of a large power of two, or they would share a few
+/// lines of the cache.
+const PITCH: usize = TERMS + 16;
+
+/// With fewer terms and more rows, `matrixmultiply` is faster.
+const SUM: usize = 128;
 
 /// Whether [`product`] computes `A B + β C`, and faster than `matrixmultiply`.
 pub(crate) fn is_suitable<T: Float>(a: &Matrix<'_, T>, b: &Matrix<'_, T>, beta: T) -> bool {
     let are_contiguous = a.col_stride == 1 && (b.col_stride == 1 || b.row_stride == 1);
-    has_fma() && a.rows <= ROWS && are_contiguous && (beta == T::ZERO || beta == T::ONE)
+    let is_fast = a.rows <= ROWS || a.cols >= SUM;
+    has_fma() && are_contiguous && is_fast && (beta == T::ZERO || beta == T::ONE)
 }
 
-/// `C ← A B`, or `C ← A B + C`, for the columns `cols` of C and the rows of its block.
+/// `C ← A B`, or `C ← A B + C`.
 pub(crate) fn product<T: Float>(
-    block: &mut Block<'_, T>,
-    cols: Range<usize>,
+    mut c: Block<'_, T>,
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
     adds: bool,
 ) {
+    if b.rows == 0 && !adds {
+        return (0..a.rows).for_each(|row| c.row(row).fill(T::ZERO));
+    }
     let width = T::panel_width();
+    // A panel that only one part of A meets is used while it is in the L1 cache.
+    let columns = if a.rows <= ROWS { width } else { COLUMNS };
+    let copies_rows = a.rows > ROWS && a.row_stride.is_multiple_of(TERMS);
+
+    let panels_len = b.rows.min(TERMS) * b.cols.min(columns).next_multiple_of(width);
+    let rows_len = if copies_rows { ROWS * PITCH } else { 0 };
+    let lines = (panels_len + rows_len) * size_of::<T>() / CacheLine::BYTES;
     let mut buffer = BUFFER.take();
-    let len = (TERMS + ROWS) * width * size_of::<T>();
-    buffer.resize(len / CacheLine::BYTES, CacheLine::ZERO);
-    let (panel, sums) = bytemuck::cast_slice_mut(&mut buffer).split_at_mut(TERMS * width);
-    let sums = &mut sums[..a.rows * width];
-    for first in (0..b.cols).step_by(width) {
-        let len = width.min(b.cols - first);
-        let (b, cols) = (b.cols_from(first, len), cols.start + first..cols.start + first + len);
-        if adds {
-            for (i, sums) in sums.chunks_exact_mut(width).enumerate() {
-                sums[..len].copy_from_slice(block.row(i, cols.clone()));
+    buffer.resize(buffer.len().max(lines), CacheLine::ZERO);
+    let (panels, some_rows) = bytemuck::cast_slice_mut(&mut buffer).split_at_mut(panels_len);
+    for cols in parts(0..b.cols, columns) {
+        for terms in parts(0..b.rows, TERMS) {
+            let b = b.part(terms.clone(), cols.clone());
+            simd!(|| read_panels(b, panels, width));
+            for rows in parts(0..a.rows, ROWS) {
+                let a = a.part(rows.clone(), terms.clone());
+                let a = if copies_rows {
+                    simd!(|| read_rows(a, some_rows));
+                    (&*some_rows, PITCH)
+                } else {
+                    (a.data, a.row_stride)
+                };
+                let mut c = c.part(rows, cols.clone());
+                let panels = panels.chunks_exact(terms.len() * width);
+                for (panel, cols) in panels.zip(parts(0..b.cols, width)) {
+                    let c = c.part(0..c.rows(), cols);
+                    T::far_product(a, panel, c, adds || terms.start > 0);
+                }
             }
-        } else if b.rows == 0 {
-            sums.fill(T::ZERO);
-        }
-        for k in (0..b.rows).step_by(TERMS) {
-            let terms = TERMS.min(b.rows - k);
-            let panel = &mut panel[..terms * width];
-            simd!(|| read_panel(b.rows_from(k, terms), panel, width));
-            let a = (&a.data[k..], a.row_stride);
-            if adds || k > 0 {
-                T::add_product(a, panel, (sums, width), width);
-            } else {
-                T::set_product(a, panel, (sums, width), width);
-            }
-        }
-        for (i, sums) in sums.chunks_exact(width).enumerate() {
-            block.row(i, cols.clone()).copy_from_slice(&sums[..len]);
         }
     }
     BUFFER.set(buffer);
 }
 
-/// Copies a matrix to a panel, whose other columns are 0.
+/// Copies a matrix to panels. The last columns of the last one are 0 if the matrix has too few.
 #[inline(always)]
-fn read_panel<T: Float>(b: Matrix<'_, T>, panel: &mut [T], width: usize) {
+fn read_panels<T: Float>(b: Matrix<'_, T>, panels: &mut [T], width: usize) {
+    let panel_len = b.rows * width;
     if b.row_stride == 1 && b.col_stride != 1 {
-        return transpose_into_panel(panel, width, b.data, b.col_stride, [b.cols, b.rows]);
+        for (panel, cols) in panels.chunks_exact_mut(panel_len).zip(parts(0..b.cols, width)) {
+            let columns = &b.data[cols.start * b.col_stride..];
+            transpose_into_panel(panel, width, columns, b.col_stride, [cols.len(), b.rows]);
+        }
+        return;
     }
-    for (k, row) in panel.chunks_exact_mut(width).enumerate() {
-        let (some, rest) = row.split_at_mut(b.cols);
-        some.copy_from_slice(&b.data[k * b.row_stride..][..b.cols]);
-        rest.fill(T::ZERO);
+    // Row by row: the rows of B may be far apart in memory.
+    for k in 0..b.rows {
+        let row = &b.data[k * b.row_stride..][..b.cols];
+        for (panel, some) in panels.chunks_exact_mut(panel_len).zip(row.chunks(width)) {
+            let out = &mut panel[k * width..][..width];
+            out.iter_mut().zip(some).for_each(|(out, &b)| *out = b);
+            out[some.len()..].fill(T::ZERO);
+        }
+    }
+}
+
+/// Copies the rows of a matrix.
+#[inline(always)]
+fn read_rows<T: Float>(a: Matrix<'_, T>, rows: &mut [T]) {
+    for (i, row) in rows.chunks_exact_mut(PITCH).take(a.rows).enumerate() {
+        let a = &a.data[i * a.row_stride..][..a.cols];
+        row.iter_mut().zip(a).for_each(|(row, &a)| *row = a);
     }
 }
 
@@ -127,6 +154,18 @@ mod tests {
         for [m, k, n] in [[2, 5, 3], [20, 300, 70]] {
             for a_stride in [0, 1, k + 3] {
                 for b_strides in [[0, 1], [1, 0], [1, 2], [1, 1], [2, 1], [1, k + 3], [n + 3, 1]] {
+                    check([m, k, n], a_stride, b_strides, 0.0f32);
+                    check([m, k, n], a_stride, b_strides, 1.0f64);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_rows_have_the_same_bits() {
+        for [m, k, n] in [[129, 128, 33], [300, 600, 70], [200, 300, 1100]] {
+            for a_stride in [k, 1024, 1027] {
+                for b_strides in [[n, 1], [1, k]] {
                     check([m, k, n], a_stride, b_strides, 0.0f32);
                     check([m, k, n], a_stride, b_strides, 1.0f64);
                 }

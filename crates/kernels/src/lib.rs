@@ -15,6 +15,7 @@
 mod adam;
 mod attention;
 mod bf16;
+mod block;
 mod concatenate;
 mod conv;
 mod elementwise;

@@ -5,6 +5,7 @@
 //! The bits are those of `matrixmultiply`: terms are added in order by fused multiply-adds, in parts
 //! of [`TERMS`], and the sum of each part is added to the result.
 
+use crate::block::Block;
 use crate::float::Float;
 use crate::gemm::Matrix;
 use crate::memory::CacheLine;
@@ -66,8 +67,8 @@ impl<T: Float> Packed<T> {
         for (p, panel) in panels.enumerate() {
             let first = p * self.width;
             for (part, panel) in panel.chunks(TERMS * self.width).enumerate() {
-                let (a, c) = ((&a[part * TERMS..], k), (&mut c[first..], n));
-                T::add_product(a, panel, c, self.width.min(n - first));
+                let c = Block::new(&mut c[first..], n, self.width.min(n - first));
+                T::add_product((&a[part * TERMS..], k), panel, c);
             }
         }
     }

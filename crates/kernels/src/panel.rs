@@ -3,6 +3,7 @@
 //! A panel is some [`width`](Panels::panel_width) of columns of a matrix, stored row by row. The
 //! product of a few rows with a panel reads contiguous memory and keeps its sums in registers.
 
+use crate::block::Block;
 use crate::conv::transform_output;
 use crate::float::Float;
 use crate::simd::{has_fma, simd, vector_bytes};
@@ -19,18 +20,21 @@ pub trait Panels: Sized {
         2 * vector_bytes() / size_of::<Self>()
     }
 
-    /// `c[i · c_stride + j] ← c[i · c_stride + j] + Σₖ a[i · a_stride + k] · panel[k][j]` for `j`
-    /// below `len`, and for as many rows `i` as start within `c`.
+    /// `c[i][j] ← c[i][j] + Σₖ a[i · stride + k] · panel[k][j]`, where `a` is the slice and `stride`.
     ///
     /// The terms are summed in order by fused multiply-adds if the machine has them. Callers add
     /// long sums in parts of [`TERMS`]: it limits the rounding error, and such a panel fits into the
     /// L1 cache.
     #[doc(hidden)]
-    fn add_product(a: (&[Self], usize), panel: &[Self], c: (&mut [Self], usize), len: usize);
+    fn add_product(a: (&[Self], usize), panel: &[Self], c: Block<'_, Self>);
 
     /// [`add_product`](Self::add_product) for a `c` of zeros, which is not read.
     #[doc(hidden)]
-    fn set_product(a: (&[Self], usize), panel: &[Self], c: (&mut [Self], usize), len: usize);
+    fn set_product(a: (&[Self], usize), panel: &[Self], c: Block<'_, Self>);
+
+    /// One or the other, for a `c` that is not in the cache: it is loaded while the terms are summed.
+    #[doc(hidden)]
+    fn far_product(a: (&[Self], usize), panel: &[Self], c: Block<'_, Self>, adds: bool);
 
     /// The outputs of a panel of Winograd's tiles.
     #[doc(hidden)]
@@ -41,12 +45,22 @@ macro_rules! panels {
     ($t:ident) => {
         // Compiled here, with this crate's optimization level, and not in the caller's crate.
         impl Panels for $t {
-            fn add_product(a: (&[$t], usize), panel: &[$t], c: (&mut [$t], usize), len: usize) {
-                product::<$t>(a, panel, c, len, |c, sum| c + sum);
+            fn add_product(a: (&[$t], usize), panel: &[$t], c: Block<'_, $t>) {
+                product::<$t>(a, panel, c, |_, _| (), |c, sum| c + sum);
             }
 
-            fn set_product(a: (&[$t], usize), panel: &[$t], c: (&mut [$t], usize), len: usize) {
-                product::<$t>(a, panel, c, len, |_, sum| sum);
+            fn set_product(a: (&[$t], usize), panel: &[$t], c: Block<'_, $t>) {
+                product::<$t>(a, panel, c, |_, _| (), |_, sum| sum);
+            }
+
+            fn far_product(a: (&[$t], usize), panel: &[$t], c: Block<'_, $t>, adds: bool) {
+                product::<$t>(
+                    a,
+                    panel,
+                    c,
+                    |c, row| c.prefetch(row),
+                    |c, sum| if adds { c + sum } else { sum },
+                );
             }
 
             fn transform_output(m: &[$t], out: &mut [$t]) {
@@ -69,17 +83,17 @@ panels!(f64);
 fn product<T: Float>(
     a: (&[T], usize),
     panel: &[T],
-    c: (&mut [T], usize),
-    len: usize,
+    c: Block<'_, T>,
+    prefetch: impl Fn(&Block<'_, T>, usize) + Copy,
     store: impl Fn(T, T) -> T + Copy,
 ) {
     match (has_fma(), T::panel_width()) {
-        (true, 32) => simd!(|| product_of::<T, 8, 32, true>(a, panel, c, len, store)),
-        (true, 16) => simd!(|| product_of::<T, 6, 16, true>(a, panel, c, len, store)),
-        (true, 8) => simd!(|| product_of::<T, 6, 8, true>(a, panel, c, len, store)),
-        (true, 4) => simd!(|| product_of::<T, 6, 4, true>(a, panel, c, len, store)),
-        (false, 8) => product_of::<T, 4, 8, false>(a, panel, c, len, store),
-        (false, 4) => product_of::<T, 4, 4, false>(a, panel, c, len, store),
+        (true, 32) => simd!(|| product_of::<T, 8, 32, true>(a, panel, c, prefetch, store)),
+        (true, 16) => simd!(|| product_of::<T, 6, 16, true>(a, panel, c, prefetch, store)),
+        (true, 8) => simd!(|| product_of::<T, 6, 8, true>(a, panel, c, prefetch, store)),
+        (true, 4) => simd!(|| product_of::<T, 6, 4, true>(a, panel, c, prefetch, store)),
+        (false, 8) => product_of::<T, 4, 8, false>(a, panel, c, prefetch, store),
+        (false, 4) => product_of::<T, 4, 4, false>(a, panel, c, prefetch, store),
         (_, width) => unreachable!("two vectors of {width} elements"),
     }
 }
@@ -87,37 +101,38 @@ fn product<T: Float>(
 /// [`product`], `MR` rows by `NR` columns at a time.
 #[inline(always)]
 fn product_of<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
-    (a, a_stride): (&[T], usize),
+    (a, stride): (&[T], usize),
     panel: &[T],
-    (c, c_stride): (&mut [T], usize),
-    len: usize,
+    mut c: Block<'_, T>,
+    prefetch: impl Fn(&Block<'_, T>, usize) + Copy,
     store: impl Fn(T, T) -> T + Copy,
 ) {
     let panel = panel.as_chunks::<NR>().0;
-    let (rows, strides) = (c.len().div_ceil(c_stride), [a_stride, c_stride]);
-    let row = tiles::<T, MR, NR, FMA>(a, panel, c, strides, len, 0..rows, store);
-    let row = tiles::<T, 4, NR, FMA>(a, panel, c, strides, len, row..rows, store);
-    let row = tiles::<T, 2, NR, FMA>(a, panel, c, strides, len, row..rows, store);
-    tiles::<T, 1, NR, FMA>(a, panel, c, strides, len, row..rows, store);
+    assert!(c.cols() <= NR, "columns of a panel");
+    let (rows, c) = (c.rows(), &mut c);
+    let row = tiles::<T, MR, NR, FMA>(a, stride, panel, c, 0..rows, prefetch, store);
+    let row = tiles::<T, 4, NR, FMA>(a, stride, panel, c, row..rows, prefetch, store);
+    let row = tiles::<T, 2, NR, FMA>(a, stride, panel, c, row..rows, prefetch, store);
+    tiles::<T, 1, NR, FMA>(a, stride, panel, c, row..rows, prefetch, store);
 }
 
 /// Tiles of `MR` rows, as long as that many are left. Returns the next row.
 #[inline(always)]
 fn tiles<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     a: &[T],
+    stride: usize,
     panel: &[[T; NR]],
-    c: &mut [T],
-    [a_stride, c_stride]: [usize; 2],
-    len: usize,
+    c: &mut Block<'_, T>,
     rows: Range<usize>,
+    prefetch: impl Fn(&Block<'_, T>, usize) + Copy,
     store: impl Fn(T, T) -> T + Copy,
 ) -> usize {
     let mut row = rows.start;
     while rows.end - row >= MR {
-        let (a, c) = (&a[row * a_stride..], &mut c[row * c_stride..]);
-        let sums = tile::<T, MR, NR, FMA>(a, panel, a_stride);
+        (row..row + MR).for_each(|row| prefetch(c, row));
+        let sums = tile::<T, MR, NR, FMA>(&a[row * stride..], stride, panel);
         for (i, sums) in sums.iter().enumerate() {
-            let c = &mut c[i * c_stride..][..len];
+            let c = c.row(row + i);
             c.iter_mut().zip(sums).for_each(|(c, &sum)| *c = store(*c, sum));
         }
         row += MR;
@@ -129,13 +144,13 @@ fn tiles<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
 #[inline(always)]
 fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     a: &[T],
+    stride: usize,
     panel: &[[T; NR]],
-    a_stride: usize,
 ) -> [[T; NR]; MR] {
     let k = panel.len();
     let mut rows = [a; MR];
     for (i, row) in rows.iter_mut().enumerate() {
-        *row = &a[i * a_stride..][..k];
+        *row = &a[i * stride..][..k];
     }
     // LLVM keeps `sums` in registers since every index is a constant once the inner loops are
     // unrolled. It turns other forms of these loops into gathers.

@@ -7,6 +7,7 @@ use super::image_sums::{SumsPiece, sum_over_images};
 use super::patches::Patches;
 use super::piece::Piece;
 use super::{Conv, Scratch};
+use crate::block::Block;
 use crate::float::Float;
 use crate::panel::{TERMS, transpose_into_panel};
 use crate::parallel::drain;
@@ -110,11 +111,10 @@ fn product<T: Float>(
             let some = row * width..rows.min(row + ROWS) * width;
             let weight = &weight[row * taps + first..];
             for (sums, panel) in sums.chunks_mut(rows * width).zip(panels.chunks(panel_len)) {
-                let sums = &mut sums[some.clone()];
-                let (weight, sums) = ((weight, taps), (sums, width));
+                let sums = Block::new(&mut sums[some.clone()], width, width);
                 match first {
-                    0 => T::set_product(weight, panel, sums, width),
-                    _ => T::add_product(weight, panel, sums, width),
+                    0 => T::set_product((weight, taps), panel, sums),
+                    _ => T::add_product((weight, taps), panel, sums),
                 }
             }
         }
@@ -244,8 +244,8 @@ fn weight_sums<T: Float>(
             of_a.read(some.clone(), &runs, a, rows, count);
             let some = some.start * width..some.end * width;
             for (sums, panel) in sums.chunks_mut(row_count * width).zip(panels.chunks(panel_len)) {
-                let sums = &mut sums[some.clone()];
-                T::add_product((rows, count), panel, (sums, width), width);
+                let sums = Block::new(&mut sums[some.clone()], width, width);
+                T::add_product((rows, count), panel, sums);
             }
         }
     }

@@ -23,6 +23,7 @@ use super::image_sums::{SumsPiece, sum_over_images};
 use super::piece::Piece;
 use super::tiles::{InputTiles, POINTS, join_pairs, split_pairs, transform_gradient};
 use super::{Conv, Scratch, direct};
+use crate::block::Block;
 use crate::float::Float;
 use crate::panel::{TERMS, transpose_into_panel};
 use crate::parallel::drain;
@@ -179,11 +180,10 @@ fn multiply<T: Float>(
         for (tiles, products) in tiles.zip(products.chunks_exact_mut(of_panel)) {
             for (k, tiles) in tiles.chunks(TERMS * width).enumerate() {
                 let weight = &weight[point * channels + k * TERMS..];
-                let products = &mut products[point * width..];
-                let (weight, products) = ((weight, POINTS * channels), (products, POINTS * width));
+                let products = Block::new(&mut products[point * width..], POINTS * width, width);
                 match k {
-                    0 => T::set_product(weight, tiles, products, width),
-                    _ => T::add_product(weight, tiles, products, width),
+                    0 => T::set_product((weight, POINTS * channels), tiles, products),
+                    _ => T::add_product((weight, POINTS * channels), tiles, products),
                 }
             }
         }
@@ -350,7 +350,7 @@ fn weight_sums<T: Float>(
             for (point, sums) in sums.chunks_mut(channels * width).enumerate() {
                 let v = &v[point * stride..];
                 let panel = &transformed[point * len * width..][..len * width];
-                T::add_product((v, len), panel, (sums, width), width);
+                T::add_product((v, len), panel, Block::new(sums, width, width));
             }
         }
     }

@@ -87,41 +87,47 @@ fn product<T: Float>(
     prefetch: impl Fn(&Block<'_, T>, usize) + Copy,
     store: impl Fn(T, T) -> T + Copy,
 ) {
-    match (has_fma(), T::panel_width()) {
-        (true, 32) => simd!(|| product_of::<T, 8, 32, true>(a, panel, c, prefetch, store)),
-        (true, 16) => simd!(|| product_of::<T, 6, 16, true>(a, panel, c, prefetch, store)),
-        (true, 8) => simd!(|| product_of::<T, 6, 8, true>(a, panel, c, prefetch, store)),
-        (true, 4) => simd!(|| product_of::<T, 6, 4, true>(a, panel, c, prefetch, store)),
-        (false, 8) => product_of::<T, 4, 8, false>(a, panel, c, prefetch, store),
-        (false, 4) => product_of::<T, 4, 4, false>(a, panel, c, prefetch, store),
-        (_, width) => unreachable!("two vectors of {width} elements"),
+    assert!(c.cols() <= T::panel_width(), "columns of a panel");
+    match (has_fma(), T::panel_width(), c.cols()) {
+        (true, 32, 0..=16) => {
+            simd!(|| product_of::<T, 12, 16, 32, true>(a, panel, c, prefetch, store));
+        }
+        (true, 32, _) => simd!(|| product_of::<T, 8, 32, 32, true>(a, panel, c, prefetch, store)),
+        (true, 16, 0..=8) => {
+            simd!(|| product_of::<T, 12, 8, 16, true>(a, panel, c, prefetch, store));
+        }
+        (true, 16, _) => simd!(|| product_of::<T, 6, 16, 16, true>(a, panel, c, prefetch, store)),
+        (true, 8, _) => simd!(|| product_of::<T, 6, 8, 8, true>(a, panel, c, prefetch, store)),
+        (true, 4, _) => simd!(|| product_of::<T, 6, 4, 4, true>(a, panel, c, prefetch, store)),
+        (false, 8, _) => product_of::<T, 4, 8, 8, false>(a, panel, c, prefetch, store),
+        (false, 4, _) => product_of::<T, 4, 4, 4, false>(a, panel, c, prefetch, store),
+        (_, width, _) => unreachable!("two vectors of {width} elements"),
     }
 }
 
-/// [`product`], `MR` rows by `NR` columns at a time.
+/// [`product`] with the first `NR` columns of a panel of `WIDTH`, `MR` rows at a time.
 #[inline(always)]
-fn product_of<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
+fn product_of<T: Float, const MR: usize, const NR: usize, const WIDTH: usize, const FMA: bool>(
     (a, stride): (&[T], usize),
     panel: &[T],
     mut c: Block<'_, T>,
     prefetch: impl Fn(&Block<'_, T>, usize) + Copy,
     store: impl Fn(T, T) -> T + Copy,
 ) {
-    let panel = panel.as_chunks::<NR>().0;
-    assert!(c.cols() <= NR, "columns of a panel");
+    let panel = panel.as_chunks::<WIDTH>().0;
     let (rows, c) = (c.rows(), &mut c);
-    let row = tiles::<T, MR, NR, FMA>(a, stride, panel, c, 0..rows, prefetch, store);
-    let row = tiles::<T, 4, NR, FMA>(a, stride, panel, c, row..rows, prefetch, store);
-    let row = tiles::<T, 2, NR, FMA>(a, stride, panel, c, row..rows, prefetch, store);
-    tiles::<T, 1, NR, FMA>(a, stride, panel, c, row..rows, prefetch, store);
+    let row = tiles::<T, MR, NR, WIDTH, FMA>(a, stride, panel, c, 0..rows, prefetch, store);
+    let row = tiles::<T, 4, NR, WIDTH, FMA>(a, stride, panel, c, row..rows, prefetch, store);
+    let row = tiles::<T, 2, NR, WIDTH, FMA>(a, stride, panel, c, row..rows, prefetch, store);
+    tiles::<T, 1, NR, WIDTH, FMA>(a, stride, panel, c, row..rows, prefetch, store);
 }
 
 /// Tiles of `MR` rows, as long as that many are left. Returns the next row.
 #[inline(always)]
-fn tiles<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
+fn tiles<T: Float, const MR: usize, const NR: usize, const WIDTH: usize, const FMA: bool>(
     a: &[T],
     stride: usize,
-    panel: &[[T; NR]],
+    panel: &[[T; WIDTH]],
     c: &mut Block<'_, T>,
     rows: Range<usize>,
     prefetch: impl Fn(&Block<'_, T>, usize) + Copy,
@@ -130,7 +136,7 @@ fn tiles<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     let mut row = rows.start;
     while rows.end - row >= MR {
         (row..row + MR).for_each(|row| prefetch(c, row));
-        let sums = tile::<T, MR, NR, FMA>(&a[row * stride..], stride, panel);
+        let sums = tile::<T, MR, NR, WIDTH, FMA>(&a[row * stride..], stride, panel);
         for (i, sums) in sums.iter().enumerate() {
             let c = c.row(row + i);
             c.iter_mut().zip(sums).for_each(|(c, &sum)| *c = store(*c, sum));
@@ -142,10 +148,10 @@ fn tiles<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
 
 /// The products of `MR` rows of `A` with a part of a panel.
 #[inline(always)]
-fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
+fn tile<T: Float, const MR: usize, const NR: usize, const WIDTH: usize, const FMA: bool>(
     a: &[T],
     stride: usize,
-    panel: &[[T; NR]],
+    panel: &[[T; WIDTH]],
 ) -> [[T; NR]; MR] {
     let k = panel.len();
     let mut rows = [a; MR];
@@ -156,7 +162,7 @@ fn tile<T: Float, const MR: usize, const NR: usize, const FMA: bool>(
     // unrolled. It turns other forms of these loops into gathers.
     let mut sums = [[T::ZERO; NR]; MR];
     for p in 0..k {
-        let b = panel[p];
+        let b = &panel[p];
         for (sums, row) in sums.iter_mut().zip(rows) {
             let a = row[p];
             for j in 0..NR {

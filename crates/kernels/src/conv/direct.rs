@@ -4,10 +4,10 @@
 //! read from the images, multiplied, and overwritten by the next.
 
 use super::image_sums::{SumsPiece, sum_over_images};
-use super::patches::Patches;
+use super::patches::{Patches, copy};
 use super::piece::Piece;
 use super::{Conv, Scratch};
-use crate::block::Block;
+use crate::block::{Block, parts};
 use crate::float::Float;
 use crate::panel::{TERMS, transpose_into_panel};
 use crate::parallel::drain;
@@ -59,65 +59,69 @@ fn some_channels<T: Float>(
     let (panels, sums) = scratch.split_at_mut(PANELS * TERMS * width);
     for (group, rows) in groups {
         let weight = &weight[rows.start * sizes.taps()..rows.end * sizes.taps()];
+        let bias = bias.map(|bias| &bias[rows.clone()]);
         let patches = Patches::new(group, *sizes);
-        let sums = &mut sums[..PANELS * rows.len() * width];
         for start in (0..end).step_by(PANELS * width) {
             let block = start..end.min(start + PANELS * width);
-            simd!(|| product(sums, weight, x, &patches, sizes.taps(), block.clone(), panels));
-            simd!(|| for (row, channel) in rows.clone().enumerate() {
-                let bias = bias.map_or(T::ZERO, |bias| bias[channel]);
-                // By panels of sums and by images.
-                let mut at = start;
-                while at < block.end {
-                    let (image, window) = (at / windows, at % windows);
-                    let (panel, lane) = ((at - start) / width, (at - start) % width);
-                    let len = (block.end - at).min(windows - window).min(width - lane);
-                    let y = (image * channels + channel - first) * windows + window;
-                    let sums = &sums[(panel * rows.len() + row) * width + lane..][..len];
-                    for (y, &sum) in out[y..y + len].iter_mut().zip(sums) {
-                        *y = sum + bias;
-                    }
-                    at += len;
+            let y = |image: usize| {
+                let row = image * channels + rows.start - first;
+                row * windows..(row + rows.len()) * windows
+            };
+            let (image, window) = (start / windows, start % windows);
+            // The windows of one image are adjacent in each channel.
+            if window + block.len() <= windows {
+                let mut y = Block::new(&mut out[y(image)], windows, windows);
+                let y = y.part(0..rows.len(), window..window + block.len());
+                simd!(|| product(y, weight, bias, x, &patches, block, panels));
+                continue;
+            }
+            let stride = PANELS * width;
+            let sums = &mut sums[..rows.len() * stride];
+            let c = Block::new(sums, stride, block.len());
+            simd!(|| product(c, weight, bias, x, &patches, block.clone(), panels));
+            simd!(|| for image in image..block.end.div_ceil(windows) {
+                let some = block.start.max(image * windows)..block.end.min((image + 1) * windows);
+                let y = out[y(image)].chunks_exact_mut(windows).zip(sums.chunks_exact(stride));
+                for (y, sums) in y {
+                    let sums = &sums[some.start - start..some.end - start];
+                    copy(&mut y[some.start - image * windows..][..sums.len()], sums);
                 }
             });
         }
     }
 }
 
-/// The product of the weight, with `taps` columns, and the windows `block`: a panel of sums for
-/// each panel of windows.
+/// The product of the weight and the windows `block`, plus a bias for each row.
 #[inline(always)]
 fn product<T: Float>(
-    sums: &mut [T],
+    mut y: Block<'_, T>,
     weight: &[T],
+    bias: Option<&[T]>,
     x: &[T],
     patches: &Patches,
-    taps: usize,
     block: Range<usize>,
     panels: &mut [T],
 ) {
-    let width = T::panel_width();
+    let (rows, count) = (y.rows(), y.cols().div_ceil(T::panel_width()));
+    let (taps, width) = (weight.len() / rows, T::panel_width());
     if taps == 0 {
-        return sums.fill(T::ZERO);
+        (0..rows).for_each(|row| y.row(row).fill(T::ZERO));
     }
-    let (rows, count) = (weight.len() / taps, block.len().div_ceil(width));
     let runs = patches.runs(block, width);
     for first in (0..taps).step_by(TERMS) {
         let terms = first..taps.min(first + TERMS);
         let panel_len = terms.len() * width;
         let panels = &mut panels[..count * panel_len];
         patches.read(terms, &runs, x, panels, width);
-        for row in (0..rows).step_by(ROWS) {
-            let some = row * width..rows.min(row + ROWS) * width;
-            let weight = &weight[row * taps + first..];
-            for (sums, panel) in sums.chunks_mut(rows * width).zip(panels.chunks(panel_len)) {
-                let sums = Block::new(&mut sums[some.clone()], width, width);
-                match first {
-                    0 => T::set_product((weight, taps), panel, sums),
-                    _ => T::add_product((weight, taps), panel, sums),
-                }
+        for rows in parts(0..rows, ROWS) {
+            let weight = (&weight[rows.start * taps + first..], taps);
+            for (panel, cols) in panels.chunks(panel_len).zip(parts(0..y.cols(), width)) {
+                T::far_product(weight, panel, y.part(rows.clone(), cols), first > 0);
             }
         }
+    }
+    for (row, &bias) in bias.into_iter().flatten().enumerate() {
+        y.row(row).iter_mut().for_each(|y| *y += bias);
     }
 }
 
@@ -243,8 +247,9 @@ fn weight_sums<T: Float>(
             let rows = &mut rows[..some.len() * count];
             of_a.read(some.clone(), &runs, a, rows, count);
             let some = some.start * width..some.end * width;
-            for (sums, panel) in sums.chunks_mut(row_count * width).zip(panels.chunks(panel_len)) {
-                let sums = Block::new(&mut sums[some.clone()], width, width);
+            let of_panels = sums.chunks_mut(row_count * width).zip(panels.chunks(panel_len));
+            for ((sums, panel), columns) in of_panels.zip(parts(columns.clone(), width)) {
+                let sums = Block::new(&mut sums[some.clone()], width, columns.len());
                 T::add_product((rows, count), panel, sums);
             }
         }

@@ -7,6 +7,7 @@ use crate::payload::payload;
 use adamant_files::FormatError;
 use adamant_tensor::{StateDict, Value};
 use crc32fast::Hasher;
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::io::{self, Write};
 
@@ -73,8 +74,7 @@ impl<'a> Data<'a> {
         match value {
             Value::F32(_) | Value::F64(_) | Value::I64(_) => {
                 let (dtype, shape, bytes) = payload(value).expect("an array");
-                let mut hasher = Hasher::new();
-                hasher.update(&bytes);
+                let hasher = checksum(&bytes);
                 let offset = aligned(self.end).expect("arrays fit in memory");
                 self.end = offset + bytes.len() as u64;
                 let info = ArrayInfo {
@@ -93,6 +93,25 @@ impl<'a> Data<'a> {
             Value::Text(value) => Content::Text(value),
         }
     }
+}
+
+/// Bytes whose checksum takes long enough to share the work.
+const PIECE: usize = 1 << 20;
+
+/// The checksum of bytes, computed piece by piece on several threads.
+fn checksum(bytes: &[u8]) -> Hasher {
+    let of_piece = |piece: &[u8]| {
+        let mut hasher = Hasher::new();
+        hasher.update(piece);
+        hasher
+    };
+    if bytes.len() <= PIECE {
+        return of_piece(bytes);
+    }
+    bytes.par_chunks(PIECE).map(of_piece).reduce(Hasher::new, |mut checksum, next| {
+        checksum.combine(&next);
+        checksum
+    })
 }
 
 /// An output, with the length and the checksum of the bytes written so far.

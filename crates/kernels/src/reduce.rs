@@ -596,6 +596,12 @@ fn better_of<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
     if better(x, best) || x.is_nan() { x } else { best }
 }
 
+/// The better of the two, which are not NaN.
+#[inline(always)]
+fn select<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
+    if better(x, best) { x } else { best }
+}
+
 /// `out[i] ← ` the best of the `x[r, i]`.
 #[inline(always)]
 pub(crate) fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, T) -> bool + Copy) {
@@ -612,7 +618,17 @@ pub(crate) fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, 
 #[inline(always)]
 pub(crate) fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
     let mut lanes = [row[0]; LANES];
-    let (body, tail) = row.as_chunks::<LANES>();
+    let (fours, rest) = row.as_chunks::<{ 4 * LANES }>();
+    if !fours.is_empty() {
+        let mut nan = [T::ZERO; LANES];
+        for x in fours {
+            (lanes, nan) = best_of_four(lanes, nan, x, better);
+        }
+        if sum_lanes(nan).is_nan() {
+            return T::NAN;
+        }
+    }
+    let (body, tail) = rest.as_chunks::<LANES>();
     for x in body {
         for i in 0..LANES {
             lanes[i] = better_of(x[i], lanes[i], better);
@@ -626,6 +642,26 @@ pub(crate) fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + C
         }
     }
     tail.iter().fold(lanes[0], |best, &x| better_of(x, best, better))
+}
+
+/// The best of each of the `lanes` and four elements of `x`, and whether one of the four is NaN:
+/// `nan` is then. Two elements are tested for NaN by one instruction, and a comparison of two waits
+/// for no other.
+#[inline(always)]
+fn best_of_four<T: Float>(
+    mut lanes: [T; LANES],
+    mut nan: [T; LANES],
+    x: &[T; 4 * LANES],
+    better: impl Fn(T, T) -> bool + Copy,
+) -> ([T; LANES], [T; LANES]) {
+    for i in 0..LANES {
+        let [a, b, c, d] = [x[i], x[LANES + i], x[2 * LANES + i], x[3 * LANES + i]];
+        let any_nan = (a.is_nan() || b.is_nan()) | (c.is_nan() || d.is_nan());
+        nan[i] = if any_nan { T::NAN } else { nan[i] };
+        let best = select(select(d, c, better), select(b, a, better), better);
+        lanes[i] = select(best, lanes[i], better);
+    }
+    (lanes, nan)
 }
 
 /// The product of a row, in `f64`, in blocks of [`CHUNK`].

@@ -282,24 +282,43 @@ fn sum_long_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy + Sync) -> T {
 /// ```
 #[must_use]
 pub fn dot<T: Float>(x: &[T], y: &[T]) -> T {
-    const PRODUCTS: usize = 4 * LANES * BLOCK; // they stay in the first cache
+    const PRODUCTS: usize = 4 * LANES * BLOCK; // of a part
     assert_eq!(x.len(), y.len(), "operands of one length");
     let mut partial = vec![T::ZERO; x.len().div_ceil(PRODUCTS)];
     let parts = x.chunks(4 * PRODUCTS).zip(y.chunks(4 * PRODUCTS));
     share(partial.chunks_mut(4).zip(parts), x.len(), |(partial, (x, y))| {
-        let mut products = [T::ZERO; PRODUCTS];
         simd!(|| {
-            let parts = x.chunks(PRODUCTS).zip(y.chunks(PRODUCTS));
-            for (out, (x, y)) in partial.iter_mut().zip(parts) {
-                let products = &mut products[..x.len()];
-                for (product, (&x, &y)) in products.iter_mut().zip(x.iter().zip(y)) {
-                    *product = x * y;
-                }
-                *out = sum_short_row(products, |x| x);
+            for (out, (x, y)) in partial.iter_mut().zip(x.chunks(PRODUCTS).zip(y.chunks(PRODUCTS)))
+            {
+                *out = sum_products(x, y);
             }
         });
     });
     sum_row(&partial)
+}
+
+/// `Σᵢ x[i] y[i]` of at most four blocks, with the bits of [`sum_short_row`] of the products.
+#[inline(always)]
+fn sum_products<T: Float>(x: &[T], y: &[T]) -> T {
+    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut sums = [[T::ZERO; LANES]; 4];
+    for (sum, (x, y)) in sums.iter_mut().zip(x.chunks(BLOCK).zip(y.chunks(BLOCK))) {
+        *sum = x.iter().zip(y).fold([T::ZERO; LANES], |sum, (x, y)| add_products(sum, x, y));
+    }
+    let sum = add(add(sums[0], sums[1]), add(sums[2], sums[3]));
+    let mut rest = [T::ZERO; LANES];
+    for (rest, (&x, &y)) in rest.iter_mut().zip(x_tail.iter().zip(y_tail)) {
+        *rest = x * y;
+    }
+    sum_lanes(add(sum, rest))
+}
+
+#[inline(always)]
+fn add_products<T: Float>(mut sum: [T; LANES], x: &[T; LANES], y: &[T; LANES]) -> [T; LANES] {
+    for i in 0..LANES {
+        sum[i] += x[i] * y[i];
+    }
+    sum
 }
 
 /// `out[r] ← Σᵢ (x[r, i] − centers[r])²`, with the bits of [`sum`] of the squares.
@@ -865,6 +884,15 @@ mod tests {
             let y: Vec<f64> = (0..len).map(|i| f64::from(i % 7) - 3.0).collect();
             let expected: f64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
             assert_eq!(dot(&x, &y), expected, "{len} elements");
+        }
+    }
+
+    #[test]
+    fn dot_products_are_sums_of_products() {
+        for len in [0, 1, 31, 33, 1024, 1500, 2048, 3000, 4095, 4096] {
+            let (x, y) = (values(len), values(len + 1));
+            let products: Vec<f32> = x.iter().zip(&y[1..]).map(|(x, y)| x * y).collect();
+            assert!(dot(&x, &y[1..]) == sum_row(&products), "{len} elements");
         }
     }
 

@@ -241,6 +241,38 @@ where
     });
 }
 
+/// [`map_dense`] of two functions: `out[i] ← f(x[i])`, `other[i] ← g(x[i])`. The operand is read once.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let (mut tripled, mut signs) = ([0.0f32; 2], [0u8; 2]);
+/// let is_negative = |x: f32| u8::from(x < 0.0);
+/// adamant_kernels::map_twice(&mut tripled, &mut signs, &[1.0, -2.0], |x| x * 3.0, is_negative);
+/// assert_eq!((tripled, signs), ([3.0, -6.0], [0, 1]));
+/// ```
+pub fn map_twice<T, U, V, F, G>(out: &mut [U], other: &mut [V], x: &[T], f: F, g: G)
+where
+    T: Copy + Sync,
+    U: Copy + Send,
+    V: Copy + Send,
+    F: Fn(T) -> U + Copy + Sync,
+    G: Fn(T) -> V + Copy + Sync,
+{
+    const BLOCK: usize = 1 << 11; // elements that stay in the first cache
+    assert!(out.len() == x.len() && other.len() == x.len(), "operands of one length");
+    let (cost, piece) = (out.len(), piece(out.len()));
+    let pieces = out.chunks_mut(piece).zip(other.chunks_mut(piece)).zip(x.chunks(piece));
+    share(pieces, cost, |((out, other), x)| {
+        let blocks = out.chunks_mut(BLOCK).zip(other.chunks_mut(BLOCK)).zip(x.chunks(BLOCK));
+        simd!(|| for ((out, other), x) in blocks {
+            each(out, x.iter().copied(), f);
+            each(other, x.iter().copied(), g);
+        });
+    });
+}
+
 /// [`zip`] for contiguous slices: `out[i] ← f(x[i], y[i])`.
 ///
 /// # Panics
@@ -504,6 +536,17 @@ mod tests {
                     assert_eq!(out[i * cols + j], expected);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn two_functions_of_every_element() {
+        for len in [0, 1, 2049, 100_000] {
+            let x: Vec<i64> = (0..len).collect();
+            let (mut doubled, mut odd) = (vec![-1; x.len()], vec![9u8; x.len()]);
+            map_twice(&mut doubled, &mut odd, &x, |x| 2 * x, |x| (x % 2) as u8);
+            assert!(doubled.iter().zip(&x).all(|(&out, &x)| out == 2 * x), "{len} elements");
+            assert!(odd.iter().zip(&x).all(|(&out, &x)| i64::from(out) == x % 2), "{len} elements");
         }
     }
 

@@ -64,8 +64,8 @@ pub use bf16::Bf16;
 pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
-    add_strided, convert_bytes, copy, fill, map, map_assign, map_dense, zip, zip_assign, zip_dense,
-    zip_gradients, zip3,
+    add_strided, convert_bytes, copy, fill, map, map_assign, map_dense, map_twice, zip, zip_assign,
+    zip_dense, zip_gradients, zip3,
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};

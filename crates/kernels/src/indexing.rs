@@ -3,9 +3,9 @@
 //! An index may repeat, and then the result of a function that writes depends on the order. So all
 //! that is written to one element is written in order, by one thread.
 
-use crate::elementwise::{copy, copy_slice};
+use crate::elementwise::{copy, copy_slice, map_from};
 use crate::float::{Element, Float};
-use crate::parallel::{CHUNK, num_threads, share};
+use crate::parallel::{CHUNK, num_threads, piece, share};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
 use smallvec::SmallVec;
@@ -192,6 +192,37 @@ pub fn take<E: Element>(out: &mut [E], x: &[E], dims: &[Taken<'_>]) {
             row += own.len() / inner;
             out = rest;
         }
+    });
+}
+
+/// `out[p, ..] ← ` the slice of `shape` at the element `starts[p]` of `x`, row-major in `out`.
+///
+/// # Panics
+/// If the lengths do not match, or `x` is too short.
+///
+/// ```
+/// use adamant_kernels::{View, take_slices};
+/// let columns = View { data: &[1.0, 2.0, 3.0, 4.0], strides: &[2] };
+/// let mut out = [0.0; 4];
+/// take_slices(&mut out, &[2], columns, &[1, 0]);
+/// assert_eq!(out, [2.0, 4.0, 1.0, 3.0]);
+/// ```
+pub fn take_slices<E: Element>(out: &mut [E], shape: &[usize], x: View<'_, E>, starts: &[usize]) {
+    let slice = shape.iter().product::<usize>();
+    assert_eq!(out.len(), starts.len() * slice, "a slice for each start");
+    let nest = Nest::new(shape, [x.strides]);
+    let (cost, piece) = (out.len(), piece(out.len()));
+    share(out.chunks_mut(piece).enumerate(), cost, |(i, mut out)| {
+        simd!(|| {
+            let mut at = i * piece;
+            while !out.is_empty() {
+                let (start, first) = (starts[at / slice], at % slice);
+                let (own, rest) = out.split_at_mut((slice - first).min(out.len()));
+                map_from(own, &nest, first, &x.data[start..], |x| x);
+                at += own.len();
+                out = rest;
+            }
+        });
     });
 }
 

@@ -70,7 +70,9 @@ pub use elementwise::{
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
 pub use gemm_bf16::gemm_bf16;
-pub use indexing::{Lookup, Taken, add_rows, all_below, gather, put_rows, scatter_add, take};
+pub use indexing::{
+    Lookup, Taken, add_rows, all_below, gather, put_rows, scatter_add, take, take_slices,
+};
 pub use marked::Marked;
 pub use memory::CacheLine;
 pub use normalize::{

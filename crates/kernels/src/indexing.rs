@@ -55,8 +55,14 @@ pub fn gather<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>, size: usize)
             return outside.store(true, Ordering::Relaxed);
         }
         nest.runs(start..start + out.len(), |run, [offset]| {
-            for (i, (out, &index)) in out[run.clone()].iter_mut().zip(&index[run]).enumerate() {
-                *out = x[offset + i * stride + index * step];
+            let (out, index) = (&mut out[run.clone()], &index[run]);
+            if (stride, step) == (0, 1) {
+                let x = &x[offset..]; // a row, in which an index is a position
+                out.iter_mut().zip(index).for_each(|(out, &index)| *out = x[index]);
+            } else {
+                for (i, (out, &index)) in out.iter_mut().zip(index).enumerate() {
+                    *out = x[offset + i * stride + index * step];
+                }
             }
         });
     });
@@ -83,8 +89,14 @@ pub fn scatter_add<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
     let add = |out: &mut [T], x: &[T], nest: &Nest<1>, index: &[usize]| {
         let [stride] = nest.inner_strides();
         nest.runs(0..x.len(), |run, [offset]| {
-            for (i, (&x, &index)) in x[run.clone()].iter().zip(&index[run]).enumerate() {
-                out[offset + i * stride + index * step] += x;
+            let (x, index) = (&x[run.clone()], &index[run]);
+            if (stride, step) == (0, 1) {
+                let out = &mut out[offset..]; // as in `gather`
+                x.iter().zip(index).for_each(|(&x, &index)| out[index] += x);
+            } else {
+                for (i, (&x, &index)) in x.iter().zip(index).enumerate() {
+                    out[offset + i * stride + index * step] += x;
+                }
             }
         });
     };

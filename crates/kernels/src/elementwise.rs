@@ -9,6 +9,7 @@ use crate::simd::simd;
 use crate::strided::{Dim, Nest, View};
 use crate::transpose::{contiguous_dim, map_transposed};
 use std::iter::repeat;
+use std::ops::Range;
 
 /// `out[i] ← f(x[i])`.
 ///
@@ -241,6 +242,38 @@ where
     });
 }
 
+/// [`map_dense`] of two functions: `out[i] ← f(x[i])`, `other[i] ← g(x[i])`. The operand is read once.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// let (mut tripled, mut signs) = ([0.0f32; 2], [0u8; 2]);
+/// let is_negative = |x: f32| u8::from(x < 0.0);
+/// adamant_kernels::map_twice(&mut tripled, &mut signs, &[1.0, -2.0], |x| x * 3.0, is_negative);
+/// assert_eq!((tripled, signs), ([3.0, -6.0], [0, 1]));
+/// ```
+pub fn map_twice<T, U, V, F, G>(out: &mut [U], other: &mut [V], x: &[T], f: F, g: G)
+where
+    T: Copy + Sync,
+    U: Copy + Send,
+    V: Copy + Send,
+    F: Fn(T) -> U + Copy + Sync,
+    G: Fn(T) -> V + Copy + Sync,
+{
+    const BLOCK: usize = 1 << 11; // elements that stay in the first cache
+    assert!(out.len() == x.len() && other.len() == x.len(), "operands of one length");
+    let (cost, piece) = (out.len(), piece(out.len()));
+    let pieces = out.chunks_mut(piece).zip(other.chunks_mut(piece)).zip(x.chunks(piece));
+    share(pieces, cost, |((out, other), x)| {
+        let blocks = out.chunks_mut(BLOCK).zip(other.chunks_mut(BLOCK)).zip(x.chunks(BLOCK));
+        simd!(|| for ((out, other), x) in blocks {
+            each(out, x.iter().copied(), f);
+            each(other, x.iter().copied(), g);
+        });
+    });
+}
+
 /// [`zip`] for contiguous slices: `out[i] ← f(x[i], y[i])`.
 ///
 /// # Panics
@@ -444,6 +477,9 @@ where
 /// ```
 pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], x: &[T]) {
     assert_eq!(x.len(), shape.iter().product::<usize>(), "one value for each position");
+    if let Some(columns) = Columns::new(shape, strides) {
+        return columns.add(out, x);
+    }
     let nest = Nest::new(shape, [strides]);
     let [step] = nest.inner_strides();
     nest.runs(0..x.len(), |run, [start]| {
@@ -457,6 +493,68 @@ pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], 
             }
         }
     });
+}
+
+/// Strides that describe rows and a dimension along them, so that elements of different columns do
+/// not meet.
+struct Columns {
+    /// The number of columns, and the length of a row, which is at least that.
+    count: usize,
+    pitch: usize,
+    /// The rows at the positions of the dimensions before that of the columns, and what those after
+    /// it add.
+    outer: Vec<usize>,
+    inner: Vec<usize>,
+}
+
+impl Columns {
+    /// Columns that are added at once: those of a few rows stay in the first cache.
+    const WIDTH: usize = 1 << 11;
+
+    /// `None` if there are no such columns, or too few of them.
+    fn new(shape: &[usize], strides: &[usize]) -> Option<Columns> {
+        let long = |d: &usize| strides[*d] == 1 && shape[*d] > Columns::WIDTH;
+        let dim = (0..shape.len()).find(long)?;
+        let moves = |d: &usize| *d != dim && shape[*d] > 1;
+        let pitch = (0..shape.len()).filter(moves).map(|d| strides[d]).min();
+        let pitch = pitch.unwrap_or(shape[dim]);
+        let is_row = |d: usize| strides[d].is_multiple_of(pitch);
+        if pitch < shape[dim] || !(0..shape.len()).filter(moves).all(is_row) {
+            return None;
+        }
+        let rows = |dims: Range<usize>| {
+            dims.fold(vec![0], |rows, d| {
+                let steps = |row| (0..shape[d]).map(move |i| row + i * (strides[d] / pitch));
+                rows.into_iter().flat_map(steps).collect()
+            })
+        };
+        let (outer, inner) = (rows(0..dim), rows(dim + 1..shape.len()));
+        Some(Columns { count: shape[dim], pitch, outer, inner })
+    }
+
+    /// [`add_strided`], on several threads.
+    fn add<T: Float>(&self, out: &mut [T], x: &[T]) {
+        let mut blocks: Vec<Vec<&mut [T]>> = Vec::new();
+        blocks.resize_with(self.count.div_ceil(Columns::WIDTH), Vec::new);
+        for row in out.chunks_mut(self.pitch) {
+            let row = row.chunks_mut(Columns::WIDTH);
+            blocks.iter_mut().zip(row).for_each(|(rows, row)| rows.push(row));
+        }
+        let inner = self.inner.len();
+        share(blocks.into_iter().enumerate(), x.len(), |(block, mut rows)| {
+            let first = block * Columns::WIDTH;
+            let width = Columns::WIDTH.min(self.count - first);
+            simd!(|| for (o, row) in self.outer.iter().enumerate() {
+                let x = &x[(o * self.count + first) * inner..][..width * inner];
+                for (i, add) in self.inner.iter().enumerate() {
+                    let out = &mut rows[row + add][..width];
+                    out.iter_mut()
+                        .zip(x[i..].iter().step_by(inner))
+                        .for_each(|(out, &x)| *out += x);
+                }
+            });
+        });
+    }
 }
 
 /// `out[i] ← x[i] · scale + shift`, from bytes to floats.
@@ -508,6 +606,17 @@ mod tests {
     }
 
     #[test]
+    fn two_functions_of_every_element() {
+        for len in [0, 1, 2049, 100_000] {
+            let x: Vec<i64> = (0..len).collect();
+            let (mut doubled, mut odd) = (vec![-1; x.len()], vec![9u8; x.len()]);
+            map_twice(&mut doubled, &mut odd, &x, |x| 2 * x, |x| (x % 2) as u8);
+            assert!(doubled.iter().zip(&x).all(|(&out, &x)| out == 2 * x), "{len} elements");
+            assert!(odd.iter().zip(&x).all(|(&out, &x)| i64::from(out) == x % 2), "{len} elements");
+        }
+    }
+
+    #[test]
     fn a_short_row_is_repeated() {
         for (rows, size) in [(40_000, 3), (7, 5), (100_000, 1), (3000, 63), (3000, 64), (0, 3)] {
             let row: Vec<usize> = (5..5 + size).collect();
@@ -523,6 +632,9 @@ mod tests {
             ([3, 5000, 3], [5000, 1, 5000]), // windows
             ([3, 5000, 3], [5003, 1, 5003]),
             ([3, 5000, 3], [4999, 1, 4999]), // rows overlap
+            ([3, 5000, 3], [5000, 1, 7000]), // columns meet
+            ([2, 3000, 2], [9000, 1, 3000]),
+            ([1, 1, 70_000], [9, 9, 1]),
             ([40, 30, 50], [3000, 60, 1]),
             ([40, 30, 50], [60, 3000, 2]),
             ([40, 30, 50], [1, 40, 0]),

@@ -3,9 +3,9 @@
 //! An index may repeat, and then the result of a function that writes depends on the order. So all
 //! that is written to one element is written in order, by one thread.
 
-use crate::elementwise::{copy, copy_slice};
+use crate::elementwise::{copy, copy_slice, map_from};
 use crate::float::{Element, Float};
-use crate::parallel::{CHUNK, num_threads, share};
+use crate::parallel::{CHUNK, num_threads, piece, share};
 use crate::simd::simd;
 use crate::strided::{Nest, View};
 use smallvec::SmallVec;
@@ -55,8 +55,14 @@ pub fn gather<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>, size: usize)
             return outside.store(true, Ordering::Relaxed);
         }
         nest.runs(start..start + out.len(), |run, [offset]| {
-            for (i, (out, &index)) in out[run.clone()].iter_mut().zip(&index[run]).enumerate() {
-                *out = x[offset + i * stride + index * step];
+            let (out, index) = (&mut out[run.clone()], &index[run]);
+            if (stride, step) == (0, 1) {
+                let x = &x[offset..]; // a row, in which an index is a position
+                out.iter_mut().zip(index).for_each(|(out, &index)| *out = x[index]);
+            } else {
+                for (i, (out, &index)) in out.iter_mut().zip(index).enumerate() {
+                    *out = x[offset + i * stride + index * step];
+                }
             }
         });
     });
@@ -83,8 +89,14 @@ pub fn scatter_add<T: Float>(out: &mut [T], x: &[T], lookup: Lookup<'_>) {
     let add = |out: &mut [T], x: &[T], nest: &Nest<1>, index: &[usize]| {
         let [stride] = nest.inner_strides();
         nest.runs(0..x.len(), |run, [offset]| {
-            for (i, (&x, &index)) in x[run.clone()].iter().zip(&index[run]).enumerate() {
-                out[offset + i * stride + index * step] += x;
+            let (x, index) = (&x[run.clone()], &index[run]);
+            if (stride, step) == (0, 1) {
+                let out = &mut out[offset..]; // as in `gather`
+                x.iter().zip(index).for_each(|(&x, &index)| out[index] += x);
+            } else {
+                for (i, (&x, &index)) in x.iter().zip(index).enumerate() {
+                    out[offset + i * stride + index * step] += x;
+                }
             }
         });
     };
@@ -192,6 +204,37 @@ pub fn take<E: Element>(out: &mut [E], x: &[E], dims: &[Taken<'_>]) {
             row += own.len() / inner;
             out = rest;
         }
+    });
+}
+
+/// `out[p, ..] ← ` the slice of `shape` at the element `starts[p]` of `x`, row-major in `out`.
+///
+/// # Panics
+/// If the lengths do not match, or `x` is too short.
+///
+/// ```
+/// use adamant_kernels::{View, take_slices};
+/// let columns = View { data: &[1.0, 2.0, 3.0, 4.0], strides: &[2] };
+/// let mut out = [0.0; 4];
+/// take_slices(&mut out, &[2], columns, &[1, 0]);
+/// assert_eq!(out, [2.0, 4.0, 1.0, 3.0]);
+/// ```
+pub fn take_slices<E: Element>(out: &mut [E], shape: &[usize], x: View<'_, E>, starts: &[usize]) {
+    let slice = shape.iter().product::<usize>();
+    assert_eq!(out.len(), starts.len() * slice, "a slice for each start");
+    let nest = Nest::new(shape, [x.strides]);
+    let (cost, piece) = (out.len(), piece(out.len()));
+    share(out.chunks_mut(piece).enumerate(), cost, |(i, mut out)| {
+        simd!(|| {
+            let mut at = i * piece;
+            while !out.is_empty() {
+                let (start, first) = (starts[at / slice], at % slice);
+                let (own, rest) = out.split_at_mut((slice - first).min(out.len()));
+                map_from(own, &nest, first, &x.data[start..], |x| x);
+                at += own.len();
+                out = rest;
+            }
+        });
     });
 }
 

@@ -65,13 +65,15 @@ pub use bf16::Bf16;
 pub use concatenate::concatenate;
 pub use conv::{Conv, conv, conv_input, conv_weight};
 pub use elementwise::{
-    add_strided, convert_bytes, copy, fill, map, map_assign, map_dense, zip, zip_assign, zip_dense,
-    zip_gradients, zip3,
+    add_strided, convert_bytes, copy, fill, map, map_assign, map_dense, map_twice, zip, zip_assign,
+    zip_dense, zip_gradients, zip3,
 };
 pub use float::{Element, Float};
 pub use gemm::{Matrix, gemm, gemm_batch, gemm_sum};
 pub use gemm_bf16::gemm_bf16;
-pub use indexing::{Lookup, Taken, add_rows, all_below, gather, put_rows, scatter_add, take};
+pub use indexing::{
+    Lookup, Taken, add_rows, all_below, gather, put_rows, scatter_add, take, take_slices,
+};
 pub use marked::Marked;
 pub use memory::CacheLine;
 pub use normalize::{

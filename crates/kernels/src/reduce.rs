@@ -282,24 +282,43 @@ fn sum_long_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy + Sync) -> T {
 /// ```
 #[must_use]
 pub fn dot<T: Float>(x: &[T], y: &[T]) -> T {
-    const PRODUCTS: usize = 4 * LANES * BLOCK; // they stay in the first cache
+    const PRODUCTS: usize = 4 * LANES * BLOCK; // of a part
     assert_eq!(x.len(), y.len(), "operands of one length");
     let mut partial = vec![T::ZERO; x.len().div_ceil(PRODUCTS)];
     let parts = x.chunks(4 * PRODUCTS).zip(y.chunks(4 * PRODUCTS));
     share(partial.chunks_mut(4).zip(parts), x.len(), |(partial, (x, y))| {
-        let mut products = [T::ZERO; PRODUCTS];
         simd!(|| {
-            let parts = x.chunks(PRODUCTS).zip(y.chunks(PRODUCTS));
-            for (out, (x, y)) in partial.iter_mut().zip(parts) {
-                let products = &mut products[..x.len()];
-                for (product, (&x, &y)) in products.iter_mut().zip(x.iter().zip(y)) {
-                    *product = x * y;
-                }
-                *out = sum_short_row(products, |x| x);
+            for (out, (x, y)) in partial.iter_mut().zip(x.chunks(PRODUCTS).zip(y.chunks(PRODUCTS)))
+            {
+                *out = sum_products(x, y);
             }
         });
     });
     sum_row(&partial)
+}
+
+/// `Σᵢ x[i] y[i]` of at most four blocks, with the bits of [`sum_short_row`] of the products.
+#[inline(always)]
+fn sum_products<T: Float>(x: &[T], y: &[T]) -> T {
+    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut sums = [[T::ZERO; LANES]; 4];
+    for (sum, (x, y)) in sums.iter_mut().zip(x.chunks(BLOCK).zip(y.chunks(BLOCK))) {
+        *sum = x.iter().zip(y).fold([T::ZERO; LANES], |sum, (x, y)| add_products(sum, x, y));
+    }
+    let sum = add(add(sums[0], sums[1]), add(sums[2], sums[3]));
+    let mut rest = [T::ZERO; LANES];
+    for (rest, (&x, &y)) in rest.iter_mut().zip(x_tail.iter().zip(y_tail)) {
+        *rest = x * y;
+    }
+    sum_lanes(add(sum, rest))
+}
+
+#[inline(always)]
+fn add_products<T: Float>(mut sum: [T; LANES], x: &[T; LANES], y: &[T; LANES]) -> [T; LANES] {
+    for i in 0..LANES {
+        sum[i] += x[i] * y[i];
+    }
+    sum
 }
 
 /// `out[r] ← Σᵢ (x[r, i] − centers[r])²`, with the bits of [`sum`] of the squares.
@@ -596,6 +615,12 @@ fn better_of<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
     if better(x, best) || x.is_nan() { x } else { best }
 }
 
+/// The better of the two, which are not NaN.
+#[inline(always)]
+fn select<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
+    if better(x, best) { x } else { best }
+}
+
 /// `out[i] ← ` the best of the `x[r, i]`.
 #[inline(always)]
 pub(crate) fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, T) -> bool + Copy) {
@@ -612,7 +637,17 @@ pub(crate) fn best_of_rows<T: Float>(out: &mut [T], x: &[T], better: impl Fn(T, 
 #[inline(always)]
 pub(crate) fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + Copy) -> T {
     let mut lanes = [row[0]; LANES];
-    let (body, tail) = row.as_chunks::<LANES>();
+    let (fours, rest) = row.as_chunks::<{ 4 * LANES }>();
+    if !fours.is_empty() {
+        let mut nan = [T::ZERO; LANES];
+        for x in fours {
+            (lanes, nan) = best_of_four(lanes, nan, x, better);
+        }
+        if sum_lanes(nan).is_nan() {
+            return T::NAN;
+        }
+    }
+    let (body, tail) = rest.as_chunks::<LANES>();
     for x in body {
         for i in 0..LANES {
             lanes[i] = better_of(x[i], lanes[i], better);
@@ -626,6 +661,26 @@ pub(crate) fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + C
         }
     }
     tail.iter().fold(lanes[0], |best, &x| better_of(x, best, better))
+}
+
+/// The best of each of the `lanes` and four elements of `x`, and whether one of the four is NaN:
+/// `nan` is then. Two elements are tested for NaN by one instruction, and a comparison of two waits
+/// for no other.
+#[inline(always)]
+fn best_of_four<T: Float>(
+    mut lanes: [T; LANES],
+    mut nan: [T; LANES],
+    x: &[T; 4 * LANES],
+    better: impl Fn(T, T) -> bool + Copy,
+) -> ([T; LANES], [T; LANES]) {
+    for i in 0..LANES {
+        let [a, b, c, d] = [x[i], x[LANES + i], x[2 * LANES + i], x[3 * LANES + i]];
+        let any_nan = (a.is_nan() || b.is_nan()) | (c.is_nan() || d.is_nan());
+        nan[i] = if any_nan { T::NAN } else { nan[i] };
+        let best = select(select(d, c, better), select(b, a, better), better);
+        lanes[i] = select(best, lanes[i], better);
+    }
+    (lanes, nan)
 }
 
 /// The product of a row, in `f64`, in blocks of [`CHUNK`].
@@ -829,6 +884,15 @@ mod tests {
             let y: Vec<f64> = (0..len).map(|i| f64::from(i % 7) - 3.0).collect();
             let expected: f64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
             assert_eq!(dot(&x, &y), expected, "{len} elements");
+        }
+    }
+
+    #[test]
+    fn dot_products_are_sums_of_products() {
+        for len in [0, 1, 31, 33, 1024, 1500, 2048, 3000, 4095, 4096] {
+            let (x, y) = (values(len), values(len + 1));
+            let products: Vec<f32> = x.iter().zip(&y[1..]).map(|(x, y)| x * y).collect();
+            assert!(dot(&x, &y[1..]) == sum_row(&products), "{len} elements");
         }
     }
 

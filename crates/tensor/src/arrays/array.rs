@@ -204,6 +204,22 @@ impl<E: Element> Array<E> {
         })
     }
 
+    /// Applies `f` and `g` to each element.
+    #[track_caller]
+    pub(crate) fn map_twice<U: Element, V: Element>(
+        &self,
+        op: &str,
+        f: impl Fn(E) -> U + Copy + Sync,
+        g: impl Fn(E) -> V + Copy + Sync,
+    ) -> (Array<U>, Array<V>) {
+        let Some(x) = self.as_slice() else { return (self.map(op, f), self.map(op, g)) };
+        let mut other = Array::build(op, self.shape().clone(), |_| ());
+        let out = Array::build(op, self.shape().clone(), |out| {
+            kernels::map_twice(out, other.make_mut_for(op), x, f, g);
+        });
+        (out, other)
+    }
+
     /// Applies `f` to each pair of elements, with both arrays broadcast to `shape`.
     #[track_caller]
     pub(crate) fn zip<V: Element, U: Element>(

@@ -17,7 +17,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     #[track_caller]
     pub fn abs(&self) -> Tensor<T> {
-        record_pieces("abs", self, self.array.map("abs", T::abs), side, toward)
+        record_pieces("abs", self, T::abs, side, toward)
     }
 
     /// 1 where `x > 0`, −1 where `x < 0`, and 0 elsewhere, including at NaN.

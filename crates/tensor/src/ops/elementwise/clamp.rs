@@ -44,16 +44,14 @@ impl<T: Float> Bound<T> for f64 {
     #[track_caller]
     fn clamp_min(self, x: &Tensor<T>) -> Tensor<T> {
         let min = T::from_f64(self);
-        let value =
-            x.array.map("clamp_min", move |x| if x < min || min.is_nan() { min } else { x });
+        let value = move |x| if x < min || min.is_nan() { min } else { x };
         record_pieces("clamp_min", x, value, move |x| u8::from(x > min), pass)
     }
 
     #[track_caller]
     fn clamp_max(self, x: &Tensor<T>) -> Tensor<T> {
         let max = T::from_f64(self);
-        let value =
-            x.array.map("clamp_max", move |x| if x > max || max.is_nan() { max } else { x });
+        let value = move |x| if x > max || max.is_nan() { max } else { x };
         record_pieces("clamp_max", x, value, move |x| u8::from(x < max), pass)
     }
 }
@@ -199,7 +197,7 @@ fn pass<T: Float>(g: T, inside: u8) -> T {
 fn bounded<T: Float>(op: &'static str, x: &Tensor<T>, min: f64, max: f64) -> Tensor<T> {
     let (min, max) = (T::from_f64(min), T::from_f64(max));
     let no_bound = min.is_nan() || max.is_nan();
-    let value = x.array.map(op, move |x| {
+    let value = move |x| {
         let x = if x < min { min } else { x };
         if no_bound {
             T::NAN
@@ -208,7 +206,7 @@ fn bounded<T: Float>(op: &'static str, x: &Tensor<T>, min: f64, max: f64) -> Ten
         } else {
             x
         }
-    });
+    };
     record_pieces(op, x, value, move |x| u8::from(x > min && x < max), pass)
 }
 

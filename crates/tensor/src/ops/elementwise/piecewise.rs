@@ -5,18 +5,22 @@ use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Element, Float};
 
-/// [`record`] for a piecewise linear operation on `x`. It saves a byte for each element, the piece
+/// [`record`] for `value` of each element of `x`, a piecewise linear function. It saves a byte for each element, the piece
 /// that it lies in, rather than `x`, which is larger. The gradient is `slope(g, piece)`.
 #[track_caller]
 pub(crate) fn record_pieces<T: Float>(
     name: &'static str,
     x: &Tensor<T>,
-    value: Array<T>,
+    value: impl Fn(T) -> T + Copy + Sync,
     piece: impl Fn(T) -> u8 + Copy + Sync,
     slope: impl Fn(T, u8) -> T + Copy + Send + Sync + 'static,
 ) -> Tensor<T> {
-    // Not with `then`: a closure would hide the caller.
-    let pieces = if x.wants_grad() { Some(x.array.map(name, piece)) } else { None };
+    let (value, pieces) = if x.wants_grad() {
+        let (value, pieces) = x.array.map_twice(name, value, piece);
+        (value, Some(pieces))
+    } else {
+        (x.array.map(name, value), None)
+    };
     record(name, [x], value, move |ctx| {
         [pieces.as_ref().map(|pieces| piecewise(name, ctx.grad(), pieces, slope))]
     })

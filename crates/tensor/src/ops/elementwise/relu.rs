@@ -46,7 +46,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn leaky_relu(&self, slope: f64) -> Tensor<T> {
         let slope = T::from_f64(slope);
-        let value = self.array.map("leaky_relu", move |x| if x > T::ZERO { x } else { x * slope });
+        let value = move |x| if x > T::ZERO { x } else { x * slope };
         let above = |x| u8::from(x > T::ZERO);
         let scale = move |g, above| if above == 1 { g } else { g * slope };
         record_pieces("leaky_relu", self, value, above, scale)
@@ -67,7 +67,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn threshold(&self, threshold: f64, value: f64) -> Tensor<T> {
         let (limit, below) = (T::from_f64(threshold), T::from_f64(value));
-        let value = self.array.map("threshold", move |x| if x <= limit { below } else { x });
+        let value = move |x| if x <= limit { below } else { x };
         let pass = |g, is_below| if is_below == 1 { T::ZERO } else { g };
         record_pieces("threshold", self, value, move |x| u8::from(x <= limit), pass)
     }

@@ -10,8 +10,10 @@ use crate::arrays::shape::Shape;
 use crate::ops::elementwise::operand::Operand;
 use crate::ops::elementwise::where_::choice;
 use crate::ops::index::gather::check_bounds;
+use crate::tape::positions::Positions;
+use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
-use adamant_kernels::Float;
+use adamant_kernels::{Float, View, take_slices};
 use smallvec::{SmallVec, smallvec};
 use std::ops::RangeFull;
 
@@ -122,8 +124,16 @@ impl<T: Float> Tensor<T> {
             return self.masked_select_for("index", mask);
         }
         let at = Resolved::new("index", self.array.shape(), &items);
-        let selected = at.merged(self).slices_at(1, at.index.clone());
-        selected.reshape(at.result())
+        if at.in_order() {
+            return at.merged(self).slices_at(1, at.index.clone()).reshape(at.result());
+        }
+        let value = at.slices(&self.array);
+        record("index", [self], value, move |ctx| {
+            let [before, indexed, after] = at.sizes();
+            let slices = ctx.grad().reshape([before, at.index.numel(), after]);
+            let positions = Positions::Slices { dim: 1, index: at.index.clone() };
+            [Some(at.apart(&positions.gradient(&slices, &[before, indexed, after].into())))]
+        })
     }
 
     /// This tensor with the elements at these [indices](Tensor::index) replaced by `values`, which
@@ -273,16 +283,42 @@ impl Resolved {
         [before, indexed, after]
     }
 
+    /// The numbers of elements of the three parts.
+    fn sizes(&self) -> [usize; 3] {
+        self.split().map(|sizes| sizes.iter().product())
+    }
+
     /// The shape of the selection.
     fn result(&self) -> Shape {
         let [before, _, after] = self.split();
         [before, self.index.shape(), after].into_iter().flatten().copied().collect()
     }
 
+    /// The selection where the indices come first: slices of `x`, without a copy of `x` in the order
+    /// of the dimensions.
+    #[track_caller]
+    fn slices<T: Float>(&self, x: &Array<T>) -> Array<T> {
+        let x = x.permute(&self.order);
+        let (View { data, strides }, [_, indexed, after]) = (x.strided_slice(), self.split());
+        let (outer, inner) = strides.split_at(self.indexed);
+        let start = |&position: &usize| {
+            let (mut start, mut rest) = (0, position);
+            for (size, stride) in indexed.iter().zip(outer).rev() {
+                start += rest % size * stride;
+                rest /= size;
+            }
+            start
+        };
+        let starts: Vec<usize> = self.index.array.contiguous_slice().iter().map(start).collect();
+        Array::build(self.op, self.result(), |out| {
+            take_slices(out, after, View { data, strides: inner }, &starts);
+        })
+    }
+
     /// `x` with three dimensions, the middle one being the indexed one.
     #[track_caller]
     fn merged<T: Float>(&self, x: &Tensor<T>) -> Tensor<T> {
-        let sizes = self.split().map(|sizes| sizes.iter().product::<usize>());
+        let sizes = self.sizes();
         if self.in_order() { x.reshape(sizes) } else { x.permute(&self.order[..]).reshape(sizes) }
     }
 
@@ -307,7 +343,7 @@ impl Resolved {
     fn aligned<T: Float>(&self, values: &Tensor<T>) -> Tensor<T> {
         let result = self.result();
         values.array.shape().check_broadcast_to(self.op, &result);
-        let [before, _, after] = self.split().map(|sizes| sizes.iter().product::<usize>());
+        let [before, _, after] = self.sizes();
         values.broadcast_to(result).reshape([before, self.index.numel(), after])
     }
 }
@@ -378,6 +414,19 @@ mod tests {
         assert_eq!(x.index((.., ..)).to_vec(), x.to_vec());
         let third = x.index((.., [2], ..)).select(1, 0);
         assert_eq!(third.to_vec(), x.select(1, 2).to_vec());
+    }
+
+    #[test]
+    fn a_whole_dimension_may_lie_between_indices() {
+        let x = counted(&[2, 3, 4, 5]);
+        for x in [x.permute([1, 0, 2, 3]), x] {
+            let selected = x.index(([1, 0, -1], .., [3, 1, 0]));
+            let last = x.shape()[0] - 1;
+            for (p, (i, j)) in [(1, 3), (0, 1), (last, 0)].into_iter().enumerate() {
+                let expected = x.select(0, i).select(1, j);
+                assert_eq!(selected.select(0, p).to_vec(), expected.to_vec());
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Matrix products: `C ← A B + β C`, by the `matrixmultiply` crate, on several threads.
+//! Matrix products: `C ← A B + β C`, by panels or by the `matrixmultiply` crate, on several threads.
 //!
-//! A product is cut along the longer side of C, never along the summed dimension, so each element
-//! of C is summed in the same order whatever the cut.
+//! A product is cut along the rows or the columns of C, never along the summed dimension, so each
+//! element of C is summed in the same order whatever the cut.
 
 use crate::bf16::Bf16;
 use crate::block::{Block, parts};
@@ -156,6 +156,10 @@ gemm!(f64, matrixmultiply::dgemm, gemv::sum_columns_f64);
 /// Blocks of C are a multiple of this, the widest micro-kernel's side.
 const TILE: usize = 16;
 
+/// The columns of a block from which C is cut into columns: each thread then packs columns of its own,
+/// and reads all rows of A.
+const MANY_COLUMNS: usize = 128;
+
 /// `C ← A B + β C`, with C row-major: `[M, K] × [K, N] → [M, N]`.
 ///
 /// With β = 0 the old contents of C are ignored, even NaN. With K = 0 the product is 0.
@@ -220,8 +224,8 @@ pub(crate) fn product<T: Float>(mut c: Block<'_, T>, a: Matrix<'_, T>, b: Matrix
 /// Calls `product` with each block of C for a product `[M, K] × [K, N]`, its rows and its columns, on
 /// several threads.
 ///
-/// Each block packs the whole other operand again, so there is one block per thread, and a single one
-/// if the threads are busy. The bits do not depend on the blocks: the summed dimension is split into
+/// Each block reads the whole other operand, so there is one block per thread, and a single one if the
+/// threads are busy. The bits do not depend on the blocks: the summed dimension is split into
 /// parts of a fixed size, and the terms of a part are added in order.
 /// tests/training/determinism.rs checks this.
 pub(crate) fn in_blocks<T: Float>(
@@ -233,9 +237,9 @@ pub(crate) fn in_blocks<T: Float>(
     if c.is_empty() {
         return;
     }
-    let by_rows = m >= n;
-    let side = if by_rows { m } else { n };
     let threads = if team::is_engaged() { 1 } else { num_threads() };
+    let by_rows = m >= n && n < MANY_COLUMNS * threads;
+    let side = if by_rows { m } else { n };
     let len = side.div_ceil(threads).next_multiple_of(TILE);
     let cost = c.len().saturating_mul(k) / 8; // a multiply-add takes about ⅛ of a load and store
     let mut rest = Block::new(c, n, n);

@@ -1,11 +1,13 @@
 //! A part of a row-major matrix that one thread writes.
 
 use crate::memory::CacheLine;
+use crate::simd::prefetch;
 use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Some columns of some rows of a row-major matrix. Blocks of one matrix that are disjoint may be
-/// written at the same time, though their rows lie between each other's.
+/// written at the same time, although their rows alternate in memory. Not exported: an argument of
+/// [`Panels`](crate::panel::Panels).
 pub struct Block<'c, T> {
     /// The element in row 0 and column 0 of the block.
     first: *mut T,
@@ -13,10 +15,11 @@ pub struct Block<'c, T> {
     stride: usize,
     rows: usize,
     cols: usize,
-    kind: PhantomData<&'c mut [T]>,
+    borrow: PhantomData<&'c mut [T]>,
 }
 
-// SAFETY: a block is a mutable borrow of its elements.
+// SAFETY: a block is a mutable borrow of its elements, which no other usable block contains: `part`
+// borrows the block, and `split_at_row` and `split_at_col` consume it.
 unsafe impl<T: Send> Send for Block<'_, T> {}
 
 impl<'c, T> Block<'c, T> {
@@ -28,7 +31,7 @@ impl<'c, T> Block<'c, T> {
         assert!(cols <= stride, "the rows do not overlap");
         let rows = elements.len().div_ceil(stride.max(1));
         assert!(rows == 0 || (rows - 1) * stride + cols <= elements.len(), "the last row is whole");
-        Block { first: elements.as_mut_ptr(), stride, rows, cols, kind: PhantomData }
+        Block { first: elements.as_mut_ptr(), stride, rows, cols, borrow: PhantomData }
     }
 
     /// The number of rows.
@@ -54,15 +57,11 @@ impl<'c, T> Block<'c, T> {
         unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.stride), self.cols) }
     }
 
-    /// Starts to load a row into the cache.
+    /// [`prefetch`] for a row.
     #[inline(always)]
     pub(crate) fn prefetch(&self, row: usize) {
-        #[cfg(target_arch = "x86_64")]
         for col in (0..self.cols).step_by(CacheLine::BYTES / size_of::<T>()) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let element = self.first.wrapping_add(row * self.stride + col);
-            // SAFETY: prefetching has no effect on the program, even at an address that is not valid.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(element.cast()) };
+            prefetch(self.first.wrapping_add(row * self.stride + col));
         }
     }
 

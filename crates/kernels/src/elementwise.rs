@@ -495,14 +495,14 @@ pub fn add_strided<T: Float>(out: &mut [T], shape: &[usize], strides: &[usize], 
     });
 }
 
-/// Strides that describe rows and a dimension along them, so that elements of different columns do
-/// not meet.
+/// Strides under which one dimension runs along rows, and the others choose rows: each column of the
+/// result is then independent of the others.
 struct Columns {
     /// The number of columns, and the length of a row, which is at least that.
     count: usize,
     pitch: usize,
-    /// The rows at the positions of the dimensions before that of the columns, and what those after
-    /// it add.
+    /// The row for each position of the dimensions before that of the columns, and after it: their sum
+    /// is the row.
     outer: Vec<usize>,
     inner: Vec<usize>,
 }
@@ -544,13 +544,16 @@ impl Columns {
         share(blocks.into_iter().enumerate(), x.len(), |(block, mut rows)| {
             let first = block * Columns::WIDTH;
             let width = Columns::WIDTH.min(self.count - first);
-            simd!(|| for (o, row) in self.outer.iter().enumerate() {
+            simd!(|| for (o, outer) in self.outer.iter().enumerate() {
                 let x = &x[(o * self.count + first) * inner..][..width * inner];
-                for (i, add) in self.inner.iter().enumerate() {
-                    let out = &mut rows[row + add][..width];
-                    out.iter_mut()
-                        .zip(x[i..].iter().step_by(inner))
-                        .for_each(|(out, &x)| *out += x);
+                for (i, row) in self.inner.iter().enumerate() {
+                    let out = &mut rows[outer + row][..width];
+                    if inner == 1 {
+                        out.iter_mut().zip(x).for_each(|(out, &x)| *out += x);
+                    } else {
+                        let x = x[i..].iter().step_by(inner);
+                        out.iter_mut().zip(x).for_each(|(out, &x)| *out += x);
+                    }
                 }
             });
         });

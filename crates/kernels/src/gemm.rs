@@ -156,8 +156,8 @@ gemm!(f64, matrixmultiply::dgemm, gemv::sum_columns_f64);
 /// Blocks of C are a multiple of this, the widest micro-kernel's side.
 const TILE: usize = 16;
 
-/// The columns of a block from which C is cut into columns: each thread then packs columns of its own,
-/// and reads all rows of A.
+/// C is cut into columns if each thread has at least this many: then no two threads copy the same part
+/// of B.
 const MANY_COLUMNS: usize = 128;
 
 /// `C ← A B + β C`, with C row-major: `[M, K] × [K, N] → [M, N]`.

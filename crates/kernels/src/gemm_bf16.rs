@@ -15,8 +15,7 @@ use crate::packing::TERMS;
 use crate::simd::simd;
 use std::cell::Cell;
 
-/// The most columns of B that are widened at once. Each such block packs its rows of A again, which
-/// takes little time beside so many columns; a block of `f32` takes half a megabyte.
+/// The most columns of B that are widened at once: half a megabyte of `f32`.
 const COLUMNS: usize = 512;
 
 /// `C ← A B + β C`, with C row-major: `[M, K] × [K, N] → [M, N]`. Fastest if the rows or the columns of

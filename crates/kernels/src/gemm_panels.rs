@@ -1,4 +1,4 @@
-//! Matrix products by panels of B, which stay in the L2 cache while rows of A pass by.
+//! Matrix products by panels of B. Rows of A pass by each of them.
 //!
 //! The bits are those of `matrixmultiply`: terms are added in order by fused multiply-adds, in parts
 //! of [`TERMS`], and the sum of each part is added to the result.
@@ -17,21 +17,20 @@ thread_local! {
     static BUFFER: Cell<Vec<CacheLine>> = const { Cell::new(Vec::new()) };
 }
 
-/// The rows of A and the columns of B that are copied at once.
+/// Rows of A and columns of B that are multiplied together; of B, they are copied.
 const ROWS: usize = 128;
 const COLUMNS: usize = 1024;
 
-/// The distance between copied rows: no multiple of a large power of two, or they would share a few
-/// lines of the cache.
+/// The distance between copied rows of A: no multiple of a large power of two.
 const PITCH: usize = TERMS + 16;
 
 /// With fewer terms and more rows, `matrixmultiply` is faster.
-const SUM: usize = 128;
+const MANY_TERMS: usize = 128;
 
 /// Whether [`product`] computes `A B + β C`, and faster than `matrixmultiply`.
 pub(crate) fn is_suitable<T: Float>(a: &Matrix<'_, T>, b: &Matrix<'_, T>, beta: T) -> bool {
     let are_contiguous = a.col_stride == 1 && (b.col_stride == 1 || b.row_stride == 1);
-    let is_fast = a.rows <= ROWS || a.cols >= SUM;
+    let is_fast = a.rows <= ROWS || a.cols >= MANY_TERMS;
     has_fma() && are_contiguous && is_fast && (beta == T::ZERO || beta == T::ONE)
 }
 
@@ -46,13 +45,15 @@ pub(crate) fn product<T: Float>(
         return (0..a.rows).for_each(|row| c.row(row).fill(T::ZERO));
     }
     let width = T::panel_width();
-    // A panel that only one part of A meets is used while it is in the L1 cache.
+    // With one part of A, each panel is used once: right after it is copied, from the L1 cache.
     let columns = if a.rows <= ROWS { width } else { COLUMNS };
+    // Rows a multiple of a large power of two apart evict each other from the L1 cache.
     let copies_rows = a.rows > ROWS && a.row_stride.is_multiple_of(TERMS);
 
     let panels_len = b.rows.min(TERMS) * b.cols.min(columns).next_multiple_of(width);
     let rows_len = if copies_rows { ROWS * PITCH } else { 0 };
-    let lines = (panels_len + rows_len) * size_of::<T>() / CacheLine::BYTES;
+    let bytes = (panels_len + rows_len) * size_of::<T>();
+    let lines = bytes.div_ceil(CacheLine::BYTES);
     let mut buffer = BUFFER.take();
     buffer.resize(buffer.len().max(lines), CacheLine::ZERO);
     let (panels, some_rows) = bytemuck::cast_slice_mut(&mut buffer).split_at_mut(panels_len);

@@ -68,7 +68,7 @@ impl<T: Float> Packed<T> {
             let first = p * self.width;
             for (part, panel) in panel.chunks(TERMS * self.width).enumerate() {
                 let c = Block::new(&mut c[first..], n, self.width.min(n - first));
-                T::add_product((&a[part * TERMS..], k), panel, c);
+                T::product((&a[part * TERMS..], k), panel, c, true);
             }
         }
     }

@@ -19,8 +19,8 @@ const MARGIN: usize = 256;
 
 // The largest numbers of rows of A, columns of B and terms of the sum that `matrixmultiply` packs
 // at once, and the multiple to which it rounds rows and columns up. If they change, held blocks
-// have the wrong size. TERMS also determines the order of sums in `gemv`: hence the exact version of
-// `matrixmultiply` in Cargo.toml.
+// have the wrong size. TERMS also determines the order of sums in `gemv` and in products with panels:
+// hence the exact version of `matrixmultiply` in Cargo.toml.
 const ROWS: usize = 64;
 const COLUMNS: usize = 1024;
 pub(crate) const TERMS: usize = 256;

@@ -20,19 +20,17 @@ pub trait Panels: Sized {
         2 * vector_bytes() / size_of::<Self>()
     }
 
-    /// `c[i][j] ← c[i][j] + Σₖ a[i · stride + k] · panel[k][j]`, where `a` is the slice and `stride`.
+    /// `c[i][j] ← Σₖ a[i · stride + k] · panel[k][j]`, plus the old `c[i][j]` if `adds`. `a` is a slice
+    /// and the distance between its rows.
     ///
     /// The terms are summed in order by fused multiply-adds if the machine has them. Callers add
     /// long sums in parts of [`TERMS`]: it limits the rounding error, and such a panel fits into the
     /// L1 cache.
     #[doc(hidden)]
-    fn add_product(a: (&[Self], usize), panel: &[Self], c: Block<'_, Self>);
+    fn product(a: (&[Self], usize), panel: &[Self], c: Block<'_, Self>, adds: bool);
 
-    /// [`add_product`](Self::add_product) for a `c` of zeros, which is not read.
-    #[doc(hidden)]
-    fn set_product(a: (&[Self], usize), panel: &[Self], c: Block<'_, Self>);
-
-    /// One or the other, for a `c` that is not in the cache: it is loaded while the terms are summed.
+    /// [`product`](Self::product) for a `c` that is not in the cache: it is loaded while the terms are
+    /// summed.
     #[doc(hidden)]
     fn far_product(a: (&[Self], usize), panel: &[Self], c: Block<'_, Self>, adds: bool);
 
@@ -45,12 +43,12 @@ macro_rules! panels {
     ($t:ident) => {
         // Compiled here, with this crate's optimization level, and not in the caller's crate.
         impl Panels for $t {
-            fn add_product(a: (&[$t], usize), panel: &[$t], c: Block<'_, $t>) {
-                product::<$t>(a, panel, c, |_, _| (), |c, sum| c + sum);
-            }
-
-            fn set_product(a: (&[$t], usize), panel: &[$t], c: Block<'_, $t>) {
-                product::<$t>(a, panel, c, |_, _| (), |_, sum| sum);
+            fn product(a: (&[$t], usize), panel: &[$t], c: Block<'_, $t>, adds: bool) {
+                // Two loops: the second does not read `c`.
+                match adds {
+                    true => product::<$t>(a, panel, c, |_, _| (), |c, sum| c + sum),
+                    false => product::<$t>(a, panel, c, |_, _| (), |_, sum| sum),
+                }
             }
 
             fn far_product(a: (&[$t], usize), panel: &[$t], c: Block<'_, $t>, adds: bool) {

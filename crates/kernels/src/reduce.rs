@@ -169,7 +169,7 @@ fn sum_columns_of<T: Float>(
 ) {
     let inner = out.len();
     let narrowest = inner.min(LANES).next_power_of_two();
-    let rows = reduce.next_power_of_two().clamp(BLOCK, CHUNK / narrowest); // of a part
+    let rows = reduce.next_power_of_two().clamp(BLOCK, CHUNK / narrowest); // elements of a part
     let width = (CHUNK / rows).min(inner);
     share(out.chunks_mut(width).enumerate(), reduce.saturating_mul(inner), |(piece, out)| {
         let columns = out.len();
@@ -203,7 +203,7 @@ fn sum_rows<T: Float>(out: &mut [T], x: &[T], len: usize, f: impl Fn(T) -> T + C
         for (out, x) in grouped.chunks_exact_mut(4).zip(x.chunks_exact(4 * len)) {
             let sums = sum_four_blocks::<T, LANES>(x, len, LANES, len / LANES, f);
             for ((out, lanes), row) in out.iter_mut().zip(sums).zip(x.chunks_exact(len)) {
-                *out = sum_lanes(add_tail(lanes, &row[tail.clone()], f));
+                *out = sum_lanes(add_tail(lanes, row[tail.clone()].iter().map(|&x| f(x))));
             }
         }
         for (out, row) in rest.iter_mut().zip(x_rest.chunks_exact(len)) {
@@ -246,20 +246,18 @@ fn sum_short_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy) -> T {
     } else {
         lanes = sum_tile::<T, LANES, DEPTH>(body, LANES, BLOCK, f);
     }
-    sum_lanes(add_tail(lanes, tail, f))
+    sum_lanes(add_tail(lanes, tail.iter().map(|&x| f(x))))
 }
 
 /// Adds `f` of fewer elements than there are lanes.
 #[inline(always)]
-fn add_tail<T: Float>(lanes: [T; LANES], tail: &[T], f: impl Fn(T) -> T) -> [T; LANES] {
-    if tail.is_empty() {
+fn add_tail<T: Float>(lanes: [T; LANES], tail: impl ExactSizeIterator<Item = T>) -> [T; LANES] {
+    if tail.len() == 0 {
         return lanes;
     }
     // Zeros change nothing, since no lane is −0. Lanes that were indexed would leave the registers.
     let mut rest = [T::ZERO; LANES];
-    for (rest, &x) in rest.iter_mut().zip(tail) {
-        *rest = f(x);
-    }
+    rest.iter_mut().zip(tail).for_each(|(rest, term)| *rest = term);
     add(lanes, rest)
 }
 
@@ -282,7 +280,7 @@ fn sum_long_row<T: Float>(row: &[T], f: impl Fn(T) -> T + Copy + Sync) -> T {
 /// ```
 #[must_use]
 pub fn dot<T: Float>(x: &[T], y: &[T]) -> T {
-    const PRODUCTS: usize = 4 * LANES * BLOCK; // of a part
+    const PRODUCTS: usize = 4 * LANES * BLOCK; // elements of a part
     assert_eq!(x.len(), y.len(), "operands of one length");
     let mut partial = vec![T::ZERO; x.len().div_ceil(PRODUCTS)];
     let parts = x.chunks(4 * PRODUCTS).zip(y.chunks(4 * PRODUCTS));
@@ -306,11 +304,7 @@ fn sum_products<T: Float>(x: &[T], y: &[T]) -> T {
         *sum = x.iter().zip(y).fold([T::ZERO; LANES], |sum, (x, y)| add_products(sum, x, y));
     }
     let sum = add(add(sums[0], sums[1]), add(sums[2], sums[3]));
-    let mut rest = [T::ZERO; LANES];
-    for (rest, (&x, &y)) in rest.iter_mut().zip(x_tail.iter().zip(y_tail)) {
-        *rest = x * y;
-    }
-    sum_lanes(add(sum, rest))
+    sum_lanes(add_tail(sum, x_tail.iter().zip(y_tail).map(|(&x, &y)| x * y)))
 }
 
 #[inline(always)]
@@ -615,7 +609,7 @@ fn better_of<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
     if better(x, best) || x.is_nan() { x } else { best }
 }
 
-/// The better of the two, which are not NaN.
+/// The better of the two; either if one is NaN.
 #[inline(always)]
 fn select<T: Float>(x: T, best: T, better: impl Fn(T, T) -> bool) -> T {
     if better(x, best) { x } else { best }
@@ -663,9 +657,9 @@ pub(crate) fn best_of_row<T: Float>(row: &[T], better: impl Fn(T, T) -> bool + C
     tail.iter().fold(lanes[0], |best, &x| better_of(x, best, better))
 }
 
-/// The best of each of the `lanes` and four elements of `x`, and whether one of the four is NaN:
-/// `nan` is then. Two elements are tested for NaN by one instruction, and a comparison of two waits
-/// for no other.
+/// The best of each of the `lanes` and four elements of `x`. `nan[i]` becomes NaN if one of the four
+/// is. One instruction tests two elements for NaN, and the comparisons within the four do not wait for
+/// each other.
 #[inline(always)]
 fn best_of_four<T: Float>(
     mut lanes: [T; LANES],

@@ -70,6 +70,19 @@ pub(crate) fn vector_bytes() -> usize {
     16
 }
 
+/// Starts to load the cache line of an address, on x86-64; elsewhere does nothing.
+#[inline(always)]
+pub(crate) fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: this does not access the address, which need not be valid.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 enum Level {

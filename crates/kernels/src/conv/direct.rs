@@ -61,13 +61,13 @@ fn some_channels<T: Float>(
         let weight = &weight[rows.start * sizes.taps()..rows.end * sizes.taps()];
         let bias = bias.map(|bias| &bias[rows.clone()]);
         let patches = Patches::new(group, *sizes);
-        for start in (0..end).step_by(PANELS * width) {
-            let block = start..end.min(start + PANELS * width);
+        let stride = PANELS * width;
+        for block in parts(0..end, stride) {
             let y = |image: usize| {
                 let row = image * channels + rows.start - first;
                 row * windows..(row + rows.len()) * windows
             };
-            let (image, window) = (start / windows, start % windows);
+            let (image, window) = (block.start / windows, block.start % windows);
             // The windows of one image are adjacent in each channel.
             if window + block.len() <= windows {
                 let mut y = Block::new(&mut out[y(image)], windows, windows);
@@ -75,7 +75,6 @@ fn some_channels<T: Float>(
                 simd!(|| product(y, weight, bias, x, &patches, block, panels));
                 continue;
             }
-            let stride = PANELS * width;
             let sums = &mut sums[..rows.len() * stride];
             let c = Block::new(sums, stride, block.len());
             simd!(|| product(c, weight, bias, x, &patches, block.clone(), panels));
@@ -83,7 +82,7 @@ fn some_channels<T: Float>(
                 let some = block.start.max(image * windows)..block.end.min((image + 1) * windows);
                 let y = out[y(image)].chunks_exact_mut(windows).zip(sums.chunks_exact(stride));
                 for (y, sums) in y {
-                    let sums = &sums[some.start - start..some.end - start];
+                    let sums = &sums[some.start - block.start..some.end - block.start];
                     copy(&mut y[some.start - image * windows..][..sums.len()], sums);
                 }
             });
@@ -102,18 +101,17 @@ fn product<T: Float>(
     block: Range<usize>,
     panels: &mut [T],
 ) {
-    let (rows, count) = (y.rows(), y.cols().div_ceil(T::panel_width()));
-    let (taps, width) = (weight.len() / rows, T::panel_width());
+    let (channels, width) = (y.rows(), T::panel_width());
+    let (taps, count) = (weight.len() / channels, y.cols().div_ceil(width));
     if taps == 0 {
-        (0..rows).for_each(|row| y.row(row).fill(T::ZERO));
+        (0..channels).for_each(|row| y.row(row).fill(T::ZERO));
     }
     let runs = patches.runs(block, width);
-    for first in (0..taps).step_by(TERMS) {
-        let terms = first..taps.min(first + TERMS);
-        let panel_len = terms.len() * width;
+    for terms in parts(0..taps, TERMS) {
+        let (first, panel_len) = (terms.start, terms.len() * width);
         let panels = &mut panels[..count * panel_len];
         patches.read(terms, &runs, x, panels, width);
-        for rows in parts(0..rows, ROWS) {
+        for rows in parts(0..channels, ROWS) {
             let weight = (&weight[rows.start * taps + first..], taps);
             for (panel, cols) in panels.chunks(panel_len).zip(parts(0..y.cols(), width)) {
                 T::far_product(weight, panel, y.part(rows.clone(), cols), first > 0);
@@ -250,7 +248,7 @@ fn weight_sums<T: Float>(
             let of_panels = sums.chunks_mut(row_count * width).zip(panels.chunks(panel_len));
             for ((sums, panel), columns) in of_panels.zip(parts(columns.clone(), width)) {
                 let sums = Block::new(&mut sums[some.clone()], width, columns.len());
-                T::add_product((rows, count), panel, sums);
+                T::product((rows, count), panel, sums, true);
             }
         }
     }

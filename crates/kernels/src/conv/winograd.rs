@@ -181,10 +181,7 @@ fn multiply<T: Float>(
             for (k, tiles) in tiles.chunks(TERMS * width).enumerate() {
                 let weight = &weight[point * channels + k * TERMS..];
                 let products = Block::new(&mut products[point * width..], POINTS * width, width);
-                match k {
-                    0 => T::set_product((weight, POINTS * channels), tiles, products),
-                    _ => T::add_product((weight, POINTS * channels), tiles, products),
-                }
+                T::product((weight, POINTS * channels), tiles, products, k > 0);
             }
         }
     }
@@ -350,7 +347,7 @@ fn weight_sums<T: Float>(
             for (point, sums) in sums.chunks_mut(channels * width).enumerate() {
                 let v = &v[point * stride..];
                 let panel = &transformed[point * len * width..][..len * width];
-                T::add_product((v, len), panel, Block::new(sums, width, width));
+                T::product((v, len), panel, Block::new(sums, width, width), true);
             }
         }
     }

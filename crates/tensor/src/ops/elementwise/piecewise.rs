@@ -5,8 +5,9 @@ use crate::tape::record::record;
 use crate::tape::tensor::Tensor;
 use adamant_kernels::{Element, Float};
 
-/// [`record`] for `value` of each element of `x`, a piecewise linear function. It saves a byte for each element, the piece
-/// that it lies in, rather than `x`, which is larger. The gradient is `slope(g, piece)`.
+/// [`record`] for `value` of each element of `x`, a piecewise linear function. It saves a byte for
+/// each element, the piece that it lies in, rather than `x`, which is larger. The gradient is
+/// `slope(g, piece)`.
 #[track_caller]
 pub(crate) fn record_pieces<T: Float>(
     name: &'static str,
@@ -15,6 +16,7 @@ pub(crate) fn record_pieces<T: Float>(
     piece: impl Fn(T) -> u8 + Copy + Sync,
     slope: impl Fn(T, u8) -> T + Copy + Send + Sync + 'static,
 ) -> Tensor<T> {
+    // Not with `then`: a closure would hide the caller.
     let (value, pieces) = if x.wants_grad() {
         let (value, pieces) = x.array.map_twice(name, value, piece);
         (value, Some(pieces))

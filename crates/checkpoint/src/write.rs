@@ -7,7 +7,6 @@ use crate::payload::payload;
 use adamant_files::FormatError;
 use adamant_tensor::{StateDict, Value};
 use crc32fast::Hasher;
-use rayon::prelude::*;
 use std::borrow::Cow;
 use std::io::{self, Write};
 
@@ -74,7 +73,8 @@ impl<'a> Data<'a> {
         match value {
             Value::F32(_) | Value::F64(_) | Value::I64(_) => {
                 let (dtype, shape, bytes) = payload(value).expect("an array");
-                let hasher = checksum(&bytes);
+                let mut hasher = Hasher::new();
+                hasher.update(&bytes);
                 let offset = aligned(self.end).expect("arrays fit in memory");
                 self.end = offset + bytes.len() as u64;
                 let info = ArrayInfo {
@@ -93,26 +93,6 @@ impl<'a> Data<'a> {
             Value::Text(value) => Content::Text(value),
         }
     }
-}
-
-/// The bytes that one thread sums at a time: long enough to be worth sharing.
-const PIECE: usize = 1 << 20;
-
-/// The checksum of bytes, on the threads of rayon's pool. For 100 MB it takes a few milliseconds, in
-/// which a training loop has fewer threads if the save runs in the background.
-fn checksum(bytes: &[u8]) -> Hasher {
-    let of_piece = |piece: &[u8]| {
-        let mut hasher = Hasher::new();
-        hasher.update(piece);
-        hasher
-    };
-    if bytes.len() <= PIECE {
-        return of_piece(bytes);
-    }
-    bytes.par_chunks(PIECE).map(of_piece).reduce(Hasher::new, |mut checksum, next| {
-        checksum.combine(&next);
-        checksum
-    })
 }
 
 /// An output, with the length and the checksum of the bytes written so far.

@@ -96,7 +96,7 @@ const SLACK: usize = 1 << 22;
 /// The most bytes by which all buffers may exceed the recent peak, apart from [`SLACK`]. A large model's
 /// step frees gradients in some sizes and takes activations in others; without this bound it would
 /// keep both.
-const MOST_ABOVE_PEAK: usize = 1 << 25;
+const MOST_ABOVE_PEAK: usize = 1 << 26;
 
 /// The class of a buffer's size. Sizes of the same class differ by less than an eighth.
 fn class(lines: usize) -> usize {
